@@ -1,0 +1,422 @@
+"""The configuration: every key, its meaning, its default and its limits.
+
+Read once, before anything is built: defaults < YAML files < environment < flags. Each stage is given its own section.
+Mistakes become one ConfigError line that names the key, where it was set, what was got and what is expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from realtime.errors import ConfigError
+from realtime.redact import redact
+
+ENV_PREFIX = "REALTIME_"
+
+Score = Annotated[float, Field(ge=0.0, le=1.0)]
+CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Raise ValueError unless ZeroMQ would bind exactly what this says (it silently wraps ports beyond 65535)."""
+    if re.fullmatch(r"ipc://.+", endpoint):
+        return
+    match = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
+    if match is None:
+        raise ValueError(f"got {redact(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
+    port = match[2]
+    if port != "*" and not 1 <= int(port) <= 65535:
+        raise ValueError(f"port: got {port}, expected 1..65535 (or * for any free one)")
+
+
+def _is_local(endpoint: str) -> bool:
+    """True where only programs on this machine can connect."""
+    if endpoint.startswith("ipc://"):
+        return True
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if host in ("localhost", "lo"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class CameraConfig(_Section):
+    """One camera."""
+
+    name: CameraName = Field(description="what the stream calls it: letters, digits, _ and -")
+    source: str = Field(
+        min_length=1,
+        description="webcam number, path of a video, an image, a folder or glob of images, rtsp:// rtsps:// http(s):// "
+        "udp:// URL, or demo",
+    )
+
+
+class DetectorConfig(_Section):
+    """Person detection."""
+
+    weights: str = Field(
+        "auto",
+        min_length=1,
+        description="auto, the name of an ultralytics model (yolo11n, yolov8s, ...) or the path of a .pt file",
+    )
+    size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input in pixels, multiple of 32")
+    min_score: Score = Field(0.1, description="weaker detections are not given to the tracker")
+    nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this, the weaker is dropped")
+
+    @field_validator("size")
+    @classmethod
+    def _whole_strides(cls, size: int) -> int:
+        if size % 32:
+            raise ValueError("expected a multiple of 32 (the detector's stride)")
+        return size
+
+
+class TrackerConfig(_Section):
+    """Association of detections into tracks."""
+
+    method: Literal["bytetrack"] = Field("bytetrack", description="association method")
+    track_score: Score = Field(0.45, description="detections from this score on are matched first and begin new tracks")
+    low_score: Score = Field(0.1, description="weaker ones down to this score only continue a track")
+    match_iou: Score = Field(
+        0.2, description="a detection belongs to a track when IoU x score is at least this (first association)"
+    )
+    buffer_s: float = Field(1.0, ge=0.0, le=600.0, description="seconds that a lost person's identity is kept")
+
+
+class PoseConfig(_Section):
+    """Pose estimation."""
+
+    model: str = Field(
+        "auto",
+        min_length=1,
+        description="auto, a ViTPose checkpoint on the Hugging Face hub, a folder with one, a YOLO pose .pt file, "
+        "detector (the detector's own keypoints) or none",
+    )
+    decode_sigma: float = Field(
+        2.0,
+        gt=0.0,
+        le=10.0,
+        description="Gaussian of the DARK decoder in heatmap pixels: 2.0 as published, 0.8 as Hugging Face decodes",
+    )
+
+
+class SmoothingConfig(_Section):
+    """Keypoint smoothing; a person's size is the longer side of the box."""
+
+    method: Literal["one-euro", "kalman", "none"] = Field("one-euro", description="one-euro, kalman or none")
+    min_score: Score = Field(0.3, description="a keypoint below this score is held, not followed")
+    reset_s: float = Field(0.5, gt=0.0, description="a keypoint unseen for longer starts afresh")
+    min_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff at rest; lower is calmer")
+    beta: float = Field(
+        8.0, ge=0.0, description="One-Euro: cutoff gained per speed, in Hz per (person size per second); higher lags less"
+    )
+    derivative_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff of the speed estimate")
+    acceleration: float = Field(
+        4.0, gt=0.0, description="Kalman: how hard people accelerate, in person sizes per second squared"
+    )
+    noise: float = Field(0.015, gt=0.0, description="Kalman: keypoint noise, standard deviation in person sizes")
+
+
+class LatencyConfig(_Section):
+    """What bounds the age of what is published."""
+
+    frames_in_flight: int = Field(2, ge=1, le=16, description="frames of one camera between the door and the publisher")
+    max_age_ms: float = Field(500.0, gt=0.0, description="a live frame older than this is not begun")
+
+
+class PublishConfig(_Section):
+    """The ZeroMQ stream."""
+
+    bind: list[str] = Field(["tcp://127.0.0.1:5555"], min_length=1, description="endpoints to publish on")
+    encoding: Literal["msgpack", "json"] = Field("msgpack", description="payload encoding")
+    wait_for_subscribers: int = Field(0, ge=0, description="hold the first frame until so many subscribers listen")
+    allow_insecure: bool = Field(False, description="let anyone on the network read the stream (binds beyond loopback)")
+
+    @field_validator("bind")
+    @classmethod
+    def _endpoints(cls, bind: list[str]) -> list[str]:
+        for endpoint in bind:
+            _check_endpoint(endpoint)
+        if len(set(bind)) < len(bind):
+            raise ValueError("expected each endpoint once")
+        return bind
+
+    @model_validator(mode="after")
+    def _loopback(self) -> PublishConfig:
+        for endpoint in self.bind:
+            if not self.allow_insecure and not _is_local(endpoint):
+                raise ValueError(
+                    f"{endpoint} can be read by anyone on the network: bind to 127.0.0.1, or say "
+                    "--publish.allow-insecure to accept that"
+                )
+        return self
+
+
+class AppConfig(_Section):
+    """Everything that a run can be told."""
+
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps"
+    )
+    cameras: list[CameraConfig] = Field([], description="the cameras; --source replaces them")
+    realtime: bool = Field(False, description="pace files like a live camera: the newest frame wins")
+    loop: bool = Field(False, description="begin a file again at its end")
+    max_frames: int | None = Field(None, ge=1, description="stop a camera after so many frames")
+    fail_fast: bool = Field(False, description="end the run when a network camera can't be opened")
+    detector: DetectorConfig = DetectorConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    pose: PoseConfig = PoseConfig()
+    smoothing: SmoothingConfig = SmoothingConfig()
+    latency: LatencyConfig = LatencyConfig()
+    publish: PublishConfig = PublishConfig()
+    record: Path | None = Field(None, description="write every pose message to this .jsonl file")
+    report: Path | None = Field(None, description="write a run report (JSON) to this file")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
+    log_format: Literal["text", "json"] = Field("text", description="log lines for people or for machines")
+
+    @field_validator("record")
+    @classmethod
+    def _jsonl(cls, record: Path | None) -> Path | None:
+        if record is not None and record.suffix != ".jsonl":
+            raise ValueError("expected a file name that ends in .jsonl")
+        return record
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AppConfig:
+        names = [camera.name for camera in self.cameras]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"cameras: two cameras are called {twice[0]!r}, expected different names")
+        if self.detector.min_score > self.tracker.low_score:
+            raise ValueError(
+                f"detector.min_score: got {self.detector.min_score}, expected at most tracker.low_score "
+                f"({self.tracker.low_score}): the detector would hide the weak detections that ByteTrack lives on"
+            )
+        if self.tracker.low_score > self.tracker.track_score:
+            raise ValueError(
+                f"tracker.low_score: got {self.tracker.low_score}, expected at most tracker.track_score "
+                f"({self.tracker.track_score})"
+            )
+        return self
+
+
+# ---- reading it: files < environment < flags
+
+
+def leaves(model: type[BaseModel] = AppConfig, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every key as (dotted name, type annotation, description), in the order of declaration."""
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from leaves(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", kind, info.description or ""
+
+
+def load(
+    files: Sequence[Path] = (), environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+) -> AppConfig:
+    """Resolve the configuration.
+
+    Args:
+        files: YAML files; later ones win, key by key.
+        environment: variables; those that begin with REALTIME_ count, "__" separates the levels. Default: the process's.
+        flags: dotted key to text, a list of texts or plain data. They win over all.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: a file is missing or unreadable, a key is unknown, a value is wrong. Names the key and its origin.
+    """
+    environment = os.environ if environment is None else environment
+    keys = {name: kind for name, kind, _ in leaves()}
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for path in files:
+        for key, value in _read_yaml(path, keys):
+            values[key], origins[key] = value, str(path)
+    for variable in sorted(environment):
+        if variable.startswith(ENV_PREFIX):
+            key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            if key not in keys:
+                raise ConfigError(f"environment: unknown key {variable}{_near(key, keys, _variable)}")
+            values[key], origins[key] = _from_text(keys[key], environment[variable], variable), variable
+    for key, value in (flags or {}).items():
+        values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
+        origins[key] = "--source" if key == "cameras" else _flag(key)
+    try:
+        return AppConfig.model_validate(_nest(values))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Where model files are looked for by name and what was learnt is kept: $XDG_CACHE_HOME or ~/.cache, realtime-pose."""
+    environment = os.environ if environment is None else environment
+    base = environment.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
+
+
+def to_yaml(config: AppConfig) -> str:
+    """The configuration as YAML that can be read back, with passwords and tokens replaced by ***."""
+    data = config.model_dump(mode="json")
+    for camera in data["cameras"]:
+        camera["source"] = redact(camera["source"])
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def commented_yaml() -> str:
+    """configs/default.yaml: every key with its default and what it means."""
+    lines = [
+        "# Every key with its default: what you leave out stays as it is here. Written by `python -m realtime.config`.",
+        "# Each is also a flag (--pose.model) and an environment variable (REALTIME_POSE__MODEL).",
+        "# Order: defaults < files (--config, repeatable) < environment < flags.",
+    ]
+    for name, info in AppConfig.model_fields.items():
+        if isinstance(info.default, _Section):
+            lines += ["", f"{name}:  # {(type(info.default).__doc__ or '').strip()}"]
+            lines += [line for key, field in type(info.default).model_fields.items() for line in _line(key, field, "  ")]
+        else:
+            lines += _line(name, info, "")
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, info: FieldInfo, indent: str) -> list[str]:
+    value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
+    return [f"{indent}# {info.description}", f"{indent}{key}: {value}"]
+
+
+def parse_source(text: str, position: int) -> dict[str, str]:
+    """`[NAME=]SRC` of --source as a camera: {"name", "source"}.
+
+    Args:
+        text: the flag's value, taken whole.
+        position: of this --source among all, from 0: an unnamed one is called cam<position>.
+
+    Raises:
+        ConfigError: the name has other characters than letters, digits, _ and -, or the source is empty.
+    """
+    name, equals, source = text.partition("=")
+    if not equals or re.search(r"[/\\:?]", name):
+        name, source = f"cam{position}", text
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ConfigError(f"--source: got the name {name!r}, expected letters, digits, _ and - before the =")
+    if not source:
+        raise ConfigError(f"--source: {name} has no source, expected NAME=SRC (webcam number, path, URL or demo)")
+    return {"name": name, "source": source}
+
+
+def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The file's (dotted key, value) pairs."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"--config: no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"--config: can't read {path}: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"--config: {path}{where}: not valid YAML: {getattr(error, 'problem', 'unreadable')}") from None
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        raise ConfigError(f"--config: {path}: expected keys and values, got a {type(data).__name__}")
+    yield from _flatten(data, "", keys, path)
+
+
+def _flatten(
+    data: Mapping[object, object], prefix: str, keys: Mapping[str, object], path: Path
+) -> Iterator[tuple[str, object]]:
+    sections = {key.partition(".")[0] for key in keys if "." in key}
+    for name, value in data.items():
+        key = f"{prefix}{name}"
+        if key in sections and (value is None or isinstance(value, dict)):
+            yield from _flatten(value or {}, f"{key}.", keys, path)
+        elif key in keys:
+            yield key, value
+        elif key in sections:
+            raise ConfigError(f"{path}: {key}: expected keys and values below it, got a {type(value).__name__}")
+        else:
+            raise ConfigError(f"{path}: unknown key {key}{_near(key, keys, str)}")
+
+
+def _from_text(kind: Any, text: str, origin: str) -> object:
+    """A flag's or variable's text as data for this key. Only lists of sections are written in YAML; all else is whole."""
+    if get_origin(kind) is list:
+        if not issubclass(get_args(kind)[0], BaseModel):
+            return [text]
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{origin}: expected a YAML list") from None
+    if text == "" and type(None) in get_args(kind):
+        return None
+    return text
+
+
+def _nest(values: Mapping[str, object]) -> dict[str, object]:
+    nested: dict[str, object] = {}
+    for key, value in values.items():
+        section, dot, name = key.partition(".")
+        if dot:
+            inner = nested.setdefault(section, {})
+            assert isinstance(inner, dict)
+            inner[name] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """The first mistake as one line. The value itself is shown only where it can't be a secret."""
+    problem = error.errors(include_url=False)[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    got = problem["input"]
+    shown = f"got {got!r}, " if isinstance(got, str | int | float | bool) and "cameras" not in location else ""
+    if problem["type"] == "value_error" and "got " in message:
+        shown = ""
+    if problem["type"] == "extra_forbidden":
+        shown, message = "", "unknown key"
+    where = f" (from {origin})" if origin and origin != _flag(key) else ""
+    return redact(f"{key + ': ' if key else ''}{shown}{message}{where}")
+
+
+def _near(key: str, keys: Mapping[str, object], spell: Any) -> str:
+    close = difflib.get_close_matches(key, list(keys), n=1)
+    return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
+
+
+def _variable(key: str) -> str:
+    return ENV_PREFIX + key.upper().replace(".", "__")
+
+
+def _flag(key: str) -> str:
+    return "--" + key.replace("_", "-")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(commented_yaml())

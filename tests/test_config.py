@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from realtime.config import commented_yaml, leaves, load, parse_source, to_yaml
+from realtime.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_defaults_are_valid_and_read_back_from_their_own_yaml(tmp_path: Path) -> None:
+    config = load(environment={})
+    path = tmp_path / "printed.yaml"
+    path.write_text(to_yaml(config))
+    assert load([path], environment={}) == config
+
+
+def test_the_default_file_is_current_and_says_every_key() -> None:
+    text = (ROOT / "configs" / "default.yaml").read_text()
+    assert text == commented_yaml(), "run `make docs`"
+    assert load([ROOT / "configs" / "default.yaml"], environment={}) == load(environment={})
+    assert all(f"{name.rpartition('.')[2]}:" in text for name, _, _ in leaves())
+
+
+@pytest.mark.parametrize("name", ["webcam.yaml", "rtsp.yaml"])
+def test_the_shipped_configurations_are_valid(name: str) -> None:
+    assert load([ROOT / "configs" / name], environment={}).cameras
+
+
+def test_flags_win_over_environment_over_later_files_over_earlier_ones(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    first.write_text("smoothing: {beta: 1, reset_s: 1, min_cutoff_hz: 1, noise: 0.5}\n")
+    second.write_text("smoothing: {beta: 2, reset_s: 2, min_cutoff_hz: 2}\n")
+    environment = {"REALTIME_SMOOTHING__BETA": "3", "REALTIME_SMOOTHING__RESET_S": "3", "HOME": "/"}
+    smoothing = load([first, second], environment, {"smoothing.beta": "4"}).smoothing
+    assert (smoothing.beta, smoothing.reset_s, smoothing.min_cutoff_hz, smoothing.noise) == (4, 3, 2, 0.5)
+
+
+def test_an_empty_file_and_an_empty_section_change_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text("pose:\n")
+    assert load([path], environment={}) == load(environment={})
+
+
+def test_an_endpoint_is_taken_whole() -> None:
+    config = load(environment={"REALTIME_PUBLISH__BIND": "ipc:///tmp/a,b[c]"})
+    assert config.publish.bind == ["ipc:///tmp/a,b[c]"]
+
+
+def test_cameras_come_from_the_environment_as_yaml() -> None:
+    config = load(environment={"REALTIME_CAMERAS": '[{name: door, source: "rtsp://u:p@h/1?a=1,2"}]'})
+    assert config.cameras[0].source == "rtsp://u:p@h/1?a=1,2"
+
+
+def test_an_empty_value_takes_an_optional_key_back(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("max_frames: 7\n")
+    assert load([path], {}, {"max_frames": ""}).max_frames is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "source"),
+    [
+        ("0", "cam2", "0"),  # unnamed: cam and its position
+        ("door=rtsp://h/s?a=1,2", "door", "rtsp://h/s?a=1,2"),  # named, the rest taken whole
+        ("rtsp://h/s?a=b", "cam2", "rtsp://h/s?a=b"),  # text before = holds : and /
+        ("a/b=c.mp4", "cam2", "a/b=c.mp4"),  # a path with =
+        ("x=[1,2]{3}.mp4", "x", "[1,2]{3}.mp4"),  # brackets and commas are no syntax
+    ],
+)
+def test_sources_are_split_into_name_and_source(text: str, name: str, source: str) -> None:
+    assert parse_source(text, 2) == {"name": name, "source": source}
+
+
+@pytest.mark.parametrize("text", ["a b=0", "a,b=0", "ä=0", "=0", "a="])
+def test_a_bad_name_or_an_empty_source_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--source"):
+        parse_source(text, 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"detector.min_score": "1.5"}, "detector.min_score: got '1.5'"),  # out of range
+        ({"detector.min_score": "0.3"}, "at most tracker.low_score"),  # the classic mistake
+        ({"tracker.low_score": "0.6"}, "at most tracker.track_score"),
+        ({"detector.size": "641"}, "multiple of 32"),
+        ({"device": "gpu"}, "device: got 'gpu'"),
+        ({"publish.bind": ["tcp://127.0.0.1:99999"]}, "expected 1..65535"),  # libzmq would wrap it
+        ({"publish.bind": ["127.0.0.1:5555"]}, "tcp://HOST:PORT"),
+        ({"publish.bind": ["tcp://0.0.0.0:5555"]}, "--publish.allow-insecure"),
+        ({"publish.bind": ["tcp://[::]:5555"]}, "--publish.allow-insecure"),
+        ({"publish.bind": ["tcp://*:5555"]}, "--publish.allow-insecure"),
+        ({"record": "x.txt"}, ".jsonl"),
+    ],
+)
+def test_a_wrong_value_names_its_key(flags: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(environment={}, flags=flags)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "tcp://localhost:5555", "tcp://[::1]:5555", "ipc:///tmp/x"])
+def test_endpoints_of_this_machine_need_no_permission(endpoint: str) -> None:
+    assert load(environment={}, flags={"publish.bind": [endpoint]}).publish.bind == [endpoint]
+
+
+def test_a_value_s_origin_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("pose: {decode_sigma: -1}\n")
+    with pytest.raises(ConfigError, match=r"pose.decode_sigma: got -1, .*bad.yaml"):
+        load([path], environment={})
+
+
+def test_a_camera_s_password_is_in_no_message_and_not_printed() -> None:
+    source = "rtsp://admin:hunter2@h/s"
+    with pytest.raises(ConfigError) as error:
+        load(environment={}, flags={"cameras": [{"name": "a b", "source": source}]})
+    assert "hunter2" not in str(error.value)
+    assert "hunter2" not in to_yaml(load(environment={}, flags={"cameras": [{"name": "a", "source": source}]}))
+
+
+def test_every_key_has_a_description() -> None:
+    assert all(description for _, _, description in leaves())
+
+
+def test_to_yaml_is_plain_yaml() -> None:
+    assert yaml.safe_load(to_yaml(load(environment={})))["detector"]["size"] == 640

@@ -1,0 +1,27 @@
+import pytest
+
+from realtime.redact import redact, secrets_of
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("rtsp://user:pw@10.0.0.5/s1", "rtsp://***@10.0.0.5/s1"),  # the plain case
+        ("rtsp://user:p@s/s:w@h/s1 x@y", "rtsp://***@h/s1 x@y"),  # a raw password with @, / and :
+        ("can't open 'http://h/v?token=abc&x=1'!", "can't open 'http://h/v?***'!"),  # a query
+        ("a rtsp://u:a@h/1 and rtsp://v:b@h/2", "a rtsp://***@h/1 and rtsp://***@h/2"),  # two of them
+        ("clip.mp4, mail@example.com", "clip.mp4, mail@example.com"),  # nothing to hide
+    ],
+)
+def test_urls_lose_user_information_and_query(text: str, clean: str) -> None:
+    assert redact(text) == clean
+
+
+def test_secrets_are_found_raw_and_percent_encoded() -> None:
+    secrets = secrets_of("rtsp://admin:p%40ss%2Fw@h/s?token=t%20k1")
+    assert {"p%40ss%2Fw", "p@ss/w", "t k1", "t%20k1"} <= set(secrets)
+    assert redact("login failed for p@ss/w", secrets) == "login failed for ***"
+
+
+def test_plain_sources_have_no_secrets() -> None:
+    assert secrets_of("clip.mp4") == secrets_of("0") == secrets_of("rtsp://10.0.0.5/s1") == []
