@@ -1,0 +1,65 @@
+"""The run report: what `--report` writes and what the summary at the end says.
+
+Built by realtime.pipeline at the end of every run, from the cameras' status and the stages' meter.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+
+from realtime import __version__
+from realtime.observe.metrics import StageMeter
+from realtime.observe.status import CameraStatus
+
+
+def build_report(
+    cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float, device: str, models: Mapping[str, str]
+) -> dict[str, object]:
+    """The report as JSON-ready data.
+
+    Args:
+        cameras: the status of each.
+        meter: the stages' calls and times.
+        wall_s: seconds from the first camera's start to the end.
+        device: where the models ran.
+        models: "detector" and "pose" to their names.
+    """
+    return {
+        "version": __version__,
+        "cameras": {
+            camera.camera: {
+                "captured": camera.captured,
+                "dropped": camera.dropped,
+                "published": camera.published,
+                "fps": round(camera.fps(), 3),
+                "reconnects": camera.reconnects,
+                "latency_ms": camera.latency.summary() | {"max": round(camera.latency.max, 3)},
+                "drops": dict(camera.drops),
+            }
+            for camera in cameras
+        },
+        "stages": meter.summary(),
+        "wall_s": round(wall_s, 3),
+        "peak_rss_mb": round(_peak_rss_mb(), 1),
+        "device": device,
+        "models": dict(models),
+    }
+
+
+def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float) -> list[str]:
+    """The same for people, a line each."""
+    lines = [
+        f"{c.camera}: {c.captured} frames captured, {c.dropped} dropped, {c.published} published, {c.fps():.1f} fps, "
+        f"latency p50 {c.latency.percentile(50):.0f} ms, p95 {c.latency.percentile(95):.0f} ms"
+        for c in cameras
+    ]
+    stages = meter.summary()
+    busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in stages.items())
+    return [*lines, f"{wall_s:.1f} s in all; busy: {busy or 'nothing'}"]
+
+
+def _peak_rss_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux

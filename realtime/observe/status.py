@@ -1,0 +1,111 @@
+"""The state and the counters of one camera, written by its capture thread, the door and the publisher.
+
+Read by the publisher (StatusMessage), the run report and the summary. At the end of every run
+captured = dropped + published.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from typing import Literal
+
+import numpy as np
+
+from realtime.observe.metrics import Histogram
+
+State = Literal["starting", "live", "reconnecting", "ended", "failed"]
+
+# Latencies and rate in a StatusMessage are those of the last seconds.
+RECENT_S = 5.0
+
+
+class CameraStatus:
+    """One camera's state and counters. All methods may be called from any thread."""
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        self._lock = threading.Lock()
+        self._state: tuple[State, str | None] = ("starting", None)
+        self.source_fps: float | None = None
+        self.size: tuple[int, int] | None = None
+        self.captured = 0
+        self.published = 0
+        self.reconnects = 0
+        self.drops: Counter[str] = Counter()
+        self.latency = Histogram()
+        self._recent: deque[tuple[float, float]] = deque()  # (monotonic s, latency ms) of the last RECENT_S
+        self._first_published_s: float | None = None
+        self._last_published_s = 0.0
+
+    @property
+    def state(self) -> tuple[State, str | None]:
+        """The state and why it is so."""
+        return self._state
+
+    def set_state(self, state: State, reason: str | None = None) -> None:
+        """Change the state; the publisher tells subscribers. `reason` must hold no secret."""
+        if state == "reconnecting" and self._state[0] != "reconnecting":
+            self.reconnects += 1
+        self._state = (state, reason)
+
+    def describe(self, size: tuple[int, int], fps: float | None) -> None:
+        """What the source says of itself: width and height in pixels, nominal frames per second."""
+        self.size, self.source_fps = size, fps
+
+    def count_captured(self) -> None:
+        """A frame came out of the source, good or not."""
+        with self._lock:
+            self.captured += 1
+
+    def count_dropped(self, cause: str) -> None:
+        """A captured frame will not be published."""
+        with self._lock:
+            self.drops[cause] += 1
+
+    def count_published(self, latency_ms: float) -> None:
+        """A frame was published so many milliseconds after its capture."""
+        now = time.monotonic()
+        with self._lock:
+            self.published += 1
+            self.latency.add(latency_ms)
+            self._recent.append((now, latency_ms))
+            self._forget(now)
+            if self._first_published_s is None:
+                self._first_published_s = now
+            self._last_published_s = now
+
+    def count_unfinished(self) -> None:
+        """At the end of the run: frames that entered the pipeline and never came out count as dropped."""
+        with self._lock:
+            missing = self.captured - self.published - sum(self.drops.values())
+            if missing > 0:
+                self.drops["unfinished"] += missing
+
+    @property
+    def dropped(self) -> int:
+        """Frames captured that were not, and will not be, published."""
+        return sum(self.drops.values())
+
+    def fps(self) -> float:
+        """Frames published per second over the whole run."""
+        if self._first_published_s is None or self._last_published_s <= self._first_published_s:
+            return 0.0
+        return (self.published - 1) / (self._last_published_s - self._first_published_s)
+
+    def recent(self) -> tuple[float, dict[str, float]]:
+        """Frames per second and latency percentiles in ms (p50, p95, p99) of the last RECENT_S seconds."""
+        with self._lock:
+            self._forget(time.monotonic())
+            latencies = [latency for _, latency in self._recent]
+            span = self._recent[-1][0] - self._recent[0][0] if len(self._recent) > 1 else 0.0
+        if not latencies:
+            return 0.0, {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+        p50, p95, p99 = np.percentile(latencies, (50, 95, 99))
+        fps = (len(latencies) - 1) / span if span > 0 else 0.0
+        return fps, {"p50": float(p50), "p95": float(p95), "p99": float(p99)}
+
+    def _forget(self, now: float) -> None:
+        while self._recent and now - self._recent[0][0] > RECENT_S:
+            self._recent.popleft()

@@ -1,0 +1,90 @@
+"""Devices and lanes: where a model runs and how data gets there and back.
+
+Used by the model files on the data path; the only other torch code in the package. A lane is a model's own device,
+CUDA stream and pinned buffers; on a CPU all of it does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `--device` asks for.
+
+    Args:
+        name: auto, cpu, cuda, cuda:N or mps. `auto` takes the first CUDA device, then MPS, then the CPU, and logs it.
+
+    Raises:
+        ConfigError: this device is not there.
+    """
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if name == "auto":
+        chosen = "cuda:0" if cuda else "mps" if mps else "cpu"
+        log.info("device: auto chose %s", chosen)
+        return torch.device(chosen)
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= cuda:
+        raise ConfigError(f"device: got {name}, but torch {torch.__version__} sees {cuda} CUDA devices, try --device auto")
+    if device.type == "mps" and not mps:
+        raise ConfigError("device: got mps, but this machine has no Apple GPU that torch can use, try --device auto")
+    return device
+
+
+def use_all_cores() -> None:
+    """Give torch's CPU kernels every core of this process: loading an ultralytics model takes all but one away."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+class Lane:
+    """One model's way through a device: its own stream, pinned uploads, downloads that wait for this stream alone.
+
+    Use from one thread. Nothing here synchronises the whole device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Inference mode, with this lane's stream current on a GPU. Grad mode is per thread, so enter it per call."""
+        with torch.inference_mode():
+            if self._stream is None:
+                yield
+            else:
+                with torch.cuda.stream(self._stream):
+                    yield
+
+    def upload(self, array: NDArray[np.generic]) -> torch.Tensor:
+        """The array on the device, same dtype and shape. On a GPU through pinned memory, asynchronously on the stream.
+
+        On a CPU the tensor shares the array's memory: don't write to either.
+        """
+        tensor = torch.from_numpy(array)
+        if self._stream is None:
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def download(self, tensor: torch.Tensor) -> NDArray[np.generic]:
+        """The tensor as numpy. Waits for the work queued on this lane's stream, and for nothing else."""
+        if self._stream is None:
+            return tensor.cpu().numpy()
+        pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        pinned.copy_(tensor, non_blocking=True)
+        done = torch.cuda.Event()
+        done.record(self._stream)
+        done.synchronize()
+        return pinned.numpy()

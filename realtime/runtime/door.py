@@ -1,0 +1,158 @@
+"""The door: where frames of all cameras enter the pipeline, and the only place where they are dropped.
+
+Sits between capture and detection. A live camera's newest frame replaces the one that waits, which is dropped and
+counted before any work was spent on it; a file's next frame waits outside. At most `frames_in_flight` frames of one
+camera are past the door at a time, which bounds the age of what is published; what is past it is always finished.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from realtime.runtime.channel import Closed
+from realtime.types import Frame
+
+OnDrop = Callable[[str, str], None]
+
+
+@dataclass
+class _Entry:
+    newest_wins: bool = False
+    waiting: Frame | None = None
+    in_flight: int = 0
+    finished: bool = False
+
+
+class Door:
+    """One waiting place per camera and one window of frames in flight per camera.
+
+    Args:
+        cameras: their names.
+        frames_in_flight: the window.
+        max_age_s: a live frame older than this (since capture) is not begun.
+        on_drop: called with camera and cause for each frame dropped here.
+        held: begin with the door shut, until `release_hold`.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[str],
+        frames_in_flight: int,
+        max_age_s: float,
+        on_drop: OnDrop = lambda camera, cause: None,
+        held: bool = False,
+    ) -> None:
+        self._entries = {camera: _Entry() for camera in cameras}
+        self._order = list(cameras)
+        self._frames_in_flight = frames_in_flight
+        self._max_age_s = max_age_s
+        self._on_drop = on_drop
+        self._held = held
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def attach(self, camera: str, newest_wins: bool) -> None:
+        """Say how a camera's frames are taken in: newest wins (live), or each one waits its turn (file)."""
+        self._entries[camera].newest_wins = newest_wins
+
+    def is_live(self, camera: str) -> bool:
+        """Whether this camera's newest frame wins."""
+        return self._entries[camera].newest_wins
+
+    def wait_until_open(self) -> None:
+        """Block while the door is held shut, so that a file's first frame is not lost.
+
+        Raises:
+            Closed: the run is stopping.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._stopped)
+            if self._stopped:
+                raise Closed
+
+    def put(self, frame: Frame) -> None:
+        """Bring a frame to the door: replaces a waiting one (newest wins) or waits until there is room.
+
+        Raises:
+            Closed: the run is stopping; this frame does not enter.
+        """
+        entry = self._entries[frame.camera]
+        with self._changed:
+            if not entry.newest_wins:
+                self._changed.wait_for(lambda: entry.waiting is None or self._stopped)
+            if self._stopped:
+                self._on_drop(frame.camera, "stopping")
+                raise Closed
+            if entry.waiting is not None:
+                self._on_drop(frame.camera, "newer frame")
+            entry.waiting = frame
+            self._changed.notify_all()
+
+    def finish(self, camera: str) -> None:
+        """This camera brings no more frames; the one that waits still enters."""
+        with self._changed:
+            self._entries[camera].finished = True
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float | None = None) -> list[Frame]:
+        """The waiting frame of every camera whose window has room; wait for the first. Empty after `timeout_s`.
+
+        Raises:
+            Closed: all cameras finished and all waiting frames were taken, or the run is stopping.
+        """
+        with self._changed:
+            self._changed.wait_for(self._ready_or_over, timeout_s)
+            if self._over():
+                raise Closed
+            ready = [camera for camera in self._order if self._may_enter(self._entries[camera])]
+            # Whoever was served now is asked last next time: nobody starves when a stage limits its batch.
+            self._order = [camera for camera in self._order if camera not in ready] + ready
+            frames = [frame for camera in ready if (frame := self._enter(camera)) is not None]
+            self._changed.notify_all()
+            return frames
+
+    def leave(self, camera: str) -> None:
+        """A frame of this camera was published: its place in the window is free."""
+        with self._changed:
+            self._entries[camera].in_flight -= 1
+            self._changed.notify_all()
+
+    def release_hold(self) -> None:
+        """Open a door that was built held."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let nothing more in. Waiting frames are dropped; those past the door go on."""
+        with self._changed:
+            if self._stopped:
+                return
+            self._stopped = True
+            for camera, entry in self._entries.items():
+                if entry.waiting is not None:
+                    entry.waiting = None
+                    self._on_drop(camera, "stopping")
+            self._changed.notify_all()
+
+    def _may_enter(self, entry: _Entry) -> bool:
+        return entry.waiting is not None and entry.in_flight < self._frames_in_flight and not self._held
+
+    def _over(self) -> bool:
+        return self._stopped or all(e.finished and e.waiting is None for e in self._entries.values())
+
+    def _ready_or_over(self) -> bool:
+        return self._over() or any(self._may_enter(entry) for entry in self._entries.values())
+
+    def _enter(self, camera: str) -> Frame | None:
+        entry = self._entries[camera]
+        frame, entry.waiting = entry.waiting, None
+        assert frame is not None
+        if entry.newest_wins and time.monotonic_ns() - frame.captured_mono_ns > self._max_age_s * 1e9:
+            self._on_drop(camera, "too old")
+            return None
+        entry.in_flight += 1
+        return frame

@@ -1,0 +1,93 @@
+"""What a stage is, and the loop that runs one on a thread.
+
+A stage is a function with state: it does not know its thread, its channels or the other stages. The loop takes all
+that waits, calls the stage once, stamps the time spent on each frame and hands the results on, in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from realtime.runtime.channel import Channel, Closed
+from realtime.types import Detections, Frame, Poses, Tracks
+
+Item = Frame | Detections | Tracks | Poses
+In = TypeVar("In", bound=Item)
+Out = TypeVar("Out", bound=Item)
+In_contra = TypeVar("In_contra", bound=Item, contravariant=True)
+Out_co = TypeVar("Out_co", bound=Item, covariant=True)
+In_co = TypeVar("In_co", bound=Item, covariant=True)
+
+
+class Stage(Protocol[In_contra, Out_co]):
+    """One step of the data path."""
+
+    name: str
+
+    def process(self, batch: list[In_contra]) -> list[Out_co]:
+        """One result per item, in order. Items of one camera come in the order of their frames."""
+        ...
+
+    def close(self) -> None:
+        """Give up what the stage holds. Called once, on the thread that ran it."""
+        ...
+
+
+class Inbox(Protocol[In_co]):
+    """Where a stage's items come from: a Channel or the Door."""
+
+    def take(self, timeout_s: float | None = None) -> list[In_co]:
+        """All that waits; empty after the time-out; raises Closed at the end."""
+        ...
+
+
+# (stage's name, number of items, seconds)
+Measure = Callable[[str, int, float], None]
+
+
+def run_stage(
+    stage: Stage[In, Out],
+    inbox: Inbox[In],
+    outbox: Channel[Out] | None,
+    measure: Measure,
+    tick: Callable[[], None] | None = None,
+    tick_s: float | None = None,
+) -> None:
+    """Run a stage until its inbox is closed, then close its outbox.
+
+    Args:
+        stage: what to run.
+        inbox: where its items come from.
+        outbox: where its results go; None for the last stage.
+        measure: told of every call.
+        tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
+        tick_s: see tick.
+    """
+    try:
+        while True:
+            batch = inbox.take(tick_s)
+            if batch:
+                started = time.perf_counter()
+                results = stage.process(batch)
+                seconds = time.perf_counter() - started
+                measure(stage.name, len(batch), seconds)
+                for item in batch:
+                    frame_of(item).timing_ms[stage.name] = seconds * 1e3
+                if outbox is not None:
+                    for result in results:
+                        outbox.put(result)
+            if tick is not None:
+                tick()
+    except Closed:
+        pass
+    finally:
+        stage.close()
+        if outbox is not None:
+            outbox.close()
+
+
+def frame_of(item: Item) -> Frame:
+    """The frame that an item is about."""
+    return item if isinstance(item, Frame) else item.frame

@@ -1,0 +1,81 @@
+import threading
+
+import pytest
+
+from realtime.runtime.channel import Channel, Closed
+
+
+def test_items_come_out_in_order_and_all_at_once() -> None:
+    channel: Channel[int] = Channel(3)
+    for item in (1, 2, 3):
+        channel.put(item)
+    assert channel.take() == [1, 2, 3]
+
+
+def test_a_time_out_gives_an_empty_list() -> None:
+    assert Channel[int](1).take(timeout_s=0.0) == []
+
+
+def test_what_is_inside_can_be_taken_after_closing_then_closed_is_raised() -> None:
+    channel: Channel[int] = Channel(2)
+    channel.put(1)
+    channel.close()
+    assert channel.take() == [1]
+    with pytest.raises(Closed):
+        channel.take()
+    with pytest.raises(Closed):
+        channel.put(2)
+
+
+def test_aborting_forgets_what_is_inside() -> None:
+    channel: Channel[int] = Channel(2)
+    channel.put(1)
+    channel.abort()
+    with pytest.raises(Closed):
+        channel.take()
+
+
+def test_a_full_channel_refuses_try_put_and_keeps_its_items() -> None:
+    channel: Channel[int] = Channel(1)
+    assert channel.try_put(1)
+    assert not channel.try_put(2)
+    assert channel.take() == [1]
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_ending_a_full_channel_wakes_its_producer(end: str) -> None:
+    channel: Channel[int] = Channel(1)
+    channel.put(1)
+    outcome: list[str] = []
+
+    def produce() -> None:
+        try:
+            channel.put(2)
+        except Closed:
+            outcome.append("closed")
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    getattr(channel, end)()
+    producer.join(5)
+    assert outcome == ["closed"]
+
+
+def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
+    channel: Channel[int] = Channel(2)
+    taken: list[int] = []
+
+    def consume() -> None:
+        try:
+            while True:
+                taken.extend(channel.take())
+        except Closed:
+            pass
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    for item in range(2000):
+        channel.put(item)
+    channel.close()
+    consumer.join(10)
+    assert taken == list(range(2000))

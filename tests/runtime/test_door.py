@@ -1,0 +1,138 @@
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.runtime.channel import Closed
+from realtime.runtime.door import Door
+from realtime.types import Frame
+
+Make = Callable[..., Frame]
+
+
+def fresh(make_frame: Make, index: int, camera: str = "cam0") -> Frame:
+    """A frame captured just now."""
+    frame = make_frame(index, camera)
+    return Frame(camera, 0, index, frame.image, frame.time_s, time.monotonic_ns(), 0)
+
+
+def test_a_live_camera_s_newest_frame_wins_and_the_older_one_is_counted(make_frame: Make) -> None:
+    drops: Counter[str] = Counter()
+    door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
+    door.attach("cam0", newest_wins=True)
+    for index in range(3):
+        door.put(fresh(make_frame, index))
+    assert [frame.index for frame in door.take()] == [2]
+    assert drops == {"newer frame": 2}
+
+
+def test_a_file_s_next_frame_waits_until_there_is_room(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0)
+    door.put(make_frame(0))
+    second = threading.Thread(target=door.put, args=(make_frame(1),))
+    second.start()
+    assert [frame.index for frame in door.take()] == [0]
+    second.join(5)
+    assert [frame.index for frame in door.take()] == [1]
+
+
+def test_the_window_bounds_the_frames_in_flight(make_frame: Make) -> None:
+    door = Door(["cam0"], 1, 9.0)
+    door.put(make_frame(0))
+    assert len(door.take()) == 1
+    door.put(make_frame(1))
+    assert door.take(timeout_s=0.0) == []
+    door.leave("cam0")
+    assert [frame.index for frame in door.take()] == [1]
+
+
+def test_one_frame_of_every_camera_is_taken_at_once(make_frame: Make) -> None:
+    door = Door(["a", "b", "c"], 2, 9.0)
+    for camera in ("a", "c"):
+        door.put(make_frame(0, camera))
+    assert sorted(frame.camera for frame in door.take()) == ["a", "c"]
+
+
+def test_a_live_frame_that_waited_too_long_is_not_begun(make_frame: Make) -> None:
+    drops: Counter[str] = Counter()
+    door = Door(["cam0"], 2, 0.5, on_drop=lambda camera, cause: drops.update([cause]))
+    door.attach("cam0", newest_wins=True)
+    door.put(make_frame(0))  # captured when this machine started
+    assert door.take() == []
+    assert drops == {"too old": 1}
+
+
+def test_a_file_s_frame_never_gets_too_old(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 0.5)
+    door.put(make_frame(0))
+    assert len(door.take()) == 1
+
+
+def test_a_held_door_opens_on_release(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0, held=True)
+    door.put(make_frame(0))
+    assert door.take(timeout_s=0.0) == []
+    door.release_hold()
+    door.wait_until_open()
+    assert len(door.take()) == 1
+
+
+def test_the_last_frame_is_taken_before_the_end_is_told(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0)
+    door.put(make_frame(0))
+    door.finish("cam0")
+    assert len(door.take()) == 1
+    with pytest.raises(Closed):
+        door.take()
+
+
+def test_stopping_drops_what_waits_and_wakes_everyone(make_frame: Make) -> None:
+    drops: Counter[str] = Counter()
+    door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
+    door.put(make_frame(0))
+    door.stop()
+    with pytest.raises(Closed):
+        door.take()
+    with pytest.raises(Closed):
+        door.put(make_frame(1))
+    with pytest.raises(Closed):
+        door.wait_until_open()
+    assert drops == {"stopping": 2}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["put a", "put b", "take", "leave"]), max_size=60), st.integers(1, 3))
+def test_every_frame_is_taken_or_dropped_once_in_order_and_the_window_holds(steps: list[str], window: int) -> None:
+    import numpy as np
+
+    image = np.zeros((2, 2, 3), np.uint8)
+    drops: Counter[str] = Counter()
+    door = Door(["a", "b"], window, 1e9, on_drop=lambda camera, cause: drops.update([camera]))
+    put: Counter[str] = Counter()
+    taken: dict[str, list[int]] = {"a": [], "b": []}
+    in_flight: Counter[str] = Counter()
+    for camera in ("a", "b"):
+        door.attach(camera, newest_wins=True)
+    for step in steps:
+        if step.startswith("put"):
+            camera = step[-1]
+            door.put(Frame(camera, 0, put[camera], image, float(put[camera]), 0, 0))
+            put[camera] += 1
+        elif step == "take":
+            for frame in door.take(timeout_s=0.0):
+                taken[frame.camera].append(frame.index)
+                in_flight[frame.camera] += 1
+        else:
+            for camera in ("a", "b"):
+                if in_flight[camera]:
+                    in_flight[camera] -= 1
+                    door.leave(camera)
+        assert max(in_flight.values(), default=0) <= window
+    door.stop()
+    for camera in ("a", "b"):
+        assert taken[camera] == sorted(set(taken[camera]))
+        assert put[camera] == len(taken[camera]) + drops[camera]

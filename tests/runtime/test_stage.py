@@ -1,0 +1,90 @@
+from collections.abc import Callable
+
+import pytest
+
+from realtime.runtime.channel import Channel, Closed
+from realtime.runtime.crew import Crew
+from realtime.runtime.stage import run_stage
+from realtime.types import Detections, Frame
+
+Make = Callable[..., Frame]
+
+
+class Blind:
+    """A stage that sees nobody."""
+
+    name = "detect"
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self.closed = 0
+        self._fails_at = fails_at
+
+    def process(self, batch: list[Frame]) -> list[Detections]:
+        if any(frame.index == self._fails_at for frame in batch):
+            raise RuntimeError("no more light")
+        return [Detections.empty(frame) for frame in batch]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_results_keep_the_order_and_carry_the_time_spent(make_frame: Make) -> None:
+    inbox: Channel[Frame] = Channel(9)
+    outbox: Channel[Detections] = Channel(9)
+    for index in range(5):
+        inbox.put(make_frame(index))
+    inbox.close()
+    calls: list[tuple[str, int]] = []
+    stage = Blind()
+    run_stage(stage, inbox, outbox, lambda name, items, seconds: calls.append((name, items)))
+    results = outbox.take()
+    assert [result.frame.index for result in results] == list(range(5))
+    assert all(result.frame.timing_ms["detect"] >= 0 for result in results)
+    assert calls == [("detect", 5)]
+    assert stage.closed == 1
+
+
+def test_the_outbox_is_closed_at_the_end() -> None:
+    inbox: Channel[Frame] = Channel(1)
+    outbox: Channel[Detections] = Channel(1)
+    inbox.close()
+    run_stage(Blind(), inbox, outbox, lambda *_: None)
+    with pytest.raises(Closed):
+        outbox.take()
+
+
+def test_a_failing_stage_is_closed_and_its_error_reaches_the_crew(make_frame: Make) -> None:
+    inbox: Channel[Frame] = Channel(2)
+    inbox.put(make_frame(3))
+    stage, crew = Blind(fails_at=3), Crew()
+    crew.start("detect", lambda: run_stage(stage, inbox, None, lambda *_: None))
+    assert crew.join(5) == []
+    assert crew.failed.is_set()
+    assert isinstance(crew.failure, RuntimeError)
+    assert stage.closed == 1
+
+
+def test_the_first_failure_is_the_one_that_is_kept() -> None:
+    crew = Crew()
+
+    def fail(message: str) -> None:
+        raise ValueError(message)
+
+    crew.start("a", lambda: fail("first"))
+    crew.join(5)
+    crew.start("b", lambda: fail("second"))
+    crew.join(5)
+    assert str(crew.failure) == "first"
+
+
+def test_ticks_come_while_nothing_else_does() -> None:
+    inbox: Channel[Frame] = Channel(1)
+    ticks: list[int] = []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 3:
+            inbox.close()
+
+    run_stage(Blind(), inbox, None, lambda *_: None, tick, tick_s=0.001)
+    assert len(ticks) == 3
