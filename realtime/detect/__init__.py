@@ -1,0 +1,1 @@
+"""Person detection: Frame -> Detections. Between the door and the tracker."""

@@ -1,0 +1,66 @@
+"""Letterbox: a frame scaled into the detector's input, and boxes scaled back.
+
+Used by detect.yolo. The geometry is that of ultralytics.data.augment.LetterBox(auto=True, stride=32) and
+ultralytics.utils.ops.scale_boxes (8.4), so that our detections equal `YOLO.predict`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# The grey that YOLO was trained with around its images.
+_PADDING = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How frames of one size are placed in the network's input; all in pixels.
+
+    Attributes:
+        frame_size: width and height of the frame.
+        scaled_size: width and height of the frame once scaled.
+        left: columns of padding to its left; likewise top, right, bottom.
+    """
+
+    frame_size: tuple[int, int]
+    scaled_size: tuple[int, int]
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of(cls, frame_size: tuple[int, int], size: int, stride: int) -> Letterbox:
+        """The placement of a frame in the smallest multiple-of-stride rectangle whose longer side is `size`."""
+        width, height = frame_size
+        gain = min(size / height, size / width)
+        scaled = max(round(width * gain), 1), max(round(height * gain), 1)
+        pad_x, pad_y = ((size - side) % stride / 2 for side in scaled)
+        # ultralytics' rounding: half a pixel goes to the right and to the bottom.
+        return cls(
+            frame_size, scaled, round(pad_x - 0.1), round(pad_y - 0.1), round(pad_x + 0.1), round(pad_y + 0.1)
+        )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the network's input."""
+        return self.left + self.scaled_size[0] + self.right, self.top + self.scaled_size[1] + self.bottom
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The frame uint8 (H, W, 3) as network input uint8 (h, w, 3)."""
+        if self.scaled_size != self.frame_size:
+            image = np.asarray(cv2.resize(image, self.scaled_size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        padded = cv2.copyMakeBorder(
+            image, self.top, self.bottom, self.left, self.right, cv2.BORDER_CONSTANT, value=(_PADDING,) * 3
+        )
+        return np.asarray(padded, np.uint8)
+
+    def to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (..., 2) from the network's input to the frame, not clipped."""
+        offset = np.array((self.left, self.top), np.float32)
+        gain = np.array(self.scaled_size, np.float32) / np.array(self.frame_size, np.float32)
+        return np.asarray((points - offset) / gain, np.float32)

@@ -1,0 +1,105 @@
+"""Person detection with a YOLO network: Frame -> Detections.
+
+Between the door and the tracker. Frames of all cameras whose letterboxed size is the same go through the network in
+one call.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime.config import DetectorConfig
+from realtime.detect.letterbox import Letterbox
+from realtime.errors import ModelError
+from realtime.models.ultralytics import YoloNet
+from realtime.types import Detections, Frame
+
+_PERSON = "person"
+
+
+class DetectStage:
+    """The detector of all cameras."""
+
+    name = "detect"
+
+    def __init__(self, config: DetectorConfig, weights: Path, device: torch.device) -> None:
+        """Load the network.
+
+        Args:
+            config: the detector's section.
+            weights: a .pt file that may be unpickled.
+            device: where to run.
+
+        Raises:
+            ModelError: no YOLO network, or one that knows no people.
+        """
+        self._config = config
+        self._net = YoloNet(weights, device)
+        self._person = _person_class(self._net.class_names, weights)
+
+    @property
+    def keypoints(self) -> int:
+        """K when the detector is itself a pose network, else 0."""
+        return self._net.keypoints
+
+    def warm_up(self) -> None:
+        """Run once on a grey picture, so that the first frame is not the slow one."""
+        size = self._config.size
+        self._predict(np.full((1, size, size, 3), 114, np.uint8))
+
+    def process(self, batch: list[Frame]) -> list[Detections]:
+        """The people in each frame, by falling score, in the order of the frames."""
+        boxes = [Letterbox.of(frame.size, self._config.size, self._net.stride) for frame in batch]
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, letterbox in enumerate(boxes):
+            groups[letterbox.input_size].append(index)
+        found: dict[int, Detections] = {}
+        for indices in groups.values():
+            images = np.stack([boxes[i].apply(batch[i].image) for i in indices])
+            for i, result in zip(indices, self._predict(images), strict=True):
+                found[i] = _to_frame(batch[i], boxes[i], *result)
+        return [found[i] for i in range(len(batch))]
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def _predict(
+        self, images: NDArray[np.uint8]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+        return self._net.predict(images, self._config.min_score, self._config.nms_iou, [self._person])
+
+
+def _to_frame(
+    frame: Frame,
+    letterbox: Letterbox,
+    xyxy: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    keypoints: NDArray[np.float32],
+) -> Detections:
+    """The network's people in pixels of the frame, clipped to it; what lies outside it is left out."""
+    width, height = frame.size
+    corners = letterbox.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
+    corners = np.clip(corners, 0, np.array((width, height, width, height), np.float32))
+    inside = (corners[:, 2:] > corners[:, :2]).all(1)
+    if keypoints.shape[1]:
+        keypoints[..., :2] = letterbox.to_frame(keypoints[..., :2])
+    return Detections(
+        frame,
+        np.ascontiguousarray(corners[inside], np.float32),
+        np.clip(scores[inside], 0, 1),
+        keypoints[inside] if keypoints.shape[1] else None,
+    )
+
+
+def _person_class(class_names: dict[int, str], weights: Path) -> int:
+    people = [index for index, name in class_names.items() if name.lower() == _PERSON]
+    if people:
+        return people[0]
+    if len(class_names) == 1:  # a detector trained for one thing: the user says that these are people
+        return next(iter(class_names))
+    raise ModelError(f"{weights}: got classes {', '.join(list(class_names.values())[:5])} ..., expected one called person")

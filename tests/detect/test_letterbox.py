@@ -1,0 +1,27 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.detect.letterbox import Letterbox
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([320, 640, 1280]))
+def test_the_input_fits_the_stride_and_points_come_back(width: int, height: int, size: int) -> None:
+    letterbox = Letterbox.of((width, height), size, 32)
+    assert max(letterbox.input_size) == size or max(letterbox.scaled_size) == size
+    assert all(side % 32 == 0 for side in letterbox.input_size)
+    scaled = np.array(letterbox.scaled_size, np.float32) / (width, height)
+    points = np.array([[0, 0], [width, height], [width / 3, height / 7]], np.float32)
+    there = points * scaled + (letterbox.left, letterbox.top)
+    np.testing.assert_allclose(letterbox.to_frame(there.astype(np.float32)), points, rtol=1e-4, atol=1e-2)
+
+
+def test_a_frame_is_centred_on_grey() -> None:
+    letterbox = Letterbox.of((100, 50), 64, 32)
+    image = letterbox.apply(np.zeros((50, 100, 3), np.uint8))
+    assert image.shape == (32, 64, 3)
+    assert image.max() == 0
+    tall = Letterbox.of((50, 110), 64, 32).apply(np.zeros((110, 50, 3), np.uint8))
+    assert tall.shape == (64, 32, 3)
+    assert tall[0, 0, 0] == 114
+    assert tall[0, 16, 0] == 0
