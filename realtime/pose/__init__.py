@@ -1,0 +1,1 @@
+"""Pose estimation: Tracks -> Poses. Between the tracker and the smoother."""

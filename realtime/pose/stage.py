@@ -1,0 +1,86 @@
+"""Pose estimation as a stage: Tracks -> Poses.
+
+Between the tracker and the smoother. The people of all cameras that wait go through the model together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.skeleton import Skeleton
+from realtime.types import Poses, Tracks
+
+
+class PoseModel(Protocol):
+    """What finds the keypoints of people in their boxes: VitPose, YoloPose, or a fake in a test.
+
+    Attributes:
+        name: what the stream calls it.
+        skeleton: its K keypoints.
+    """
+
+    name: str
+    skeleton: Skeleton
+
+    def estimate(
+        self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """For uint8 (H, W, 3) BGR images and boxes (N, 4) on each: keypoints float32 (N, K, 3) x, y, score of each."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run once, so that the first frame is not the slow one."""
+        ...
+
+
+class PoseStage:
+    """The pose model of all cameras."""
+
+    name = "pose"
+
+    def __init__(self, model: PoseModel) -> None:
+        self._model = model
+
+    @property
+    def model_name(self) -> str:
+        """What the stream calls the model."""
+        return self._model.name
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints that come out."""
+        return self._model.skeleton
+
+    def warm_up(self) -> None:
+        """Make the model ready, before any camera opens."""
+        self._model.warm_up()
+
+    def process(self, batch: list[Tracks]) -> list[Poses]:
+        """The people of each frame with their keypoints, in the order of the frames."""
+        found = self._model.estimate([tracks.frame.image for tracks in batch], [tracks.xyxy for tracks in batch])
+        return [with_keypoints(tracks, keypoints) for tracks, keypoints in zip(batch, found, strict=True)]
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
+def with_keypoints(tracks: Tracks, keypoints: NDArray[np.float32]) -> Poses:
+    """The tracks' people with these keypoints.
+
+    Args:
+        tracks: N people.
+        keypoints: float32 (N, K, 3) x, y in pixels of the frame, score.
+
+    Returns:
+        Poses with scores 0..1. A keypoint that isn't finite is in the middle of the person's box, score 0: nothing on
+        the stream is NaN or infinite, whatever a model makes of a picture.
+    """
+    finite = np.asarray(np.isfinite(keypoints).all(axis=2))
+    middles = (tracks.xyxy[:, np.newaxis, :2] + tracks.xyxy[:, np.newaxis, 2:]) / 2
+    places = np.where(finite[..., np.newaxis], keypoints[..., :2], middles)
+    scores = np.where(finite, np.clip(keypoints[..., 2], 0, 1), 0)
+    return Poses.of(tracks, np.ascontiguousarray(places, np.float32), np.ascontiguousarray(scores, np.float32))

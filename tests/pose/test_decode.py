@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from realtime.pose.crop import crop_people, windows
+from realtime.pose.decode import decode, to_frame
+
+MIDDLE = (23.5, 31.5)
+
+
+def bump(x, y, width=48, height=64, peak=1.0, sigma=2.0):
+    rows, columns = np.mgrid[:height, :width]
+    return (peak * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))).astype(np.float32)
+
+
+def decode_one(heatmap, sigma=2.0):
+    keypoints, scores = decode(heatmap[np.newaxis, np.newaxis], sigma)
+    return keypoints[0, 0], scores[0, 0]
+
+
+@pytest.mark.parametrize("sigma", [0.8, 2.0])
+def test_a_gaussian_is_found_where_it_is(sigma):
+    for x, y in ((20.0, 30.0), (20.5, 30.5), (17.3, 40.8), (10.01, 10.99)):
+        place, score = decode_one(bump(x, y, peak=0.8), sigma)
+        np.testing.assert_allclose(place, (x, y), atol=0.01)
+        assert score == pytest.approx(0.8, abs=0.06)  # the pixel next to the peak
+
+
+NOT_A_PEAK = [
+    np.zeros((64, 48)),  # nothing
+    np.full((64, 48), 0.3),  # flat: equally likely everywhere
+    np.full((64, 48), -0.3),  # flat below zero
+    -bump(20, 30),  # negative everywhere
+    np.full((64, 48), np.nan),  # a network gone wrong
+    np.where(bump(20, 30) > 0.5, np.nan, bump(20, 30)),  # only its peak gone wrong
+    np.where(bump(20, 30) > 0.5, np.inf, bump(20, 30)),  # overflowed
+    np.full((64, 48), -np.inf),  # overflowed the other way
+]
+
+
+@pytest.mark.parametrize("heatmap", NOT_A_PEAK)
+@pytest.mark.filterwarnings("error")
+def test_a_map_without_a_peak_is_in_the_middle_with_score_0(heatmap):
+    place, score = decode_one(heatmap.astype(np.float32))
+    assert tuple(place) == MIDDLE
+    assert score == 0
+
+
+STRANGE = [
+    bump(0, 0),  # in a corner
+    bump(47, 63),  # in the other
+    bump(-3, 30),  # its top is beyond the border
+    bump(20, 30, peak=900),  # above what the logarithm is cut at
+    bump(20, 30, peak=1e-6),  # below it
+    bump(20, 30) + bump(22, 30),  # two peaks in one
+    np.where(np.arange(64 * 48).reshape(64, 48) == 1000, 1, -5),  # a single pixel
+    np.where(bump(20, 30) < 0.1, -np.inf, bump(20, 30)),  # minus infinity around it
+    np.indices((64, 48)).sum(axis=0) / 200,  # a slope up to the corner
+]
+
+
+@pytest.mark.parametrize("heatmap", STRANGE)
+@pytest.mark.filterwarnings("error")
+def test_a_strange_map_is_found_near_its_highest_pixel(heatmap):
+    heatmap = heatmap.astype(np.float32)
+    place, score = decode_one(heatmap)
+    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    assert np.hypot(*(place - (x, y))) <= 5
+    assert 0 < score <= 1
+
+
+def test_noise_never_moves_a_keypoint_further_than_the_blur_looks():
+    maps = np.random.default_rng(0).standard_normal((40, 17, 64, 48)).astype(np.float32)
+    for sigma in (0.8, 2.0):
+        keypoints, _ = decode(maps, sigma)
+        peaks = maps.reshape(40, 17, -1).argmax(axis=2)
+        assert np.hypot(keypoints[..., 0] - peaks % 48, keypoints[..., 1] - peaks // 48).max() <= 5.001
+
+
+def test_320_people_at_once_equal_one_by_one():
+    # float32 counts no further than 2**24 pixels: Hugging Face's decoder is 12 to 35 px off from about 299 people on.
+    rng = np.random.default_rng(0)
+    places = rng.uniform(8, 39, (320, 17, 2))
+    maps = np.stack([bump(x, y) for x, y in places.reshape(-1, 2)]).reshape(320, 17, 64, 48)
+    keypoints, scores = decode(maps, 2.0)
+    np.testing.assert_allclose(keypoints, places, atol=0.01)
+    for person in (0, 150, 298, 299, 319):
+        alone, score = decode(maps[person : person + 1], 2.0)
+        np.testing.assert_allclose(alone[0], keypoints[person], atol=1e-5)
+        np.testing.assert_array_equal(score[0], scores[person])
+
+
+def test_nobody_is_decoded_to_nothing():
+    keypoints, scores = decode(np.zeros((0, 17, 64, 48), np.float32), 2.0)
+    assert keypoints.shape == (0, 17, 2)
+    assert scores.shape == (0, 17)
+    assert keypoints.dtype == scores.dtype == np.float32
+
+
+def test_the_middle_of_a_heatmap_is_the_middle_of_the_box():
+    boxes = np.array([[10, 20, 50, 100], [-30, 5, 400, 90]], np.float32)
+    centers, scales = windows(boxes, (192, 256))
+    points = np.tile(np.array(MIDDLE, np.float32), (2, 17, 1))
+    placed = to_frame(points, centers, scales, (48, 64))
+    np.testing.assert_allclose(placed[:, 0], [[30, 60], [185, 47.5]], atol=1e-4)
+
+
+DOTS = [
+    # the size that the picture is cropped and decoded at; the dot's sigma in frame pixels
+    ((192, 256), 3.0),  # as the network is given it
+    ((48, 64), 6.0),  # as the network gives it back
+]
+
+
+@pytest.mark.parametrize(("size", "sigma"), DOTS)
+def test_crop_and_decode_together_have_no_bias(size, sigma):
+    # Rounded boxes or half-pixel conventions that don't fit each other show here as a constant 0.7 px and more.
+    centers, scales = windows(np.array([[60.3, 40.7, 180.1, 331.9]], np.float32), (192, 256))
+    rows, columns = np.mgrid[:400, :260]
+    errors = []
+    for x, y in np.random.default_rng(0).uniform((90, 80), (150, 280), (40, 2)):
+        dot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+        image = np.rint(dot).astype(np.uint8)[..., np.newaxis].repeat(3, axis=2)
+        crops = crop_people([image], np.array([0]), centers, scales, size)
+        maps = crops[..., 0].astype(np.float32)[:, np.newaxis] / 255
+        keypoints, _ = decode(maps, 2.0)
+        errors.append(to_frame(keypoints, centers, scales, size)[0, 0] - (x, y))
+    np.testing.assert_allclose(np.mean(errors, axis=0), 0, atol=0.02)
+    assert np.abs(errors).max() < 0.2

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from realtime.pose.passthrough import PassThrough
+from realtime.pose.stage import PoseStage, with_keypoints
+from realtime.skeleton import COCO17, NO_SKELETON
+from realtime.types import Frame, Tracks
+
+
+def tracks_of(camera, boxes, keypoints=None, index=0):
+    frame = Frame(camera, 0, index, np.zeros((120, 160, 3), np.uint8), 0.0, 0, 0)
+    count = len(boxes)
+    return Tracks(
+        frame,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.linspace(0.5, 0.9, count, dtype=np.float32),
+        np.arange(1, count + 1, dtype=np.int64),
+        np.arange(count) % 2 == 0,
+        keypoints,
+    )
+
+
+class FakeModel:
+    """Puts every keypoint at the top left corner of the box, score 0.5; remembers what it was asked."""
+
+    name = "fake"
+    skeleton = COCO17
+
+    def __init__(self):
+        self.calls = []
+        self.warm = False
+
+    def estimate(self, images, xyxy):
+        self.calls.append((list(images), list(xyxy)))
+        found = [np.full((len(boxes), 17, 3), 0.5, np.float32) for boxes in xyxy]
+        for keypoints, boxes in zip(found, xyxy, strict=True):
+            keypoints[..., :2] = boxes[:, np.newaxis, :2]
+        return found
+
+    def warm_up(self):
+        self.warm = True
+
+
+A, B, C = (10, 10, 50, 100), (60, 20, 90, 110), (5, 5, 40, 40)
+
+
+def test_people_of_all_cameras_go_through_the_model_in_one_call():
+    model = FakeModel()
+    batch = [tracks_of("door", [A, B]), tracks_of("yard", []), tracks_of("hall", [C]), tracks_of("door", [C], index=1)]
+    poses = PoseStage(model).process(batch)
+    assert len(model.calls) == 1
+    assert [image is tracks.frame.image for image, tracks in zip(model.calls[0][0], batch, strict=True)] == [True] * 4
+    assert [len(boxes) for boxes in model.calls[0][1]] == [2, 0, 1, 1]
+    assert [(p.frame.camera, p.frame.index, len(p)) for p in poses] == [
+        ("door", 0, 2), ("yard", 0, 0), ("hall", 0, 1), ("door", 1, 1),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(poses[0].keypoints[:, 0], [[10, 10], [60, 20]])
+    np.testing.assert_array_equal(poses[2].keypoints[:, 0], [[5, 5]])
+
+
+def test_who_a_person_is_goes_through_untouched():
+    tracks = tracks_of("door", [A, B])
+    poses = PoseStage(FakeModel()).process([tracks])[0]
+    assert poses.frame is tracks.frame
+    for field in ("track_ids", "xyxy", "scores", "measured"):
+        np.testing.assert_array_equal(getattr(poses, field), getattr(tracks, field))
+
+
+def test_an_empty_batch_has_no_poses():
+    assert PoseStage(FakeModel()).process([]) == []
+
+
+def test_nobody_has_keypoints_of_the_right_shape():
+    poses = PoseStage(FakeModel()).process([tracks_of("door", [])])[0]
+    assert poses.keypoints.shape == (0, 17, 2)
+
+
+def test_the_stage_speaks_for_its_model():
+    model = FakeModel()
+    stage = PoseStage(model)
+    assert (stage.name, stage.model_name, stage.skeleton) == ("pose", "fake", COCO17)
+    stage.warm_up()
+    assert model.warm
+    stage.close()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_model_makes_of_a_picture_is_always_finite_and_its_scores_0_to_1():
+    keypoints = np.full((1, 17, 3), 7, np.float32)
+    keypoints[0, :6] = [
+        [np.nan, 1, 0.5], [1, np.inf, 0.5], [1, 1, np.nan],  # not finite: in the middle of the box, score 0
+        [1, 2, -0.5], [1, 2, 1.5], [1, 2, 0.25],  # finite: the place stays, the score is clipped
+    ]  # fmt: skip
+    poses = with_keypoints(tracks_of("door", [A]), keypoints)
+    np.testing.assert_array_equal(poses.keypoints[0, :6], [[30, 55]] * 3 + [[1, 2]] * 3)
+    np.testing.assert_array_equal(poses.keypoint_scores[0, :6], [0, 0, 0, 0, 1, 0.25])
+
+
+# ---- no pose model
+
+
+def test_none_publishes_people_without_keypoints():
+    stage = PassThrough("none", NO_SKELETON)
+    own = np.ones((2, 17, 3), np.float32)
+    for tracks in (tracks_of("door", [A, B]), tracks_of("door", [A, B], own)):
+        poses = stage.process([tracks])[0]
+        assert poses.keypoints.shape == (2, 0, 2)
+        assert poses.keypoint_scores.shape == (2, 0)
+        np.testing.assert_array_equal(poses.track_ids, tracks.track_ids)
+
+
+def test_detector_publishes_the_detectors_own_keypoints():
+    own = np.random.default_rng(0).uniform(0, 1, (2, 17, 3)).astype(np.float32)
+    stage = PassThrough("detector", COCO17)
+    first, nobody = stage.process([tracks_of("door", [A, B], own), tracks_of("yard", [])])
+    np.testing.assert_array_equal(first.keypoints, own[..., :2])
+    np.testing.assert_array_equal(first.keypoint_scores, own[..., 2])
+    assert nobody.keypoints.shape == (0, 17, 2)
+    assert (stage.name, stage.model_name, stage.skeleton) == ("pose", "detector", COCO17)
+
+
+NOT_PROMISED = [
+    None,  # a detector without keypoints
+    np.ones((2, 5, 3), np.float32),  # one with others
+]
+
+
+@pytest.mark.parametrize("keypoints", NOT_PROMISED)
+def test_keypoints_other_than_promised_are_our_mistake(keypoints):
+    with pytest.raises(ValueError, match="expected 17"):
+        PassThrough("detector", COCO17).process([tracks_of("door", [A, B], keypoints)])

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from realtime.errors import ModelError
+from realtime.pose.vitpose import VitPose
+from realtime.skeleton import COCO17
+from tests.pose.checkpoints import CPU, KINDS, picture, save_checkpoint
+
+BOXES = np.array([[20, 30, 120, 280], [100, 10, 290, 200], [-20, -20, 40, 60]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_checkpoint(tmp_path_factory.mktemp("vitpose"), **KINDS["classic"])
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return VitPose(checkpoint, CPU, decode_sigma=2.0, name="tiny")
+
+
+@pytest.fixture
+def folder(checkpoint, tmp_path):
+    """A copy to break."""
+    return shutil.copytree(checkpoint, tmp_path / "vitpose")
+
+
+def load(folder):
+    return VitPose(folder, CPU, decode_sigma=2.0, name="tiny")
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_model_says_who_it_is(model):
+    assert model.name == "tiny"
+    assert model.skeleton == COCO17
+
+
+def test_a_skeleton_of_its_own_is_read_from_the_config(folder):
+    names = {str(i): f"L_Part{i}" for i in range(17)}
+    edit(folder / "config.json", id2label=names, label2id={v: int(k) for k, v in names.items()}, edges=[[0, 1], [1, 2]])
+    skeleton = load(folder).skeleton
+    assert skeleton.name == "custom17"
+    assert skeleton.keypoint_names[3] == "left_part3"
+    assert skeleton.edges == ((0, 1), (1, 2))
+
+
+def test_people_of_two_pictures_are_those_of_each_alone(model):
+    images = [picture(300, 320, seed=1), picture(200, 260, seed=2)]
+    together = model.estimate(images, [BOXES, BOXES[:2]])
+    assert [found.shape for found in together] == [(3, 17, 3), (2, 17, 3)]
+    assert all(found.dtype == np.float32 for found in together)
+    for image, boxes, found in zip(images, (BOXES, BOXES[:2]), together, strict=True):
+        np.testing.assert_allclose(model.estimate([image], [boxes])[0], found, atol=1e-3)
+
+
+def test_more_people_than_go_into_one_batch_are_all_found(model):
+    image = picture(300, 320)
+    many = np.tile(BOXES, (12, 1))  # 36 people in batches of 32
+    found = model.estimate([image], [many])[0]
+    np.testing.assert_allclose(found, np.tile(found[:3], (12, 1, 1)), atol=1e-3)
+
+
+NOBODY = [
+    ([], []),  # no picture
+    ([picture(30, 20)], [np.zeros((0, 4), np.float32)]),  # a picture without people
+    ([picture(30, 20)] * 2, [np.zeros((0, 4), np.float32)] * 2),  # two
+]
+
+
+@pytest.mark.parametrize(("images", "boxes"), NOBODY)
+def test_nobody_is_no_error_and_runs_nothing(model, monkeypatch, images, boxes):
+    monkeypatch.setattr(model, "_heatmaps", None)
+    found = model.estimate(images, boxes)
+    assert [part.shape for part in found] == [(0, 17, 3)] * len(images)
+
+
+def test_a_picture_without_people_beside_one_with(model):
+    image = picture(300, 320)
+    found = model.estimate([image, image, image], [np.zeros((0, 4), np.float32), BOXES, np.zeros((0, 4), np.float32)])
+    assert [len(part) for part in found] == [0, 3, 0]
+
+
+def test_scores_and_places_are_finite_for_any_box(model):
+    boxes = np.array([[0, 0, 1, 1], [-9000, -9000, 9000, 9000], [5000, 5000, 5001, 5002], [7, 7, 7, 7]], np.float32)
+    found = model.estimate([picture(300, 320)], [boxes])[0]
+    assert np.isfinite(found).all()
+    assert ((found[..., 2] >= 0) & (found[..., 2] <= 1)).all()
+
+
+def test_the_folders_own_normalisation_is_used(folder, model):
+    edit(folder / "preprocessor_config.json", image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.5, 0.5])
+    image = picture(300, 320)
+    assert not np.allclose(load(folder).estimate([image], [BOXES])[0], model.estimate([image], [BOXES])[0], atol=1)
+
+
+def test_without_a_preprocessor_config_the_normalisation_is_imagenets(folder, model):
+    (folder / "preprocessor_config.json").unlink()
+    image = picture(300, 320)
+    np.testing.assert_array_equal(load(folder).estimate([image], [BOXES])[0], model.estimate([image], [BOXES])[0])
+
+
+def test_warming_up_runs_the_network(model, monkeypatch):
+    batches = []
+    heatmaps = model._heatmaps
+    monkeypatch.setattr(model, "_heatmaps", lambda crops: batches.append(crops.shape) or heatmaps(crops))
+    model.warm_up()
+    assert batches == [(1, 256, 192, 3)]
+
+
+def test_weights_are_float32_whatever_the_file_holds(folder):
+    change_weights(folder, lambda weights: weights.update({k: v.astype(np.float16) for k, v in weights.items()}))
+    assert {p.dtype for p in load(folder)._module.parameters()} == {torch.float32}
+
+
+def test_batch_counters_that_converters_leave_out_are_not_missed(folder):
+    change_weights(folder, lambda weights: [weights.pop(key) for key in list(weights) if key.endswith("tracked")])
+    load(folder)
+
+
+def test_loading_prints_nothing(folder, capfd):
+    load(folder).warm_up()
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- folders that hold no ViTPose
+
+
+def change_weights(folder, change):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def fewer_layers(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["backbone_config"] |= {"num_hidden_layers": 1, "stage_names": ["stem", "stage1"]}
+    config["backbone_config"] |= {"out_indices": [1], "out_features": ["stage1"]}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+BROKEN = [
+    # how, what the message says
+    (lambda f: shutil.rmtree(f), "no config.json"),  # no such folder
+    (lambda f: [p.unlink() for p in f.iterdir()], "no config.json"),  # an empty folder
+    (lambda f: (f / "config.json").write_text("{"), "not JSON"),  # a damaged config
+    (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "not JSON"),  # no text at all
+    (lambda f: (f / "config.json").write_text("[]"), "expected keys"),  # JSON, but no config
+    (lambda f: edit(f / "config.json", model_type="bert"), "'bert'"),  # another network
+    (lambda f: (f / "config.json").write_text("{}"), "model type None"),  # no Hugging Face config
+    (lambda f: edit(f / "config.json", backbone_config={"hidden_size": "wide"}), "can be loaded"),  # nonsense
+    (lambda f: (f / "model.safetensors").unlink(), "can be loaded"),  # no weights
+    (lambda f: truncate(f / "model.safetensors"), "can be loaded"),  # half a download
+    (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "can be loaded"),  # no weights file
+    (lambda f: change_weights(f, lambda w: w.pop("head.conv.weight")), "1 missing, head.conv.weight"),  # a hole
+    (lambda f: change_weights(f, lambda w: w.update({"head.conv.bias": np.zeros(5, np.float32)})), "of another shape"),
+    (lambda f: change_weights(f, lambda w: w.update({"head.extra": np.zeros(5, np.float32)})), "too many, head.extra"),
+    (fewer_layers, "too many"),  # the weights of a deeper network
+    (lambda f: edit(f / "config.json", use_simple_decoder=True), "missing|shape|too many"),  # another head
+    (lambda f: (f / "preprocessor_config.json").write_text("no"), "preprocessor_config.json: not JSON"),
+    (lambda f: edit(f / "preprocessor_config.json", image_mean=[0.5]), "three numbers"),  # grey pictures
+    (lambda f: edit(f / "preprocessor_config.json", image_std=[0, 1, 1]), "std > 0"),  # would divide by zero
+    (lambda f: edit(f / "preprocessor_config.json", image_std="wide"), "three numbers"),  # no numbers
+]
+
+
+@pytest.mark.parametrize(("damage", "says"), BROKEN)
+def test_a_folder_that_holds_no_vitpose_is_refused_in_a_line(folder, capfd, damage, says):
+    damage(folder)
+    with pytest.raises(ModelError, match=says) as caught:
+        load(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: CPU and GPU are NOT compared here")
+def test_cpu_and_gpu_agree(checkpoint, model):
+    images = [picture(300, 320, seed=1), picture(200, 260, seed=2)]
+    gpu = VitPose(checkpoint, torch.device("cuda:0"), decode_sigma=2.0, name="tiny")
+    for here, there in zip(model.estimate(images, [BOXES] * 2), gpu.estimate(images, [BOXES] * 2), strict=True):
+        # TF32 and the order of sums move a broad maximum of random weights a little, and now and then to another one.
+        assert np.quantile(np.linalg.norm(here[..., :2] - there[..., :2], axis=-1), 0.9) < 0.5
+        np.testing.assert_allclose(here[..., 2], there[..., 2], atol=0.01)
