@@ -1,0 +1,255 @@
+"""The smoothing stage: which filter state belongs to whom, and what happens to keypoints that can't be seen.
+
+Poses -> Poses, after the pose model and before the publisher. A keypoint is *measured* when it is finite and its score
+is at least `min_score`. Then the filter follows it; else it is held where the filter last had it (Kalman: where it
+predicts it) for at most `reset_s` seconds. After that, and where there never was anything to hold, the model's own
+value passes, and the filter starts afresh at the next measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.config import SmoothingConfig
+from realtime.smooth import kalman, one_euro
+from realtime.types import Poses
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# Sizes are divided by; a box is never this small.
+LEAST_SIZE_PX = 1.0
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class SmoothStage:
+    """Filters every keypoint of every person along its own time line.
+
+    State is kept per camera and track, on `frame.time_s`. It is dropped when the camera's epoch changes, and a track's
+    when it wasn't seen for `reset_s`: memory is bounded by the people seen within `reset_s`.
+    """
+
+    name = "smooth"
+
+    def __init__(self, config: SmoothingConfig) -> None:
+        self._config = config
+        self._filter: _Filter | None = None
+        if config.method != "none":
+            self._filter = _OneEuro(config) if config.method == "one-euro" else _Kalman(config)
+        self._cameras: dict[str, _Camera] = {}
+
+    def process(self, batch: list[Poses]) -> list[Poses]:
+        """The same people with smoothed keypoints.
+
+        Args:
+            batch: frames of any cameras; those of one camera in order of time.
+
+        Returns:
+            One Poses for each of the batch; only `keypoints` differ, and they are finite. With method none the very
+            same objects.
+
+        Raises:
+            ValueError: time stood still or ran backwards within an epoch.
+        """
+        if self._filter is None:
+            return list(batch)
+        return [self._smooth(poses, self._filter) for poses in batch]
+
+    def remembered(self, camera: str) -> int:
+        """How many tracks of this camera there is state for."""
+        return len(self._cameras[camera].people.track_ids) - 1 if camera in self._cameras else 0
+
+    def close(self) -> None:
+        """Forget everybody."""
+        self._cameras.clear()
+
+    def _smooth(self, poses: Poses, filter_: _Filter) -> Poses:
+        frame, now_s = poses.frame, poses.frame.time_s
+        camera = self._cameras.get(frame.camera)
+        if camera is None or camera.epoch != frame.epoch:
+            nobody = _People.nobody(poses.keypoints.shape[1], filter_.width)
+            camera = self._cameras[frame.camera] = _Camera(frame.epoch, -np.inf, nobody)
+        if not now_s > camera.time_s:
+            raise ValueError(
+                f"{frame.camera}: smooth: time went from {camera.time_s} s to {now_s} s, expected it to rise"
+            )
+        recent = camera.people.seen_within(self._config.reset_s, now_s)
+        rows = recent.rows_of(poses.track_ids)
+        people = self._advance(recent.take(rows), poses, filter_)
+        camera.time_s = now_s
+        camera.people = people.joined(recent.without(rows))
+        return replace(poses, keypoints=people.places.astype(np.float32))
+
+    def _advance(self, people: _People, poses: Poses, filter_: _Filter) -> _People:
+        """The people of this frame one step on: row i is person i of `poses`, before and after."""
+        now_s = poses.frame.time_s
+        raw = poses.keypoints.astype(np.float64)
+        usable: Bools = np.isfinite(raw[..., 0]) & np.isfinite(raw[..., 1])
+        # A score that is NaN compares false: not measured.
+        measured: Bools = usable & (poses.keypoint_scores >= self._config.min_score)
+        idle_s = now_s - people.measured_s
+        alive = idle_s <= self._config.reset_s
+        step = _Step(
+            values=np.where(measured[..., None], raw, 0.0),
+            scores=np.where(measured, poses.keypoint_scores, 1.0),
+            # Where there is no state the result is not used; 1 keeps the arithmetic finite.
+            idle_s=np.where(alive, idle_s, 1.0),
+            dt_s=np.where(np.isfinite(people.seen_s), now_s - people.seen_s, 1.0),
+            size=_size(poses.xyxy),
+        )
+        state = np.where(alive[..., None], filter_.move(people.state, measured, step), people.state)
+        state = np.where((measured & ~alive)[..., None], filter_.start(step), state)
+        last = np.where(np.isfinite(people.places), people.places, _centre(poses.xyxy)[:, None])
+        places = np.where(usable[..., None], raw, last)
+        places = np.where((measured | alive)[..., None], state[..., :2], places)
+        return _People(
+            track_ids=poses.track_ids,
+            seen_s=np.full(len(poses), now_s),
+            measured_s=np.where(measured, now_s, people.measured_s),
+            # A prediction from absurd values may leave float32's range.
+            places=np.clip(places, -FLOAT32_MAX, FLOAT32_MAX),
+            state=state,
+        )
+
+
+def _size(xyxy: NDArray[np.float32]) -> Floats:
+    """The size of each person in pixels, (N,): the longer side of the box, so that who lies down keeps their height.
+
+    Not low-passed: it only scales speeds and noise, where a few percent of flicker can't be seen.
+    """
+    sides = xyxy[:, 2:].astype(np.float64) - xyxy[:, :2]
+    longer: Floats = np.maximum(sides[:, 0], sides[:, 1])
+    return np.where(np.isfinite(longer), np.maximum(longer, LEAST_SIZE_PX), LEAST_SIZE_PX)
+
+
+def _centre(xyxy: NDArray[np.float32]) -> Floats:
+    """The middle of each box, float64 (N, 2)."""
+    return np.nan_to_num((xyxy[:, :2].astype(np.float64) + xyxy[:, 2:]) / 2.0)
+
+
+# ---- who is remembered
+
+
+@dataclass(slots=True)
+class _Camera:
+    """What is remembered of one camera."""
+
+    epoch: int
+    time_s: float
+    people: _People
+
+
+class _People(NamedTuple):
+    """What is remembered of M tracks, one row each. The last row is nobody's: the state of a track never seen.
+
+    (The people of a single frame are held in the same arrays, without that last row.)
+    """
+
+    track_ids: NDArray[np.int64]  # (M,), 0 for nobody (ids are >= 1)
+    seen_s: Floats  # (M,), when the track was last in a frame
+    measured_s: Floats  # (M, K), when the keypoint was last measured; -inf: never
+    places: Floats  # (M, K, 2), where it was last said to be; NaN: nowhere yet
+    state: Floats  # (M, K, the filter's width)
+
+    @classmethod
+    def nobody(cls, keypoints: int, width: int) -> _People:
+        return cls(
+            np.zeros(1, np.int64),
+            np.full(1, -np.inf),
+            np.full((1, keypoints), -np.inf),
+            np.full((1, keypoints, 2), np.nan),
+            np.zeros((1, keypoints, width)),
+        )
+
+    def take(self, rows: NDArray[np.int64] | Bools) -> _People:
+        return _People._make(array[rows] for array in self)
+
+    def seen_within(self, reset_s: float, now_s: float) -> _People:
+        """Without the tracks that were not seen for longer than `reset_s`."""
+        keep = now_s - self.seen_s <= reset_s
+        keep[-1] = True
+        return self.take(keep)
+
+    def rows_of(self, track_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row of each track; -1, nobody's, where it is new."""
+        same = track_ids[:, None] == self.track_ids[None, :]
+        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
+
+    def without(self, rows: NDArray[np.int64]) -> _People:
+        """All other rows, nobody's always."""
+        keep = np.ones(len(self.track_ids), np.bool_)
+        keep[rows] = False
+        keep[-1] = True
+        return self.take(keep)
+
+    def joined(self, others: _People) -> _People:
+        return _People._make(np.concatenate(pair) for pair in zip(self, others, strict=True))
+
+
+# ---- the two filters, as the stage drives them
+
+
+class _Step(NamedTuple):
+    """What a filter is told of one frame. Where a keypoint was not measured, values and scores are fillers."""
+
+    values: Floats  # (N, K, 2), pixels
+    scores: Floats  # (N, K)
+    idle_s: Floats  # (N, K), since the keypoint was last measured
+    dt_s: Floats  # (N,), since the track's last frame
+    size: Floats  # (N,), pixels
+
+
+class _Filter(Protocol):
+    """State is float64 (N, K, width) and begins with x, y."""
+
+    width: int
+
+    def start(self, step: _Step) -> Floats:
+        """The state of keypoints measured for the first time."""
+
+    def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
+        """The state one frame later; `measured` (N, K) says which values may be used."""
+
+
+class _OneEuro:
+    width = one_euro.WIDTH
+
+    def __init__(self, config: SmoothingConfig) -> None:
+        self._config = config
+
+    def start(self, step: _Step) -> Floats:
+        return one_euro.start(step.values)
+
+    def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
+        """Its time runs from measurement to measurement: what was held meanwhile is caught up with the sooner."""
+        moved = one_euro.step(
+            state,
+            step.values,
+            step.idle_s,
+            size=step.size,
+            min_cutoff_hz=self._config.min_cutoff_hz,
+            beta=self._config.beta,
+            derivative_cutoff_hz=self._config.derivative_cutoff_hz,
+        )
+        return np.where(measured[..., None], moved, state)
+
+
+class _Kalman:
+    width = kalman.WIDTH
+
+    def __init__(self, config: SmoothingConfig) -> None:
+        self._config = config
+
+    def start(self, step: _Step) -> Floats:
+        return kalman.start(step.values, self._variance(step), kalman.START_SPEED * step.size)
+
+    def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
+        predicted = kalman.predict(state, step.dt_s, self._config.acceleration * step.size)
+        return np.where(measured[..., None], kalman.update(predicted, step.values, self._variance(step)), predicted)
+
+    def _variance(self, step: _Step) -> Floats:
+        return kalman.variance(step.scores, self._config.noise * step.size)

@@ -1,0 +1,295 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.config import SmoothingConfig
+from realtime.smooth.stage import SmoothStage
+from realtime.types import Frame, Poses
+
+METHODS = ["one-euro", "kalman"]
+IMAGE = np.zeros((2, 2, 3), np.uint8)
+BOX = (100.0, 100.0, 200.0, 300.0)
+K = 3
+
+
+def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=None, camera="cam0", epoch=0):
+    """Poses of N people from keypoints (N, K, 2); scores and boxes broadcast."""
+    keypoints = np.array(keypoints, np.float32)
+    n, k = keypoints.shape[:2]
+    return Poses(
+        frame=Frame(camera, epoch, 0, IMAGE, time_s, 0, 0),
+        track_ids=np.array(range(1, n + 1) if ids is None else ids, np.int64),
+        xyxy=np.array(np.broadcast_to(BOX if boxes is None else boxes, (n, 4)), np.float32, order="C"),
+        scores=np.full(n, 0.8, np.float32),
+        keypoints=keypoints,
+        keypoint_scores=np.array(np.broadcast_to(scores, (n, k)), np.float32, order="C"),
+        measured=np.ones(n, np.bool_),
+    )
+
+
+def points(x, y=150.0, n=1, k=K):
+    return np.full((n, k, 2), (x, y))
+
+
+def smooth(stage, poses):
+    [out] = stage.process([poses])
+    return out.keypoints
+
+
+def stage_of(method, **keys):
+    return SmoothStage(SmoothingConfig(method=method, **{"min_score": 0.2, "reset_s": 0.5, **keys}))
+
+
+def run(method, sequence, dt_s, **keys):
+    """The smoothed keypoints (T, N, K, 2) of a sequence of keypoints."""
+    stage, times = stage_of(method), np.cumsum(dt_s)
+    return np.stack([smooth(stage, poses_of(t, frame, **keys)) for t, frame in zip(times, sequence, strict=True)])
+
+
+@st.composite
+def motions(draw):
+    """Random walks of 2 people with any positive time steps: keypoints (T, 2, K, 2) and dt_s (T,)."""
+    frames = draw(st.integers(2, 12))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dt_s = draw(st.lists(st.floats(1e-6, 2.0), min_size=frames, max_size=frames))
+    return random.normal(0, 10, (frames, 2, K, 2)).cumsum(axis=0) + 200, dt_s
+
+
+# ---- properties of both filters
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(x=st.floats(-1e4, 1e4), dt_s=st.lists(st.floats(1e-6, 2.0), min_size=1, max_size=12))
+@settings(max_examples=50, deadline=None)
+def test_constant_in_is_constant_out(method, x, dt_s):
+    out = run(method, [points(x)] * len(dt_s), dt_s)
+    np.testing.assert_allclose(out, np.broadcast_to(points(x), out.shape), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(motion=motions(), shift=st.floats(-1000, 1000))
+@settings(max_examples=50, deadline=None)
+def test_shifting_everything_shifts_the_output(method, motion, shift):
+    keypoints, dt_s = motion
+    moved = run(method, keypoints + shift, dt_s, boxes=np.add(BOX, shift))
+    # float32 in and out: 1e-3 px is the rounding of values around 1000.
+    np.testing.assert_allclose(moved, run(method, keypoints, dt_s) + shift, atol=2e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(motion=motions(), scale=st.floats(0.05, 20))
+@settings(max_examples=50, deadline=None)
+def test_scaling_everything_scales_the_output(method, motion, scale):
+    keypoints, dt_s = motion
+    scaled = run(method, keypoints * scale, dt_s, boxes=np.multiply(BOX, scale))
+    np.testing.assert_allclose(scaled, run(method, keypoints, dt_s) * scale, atol=1e-3 * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(
+    motion=motions(), where=st.tuples(st.integers(0, 1), st.integers(0, K - 1)), bad=st.sampled_from([np.nan, np.inf])
+)
+@settings(max_examples=50, deadline=None)
+def test_what_is_not_finite_stays_in_its_keypoint_and_never_leaves(method, motion, where, bad):
+    keypoints, dt_s = motion
+    spoilt = keypoints.copy()
+    spoilt[(slice(1, None), *where, 0)] = bad
+    clean, out = run(method, keypoints, dt_s), run(method, spoilt, dt_s)
+    others = np.ones((2, K), np.bool_)
+    others[where] = False
+    assert np.isfinite(out).all()
+    np.testing.assert_array_equal(out[:, others], clean[:, others])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(
+    value=st.floats(width=32, allow_nan=True, allow_infinity=True),
+    score=st.floats(0, 1, width=32) | st.just(float("nan")),
+    dt_s=st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=8),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_output_is_finite_float32_whatever_comes_in(method, value, score, dt_s):
+    sequence = [points(value if t % 2 else 150.0) for t in range(len(dt_s))]
+    out = run(method, sequence, dt_s, scores=score)
+    assert out.dtype == np.float32
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_noise_around_a_still_person_becomes_calmer(method):
+    keypoints = points(150.0) + np.random.default_rng(3).normal(0, 2, (90, 1, K, 2))
+    out = run(method, keypoints, [1 / 30] * 90)
+    assert np.diff(out[30:], axis=0).std() < 0.5 * np.diff(keypoints[30:], axis=0).std()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_gives_what_its_frames_give_one_by_one(method):
+    frames = [poses_of(t / 30, points(100.0 + t * t), camera=c) for t in range(5) for c in ("a", "b")]
+    together = stage_of(method).process(frames)
+    alone = stage_of(method)
+    for got, frame in zip(together, frames, strict=True):
+        np.testing.assert_array_equal(got.keypoints, smooth(alone, frame))
+
+
+# ---- whose state
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_new_epoch_starts_afresh_even_when_its_time_runs_backwards(method):
+    stage = stage_of(method)
+    smooth(stage, poses_of(10.0, points(100.0)))
+    out = smooth(stage, poses_of(0.0, points(180.0), epoch=1))
+    np.testing.assert_array_equal(out, points(180.0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+# gap in seconds, whether the state has to survive it (reset_s is 0.5)
+@pytest.mark.parametrize(("gap_s", "survives"), [(0.4, True), (0.6, False)])
+def test_a_track_that_comes_back_is_followed_on_or_starts_afresh(method, gap_s, survives):
+    stage = stage_of(method)
+    for t in range(10):
+        smooth(stage, poses_of(t / 30, points(100.0)))
+    smooth(stage, poses_of(9 / 30 + 0.1, points(0.0, n=0)))
+    out = smooth(stage, poses_of(9 / 30 + gap_s, points(180.0)))
+    assert (out[..., 0] < 180.0).all() == survives
+    assert (out[..., 0] == 180.0).all() != survives
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tracks_keep_their_state_when_their_order_changes(method):
+    stage = stage_of(method)
+    smooth(stage, poses_of(0.0, [points(100.0)[0], points(500.0)[0]], ids=[7, 3]))
+    out = smooth(stage, poses_of(0.1, [points(500.0)[0], points(300.0)[0], points(100.0)[0]], ids=[3, 5, 7]))
+    np.testing.assert_allclose(out[:, 0, 0], [500.0, 300.0, 100.0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_cameras_with_the_same_track_ids_do_not_mix(method):
+    stage = stage_of(method)
+    for t in range(3):
+        left, right = stage.process(
+            [poses_of(t / 30, points(100.0), camera="a"), poses_of(5 + t / 30, points(900.0), camera="b")]
+        )
+    np.testing.assert_allclose(left.keypoints, points(100.0))
+    np.testing.assert_allclose(right.keypoints, points(900.0))
+
+
+def test_state_stays_bounded_when_every_frame_brings_new_people():
+    stage = stage_of("one-euro")
+    for t in range(1000):
+        smooth(stage, poses_of(t / 30, points(100.0, n=2), ids=[2 * t + 1, 2 * t + 2]))
+        assert stage.remembered("cam0") <= 2 * (0.5 * 30 + 1)
+    smooth(stage, poses_of(1000.0, points(100.0, n=0)))
+    assert stage.remembered("cam0") == 0
+
+
+def test_time_that_stands_still_is_an_error_that_names_the_camera():
+    stage = stage_of("one-euro")
+    smooth(stage, poses_of(1.0, points(100.0)))
+    with pytest.raises(ValueError, match=r"cam0: smooth: time went from 1\.0 s to 1\.0 s, expected it to rise"):
+        smooth(stage, poses_of(1.0, points(100.0)))
+
+
+# ---- keypoints that can't be seen
+
+
+def lose_one(stage, upto_s, **lost):
+    """Keypoint 0 is measured at 100 for a second, then lost; the output at that time."""
+    for t in np.arange(0, 1.001, 0.1):
+        smooth(stage, poses_of(float(t), points(100.0)))
+    out = np.empty(0)
+    for t in np.arange(1.1, upto_s + 0.001, 0.1):
+        keypoints, scores = points(100.0), np.full((1, K), 0.9)
+        keypoints[:, 0, 0], scores[:, 0] = lost.get("value", 100.0), lost.get("score", 0.9)
+        out = smooth(stage, poses_of(float(t), keypoints, scores=scores))
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+# how the keypoint is lost
+@pytest.mark.parametrize("lost", [{"value": 900.0, "score": 0.1}, {"value": np.nan}, {"value": 900.0, "score": np.nan}])
+def test_a_lost_keypoint_is_held(method, lost):
+    np.testing.assert_allclose(lose_one(stage_of(method), 1.4, **lost), points(100.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_lost_for_longer_than_reset_s_passes_as_the_model_says(method):
+    assert lose_one(stage_of(method), 1.7, value=900.0, score=0.1)[0, 0, 0] == 900.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_that_stays_without_a_value_keeps_its_last_place(method):
+    np.testing.assert_allclose(lose_one(stage_of(method), 3.0, value=np.nan), points(100.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_that_comes_back_after_reset_s_starts_afresh_and_the_others_go_on(method):
+    stage = stage_of(method)
+    lose_one(stage, 1.7, value=900.0, score=0.1)
+    out = smooth(stage, poses_of(1.8, points(180.0)))
+    assert out[0, 0, 0] == 180.0
+    assert (out[0, 1:, 0] < 180.0).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_that_never_had_a_value_sits_in_the_middle_of_the_box(method):
+    out = smooth(stage_of(method), poses_of(0.0, points(np.nan)))
+    np.testing.assert_array_equal(out, points(150.0, 200.0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_weak_keypoint_with_no_history_passes_as_the_model_says(method):
+    out = smooth(stage_of(method), poses_of(0.0, points(180.0), scores=0.1))
+    np.testing.assert_array_equal(out, points(180.0))
+
+
+def test_kalman_moves_a_lost_keypoint_on_and_one_euro_holds_it():
+    after = {}
+    for method in METHODS:
+        stage = stage_of(method)
+        for t in range(20):
+            before = smooth(stage, poses_of(t / 30, points(100.0 + 10 * t)))
+        after[method] = smooth(stage, poses_of(20 / 30, points(np.nan))) - before
+    np.testing.assert_array_equal(after["one-euro"], 0.0)
+    np.testing.assert_allclose(after["kalman"][..., 0], 10.0, atol=1.0)
+
+
+# ---- the shape of things
+
+
+def test_method_none_passes_the_very_same_objects():
+    frames = [poses_of(0.0, points(np.nan)), poses_of(0.0, points(1.0))]
+    out = stage_of("none").process(frames)
+    assert [id(o) for o in out] == [id(f) for f in frames]
+
+
+@pytest.mark.parametrize("method", METHODS)
+# people, keypoints: nobody; --pose.model none; neither
+@pytest.mark.parametrize(("n", "k"), [(0, K), (2, 0), (0, 0)])
+def test_nobody_and_no_keypoints_are_normal(method, n, k):
+    stage = stage_of(method)
+    for t in range(3):
+        assert smooth(stage, poses_of(float(t), np.zeros((n, k, 2)))).shape == (n, k, 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_but_the_keypoints_is_kept(method):
+    poses = poses_of(0.0, points(1.0, n=2), ids=[4, 9])
+    [out] = stage_of(method).process([poses])
+    for field in ("frame", "track_ids", "xyxy", "scores", "keypoint_scores", "measured"):
+        assert getattr(out, field) is getattr(poses, field)
+
+
+def test_the_poses_given_are_not_written_to():
+    poses = poses_of(0.0, points(np.nan))
+    before = poses.keypoints.copy()
+    stage_of("one-euro").process([poses])
+    np.testing.assert_array_equal(poses.keypoints, before)
+
+
+def test_close_forgets_everybody():
+    stage = stage_of("one-euro")
+    smooth(stage, poses_of(0.0, points(1.0)))
+    stage.close()
+    assert stage.remembered("cam0") == 0
