@@ -1,0 +1,288 @@
+"""The stream: Poses -> ZeroMQ messages, and what subscribers are told besides.
+
+The last stage. One XPUB socket, used from one thread. Nothing a subscriber does can block it: a slow one loses messages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from realtime import wire
+from realtime.config import PublishConfig
+from realtime.errors import OutputError
+from realtime.observe.status import CameraStatus
+from realtime.publish.record import Recorder
+from realtime.skeleton import Skeleton
+from realtime.types import Poses
+
+log = logging.getLogger(__name__)
+
+_STATUS_EVERY_S = 1.0
+_INFO_EVERY_S = 5.0
+# Messages kept for a subscriber that doesn't read; older news are of no use to it.
+_SEND_HIGH_WATER = 64
+# The last messages get this long to leave the process. 0 loses them, the default can hang for ever.
+_LINGER_MS = 200
+# What a subscriber may send us: subscriptions, a few bytes each.
+_MAX_INCOMING_BYTES = 4096
+
+_WHY_NOT_BOUND = {
+    errno.EADDRINUSE: "already in use by another program: choose another port",
+    errno.EACCES: "permission denied: choose a port above 1023",
+    errno.EADDRNOTAVAIL: "no network interface of this machine has this address",
+    errno.ENODEV: "no such network interface",
+    errno.ENOENT: "the socket's folder does not exist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What InfoMessage says of the whole run."""
+
+    session: str
+    skeleton: Skeleton
+    detector: str
+    pose: str
+    device: str
+    smoothing: str
+    version: str
+
+
+def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
+    """The bound XPUB socket. It may be handed to another thread once, before its first use there.
+
+    Raises:
+        OutputError: an endpoint can't be bound.
+    """
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # tell every subscription, also the second of two equal ones
+    socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
+    socket.setsockopt(zmq.LINGER, _LINGER_MS)
+    socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 500)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1000)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
+    for endpoint in config.bind:
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            close_socket(socket)
+            why = _WHY_NOT_BOUND.get(error.errno or 0, str(error))
+            raise OutputError(f"publish.bind: can't bind {endpoint}: {why}") from None
+        log.info("publishing on %s", socket.get_string(zmq.LAST_ENDPOINT))
+    return socket
+
+
+def close_socket(socket: zmq.Socket[bytes]) -> None:
+    """Close the socket and its context; the last messages get a moment to leave."""
+    context = socket.context
+    socket.close(linger=_LINGER_MS)
+    context.term()
+
+
+class PublishStage:
+    """Publishes poses, states and descriptions; hands every pose message to the recorder as well."""
+
+    name = "publish"
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        config: PublishConfig,
+        info: StreamInfo,
+        status: Mapping[str, CameraStatus],
+        recorder: Recorder | None,
+        *,
+        is_live: Callable[[str], bool],
+        on_published: Callable[[str], None],
+        on_ready: Callable[[], None],
+    ) -> None:
+        """Take over the socket.
+
+        Args:
+            socket: from `open_socket`.
+            config: the section.
+            info: what subscribers are told of the run.
+            status: by camera; counted here, published every second and at each change of state.
+            recorder: gets every pose message, if there is one.
+            is_live: of a camera: its recording may have gaps rather than wait for the disk.
+            on_published: told the camera of every frame that is out.
+            on_ready: called once, when as many subscribers listen as the configuration wants.
+        """
+        self._socket = socket
+        self._config = config
+        self._info = info
+        self._status = status
+        self._recorder = recorder
+        self._is_live = is_live
+        self._on_published = on_published
+        self._on_ready = on_ready
+        self._started_s = time.monotonic()
+        self._seq: Counter[str] = Counter()
+        self._told_state: dict[str, tuple[str, str | None]] = {}
+        self._told_source: dict[str, tuple[object, object]] = {}
+        self._next_status_s = self._next_info_s = self._started_s
+        self._audience = _Audience(socket, [wire.pose_topic(camera) for camera in status])
+
+    def process(self, batch: list[Poses]) -> list[Poses]:
+        """Publish each, in order."""
+        for poses in batch:
+            self._publish(poses)
+        return batch
+
+    def tick(self) -> None:
+        """Look after subscribers, states and the clock; called between batches and while nothing comes."""
+        now = time.monotonic()
+        for prefix in self._audience.listen():
+            self._send_info([camera for camera in self._status if wire.info_topic(camera).startswith(prefix)])
+        if self._config.wait_for_subscribers and self._audience.size() >= self._config.wait_for_subscribers:
+            log.info("%d subscribers listen, starting", self._audience.size())
+            self._config = self._config.model_copy(update={"wait_for_subscribers": 0})
+            self._on_ready()
+        source = {camera: (status.size, status.source_fps) for camera, status in self._status.items()}
+        if now >= self._next_info_s:
+            self._next_info_s = now + _INFO_EVERY_S
+            self._send_info(list(self._status))
+        else:
+            self._send_info([camera for camera in source if self._told_source.get(camera) != source[camera]])
+        if now >= self._next_status_s:
+            self._next_status_s = now + _STATUS_EVERY_S
+            self._send_status(list(self._status))
+        else:
+            self._send_status([c for c, status in self._status.items() if self._told_state.get(c) != status.state])
+
+    def close(self) -> None:
+        """Tell the last states and counts, then close the socket."""
+        for status in self._status.values():
+            status.count_unfinished()
+            if status.state[0] not in ("ended", "failed"):
+                status.set_state("ended")
+        self._send_status(list(self._status))
+        if self._recorder:
+            self._recorder.finish()
+        self._audience.close()
+        close_socket(self._socket)
+
+    def _publish(self, poses: Poses) -> None:
+        frame = poses.frame
+        now = time.monotonic_ns()
+        age_ms = (now - frame.captured_mono_ns) / 1e6
+        timing_ms = frame.timing_ms | {"wait": max(0.0, age_ms - sum(frame.timing_ms.values()))}
+        message = wire.pose_message(
+            session=self._info.session,
+            camera=frame.camera,
+            epoch=frame.epoch,
+            seq=self._seq[frame.camera],
+            frame=frame.index,
+            captured_ns=frame.captured_unix_ns,
+            clock=frame.clock,
+            published_ns=time.time_ns(),
+            media_s=frame.media_s,
+            size=frame.size,
+            skeleton=self._info.skeleton.name,
+            track_ids=poses.track_ids,
+            scores=poses.scores,
+            boxes=poses.xyxy,
+            keypoints=poses.keypoints,
+            keypoint_scores=poses.keypoint_scores,
+            measured=poses.measured,
+            timing_ms={stage: round(ms, 3) for stage, ms in timing_ms.items()},
+        )
+        self._send(wire.pose_topic(frame.camera), message)
+        self._seq[frame.camera] += 1
+        self._status[frame.camera].count_published(age_ms)
+        self._on_published(frame.camera)
+        if self._recorder:
+            self._recorder.write(message, wait=not self._is_live(frame.camera))
+
+    def _send_info(self, cameras: list[str]) -> None:
+        for camera in cameras:
+            status = self._status[camera]
+            self._told_source[camera] = (status.size, status.source_fps)
+            message = wire.InfoMessage(
+                session=self._info.session,
+                camera=camera,
+                keypoint_names=list(self._info.skeleton.keypoint_names),
+                edges=list(self._info.skeleton.edges),
+                detector=self._info.detector,
+                pose=self._info.pose,
+                device=self._info.device,
+                smoothing=self._info.smoothing,
+                source_fps=status.source_fps,
+                size=status.size,
+                version=self._info.version,
+            )
+            self._send(wire.info_topic(camera), message)
+
+    def _send_status(self, cameras: list[str]) -> None:
+        for camera in cameras:
+            status = self._status[camera]
+            state, reason = self._told_state[camera] = status.state
+            fps, latency_ms = status.recent()
+            message = wire.StatusMessage(
+                session=self._info.session,
+                camera=camera,
+                state=state,
+                reason=reason,
+                captured=status.captured,
+                dropped=status.dropped,
+                published=status.published,
+                fps=round(fps, 3),
+                latency_ms={name: round(ms, 3) for name, ms in latency_ms.items()},
+                uptime_s=round(time.monotonic() - self._started_s, 3),
+            )
+            self._send(wire.status_topic(camera), message)
+
+    def _send(self, topic: bytes, message: wire.Message) -> None:
+        self._socket.send_multipart((topic, wire.encode(message, self._config.encoding)))
+
+
+class _Audience:
+    """Who listens: peers that are connected, and subscriptions that a pose message would reach."""
+
+    def __init__(self, socket: zmq.Socket[bytes], pose_topics: list[bytes]) -> None:
+        self._socket = socket
+        self._pose_topics = pose_topics
+        self._subscriptions: Counter[bytes] = Counter()
+        self._peers: set[int] = set()
+        self._monitor = socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+
+    def listen(self) -> list[bytes]:
+        """Read what came in; the prefixes newly subscribed to."""
+        new: list[bytes] = []
+        with contextlib.suppress(zmq.Again):
+            while True:
+                event = recv_monitor_message(self._monitor, zmq.NOBLOCK)
+                change = self._peers.add if event["event"] == zmq.EVENT_ACCEPTED else self._peers.discard
+                change(event["value"])
+        with contextlib.suppress(zmq.Again):
+            while True:
+                word = self._socket.recv(zmq.NOBLOCK)
+                prefix = word[1:]
+                if word[:1] == b"\x01":
+                    new.append(prefix)
+                # Only what a pose message would match is kept: a flood of other topics costs no memory here.
+                if any(topic.startswith(prefix) for topic in self._pose_topics):
+                    self._subscriptions[prefix] += 1 if word[:1] == b"\x01" else -1
+        return new
+
+    def size(self) -> int:
+        """Subscribers: one that names several cameras is one, one that is connected but has not subscribed is none."""
+        return min(len(self._peers), sum(self._subscriptions.values()))
+
+    def close(self) -> None:
+        """Stop watching connections."""
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)  # pyzmq leaves it open, and the context would wait for it for ever

@@ -1,0 +1,182 @@
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+from realtime import wire
+from realtime.config import PublishConfig
+from realtime.errors import OutputError
+from realtime.observe.status import CameraStatus
+from realtime.publish.record import Recorder
+from realtime.publish.zmq_pub import PublishStage, StreamInfo, close_socket, open_socket
+from realtime.runtime.channel import Channel
+from realtime.runtime.stage import run_stage
+from realtime.skeleton import COCO17
+from realtime.types import Frame, Poses
+
+Make = Callable[..., Frame]
+ANY_PORT = "tcp://127.0.0.1:*"
+
+
+class Running:
+    """A publisher on its own thread, as in the pipeline, and the endpoint it got."""
+
+    def __init__(self, config: PublishConfig, cameras: tuple[str, ...] = ("cam0",), record: Path | None = None) -> None:
+        socket = open_socket(config)
+        self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+        self.status = {camera: CameraStatus(camera) for camera in cameras}
+        self.inbox: Channel[Poses] = Channel(1000)
+        self.left: list[str] = []
+        self.ready = threading.Event()
+        recorder = Recorder(record) if record else None
+        info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
+        stage = PublishStage(
+            socket, config, info, self.status, recorder,
+            is_live=lambda camera: False, on_published=self.left.append, on_ready=self.ready.set,
+        )  # fmt: skip
+        self._threads = [
+            threading.Thread(target=run_stage, args=(stage, self.inbox, None, lambda *_: None, stage.tick, 0.01))
+        ]
+        if recorder:
+            self._threads.append(threading.Thread(target=recorder.run))
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self.inbox.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def subscribe() -> Iterator[Callable[..., zmq.Socket[bytes]]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    sockets = []  # a socket that nobody holds is closed
+
+    def make(endpoint: str, *prefixes: bytes) -> zmq.Socket[bytes]:
+        socket = context.socket(zmq.SUB)
+        socket.setsockopt(zmq.RCVTIMEO, 10_000)
+        for prefix in prefixes:
+            socket.subscribe(prefix)
+        socket.connect(endpoint)
+        sockets.append(socket)
+        return socket
+
+    yield make
+    context.destroy(linger=0)
+
+
+def people(frame: Frame, count: int = 2) -> Poses:
+    random = np.random.default_rng(frame.index)
+    return Poses(
+        frame,
+        np.arange(1, count + 1, dtype=np.int64),
+        np.float32([[10, 20, 50, 90]] * count).reshape(-1, 4),
+        np.full(count, 0.75, np.float32),
+        random.uniform(0, 100, (count, 17, 2)).astype(np.float32),
+        random.uniform(0, 1, (count, 17)).astype(np.float32),
+        np.ones(count, np.bool_),
+    )
+
+
+def test_two_equal_subscribers_both_get_every_message_from_the_first(make_frame: Make, subscribe: Callable) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2))
+    first = subscribe(run.endpoint, b"pose/")
+    assert not run.ready.wait(0.2)
+    second = subscribe(run.endpoint, b"pose/")
+    assert run.ready.wait(10)
+    sent = [people(make_frame(index)) for index in range(5)]
+    for poses in sent:
+        run.inbox.put(poses)
+    for subscriber in (first, second):
+        for index, poses in enumerate(sent):
+            topic, payload = subscriber.recv_multipart()
+            message = wire.decode(topic, payload)
+            assert (topic, message.seq, message.frame) == (b"pose/cam0/", index, index)
+            np.testing.assert_array_equal(message.keypoints_array()[..., :2], poses.keypoints)
+            np.testing.assert_array_equal(message.keypoints_array()[..., 2], poses.keypoint_scores)
+            assert set(message.timing_ms) == {"wait"}
+    run.end()
+    assert run.left == ["cam0"] * 5
+
+
+def test_one_subscriber_of_several_topics_counts_once(subscribe: Callable) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2), cameras=("a", "b"))
+    subscribe(run.endpoint, b"pose/a/", b"pose/b/", b"info/")
+    assert not run.ready.wait(0.3)
+    run.end()
+
+
+def test_info_comes_when_a_subscriber_joins_and_when_the_size_is_known(subscribe: Callable) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT]))
+    subscriber = subscribe(run.endpoint, b"info/cam0/")
+    assert wire.decode(*subscriber.recv_multipart()).keypoint_names == list(COCO17.keypoint_names)
+    run.status["cam0"].describe((640, 480), 25.0)
+    while (message := wire.decode(*subscriber.recv_multipart())).size is None:
+        pass
+    assert (message.size, message.source_fps) == ((640, 480), 25.0)
+    run.end()
+
+
+def test_a_change_of_state_is_told_and_the_last_status_has_the_final_counts(
+    make_frame: Make, subscribe: Callable
+) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT]))
+    subscriber = subscribe(run.endpoint, b"status/")
+    assert wire.decode(*subscriber.recv_multipart()).state == "starting"
+    run.status["cam0"].set_state("reconnecting", "timed out")
+    while (message := wire.decode(*subscriber.recv_multipart())).state == "starting":
+        pass
+    assert (message.state, message.reason) == ("reconnecting", "timed out")
+    for _ in range(3):
+        run.status["cam0"].count_captured()
+    run.inbox.put(people(make_frame(0)))
+    run.end()
+    while (message := wire.decode(*subscriber.recv_multipart())).state != "ended":
+        pass
+    assert (message.captured, message.dropped, message.published) == (3, 2, 1)
+
+
+def test_json_payloads_are_plain_json(make_frame: Make, subscribe: Callable) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT], encoding="json", wait_for_subscribers=1))
+    subscriber = subscribe(run.endpoint, b"pose/")
+    assert run.ready.wait(10)
+    run.inbox.put(people(make_frame(0)))
+    data = msgspec.json.decode(subscriber.recv_multipart()[1])
+    assert np.shape(data["keypoints"]) == (2, 17, 3)
+    run.end()
+
+
+def test_the_recording_has_every_message_in_order(make_frame: Make, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
+    for index in range(300):
+        run.inbox.put(people(make_frame(index), count=index % 3))
+    run.end()
+    lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    assert [line["seq"] for line in lines] == list(range(300))
+    assert all(len(line["keypoints"]) == line["seq"] % 3 for line in lines)
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    socket = open_socket(PublishConfig(bind=[ANY_PORT]))
+    endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+    with pytest.raises(OutputError, match="already in use"):
+        open_socket(PublishConfig(bind=[endpoint]))
+    close_socket(socket)
+    close_socket(open_socket(PublishConfig(bind=[endpoint])))  # and free again afterwards
+
+
+def test_a_subscriber_that_never_reads_does_not_hold_up_the_end(make_frame: Make, subscribe: Callable) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1))
+    subscribe(run.endpoint, b"")
+    assert run.ready.wait(10)
+    for index in range(900):
+        run.inbox.put(people(make_frame(index), count=20))
+    run.end()
+    assert len(run.left) == 900

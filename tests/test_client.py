@@ -1,0 +1,372 @@
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+from realtime import wire
+from realtime.client import PoseSubscriber, main
+
+ROOT = Path(__file__).parents[1]
+WAIT_S = 30.0  # far longer than anything here takes: a test that waits for it has failed
+
+
+def pose(camera="cam0", seq=0, session="s1", n=2, **changes):
+    fields = {
+        "session": session,
+        "camera": camera,
+        "epoch": 0,
+        "seq": seq,
+        "frame": seq,
+        "captured_ns": time.time_ns(),
+        "clock": "arrival",
+        "published_ns": time.time_ns(),
+        "media_s": None,
+        "size": (640, 480),
+        "skeleton": "coco17",
+        "track_ids": np.arange(1, n + 1),
+        "scores": np.full(n, 0.5, np.float32),
+        "boxes": np.full((n, 4), 1.5, np.float32),
+        "keypoints": np.full((n, 17, 2), 2.5, np.float32),
+        "keypoint_scores": np.full((n, 17), 0.25, np.float32),
+        "measured": np.ones(n, np.bool_),
+        "timing_ms": {"wait": 1.0},
+    }
+    return wire.pose_message(**fields | changes)
+
+
+def info(camera="cam0", version="0.1.0"):
+    return wire.InfoMessage(
+        session="s1",
+        camera=camera,
+        keypoint_names=["nose"],
+        edges=[],
+        detector="d",
+        pose="p",
+        device="cpu",
+        smoothing="none",
+        source_fps=30.0,
+        size=(640, 480),
+        version=version,
+    )
+
+
+class Publisher:
+    """A real XPUB socket on any free port; XPUB tells when a subscriber is there, so nothing needs to sleep."""
+
+    def __init__(self):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.XPUB)
+        self.socket.linger = 0
+        self.socket.bind("tcp://127.0.0.1:*")
+        self.endpoint = self.socket.last_endpoint.decode()
+        self.topics = set()
+
+    def wait_for(self, *topics):
+        while not self.topics.issuperset(topics):
+            assert self.socket.poll(WAIT_S * 1000), f"nobody subscribed to {topics}"
+            event = self.socket.recv()
+            if event[:1] == b"\x01":
+                self.topics.add(event[1:])
+
+    def send(self, message, encoding="msgpack"):
+        kinds = {wire.PoseMessage: wire.pose_topic, wire.InfoMessage: wire.info_topic}
+        topic = kinds[type(message)](message.camera)
+        self.socket.send_multipart([topic, wire.encode(message, encoding)])
+
+
+@pytest.fixture
+def publisher():
+    publisher = Publisher()
+    yield publisher
+    publisher.context.destroy(linger=0)
+
+
+@pytest.fixture
+def subscribe(publisher):
+    """Makes subscribers that have joined, and closes them."""
+    opened = []
+
+    def _subscribe(**options):
+        subscriber = PoseSubscriber(publisher.endpoint, **{"timeout_s": WAIT_S, **options})
+        opened.append(subscriber)
+        names = options.get("cameras")
+        publisher.wait_for(*[wire.pose_topic(name) for name in names] if names else [b"pose/"])
+        return subscriber
+
+    yield _subscribe
+    for subscriber in opened:
+        subscriber.close()
+
+
+# ---- PoseSubscriber
+
+
+@pytest.mark.parametrize("encoding", ["msgpack", "json"])
+def test_a_pose_arrives_with_arrays_in_both_encodings(publisher, subscribe, encoding):
+    subscriber = subscribe()
+    sent = pose(seq=3)
+    publisher.send(sent, encoding)
+    got = next(subscriber)
+    assert (got.camera, got.session, got.seq, got.size, got.missed) == ("cam0", "s1", 3, (640, 480), 0)
+    assert got.track_ids.tolist() == [1, 2]
+    assert len(got) == 2
+    shapes = {key: (getattr(got, key).dtype, getattr(got, key).shape) for key in ("scores", "boxes", "keypoints")}
+    assert shapes == {
+        "scores": (np.float32, (2,)),
+        "boxes": (np.float32, (2, 4)),
+        "keypoints": (np.float32, (2, 17, 3)),
+    }
+    assert got.measured.dtype == np.bool_
+    np.testing.assert_array_equal(got.keypoints[0, 0], [2.5, 2.5, 0.25])
+    assert 0 <= got.age_s() < WAIT_S
+
+
+def test_it_iterates_in_order_over_all_cameras(publisher, subscribe):
+    subscriber = subscribe()
+    for seq in range(3):
+        for camera in ("a", "b"):
+            publisher.send(pose(camera, seq))
+    got = [(p.camera, p.seq) for p in itertools.islice(subscriber, 6)]
+    assert got == [(camera, seq) for seq in range(3) for camera in ("a", "b")]
+
+
+def test_gaps_in_seq_are_counted_per_camera(publisher, subscribe):
+    subscriber = subscribe()
+    # camera, seq, missed: joining late is no loss; each camera counts by itself
+    table = [("a", 7, 0), ("b", 0, 0), ("a", 8, 0), ("b", 4, 3), ("a", 11, 2), ("b", 5, 0)]
+    for camera, seq, _ in table:
+        publisher.send(pose(camera, seq))
+    assert [(p.camera, p.seq, p.missed) for p in itertools.islice(subscriber, len(table))] == table
+
+
+def test_a_publisher_that_was_restarted_is_no_gap(publisher, subscribe):
+    subscriber = subscribe()
+    for session, seq in (("s1", 100), ("s2", 0), ("s2", 1)):
+        publisher.send(pose(seq=seq, session=session))
+    assert [next(subscriber).missed for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_camera_filter_does_not_get_cameras_whose_names_begin_alike(publisher, subscribe):
+    subscriber = subscribe(cameras=["cam1"])
+    for seq in range(3):
+        publisher.send(pose("cam10", seq))
+    publisher.send(pose("cam1", 9))
+    assert next(subscriber).camera == "cam1"
+
+
+def test_latest_skips_to_the_newest_of_each_camera(publisher, subscribe):
+    subscriber = subscribe()
+    for seq in range(20):
+        publisher.send(pose("a", seq))
+        publisher.send(pose("b", 100 + seq))
+    seen = []
+    while not {("a", 19), ("b", 119)} <= {(p.camera, p.seq) for p in seen}:
+        newest = subscriber.latest()
+        assert all(camera == p.camera for camera, p in newest.items())
+        seen += newest.values()
+    for camera in "ab":
+        mine = [p for p in seen if p.camera == camera]
+        # Whatever had not arrived yet came with a later call: given or skipped, and never twice. What was skipped
+        # before the first can't be known.
+        assert sum(1 + p.missed for p in mine) == mine[-1].seq - mine[0].seq + 1
+
+
+def test_latest_gives_nothing_when_nothing_comes(subscribe):
+    assert subscribe().latest(timeout_s=0.01) == {}
+
+
+def test_a_timeout_is_an_error_that_names_the_endpoint_and_the_next_call_goes_on(publisher, subscribe):
+    subscriber = subscribe(timeout_s=0.01)
+    with pytest.raises(TimeoutError, match=f"no poses from {re.escape(publisher.endpoint)} for 0.01 s"):
+        next(subscriber)
+    publisher.send(pose())
+    assert subscriber.latest(timeout_s=WAIT_S)["cam0"].seq == 0
+
+
+def test_info_is_kept_while_poses_are_read_and_poses_while_info_is_awaited(publisher, subscribe):
+    subscriber = subscribe()
+    publisher.wait_for(b"info/")
+    publisher.send(pose(seq=0))
+    publisher.send(info("cam0"))
+    publisher.send(pose(seq=1))
+    assert subscriber.info("cam0", timeout_s=WAIT_S) == info("cam0")
+    assert [next(subscriber).seq for _ in range(2)] == [0, 1]
+    publisher.send(info("cam0", version="0.2.0"))
+    publisher.send(pose(seq=2))
+    next(subscriber)
+    assert subscriber.info("cam0", timeout_s=0.0).version == "0.2.0"
+
+
+def test_info_that_does_not_come_is_a_timeout_that_names_the_camera(subscribe):
+    with pytest.raises(TimeoutError, match="no info about camera 'nowhere'"):
+        subscribe().info("nowhere", timeout_s=0.01)
+
+
+def test_it_reads_several_publishers_at_once(publisher):
+    other = Publisher()
+    with PoseSubscriber([publisher.endpoint, other.endpoint], timeout_s=WAIT_S) as subscriber:
+        for camera, each in (("a", publisher), ("b", other)):
+            each.wait_for(b"pose/")
+            each.send(pose(camera))
+        assert {next(subscriber).camera for _ in range(2)} == {"a", "b"}
+    other.context.destroy(linger=0)
+
+
+def test_a_message_of_another_version_is_a_clear_error(publisher, subscribe):
+    subscriber = subscribe()
+    publisher.socket.send_multipart([b"pose/cam0/", msgspec.msgpack.encode({"schema": "pose/2"})])
+    with pytest.raises(wire.WireError, match="got 'pose/2', expected 'pose/1'"):
+        next(subscriber)
+
+
+def test_a_message_that_is_not_two_parts_is_a_clear_error(publisher, subscribe):
+    subscriber = subscribe()
+    publisher.socket.send(b"pose/cam0/")
+    with pytest.raises(wire.WireError, match="1 parts, expected two"):
+        next(subscriber)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "127.0.0.1:5555",  # no transport
+        "tcp://127.0.0.1",  # no port
+        "tcp://127.0.0.1:99999",  # ZeroMQ takes it, and wraps it to another port
+        "tcp://127.0.0.1:0",
+        "tcp://*:5555",
+        "http://127.0.0.1:5555",
+        "ipc://",
+        "",
+    ],
+)
+def test_a_bad_endpoint_is_a_value_error_in_one_line(endpoint):
+    with pytest.raises(ValueError, match=r"connect: got ") as caught:
+        PoseSubscriber(endpoint)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_endpoints_and_no_cameras_are_refused():
+    for options in ({"connect": []}, {"cameras": []}):
+        with pytest.raises(ValueError, match="got an empty list"):
+            PoseSubscriber(**options)
+
+
+def test_closing_twice_is_fine_and_reading_afterwards_is_an_error(subscribe):
+    subscriber = subscribe()
+    subscriber.close()
+    subscriber.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(subscriber)
+
+
+def test_it_imports_none_of_the_pipelines_libraries():
+    program = """
+import sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        package = name.split(".")[0]
+        if package not in {"realtime", "zmq", "msgspec", "numpy"} | sys.stdlib_module_names:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NotInstalled())
+import realtime.client
+ours = sorted(name for name in sys.modules if name.startswith("realtime"))
+assert ours == ["realtime", "realtime.client", "realtime.wire"], ours
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=WAIT_S)
+
+
+# ---- python -m realtime.client
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "realtime.client", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_json_prints_so_many_lines_of_the_json_form(publisher):
+    program = start("--connect", publisher.endpoint, "--json", "--count", "2", "--timeout", str(WAIT_S))
+    publisher.wait_for(b"pose/")
+    sent = [pose(seq=seq) for seq in range(4)]
+    for message in sent:
+        publisher.send(message)
+    out, errors = program.communicate(timeout=WAIT_S)
+    assert (program.returncode, errors) == (0, "")
+    assert [json.loads(line) for line in out.splitlines()] == [json.loads(wire.encode(m, "json")) for m in sent[:2]]
+
+
+def test_without_json_it_prints_lines_for_people(publisher):
+    program = start("--connect", publisher.endpoint, "--camera", "cam0", "--count", "2")
+    publisher.wait_for(b"pose/cam0/")
+    publisher.send(pose(seq=4))
+    publisher.send(pose(seq=5, n=0))
+    out, _ = program.communicate(timeout=WAIT_S)
+    first, second = out.splitlines()
+    assert re.fullmatch(r"cam0 frame 4: id 1 \(0\.50\), id 2 \(0\.50\), -?\d+ ms old", first)
+    assert re.fullmatch(r"cam0 frame 5: nobody, -?\d+ ms old", second)
+
+
+def test_topics_prints_each_topic_once(publisher):
+    program = start("--connect", publisher.endpoint, "--topics", "--count", "2")
+    publisher.wait_for(b"")
+    for message in (pose(seq=0), pose(seq=1), info()):
+        publisher.send(message)
+    out, _ = program.communicate(timeout=WAIT_S)
+    assert out.splitlines() == ["pose/cam0/", "info/cam0/"]
+
+
+@pytest.mark.parametrize("mode", ["--json", "--topics"])
+def test_a_timeout_exits_with_1_and_one_line(publisher, capfd, mode):
+    assert main(["--connect", publisher.endpoint, "--timeout", "0.01", mode]) == 1
+    out, errors = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"no.* from tcp://.* for 0\.01 s.*\n", errors)
+
+
+def test_a_bad_endpoint_exits_with_2_and_one_line(capfd):
+    assert main(["--connect", "tcp://nowhere"]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_ctrl_c_exits_with_0_and_says_nothing(publisher):
+    program = start("--connect", publisher.endpoint, "--json")
+    publisher.wait_for(b"pose/")
+    publisher.send(pose())
+    program.stdout.readline()
+    program.send_signal(signal.SIGINT)
+    _, errors = program.communicate(timeout=WAIT_S)
+    assert (program.returncode, errors) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break differently there")
+def test_a_reader_that_goes_away_ends_it_quietly(publisher):
+    program = start("--connect", publisher.endpoint, "--json")
+    publisher.wait_for(b"pose/")
+    publisher.send(pose())
+    program.stdout.readline()
+    program.stdout.close()
+    publisher.send(pose(seq=1))
+    assert program.wait(WAIT_S) == 0
+    assert program.stderr.read() == ""
+    program.stderr.close()
+
+
+def test_the_example_prints_the_stream(publisher):
+    code = (ROOT / "examples" / "print_stream.py").read_text(encoding="utf-8")
+    assert "tcp://127.0.0.1:5555" in code
+    command = [sys.executable, "-u", "-c", code.replace("tcp://127.0.0.1:5555", publisher.endpoint)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        publisher.wait_for(b"pose/")
+        publisher.send(pose())
+        line = program.stdout.readline()
+        program.kill()
+    assert line == "cam0 [1 2] (2, 17, 3)\n"
