@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -125,7 +125,9 @@ class SmoothingConfig(_Section):
     reset_s: float = Field(0.5, gt=0.0, description="a keypoint unseen for longer starts afresh")
     min_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff at rest; lower is calmer")
     beta: float = Field(
-        8.0, ge=0.0, description="One-Euro: cutoff gained per speed, in Hz per (person size per second); higher lags less"
+        8.0,
+        ge=0.0,
+        description="One-Euro: cutoff gained per speed, in Hz per (person size per second); higher lags less",
     )
     derivative_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff of the speed estimate")
     acceleration: float = Field(
@@ -172,9 +174,7 @@ class PublishConfig(_Section):
 class AppConfig(_Section):
     """Everything that a run can be told."""
 
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps"
-    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps")
     cameras: list[CameraConfig] = Field([], description="the cameras; --source replaces them")
     realtime: bool = Field(False, description="pace files like a live camera: the newest frame wins")
     loop: bool = Field(False, description="begin a file again at its end")
@@ -237,7 +237,8 @@ def load(
 
     Args:
         files: YAML files; later ones win, key by key.
-        environment: variables; those that begin with REALTIME_ count, "__" separates the levels. Default: the process's.
+        environment: variables; those that begin with REALTIME_ count, "__" separates the levels. The process's own by
+            default.
         flags: dotted key to text, a list of texts or plain data. They win over all.
 
     Returns:
@@ -269,7 +270,7 @@ def load(
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where model files are looked for by name and what was learnt is kept: $XDG_CACHE_HOME or ~/.cache, realtime-pose."""
+    """Our folder in the user's cache: model files by name, and what was learnt of the hub."""
     environment = os.environ if environment is None else environment
     base = environment.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
@@ -293,7 +294,9 @@ def commented_yaml() -> str:
     for name, info in AppConfig.model_fields.items():
         if isinstance(info.default, _Section):
             lines += ["", f"{name}:  # {(type(info.default).__doc__ or '').strip()}"]
-            lines += [line for key, field in type(info.default).model_fields.items() for line in _line(key, field, "  ")]
+            lines += [
+                line for key, field in type(info.default).model_fields.items() for line in _line(key, field, "  ")
+            ]
         else:
             lines += _line(name, info, "")
     return "\n".join(lines) + "\n"
@@ -336,7 +339,9 @@ def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, ob
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"--config: {path}{where}: not valid YAML: {getattr(error, 'problem', 'unreadable')}") from None
+        raise ConfigError(
+            f"--config: {path}{where}: not valid YAML: {getattr(error, 'problem', 'unreadable')}"
+        ) from None
     if data is None:
         return
     if not isinstance(data, dict):
@@ -360,8 +365,8 @@ def _flatten(
             raise ConfigError(f"{path}: unknown key {key}{_near(key, keys, str)}")
 
 
-def _from_text(kind: Any, text: str, origin: str) -> object:
-    """A flag's or variable's text as data for this key. Only lists of sections are written in YAML; all else is whole."""
+def _from_text(kind: object, text: str, origin: str) -> object:
+    """A flag's or variable's text as data for this key. Lists of sections are written in YAML; all else is whole."""
     if get_origin(kind) is list:
         if not issubclass(get_args(kind)[0], BaseModel):
             return [text]
@@ -405,7 +410,7 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     return redact(f"{key + ': ' if key else ''}{shown}{message}{where}")
 
 
-def _near(key: str, keys: Mapping[str, object], spell: Any) -> str:
+def _near(key: str, keys: Mapping[str, object], spell: Callable[[str], str]) -> str:
     close = difflib.get_close_matches(key, list(keys), n=1)
     return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
 

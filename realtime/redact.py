@@ -39,7 +39,7 @@ def secrets_of(source: str) -> list[str]:
         The strings to hide, longest first. Empty for a source without a URL's secrets. A password shorter than three
         characters is hidden only inside its URL: replacing it everywhere would shred the text.
     """
-    scheme, found, rest = source.partition("://")
+    _, found, rest = source.partition("://")
     if not found:
         return []
     userinfo, at, address = rest.rpartition("@")

@@ -1,6 +1,6 @@
 """What the keypoints are called and how they are joined: COCO-17, and the skeletons that a model's config names.
 
-Used by the pose models (who say which skeleton they speak), the smoother (sigmas), the stream (InfoMessage) and drawing.
+Used by the pose models, who say which skeleton they speak, by the stream (InfoMessage) and by drawing.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class Hub:
 
 
 def _probe(endpoint: str) -> bool:
-    """One request to the hub, bounded as a whole: a name look-up alone may hang for longer than any time-out of its own."""
+    """One request to the hub, bounded as a whole: a name look-up alone may hang longer than its time-out."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -233,7 +233,9 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
     if path.suffix == ".pt" or wanted in _PUBLISHED:
         return _find_yolo(wanted, "pose.model", hub, cache)
     if path.is_file():
-        raise ModelError(f"pose.model: got the file {wanted}, expected a folder with a ViTPose checkpoint or a .pt file")
+        raise ModelError(
+            f"pose.model: got the file {wanted}, expected a folder with a ViTPose checkpoint or a .pt file"
+        )
     name = wanted if "/" in wanted else f"{_VITPOSE_ORGANISATION}/{wanted}"
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"pose.model: no such folder: {wanted}")
@@ -274,10 +276,10 @@ def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tup
         log.warning("weights: %s, it is not used", why)
     if not hub.reachable(trust_memory):
         return None, why or "no local copy, and the model hub can't be reached"
-    path, why = _download(published.repository, f"{name}.pt")
-    if path and _sha256(path) not in published.sha256:
+    download, why = _download(published.repository, f"{name}.pt")
+    if download and _sha256(download) not in published.sha256:
         return None, "the hub's file is not the published one (wrong sha256)"
-    return path, why
+    return download, why
 
 
 def _local_copies(name: str, published: Published, cache: Path) -> Iterator[Path]:

@@ -41,9 +41,7 @@ class Letterbox:
         scaled = max(round(width * gain), 1), max(round(height * gain), 1)
         pad_x, pad_y = ((size - side) % stride / 2 for side in scaled)
         # ultralytics' rounding: half a pixel goes to the right and to the bottom.
-        return cls(
-            frame_size, scaled, round(pad_x - 0.1), round(pad_y - 0.1), round(pad_x + 0.1), round(pad_y + 0.1)
-        )
+        return cls(frame_size, scaled, round(pad_x - 0.1), round(pad_y - 0.1), round(pad_x + 0.1), round(pad_y + 0.1))
 
     @property
     def input_size(self) -> tuple[int, int]:

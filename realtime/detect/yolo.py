@@ -102,4 +102,6 @@ def _person_class(class_names: dict[int, str], weights: Path) -> int:
         return people[0]
     if len(class_names) == 1:  # a detector trained for one thing: the user says that these are people
         return next(iter(class_names))
-    raise ModelError(f"{weights}: got classes {', '.join(list(class_names.values())[:5])} ..., expected one called person")
+    raise ModelError(
+        f"{weights}: got classes {', '.join(list(class_names.values())[:5])} ..., expected one called person"
+    )

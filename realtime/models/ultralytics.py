@@ -85,9 +85,7 @@ class YoloNet:
             flat = np.asarray(self._lane.download(torch.cat(rows)), np.float32)
         return [self._split(part) for part in np.split(flat, np.cumsum([len(row) for row in rows])[:-1])]
 
-    def _split(
-        self, rows: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def _split(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         keypoints = rows[:, 6:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None
         if keypoints is None:
             keypoints = np.zeros((len(rows), 0, 3), np.float32)
@@ -101,7 +99,7 @@ class YoloNet:
         )
 
 
-def _load(path: Path) -> Any:  # Any: ultralytics ships no types
+def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
     _tame()
     from ultralytics.nn.tasks import load_checkpoint
 

@@ -33,6 +33,7 @@ class CameraStatus:
         self.captured = 0
         self.published = 0
         self.reconnects = 0
+        self._finished = False
         self.drops: Counter[str] = Counter()
         self.latency = Histogram()
         self._recent: deque[tuple[float, float]] = deque()  # (monotonic s, latency ms) of the last RECENT_S
@@ -41,11 +42,15 @@ class CameraStatus:
 
     @property
     def state(self) -> tuple[State, str | None]:
-        """The state and why it is so."""
+        """The state and why it is so. A camera has ended, or failed, once its last frame was published."""
+        if self._state[0] in ("ended", "failed") and self.unfinished() > 0:
+            return "live", None
         return self._state
 
     def set_state(self, state: State, reason: str | None = None) -> None:
-        """Change the state; the publisher tells subscribers. `reason` must hold no secret."""
+        """Change the state, but never the last one; subscribers are told. `reason` must hold no secret."""
+        if self._state[0] in ("ended", "failed"):
+            return
         if state == "reconnecting" and self._state[0] != "reconnecting":
             self.reconnects += 1
         self._state = (state, reason)
@@ -76,17 +81,19 @@ class CameraStatus:
                 self._first_published_s = now
             self._last_published_s = now
 
-    def count_unfinished(self) -> None:
-        """At the end of the run: frames that entered the pipeline and never came out count as dropped."""
-        with self._lock:
-            missing = self.captured - self.published - sum(self.drops.values())
-            if missing > 0:
-                self.drops["unfinished"] += missing
+    def finish(self) -> None:
+        """Nothing more will be published: frames that entered the pipeline and never came out are dropped."""
+        self._finished = True
+        self.set_state("ended")
+
+    def unfinished(self) -> int:
+        """Frames captured that are neither published nor dropped yet."""
+        return self.captured - self.published - self.dropped
 
     @property
     def dropped(self) -> int:
         """Frames captured that were not, and will not be, published."""
-        return sum(self.drops.values())
+        return self.captured - self.published if self._finished else sum(self.drops.values())
 
     def fps(self) -> float:
         """Frames published per second over the whole run."""

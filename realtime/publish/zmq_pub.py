@@ -1,6 +1,7 @@
 """The stream: Poses -> ZeroMQ messages, and what subscribers are told besides.
 
-The last stage. One XPUB socket, used from one thread. Nothing a subscriber does can block it: a slow one loses messages.
+The last stage. One XPUB socket, used from one thread. No subscriber can block it: a slow one loses
+messages.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1000)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
+    # Watched from before the first bind: who connects while models load is counted as well.
+    socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
     for endpoint in config.bind:
         try:
             socket.bind(endpoint)
@@ -88,6 +91,9 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
 def close_socket(socket: zmq.Socket[bytes]) -> None:
     """Close the socket and its context; the last messages get a moment to leave."""
     context = socket.context
+    monitor = socket.get_monitor_socket()
+    socket.disable_monitor()
+    monitor.close(linger=0)  # pyzmq leaves it open, and the context would wait for it for ever
     socket.close(linger=_LINGER_MS)
     context.term()
 
@@ -166,13 +172,10 @@ class PublishStage:
     def close(self) -> None:
         """Tell the last states and counts, then close the socket."""
         for status in self._status.values():
-            status.count_unfinished()
-            if status.state[0] not in ("ended", "failed"):
-                status.set_state("ended")
+            status.finish()
         self._send_status(list(self._status))
         if self._recorder:
             self._recorder.finish()
-        self._audience.close()
         close_socket(self._socket)
 
     def _publish(self, poses: Poses) -> None:
@@ -257,7 +260,7 @@ class _Audience:
         self._pose_topics = pose_topics
         self._subscriptions: Counter[bytes] = Counter()
         self._peers: set[int] = set()
-        self._monitor = socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._monitor = socket.get_monitor_socket()
 
     def listen(self) -> list[bytes]:
         """Read what came in; the prefixes newly subscribed to."""
@@ -281,8 +284,3 @@ class _Audience:
     def size(self) -> int:
         """Subscribers: one that names several cameras is one, one that is connected but has not subscribed is none."""
         return min(len(self._peers), sum(self._subscriptions.values()))
-
-    def close(self) -> None:
-        """Stop watching connections."""
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)  # pyzmq leaves it open, and the context would wait for it for ever

@@ -1,1 +1,1 @@
-"""What runs the stages: channels, the door, threads and device lanes. It knows nothing of people or cameras' pictures."""
+"""What runs the stages: channels, the door, threads and device lanes. It knows nothing of people."""

@@ -37,7 +37,9 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(chosen)
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= cuda:
-        raise ConfigError(f"device: got {name}, but torch {torch.__version__} sees {cuda} CUDA devices, try --device auto")
+        raise ConfigError(
+            f"device: got {name}, but torch {torch.__version__} sees {cuda} CUDA devices, try --device auto"
+        )
     if device.type == "mps" and not mps:
         raise ConfigError("device: got mps, but this machine has no Apple GPU that torch can use, try --device auto")
     return device
@@ -56,7 +58,7 @@ class Lane:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]  # torch
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
@@ -84,7 +86,7 @@ class Lane:
             return tensor.cpu().numpy()
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         pinned.copy_(tensor, non_blocking=True)
-        done = torch.cuda.Event()
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
         done.record(self._stream)
         done.synchronize()
         return pinned.numpy()

@@ -16,17 +16,14 @@ from realtime.types import Detections, Frame, Poses, Tracks
 Item = Frame | Detections | Tracks | Poses
 In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Item)
-In_contra = TypeVar("In_contra", bound=Item, contravariant=True)
-Out_co = TypeVar("Out_co", bound=Item, covariant=True)
-In_co = TypeVar("In_co", bound=Item, covariant=True)
 
 
-class Stage(Protocol[In_contra, Out_co]):
+class Stage(Protocol[In, Out]):
     """One step of the data path."""
 
     name: str
 
-    def process(self, batch: list[In_contra]) -> list[Out_co]:
+    def process(self, batch: list[In]) -> list[Out]:
         """One result per item, in order. Items of one camera come in the order of their frames."""
         ...
 
@@ -35,10 +32,10 @@ class Stage(Protocol[In_contra, Out_co]):
         ...
 
 
-class Inbox(Protocol[In_co]):
+class Inbox(Protocol[In]):
     """Where a stage's items come from: a Channel or the Door."""
 
-    def take(self, timeout_s: float | None = None) -> list[In_co]:
+    def take(self, timeout_s: float | None = None) -> list[In]:
         """All that waits; empty after the time-out; raises Closed at the end."""
         ...
 
@@ -54,8 +51,11 @@ def run_stage(
     measure: Measure,
     tick: Callable[[], None] | None = None,
     tick_s: float | None = None,
+    on_failure: Callable[[], None] = lambda: None,
 ) -> None:
     """Run a stage until its inbox is closed, then close its outbox.
+
+    An error leaves the outbox open: a failure must not look like the end of the stream.
 
     Args:
         stage: what to run.
@@ -64,6 +64,7 @@ def run_stage(
         measure: told of every call.
         tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
         tick_s: see tick.
+        on_failure: called before the stage is closed when it raised; the error goes on to the caller.
     """
     try:
         while True:
@@ -81,11 +82,13 @@ def run_stage(
             if tick is not None:
                 tick()
     except Closed:
-        pass
-    finally:
-        stage.close()
         if outbox is not None:
             outbox.close()
+    except BaseException:
+        on_failure()
+        raise
+    finally:
+        stage.close()
 
 
 def frame_of(item: Item) -> Frame:

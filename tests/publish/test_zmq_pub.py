@@ -25,8 +25,14 @@ ANY_PORT = "tcp://127.0.0.1:*"
 class Running:
     """A publisher on its own thread, as in the pipeline, and the endpoint it got."""
 
-    def __init__(self, config: PublishConfig, cameras: tuple[str, ...] = ("cam0",), record: Path | None = None) -> None:
-        socket = open_socket(config)
+    def __init__(
+        self,
+        config: PublishConfig,
+        cameras: tuple[str, ...] = ("cam0",),
+        record: Path | None = None,
+        socket: zmq.Socket[bytes] | None = None,
+    ) -> None:
+        socket = socket or open_socket(config)
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
         self.status = {camera: CameraStatus(camera) for camera in cameras}
         self.inbox: Channel[Poses] = Channel(1000)
@@ -103,6 +109,17 @@ def test_two_equal_subscribers_both_get_every_message_from_the_first(make_frame:
             assert set(message.timing_ms) == {"wait"}
     run.end()
     assert run.left == ["cam0"] * 5
+
+
+def test_a_subscriber_that_came_before_the_stage_counts(subscribe: Callable) -> None:
+    """The port is bound before models are loaded: subscribers connect long before anything is published."""
+    config = PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1)
+    socket = open_socket(config)
+    subscribe(socket.get_string(zmq.LAST_ENDPOINT), b"pose/")
+    assert socket.poll(10_000)
+    run = Running(config, socket=socket)
+    assert run.ready.wait(10)
+    run.end()
 
 
 def test_one_subscriber_of_several_topics_counts_once(subscribe: Callable) -> None:

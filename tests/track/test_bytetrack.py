@@ -29,7 +29,9 @@ def follow(stage: TrackStage, items: list[Detections]) -> Iterator[Tracks]:
 
 
 def test_a_walker_keeps_id_1_and_its_detection_s_own_box() -> None:
-    for k, tracks in enumerate(follow(TrackStage(TrackerConfig()), [detections(k / 30, [walker(k)]) for k in range(20)])):
+    for k, tracks in enumerate(
+        follow(TrackStage(TrackerConfig()), [detections(k / 30, [walker(k)]) for k in range(20)])
+    ):
         assert tracks.track_ids.tolist() == [1]
         np.testing.assert_array_equal(tracks.xyxy[0], np.float32(walker(k)))
         assert tracks.measured.all()

@@ -1,0 +1,156 @@
+"""The built-in source: real people, no camera, no network.
+
+One of the sources of capture. A virtual camera moves over a wall with the two photographs that ultralytics ships
+(bus.jpg, zidane.jpg). It never ends and repeats itself without a cut after DEMO_FRAMES pictures, 20 s.
+
+Five people are in view all the time; yolov8n finds each of them in every picture, with scores from 0.65. The sixth of bus.jpg, a sleeve at its left edge, is found by no detector
+reliably (yolov8n: 0.26): the photograph is cut so that almost nothing of it is left.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.capture.source import Picture
+from realtime.errors import SourceError, SourceReason
+
+DEMO_SIZE = (1280, 720)
+DEMO_FPS = 30.0
+DEMO_FRAMES = 600
+
+# The wall, BGR: dark and plain, so that nothing on it is taken for a person.
+_WALL = (64, 58, 52)
+
+
+class _Photograph(NamedTuple):
+    file: str
+    cut: tuple[int, int, int, int]  # x1, y1, x2, y2 in the photograph's pixels: the part that is shown
+    scale: float
+    corner: tuple[int, int]  # x, y of its top left corner on the canvas, in pixels
+    people: tuple[tuple[int, int, int, int], ...]  # xyxy in the photograph's pixels, as yolov8n finds them at 640
+
+
+_PHOTOGRAPHS = (
+    _Photograph(
+        "bus.jpg",
+        (46, 250, 810, 930),
+        0.85,
+        (62, 75),
+        ((49, 399, 245, 903), (222, 406, 345, 858), (669, 392, 810, 877)),
+    ),
+    _Photograph("zidane.jpg", (100, 0, 1150, 720), 0.46, (732, 200), ((115, 197, 1114, 712), (748, 42, 1143, 713))),
+)
+
+# The camera's path. All periods are whole fractions of the loop, so that its end joins its beginning; the fastest
+# point of a person moves 2 pixels a frame, as people do who walk past at some distance.
+_PAN_X, _PAN_X_PERIODS = 36.0, 3
+_PAN_Y, _PAN_Y_PERIODS = 30.0, 2
+_ZOOM, _ZOOM_PERIODS = 0.04, 1
+
+
+def demo_motion(k: int) -> NDArray[np.float64]:
+    """Where the virtual camera looks in frame k.
+
+    Args:
+        k: the frame's index, any whole number.
+
+    Returns:
+        float64 (2, 3): maps a point of the canvas to the view, view = M @ (x, y, 1), both in pixels, origin at the top
+        left, x right, y down. Scale and translation only.
+    """
+    turn = 2.0 * math.pi * (k % DEMO_FRAMES) / DEMO_FRAMES
+    zoom = 1.0 + _ZOOM * math.sin(_ZOOM_PERIODS * turn)
+    center_x, center_y = DEMO_SIZE[0] / 2.0, DEMO_SIZE[1] / 2.0
+    shift_x = center_x + _PAN_X * math.sin(_PAN_X_PERIODS * turn) - zoom * center_x
+    shift_y = center_y + _PAN_Y * math.sin(_PAN_Y_PERIODS * turn) - zoom * center_y
+    return np.array([[zoom, 0.0, shift_x], [0.0, zoom, shift_y]])
+
+
+def demo_frame(k: int) -> NDArray[np.uint8]:
+    """Frame k of the demo, the same for the same k.
+
+    Args:
+        k: the frame's index, any whole number; k and k + DEMO_FRAMES are the same picture.
+
+    Returns:
+        uint8 (720, 1280, 3), BGR.
+
+    Raises:
+        SourceError: the photographs are not installed.
+    """
+    image: NDArray[np.uint8] = cv2.warpAffine(
+        demo_canvas(), demo_motion(k), DEMO_SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return image
+
+
+def demo_people() -> NDArray[np.float32]:
+    """The five people on the canvas: float32 (5, 4), xyxy in canvas pixels, as yolov8n finds them."""
+    boxes = []
+    for photograph in _PHOTOGRAPHS:
+        shift = np.array(photograph.corner * 2) - np.array(photograph.cut[:2] * 2) * photograph.scale
+        boxes.append(np.array(photograph.people) * photograph.scale + shift)
+    return np.concatenate(boxes).astype(np.float32)
+
+
+@functools.cache
+def demo_canvas() -> NDArray[np.uint8]:
+    """The wall with the photographs: uint8 (720, 1280, 3), BGR, read-only.
+
+    Raises:
+        SourceError: the photographs are not installed.
+    """
+    folder = _photograph_folder()
+    canvas = np.full((DEMO_SIZE[1], DEMO_SIZE[0], 3), _WALL, np.uint8)
+    for photograph in _PHOTOGRAPHS:
+        image = cv2.imread(str(folder / photograph.file), cv2.IMREAD_COLOR)
+        if image is None:
+            raise SourceError(f"demo: {folder / photograph.file} can't be read: {_REMEDY}", SourceReason.MISSING)
+        x1, y1, x2, y2 = photograph.cut
+        # INTER_AREA averages: no aliasing when made smaller.
+        small = cv2.resize(
+            image[y1:y2, x1:x2], None, fx=photograph.scale, fy=photograph.scale, interpolation=cv2.INTER_AREA
+        )
+        x, y = photograph.corner
+        canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
+    canvas.setflags(write=False)
+    return canvas
+
+
+class DemoSource:
+    """The demo as a source. Its time stamps are its own clock: picture k is k / 30 s old."""
+
+    live = False
+
+    def __init__(self) -> None:
+        demo_canvas()
+        self.size = DEMO_SIZE
+        self.fps: float | None = DEMO_FPS
+        self._next = 0
+
+    def read(self) -> Picture | None:
+        """The next picture; there is always one."""
+        k, self._next = self._next, self._next + 1
+        return Picture(demo_frame(k), media_s=k / DEMO_FPS)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+_REMEDY = "install the package with its extra: pip install 'realtime-pose[run]'"
+
+
+def _photograph_folder() -> Path:
+    """The folder of ultralytics' photographs, found without importing ultralytics (and torch with it)."""
+    spec = importlib.util.find_spec("ultralytics")
+    if spec is None or spec.origin is None:
+        raise SourceError(f"demo: its photographs come with ultralytics: {_REMEDY}", SourceReason.MISSING)
+    return Path(spec.origin).parent / "assets"

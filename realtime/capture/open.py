@@ -1,0 +1,62 @@
+"""Which kind of source a text names, and opening it.
+
+First step of capture: `--source` text -> Source.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from realtime.capture.demo import DemoSource
+from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
+from realtime.capture.source import Source
+from realtime.capture.stream import StreamSource
+from realtime.capture.webcam import WebcamSource
+
+Kind = Literal["webcam", "network", "file", "images", "demo"]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_GLOB = re.compile(r"[*?\[]")
+
+
+def kind_of(source: str) -> Kind:
+    """What a source is, judged by its text and the file system. Opens nothing.
+
+    Args:
+        source: as configured: a webcam number, a URL, `demo`, or the path of a video, an image, a folder or a glob.
+    """
+    if source.isascii() and source.isdecimal():
+        return "webcam"
+    if source == "demo":
+        return "demo"
+    if _URL.match(source):
+        return "network"
+    path = Path(source)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return "images"
+    # A file's own name may hold brackets: what exists is not a pattern.
+    return "images" if _GLOB.search(source) and not path.exists() else "file"
+
+
+def open_source(source: str) -> Source:
+    """Open a source; the caller's thread alone may read and close it.
+
+    Args:
+        source: as for `kind_of`.
+
+    Raises:
+        SourceError: it can't be opened. The message is redacted and begins with the source, without a camera's name.
+    """
+    match kind_of(source):
+        case "webcam":
+            return WebcamSource(int(source))
+        case "demo":
+            return DemoSource()
+        case "images":
+            return ImagesSource(source)
+        case "file":
+            return StreamSource(source, network=False)
+        case "network":
+            return StreamSource(source, network=True)

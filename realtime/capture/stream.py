@@ -1,0 +1,360 @@
+"""Video files and network cameras, read through PyAV.
+
+One of the sources of capture, and the only importer of `av`. Time stamps are the stream's own (PTS), never i / fps.
+No error that leaves this file holds a URL's secrets, nor FFmpeg's exception, which does.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from realtime.capture.source import Fault, Picture
+from realtime.errors import SourceError, SourceReason, TruncatedError
+from realtime.redact import redact
+
+# Connecting, one group of pictures and probing take seconds on a healthy but busy network: shorter fails good cameras.
+OPEN_TIMEOUT_S = 10.0
+# A camera that sends nothing for so long is lost. Over HTTP a playlist brings several seconds of video at a time.
+READ_TIMEOUT_S = 2.0
+HTTP_READ_TIMEOUT_S = 10.0
+# Packets come but no picture: longer than between the key frames of any sane camera.
+NO_PICTURE_S = 15.0
+# The first pictures of an RTSP camera may have no time stamp. One that never gives any is timed by arrival.
+UNSTAMPED = 10
+
+# Without these a camera takes 1.3 s to open and is 1.2 s late (measured); with them 0.25 s and 0.15 s.
+_FAST_OPEN = {
+    "fflags": "nobuffer",
+    "flags": "low_delay",
+    "analyzeduration": "0",
+    "probesize": "32",
+    "max_delay": "0",
+    "reorder_queue_size": "0",
+}
+# FFmpeg invents rate and time stamps of motion JPEG over HTTP (always 25 fps): worse than none.
+_INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
+_MAX_FPS = 1000.0
+# How many pictures a file may miss at its end and still be whole: containers round durations.
+_END_TOLERANCE = 2
+
+# The duration tag of a Matroska track: 00:01:02.5000000
+_MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
+
+_UPRIGHT = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+
+# The kind of fault behind an exception of av.open, and what to tell the user; the first row that fits counts.
+_FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
+    (
+        (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
+        SourceReason.AUTH,
+        "login failed: check user and password",
+    ),
+    ((av.error.HTTPNotFoundError,), SourceReason.NOT_FOUND, "not found: check the path in the URL"),
+    ((av.error.HTTPClientError, av.error.HTTPServerError), SourceReason.REFUSED, "the server answers with an error"),
+    (
+        (ConnectionRefusedError,),
+        SourceReason.REFUSED,
+        "connection refused: check address and port, and that the camera is on",
+    ),
+    ((TimeoutError, av.error.ExitError), SourceReason.TIMEOUT, "timed out: no answer"),
+    ((FileNotFoundError,), SourceReason.MISSING, "no such file"),
+    ((PermissionError,), SourceReason.PERMISSION, "permission denied"),
+    (
+        (av.error.ProtocolNotFoundError,),
+        SourceReason.NOT_MEDIA,
+        "no such kind of URL, expected rtsp, rtsps, http or udp",
+    ),
+    ((av.error.DecoderNotFoundError,), SourceReason.CODEC, "its video codec can't be decoded here"),
+    ((av.error.InvalidDataError,), SourceReason.NOT_MEDIA, SourceReason.NOT_MEDIA.value),
+]
+
+
+class StreamSource:
+    """An open video file or network stream.
+
+    Args:
+        source: path or URL.
+        network: it is a URL. Live then, unless it is HTTP with a known duration.
+        open_timeout_s: how long opening may take.
+        read_timeout_s: how long a live stream may be silent.
+
+    Raises:
+        SourceError: it can't be opened, or holds no video that can be decoded.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        network: bool,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
+        read_timeout_s: float | None = None,
+    ) -> None:
+        self._name = redact(source)
+        self._is_http = source.lower().startswith(("http:", "https:"))
+        self._read_timeout_s = read_timeout_s or (HTTP_READ_TIMEOUT_S if self._is_http else READ_TIMEOUT_S)
+        self._container = _open(source, network, (open_timeout_s, self._read_timeout_s))
+        try:
+            self._describe(network)
+        except BaseException:
+            self._container.close()  # a container left to the garbage collector keeps its memory, files and threads
+            raise
+
+    def _describe(self, network: bool) -> None:
+        """Find the video track; size, rate and liveness; for a file its first picture too."""
+        container = self._container
+        if not container.streams.video:
+            raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
+        self._stream = container.streams.video[0]
+        self.live = network and not (self._is_http and (container.duration or 0) > 0)
+        # A raw stream's average rate is FFmpeg's default, its guessed rate the stream's own.
+        rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
+        invented = container.format.name in _INVENTED_STAMPS
+        self.fps: float | None = float(rate) if rate and 0 < rate <= _MAX_FPS and not invented else None
+        self._time_base_s = float(self._stream.time_base or 0)
+        self._converter = VideoReformatter()  # one for all frames: making one a frame doubles the cost
+        self._good = 0
+        self._undecodable = 0
+        self._broken_off = False
+        self._unstamped = 0
+        self._first_s: float | None = None  # time stamps of the first and the last picture
+        self._last_s = 0.0
+        self._pictures = self._live_pictures() if self.live else self._file_pictures()
+        self._first: Picture | None = None
+        if self.live:
+            self.size = (self._stream.codec_context.width, self._stream.codec_context.height)
+        else:
+            # Only a decoded picture tells how the file is turned, and whether it can be decoded at all.
+            self._first = next(self._pictures, None)
+            if self._first is None:
+                raise SourceError(f"{self._name}: no picture can be decoded", SourceReason.CODEC)
+            self.size = (self._first.image.shape[1], self._first.image.shape[0])
+
+    def read(self) -> Picture | None:
+        """The next picture, or None at the regular end of a file. Blocks up to the read timeout.
+
+        Raises:
+            SourceError: a live stream was lost; its end counts as a loss.
+            TruncatedError: a file ended before its end or has holes, after all its good pictures.
+        """
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return next(self._pictures, None)
+
+    def close(self) -> None:
+        """Release it. From the thread that reads it: any other crashes the process."""
+        self._container.close()
+
+    def _file_pictures(self) -> Iterator[Picture]:
+        packets = self._container.demux(self._stream)
+        while (packet := self._next_packet(packets)) is not None:
+            for frame in self._decode(packet):
+                yield self._picture(frame)
+        if self._broken_off:
+            for frame in self._decode(None):  # what the decoder still holds
+                yield self._picture(frame)
+        self._check_end()
+
+    def _live_pictures(self) -> Iterator[Picture]:
+        packets = self._container.demux(self._stream)
+        last_picture_s = time.monotonic()
+        while True:
+            began_s = time.monotonic()
+            packet = self._next_packet(packets)
+            now_s = time.monotonic()
+            if now_s - began_s >= 0.9 * self._read_timeout_s:
+                raise SourceError(
+                    f"{self._name}: timed out: nothing came for {now_s - began_s:.1f} s", SourceReason.TIMEOUT
+                )
+            # At its end FFmpeg sends an empty packet that makes the decoder give what it holds: old pictures.
+            if packet is None or packet.size == 0:
+                raise SourceError(f"{self._name}: connection lost", SourceReason.LOST)
+            for frame in self._decode(packet):
+                last_picture_s = now_s
+                yield self._picture(frame)
+            if now_s - last_picture_s > NO_PICTURE_S:
+                raise SourceError(f"{self._name}: no picture can be decoded", SourceReason.CODEC)
+
+    def _next_packet(self, packets: Iterator[Packet[VideoStream]]) -> Packet[VideoStream] | None:
+        """The next packet; None at the end, or when reading failed, which `_broken_off` then tells."""
+        try:
+            return next(packets, None)
+        except (av.FFmpegError, OSError):
+            self._broken_off = True
+            return None
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """The frames that a packet completes. One that can't be decoded is counted and passed over."""
+        try:
+            frames = self._stream.decode(packet)
+        except EOFError:
+            return []
+        except (av.FFmpegError, OSError):
+            # A recording that begins between two key frames is no damage.
+            self._undecodable += self._good > 0
+            return []
+        return frames
+
+    def _picture(self, frame: VideoFrame) -> Picture:
+        image: NDArray[np.uint8] = np.ascontiguousarray(
+            self._converter.reformat(frame, format="bgr24").to_ndarray(), np.uint8
+        )
+        turn = _UPRIGHT.get(frame.rotation % 360)
+        if turn is not None:
+            image = cv2.rotate(image, turn)
+        media_s = None if self._container.format.name in _INVENTED_STAMPS else frame.time
+        fault: Fault | None = "corrupt" if frame.is_corrupt else None
+        self._good += 1
+        if media_s is not None:
+            self._last_s = media_s
+            if self._first_s is None:
+                self._first_s = media_s
+            self._unstamped = 0
+        elif self.live and self._container.format.name == "rtsp":
+            self._unstamped += 1
+            if self._unstamped <= UNSTAMPED:
+                fault = fault or "no time stamp"
+        return Picture(image, media_s, fault)
+
+    def _check_end(self) -> None:
+        """At the end of a file: was that all of it?
+
+        It was if the declared number of pictures or the declared duration was reached (either: edit lists shorten the
+        first, other tracks lengthen the second) and nothing failed on the way.
+        """
+        frames, declared_s = self._stream.frames, self._declared_s()
+        # Both, since a container may count in ticks of a thousandth second and call that its rate.
+        seen_s = (self._last_s - self._first_s) / max(1, self._good - 1) if self._first_s is not None else 0.0
+        frame_s = max(seen_s, 1.0 / self.fps if self.fps else 0.0)
+        start_s = (self._stream.start_time or 0) * self._time_base_s
+        ended_s = self._last_s - start_s + frame_s
+        reached = [self._good + self._undecodable >= frames - _END_TOLERANCE] if frames else []
+        if declared_s is not None:
+            reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
+        if self._broken_off or (reached and not any(reached)):
+            of = f" of {declared_s:.1f} s" if declared_s is not None else ""
+            raise TruncatedError(
+                f"{self._name} ended at {ended_s:.1f} s{of}: the rest is missing, the file is truncated",
+                SourceReason.CODEC,
+            )
+        if self._undecodable:
+            raise TruncatedError(
+                f"{self._name}: {self._undecodable} of {frames or self._good} pictures can't be decoded: "
+                "the file is damaged",
+                SourceReason.CODEC,
+            )
+
+    def _declared_s(self) -> float | None:
+        """How long the video track says it is, in seconds; None where nothing says so."""
+        stream, container = self._stream, self._container
+        if stream.start_time is None:
+            return None  # a raw stream: what FFmpeg gives is a guess from its bit rate
+        if stream.duration:
+            return stream.duration * self._time_base_s
+        match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+        if match is not None:
+            return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+        if container.duration and len(container.streams) == 1:
+            return float(container.duration / av.time_base)
+        return None
+
+
+def _open(source: str, network: bool, timeouts_s: tuple[float, float]) -> InputContainer:
+    """Open the container: a camera fast first, then, where that is not enough to know its size, with full probing."""
+    if not network:
+        if _is_empty(source):
+            raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
+        # The prefix: FFmpeg would take a ":" in a file's name for a protocol.
+        return _opened(_try_open(f"file:{source}", source, {}, None))
+    if not source.lower().startswith(("rtsp:", "rtsps:")):
+        return _opened(_try_open(source, source, {}, timeouts_s))
+    open_s, read_s = timeouts_s
+    began_s = time.monotonic()
+    fast = _try_open(source, source, {"rtsp_transport": "tcp", **_FAST_OPEN}, timeouts_s)
+    if not isinstance(fast, SourceError) and fast.streams.video and not fast.streams.video[0].codec_context.width:
+        fast.close()
+        fast = SourceError(f"{redact(source)}: video of unknown size", SourceReason.NOT_MEDIA)
+    if isinstance(fast, SourceError) and fast.reason is SourceReason.NOT_MEDIA:
+        left_s = max(1.0, open_s - (time.monotonic() - began_s))
+        return _opened(_try_open(source, source, {"rtsp_transport": "tcp"}, (left_s, read_s)))
+    return _opened(fast)
+
+
+def _opened(container: InputContainer | SourceError) -> InputContainer:
+    # Raised here, where no exception of FFmpeg is being handled: it would travel along as __context__, with the URL.
+    if isinstance(container, SourceError):
+        raise container
+    return container
+
+
+def _try_open(
+    url: str, source: str, options: dict[str, str], timeouts_s: tuple[float, float] | None
+) -> InputContainer | SourceError:
+    """Open a container; the error is returned, not raised (see `_opened`)."""
+    began_s = time.monotonic()
+    try:
+        container: InputContainer = av.open(url, options=options, timeout=timeouts_s)
+    except (av.FFmpegError, OSError) as error:
+        # A server that accepts and stays silent ends as "invalid data" when the time is over.
+        timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]
+        reason, advice = _fault_of(error, source, network=timeouts_s is not None, timed_out=timed_out)
+    else:
+        return container
+    return SourceError(f"{redact(source)}: {advice}", reason)
+
+
+def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool) -> tuple[SourceReason, str]:
+    """The kind of fault and what to tell the user. Nothing of the exception's text is used: it holds the URL."""
+    if timed_out:
+        return SourceReason.TIMEOUT, "timed out: no answer"
+    if isinstance(error, av.error.InvalidDataError) and not network and _lacks_index(source):
+        return SourceReason.NOT_MEDIA, "can't be read: its index is missing, the recording was cut off"
+    for classes, reason, advice in _FAULTS:
+        if isinstance(error, classes):
+            return reason, advice
+    if not network:
+        return SourceReason.NOT_MEDIA, "can't be read"
+    if not _resolves(source):
+        return SourceReason.DNS, "host name not found: check the address"
+    return SourceReason.LOST, "the connection failed"
+
+
+def _resolves(url: str) -> bool:
+    """Whether the URL's host name has an address; FFmpeg reports one that has none as a bare I/O error."""
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, None)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return Path(path).stat().st_size == 0
+    except OSError:
+        return False  # av.open says what is wrong with it
+
+
+def _lacks_index(path: str) -> bool:
+    """Whether this begins as an MP4 or MOV file does; given that it can't be opened, its index is missing."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(8)[4:] == b"ftyp"
+    except OSError:
+        return False

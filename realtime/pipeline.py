@@ -1,0 +1,276 @@
+"""The graph: builds sources, door, stages and channels, starts them, stops them, waits for them.
+
+The one file that knows them all:
+
+    Camera threads -> Door -> detect -> track -> pose -> smooth -> publish
+                       ^                                              |
+                       +------------- a place is free ----------------+
+
+What is wrong fails in the first second: configuration, files, outputs and ports are checked before models are loaded,
+models before cameras are opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from realtime import __version__
+from realtime.capture.camera import Camera
+from realtime.capture.open import kind_of
+from realtime.config import AppConfig, CameraConfig, cache_folder
+from realtime.detect.yolo import DetectStage
+from realtime.errors import ConfigError, OutputError, SourceError, SourceReason, TruncatedError
+from realtime.observe.metrics import StageMeter
+from realtime.observe.report import build_report, summary_lines
+from realtime.observe.status import CameraStatus
+from realtime.pose.passthrough import PassThrough
+from realtime.pose.stage import PoseStage
+from realtime.pose.vitpose import VitPose
+from realtime.pose.yolo_pose import YoloPose
+from realtime.publish.record import Recorder
+from realtime.publish.zmq_pub import PublishStage, StreamInfo, close_socket, open_socket
+from realtime.runtime.channel import Channel
+from realtime.runtime.crew import Crew
+from realtime.runtime.device import resolve_device
+from realtime.runtime.door import Door
+from realtime.runtime.stage import run_stage
+from realtime.skeleton import NO_SKELETON, from_labels
+from realtime.smooth.stage import SmoothStage
+from realtime.track.bytetrack import TrackStage
+from realtime.types import Detections, Poses, Tracks
+from realtime.weights import Model, find_detector, find_pose
+
+log = logging.getLogger(__name__)
+
+# After a stop, frames past the door get this long to be finished; then the run ends without them.
+_DRAIN_S = 1.5
+# By then every thread has ended, or it is given up: a stop takes less than 3 s.
+_JOIN_S = 1.0
+# How often the publisher looks after its subscribers and states while no frame comes.
+_TICK_S = 0.05
+
+
+@dataclass(frozen=True)
+class Models:
+    """The two stages that hold a model, loaded and warm, and what these are called."""
+
+    device: str
+    detector_name: str
+    pose_name: str
+    detect: DetectStage
+    pose: PoseStage | PassThrough
+
+
+def load_models(config: AppConfig) -> Models:
+    """Find, load and warm up the detector and the pose model.
+
+    Raises:
+        ModelError: one of them can't be had or loaded.
+        ConfigError: the device is not there, or `pose.model detector` with a detector that knows no keypoints.
+    """
+    device = resolve_device(config.device)
+    on_gpu = device.type == "cuda"
+    detector = find_detector(config.detector.weights, on_gpu, cache_folder())
+    found = find_pose(config.pose.model, on_gpu, cache_folder())
+    assert detector.path is not None
+    detect = DetectStage(config.detector, detector.path, device)
+    pose = _pose_stage(config, found, detect, device)
+    detect.warm_up()
+    pose.warm_up()
+    return Models(str(device), detector.name, found.name, detect, pose)
+
+
+def _check_exists(camera: CameraConfig) -> None:
+    """The cheapest check of a source: a file that isn't there ends the run before any model is loaded."""
+    if kind_of(camera.source) == "file" and not Path(camera.source).exists():
+        raise SourceError(f"{camera.name}: {camera.source}: no such file", SourceReason.MISSING)
+
+
+def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: torch.device) -> PoseStage | PassThrough:
+    if found.kind == "none":
+        return PassThrough("none", NO_SKELETON)
+    if found.kind == "detector":
+        if not detect.keypoints:
+            raise ConfigError(
+                "pose.model: got detector, but the detector finds no keypoints: give it YOLO pose weights"
+            )
+        return PassThrough("detector", from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
+    assert found.path is not None
+    if found.kind == "yolo":
+        return PoseStage(YoloPose(found.path, device, found.name))
+    return PoseStage(VitPose(found.path, device, config.pose.decode_sigma, found.name))
+
+
+class Pipeline:
+    """One run: built ready, then `run` until the sources end or `stop` is called.
+
+    Attributes:
+        status: each camera's state and counters, by name.
+        stuck_threads: after `run`, the threads that a C library still holds; normally none.
+    """
+
+    def __init__(self, config: AppConfig) -> None:
+        """Check everything cheap, bind the port, load the models.
+
+        Raises:
+            SourceError: a file that isn't there.
+            OutputError: a port or a file that can't be had.
+            ModelError: see load_models.
+        """
+        self._config = config
+        self._crew = Crew()
+        self._stop = threading.Event()
+        self._meter = StageMeter()
+        self._truncated: TruncatedError | None = None
+        self.stuck_threads: list[str] = []
+        self.status = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
+        for camera in config.cameras:
+            _check_exists(camera)
+        with contextlib.ExitStack() as on_error:
+            self._recorder = Recorder(config.record) if config.record else None
+            if self._recorder:
+                on_error.callback(self._recorder.close)
+            self._check_report()
+            socket = open_socket(config.publish)
+            on_error.callback(close_socket, socket)
+            self._models = load_models(config)
+            on_error.pop_all()
+        publish = config.publish
+        self._door = Door(
+            list(self.status),
+            config.latency.frames_in_flight,
+            config.latency.max_age_ms / 1e3,
+            on_drop=lambda camera, cause: self.status[camera].count_dropped(cause),
+            held=publish.wait_for_subscribers > 0,
+        )
+        self._publisher = PublishStage(
+            socket,
+            publish,
+            StreamInfo(
+                session=uuid.uuid4().hex,
+                skeleton=self._models.pose.skeleton,
+                detector=self._models.detector_name,
+                pose=self._models.pose_name,
+                device=self._models.device,
+                smoothing=config.smoothing.method,
+                version=__version__,
+            ),
+            self.status,
+            self._recorder,
+            is_live=self._door.is_live,
+            on_published=self._door.leave,
+            on_ready=self._door.release_hold,
+        )
+
+    def run(self) -> None:
+        """Run to the end. Afterwards no thread is alive and the port can be bound again.
+
+        Raises:
+            SourceError: a source that could not be opened, or (TruncatedError) a file that ended before its end.
+            BaseException: whatever a stage raised, unchanged.
+        """
+        started = time.monotonic()
+        channels = list(self._start())
+        while self._crew.alive() and not self._stop.is_set() and not self._crew.failed.is_set():
+            self._crew.failed.wait(_TICK_S)
+        self._end(channels)
+        wall_s = time.monotonic() - started
+        for line in summary_lines(list(self.status.values()), self._meter, wall_s):
+            log.info(line)
+        self._write_report(wall_s)
+        if self._crew.failure is not None:
+            raise self._crew.failure
+        if self._truncated is not None:
+            raise self._truncated
+
+    def stop(self) -> None:
+        """End the run in order: what is past the door is finished and published. Safe in a signal handler."""
+        self._stop.set()
+
+    def _start(self) -> Iterator[Channel[Detections] | Channel[Tracks] | Channel[Poses]]:
+        """Start all threads, last stage first; the channels between them."""
+        config = self._config
+        # Never full: the door lets no more frames in than fit into any one of them.
+        capacity = max(1, len(self.status) * config.latency.frames_in_flight)
+        detections: Channel[Detections] = Channel(capacity)
+        tracks: Channel[Tracks] = Channel(capacity)
+        poses: Channel[Poses] = Channel(capacity)
+        smoothed: Channel[Poses] = Channel(capacity)
+        start = self._crew.start
+        run = partial(run_stage, measure=self._meter.measure, on_failure=self._mark_failed)
+        if self._recorder:
+            start("record", self._recorder.run)
+        publisher = self._publisher
+        start("publish", partial(run, publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
+        start("smooth", partial(run, SmoothStage(config.smoothing), poses, smoothed))
+        start("pose", partial(run, self._models.pose, tracks, poses))
+        start("track", partial(run, TrackStage(config.tracker), detections, tracks))
+        start("detect", partial(run, self._models.detect, self._door, detections))
+        for camera in config.cameras:
+            start(f"capture-{camera.name}", partial(self._capture, camera.name))
+        yield from (detections, tracks, poses, smoothed)
+
+    def _capture(self, name: str) -> None:
+        config = self._config
+        camera = Camera(
+            next(camera for camera in config.cameras if camera.name == name),
+            realtime=config.realtime,
+            loop=config.loop,
+            max_frames=config.max_frames,
+            fail_fast=config.fail_fast,
+            door=self._door,
+            status=self.status[name],
+            stop=self._stop,
+        )
+        try:
+            camera.run()
+        except TruncatedError as error:  # the other cameras go on; said at the end
+            log.error("%s", error)
+            self._truncated = self._truncated or error
+
+    def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
+        """Finish what is past the door if that goes quickly, then end every thread."""
+        failed = self._crew.failed.is_set()
+        self._stop.set()
+        self._door.stop()
+        if failed or self._crew.join(_DRAIN_S):
+            for channel in channels:
+                channel.abort()
+        self.stuck_threads = self._crew.join(_JOIN_S)
+
+    def _mark_failed(self) -> None:
+        """Before anything is closed, so that subscribers are told of no ordinary end."""
+        for status in self.status.values():
+            status.set_state("failed", "the run failed")
+
+    def _check_report(self) -> None:
+        if self._config.report is None:
+            return
+        if self._config.report == self._config.record:
+            raise ConfigError("report: got the same file as record, expected another")
+        try:
+            self._config.report.open("a").close()
+        except OSError as error:
+            raise OutputError(f"report: can't write {self._config.report}: {error.strerror}") from None
+
+    def _write_report(self, wall_s: float) -> None:
+        path = self._config.report
+        if path is None:
+            return
+        models = {"detector": self._models.detector_name, "pose": self._models.pose_name}
+        report = build_report(list(self.status.values()), self._meter, wall_s, self._models.device, models)
+        try:
+            path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"report: can't write {path}: {error.strerror}") from None

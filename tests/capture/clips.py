@@ -1,0 +1,81 @@
+"""Small video files made on the spot with PyAV."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+MS = Fraction(1, 1000)
+
+
+def shade(i: int) -> int:
+    """The grey value of picture i: it tells the pictures of a clip apart after lossy coding."""
+    return 20 + 10 * (i % 20)
+
+
+def write_clip(
+    path: Path,
+    frames: int = 10,
+    size: tuple[int, int] = (64, 48),
+    fps: int = 10,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    pts_ms: list[int] | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write pictures of one shade each (see `shade`), a brighter top left quarter marks which way is up."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+        stream.codec_context.time_base = MS
+        if codec == "libx264":
+            # No B-frames and no look-ahead: a packet a frame, so that cutting a file loses only what is cut.
+            stream.options = {"preset": "ultrafast", "tune": "zerolatency", "bf": "0"}
+        for i in range(frames):
+            image = np.full((size[1], size[0], 3), shade(i), np.uint8)
+            image[: size[1] // 2, : size[0] // 2] += 30
+            frame = av.VideoFrame.from_ndarray(image, "bgr24")
+            frame.pts, frame.time_base = (pts_ms[i] if pts_ms else i * 1000 // fps), MS
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_noise(path: Path, frames: int = 40, size: tuple[int, int] = (160, 120), fps: int = 10) -> Path:
+    """Write pictures that don't compress, index first: a file that can be cut in its middle."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.options = {"preset": "ultrafast", "tune": "zerolatency", "bf": "0", "g": "5"}
+        for _ in range(frames):
+            image = rng.integers(0, 255, (size[1], size[0], 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """Write a file with a sound track alone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def turn(path: Path, degrees: int) -> Path:
+    """Write the rotation into an MP4's track header, as a phone does that was held upright.
+
+    The matrix is that of ISO 14496-12, 8.3.2, for 90 degrees; it stands 40 bytes into a version 0 tkhd's content.
+    """
+    assert degrees == 90
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    turned = [0, 0x10000, 0, -0x10000 & 0xFFFFFFFF, 0, 0, 0, 0, 0x40000000]
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big") for value in turned)
+    path.write_bytes(data)
+    return path

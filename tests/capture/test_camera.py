@@ -1,0 +1,355 @@
+import itertools
+import logging
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime.capture.camera import Camera
+from realtime.capture.open import open_source
+from realtime.capture.source import Picture
+from realtime.capture.stream import StreamSource
+from realtime.config import CameraConfig
+from realtime.errors import SourceError, SourceReason, TruncatedError
+from realtime.observe.status import CameraStatus
+from realtime.runtime.channel import Closed
+from realtime.runtime.door import Door
+
+from .clips import write_clip, write_noise
+from .fake_rtsp import FakeCamera
+
+
+class FakeDoor:
+    """Takes every frame at once; stops the run after `enough` frames."""
+
+    def __init__(self, stop, enough=None):
+        self.stop, self.enough = stop, enough
+        self.frames, self.finished, self.newest_wins, self.opened = [], False, None, False
+
+    def attach(self, camera, newest_wins):
+        self.newest_wins = newest_wins
+
+    def wait_until_open(self):
+        self.opened = True
+
+    def put(self, frame):
+        self.frames.append(frame)
+        if self.enough is not None and len(self.frames) >= self.enough:
+            self.stop.set()
+
+    def finish(self, camera):
+        self.finished = True
+
+
+class FakeSource:
+    """Gives what it is told: pictures, None for the end, errors to raise."""
+
+    fps = 10.0
+
+    def __init__(self, *script, live=False, size=(64, 48)):
+        self.script, self.live, self.size, self.closed = list(script), live, size, False
+
+    def read(self):
+        item = self.script.pop(0) if self.script else None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self):
+        self.closed = True
+
+
+def picture(media_s=None, size=(64, 48), fault=None):
+    return Picture(np.zeros((size[1], size[0], 3), np.uint8), media_s, fault)
+
+
+def lost():
+    return SourceError("source: connection lost", SourceReason.LOST)
+
+
+class Rig:
+    """A camera with everything around it, run on this thread."""
+
+    def __init__(
+        self,
+        source,
+        *openings,
+        opener=open_source,
+        enough=None,
+        realtime=False,
+        loop=False,
+        max_frames=None,
+        fail_fast=False,
+    ):
+        self.stop = threading.Event()
+        self.door = FakeDoor(self.stop, enough)
+        self.status = CameraStatus("cam0")
+        self.states = []
+        set_state = self.status.set_state
+        self.status.set_state = lambda *state: (self.states.append(state), set_state(*state))
+        self.openings = list(openings)
+        opener = self.open if openings else opener
+        self.camera = Camera(
+            CameraConfig(name="cam0", source=str(source)),
+            realtime=realtime,
+            loop=loop,
+            max_frames=max_frames,
+            fail_fast=fail_fast,
+            door=self.door,
+            status=self.status,
+            stop=self.stop,
+            open_source=opener,
+        )
+
+    def open(self, text):
+        opening = self.openings.pop(0)
+        if isinstance(opening, Exception):
+            raise opening
+        return opening
+
+    def run(self):
+        self.camera.run()
+        return self.door.frames
+
+    @property
+    def state(self):
+        return self.status.state
+
+
+def test_a_file_is_brought_whole_and_in_order(tmp_path):
+    rig = Rig(write_clip(tmp_path / "clip.mp4", frames=12))
+    frames = rig.run()
+    assert [f.index for f in frames] == list(range(12))
+    assert {f.epoch for f in frames} == {0}
+    assert [f.time_s for f in frames] == pytest.approx([i / 10 for i in range(12)], abs=0.001)
+    assert [f.media_s for f in frames] == [f.time_s for f in frames]
+    assert all(not f.image.flags.writeable for f in frames)
+    assert (rig.status.captured, rig.status.dropped) == (12, 0)
+    assert rig.status.size == (64, 48)
+    assert rig.status.source_fps == pytest.approx(10)
+    assert rig.states == [("live",), ("ended",)]
+    assert rig.door.opened
+    assert rig.door.finished
+    assert rig.door.newest_wins is False
+
+
+def test_each_loop_is_an_epoch_and_the_index_goes_on(tmp_path):
+    frames = Rig(write_clip(tmp_path / "clip.mp4", frames=4), loop=True, max_frames=10).run()
+    assert [f.index for f in frames] == list(range(10))
+    assert [f.epoch for f in frames] == [0] * 4 + [1] * 4 + [2] * 2
+    assert all(b.time_s > a.time_s for a, b in itertools.pairwise(frames) if a.epoch == b.epoch)
+
+
+def test_max_frames_counts_pictures_that_are_corrupt_too():
+    source = FakeSource(*(picture(i / 10, fault="corrupt" if i % 2 else None) for i in range(10)))
+    rig = Rig("x", source, max_frames=5)
+    assert [f.index for f in rig.run()] == [0, 2, 4]
+    assert (rig.status.captured, dict(rig.status.drops)) == (5, {"corrupt": 2})
+    assert source.closed
+
+
+def test_a_new_size_is_a_new_epoch_and_is_described():
+    sizes = [(64, 48), (64, 48), (48, 64)]
+    rig = Rig("x", FakeSource(*(picture(i / 10, size) for i, size in enumerate(sizes))))
+    assert [f.epoch for f in rig.run()] == [0, 0, 1]
+    assert rig.status.size == (48, 64)
+
+
+def test_a_folder_of_images_follows_the_nominal_time_line_in_natural_order(tmp_path):
+    for number in (10, 9, 1):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((24, 32, 3), number, np.uint8))
+    frames = Rig(tmp_path).run()
+    assert [int(f.image[0, 0, 0]) for f in frames] == [1, 9, 10]
+    assert [f.time_s for f in frames] == pytest.approx([0, 1 / 30, 2 / 30])
+    assert {f.media_s for f in frames} == {None}
+
+
+def test_the_demo_ends_at_max_frames():
+    assert len(Rig("demo", max_frames=3).run()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none.mp4", r"^cam0: .*none\.mp4: no such file$"),
+        ("none.png", r"^cam0: .*none\.png: no such file$"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_fails_with_the_cameras_name(tmp_path, name, says):
+    rig = Rig(tmp_path / name)
+    with pytest.raises(SourceError, match=says):
+        rig.run()
+    assert rig.state == ("failed", "missing")
+    assert rig.door.finished
+
+
+def test_a_truncated_file_fails_after_its_good_frames(tmp_path):
+    path = write_noise(tmp_path / "cut.mp4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    rig = Rig(path, loop=True)
+    with pytest.raises(TruncatedError, match=r"^cam0: .*cut\.mp4 ended at .* the file is truncated$"):
+        rig.run()
+    assert len(rig.door.frames) == rig.status.captured > 10
+    assert rig.state == ("failed", "the file is truncated")
+    assert rig.door.finished
+
+
+def test_a_bug_is_not_swallowed():
+    rig = Rig("x", FakeSource(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        rig.run()
+    assert rig.state == ("failed", "internal error")
+    assert rig.door.finished
+
+
+def test_a_paced_file_takes_its_time_and_newest_wins(tmp_path):
+    rig = Rig(write_clip(tmp_path / "clip.mp4", frames=6, fps=20), realtime=True)
+    frames = rig.run()
+    assert rig.door.newest_wins is True
+    # Never early; how late is the machine's business.
+    captured_s = [(f.captured_mono_ns - frames[0].captured_mono_ns) / 1e9 for f in frames]
+    assert all(c >= f.time_s - 0.002 for c, f in zip(captured_s, frames, strict=True))
+
+
+def test_a_paced_file_stops_at_once():
+    rig = Rig("x", FakeSource(picture(0.0), picture(3600.0)), enough=1, realtime=True)
+    began_s = time.monotonic()
+    assert len(rig.run()) == 1
+    assert time.monotonic() - began_s < 60
+    assert rig.state == ("ended", None)
+
+
+def test_a_door_that_closes_ends_the_camera_quietly(tmp_path):
+    status, stop = CameraStatus("cam0"), threading.Event()
+    door = Door(["cam0"], 1, 1.0, on_drop=lambda camera, cause: status.count_dropped(cause))
+    camera = Camera(
+        CameraConfig(name="cam0", source=str(write_clip(tmp_path / "clip.mp4"))),
+        realtime=False,
+        loop=True,
+        max_frames=None,
+        fail_fast=False,
+        door=door,
+        status=status,
+        stop=stop,
+    )
+    thread = threading.Thread(target=camera.run)
+    thread.start()
+    door.take(timeout_s=10)
+    door.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert status.state[0] == "ended"
+    # One taken, the others counted: nothing is lost without a trace.
+    assert status.captured - status.dropped == 1
+    with pytest.raises(Closed):
+        door.take()
+
+
+def test_a_lost_camera_is_reopened_in_a_new_epoch(caplog):
+    caplog.set_level(logging.INFO)
+    first = FakeSource(picture(5.0), picture(5.1), lost(), live=True)
+    rig = Rig("rtsp://u:pw@10.0.0.5/s1", first, FakeSource(picture(0.0), live=True), enough=3)
+    frames = rig.run()
+    assert [(f.epoch, f.index) for f in frames] == [(0, 0), (0, 1), (1, 2)]
+    assert rig.states == [("live",), ("reconnecting", "connection lost"), ("live",), ("ended",)]
+    assert rig.status.reconnects == 1
+    assert first.closed
+    assert [r.message for r in caplog.records] == [
+        "cam0: opened rtsp://***@10.0.0.5/s1, 64x48, 10 fps",
+        "cam0: source: connection lost; trying again",
+        "cam0: opened rtsp://***@10.0.0.5/s1 again, 64x48, 10 fps",
+    ]
+
+
+def test_a_camera_that_is_down_at_first_is_tried_again_and_told_of_once_per_reason(caplog, monkeypatch):
+    monkeypatch.setattr("realtime.capture.backoff.FIRST_S", 0.01)
+    monkeypatch.setattr("realtime.capture.backoff.LONGEST_S", 0.01)
+    refused = [SourceError("x: connection refused", SourceReason.REFUSED) for _ in range(3)]
+    silent = SourceError("x: timed out", SourceReason.TIMEOUT)
+    rig = Rig("rtsp://10.0.0.5/s1", *refused, silent, FakeSource(picture(0.0), live=True), enough=1)
+    assert [f.epoch for f in rig.run()] == [0]
+    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
+        "cam0: x: connection refused; trying again",
+        "cam0: x: timed out; trying again",
+    ]
+    assert [s[0] for s in rig.states] == ["reconnecting", "reconnecting", "live", "ended"]
+
+
+def test_fail_fast_raises_the_first_opening_failure_and_no_later_one():
+    with pytest.raises(SourceError, match=r"^cam0: x: connection refused"):
+        Rig("rtsp://10.0.0.5/s1", SourceError("x: connection refused", SourceReason.REFUSED), fail_fast=True).run()
+    openings = [FakeSource(picture(0.0), lost(), live=True), lost(), FakeSource(picture(0.0), live=True)]
+    assert len(Rig("rtsp://10.0.0.5/s1", *openings, enough=2, fail_fast=True).run()) == 2
+
+
+def test_waiting_for_a_camera_ends_at_once_when_the_run_stops():
+    rig = Rig("rtsp://10.0.0.5/s1", SourceError("x: login failed", SourceReason.AUTH))
+    thread = threading.Thread(target=rig.run)
+    thread.start()
+    while rig.state[0] != "reconnecting":
+        threading.Event().wait(0.001)
+    rig.stop.set()
+    thread.join(10)  # the wait is 30 s
+    assert not thread.is_alive()
+    assert rig.state == ("ended", None)
+
+
+def test_a_webcam_that_is_missing_fails_and_one_that_was_lost_is_reopened():
+    missing = SourceError("webcam 0: not available", SourceReason.DEVICE)
+    with pytest.raises(SourceError, match="cam0: webcam 0: not available"):
+        Rig("0", missing).run()
+    openings = [FakeSource(picture(), lost(), live=True), missing, FakeSource(picture(), live=True)]
+    rig = Rig("0", *openings, enough=2)
+    assert [f.epoch for f in rig.run()] == [0, 1]
+    assert rig.door.newest_wins is True
+
+
+def test_a_live_picture_without_a_time_stamp_is_counted_as_such():
+    source = FakeSource(picture(fault="no time stamp"), picture(0.04), live=True)
+    rig = Rig("rtsp://10.0.0.5/s1", source, enough=1)
+    assert [f.index for f in rig.run()] == [1]
+    assert dict(rig.status.drops) == {"no time stamp": 1}
+
+
+def test_a_real_rtsp_camera_that_is_kicked_comes_back_in_a_new_epoch():
+    with FakeCamera() as server:
+        rig = Rig(server.url())
+        put = rig.door.put
+
+        def kick_at_the_third(frame):
+            put(frame)
+            if len(rig.door.frames) == 3:
+                server.kick()
+            if frame.epoch == 1:
+                rig.stop.set()
+
+        rig.door.put = kick_at_the_third
+        frames = rig.run()
+    assert {f.epoch for f in frames} == {0, 1}
+    assert rig.status.reconnects == 1
+    assert rig.state == ("ended", None)
+
+
+def impatient(url):
+    return StreamSource(url, network=True, open_timeout_s=0.3)
+
+
+@pytest.mark.parametrize("fault", ["login", "path", "silent", "refused"])
+def test_no_password_is_printed_whatever_a_camera_does(caplog, capfd, fault):
+    caplog.set_level(logging.DEBUG)
+    with FakeCamera(login=("someone", "else") if fault == "login" else None, silent=fault == "silent") as server:
+        url = server.url("operator:Tr0ub%344dor%26@", path="/nope" if fault == "path" else "/cam")
+        if fault == "refused":
+            url = url.replace(f":{server.port}/", ":1/")
+        rig = Rig(url, opener=impatient)
+        set_state = rig.status.set_state
+        rig.status.set_state = lambda *state: (set_state(*state), rig.stop.set())
+        rig.run()
+        with pytest.raises(SourceError) as caught:
+            Rig(url, opener=impatient, fail_fast=True).run()
+    shown = f"{caplog.text} {capfd.readouterr()} {rig.states} {caught.value!r} {caught.value.__context__!r}"
+    assert "cam0: rtsp://***@127.0.0.1" in shown
+    for secret in ("operator", "Tr0ub", "dor"):
+        assert secret not in shown

@@ -1,0 +1,120 @@
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime.capture.images import ImagesSource
+from realtime.errors import SourceError, SourceReason
+
+MALFORMED = Path(__file__).parents[3] / "shared" / "data" / "malformed"
+
+
+def write(path, value, size=(32, 24)):
+    assert cv2.imwrite(str(path), np.full((size[1], size[0], 3), value, np.uint8))
+
+
+def values(source):
+    pictures = iter(source.read, None)
+    return [int(p.image[0, 0, 0]) for p in pictures]
+
+
+def test_a_folder_is_read_in_natural_order_and_other_files_are_left_alone(tmp_path):
+    for number in (10, 1, 2):
+        write(tmp_path / f"img{number}.png", number)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    source = ImagesSource(str(tmp_path))
+    assert (source.size, source.fps, source.live) == ((32, 24), 30.0, False)
+    assert values(source) == [1, 2, 10]
+
+
+def test_a_glob_is_read_in_natural_order_over_folders(tmp_path):
+    for folder, name, value in [("b2", "1", 3), ("b10", "1", 4), ("b2", "0", 2)]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write(tmp_path / folder / f"{name}.png", value)
+    assert values(ImagesSource(f"{tmp_path}/b*/?.png")) == [2, 3, 4]
+
+
+def test_one_image_is_one_picture_without_a_time_stamp(tmp_path):
+    write(tmp_path / "one.png", 7)
+    source = ImagesSource(str(tmp_path / "one.png"))
+    assert source.read().media_s is None
+    assert source.read() is None
+
+
+def test_an_image_is_turned_as_its_exif_says(tmp_path):
+    write(tmp_path / "up.jpg", 100, size=(32, 24))
+    plain = (tmp_path / "up.jpg").read_bytes()
+    # One entry, tag 0x0112 (orientation), short, value 6: turn by 90 degrees to show.
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    exif = b"Exif\0\0" + tiff
+    (tmp_path / "turned.jpg").write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])
+    assert ImagesSource(str(tmp_path / "turned.jpg")).size == (24, 32)
+
+
+def test_a_broken_image_in_a_folder_ends_the_reading_with_its_name(tmp_path):
+    write(tmp_path / "1.png", 1)
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    source = ImagesSource(str(tmp_path))
+    source.read()
+    with pytest.raises(SourceError, match=r"2\.png: not an image") as caught:
+        source.read()
+    assert caught.value.reason is SourceReason.NOT_MEDIA
+
+
+def huge_png() -> bytes:
+    """A PNG that claims 40000 x 40000 pixels, more than OpenCV lets in."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 40000, 40000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "says"),
+    [
+        (None, SourceReason.MISSING, "no such file"),
+        (b"", SourceReason.NOT_MEDIA, "the file is empty"),
+        (b"text", SourceReason.NOT_MEDIA, "not an image"),
+        (huge_png(), SourceReason.CODEC, "too large"),
+    ],
+    ids=["missing", "empty", "text", "too large"],
+)
+def test_an_image_that_cannot_be_read_says_why(tmp_path, content, reason, says):
+    path = tmp_path / "bad.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SourceError, match=says) as caught:
+        ImagesSource(str(path))
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.png"])
+def test_a_folder_or_glob_without_images_is_missing(tmp_path, pattern):
+    with pytest.raises(SourceError) as caught:
+        ImagesSource(f"{tmp_path}{pattern}")
+    assert caught.value.reason is SourceReason.MISSING
+
+
+@pytest.mark.skipif(not MALFORMED.is_dir(), reason=f"NOT TESTED: {MALFORMED} is missing")
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("bad_marker.jpg", (640, 426)),
+        ("gray16.png", (320, 240)),
+        ("huge_12000x9000.jpg", (12000, 9000)),
+        ("png_named.jpg", None),
+        ("truncated.jpg", None),  # half a picture is none; cv2.imread would give it with a grey rest
+        ("zero.jpg", None),
+    ],
+)
+def test_odd_images_are_read_or_refused(name, size):
+    if size is None:
+        with pytest.raises(SourceError):
+            ImagesSource(str(MALFORMED / name))
+    else:
+        assert ImagesSource(str(MALFORMED / name)).size == size

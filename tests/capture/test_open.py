@@ -1,0 +1,41 @@
+import pytest
+
+from realtime.capture.open import kind_of, open_source
+from realtime.errors import SourceError
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("0", "webcam"),
+        ("12", "webcam"),
+        ("-1", "file"),  # no such webcam number: a path, which will be missing
+        ("demo", "demo"),
+        ("demo.mp4", "file"),
+        ("rtsp://user:p@ss@10.0.0.5/s1", "network"),
+        ("RTSPS://10.0.0.5/s1", "network"),
+        ("http://10.0.0.5/video.jpg", "network"),  # a picture's name in a URL is still a URL
+        ("udp://0.0.0.0:1234", "network"),
+        ("clip.mp4", "file"),
+        ("clip", "file"),
+        (r"C:\videos\clip.mp4", "file"),  # a drive letter is no scheme
+        ("bus.jpg", "images"),
+        ("BUS.JPEG", "images"),
+        ("shots/*.png", "images"),
+        ("shots/img?.mp4", "images"),  # a pattern of anything
+    ],
+)
+def test_the_text_of_a_source_tells_its_kind(source, kind):
+    assert kind_of(source) == kind
+
+
+def test_a_folder_is_images_and_a_file_with_brackets_in_its_name_is_a_file(tmp_path):
+    bracketed = tmp_path / "take [1].mp4"
+    bracketed.write_bytes(b"x")
+    assert kind_of(str(tmp_path)) == "images"
+    assert kind_of(str(bracketed)) == "file"
+
+
+def test_a_missing_file_is_told_in_one_line(tmp_path):
+    with pytest.raises(SourceError, match=r"^.*/none\.mp4: no such file$"):
+        open_source(str(tmp_path / "none.mp4"))

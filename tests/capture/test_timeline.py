@@ -1,0 +1,120 @@
+import itertools
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.capture.backoff import HOPELESS_S, JITTER, LONGEST_S, Backoff
+from realtime.capture.timeline import NUDGE_S, Pacer, Timeline
+from realtime.errors import SourceReason
+
+SIZE = (64, 48)
+
+
+def timeline(live=False, fps=None):
+    line = Timeline()
+    line.reopened(100.0, live, fps)
+    return line
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([(64, 48), (48, 64)]), st.one_of(st.none(), st.floats(-1e6, 1e6)), st.booleans()),
+        max_size=40,
+    ),
+    st.booleans(),
+)
+def test_time_strictly_increases_within_an_epoch_and_epochs_never_fall(steps, live):
+    line, placed = timeline(live, 25.0), []
+    for i, (size, media_s, reopens) in enumerate(steps):
+        if reopens:
+            line.reopened(100.0 + i, live, 25.0)
+        placed.append((*line.place(size, media_s, 100.0 + i), size))
+    for (epoch, time_s, size), (next_epoch, next_s, next_size) in itertools.pairwise(placed):
+        assert next_epoch >= epoch
+        assert next_epoch > epoch or (next_s > time_s and next_size == size)
+
+
+def test_media_time_is_taken_as_it_is():
+    line = timeline()
+    assert [line.place(SIZE, s, 0.0) for s in (1.6, 1.7, 2.9)] == [(0, 1.6), (0, 1.7), (0, 2.9)]
+
+
+def test_a_time_stamp_that_does_not_increase_is_nudged():
+    line = timeline()
+    times = [line.place(SIZE, s, 0.0)[1] for s in (1.0, 1.0, 0.9, 1.1)]
+    assert times == pytest.approx([1.0, 1.0 + NUDGE_S, 1.0 + 2 * NUDGE_S, 1.1])
+
+
+def test_a_time_stamp_that_jumps_back_begins_an_epoch():
+    line = timeline()
+    assert [line.place(SIZE, s, 0.0) for s in (5.0, 5.1, 0.0, 0.1)] == [(0, 5.0), (0, 5.1), (1, 0.0), (1, 0.1)]
+
+
+def test_a_live_source_without_time_stamps_is_timed_by_arrival():
+    line = timeline(live=True, fps=30.0)
+    assert [line.place(SIZE, None, s)[1] for s in (100.5, 101.25)] == [0.5, 1.25]
+
+
+def test_a_file_without_time_stamps_follows_its_nominal_rate():
+    line = timeline(fps=20.0)
+    assert [line.place(SIZE, None, 7.0)[1] for _ in range(3)] == pytest.approx([0.0, 0.05, 0.1])
+
+
+def test_a_new_size_begins_an_epoch_and_reopening_another():
+    line = timeline()
+    epochs = [line.place((64, 48), 0.0, 0.0)[0], line.place((48, 64), 0.1, 0.0)[0]]
+    line.reopened(200.0, False, None)
+    epochs.append(line.place((64, 48), 0.0, 0.0)[0])  # its first picture's size is no change
+    assert epochs == [0, 1, 2]
+
+
+class RecordingStop(threading.Event):
+    """An event that notes how long it was waited on, and never waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def wait(self, timeout=None):
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def test_a_picture_is_held_back_until_it_is_due():
+    stop = RecordingStop()
+    pacer = Pacer(stop)
+    # Time stands nearly still here, so each waits for all the time since the first.
+    assert all(pacer.wait(s, 10.0) for s in (3.0, 3.5, 5.0))
+    assert stop.waits == pytest.approx([0.0, 0.5, 2.0], abs=0.1)
+
+
+def test_after_a_loop_the_last_picture_is_shown_for_its_time():
+    stop = RecordingStop()
+    pacer = Pacer(stop)
+    for time_s in (0.0, 1.0, 0.0, 1.0):
+        pacer.wait(time_s, 2.0)
+    assert stop.waits == pytest.approx([0.0, 1.0, 1.5, 2.5], abs=0.1)
+
+
+def test_pacing_ends_at_once_when_the_run_stops():
+    stop = threading.Event()
+    pacer = Pacer(stop)
+    pacer.wait(0.0, None)
+    stop.set()
+    assert not pacer.wait(3600.0, None)
+
+
+def test_waits_double_up_to_the_longest_and_begin_again_after_health():
+    backoff = Backoff()
+    waits = [backoff.wait_s(SourceReason.REFUSED) for _ in range(8)]
+    for wait_s, nominal_s in zip(waits, [0.25, 0.5, 1, 2, 4, 5, 5, LONGEST_S], strict=True):
+        assert wait_s == pytest.approx(nominal_s, rel=JITTER + 1e-9)
+    backoff.reset()
+    assert backoff.wait_s(SourceReason.LOST) <= 0.3
+
+
+@pytest.mark.parametrize("reason", [SourceReason.AUTH, SourceReason.NOT_FOUND])
+def test_a_camera_is_not_pestered_with_a_wrong_password(reason):
+    assert Backoff().wait_s(reason) >= HOPELESS_S * (1 - JITTER)

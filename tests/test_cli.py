@@ -1,0 +1,129 @@
+"""Wrong uses: the right exit code, one plain line on standard error, no traceback, no secret."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_realtime.py"), *arguments],
+        capture_output=True, text=True, timeout=110, check=False, cwd=ROOT,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"} | (environment or {}),
+    )  # fmt: skip
+
+
+# A name, the arguments ({tmp} is a folder of this test's, {port} a port in use), the exit code, what the line says.
+WRONG_USES: list[tuple[str, str, int, str]] = [
+    ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),
+    ("a flag of no release yet", "--source 0 --latency.target-ms 100", 2, "unknown flag --latency.target-ms"),
+    ("no source", "", 2, "no source"),
+    ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
+    ("a bad camera name", "--source a,b=0", 2, "expected letters"),
+    ("the same camera name twice", "--source a=demo --source a=demo", 2, "two cameras are called 'a'"),
+    ("a value that is no number", "--source demo --detector.min-score high", 2, "detector.min_score: got 'high'"),
+    ("a value out of range", "--source demo --max-frames 0", 2, "max_frames"),
+    ("the classic threshold mistake", "--source demo --detector.min-score 0.4", 2, "at most tracker.low_score"),
+    ("an unknown choice", "--source demo --smoothing.method magic", 2, "smoothing.method: got 'magic'"),
+    ("a device that is not there", "--source demo --device cuda:7", 2, "device"),
+    ("a missing configuration", "--config {tmp}/none.yaml", 2, "no such file"),
+    ("a folder as configuration", "--config {tmp}", 2, "can't read"),
+    ("a configuration that is no YAML", "--config {tmp}/broken.yaml", 2, "line 2: not valid YAML"),
+    ("an unknown key in a file", "--config {tmp}/unknown.yaml", 2, "unknown key pose.modle, did you mean pose.model?"),
+    ("a port in use", "--source demo --publish.bind tcp://127.0.0.1:{port}", 2, "already in use"),
+    ("a port that does not exist", "--source demo --publish.bind tcp://127.0.0.1:99999", 2, "expected 1..65535"),
+    ("an open port", "--source demo --publish.bind tcp://0.0.0.0:5999", 2, "--publish.allow-insecure"),
+    ("a recording that can't be written", "--source demo --record {tmp}/no/x.jsonl", 2, "can't write"),
+    ("a report that can't be written", "--source demo --report {tmp}/no/r.json", 2, "can't write"),
+    ("a missing video", "--source {tmp}/none.mp4", 3, "none.mp4: no such file"),
+    ("a text as video", "--source {tmp}/text.mp4", 3, "not a video"),
+    ("an empty folder", "--source {tmp}/empty", 3, "empty"),
+    ("a webcam that is not there", "--source 97", 3, "webcam"),
+    ("a refused camera", "--source rtsp://u:s3cret@127.0.0.1:1/s --fail-fast", 3, "connection refused"),
+    ("weights that are no weights", "--source demo --detector.weights {tmp}/text.pt", 4, "not a YOLO model"),
+    ("weights that are missing", "--source demo --detector.weights {tmp}/none.pt", 4, "no such file"),
+    ("a pose folder without a model", "--source demo --pose.model {tmp}/empty", 4, "config.json"),
+    ("a pose model that can't be had", "--source demo --pose.model usyd-community/vitpose-base", 4, "can't be had"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "broken.yaml").write_text("a: [1, 2\nb: }")
+    (tmp_path / "unknown.yaml").write_text("pose: {modle: x}")
+    (tmp_path / "text.mp4").write_text("this is not a video")
+    (tmp_path / "text.pt").write_text("these are not weights")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def busy_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"), [case[1:] for case in WRONG_USES], ids=[c[0] for c in WRONG_USES]
+)
+def test_a_wrong_use_is_told_in_one_line(folder: Path, busy_port: int, arguments: str, code: int, says: str) -> None:
+    words = [word.format(tmp=folder, port=busy_port) for word in arguments.split()]
+    if "--publish.bind" not in words:
+        words += ["--publish.bind", "tcp://127.0.0.1:*"]
+    if code != 4:  # these need no models: a wrong source is found before or without them
+        words += ["--pose.model", "none"] if "--pose.model" not in words else []
+    result = run(*words)
+    assert result.returncode == code, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("realtime-pose: error: ")]
+    assert len(errors) == 1, result.stderr
+    assert says in errors[0]
+    assert "Traceback" not in result.stderr
+    assert "s3cret" not in result.stdout + result.stderr
+    assert result.stdout == ""
+
+
+def test_an_unknown_variable_is_told(folder: Path) -> None:
+    result = run("--source", "demo", environment={"REALTIME_POSE__MODLE": "x"})
+    assert result.returncode == 2
+    assert "did you mean REALTIME_POSE__MODEL?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--version"], "realtime-pose 0."),
+        (["--help"], "--smoothing.method"),
+        (["--print-config", "--source", "door=rtsp://user:s3cret@h/s?token=s3cret", "--pose.decode_sigma=0.8"], "0.8"),
+    ],
+)
+def test_what_is_asked_for_goes_to_standard_output(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 0
+    assert says in result.stdout
+    assert "s3cret" not in result.stdout + result.stderr
+
+
+def test_help_needs_no_heavy_import() -> None:
+    code = "import sys; sys.argv = ['x', '--help']; import realtime.cli as c\ntry: c.main()\nexcept SystemExit: pass\n"
+    code += (
+        "heavy = {'torch', 'cv2', 'av', 'zmq', 'numpy', 'transformers', 'ultralytics', 'boxmot'} & set(sys.modules)\n"
+    )
+    code += "sys.exit(f'imported {heavy}' if heavy else 0)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: Callable) -> None:
+    (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\", name='pydantic')")
+    result = run("--source", "demo", environment={"PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 2
+    assert "pip install 'realtime-pose[run]'" in result.stderr
