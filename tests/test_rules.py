@@ -1,0 +1,108 @@
+"""The shape of the project: who imports what, and that the papers tell the truth."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from realtime.cli import _parse
+from realtime.config import load
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "realtime"
+
+# A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere.
+ONE_PLACE = {
+    "av": ["capture/stream.py"],
+    "boxmot": ["track/bytetrack.py"],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "publish/draw.py"],
+    "huggingface_hub": ["weights.py"],
+    "msgspec": ["wire.py"],
+    "pydantic": ["config.py"],
+    "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "pose/vitpose.py", "pose/yolo_pose.py", "pipeline.py"],
+    "torchvision": [],
+    "transformers": ["pose/vitpose.py"],
+    "ultralytics": ["models/ultralytics.py"],
+    "filterpy": [],
+    "yaml": ["config.py"],
+    "zmq": ["client.py", "publish/zmq_pub.py"],
+}  # fmt: skip
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("library", ONE_PLACE)
+def test_a_library_is_imported_in_its_place_only(library: str) -> None:
+    allowed = {path for pattern in ONE_PLACE[library] for path in PACKAGE.glob(pattern)}
+    importers = {path for path in PACKAGE.rglob("*.py") if library in imports_of(path)}
+    assert importers <= allowed, sorted(str(path.relative_to(ROOT)) for path in importers - allowed)
+
+
+def test_every_third_party_library_has_a_place() -> None:
+    ours = {"realtime", "numpy", "__future__"} | set(sys.stdlib_module_names)
+    used = set().union(*(imports_of(path) for path in PACKAGE.rglob("*.py"))) - ours
+    assert used <= set(ONE_PLACE)
+
+
+def test_nothing_reads_the_environment_but_the_configuration() -> None:
+    readers = [p for p in PACKAGE.rglob("*.py") if re.search(r"os\.environ\b(?!\.setdefault)|os\.getenv", p.read_text())]
+    assert readers == [PACKAGE / "config.py"]
+
+
+def test_no_stage_synchronises_the_whole_device() -> None:
+    assert not [p for p in PACKAGE.rglob("*.py") if "cuda.synchronize" in p.read_text()]
+
+
+def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
+    code = "import sys, realtime.client; bad = {'torch', 'cv2', 'av', 'pydantic', 'yaml', 'boxmot'} & set(sys.modules)\n"
+    code += "sys.exit(f'imported {bad}' if bad else 0)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_architecture_names_every_folder_and_no_other() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(re.findall(r"`realtime/(\w+)/`", text))
+    files = {path.stem for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert not [name for name in files if not re.search(rf"\b{name}\b", text)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        line.partition("#")[0].strip()
+        for paper in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml")
+        for line in re.findall(r"python (run_realtime.py .*)", (ROOT / paper).read_text())
+    ],
+)
+def test_every_command_of_the_papers_is_accepted(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    arguments, flags = _parse(shlex.split(line)[1:])
+    assert load(arguments.config, environment={}, flags=flags).cameras
+
+
+def test_links_in_the_papers_lead_somewhere() -> None:
+    for paper in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", paper.read_text()):
+            assert (paper.parent / target).exists(), f"{paper.name}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_no_weights_and_no_media_are_committed() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not [f for f in tracked if Path(f).suffix in {".pt", ".safetensors", ".onnx", ".mp4", ".avi", ".jpg"}]
