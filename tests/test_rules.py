@@ -57,7 +57,9 @@ def test_every_third_party_library_has_a_place() -> None:
 
 
 def test_nothing_reads_the_environment_but_the_configuration() -> None:
-    readers = [p for p in PACKAGE.rglob("*.py") if re.search(r"os\.environ\b(?!\.setdefault)|os\.getenv", p.read_text())]
+    readers = [
+        p for p in PACKAGE.rglob("*.py") if re.search(r"os\.environ\b(?!\.setdefault)|os\.getenv", p.read_text())
+    ]
     assert readers == [PACKAGE / "config.py"]
 
 
@@ -66,7 +68,9 @@ def test_no_stage_synchronises_the_whole_device() -> None:
 
 
 def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
-    code = "import sys, realtime.client; bad = {'torch', 'cv2', 'av', 'pydantic', 'yaml', 'boxmot'} & set(sys.modules)\n"
+    code = (
+        "import sys, realtime.client; bad = {'torch', 'cv2', 'av', 'pydantic', 'yaml', 'boxmot'} & set(sys.modules)\n"
+    )
     code += "sys.exit(f'imported {bad}' if bad else 0)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -53,8 +53,8 @@ def test_all_people_are_in_view_in_every_frame():
 @pytest.mark.parametrize("k", [0, 77, 300, 450])
 def test_a_point_of_the_canvas_is_seen_where_the_motion_says(k):
     # The face of the man with the beard, which is like nothing else on the wall.
-    x, y = 107, 204
-    size = 48
+    x, y = demo_people()[0, :2].round().astype(int)
+    size = 64
     patch = demo_canvas()[y : y + size, x : x + size]
     motion = demo_motion(k)
     zoomed = cv2.resize(patch, None, fx=motion[0, 0], fy=motion[1, 1])
