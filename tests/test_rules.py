@@ -23,7 +23,7 @@ ONE_PLACE = {
     "huggingface_hub": ["weights.py"],
     "msgspec": ["wire.py"],
     "pydantic": ["config.py"],
-    "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "pose/vitpose.py", "pose/yolo_pose.py", "pipeline.py"],
+    "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "pose/*.py", "pipeline.py"],
     "torchvision": [],
     "transformers": ["pose/vitpose.py"],
     "ultralytics": ["models/ultralytics.py"],

@@ -3,9 +3,8 @@
 One of the sources of capture. A virtual camera moves over a wall with the two photographs that ultralytics ships
 (bus.jpg, zidane.jpg). It never ends and repeats itself without a cut after DEMO_FRAMES pictures, 20 s.
 
-Five people are in view all the time; yolov8n finds each of them in every picture, with scores from 0.42. The sixth of
-bus.jpg, a sleeve at its left edge, is found by no detector reliably (yolov8n: 0.26): the photograph is cut so that almost
-nothing of it is left.
+Five people are in view all the time; yolov8n finds each of them in every picture, with scores from 0.42. Of the sixth
+of bus.jpg, a sleeve at its left edge that no detector finds reliably, the cut leaves almost nothing.
 """
 
 from __future__ import annotations
