@@ -97,7 +97,7 @@ class TrackerConfig(_Section):
     match_iou: Score = Field(
         0.2, description="a detection belongs to a track when IoU x score is at least this (first association)"
     )
-    buffer_s: float = Field(1.0, ge=0.0, le=600.0, description="seconds that a lost person's identity is kept")
+    buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="seconds that a lost person's identity is kept")
 
 
 class PoseConfig(_Section):

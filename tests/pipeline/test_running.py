@@ -6,17 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 import zmq
 
 from realtime.config import AppConfig, load
 from realtime.pipeline import Pipeline
 from tests.capture.clips import write_clip, write_noise
+from tests.pose.checkpoints import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 # Quick models: what is tested here is how the parts work together.
@@ -47,6 +50,45 @@ def test_two_cameras_are_both_published_whole_and_nobody_is_left(tmp_path: Path,
             range(pipeline.status[camera].published)
         )
     Pipeline(config).run()  # the port is free again
+
+
+@pytest.mark.parametrize(
+    ("pose", "detector", "keypoints"),
+    [
+        ("{vitpose}", "auto", 17),  # a ViTPose checkpoint's folder
+        ("{yolo11n_pose}", "auto", 17),  # a YOLO pose network on people's crops
+        ("detector", "{yolo11n_pose}", 17),  # the detector's own keypoints
+        ("none", "auto", 0),  # boxes and identities alone
+    ],
+)
+@pytest.mark.parametrize("smoothing", ["one-euro", "kalman", "none"])
+def test_every_pose_model_and_filter_publishes_its_skeletons(
+    tmp_path: Path, yolo11n_pose: Path, pose: str, detector: str, keypoints: int, smoothing: str
+) -> None:
+    places = {"vitpose": save_checkpoint(tmp_path / "vitpose", experts=3), "yolo11n_pose": yolo11n_pose}
+    flags = {"pose__model": pose.format(**places), "detector__weights": detector.format(**places)}
+    config = configuration(
+        tmp_path, {"a": "demo"}, max_frames="3", record=str(tmp_path / "x.jsonl"), smoothing__method=smoothing, **flags
+    )
+    Pipeline(config).run()
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert len(lines) == 3
+    for line in lines:
+        people = len(line["track_ids"])
+        assert people >= 3
+        assert line["skeleton"] == ("coco17" if keypoints else "none")
+        assert np.shape(line["keypoints"]) == ((people, keypoints, 3) if keypoints else (0,))
+
+
+def test_pedestrians_are_followed_through_a_real_clip(tmp_path: Path, yolov8n: Path, shared_data: Path) -> None:
+    record = tmp_path / "x.jsonl"
+    clip = shared_data / "video" / "vtest.avi"
+    flags = {"detector__size": "640", "max_frames": "50", "record": str(record)}
+    Pipeline(configuration(tmp_path, {"a": str(clip)}, **flags)).run()
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(50))
+    seen = Counter(track_id for line in lines for track_id in line["track_ids"])
+    assert sum(count >= 25 for count in seen.values()) >= 3
 
 
 @pytest.mark.parametrize("stage", ["detect", "track", "pose", "smooth", "publish"])
