@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 # Greedy up to the last "@" of the word: a raw password may itself contain "@", ":" or "/".
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
-_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]*\?)[^\s'\"<>]+")
+_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]*\?)[^\s'\"<>]*[^\s'\"<>:,;.]")
 _HIDDEN = "***"
 
 

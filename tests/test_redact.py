@@ -9,6 +9,7 @@ from realtime.redact import redact, secrets_of
         ("rtsp://user:pw@10.0.0.5/s1", "rtsp://***@10.0.0.5/s1"),  # the plain case
         ("rtsp://user:p@s/s:w@h/s1 x@y", "rtsp://***@h/s1 x@y"),  # a raw password with @, / and :
         ("can't open 'http://h/v?token=abc&x=1'!", "can't open 'http://h/v?***'!"),  # a query
+        ("http://h/v?token=abc: refused", "http://h/v?***: refused"),  # the colon is the sentence's
         ("a rtsp://u:a@h/1 and rtsp://v:b@h/2", "a rtsp://***@h/1 and rtsp://***@h/2"),  # two of them
         ("clip.mp4, mail@example.com", "clip.mp4, mail@example.com"),  # nothing to hide
     ],

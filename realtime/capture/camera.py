@@ -111,7 +111,8 @@ class Camera:
             try:
                 source = self._open_source(self._text)
             except SourceError as error:
-                if not (self._was_open or self._retries_first_open):
+                # A file over HTTP is a file: what is missing of it doesn't come by trying again.
+                if isinstance(error, TruncatedError) or not (self._was_open or self._retries_first_open):
                     raise
                 self._reconnect(error)
             else:

@@ -250,6 +250,14 @@ def test_a_door_that_closes_ends_the_camera_quietly(tmp_path):
         door.take()
 
 
+def test_a_truncated_file_on_a_server_is_not_tried_again():
+    cut = TruncatedError("it ended at 0.0 s of 4.0 s", SourceReason.CODEC)
+    rig = Rig("http://127.0.0.1/cut.mp4", cut)
+    with pytest.raises(TruncatedError, match="cam0: it ended"):
+        rig.run()
+    assert rig.states[-1] == ("failed", "the file is truncated")
+
+
 def test_a_lost_camera_is_reopened_in_a_new_epoch(caplog):
     caplog.set_level(logging.INFO)
     first = FakeSource(picture(5.0), picture(5.1), lost(), live=True)
