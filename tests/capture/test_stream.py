@@ -78,7 +78,8 @@ def test_any_pixel_format_becomes_bgr_of_the_right_size_and_brightness(tmp_path,
         assert picture.image.dtype == np.uint8
         assert picture.image.shape == (height, width, 3)
         assert picture.image.flags.c_contiguous
-        assert brightness(picture) == pytest.approx(shade(i), abs=8)  # of 10 a step, lossy
+        # Neighbouring pictures are 10 apart; MPEG-4's coarse quantiser alone strays by up to 6.
+        assert brightness(picture) == pytest.approx(shade(i), abs=8 if arguments.get("codec") == "mpeg4" else 4)
 
 
 def test_a_turned_file_comes_upright_as_opencv_shows_it(tmp_path):
