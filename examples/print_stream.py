@@ -1,7 +1,9 @@
-"""Print who is seen where. Start `python run_realtime.py --source demo` in another terminal."""
+"""Print who is seen where: python examples/print_stream.py [ENDPOINT]. Needs the package: pip install realtime-pose."""
+
+import sys
 
 from realtime.client import PoseSubscriber
 
-with PoseSubscriber("tcp://127.0.0.1:5555") as poses:
+with PoseSubscriber(sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:5555") as poses:
     for pose in poses:
         print(pose.camera, pose.track_ids, pose.keypoints.shape)  # keypoints: float32 (N, K, 3) x, y, score

@@ -67,6 +67,13 @@ class CameraConfig(_Section):
         "udp:// URL, or demo",
     )
 
+    @field_validator("source")
+    @classmethod
+    def _not_redacted(cls, source: str) -> str:
+        if "://***@" in source:
+            raise ValueError("the login was hidden by --print-config as ***, put it back")
+        return source
+
 
 class DetectorConfig(_Section):
     """Person detection."""
@@ -179,7 +186,7 @@ class AppConfig(_Section):
     realtime: bool = Field(False, description="pace files like a live camera: the newest frame wins")
     loop: bool = Field(False, description="begin a file again at its end")
     max_frames: int | None = Field(None, ge=1, description="stop a camera after so many frames")
-    fail_fast: bool = Field(False, description="end the run when a network camera can't be opened")
+    fail_fast: bool = Field(False, description="end the run when a network camera can't be opened at its start")
     detector: DetectorConfig = DetectorConfig()
     tracker: TrackerConfig = TrackerConfig()
     pose: PoseConfig = PoseConfig()
@@ -262,7 +269,7 @@ def load(
             values[key], origins[key] = _from_text(keys[key], environment[variable], variable), variable
     for key, value in (flags or {}).items():
         values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
-        origins[key] = "--source" if key == "cameras" else _flag(key)
+        origins[key] = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
     try:
         return AppConfig.model_validate(_nest(values))
     except ValidationError as error:

@@ -31,7 +31,8 @@ KEYPOINT_BYTES = 3 * WIRE_FLOAT.itemsize
 Session = Annotated[str, Meta(description="a new random id for every run of the publisher")]
 Camera = Annotated[str, Meta(description="the camera's name, as in the topic: letters, digits, `_` and `-`")]
 Epoch = Annotated[
-    int, Meta(description="+1 whenever the source reopened or looped: track ids of an earlier epoch are over")
+    int,
+    Meta(description="+1 when the source reopened, looped or changed its size: track ids of an earlier epoch are over"),
 ]
 Seq = Annotated[
     int,

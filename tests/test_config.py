@@ -122,6 +122,12 @@ def test_a_camera_s_password_is_in_no_message_and_not_printed() -> None:
     assert "hunter2" not in to_yaml(load(environment={}, flags={"cameras": [{"name": "a", "source": source}]}))
 
 
+def test_a_printed_configuration_s_hidden_login_is_not_tried() -> None:
+    printed = [{"name": "a", "source": "rtsp://***@h/s"}]
+    with pytest.raises(ConfigError, match="put it back"):
+        load(environment={}, flags={"cameras": printed})
+
+
 def test_every_key_has_a_description() -> None:
     assert all(description for _, _, description in leaves())
 

@@ -124,7 +124,6 @@ class Camera:
     def _announce(self, source: Source) -> None:
         """Tell everyone that the source is open."""
         self._status.describe(source.size, source.fps)
-        self._status.set_state("live")
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         if not self._was_open or self._trouble is not None:
@@ -163,6 +162,8 @@ class Camera:
         if picture.fault is not None:
             self._status.count_dropped(picture.fault)
             return
+        if self._status.state[0] != "live":  # open is not enough: a camera may answer and send nothing
+            self._status.set_state("live")
         size = (picture.image.shape[1], picture.image.shape[0])
         if size != self._status.size:
             self._status.describe(size, source.fps)

@@ -249,8 +249,9 @@ class StreamSource:
             reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
         if self._broken_off or (reached and not any(reached)):
             of = f" of {declared_s:.1f} s" if declared_s is not None else ""
+            seek = ", or its index comes last and this server can't seek: download it" if self._is_http else ""
             raise TruncatedError(
-                f"{self._name} ended at {ended_s:.1f} s{of}: the rest is missing, the file is truncated",
+                f"{self._name} ended at {ended_s:.1f} s{of}: the rest is missing, the file is truncated{seek}",
                 SourceReason.CODEC,
             )
         if self._undecodable:
@@ -287,13 +288,23 @@ def _open(source: str, network: bool, timeouts_s: tuple[float, float]) -> InputC
     open_s, read_s = timeouts_s
     began_s = time.monotonic()
     fast = _try_open(source, source, {"rtsp_transport": "tcp", **_FAST_OPEN}, timeouts_s)
-    if not isinstance(fast, SourceError) and fast.streams.video and not fast.streams.video[0].codec_context.width:
-        fast.close()
-        fast = SourceError(f"{redact(source)}: video of unknown size", SourceReason.NOT_MEDIA)
-    if isinstance(fast, SourceError) and fast.reason is SourceReason.NOT_MEDIA:
+    fast = _of_known_size(fast, source)
+    worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
+    if isinstance(fast, SourceError) and fast.reason in worth_probing and time.monotonic() - began_s < open_s / 2:
         left_s = max(1.0, open_s - (time.monotonic() - began_s))
-        return _opened(_try_open(source, source, {"rtsp_transport": "tcp"}, (left_s, read_s)))
+        slow = _try_open(source, source, {"rtsp_transport": "tcp"}, (left_s, read_s))
+        return _opened(_of_known_size(slow, source))
     return _opened(fast)
+
+
+def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
+    """The container, or what to say of one whose camera answered and then sent nothing to probe."""
+    if isinstance(container, SourceError) or not container.streams.video:
+        return container
+    if container.streams.video[0].codec_context.width:
+        return container
+    container.close()
+    return SourceError(f"{redact(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
 
 
 def _opened(container: InputContainer | SourceError) -> InputContainer:
@@ -325,6 +336,8 @@ def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool)
         return SourceReason.TIMEOUT, "timed out: no answer"
     if isinstance(error, av.error.InvalidDataError) and not network and _lacks_index(source):
         return SourceReason.NOT_MEDIA, "can't be read: its index is missing, the recording was cut off"
+    if isinstance(error, av.error.InvalidDataError) and network:
+        return SourceReason.NOT_MEDIA, "it answers, but not with video: check address, port and path"
     for classes, reason, advice in _FAULTS:
         if isinstance(error, classes):
             return reason, advice

@@ -51,7 +51,7 @@ class CameraStatus:
         """Change the state, but never the last one; subscribers are told. `reason` must hold no secret."""
         if self._state[0] in ("ended", "failed"):
             return
-        if state == "reconnecting" and self._state[0] != "reconnecting":
+        if state == "reconnecting" and self._state[0] == "live":
             self.reconnects += 1
         self._state = (state, reason)
 

@@ -237,6 +237,13 @@ def test_a_camera_that_falls_silent_times_out_without_giving_old_pictures():
     assert caught.value.reason is SourceReason.TIMEOUT
 
 
+def test_a_camera_that_answers_and_sends_nothing_is_not_open():
+    with FakeCamera() as camera:
+        camera.frozen.set()
+        error = error_of(camera.url(), open_timeout_s=1.0, read_timeout_s=0.5)
+    assert error.reason is SourceReason.TIMEOUT
+
+
 @pytest.mark.parametrize("userinfo", ["", "admin:wrong@"])
 def test_a_login_that_fails_is_told_as_such(userinfo):
     with FakeCamera(login=("admin", "hunter2")) as camera:
