@@ -22,6 +22,7 @@ ONE_PLACE = {
     "cv2": ["capture/*.py", "detect/letterbox.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
     "msgspec": ["wire.py"],
+    "numba": ["runtime/native.py"],
     "pydantic": ["config.py"],
     "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "pose/*.py", "pipeline.py"],
     "torchvision": [],

@@ -1,16 +1,21 @@
 """Crops: each person's box cut out of the frame and resampled to the size of a pose model's input.
 
-Used by pose.vitpose and pose.yolo_pose. The geometry is unbiased (UDP: Huang et al., "The Devil is in the Details",
-CVPR 2020): the centres of the crop's corner pixels lie on the corners of a window in the frame, so that pixel i of n
-samples the frame at center - scale / 2 + i * scale / (n - 1), and pose.decode.to_frame undoes it exactly.
+Used by pose.engine and pose.yolo_pose; pose.on_device resamples at the same places on a GPU. The geometry is unbiased
+(UDP: Huang et al., "The Devil is in the Details", CVPR 2020): the centres of the crop's corner pixels lie on the
+corners of a window in the frame, so that pixel i of n samples the frame at center - scale / 2 + i * scale / (n - 1),
+and pose.decode.to_frame undoes it exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from realtime.runtime.native import compile_loops
 
 # How much a window is wider than its box: what ViTPose was trained with.
 _PADDING = np.float32(1.25)
@@ -18,6 +23,24 @@ _PADDING = np.float32(1.25)
 _SCALE_UNIT_PX = 200.0
 # A box without area would give a window without one, which nothing can be divided by.
 _SMALLEST_SIDE_PX = 1e-3
+# Instead of a share: this line of the crop lies outside the frame.
+OUTSIDE = np.float32(-1)
+
+
+class Places(NamedTuple):
+    """Where the pixels of P crops lie in their frames, axis by axis, because a window is never rotated.
+
+    A pixel of the crop is (1 - share) x the frame's pixel `first` + share x the next one, along both axes.
+    """
+
+    columns: NDArray[np.int32]  # (P, w), the column of the frame at or left of each column of the crop
+    column_shares: NDArray[np.float32]  # (P, w), 0..1 of the column right of it, OUTSIDE where there is nothing
+    rows: NDArray[np.int32]  # (P, h), likewise the row at or above
+    row_shares: NDArray[np.float32]  # (P, h)
+
+    def of(self, person: int) -> tuple[NDArray[Any], ...]:
+        """One crop's part: (w,), (w,), (h,), (h,)."""
+        return self.columns[person], self.column_shares[person], self.rows[person], self.row_shares[person]
 
 
 def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -45,40 +68,26 @@ def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[n
     return centers, scales * np.float32(_SCALE_UNIT_PX)
 
 
-def crop(
-    image: NDArray[np.uint8],
-    center: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    out: NDArray[np.uint8],
-    outside: int = 0,
-) -> None:
-    """Resample a window of the frame, bilinearly.
-
-    Follows the Hugging Face processor (scipy.ndimage.affine_transform, order 1, mode constant) within one grey level:
-    a sample is looked up whole or not at all, so one that lies outside the pixel centres of the frame is `outside`,
-    not a blend with it; values round half up.
+def places(
+    centers: NDArray[np.float32],
+    scales: NDArray[np.float32],
+    size: tuple[int, int],
+    frame_sizes: NDArray[np.intp],
+) -> Places:
+    """Where to resample each person's frame.
 
     Args:
-        image: uint8 (H, W, 3), any order of colours.
-        center: float32 (2,) x, y of the window's middle, pixels of the frame.
-        scale: float32 (2,) width and height of the window, pixels of the frame, > 0.
-        out: uint8 (h, w, 3), written here.
-        outside: the grey of samples outside the frame, 0..255.
+        centers: float32 (P, 2) x, y of the windows' middles, pixels of the frame; likewise scales, their sides, > 0.
+        scales: see centers.
+        size: width and height of the crops in pixels.
+        frame_sizes: int (P, 2), width and height of each person's frame in pixels.
+
+    Returns:
+        The places of all pixels of the crops.
     """
-    image_height, image_width = image.shape[:2]
-    out_height, out_width = out.shape[:2]
-    columns, x = _samples(center[0], scale[0], out_width, image_width)
-    rows, y = _samples(center[1], scale[1], out_height, image_height)
-    out[...] = outside
-    if not len(x) or not len(y):
-        return
-    left, top = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
-    right, bottom = np.minimum(left + 1, image_width - 1), np.minimum(top + 1, image_height - 1)
-    # Axis by axis, because the window is never rotated: first along the rows that are needed, then between them.
-    band = image[np.concatenate((top, bottom)), left[0] : right[-1] + 1]
-    lines = _mix(band[:, left - left[0]], band[:, right - left[0]], (x - left)[:, np.newaxis])
-    values = _mix(lines[: len(y)], lines[len(y) :], (y - top)[:, np.newaxis, np.newaxis])
-    out[rows, columns] = values + np.float32(0.5)  # truncated to uint8: rounds half up
+    columns = _along(centers[:, 0], scales[:, 0], size[0], frame_sizes[:, 0])
+    rows = _along(centers[:, 1], scales[:, 1], size[1], frame_sizes[:, 1])
+    return Places(*columns, *rows)
 
 
 def crop_people(
@@ -89,58 +98,112 @@ def crop_people(
     size: tuple[int, int],
     outside: int = 0,
 ) -> NDArray[np.uint8]:
-    """The crops of people in several frames, in one batch.
+    """The crops of people in several frames, resampled bilinearly, in one batch.
+
+    Follows the Hugging Face processor (scipy.ndimage.affine_transform, order 1, mode constant) within one grey level:
+    a sample is looked up whole or not at all, so one that lies outside the pixel centres of the frame is `outside`,
+    not a blend with it; values round half up.
 
     Args:
-        images: uint8 (H, W, 3) each, sizes may differ.
+        images: uint8 (H, W, 3) each, any order of colours; sizes may differ.
         owners: int (P,), the index of each person's frame in `images`.
-        centers: float32 (P, 2), as in `crop`; likewise scales.
+        centers: float32 (P, 2) x, y of the windows' middles, pixels of the frame; likewise scales, their sides, > 0.
+        scales: see centers.
         size: width and height of the crops in pixels.
-        outside: as in `crop`.
+        outside: the grey of samples outside the frame, 0..255.
 
     Returns:
         uint8 (P, h, w, 3), the order of colours of the images.
     """
     crops = np.empty((len(owners), size[1], size[0], 3), np.uint8)
-    for owner, center, scale, out in zip(owners, centers, scales, crops, strict=True):
-        crop(images[owner], center, scale, out, outside)
+    if len(owners):
+        where = places(centers, scales, size, sizes_of(images)[owners])
+        resample = _resampler()
+        for person, owner in enumerate(owners):
+            resample(np.ascontiguousarray(images[owner]), *where.of(person), np.uint8(outside), crops[person])
     return crops
 
 
-def _samples(center: np.float32, scale: np.float32, count: int, length: int) -> tuple[slice, NDArray[np.float64]]:
-    """Where the crop's pixels lie along one axis of the frame, for those that lie in it.
+def sizes_of(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
+    """Width and height of each image (H, W, 3), int (B, 2)."""
+    return np.array([image.shape[1::-1] for image in images], np.intp).reshape(-1, 2)
+
+
+def _along(
+    centers: NDArray[np.float32], scales: NDArray[np.float32], count: int, lengths: NDArray[np.intp]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Where the crops' pixels lie along one axis of their frames.
 
     Rounds where Hugging Face does (`get_warp_matrix` keeps the inverse map in float32): on a window that ends at the
     frame's very border, the last bit decides whether a whole line of samples counts as outside.
 
     Args:
-        center: of the window along this axis, pixels of the frame.
-        scale: length of the window, pixels of the frame.
-        count: pixels of the crop along this axis.
-        length: pixels of the frame along this axis.
+        centers: (P,) of the windows along this axis, pixels of the frame; likewise scales, their lengths.
+        scales: see centers.
+        count: pixels of the crops along this axis.
+        lengths: (P,) pixels of the frames along this axis.
 
     Returns:
-        Which pixels of the crop lie in the frame, and their places, float64, rising, within 0..length - 1.
+        The pixel at or before each place, int32 (P, count), 0..length - 1; and how much of the next one counts,
+        float32 (P, count), OUTSIDE for places outside 0..length - 1.
     """
-    crop_per_frame = (count - 1) / np.float64(scale)
-    shift = np.float64(np.float32(crop_per_frame * (np.float32(0.5) * scale - center)))
-    frame_per_crop = 1.0 / np.float64(np.float32(crop_per_frame))
-    places = np.arange(count) * frame_per_crop - shift * frame_per_crop
-    inside = np.flatnonzero((places >= 0) & (places <= length - 1))
-    if not len(inside):
-        return slice(0, 0), places[:0]
-    found = slice(int(inside[0]), int(inside[-1]) + 1)
-    return found, places[found]
+    crop_per_frame = (count - 1) / scales.astype(np.float64)
+    shifts = (crop_per_frame * (np.float32(0.5) * scales - centers)).astype(np.float32).astype(np.float64)
+    frame_per_crop = 1.0 / crop_per_frame.astype(np.float32).astype(np.float64)
+    found = np.arange(count) * frame_per_crop[:, np.newaxis] - (shifts * frame_per_crop)[:, np.newaxis]
+    last = (lengths - 1)[:, np.newaxis]
+    inside = (found >= 0) & (found <= last)
+    before = np.floor(np.where(inside, found, 0.0))
+    return before.astype(np.int32), np.where(inside, found - before, OUTSIDE).astype(np.float32)
 
 
-def _mix(
-    first: NDArray[np.uint8] | NDArray[np.float32],
-    second: NDArray[np.uint8] | NDArray[np.float32],
-    share: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """`first` where share is 0, `second` where it is 1."""
-    mixed = second.astype(np.float32)
-    mixed -= first
-    mixed *= share.astype(np.float32)
-    mixed += first
-    return mixed
+@functools.cache
+def _resampler() -> Callable[..., None]:
+    axis = "const int32[:]", "const float32[:]"
+    return compile_loops(_resample, "const uint8[:, :, :]", *axis, *axis, "uint8", "uint8[:, :, :]")
+
+
+def _resample(
+    image: NDArray[np.uint8],
+    columns: NDArray[np.int32],
+    column_shares: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    row_shares: NDArray[np.float32],
+    outside: np.uint8,
+    out: NDArray[np.uint8],
+) -> None:
+    """One crop: loops for runtime.native.
+
+    Between the rows first: that runs along memory, in vector instructions. Then along each row, which gathers.
+    """
+    height, width = out.shape[0], out.shape[1]
+    begin, end = 0, width
+    while begin < width and column_shares[begin] < 0:
+        begin += 1
+    while end > begin and column_shares[end - 1] < 0:
+        end -= 1
+    if begin == end:
+        out[:] = outside
+        return
+    left = columns[begin]
+    right = min(columns[end - 1] + 1, image.shape[1] - 1)
+    line = np.empty(3 * (right - left + 1), np.float32)
+    for y in range(height):
+        share = row_shares[y]
+        if share < 0:
+            out[y] = outside
+            continue
+        upper = image[rows[y], left : right + 1].reshape(-1)
+        lower = image[min(rows[y] + 1, image.shape[0] - 1), left : right + 1].reshape(-1)
+        for i in range(len(line)):
+            value = np.float32(upper[i])
+            line[i] = value + (np.float32(lower[i]) - value) * share
+        out[y, :begin] = outside
+        out[y, end:] = outside
+        for x in range(begin, end):
+            here = 3 * (columns[x] - left)
+            there = 3 * (min(columns[x] + 1, right) - left)
+            for channel in range(3):
+                value = line[here + channel]
+                value += (line[there + channel] - value) * column_shares[x]
+                out[y, x, channel] = np.uint8(value + np.float32(0.5))  # truncated: rounds half up

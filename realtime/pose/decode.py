@@ -1,26 +1,32 @@
 """Heatmaps -> keypoints: the place of each heatmap's peak to a fraction of a pixel, and its way back into the frame.
 
-Used by pose.vitpose, after the network. The logarithm of a Gaussian is a parabola, so one Newton step from the highest
-pixel of the blurred map lands on its centre (DARK: Zhang et al., "Distribution-Aware Coordinate Representation for
-Human Pose Estimation", CVPR 2020, in the unbiased coordinates of UDP: Huang et al., CVPR 2020). Follows
-`post_dark_udp` of mmpose 0.x (mmpose/core/evaluation/top_down_eval.py) and `post_dark_unbiased_data_processing` of
-transformers 5.23 (image_processing_vitpose.py), but blurs only what the step looks at, for all people at once.
+Used by pose.engine, after the network; pose.on_device takes the same steps on a GPU. The logarithm of a Gaussian is a
+parabola, so one Newton step from the highest pixel of the blurred map lands on its centre (DARK: Zhang et al.,
+"Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020, in the unbiased coordinates of UDP:
+Huang et al., CVPR 2020). Follows `post_dark_udp` of mmpose 0.x (mmpose/core/evaluation/top_down_eval.py) and
+`post_dark_unbiased_data_processing` of transformers 5.23 (image_processing_vitpose.py), but blurs only what the step
+looks at.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.runtime.native import compile_loops
+
 # The blur's kernel has 11 taps whatever its sigma, in mmpose and in Hugging Face.
-_RADIUS = 5
+RADIUS = 5
 # Keeps the logarithm finite; mmpose's limits.
-_LOWEST, _HIGHEST = 0.001, 50.0
+LOWEST, HIGHEST = 0.001, 50.0
 # On the Hessian's diagonal, so that a flat neighbourhood makes no step. mmpose's.
-_EPSILON = float(np.finfo(np.float32).eps)
+EPSILON = float(np.finfo(np.float32).eps)
 # A longer step than to the end of the blur's reach is no correction: there was no parabola to fit. Noisy bumps make
 # steps of up to 2.2; the references have no limit, and leave the crop where the map is no bump at all.
-_LONGEST_STEP_PX = float(_RADIUS)
+LONGEST_STEP_PX = float(RADIUS)
 
 
 def decode(heatmaps: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -37,20 +43,12 @@ def decode(heatmaps: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.floa
         peak, 0..1. A map without a peak (flat, nowhere positive, NaN or infinite) gives the middle of the crop and 0.
     """
     people, keypoints, height, width = heatmaps.shape
-    maps = heatmaps.reshape(people * keypoints, height, width)
-    flat = maps.reshape(people * keypoints, height * width)
-    y, x = np.divmod(flat.argmax(axis=1), width)
-    heights = flat.max(axis=1)
-    with np.errstate(all="ignore"):  # NaN and infinity come out as "no peak" or "no step"
-        found = np.isfinite(heights) & (heights > 0) & (heights > flat.min(axis=1))
-        places = np.stack((x, y), axis=1) + _newton_step(_log_around(maps, x, y, sigma))
-    middle = np.array(((width - 1) / 2, (height - 1) / 2))
-    places = np.where(found[:, np.newaxis], places, middle)
-    scores = np.where(found, np.clip(heights, 0, 1), 0)
-    return (
-        places.astype(np.float32).reshape(people, keypoints, 2),
-        scores.astype(np.float32).reshape(people, keypoints),
-    )
+    maps = np.ascontiguousarray(heatmaps).reshape(people * keypoints, height, width)
+    places, scores = np.empty((len(maps), 2), np.float32), np.empty(len(maps), np.float32)
+    # Numpy finds the highest in vector instructions; a compiled loop would not.
+    highest = maps.reshape(len(maps), height * width).argmax(axis=1)
+    _refiner()(maps, highest, gaussian(sigma), around(height), around(width), places, scores)
+    return places.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
 
 
 def to_frame(
@@ -74,52 +72,88 @@ def to_frame(
     return np.asarray(keypoints * steps[:, np.newaxis] + corners[:, np.newaxis], np.float32)
 
 
-def _log_around(
-    maps: NDArray[np.float32], x: NDArray[np.intp], y: NDArray[np.intp], sigma: float
-) -> NDArray[np.float64]:
-    """The logarithm of the blurred maps at each peak and its eight neighbours.
+@functools.cache
+def gaussian(sigma: float) -> NDArray[np.float64]:
+    """The taps of the blur, float64 (11,); sigma in pixels."""
+    taps = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / sigma) ** 2)
+    return np.asarray(taps / taps.sum())
+
+
+@functools.cache
+def around(length: int) -> NDArray[np.int64]:
+    """What the blurs of a peak and of its neighbours look at, along one axis.
+
+    The references blur the whole map, mirrored, and repeat its border for neighbours outside. A mirrored map is just as
+    mirrored after the blur, so the first line outside is the border's own: blurring the patch is the same.
+
+    Args:
+        length: of the heatmap along this axis, pixels.
+
+    Returns:
+        int64 (length, 13): for each pixel those from 6 before to 6 after it, in a mirror at the border: b a | a b c.
+    """
+    index = (np.arange(length)[:, np.newaxis] + np.arange(-RADIUS - 1, RADIUS + 2)) % (2 * length)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+@functools.cache
+def _refiner() -> Callable[..., None]:
+    tables = "const float64[:]", "const int64[:, :]", "const int64[:, :]"
+    return compile_loops(_refine, "const float32[:, :, :]", "const int64[:]", *tables, "float32[:, :]", "float32[:]")
+
+
+def _refine(
+    maps: NDArray[np.float32],
+    highest: NDArray[np.int64],
+    taps: NDArray[np.float64],
+    rows_around: NDArray[np.int64],
+    columns_around: NDArray[np.int64],
+    places: NDArray[np.float32],
+    scores: NDArray[np.float32],
+) -> None:
+    """From each map's highest pixel to its peak: loops for runtime.native.
 
     Args:
         maps: float32 (M, h, w).
-        x: int (M,), column of the peak in each; likewise y, its row.
-        sigma: of the blur, pixels.
-
-    Returns:
-        float64 (M, 3, 3), rows then columns; [:, 1, 1] is the peak.
+        highest: int64 (M,), the index of the highest pixel of each, by rows.
+        taps: of `gaussian`.
+        rows_around: of `around`, for h; likewise columns_around, for w.
+        columns_around: see rows_around.
+        places: float32 (M, 2), written here: x, y.
+        scores: float32 (M,), written here.
     """
-    # The references blur the whole map, mirrored, and repeat its border for neighbours outside. A mirrored map is just
-    # as mirrored after the blur, so the first line outside is the border's own: blurring the patch is the same.
-    reach = np.arange(-_RADIUS - 1, _RADIUS + 2)
-    rows = _mirror(y[:, np.newaxis] + reach, maps.shape[1])
-    columns = _mirror(x[:, np.newaxis] + reach, maps.shape[2])
-    patches = maps[np.arange(len(maps))[:, np.newaxis, np.newaxis], rows[:, :, np.newaxis], columns[:, np.newaxis]]
-    taps = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / sigma) ** 2)
-    taps /= taps.sum()
-    shifted = np.stack([np.pad(taps, (i, 2 - i)) for i in range(3)])  # (3, 13): left of, at and right of the peak
-    blurred = patches.reshape(-1, len(reach) ** 2).astype(np.float64) @ np.kron(shifted, shifted).T
-    return np.asarray(np.log(np.clip(blurred, _LOWEST, _HIGHEST)).reshape(-1, 3, 3))
-
-
-def _newton_step(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From the middle of 3x3 neighbourhoods to the extremum of the parabola through them.
-
-    Args:
-        z: float64 (M, 3, 3), rows then columns.
-
-    Returns:
-        float64 (M, 2) x, y in pixels; zero where there is no such place within reach.
-    """
-    middle, left, right, above, below = z[:, 1, 1], z[:, 1, 0], z[:, 1, 2], z[:, 0, 1], z[:, 2, 1]
-    dx, dy = (right - left) / 2, (below - above) / 2
-    dxx = right - 2 * middle + left + _EPSILON
-    dyy = below - 2 * middle + above + _EPSILON
-    dxy = (z[:, 2, 2] - right - below + 2 * middle - left - above + z[:, 0, 0]) / 2
-    step = np.stack((dxy * dy - dyy * dx, dxy * dx - dxx * dy), axis=1) / (dxx * dyy - dxy**2)[:, np.newaxis]
-    near = np.hypot(step[:, 0], step[:, 1]) <= _LONGEST_STEP_PX  # False for NaN
-    return np.where(near[:, np.newaxis], step, 0.0)
-
-
-def _mirror(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    """Indices beyond 0..length - 1 as the pixels they show in a mirror at the border: c b a | a b c | c b a."""
-    index = index % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)
+    count, height, width = maps.shape
+    reach = len(taps) + 2
+    lines = np.empty((3, reach))
+    z = np.empty((3, 3))
+    for m in range(count):
+        y, x = highest[m] // width, highest[m] % width
+        peak = maps[m, y, x]
+        # Of equals argmax takes the first: only a map whose first pixel is its highest can be flat.
+        if not 0 < peak < np.inf or (highest[m] == 0 and maps[m].min() == peak):
+            places[m, 0], places[m, 1], scores[m] = (width - 1) / 2, (height - 1) / 2, 0
+            continue
+        lines[:] = 0
+        for i in range(reach):
+            row = maps[m, rows_around[y, i]]
+            for neighbour in range(3):
+                if 0 <= i - neighbour < len(taps):
+                    for j in range(reach):
+                        lines[neighbour, j] += taps[i - neighbour] * row[columns_around[x, j]]
+        for i in range(3):
+            for j in range(3):
+                blurred = 0.0
+                for k in range(len(taps)):
+                    blurred += taps[k] * lines[i, j + k]
+                z[i, j] = np.log(min(max(blurred, LOWEST), HIGHEST))
+        dx, dy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
+        dxx = z[1, 2] - 2 * z[1, 1] + z[1, 0] + EPSILON
+        dyy = z[2, 1] - 2 * z[1, 1] + z[0, 1] + EPSILON
+        dxy = (z[2, 2] - z[1, 2] - z[2, 1] + 2 * z[1, 1] - z[1, 0] - z[0, 1] + z[0, 0]) / 2
+        determinant = dxx * dyy - dxy * dxy
+        step_x, step_y = 0.0, 0.0
+        if determinant != 0:
+            step_x, step_y = (dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant
+        if not step_x * step_x + step_y * step_y <= LONGEST_STEP_PX**2:  # NaN is no step either
+            step_x, step_y = 0.0, 0.0
+        places[m, 0], places[m, 1], scores[m] = x + step_x, y + step_y, min(peak, 1)

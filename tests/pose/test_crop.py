@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime.pose.crop import crop, crop_people, windows
+from realtime.pose.crop import crop_people, windows
 from tests.pose.checkpoints import picture
 
 SIZE = (192, 256)
@@ -11,6 +11,11 @@ SIZE = (192, 256)
 def crop_of(image, box, size=SIZE, outside=0):
     centers, scales = windows(np.array([box], np.float32), size)
     return crop_people([image], np.array([0]), centers, scales, size, outside)[0]
+
+
+def resample(image, center, scale):
+    centers, scales = np.array([center], np.float32), np.array([scale], np.float32)
+    return crop_people([image], np.array([0]), centers, scales, SIZE)[0]
 
 
 def test_a_window_has_the_crops_aspect_and_a_quarter_more_than_the_box():
@@ -34,8 +39,7 @@ def test_no_boxes_have_no_windows():
 
 def test_the_corner_pixels_of_a_crop_are_the_corners_of_its_window():
     image = picture(400, 400)
-    out = np.empty((256, 192, 3), np.uint8)
-    crop(image, np.array([200, 180], np.float32), np.array([191, 255], np.float32) * 0.5, out)
+    out = resample(image, (200, 180), (95.5, 127.5))
     # A window of 95.5 x 127.5 px at its middle: from 152.25, 116.25; each crop pixel is half a frame pixel further.
     exact = image[116:118, 152:154].astype(np.float64)
     weights = np.array([0.75, 0.25])
@@ -45,8 +49,7 @@ def test_the_corner_pixels_of_a_crop_are_the_corners_of_its_window():
 
 def test_a_window_of_the_crops_own_size_copies_the_frame():
     image = picture(400, 400)
-    out = np.empty((256, 192, 3), np.uint8)
-    crop(image, np.array([150 + 95.5, 100 + 127.5], np.float32), np.array([191, 255], np.float32), out)
+    out = resample(image, (150 + 95.5, 100 + 127.5), (191, 255))
     np.testing.assert_array_equal(out, image[100:356, 150:342])
 
 
