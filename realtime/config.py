@@ -116,12 +116,59 @@ class PoseConfig(_Section):
         description="auto, a ViTPose checkpoint on the Hugging Face hub, a folder with one, a YOLO pose .pt file, "
         "detector (the detector's own keypoints) or none",
     )
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="what computes ViTPose: torch anywhere, openvino on a CPU; auto takes the faster one"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="numbers that ViTPose is computed in; auto: the fastest of 16 bits and more that is native"
+    )
+    self_test: Literal["stop", "warn"] = Field(
+        "stop", description="when the chosen engine's heatmaps are not those of fp32 at the start: stop or warn"
+    )
+    input_size: str | None = Field(
+        None,
+        description="height x width of ViTPose's input: 384x288 (detail), 192x144 (speed), ...; null: as trained",
+    )
+    dataset_index: int = Field(0, description="ViTPose+: the data set whose expert is used; 0, COCO, is the only one")
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
         le=10.0,
         description="Gaussian of the DARK decoder in heatmap pixels: 2.0 as published, 0.8 as Hugging Face decodes",
     )
+    max_people: int | None = Field(
+        None,
+        ge=1,
+        description="most people of a frame whose pose is measured; the others' is predicted and they take turns",
+    )
+
+    @field_validator("input_size", mode="before")
+    @classmethod
+    def _two_sides(cls, size: object) -> object:
+        if size is None:
+            return None
+        match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", str(size))
+        if match is None or any(int(side) % 16 or not 32 <= int(side) <= 1024 for side in match.groups()):
+            raise ValueError("expected HEIGHTxWIDTH in pixels, multiples of 16 from 32 to 1024, e.g. 256x192")
+        return str(size)
+
+    @field_validator("dataset_index")
+    @classmethod
+    def _coco_only(cls, index: int) -> int:
+        if index != 0:
+            raise ValueError(
+                "expected 0 (COCO): the published ViTPose+ checkpoints carry COCO's head alone, and another data set's "
+                "expert before it gives garbage"
+            )
+        return index
+
+    @property
+    def input_width_height(self) -> tuple[int, int] | None:
+        """`input_size` in pixels; None where the checkpoint's own is meant."""
+        if self.input_size is None:
+            return None
+        height, width = self.input_size.split("x")
+        return int(width), int(height)
 
 
 class SmoothingConfig(_Section):

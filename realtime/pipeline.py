@@ -27,13 +27,15 @@ import torch
 
 from realtime import __version__
 from realtime.capture.camera import Camera
+from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.open import kind_of
-from realtime.config import AppConfig, CameraConfig, cache_folder
+from realtime.config import AppConfig, CameraConfig, PoseConfig, cache_folder
 from realtime.detect.yolo import DetectStage
 from realtime.errors import ConfigError, OutputError, SourceError, SourceReason, TruncatedError
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.status import CameraStatus
+from realtime.pose.engine import People
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
 from realtime.pose.vitpose import VitPose
@@ -108,8 +110,25 @@ def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: to
         return PassThrough("detector", from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
     assert found.path is not None
     if found.kind == "yolo":
-        return PoseStage(YoloPose(found.path, device, found.name))
-    return PoseStage(VitPose(found.path, device, config.pose.decode_sigma, found.name))
+        _check_vitpose_only(config.pose, found)
+        return PoseStage(YoloPose(found.path, device, found.name), config.pose.max_people)
+    people = People(demo_canvas(), demo_people())
+    model = VitPose(found.path, device, config.pose, found.name, people, cache_folder() / "compiled")
+    return PoseStage(model, config.pose.max_people)
+
+
+def _check_vitpose_only(config: PoseConfig, found: Model) -> None:
+    """What was asked of ViTPose can't be had of another model: say so rather than leave it out."""
+    asked = {
+        "engine": config.engine not in ("auto", "torch"),
+        "precision": config.precision not in ("auto", "fp32"),
+        "input_size": config.input_size is not None,
+    }
+    for key in (key for key, is_asked in asked.items() if is_asked):
+        raise ConfigError(
+            f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model: "
+            "a YOLO pose network runs on torch in fp32 at its own size"
+        )
 
 
 class Pipeline:

@@ -1,6 +1,8 @@
 """What many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
 
 import importlib.util
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,9 @@ import numpy as np
 import pytest
 
 from realtime.types import Frame
+
+# The user's own cache is neither read nor filled, in the programs that tests start either.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache-")
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ Between the tracker and the smoother. The people of all cameras that wait go thr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.pose.budget import PersonBudget, Turn, completed
 from realtime.skeleton import Skeleton
 from realtime.types import Poses, Tracks
 
@@ -38,12 +40,17 @@ class PoseModel(Protocol):
 
 
 class PoseStage:
-    """The pose model of all cameras."""
+    """The pose model of all cameras, and who of a crowd it looks at.
+
+    With `max_people`, at most so many people of a frame are measured, in turns that pose/budget.py deals out; the
+    others' poses are predicted.
+    """
 
     name = "pose"
 
-    def __init__(self, model: PoseModel) -> None:
+    def __init__(self, model: PoseModel, max_people: int | None = None) -> None:
         self._model = model
+        self._budget = None if max_people is None else PersonBudget(max_people)
 
     @property
     def model_name(self) -> str:
@@ -60,12 +67,30 @@ class PoseStage:
         self._model.warm_up()
 
     def process(self, batch: list[Tracks]) -> list[Poses]:
-        """The people of each frame with their keypoints, in the order of the frames."""
-        found = self._model.estimate([tracks.frame.image for tracks in batch], [tracks.xyxy for tracks in batch])
-        return [with_keypoints(tracks, keypoints) for tracks, keypoints in zip(batch, found, strict=True)]
+        """The people of each frame with their keypoints, in the order of the frames.
+
+        Args:
+            batch: frames of any cameras; those of one camera in order of time.
+        """
+        if self._budget is None:
+            found = self._estimate(batch, [tracks.xyxy for tracks in batch])
+            return [with_keypoints(tracks, keypoints) for tracks, keypoints in zip(batch, found, strict=True)]
+        # All turns are dealt out before the one call of the model, so frames of a camera that wait together share it.
+        turns = [self._budget.choose(tracks) for tracks in batch]
+        found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
+        return [_complete(*each) for each in zip(batch, turns, found, strict=True)]
 
     def close(self) -> None:
         """Nothing to give up."""
+
+    def _estimate(self, batch: list[Tracks], xyxy: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        return self._model.estimate([tracks.frame.image for tracks in batch], xyxy)
+
+
+def _complete(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> Poses:
+    """Everybody's pose, from the keypoints (number chosen, K, 3) found of those whose turn it was."""
+    keypoints = completed(tracks, turn, found)
+    return with_keypoints(replace(tracks, measured=tracks.measured & turn.chosen), keypoints)
 
 
 def with_keypoints(tracks: Tracks, keypoints: NDArray[np.float32]) -> Poses:

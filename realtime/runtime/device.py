@@ -54,20 +54,26 @@ class Lane:
     """One model's way through a device: its own stream, pinned uploads, downloads that wait for this stream alone.
 
     Use from one thread. Nothing here synchronises the whole device.
+
+    Attributes:
+        device: where it is.
+        stream: the CUDA stream that computes; None elsewhere.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]  # torch
+        on_gpu = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]  # torch
+        self._uploads = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]  # torch
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
         """Inference mode, with this lane's stream current on a GPU. Grad mode is per thread, so enter it per call."""
         with torch.inference_mode():
-            if self._stream is None:
+            if self.stream is None:
                 yield
             else:
-                with torch.cuda.stream(self._stream):
+                with torch.cuda.stream(self.stream):
                     yield
 
     def upload(self, array: NDArray[np.generic]) -> torch.Tensor:
@@ -76,17 +82,35 @@ class Lane:
         On a CPU the tensor shares the array's memory: don't write to either.
         """
         tensor = torch.from_numpy(array)
-        if self._stream is None:
+        if self.stream is None:
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
+    def send(self, array: NDArray[np.generic], target: torch.Tensor) -> None:
+        """Copy the array into a tensor of the same shape and dtype, while what was queued before goes on computing.
+
+        On a GPU through pinned memory on a stream of its own: `arrive` before the tensor is used.
+        """
+        if self._uploads is None:
+            target.copy_(torch.tensor(array))
+            return
+        pinned = torch.empty(target.shape, dtype=target.dtype, pin_memory=True)
+        np.copyto(pinned.numpy(), array)
+        with torch.cuda.stream(self._uploads):
+            target.copy_(pinned, non_blocking=True)
+
+    def arrive(self) -> None:
+        """Let what is queued next wait for all that was sent. The caller doesn't wait."""
+        if self.stream is not None and self._uploads is not None:
+            self.stream.wait_stream(self._uploads)
+
     def download(self, tensor: torch.Tensor) -> NDArray[np.generic]:
         """The tensor as numpy. Waits for the work queued on this lane's stream, and for nothing else."""
-        if self._stream is None:
+        if self.stream is None:
             return tensor.cpu().numpy()
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         pinned.copy_(tensor, non_blocking=True)
         done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
-        done.record(self._stream)
+        done.record(self.stream)
         done.synchronize()
         return pinned.numpy()

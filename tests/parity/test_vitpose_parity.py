@@ -19,8 +19,7 @@ from transformers.models.vitpose.image_processing_vitpose import (
 
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode, to_frame
-from realtime.pose.vitpose import VitPose
-from tests.pose.checkpoints import CPU, KINDS, picture, save_checkpoint, xywh
+from tests.pose.checkpoints import KINDS, load_vitpose, picture, save_checkpoint, xywh
 
 SIZE = (192, 256)
 
@@ -178,9 +177,11 @@ def test_the_network_is_given_the_numbers_that_hugging_face_gives_it(tmp_path):
     folder = save_checkpoint(tmp_path)
     image = picture(640, 480)
     boxes = np.array([[40.5, 60, 180, 400], [-40, 200, 90, 620]], np.float32)
-    model = VitPose(folder, CPU, decode_sigma=0.8, name="tiny")
+    model = load_vitpose(folder, decode_sigma=0.8)
     given = []
-    model._module.register_forward_pre_hook(lambda module, args: given.append(args[0].numpy()))
+    # Ours is turned to BGR: the same numbers, blue first.
+    network = model._engine._network._network
+    network.module.register_forward_pre_hook(lambda module, args: given.append(args[0].flip(1).numpy()))
     model.estimate([image], [boxes])
     processor = VitPoseImageProcessor.from_pretrained(folder)
     theirs = processor([image[..., ::-1].copy()], boxes=[xywh(boxes)], return_tensors="np")["pixel_values"]
@@ -195,7 +196,7 @@ def test_keypoints_equal_hugging_faces(kind, tmp_path):
     rng = np.random.default_rng(0)
     corners = rng.uniform(-50, 250, (2, 12, 2)).astype(np.float32)  # many partly outside
     boxes = list(np.concatenate((corners, corners + rng.uniform(20, 400, (2, 12, 2)).astype(np.float32)), axis=2))
-    ours = VitPose(folder, CPU, decode_sigma=0.8, name=kind).estimate(images, boxes)
+    ours = load_vitpose(folder, decode_sigma=0.8).estimate(images, boxes)
 
     processor = VitPoseImageProcessor.from_pretrained(folder)
     module = VitPoseForPoseEstimation.from_pretrained(folder).eval()

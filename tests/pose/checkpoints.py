@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation, VitPoseImageProcessor
 from transformers.utils import logging
+
+from realtime.capture.demo import demo_canvas, demo_people
+from realtime.config import PoseConfig
+from realtime.pose.engine import People
+from realtime.pose.vitpose import VitPose
 
 CPU = torch.device("cpu")
 
@@ -40,6 +47,19 @@ def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1) -> Path
     logging.enable_progress_bar()
     VitPoseImageProcessor().save_pretrained(folder)
     return folder
+
+
+@functools.cache
+def people() -> People:
+    """The built-in source's five people: what engines are tested and calibrated with."""
+    return People(demo_canvas(), demo_people())
+
+
+def load_vitpose(folder: Path, cache: Path | None = None, device: torch.device = CPU, **config: object) -> VitPose:
+    """The checkpoint behind the published path: torch in float32, unless `config` says something else."""
+    section = PoseConfig.model_validate({"engine": "torch", "precision": "fp32"} | config)
+    where = cache or Path(tempfile.mkdtemp(prefix="realtime-pose-test-"))
+    return VitPose(folder, device, section, folder.name, people(), where)
 
 
 def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:

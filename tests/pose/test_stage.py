@@ -9,12 +9,12 @@ from realtime.skeleton import COCO17, NO_SKELETON
 from realtime.types import Frame, Tracks
 
 
-def tracks_of(camera, boxes, keypoints=None, index=0):
-    frame = Frame(camera, 0, index, np.zeros((120, 160, 3), np.uint8), 0.0, 0, 0)
+def tracks_of(camera, boxes, keypoints=None, index=0, epoch=0):
+    frame = Frame(camera, epoch, index, np.zeros((120, 160, 3), np.uint8), index / 30, 0, 0)
     count = len(boxes)
     return Tracks(
         frame,
-        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(boxes, np.float32, order="C").reshape(-1, 4),
         np.linspace(0.5, 0.9, count, dtype=np.float32),
         np.arange(1, count + 1, dtype=np.int64),
         np.arange(count) % 2 == 0,
@@ -96,6 +96,59 @@ def test_what_a_model_makes_of_a_picture_is_always_finite_and_its_scores_0_to_1(
     poses = with_keypoints(tracks_of("door", [A]), keypoints)
     np.testing.assert_array_equal(poses.keypoints[0, :6], [[30, 55]] * 3 + [[1, 2]] * 3)
     np.testing.assert_array_equal(poses.keypoint_scores[0, :6], [0, 0, 0, 0, 1, 0.25])
+
+
+# ---- more people than the budget
+
+FIELDS = ("track_ids", "xyxy", "scores", "keypoints", "keypoint_scores", "measured")
+
+
+def same(left, right):
+    return all(np.array_equal(getattr(left, field), getattr(right, field)) for field in FIELDS)
+
+
+def test_a_budget_that_is_not_exceeded_changes_nothing():
+    batch = [tracks_of("door", [A, B], index=i) for i in range(3)]
+    without, within = PoseStage(FakeModel()).process(batch), PoseStage(FakeModel(), max_people=2).process(batch)
+    assert all(same(*pair) for pair in zip(without, within, strict=True))
+
+
+def test_the_model_is_given_no_more_people_of_a_frame_than_the_budget():
+    model = FakeModel()
+    PoseStage(model, max_people=2).process(
+        [tracks_of("door", [A, B, C]), tracks_of("yard", [A]), tracks_of("hall", [])]
+    )
+    [(images, xyxy)] = model.calls
+    assert len(images) == 3
+    assert [len(boxes) for boxes in xyxy] == [2, 1, 0]
+
+
+def test_who_had_no_turn_is_not_measured_and_carried_along_with_their_box():
+    stage = PoseStage(FakeModel(), max_people=1)
+    first, second = stage.process([tracks_of("door", [A, C]), tracks_of("door", [np.add(A, 20), C], index=1)])
+    # A track that is not measured itself (every second one here) does not become so by being looked at.
+    assert (first.measured.tolist(), second.measured.tolist()) == ([True, False], [False, False])
+    # Measured at the corner of its box; never measured: in the middle of it, score 0.
+    np.testing.assert_allclose(first.keypoints[:, 0], [[10, 10], [22.5, 22.5]])
+    np.testing.assert_allclose(first.keypoint_scores[:, 0], [0.5, 0])
+    # Carried along with the box; measured for the first time.
+    np.testing.assert_allclose(second.keypoints[:, 0], [[30, 30], [5, 5]], rtol=1e-6)
+    np.testing.assert_allclose(second.keypoint_scores[:, 0], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("max_people", [1, 2, 3])
+def test_frames_that_wait_together_give_what_they_give_one_by_one(max_people):
+    random = np.random.default_rng(1)
+    batch = [
+        tracks_of(
+            camera, random.uniform(0, 60, (4, 2))[:, [0, 1, 0, 1]] + [0, 0, 30, 60], index=index, epoch=index // 4
+        )
+        for index in range(8)  # a new epoch in the middle
+        for camera in ("door", "yard")
+    ]
+    alone = PoseStage(FakeModel(), max_people)
+    together = PoseStage(FakeModel(), max_people).process(batch)
+    assert all(same(poses, *alone.process([tracks])) for poses, tracks in zip(together, batch, strict=True))
 
 
 # ---- no pose model

@@ -13,8 +13,8 @@ BOX = (100.0, 100.0, 200.0, 300.0)
 K = 3
 
 
-def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=None, camera="cam0", epoch=0):
-    """Poses of N people from keypoints (N, K, 2); scores and boxes broadcast."""
+def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=None, measured=True, camera="cam0", epoch=0):
+    """Poses of N people from keypoints (N, K, 2); scores, boxes and measured broadcast."""
     keypoints = np.array(keypoints, np.float32)
     n, k = keypoints.shape[:2]
     return Poses(
@@ -24,7 +24,7 @@ def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=None, camera="cam
         scores=np.full(n, 0.8, np.float32),
         keypoints=keypoints,
         keypoint_scores=np.array(np.broadcast_to(scores, (n, k)), np.float32, order="C"),
-        measured=np.ones(n, np.bool_),
+        measured=np.array(np.broadcast_to(measured, n), np.bool_),
     )
 
 
@@ -253,6 +253,164 @@ def test_kalman_moves_a_lost_keypoint_on_and_one_euro_holds_it():
         after[method] = smooth(stage, poses_of(20 / 30, points(np.nan))) - before
     np.testing.assert_array_equal(after["one-euro"], 0.0)
     np.testing.assert_allclose(after["kalman"][..., 0], 10.0, atol=1.0)
+
+
+# ---- people who wait for their turn: nobody looked at them, their keypoints are a prediction
+
+FPS = 30.0
+WALK = 10.0  # px per frame
+
+
+@st.composite
+def crowds(draw):
+    """2 people and their boxes at random, waiting now and then: `follow`'s arguments, of T frames."""
+    keypoints, dt_s = draw(motions())
+    frames = len(dt_s)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    corners = random.normal(0, 10, (frames, 2, 2)).cumsum(axis=0) + 150
+    boxes = np.concatenate([corners, corners + random.uniform(50, 200, (frames, 2, 2))], axis=2)
+    return keypoints, boxes, random.random((frames, 2)) < 0.4, np.cumsum(dt_s)
+
+
+def follow(stage, keypoints, boxes, measured, times_s):
+    """The smoothed keypoints (T, N, K, 2) of keypoints (T, N, K, 2), boxes (T, N, 4), measured (T, N), times (T,)."""
+    return np.stack(
+        [
+            smooth(stage, poses_of(float(time_s), frame, boxes=box, measured=looked_at))
+            for frame, box, looked_at, time_s in zip(keypoints, boxes, measured, times_s, strict=True)
+        ]
+    )
+
+
+def walk(stage, frames, waits, *, speed=WALK * FPS, fps=FPS, wrong=0.0):
+    """Somebody walks to the right from 100 px with their box, waiting where `waits`: what comes out, (T, 1, K, 2).
+
+    The keypoints given are `wrong` px off while they wait.
+    """
+    times_s = np.arange(frames) / fps
+    way = np.broadcast_to(speed, frames).cumsum() / fps
+    waiting = np.zeros((frames, 1), np.bool_)
+    waiting[waits] = True
+    keypoints = points(100.0) + way[:, None, None, None] * [1, 0] + np.where(waiting, wrong, 0.0)[..., None, None]
+    boxes = np.array([BOX]) + way[:, None, None] * [1, 0, 1, 0]
+    return follow(stage, keypoints, boxes, ~waiting, times_s)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_waits_is_predicted_to_move_with_their_box(method):
+    out = walk(stage_of(method), 50, slice(40, 50), wrong=500.0)
+    # A tenth of a step: the box's filter has settled at this speed that far.
+    np.testing.assert_allclose(np.diff(out[39:, 0, :, 0], axis=0), WALK, atol=0.1 * WALK)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_box_of_who_waits_is_filtered_like_a_keypoint(method):
+    stage, random = stage_of(method), np.random.default_rng(5)
+    boxes = np.array([BOX]) + random.normal(0, 4, (90, 1, 4))
+    still = np.broadcast_to(points(150.0), (90, 1, K, 2))
+    out = follow(stage, still, boxes, np.arange(90)[:, None] < 30, np.arange(90) / FPS)
+    carried = boxes[30:, :, 0] + (boxes[30:, :, 2] - boxes[30:, :, 0]) / 2
+    assert np.diff(out[30:, 0, 0, 0]).std() < 0.5 * np.diff(carried[:, 0]).std()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(crowd=crowds(), wrong=st.floats(-1e4, 1e4) | st.just(float("nan")), score=st.floats(0, 1, width=32))
+@settings(max_examples=50, deadline=None)
+def test_what_is_said_of_who_waits_is_never_taken_for_a_measurement(method, crowd, wrong, score):
+    right, spoilt = stage_of(method, reset_s=10.0), stage_of(method, reset_s=10.0)  # no gap between frames is so long
+    seen = np.zeros(2, np.bool_)
+    for keypoints, boxes, measured, time_s in zip(*crowd, strict=True):
+        said = np.where(measured[:, None, None], keypoints, wrong)
+        scores = np.where(measured[:, None], 0.9, score)
+        out = smooth(spoilt, poses_of(time_s, said, scores=scores, boxes=boxes, measured=measured))
+        expected = smooth(right, poses_of(time_s, keypoints, boxes=boxes, measured=measured))
+        seen |= measured
+        np.testing.assert_array_equal(out[seen], expected[seen])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(crowd=crowds())
+@settings(max_examples=50, deadline=None)
+def test_who_waits_changes_nothing_for_the_others(method, crowd):
+    keypoints, boxes, measured, times_s = crowd
+    measured[:, 0] = True
+    beside_one_who_waits = follow(stage_of(method), keypoints, boxes, measured, times_s)
+    alone = follow(stage_of(method), keypoints[:, :1], boxes[:, :1], measured[:, :1], times_s)
+    np.testing.assert_array_equal(beside_one_who_waits[:, :1], alone)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(crowd=crowds(), shift=st.floats(-1000, 1000), scale=st.floats(0.05, 20))
+@settings(max_examples=50, deadline=None)
+def test_moving_and_scaling_everything_moves_and_scales_what_is_predicted(method, crowd, shift, scale):
+    keypoints, boxes, measured, times_s = crowd
+    plain = follow(stage_of(method), keypoints, boxes, measured, times_s)
+    moved = follow(stage_of(method), keypoints * scale + shift, boxes * scale + shift, measured, times_s)
+    # float32 in and out: 1e-3 px is the rounding of values around 1000.
+    np.testing.assert_allclose(moved, plain * scale + shift, atol=2e-3 * max(scale, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(
+    crowd=crowds(),
+    side=st.floats(width=32) | st.sampled_from([np.nan, np.inf, -np.inf]),
+    score=st.floats(0, 1, width=32) | st.just(float("nan")),
+)
+@settings(max_examples=100, deadline=None)
+def test_what_is_predicted_is_finite_whatever_the_box(method, crowd, side, score):
+    stage = stage_of(method)
+    for t, (keypoints, boxes, measured, time_s) in enumerate(zip(*crowd, strict=True)):
+        boxes[:, t % 4] = side if t % 2 else boxes[:, t % 4]
+        assert np.isfinite(
+            smooth(stage, poses_of(time_s, keypoints, boxes=boxes, measured=measured, scores=score))
+        ).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_waits_for_longer_than_reset_s_is_still_moved_and_then_followed_on(method):
+    stage = stage_of(method)
+    out = walk(stage, 75, slice(40, 75), wrong=500.0)  # 35 frames are more than twice reset_s
+    assert np.diff(out[39:, 0, 0, 0]).min() > 0.5 * WALK
+    before = out[-1, 0, 0, 0]
+    after = smooth(stage, poses_of(75 / FPS, points(before + 80.0), boxes=BOX))[0, 0, 0]
+    assert before < after < before + 80.0  # the value itself is where it would start afresh
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_stopped_while_waiting_is_not_thrown_on_when_measured_again(method):
+    # Walks for 40 frames, the last two unseen, stands for 30 more unseen and is then looked at.
+    speed = np.where(np.arange(75) < 40, WALK * FPS, 0.0)
+    out = walk(stage_of(method), 75, slice(38, 70), speed=speed)
+    # The Kalman filter with its speed of before the wait would overshoot by 0.4 of a step.
+    np.testing.assert_allclose(out[70:, 0, :, 0], 100.0 + 40 * WALK, atol=0.05 * WALK)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_that_the_look_after_the_wait_does_not_show_was_lost_all_the_while(method):
+    stage, lost = stage_of(method), points(900.0)
+    for t in np.arange(0, 2.001, 0.1):
+        smooth(stage, poses_of(float(t), points(100.0), measured=t < 1.05))
+    at_the_look = smooth(stage, poses_of(2.1, lost, scores=0.1))
+    np.testing.assert_allclose(at_the_look, points(100.0), rtol=1e-6)
+    np.testing.assert_array_equal(smooth(stage, poses_of(2.2, lost, scores=0.1)), lost)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_with_nothing_to_move_passes_as_the_pose_stage_says(method):
+    out = smooth(stage_of(method), poses_of(0.0, points(180.0), measured=False))
+    np.testing.assert_array_equal(out, points(180.0))  # a person never looked at
+    stage = stage_of(method)
+    lose_one(stage, 1.7, value=900.0, score=0.1)  # unseen for longer than reset_s
+    out = smooth(stage, poses_of(1.8, points(180.0), measured=False))
+    np.testing.assert_allclose(out[0, :, 0], [180.0, 100.0, 100.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_waits_is_predicted_alike_at_any_frame_rate(method):
+    slow = walk(stage_of(method), 45, slice(30, 45), fps=30.0)
+    fast = walk(stage_of(method), 90, slice(60, 90), fps=60.0)
+    # Both filters lag by up to a frame; a step of the slow one bounds what that is worth.
+    np.testing.assert_allclose(fast[1::2, :, :, 0][30:], slow[30:, :, :, 0], atol=WALK)
 
 
 # ---- the shape of things

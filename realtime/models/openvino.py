@@ -1,0 +1,123 @@
+"""OpenVINO: torch networks converted once and computed in the CPU's own numbers. Its only importer, and nncf's.
+
+Used by pose.engine. A network here takes one batch of uint8 pictures, of any number, and returns one float32 array.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+# OpenVINO's names of the numbers it computes in, and of the capability that a CPU needs for them.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+
+
+def is_installed() -> bool:
+    """Whether there is OpenVINO here (it has no wheels for some systems)."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def version() -> str:
+    """Of OpenVINO: what one version converted is not read by another."""
+    return str(_openvino().get_version())
+
+
+def native_precisions() -> list[Precision]:
+    """What this CPU computes in by itself, widest first. Anything else OpenVINO would quietly compute in float32."""
+    offered = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    names: list[Precision] = ["fp32", "bf16", "fp16", "int8"]
+    return [name for name in names if _CAPABILITIES[name] in offered]
+
+
+def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path) -> None:
+    """Write a torch network as an OpenVINO one, weights in float32.
+
+    Args:
+        network: takes uint8 (B, h, w, 3), returns float32.
+        pictures: uint8 (B, h, w, 3) to trace it with; h and w become fixed, B stays free.
+        path: of the .xml file; the weights go beside it.
+    """
+    openvino = _openvino()
+    shape = openvino.PartialShape([-1, *pictures.shape[1:]])
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer: that h and w become fixed
+        model = openvino.convert_model(network, example_input=pictures, input=[shape])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def quantize(path: Path, pictures: NDArray[np.uint8], quantized: Path) -> None:
+    """Write a converted network with its matrices in 8-bit integers (post-training quantisation with nncf).
+
+    Args:
+        path: of the network in float32.
+        pictures: uint8 (B, h, w, 3), what it will be given: they decide the range of every layer.
+        quantized: the .xml file to write.
+
+    Raises:
+        ModuleNotFoundError: nncf is not installed.
+    """
+    openvino = _openvino()
+    import nncf
+
+    nncf.set_log_level(40)  # errors
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nncf.quantize(
+            openvino.Core().read_model(path),
+            nncf.Dataset([picture[np.newaxis] for picture in pictures]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(pictures),
+        )
+    openvino.save_model(model, quantized, compress_to_fp16=False)
+
+
+class OpenVinoNetwork:
+    """A converted network, compiled for this CPU. Use from one thread."""
+
+    def __init__(self, path: Path, precision: Precision, threads: int) -> None:
+        """Read and compile.
+
+        Args:
+            path: of the .xml file.
+            precision: one of `native_precisions`; int8 for what `quantize` wrote.
+            threads: how many cores it may use.
+
+        Raises:
+            RuntimeError: the file can't be read.
+        """
+        native = native_precisions()
+        rest = "bf16" if "bf16" in native else "fp32"  # of an int8 network: what isn't a matrix
+        compiled = _openvino().compile_model(
+            path,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _HINTS[rest if precision == "int8" else precision],
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": 1,
+                # Pinned threads of two networks would share one core and leave another idle.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's output for uint8 (B, h, w, 3). Valid until the next call: it is the network's own memory."""
+        return np.asarray(self._request.infer({0: pictures}, share_inputs=True, share_outputs=True)[0])
+
+
+def _openvino() -> Any:  # noqa: ANN401 - Any: not followed by mypy
+    # Importing OpenVINO reports to Google Analytics, unless its reporter is not there.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: an import of it fails
+    import openvino
+
+    return openvino

@@ -1,0 +1,279 @@
+"""ViTPose checkpoints: a folder on disk -> the network that computes its heatmaps. The only importer of transformers.
+
+Used by pose.engine. The network is the published one; what is changed at load leaves its output as it is (an expert
+folded into its layer, colours in the order of our frames) or was asked for (another input size).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime.errors import ModelError
+from realtime.skeleton import Skeleton, from_labels
+
+# What ViTPose was trained with, RGB of range 0..1, where a folder doesn't say (ImageNet's).
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# ViTPose+ has an expert for each data set. COCO's is the only one whose head Hugging Face's checkpoints carry.
+_COCO_EXPERT = 0
+
+# transformers' VitPoseForPoseEstimation, which mypy doesn't follow.
+Published = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is to be known of a network besides its weights.
+
+    Attributes:
+        skeleton: its K keypoints.
+        input_size: width and height of its crops in pixels.
+        digest: sha256 of the checkpoint's files.
+    """
+
+    skeleton: Skeleton
+    input_size: tuple[int, int]
+    digest: str
+
+
+class HeatmapNetwork(torch.nn.Module):
+    """Crops to heatmaps, on any device, in the numbers that its weights are in."""
+
+    def __init__(self, module: Published, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.module = module
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", torch.from_numpy(mean), persistent=False)
+        self.register_buffer("std", torch.from_numpy(std), persistent=False)
+        experts = module.config.backbone_config.num_experts
+        self.register_buffer("expert", torch.tensor([_COCO_EXPERT]) if experts > 1 else None, persistent=False)
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Heatmaps.
+
+        Args:
+            crops: uint8 (P, h, w, 3) BGR.
+
+        Returns:
+            float32 (P, K, h / 4, w / 4).
+        """
+        # The arithmetic is that of transformers' rescale_and_normalize, to the bit, whatever follows it.
+        pixels = ((crops.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        heatmaps: torch.Tensor = self.module(pixels.to(self.module.dtype), dataset_index=self.expert).heatmaps
+        return heatmaps.float()
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Put the weights into these numbers; the normalisation stays in float32."""
+        self.module.to(dtype)
+
+
+def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Description:
+    """What config.json says, without loading weights.
+
+    Args:
+        folder: of the checkpoint.
+        input_size: width and height of the crops to be used; None: as it was trained.
+
+    Raises:
+        ModelError: this is no folder of a ViTPose checkpoint.
+    """
+    config = _read_config(folder)
+    return Description(
+        from_labels(config.id2label, getattr(config, "edges", None) or []),
+        input_size or _sides(config.backbone_config.image_size)[::-1],
+        _digest(folder),
+    )
+
+
+def load_network(folder: Path, input_size: tuple[int, int] | None = None, fold: bool = True) -> HeatmapNetwork:
+    """The network of a checkpoint: plain or MoE (ViTPose+), simple or classic head; float32, in evaluation mode.
+
+    Args:
+        folder: with config.json, weights and, if it likes, preprocessor_config.json. Nothing is downloaded.
+        input_size: width and height of the crops to be used; None: as it was trained.
+        fold: a ViTPose+ network's experts into its layers. False keeps the network as published, to compare with.
+
+    Raises:
+        ModelError: the folder holds no ViTPose checkpoint, or its weights are not those of its config.
+    """
+    module = _load(folder)
+    mean, std = _normalisation(folder)
+    if fold and module.config.backbone_config.num_experts > 1:
+        _fold_expert(module)
+    if input_size is not None:
+        _resize_positions(module, input_size)
+    # Frames are BGR. The network is turned once instead of every picture.
+    projection = module.backbone.embeddings.patch_embeddings.projection
+    projection.weight.data = projection.weight.data.flip(1).contiguous()
+    return HeatmapNetwork(module, mean[::-1].copy(), std[::-1].copy()).eval().requires_grad_(False)
+
+
+def _fold_expert(module: Published) -> None:
+    """Make one matrix of fc2 and the one expert that is used, in each layer. Exact: no sum changes its order.
+
+    The published layer computes all experts, multiplies all but one by zero and puts the rest behind fc2's output.
+    """
+    from transformers.models.vitpose_backbone.modeling_vitpose_backbone import VitPoseBackboneMLP
+
+    config = module.config.backbone_config
+    for layer in module.backbone.encoder.layer:
+        published, folded = layer.mlp, VitPoseBackboneMLP(config)
+        expert = published.experts[_COCO_EXPERT]
+        folded.fc1 = published.fc1
+        folded.fc2.weight.data = torch.cat([published.fc2.weight.data, expert.weight.data])
+        folded.fc2.bias.data = torch.cat([published.fc2.bias.data, expert.bias.data])
+        layer.mlp, layer.num_experts = folded.eval(), 1
+    config.num_experts = 1
+
+
+def _resize_positions(module: Published, size: tuple[int, int]) -> None:
+    """Let the network take crops of another size.
+
+    As the ViTPose authors do when they load weights (mmcv_custom/checkpoint.py): position embeddings resampled to the
+    new grid of patches, bicubically, without aligned corners; the class token's, which ViTPose adds everywhere, stays.
+    """
+    config, embeddings = module.config.backbone_config, module.backbone.embeddings
+    trained, patch = _sides(config.image_size), _sides(config.patch_size)
+    height, width = size[1], size[0]
+    if (height, width) == trained:
+        return
+    if height % patch[0] or width % patch[1]:
+        raise ModelError(
+            f"pose.input_size: got {height}x{width}, expected multiples of {patch[0]}x{patch[1]}, the patch"
+        )
+    token, grid = embeddings.position_embeddings.data[:, :1], embeddings.position_embeddings.data[:, 1:]
+    grid = grid.reshape(1, trained[0] // patch[0], trained[1] // patch[1], -1).permute(0, 3, 1, 2)
+    grid = torch.nn.functional.interpolate(
+        grid, size=(height // patch[0], width // patch[1]), mode="bicubic", align_corners=False
+    )
+    embeddings.position_embeddings.data = torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1)
+    config.image_size = embeddings.patch_embeddings.image_size = (height, width)
+    module.config.backbone_config.image_size = (height, width)
+
+
+def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width as transformers' configs give them: a pair, or one number for both."""
+    height, width = (sides, sides) if isinstance(sides, int) else sides
+    return int(height), int(width)
+
+
+def _digest(folder: Path) -> str:
+    """sha256 of what decides the network: its config, its normalisation and its weights."""
+    total = hashlib.sha256()
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        with path.open("rb") as file:
+            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+    return total.hexdigest()
+
+
+def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
+    told = _read_json(folder / "config.json", "is this the folder of a Hugging Face checkpoint?")
+    if told.get("model_type") != "vitpose":
+        raise ModelError(f"{folder}: got a checkpoint of model type {told.get('model_type')!r}, expected 'vitpose'")
+    with quiet():
+        from transformers import VitPoseConfig
+
+        try:
+            return VitPoseConfig.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # whatever a config can be filled with
+            raise ModelError(f"{folder}: not a ViTPose checkpoint that can be loaded ({_summary(error)})") from error
+
+
+def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
+    """The network of a folder, float32, in evaluation mode, every weight from its file."""
+    _read_config(folder)
+    with quiet():
+        from transformers import VitPoseForPoseEstimation
+
+        try:
+            # Without the two flags, sizes that don't match raise an error that refers to a report we keep quiet, and
+            # whatever is missing is filled with random numbers under a mere warning: ask, and judge below.
+            module, report = VitPoseForPoseEstimation.from_pretrained(
+                folder,
+                local_files_only=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except Exception as error:  # whatever configs and unpicklers meet in files that aren't a model
+            raise ModelError(f"{folder}: not a ViTPose checkpoint that can be loaded ({_summary(error)})") from error
+    _check_complete(folder, report)
+    return module
+
+
+def _check_complete(folder: Path, report: dict[str, Any]) -> None:  # Any: transformers' loading_info
+    """Raise ModelError unless the weights in the file are exactly those that the config asks for."""
+    mismatched = [entry[0] for entry in report["mismatched_keys"]]
+    faults = {
+        "missing": sorted(report["missing_keys"]),
+        "of another shape": sorted(mismatched),
+        "too many": sorted(report["unexpected_keys"]),
+    }
+    for fault, keys in faults.items():
+        # How many batches a BatchNorm was trained on means nothing here, and converted checkpoints leave it out.
+        keys = [key for key in keys if not key.endswith("num_batches_tracked")]
+        if keys:
+            raise ModelError(f"{folder}: the weights don't match config.json: {len(keys)} {fault}, {keys[0]} for one")
+
+
+def _normalisation(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of the input, float32 (3,) RGB each, in grey levels 0..255."""
+    path = folder / "preprocessor_config.json"
+    told = _read_json(path, "") if path.exists() else {}
+    mean, std = told.get("image_mean", _MEAN), told.get("image_std", _STD)
+    try:
+        levels = np.float32(1.0 / told.get("rescale_factor", 1 / 255))
+        means, stds = np.array(mean, np.float32) * levels, np.array(std, np.float32) * levels
+    except (TypeError, ValueError, ZeroDivisionError):
+        means = stds = np.zeros(0, np.float32)
+    if means.shape != (3,) or stds.shape != (3,) or not np.isfinite((means, stds)).all() or not (stds > 0).all():
+        raise ModelError(f"{path}: got image_mean {mean} and image_std {std}, expected three numbers each, std > 0")
+    return means, stds
+
+
+def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: what a file holds
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path.parent}: no {path.name} there: {hint}") from None
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
+    except ValueError:
+        raise ModelError(f"{path}: not JSON text") from None
+    if not isinstance(data, dict):
+        raise ModelError(f"{path}: expected keys and values, got a {type(data).__name__}")
+    return data
+
+
+def _summary(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and warnings off the terminal: what matters becomes a ModelError."""
+    from transformers.utils import logging
+
+    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress:
+            logging.enable_progress_bar()

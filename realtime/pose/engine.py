@@ -1,0 +1,360 @@
+"""Engines: what computes the peaks of a ViTPose network's heatmaps, on which device and in which numbers.
+
+Used by pose.vitpose. Two paths lead from frames to peaks: on a CPU the crops and the decoder are ours and the network
+is torch's or OpenVINO's (`HostEngine`, here); on a GPU all of it stays there (pose.on_device). `build_engine` chooses
+one and proves it: its heatmaps of a real person are compared with those of the published network in float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime import __version__
+from realtime.config import PoseConfig
+from realtime.errors import ConfigError, ModelError
+from realtime.models import openvino
+from realtime.models.cache import built_once
+from realtime.pose.checkpoint import Description, load_network, quiet
+from realtime.pose.crop import crop_people, windows
+from realtime.pose.decode import decode
+from realtime.pose.on_device import DeviceEngine
+from realtime.runtime.device import Lane, use_all_cores
+
+log = logging.getLogger(__name__)
+
+# People in one forward pass on a CPU. Bounds the memory; a CPU gains nothing from more.
+_LARGEST_BATCH = 16
+# How far heatmaps may be off those of float32: root mean square of the difference over that of the heatmaps (around
+# each map's mean). Measured on real-size random networks, which are the worst case: fp32 1e-5, bf16 0.012 to 0.04;
+# a wrong kernel, an overflow or a swapped axis gives 1 and more.
+TOLERANCE = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.15, "int8": 0.5}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# The boxes of the calibration pictures are moved and resized by up to so much of their sides, as a tracker's are.
+_JITTER = 0.15
+_JITTERED = 24
+
+
+class People(NamedTuple):
+    """A picture of real people: what an engine is tested with, and an int8 one calibrated."""
+
+    image: NDArray[np.uint8]  # (H, W, 3) BGR
+    xyxy: NDArray[np.float32]  # (N, 4), N >= 1, pixels of the image
+
+
+class Engine(Protocol):
+    """From boxes in frames to the peaks of their heatmaps.
+
+    Attributes:
+        name: what the log calls it: "openvino bf16".
+    """
+
+    name: str
+
+    def peaks(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """The peaks of P people's heatmaps: float32 (P, K, 3) x, y in heatmap pixels, score 0..1.
+
+        Args:
+            images: uint8 (H, W, 3) BGR each.
+            owners: int (P,), the index of each person's image.
+            centers: float32 (P, 2), of pose.crop.windows; likewise scales.
+            scales: see centers.
+        """
+        ...
+
+    def heatmaps(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """The same people's heatmaps, float32 (P, K, h, w); for tests."""
+        ...
+
+    def warm_up(self) -> None:
+        """Make ready for any number of people, before the first frame."""
+        ...
+
+
+class HostEngine:
+    """Crops and peaks on the CPU, around a network that runs there."""
+
+    def __init__(
+        self,
+        network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+        input_size: tuple[int, int],
+        sigma: float,
+        name: str,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            network: uint8 crops (P, h, w, 3) BGR -> float32 heatmaps (P, K, h', w').
+            input_size: width and height of the crops.
+            sigma: of the decoder, see pose.decode.
+            name: see Engine.
+        """
+        self._network = network
+        self._input_size = input_size
+        self._sigma = sigma
+        self.name = name
+
+    def peaks(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """See Engine."""
+        found = []
+        for part in even_parts(len(owners), _LARGEST_BATCH):
+            crops = crop_people(images, owners[part], centers[part], scales[part], self._input_size)
+            places, scores = decode(self._network(crops), self._sigma)
+            found.append(np.concatenate((places, scores[..., np.newaxis]), axis=2))
+        return np.concatenate(found)
+
+    def heatmaps(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """See Engine."""
+        return self._network(crop_people(images, owners, centers, scales, self._input_size))
+
+    def warm_up(self) -> None:
+        """Run once each for one person and for several."""
+        width, height = self._input_size
+        for people in (1, 2):
+            self._network(np.zeros((people, height, width, 3), np.uint8))
+
+
+def even_parts(count: int, largest: int) -> Iterator[slice]:
+    """0..count - 1 in parts of nearly the same size, none over `largest`: a person more never costs a whole batch."""
+    parts = -(-count // largest)
+    for i in range(parts):
+        yield slice(i * count // parts, (i + 1) * count // parts)
+
+
+# ---- the choice
+
+
+class Choice(NamedTuple):
+    """What will compute."""
+
+    engine: str  # torch, openvino
+    precision: openvino.Precision
+
+
+def choose(device: torch.device, config: PoseConfig) -> Choice:
+    """What `pose.engine` and `pose.precision` ask for, or the fastest of the exact ones where they say auto.
+
+    Raises:
+        ConfigError: it can't be had on this device; what was asked for is never replaced by something else.
+    """
+    engine = config.engine
+    if engine == "auto":
+        needs_openvino = device.type == "cpu" and openvino.is_installed()
+        engine = "openvino" if needs_openvino else "torch"
+    if engine == "openvino":
+        if device.type != "cpu":
+            raise ConfigError(f"pose.engine: got openvino on {device}, it runs on a CPU alone: torch, or --device cpu")
+        if not openvino.is_installed():
+            raise ConfigError("pose.engine: got openvino, which is not installed: pip install openvino, or torch")
+        return Choice(engine, _openvino_precision(config.precision))
+    if config.precision == "int8":
+        raise ConfigError(f"pose.precision: got int8 with torch on {device}, it needs --pose.engine openvino on a CPU")
+    return Choice(engine, _torch_precision(device) if config.precision == "auto" else config.precision)
+
+
+def _openvino_precision(wanted: str) -> openvino.Precision:
+    native = openvino.native_precisions()
+    if wanted == "auto":
+        return "bf16" if "bf16" in native else "fp32"
+    for precision in native:
+        if precision == wanted:
+            return precision
+    raise ConfigError(f"pose.precision: got {wanted}, which this CPU has not; expected one of {', '.join(native)}")
+
+
+def _torch_precision(device: torch.device) -> openvino.Precision:
+    """Half floats where a GPU has units for them: three more bits than bf16. On Apple's and on a CPU nothing is safer
+    than float32."""
+    tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return "fp16" if tensor_cores else "fp32"
+
+
+# ---- building and proving
+
+
+class Setup(NamedTuple):
+    """All that an engine is made of."""
+
+    folder: Path  # of the checkpoint
+    about: Description  # what it says
+    device: torch.device  # where to run
+    config: PoseConfig
+    people: People  # to test and to calibrate with
+    cache: Path  # folder for converted networks
+
+
+def build_engine(setup: Setup) -> Engine:
+    """The chosen engine, tested.
+
+    Raises:
+        ConfigError: see choose.
+        ModelError: no ViTPose checkpoint; or the engine's heatmaps are not those of float32.
+    """
+    config = setup.config
+    choice = choose(setup.device, config)
+    engine, off = _build_and_test(choice, setup)
+    if off > TOLERANCE[choice.precision] and config.precision == "auto" and choice.precision != "fp32":
+        log.warning("pose: %s; fp32 takes its place", _is_off(engine, off))
+        choice = choice._replace(precision="fp32")
+        engine, off = _build_and_test(choice, setup)
+    if off > TOLERANCE[choice.precision]:
+        advice = f"{_is_off(engine, off)}; try --pose.precision fp32 or --pose.engine torch"
+        if config.self_test == "stop":
+            raise ModelError(f"pose: {advice}, or --pose.self-test warn to run all the same")
+        log.warning("pose: %s", advice)
+    chosen = "auto chose" if "auto" in (config.engine, config.precision) else "runs on"
+    log.info("pose: %s %s (self-test: %.1g off fp32)", chosen, engine.name, off)
+    return engine
+
+
+def deviation(heatmaps: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Root mean square of the difference, relative to that of the expected heatmaps around each one's mean.
+
+    Args:
+        heatmaps: float32 (P, K, h, w).
+        expected: likewise.
+
+    Returns:
+        0 where they are equal, about 1 where they have nothing in common; infinite where something isn't finite.
+    """
+    if not np.isfinite(heatmaps).all():
+        return float("inf")
+    signal = expected - expected.mean(axis=(2, 3), keepdims=True)
+    return float(np.sqrt(np.square(heatmaps - expected).mean() / max(np.square(signal).mean(), 1e-12)))
+
+
+def _is_off(engine: Engine, off: float) -> str:
+    return f"the self-test of {engine.name} failed: its heatmaps are {off:.2g} of their height off those of fp32"
+
+
+def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, float]:
+    """An engine, and how far off it is."""
+    build = _build_openvino if choice.engine == "openvino" else _build_torch
+    engine, expected = build(choice, setup)
+    centers, scales = windows(setup.people.xyxy[:1], setup.about.input_size)
+    return engine, deviation(engine.heatmaps([setup.people.image], np.zeros(1, np.intp), centers, scales), expected)
+
+
+def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
+    size, sigma, device = setup.about.input_size, setup.config.decode_sigma, setup.device
+    network = load_network(setup.folder, size)
+    expected = _reference(network, setup)
+    network.compute_in(_DTYPES[choice.precision])
+    if device.type == "cpu":
+        use_all_cores()
+        return HostEngine(TorchNetwork(network), size, sigma, f"torch {choice.precision}"), expected
+    return DeviceEngine(network, device, size, sigma, f"torch {choice.precision} on {device}"), expected
+
+
+def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
+    size, quantized = setup.about.input_size, choice.precision == "int8"
+
+    def build(into: Path) -> None:
+        log.info("pose: converting the network for OpenVINO, once")
+        network = load_network(setup.folder, size)
+        np.save(into / "expected.npy", _reference(network, setup))
+        with quiet():
+            openvino.convert(network, torch.from_numpy(_crops(setup)), into / "network.xml")
+        if quantized:
+            _quantize(setup, into)
+
+    sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
+    key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), __version__]
+    key += ["int8"] if quantized else []
+    file = "int8.xml" if quantized else "network.xml"
+    use_all_cores()
+    for attempt in range(2):
+        kept = built_once(setup.cache, key, build)
+        try:
+            expected = np.load(kept / "expected.npy")
+            network = openvino.OpenVinoNetwork(kept / file, choice.precision, torch.get_num_threads())
+            break
+        except (RuntimeError, OSError, ValueError) as error:  # a damaged cache is built again, once
+            if attempt:
+                raise ModelError(f"pose: {kept} can't be read: {str(error).splitlines()[0]}") from error
+            shutil.rmtree(kept, ignore_errors=True)
+    return HostEngine(network, size, setup.config.decode_sigma, f"openvino {choice.precision}"), expected
+
+
+def _quantize(setup: Setup, into: Path) -> None:
+    try:
+        openvino.quantize(into / "network.xml", _calibration_crops(setup), into / "int8.xml")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"pose.precision: int8 needs the extra 'int8' ({error.name} is not installed): "
+            "pip install 'realtime-pose[int8]'"
+        ) from None
+
+
+class TorchNetwork:
+    """A torch network on the CPU behind numpy."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._network = network
+        self._lane = Lane(torch.device("cpu"))
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Heatmaps float32 (P, K, h', w') of crops uint8 (P, h, w, 3) BGR."""
+        with self._lane.run():
+            return np.asarray(self._lane.download(self._network(self._lane.upload(crops))), np.float32)
+
+
+def _crops(setup: Setup) -> NDArray[np.uint8]:
+    """The people in their boxes, uint8 (N, h, w, 3) BGR."""
+    return _crops_of(setup.people.xyxy, setup)
+
+
+def _reference(network: torch.nn.Module, setup: Setup) -> NDArray[np.float32]:
+    """The first person's heatmaps, from the network in float32 on the CPU."""
+    return TorchNetwork(network)(_crops(setup)[:1])
+
+
+def _calibration_crops(setup: Setup) -> NDArray[np.uint8]:
+    """What an int8 network is calibrated on: the people as a tracker may box them, every other one in a mirror.
+
+    Returns:
+        uint8 (24 N, h, w, 3) BGR, the same for the same people.
+    """
+    boxes = np.repeat(setup.people.xyxy, _JITTERED, axis=0)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    shifts = np.random.default_rng(0).uniform(-_JITTER, _JITTER, boxes.shape)
+    crops = _crops_of((boxes + shifts * sides).astype(np.float32), setup)
+    crops[::2] = crops[::2, :, ::-1]
+    return crops
+
+
+def _crops_of(xyxy: NDArray[np.float32], setup: Setup) -> NDArray[np.uint8]:
+    size = setup.about.input_size
+    return crop_people([setup.people.image], np.zeros(len(xyxy), np.intp), *windows(xyxy, size), size)

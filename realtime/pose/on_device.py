@@ -1,0 +1,282 @@
+"""The way from frames to peaks on a GPU: frames go up once, crops, network and decoder stay there, peaks come down.
+
+Used by pose.engine. The same steps as pose.crop and pose.decode, for all people at once, in torch. On CUDA they are
+captured as one graph for each size of batch, so that a batch costs one launch; elsewhere they run as they are, which
+is how they are tested on a CPU. Nothing here waits but for the peaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime.pose.crop import OUTSIDE, places, sizes_of
+from realtime.pose.decode import EPSILON, HIGHEST, LONGEST_STEP_PX, LOWEST, around, gaussian
+from realtime.runtime.device import Lane
+
+# Sizes of a batch: people are padded to the next one, which is at most half as large again.
+BUCKETS = 1, 2, 3, 4, 6, 8, 12, 16, 24, 32
+# The frames of a batch lie one after the other in one buffer. Ten in full HD; it grows when they need more.
+_FRAMES_BYTES = 64 * 2**20
+# Before a graph is captured the libraries under it must have made what they make at their first calls.
+_CALLS_BEFORE_CAPTURE = 2
+
+
+class _Inputs(NamedTuple):
+    """What a batch of b people is told, at fixed addresses, since a graph knows nothing else."""
+
+    frames: torch.Tensor  # int64 (b, 3): where the person's frame begins in the buffer, its width and its height
+    pixels: torch.Tensor  # int32 (b, w + h): pose.crop.Places, columns and rows
+    shares: torch.Tensor  # float32 (b, w + h)
+
+
+class _Batch(NamedTuple):
+    """A batch of b people made ready."""
+
+    inputs: _Inputs
+    graph: torch.cuda.CUDAGraph | None
+    peaks: torch.Tensor | None  # of the graph: float32 (b, K, 3)
+    heatmaps: torch.Tensor | None  # of the graph: float32 (b, K, h, w)
+
+
+class DeviceEngine:
+    """A network with crops and decoder on its device. See pose.engine.Engine."""
+
+    def __init__(
+        self, network: torch.nn.Module, device: torch.device, input_size: tuple[int, int], sigma: float, name: str
+    ) -> None:
+        """Move the network there.
+
+        Args:
+            network: uint8 crops (P, h, w, 3) BGR -> float32 heatmaps (P, K, h', w').
+            device: any of torch's.
+            input_size: width and height of the crops.
+            sigma: of the decoder, see pose.decode.
+            name: what the log calls it.
+        """
+        self.name = name
+        self._network = network.to(device)
+        self._lane = Lane(device)
+        self._input_size = input_size
+        self._decoder = DeviceDecoder(sigma, device)
+        self._frames = torch.empty(_FRAMES_BYTES, dtype=torch.uint8, device=device)
+        self._batches: dict[int, _Batch] = {}
+        # Graphs of all sizes share their memory: one runs at a time.
+        self._pool = torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
+
+    def peaks(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """See Engine. All batches are queued before the first one's peaks are waited for."""
+        return self._run(images, owners, centers, scales)[0]
+
+    def heatmaps(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """See Engine."""
+        return self._run(images, owners, centers, scales, want_heatmaps=True)[1]
+
+    def warm_up(self) -> None:
+        """Capture the graphs of all sizes of batch."""
+        width, height = self._input_size
+        grey = np.full((height, width, 3), 114, np.uint8)
+        center, scale = np.array([[width / 2, height / 2]], np.float32), np.array([[width, height]], np.float32)
+        for size in BUCKETS if self._lane.stream is not None else BUCKETS[:1]:
+            self.peaks([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0))
+
+    def _run(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        owners: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+        want_heatmaps: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        sizes = sizes_of(images)
+        looked_at = np.isin(np.arange(len(images)), owners)
+        starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3 * looked_at)))
+        with self._lane.run():
+            self._make_room(int(starts[-1]))
+            sent = 0
+            peaks, heatmaps = [], []
+            for part in _parts(len(owners)):
+                # A batch begins when its own frames are there; those of later ones travel while it computes.
+                while sent <= owners[part].max():
+                    if looked_at[sent]:
+                        self._lane.send(images[sent].reshape(-1), self._frames[starts[sent] : starts[sent + 1]])
+                    sent += 1
+                count = part.stop - part.start
+                batch = self._batch(next(size for size in BUCKETS if size >= count))
+                self._tell(batch.inputs, starts[owners[part]], sizes[owners[part]], centers[part], scales[part])
+                self._lane.arrive()
+                places_found, maps = self._compute(batch)
+                peaks.append(places_found[:count].clone())  # the next batch of this size writes to the same place
+                if want_heatmaps:
+                    heatmaps.append(maps[:count].clone())
+            found = np.asarray(self._lane.download(torch.cat(peaks)), np.float32)
+            if not want_heatmaps:
+                return found, np.zeros(0, np.float32)
+            return found, np.asarray(self._lane.download(torch.cat(heatmaps)), np.float32)
+
+    def _make_room(self, needed: int) -> None:
+        """A buffer that is too small is replaced, and with it the graphs that know its address. Nothing is in flight:
+        every call waits for its peaks."""
+        if needed > len(self._frames):
+            self._batches.clear()
+            self._frames = torch.empty(2 * needed, dtype=torch.uint8, device=self._lane.device)
+
+    def _tell(
+        self,
+        inputs: _Inputs,
+        starts: NDArray[np.intp],
+        sizes: NDArray[np.intp],
+        centers: NDArray[np.float32],
+        scales: NDArray[np.float32],
+    ) -> None:
+        """Send where the people's crops lie; those that fill up the batch see nothing."""
+        count, room = len(starts), len(inputs.frames)
+        where = places(centers, scales, self._input_size, sizes)
+        frames = np.tile(np.array((0, 1, 1), np.int64), (room, 1))
+        frames[:count, 0], frames[:count, 1:] = starts, sizes
+        pixels = np.zeros(inputs.pixels.shape, np.int32)
+        pixels[:count] = np.concatenate((where.columns, where.rows), axis=1)
+        shares = np.full(inputs.shares.shape, OUTSIDE, np.float32)
+        shares[:count] = np.concatenate((where.column_shares, where.row_shares), axis=1)
+        # On the computing stream: the batch before may still be reading them.
+        inputs.frames.copy_(self._lane.upload(frames))
+        inputs.pixels.copy_(self._lane.upload(pixels))
+        inputs.shares.copy_(self._lane.upload(shares))
+
+    def _batch(self, size: int) -> _Batch:
+        """The batch of this size, made at its first use."""
+        if size not in self._batches:
+            lines = sum(self._input_size)
+            inputs = _Inputs(
+                torch.tensor((0, 1, 1), device=self._lane.device).repeat(size, 1),
+                torch.zeros((size, lines), dtype=torch.int32, device=self._lane.device),
+                torch.full((size, lines), float(OUTSIDE), device=self._lane.device),
+            )
+            self._batches[size] = self._capture(inputs)
+        return self._batches[size]
+
+    def _capture(self, inputs: _Inputs) -> _Batch:
+        """Capture the steps as a CUDA graph, by hand: `torch.cuda.graph` would synchronise the device.
+
+        Errors of other threads' calls are not this capture's: "thread_local".
+        """
+        if self._lane.stream is None:
+            return _Batch(inputs, None, None, None)
+        for _ in range(_CALLS_BEFORE_CAPTURE):
+            self._steps(inputs)
+        graph = torch.cuda.CUDAGraph()
+        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        try:
+            peaks, heatmaps = self._steps(inputs)
+        finally:
+            graph.capture_end()
+        return _Batch(inputs, graph, peaks, heatmaps)
+
+    def _compute(self, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        if batch.graph is None or batch.peaks is None or batch.heatmaps is None:
+            return self._steps(batch.inputs)
+        batch.graph.replay()
+        return batch.peaks, batch.heatmaps
+
+    def _steps(self, inputs: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames to peaks float32 (b, K, 3) and heatmaps float32 (b, K, h, w)."""
+        heatmaps = self._network(crop_on_device(self._frames, *inputs, width=self._input_size[0]))
+        return self._decoder(heatmaps), heatmaps
+
+
+def crop_on_device(
+    buffer: torch.Tensor, frames: torch.Tensor, pixels: torch.Tensor, shares: torch.Tensor, width: int
+) -> torch.Tensor:
+    """The crops of b people, resampled as pose.crop does, within one grey level.
+
+    Args:
+        buffer: uint8 (bytes,), frames (H, W, 3) one after the other.
+        frames: int64 (b, 3): where each person's frame begins, its width and its height.
+        pixels: int32 (b, w + h), columns and rows of pose.crop.Places.
+        shares: float32 (b, w + h), likewise.
+        width: w.
+
+    Returns:
+        uint8 (b, h, w, 3).
+    """
+    start, frame_width, frame_height = frames.unsqueeze(2).unbind(dim=1)  # (b, 1) each
+    columns, rows = pixels[:, :width].long(), pixels[:, width:].long()
+    column_shares, row_shares = shares[:, None, :width, None], shares[:, width:, None, None]
+    upper = start + rows * frame_width * 3
+    lower = start + torch.minimum(rows + 1, frame_height - 1) * frame_width * 3
+    left = columns[:, :, None] * 3 + torch.arange(3, device=buffer.device)  # (b, w, 3)
+    right = torch.minimum(columns + 1, frame_width - 1)[:, :, None] * 3 + torch.arange(3, device=buffer.device)
+
+    def look_up(row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+        return buffer[row[:, :, None, None] + column[:, None]].float()  # (b, h, w, 3)
+
+    first, second = look_up(upper, left), look_up(upper, right)
+    first += (look_up(lower, left) - first) * row_shares
+    second += (look_up(lower, right) - second) * row_shares
+    values = first + (second - first) * column_shares + 0.5  # truncated below: rounds half up
+    inside = (column_shares >= 0) & (row_shares >= 0)
+    return torch.where(inside, values, 0.0).to(torch.uint8)
+
+
+class DeviceDecoder:
+    """pose.decode.decode for torch tensors, in float32."""
+
+    def __init__(self, sigma: float, device: torch.device) -> None:
+        taps = gaussian(sigma)
+        shifted = np.stack([np.pad(taps, (i, 2 - i)) for i in range(3)])  # (3, 13): before, at and after the peak
+        self._blur = torch.tensor(np.kron(shifted, shifted), dtype=torch.float32, device=device)  # (9, 13 x 13)
+        self._around: dict[int, torch.Tensor] = {}
+
+    def __call__(self, heatmaps: torch.Tensor) -> torch.Tensor:
+        """The peaks of heatmaps float32 (P, K, h, w): float32 (P, K, 3) x, y in heatmap pixels, score 0..1."""
+        people, keypoints, height, width = heatmaps.shape
+        maps = heatmaps.reshape(people * keypoints, height * width)
+        peak, index = maps.max(dim=1)
+        y, x = torch.div(index, width, rounding_mode="floor"), index % width
+        rows, columns = self._mirrored(height, maps.device)[y], self._mirrored(width, maps.device)[x]
+        patches = maps.gather(1, (rows[:, :, None] * width + columns[:, None]).flatten(1))
+        z = (patches[:, None] * self._blur).sum(dim=2).clamp(LOWEST, HIGHEST).log()
+        dx, dy = _newton_step(z)
+        near = dx * dx + dy * dy <= LONGEST_STEP_PX**2  # False for NaN
+        found = torch.isfinite(peak) & (peak > 0) & (peak > maps.amin(dim=1))
+        place_x = torch.where(found, x + torch.where(near, dx, 0.0), (width - 1) / 2)
+        place_y = torch.where(found, y + torch.where(near, dy, 0.0), (height - 1) / 2)
+        score = torch.where(found, peak.clamp(max=1.0), 0.0)
+        return torch.stack((place_x, place_y, score), dim=1).reshape(people, keypoints, 3)
+
+    def _mirrored(self, length: int, device: torch.device) -> torch.Tensor:
+        if length not in self._around:
+            self._around[length] = torch.tensor(around(length), device=device)
+        return self._around[length]
+
+
+def _newton_step(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """From the middle of 3x3 neighbourhoods (M, 9) to the extremum of the parabola: x, y (M,) each; see pose.decode."""
+    corner, above, _, left, middle, right, _, below, opposite = z.unbind(dim=1)
+    dx, dy = (right - left) / 2, (below - above) / 2
+    dxx = right - 2 * middle + left + EPSILON
+    dyy = below - 2 * middle + above + EPSILON
+    dxy = (opposite - right - below + 2 * middle - left - above + corner) / 2
+    determinant = dxx * dyy - dxy * dxy
+    return (dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant
+
+
+def _parts(count: int) -> Iterator[slice]:
+    for start in range(0, count, BUCKETS[-1]):
+        yield slice(start, min(start + BUCKETS[-1], count))
