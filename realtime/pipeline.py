@@ -35,7 +35,7 @@ from realtime.errors import ConfigError, OutputError, SourceError, SourceReason,
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.status import CameraStatus
-from realtime.pose.engine import People
+from realtime.pose.engine import People, choose
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
 from realtime.pose.vitpose import VitPose
@@ -70,6 +70,7 @@ class Models:
     device: str
     detector_name: str
     pose_name: str
+    pose_engine: str | None
     detect: DetectStage
     pose: PoseStage | PassThrough
 
@@ -85,12 +86,13 @@ def load_models(config: AppConfig) -> Models:
     on_gpu = device.type == "cuda"
     detector = find_detector(config.detector.weights, on_gpu, cache_folder())
     found = find_pose(config.pose.model, on_gpu, cache_folder())
+    _check_pose_keys(config.pose, found, device)
     assert detector.path is not None
     detect = DetectStage(config.detector, detector.path, device)
     pose = _pose_stage(config, found, detect, device)
     detect.warm_up()
     pose.warm_up()
-    return Models(str(device), detector.name, found.name, detect, pose)
+    return Models(str(device), detector.name, found.name, pose.engine_name, detect, pose)
 
 
 def _check_exists(camera: CameraConfig) -> None:
@@ -110,15 +112,17 @@ def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: to
         return PassThrough("detector", from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
     assert found.path is not None
     if found.kind == "yolo":
-        _check_vitpose_only(config.pose, found)
         return PoseStage(YoloPose(found.path, device, found.name), config.pose.max_people)
     people = People(demo_canvas(), demo_people())
     model = VitPose(found.path, device, config.pose, found.name, people, cache_folder() / "compiled")
     return PoseStage(model, config.pose.max_people)
 
 
-def _check_vitpose_only(config: PoseConfig, found: Model) -> None:
-    """What was asked of ViTPose can't be had of another model: say so rather than leave it out."""
+def _check_pose_keys(config: PoseConfig, found: Model, device: torch.device) -> None:
+    """What was asked of ViTPose can't be had on every device, and not of another model: said before anything loads."""
+    if found.kind == "vitpose":
+        choose(device, config)
+        return
     asked = {
         "engine": config.engine not in ("auto", "torch"),
         "precision": config.precision not in ("auto", "fp32"),
@@ -127,7 +131,7 @@ def _check_vitpose_only(config: PoseConfig, found: Model) -> None:
     for key in (key for key, is_asked in asked.items() if is_asked):
         raise ConfigError(
             f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model: "
-            "a YOLO pose network runs on torch in fp32 at its own size"
+            "others run on torch in fp32 at their own size"
         )
 
 
@@ -288,6 +292,7 @@ class Pipeline:
         if path is None:
             return
         models = {"detector": self._models.detector_name, "pose": self._models.pose_name}
+        models |= {"pose_engine": self._models.pose_engine} if self._models.pose_engine else {}
         report = build_report(list(self.status.values()), self._meter, wall_s, self._models.device, models)
         try:
             path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

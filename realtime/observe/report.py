@@ -24,7 +24,7 @@ def build_report(
         meter: the stages' calls and times.
         wall_s: seconds from the first camera's start to the end.
         device: where the models ran.
-        models: "detector" and "pose" to their names.
+        models: "detector" and "pose" to their names, "pose_engine" to what computes a ViTPose.
     """
     return {
         "version": __version__,

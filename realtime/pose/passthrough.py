@@ -19,9 +19,11 @@ class PassThrough:
     Attributes:
         model_name: what the stream calls the model: "detector" or "none".
         skeleton: what comes out: the detector's K keypoints, or NO_SKELETON.
+        engine_name: None, nothing is computed.
     """
 
     name = "pose"
+    engine_name = None
 
     def __init__(self, model_name: str, skeleton: Skeleton) -> None:
         self.model_name = model_name

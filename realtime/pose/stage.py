@@ -23,9 +23,11 @@ class PoseModel(Protocol):
     Attributes:
         name: what the stream calls it.
         skeleton: its K keypoints.
+        engine_name: what computes it, where there is a choice.
     """
 
     name: str
+    engine_name: str | None
     skeleton: Skeleton
 
     def estimate(
@@ -56,6 +58,11 @@ class PoseStage:
     def model_name(self) -> str:
         """What the stream calls the model."""
         return self._model.name
+
+    @property
+    def engine_name(self) -> str | None:
+        """What computes the model, where there is a choice: "openvino bf16"."""
+        return self._model.engine_name
 
     @property
     def skeleton(self) -> Skeleton:

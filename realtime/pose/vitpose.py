@@ -57,7 +57,7 @@ class VitPose:
         self.skeleton: Skeleton = about.skeleton
         self._input_size = about.input_size
         self._engine = build_engine(Setup(folder, about, device, config, people, cache))
-        self.engine_name = self._engine.name
+        self.engine_name: str | None = self._engine.name
 
     def warm_up(self) -> None:
         """Run for one person and for several, so that the first frame is not the slow one."""

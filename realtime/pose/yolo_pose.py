@@ -39,7 +39,10 @@ class YoloPose:
     Attributes:
         name: what the stream calls it.
         skeleton: its K keypoints.
+        engine_name: None, there is no choice.
     """
+
+    engine_name: str | None = None
 
     def __init__(self, path: Path, device: torch.device, name: str) -> None:
         """Load the network.

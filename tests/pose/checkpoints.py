@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,16 @@ KINDS = {
 }
 
 
-def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1) -> Path:
+# The sizes of networks: what tests are quick with, and the published ViTPose-S and -B.
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2, "part_features": 8}
+SMALL = {"hidden_size": 384, "num_attention_heads": 12, "part_features": 96}
+BASE = {"hidden_size": 768, "num_attention_heads": 12, "part_features": 192}
+
+
+def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: dict[str, int] = TINY) -> Path:
     """A ViTPose with random weights whose heatmaps have clear maxima of about 0.5."""
     torch.manual_seed(0)
-    backbone = VitPoseBackboneConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, num_experts=experts, part_features=8
-    )
+    backbone = VitPoseBackboneConfig(num_experts=experts, **size)
     module = VitPoseForPoseEstimation(
         VitPoseConfig(backbone_config=backbone, num_labels=17, use_simple_decoder=simple)
     ).eval()
@@ -42,11 +48,20 @@ def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1) -> Path
         noise = torch.randn(4, 3, 256, 192)
         peaks = module(noise, dataset_index=torch.zeros(1, dtype=torch.long)).heatmaps.amax()
         module.head.conv.weight.mul_(0.5 / peaks)
-    logging.disable_progress_bar()
-    module.save_pretrained(folder)
-    logging.enable_progress_bar()
-    VitPoseImageProcessor().save_pretrained(folder)
+    with quietly():
+        module.save_pretrained(folder)
+        VitPoseImageProcessor().save_pretrained(folder)
     return folder
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without transformers' progress bars."""
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 @functools.cache

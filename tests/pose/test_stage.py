@@ -26,6 +26,7 @@ class FakeModel:
     """Puts every keypoint at the top left corner of the box, score 0.5; remembers what it was asked."""
 
     name = "fake"
+    engine_name = "fake engine"
     skeleton = COCO17
 
     def __init__(self):
@@ -81,6 +82,7 @@ def test_the_stage_speaks_for_its_model():
     model = FakeModel()
     stage = PoseStage(model)
     assert (stage.name, stage.model_name, stage.skeleton) == ("pose", "fake", COCO17)
+    assert stage.engine_name == "fake engine"
     stage.warm_up()
     assert model.warm
     stage.close()

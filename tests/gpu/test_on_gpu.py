@@ -1,0 +1,91 @@
+"""What needs a CUDA device. Skipped loudly where there is none: then none of this is shown."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.models.ultralytics import YoloNet
+from realtime.pose.on_device import BUCKETS
+from tests.pose.checkpoints import KINDS, SMALL, load_vitpose, people, picture, save_checkpoint
+from tests.pose.training import jittered_boxes
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the GPU path is NOT tested on one"),
+    pytest.mark.timeout(600),
+]
+GPU = torch.device("cuda:0")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.05), ("fp16", 0.2), ("bf16", 1.0)])
+def test_keypoints_of_a_trained_network_are_those_of_the_cpu(trained_vitpose, precision, tolerance):
+    _, boxes = jittered_boxes(np.random.default_rng(5), 80, jitter=0.1)
+    expected = load_vitpose(trained_vitpose).estimate([people().image], [boxes])[0]
+    found = load_vitpose(trained_vitpose, device=GPU, precision=precision).estimate([people().image], [boxes])[0]
+    clear = expected[..., 2] >= 0.3
+    heights = (boxes[:, 3] - boxes[:, 1])[:, np.newaxis] * 1.25 / 255  # of the frame per pixel of the crop
+    distances = (np.linalg.norm((found - expected)[..., :2], axis=-1) / heights)[clear]
+    assert np.quantile(distances, 0.99) <= tolerance
+
+
+def test_every_size_of_batch_is_one_graph_and_finds_the_same(tmp_path):
+    model = load_vitpose(save_checkpoint(tmp_path, **KINDS["plus"]), device=GPU)
+    model.warm_up()
+    engine = model._engine
+    assert set(engine._batches) == set(BUCKETS)
+    assert all(batch.graph is not None for batch in engine._batches.values())
+    image, boxes = people()
+    alone = np.concatenate([model.estimate([image], [boxes[i : i + 1]])[0] for i in range(len(boxes))])
+    np.testing.assert_allclose(model.estimate([image], [boxes])[0][..., 2], alone[..., 2], atol=2e-3)
+
+
+def test_larger_frames_than_before_are_found_too(tmp_path):
+    model = load_vitpose(save_checkpoint(tmp_path), device=GPU)
+    small, boxes = people()
+    before = model.estimate([small], [boxes])[0]
+    model.estimate([picture(6000, 4000)], [boxes])
+    np.testing.assert_allclose(model.estimate([small], [boxes])[0], before, atol=1e-3)
+
+
+def test_nothing_waits_but_for_the_peaks(tmp_path):
+    model = load_vitpose(save_checkpoint(tmp_path, **KINDS["plus"]), device=GPU)
+    model.warm_up()
+    image, boxes = people()
+    torch.cuda.set_sync_debug_mode("error")  # whatever makes the host wait for the device raises, but for events
+    try:
+        model.estimate([image], [boxes])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_detector_and_pose_overlap_in_a_trace(tmp_path, yolov8n):
+    model = load_vitpose(save_checkpoint(tmp_path / "vitpose", size=SMALL), device=GPU, precision="fp16")
+    detector = YoloNet(yolov8n, GPU)
+    image, boxes = people()
+    batch, many = np.stack([image[:640, :640]] * 4), np.tile(boxes, (6, 1))
+
+    def detect():
+        for _ in range(20):
+            detector.predict(batch, 0.1, 0.7, [0])
+
+    model.warm_up()
+    detect()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        thread = threading.Thread(target=detect)
+        thread.start()
+        for _ in range(20):
+            model.estimate([image], [many])
+        thread.join()
+    profile.export_chrome_trace(str(tmp_path / "trace.json"))
+    spans = defaultdict(list)
+    for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]:
+        if event.get("cat") == "kernel":
+            spans[event["args"]["stream"]].append((event["ts"], event["ts"] + event["dur"]))
+    first, second = sorted(spans.values(), key=len)[-2:]
+    assert any(begin < other_end and other_begin < end for begin, end in first for other_begin, other_end in second)

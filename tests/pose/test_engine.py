@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.config import PoseConfig
+from realtime.errors import ConfigError, ModelError
+from realtime.models import openvino
+from realtime.pose import engine as engines
+from realtime.pose.engine import choose, deviation, even_parts
+from tests.pose.checkpoints import CPU, KINDS, load_vitpose, people, save_checkpoint
+
+CUDA, MPS = torch.device("cuda:0"), torch.device("mps")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_checkpoint(tmp_path_factory.mktemp("vitpose"), **KINDS["plus"])
+
+
+# ---- the choice
+
+
+CHOICES = [
+    # device, engine, precision, what the processor has, the choice
+    (CPU, "auto", "auto", ["fp32", "bf16", "int8"], ("openvino", "bf16")),  # never fewer bits than 16 by itself
+    (CPU, "auto", "auto", ["fp32", "int8"], ("openvino", "fp32")),  # an older processor
+    (CPU, "auto", "int8", ["fp32", "bf16", "int8"], ("openvino", "int8")),
+    (CPU, "torch", "auto", ["fp32", "bf16"], ("torch", "fp32")),
+    (CPU, "torch", "bf16", ["fp32"], ("torch", "bf16")),
+    (MPS, "auto", "auto", ["fp32"], ("torch", "fp32")),
+    (MPS, "auto", "fp16", ["fp32"], ("torch", "fp16")),
+    (CUDA, "auto", "auto", ["fp32"], ("torch", "fp16")),
+    (CUDA, "auto", "fp32", ["fp32"], ("torch", "fp32")),
+]
+
+
+@pytest.mark.parametrize(("device", "engine", "precision", "native", "expected"), CHOICES)
+def test_auto_takes_the_fastest_engine_that_is_exact(monkeypatch, device, engine, precision, native, expected):
+    monkeypatch.setattr(openvino, "native_precisions", lambda: native)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert choose(device, PoseConfig(engine=engine, precision=precision)) == expected
+
+
+def test_an_old_gpu_and_a_machine_without_openvino_get_float32(monkeypatch):
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    assert choose(CUDA, PoseConfig()) == ("torch", "fp32")
+    assert choose(CPU, PoseConfig()) == ("torch", "fp32")
+
+
+REFUSED = [
+    # device, engine, precision, what the message says
+    (CUDA, "openvino", "auto", "runs on a CPU alone"),
+    (CPU, "openvino", "fp16", "expected one of fp32, bf16"),
+    (CPU, "auto", "fp16", "expected one of fp32, bf16"),
+    (CPU, "torch", "int8", "needs --pose.engine openvino"),
+    (CUDA, "auto", "int8", "needs --pose.engine openvino"),
+]
+
+
+@pytest.mark.parametrize(("device", "engine", "precision", "says"), REFUSED)
+def test_what_was_asked_for_is_never_replaced(monkeypatch, device, engine, precision, says):
+    monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
+    with pytest.raises(ConfigError, match=says):
+        choose(device, PoseConfig(engine=engine, precision=precision))
+
+
+def test_openvino_asked_for_and_not_installed_is_an_error(monkeypatch):
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    with pytest.raises(ConfigError, match="not installed"):
+        choose(CPU, PoseConfig(engine="openvino"))
+
+
+def test_a_person_more_never_costs_a_whole_batch():
+    for count in range(200):
+        parts = list(even_parts(count, 16))
+        assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
+        lengths = {part.stop - part.start for part in parts}
+        assert not lengths or (max(lengths) <= 16 and max(lengths) - min(lengths) <= 1)
+
+
+# ---- the self-test
+
+
+def test_deviation_is_relative_to_what_the_heatmaps_show():
+    expected = np.random.default_rng(0).normal(5, 0.1, (1, 3, 8, 6)).astype(np.float32)
+    assert deviation(expected, expected) == 0
+    assert deviation(expected + np.float32(0.01), expected) == pytest.approx(0.1, rel=0.2)
+    assert deviation(expected[..., ::-1], expected) > 1
+    assert deviation(np.full_like(expected, np.nan), expected) == float("inf")
+
+
+class Broken:
+    """An engine that turns heatmaps upside down, in every precision that is named."""
+
+    def __init__(self, monkeypatch, precisions):
+        build = engines._build_openvino
+
+        def build_broken(choice, setup):
+            engine, expected = build(choice, setup)
+            if choice.precision in precisions:
+                heatmaps = engine.heatmaps
+                engine.heatmaps = lambda *args: heatmaps(*args)[:, :, ::-1]
+            return engine, expected
+
+        monkeypatch.setattr(engines, "_build_openvino", build_broken)
+        monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
+
+
+def test_an_engine_that_is_off_ends_the_run_before_it_begins(monkeypatch, checkpoint, tmp_path):
+    Broken(monkeypatch, {"bf16"})
+    with pytest.raises(ModelError, match=r"self-test of openvino bf16 failed.*--pose\.self-test warn"):
+        load_vitpose(checkpoint, tmp_path, engine="openvino", precision="bf16")
+
+
+def test_an_engine_that_is_off_is_only_told_where_the_user_says_so(monkeypatch, checkpoint, tmp_path, caplog):
+    Broken(monkeypatch, {"bf16"})
+    load_vitpose(checkpoint, tmp_path, engine="openvino", precision="bf16", self_test="warn")
+    assert "self-test of openvino bf16 failed" in caplog.text
+
+
+def test_auto_goes_back_to_float32_when_the_engine_is_off(monkeypatch, checkpoint, tmp_path, caplog):
+    Broken(monkeypatch, {"bf16"})
+    model = load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
+    assert model.engine_name == "openvino fp32"
+    assert "fp32 takes its place" in caplog.text
+
+
+def test_auto_ends_the_run_too_when_nothing_is_right(monkeypatch, checkpoint, tmp_path):
+    Broken(monkeypatch, {"bf16", "fp32"})
+    with pytest.raises(ModelError, match="self-test of openvino fp32 failed"):
+        load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
+
+
+# ---- converted networks
+
+
+def converted(monkeypatch):
+    """How often a network was converted, as a list that grows."""
+    calls = []
+    convert = openvino.convert
+    monkeypatch.setattr(openvino, "convert", lambda *args: calls.append(1) or convert(*args))
+    return calls
+
+
+def test_the_second_start_converts_nothing_and_says_the_same(monkeypatch, checkpoint, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    calls = converted(monkeypatch)
+    image, boxes = people()
+    first = load_vitpose(checkpoint, tmp_path, engine="openvino").estimate([image], [boxes])[0]
+    monkeypatch.setattr(engines, "load_network", None)  # torch's network isn't even loaded
+    second = load_vitpose(checkpoint, tmp_path, engine="openvino").estimate([image], [boxes])[0]
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first, second)
+    assert caplog.text.count("converting") == 1
+
+
+def test_another_checkpoint_or_size_is_converted_by_itself(monkeypatch, checkpoint, tmp_path):
+    calls = converted(monkeypatch)
+    other = save_checkpoint(tmp_path / "other", **KINDS["simple"])
+    for folder, size in ((checkpoint, None), (other, None), (checkpoint, "192x144"), (checkpoint, "192x144")):
+        load_vitpose(folder, tmp_path / "cache", engine="openvino", input_size=size)
+    assert len(calls) == 3
+
+
+DAMAGES = [
+    lambda folder: (folder / "network.xml").write_text("nonsense"),  # not a network
+    lambda folder: (folder / "network.bin").write_bytes(b""),  # its weights are gone
+    lambda folder: (folder / "expected.npy").write_bytes(b"x"),  # what it is tested with
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_built_again(monkeypatch, checkpoint, tmp_path, damage):
+    load_vitpose(checkpoint, tmp_path, engine="openvino")
+    for folder in tmp_path.iterdir():
+        damage(folder)
+    calls = converted(monkeypatch)
+    load_vitpose(checkpoint, tmp_path, engine="openvino").warm_up()
+    assert len(calls) == 1
+
+
+def test_converting_prints_nothing(checkpoint, tmp_path, capfd):
+    load_vitpose(checkpoint, tmp_path, engine="openvino").warm_up()
+    assert capfd.readouterr().out == ""
+
+
+def test_int8_without_its_extra_is_one_line(monkeypatch, checkpoint, tmp_path):
+    def missing(*args):
+        raise ModuleNotFoundError("No module named 'nncf'", name="nncf")
+
+    monkeypatch.setattr(openvino, "quantize", missing)
+    monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "int8"])
+    with pytest.raises(ConfigError, match=r"realtime-pose\[int8\]"):
+        load_vitpose(checkpoint, tmp_path, engine="openvino", precision="int8")
+
+
+def test_nothing_is_reported_to_openvinos_makers(checkpoint, tmp_path):
+    import sys
+
+    load_vitpose(checkpoint, tmp_path, engine="openvino")
+    assert sys.modules["openvino_telemetry"] is None

@@ -1,0 +1,128 @@
+"""The path of a GPU, on the CPU: the same code without streams and graphs. tests/gpu/ runs it on a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.pose.checkpoint import load_network
+from realtime.pose.crop import crop_people, places, sizes_of, windows
+from realtime.pose.decode import decode
+from realtime.pose.engine import HostEngine, TorchNetwork
+from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, crop_on_device
+from tests.parity.test_vitpose_parity import BOXES, bumps
+from tests.pose.checkpoints import CPU, KINDS, picture, save_checkpoint
+from tests.pose.test_decode import NOT_A_PEAK, STRANGE
+
+SIZE = (192, 256)
+
+
+def cropped(images, owners, centers, scales):
+    sizes = sizes_of(images)
+    starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3)))[:-1]
+    where = places(centers, scales, SIZE, sizes[owners])
+    frames = np.concatenate((starts[owners, np.newaxis], sizes[owners]), axis=1)
+    return crop_on_device(
+        torch.from_numpy(np.concatenate([image.reshape(-1) for image in images])),
+        torch.from_numpy(frames),
+        torch.from_numpy(np.concatenate((where.columns, where.rows), axis=1)),
+        torch.from_numpy(np.concatenate((where.column_shares, where.row_shares), axis=1)),
+        width=SIZE[0],
+    ).numpy()
+
+
+@pytest.mark.parametrize(("box", "width", "height"), BOXES)
+def test_a_crop_is_that_of_the_cpu_within_a_grey_level(box, width, height):
+    images = [picture(31, 17, seed=1), picture(width, height)]  # another frame lies before it
+    centers, scales = windows(np.array([box], np.float32), SIZE)
+    found = cropped(images, np.array([1]), centers, scales)
+    expected = crop_people(images, np.array([1]), centers, scales, SIZE)
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(("noise", "margin"), [(0.0, 4), (0.0, -0.4), (0.02, 4), (0.02, -0.4)])
+@pytest.mark.parametrize("sigma", [0.8, 2.0])
+def test_peaks_are_those_of_the_cpus_decoder(noise, margin, sigma):
+    maps = bumps(12, noise, margin)
+    found = DeviceDecoder(sigma, CPU)(torch.from_numpy(maps)).numpy()
+    keypoints, scores = decode(maps, sigma)
+    np.testing.assert_allclose(found[..., :2], keypoints, atol=2e-3)  # float32 there, float64 here
+    np.testing.assert_array_equal(found[..., 2], scores)
+
+
+@pytest.mark.parametrize("heatmap", [*NOT_A_PEAK, *STRANGE])
+def test_strange_heatmaps_are_decoded_as_on_the_cpu(heatmap):
+    maps = heatmap.astype(np.float32)[np.newaxis, np.newaxis]
+    found = DeviceDecoder(2.0, CPU)(torch.from_numpy(maps.copy())).numpy()
+    keypoints, scores = decode(maps, 2.0)
+    np.testing.assert_allclose(found[..., :2], keypoints, atol=0.05)
+    np.testing.assert_array_equal(found[..., 2], scores)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return load_network(save_checkpoint(tmp_path_factory.mktemp("vitpose"), **KINDS["plus"]))
+
+
+@pytest.fixture
+def pair(network):
+    """The device's path and the CPU's around the same network."""
+    return DeviceEngine(network, CPU, SIZE, 2.0, "device"), HostEngine(TorchNetwork(network), SIZE, 2.0, "host")
+
+
+def crowd(people, images):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(-20, 150, (people, 2)).astype(np.float32)
+    boxes = np.concatenate((corners, corners + rng.uniform(40, 150, (people, 2)).astype(np.float32)), axis=1)
+    return np.sort(rng.integers(0, images, people)), *windows(boxes, SIZE)
+
+
+def assert_equal(pair, images, crowd):
+    device, host = (engine.peaks(images, *crowd) for engine in pair)
+    assert device.shape == host.shape
+    assert device.dtype == np.float32
+    np.testing.assert_allclose(device[..., 2], host[..., 2], atol=2e-3)
+    # A grey level in a crop tips a random network's maxima over here and there.
+    distances = np.linalg.norm(device[..., :2] - host[..., :2], axis=-1)
+    assert np.quantile(distances, 0.95) < 0.02
+
+
+@pytest.mark.parametrize("people", [1, 5, BUCKETS[-1], BUCKETS[-1] + 5])
+def test_any_number_of_people_is_found_as_on_the_cpu(pair, people):
+    images = [picture(200, 240, seed=1), picture(300, 200, seed=2), picture(160, 160, seed=3)]
+    assert_equal(pair, images, crowd(people, len(images)))
+
+
+def test_heatmaps_are_those_of_the_cpu(pair):
+    images = [picture(200, 240)]
+    device, host = (engine.heatmaps(images, *crowd(3, 1)) for engine in pair)
+    np.testing.assert_allclose(device, host, atol=0.02)
+
+
+def test_a_read_only_frame_and_one_without_people_are_no_trouble(pair):
+    images = [picture(200, 240, seed=i) for i in range(3)]
+    for image in images:
+        image.setflags(write=False)
+    owners, centers, scales = crowd(4, 1)
+    owners[:] = (0, 0, 2, 2)
+    assert_equal(pair, images, (owners, centers, scales))
+
+
+def test_frames_larger_than_the_buffer_make_it_grow(pair):
+    images = [picture(200, 240, seed=1), picture(300, 200, seed=2)]
+    engine = pair[0]
+    engine._frames = engine._frames[: 200 * 240 * 3 + 1]
+    before = engine._batches
+    assert_equal(pair, images, crowd(4, 2))
+    assert len(engine._frames) == 2 * 3 * (200 * 240 + 300 * 200)
+    assert engine._batches is before
+    assert_equal(pair, images, crowd(4, 2))
+
+
+def test_who_fills_up_a_batch_changes_nothing(pair):
+    images = [picture(200, 240)]
+    owners, centers, scales = crowd(5, 1)  # a batch of 6
+    together = pair[0].peaks(images, owners, centers, scales)
+    pair[0].peaks(images, *crowd(6, 1))  # leaves another person in the sixth place
+    np.testing.assert_array_equal(pair[0].peaks(images, owners, centers, scales), together)
