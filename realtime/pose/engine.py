@@ -272,6 +272,8 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
     network = load_network(setup.folder, size)
     expected = _reference(network, setup)
     network.compute_in(_DTYPES[choice.precision])
+    if choice.precision == "fp32":
+        torch.backends.cudnn.allow_tf32 = False  # else convolutions keep 10 bits of the 23 that were asked for
     if device.type == "cpu":
         use_all_cores()
         return HostEngine(TorchNetwork(network), size, sigma, f"torch {choice.precision}"), expected

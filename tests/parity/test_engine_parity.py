@@ -55,7 +55,7 @@ REAL_SIZES = [
     ({"simple": True}, SMALL, ("torch", "openvino")),  # plain, simple head
     ({"simple": False}, SMALL, ("torch", "openvino")),  # plain, classic head
     ({"simple": False, "experts": 6}, SMALL, ("torch", "openvino")),  # vitpose-plus-small
-    ({"simple": True}, BASE, ("openvino",)),  # vitpose-base-simple
+    ({"simple": True}, BASE, ("torch",)),  # vitpose-base-simple
 ]
 
 

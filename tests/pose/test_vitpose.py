@@ -70,6 +70,18 @@ def test_more_people_than_go_into_one_batch_are_all_found(model):
     np.testing.assert_allclose(found, np.tile(found[:3], (12, 1, 1)), atol=1e-3)
 
 
+def test_320_people_in_one_picture_are_those_of_each_alone(model):
+    # Hugging Face's decoder is 12 to 35 px off from about 299 people on.
+    image = picture(300, 320)
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(-20, 200, (320, 2))
+    many = np.concatenate((corners, corners + rng.uniform(20, 120, (320, 2))), axis=1).astype(np.float32)
+    found = model.estimate([image], [many])[0]
+    for person in (0, 150, 298, 299, 319):
+        alone = model.estimate([image], [many[person : person + 1]])[0][0]
+        np.testing.assert_allclose(found[person], alone, atol=1e-2)
+
+
 NOBODY = [
     ([], []),  # no picture
     ([picture(30, 20)], [np.zeros((0, 4), np.float32)]),  # a picture without people
