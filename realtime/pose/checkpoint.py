@@ -1,7 +1,8 @@
 """ViTPose checkpoints: a folder on disk -> the network that computes its heatmaps. The only importer of transformers.
 
-Used by pose.engine. The network is the published one; what is changed at load leaves its output as it is (an expert
-folded into its layer, colours in the order of our frames) or was asked for (another input size).
+Used by pose.engine. The network is the published one. What is changed at load leaves its output as it is and computes
+less (an expert folded into its layer, the simple head's sums in another order, colours in the order of our frames), or
+was asked for (another input size).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Description:
     Attributes:
         skeleton: its K keypoints.
         input_size: width and height of its crops in pixels.
-        digest: sha256 of the checkpoint's files.
+        digest: sha256 of the checkpoint's files and of this one.
     """
 
     skeleton: Skeleton
@@ -96,27 +97,56 @@ def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Descrip
     )
 
 
-def load_network(folder: Path, input_size: tuple[int, int] | None = None, fold: bool = True) -> HeatmapNetwork:
+def load_network(folder: Path, input_size: tuple[int, int] | None = None, published: bool = False) -> HeatmapNetwork:
     """The network of a checkpoint: plain or MoE (ViTPose+), simple or classic head; float32, in evaluation mode.
 
     Args:
         folder: with config.json, weights and, if it likes, preprocessor_config.json. Nothing is downloaded.
         input_size: width and height of the crops to be used; None: as it was trained.
-        fold: a ViTPose+ network's experts into its layers. False keeps the network as published, to compare with.
+        published: True keeps the network's own form, to compare with: experts not folded, head not reordered.
 
     Raises:
         ModelError: the folder holds no ViTPose checkpoint, or its weights are not those of its config.
     """
     module = _load(folder)
     mean, std = _normalisation(folder)
-    if fold and module.config.backbone_config.num_experts > 1:
-        _fold_expert(module)
+    if not published:
+        if module.config.backbone_config.num_experts > 1:
+            _fold_expert(module)
+        if module.config.use_simple_decoder:
+            module.head = SimpleHead(module.head)
     if input_size is not None:
         _resize_positions(module, input_size)
     # Frames are BGR. The network is turned once instead of every picture.
     projection = module.backbone.embeddings.patch_embeddings.projection
     projection.weight.data = projection.weight.data.flip(1).contiguous()
     return HeatmapNetwork(module, mean[::-1].copy(), std[::-1].copy()).eval().requires_grad_(False)
+
+
+class SimpleHead(torch.nn.Module):
+    """The simple head (ReLU, upsampling by 4, 3x3 convolution) with a part of the convolution before the upsampling.
+
+    The convolution is a sum of nine 1x1 convolutions, each shifted by a pixel. A 1x1 convolution works on channels, the
+    upsampling on places: they can go in either order. So 9 K maps are upsampled instead of all the backbone's channels,
+    and the products are computed where there are 16 times fewer pixels. The same sums; 4 % of a whole ViTPose.
+    """
+
+    def __init__(self, published: Published) -> None:
+        super().__init__()
+        weight = published.conv.weight.data  # (K, C, 3, 3)
+        keypoints, channels = weight.shape[:2]
+        self.activation, self.upsampling = published.activation, published.upsampling
+        self.products = torch.nn.Conv2d(channels, 9 * keypoints, kernel_size=1, bias=False)
+        self.products.weight.data = weight.permute(0, 2, 3, 1).reshape(9 * keypoints, channels, 1, 1).contiguous()
+        # Of each keypoint's nine maps one pixel is added to another: a convolution whose weights are 1 and 0.
+        self.sums = torch.nn.Conv2d(9 * keypoints, keypoints, kernel_size=3, padding=1, groups=keypoints)
+        self.sums.weight.data = torch.eye(9).reshape(9, 3, 3).repeat(keypoints, 1, 1, 1)
+        self.sums.bias = published.conv.bias
+
+    def forward(self, hidden_state: torch.Tensor, flip_pairs: None = None) -> torch.Tensor:
+        """Features (P, C, h / 16, w / 16) to heatmaps (P, K, h / 4, w / 4); flipping is not used here."""
+        heatmaps: torch.Tensor = self.sums(self.upsampling(self.products(self.activation(hidden_state))))
+        return heatmaps
 
 
 def _fold_expert(module: Published) -> None:
@@ -169,8 +199,8 @@ def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _digest(folder: Path) -> str:
-    """sha256 of what decides the network: its config, its normalisation and its weights."""
-    total = hashlib.sha256()
+    """sha256 of what decides the network: its config, its normalisation, its weights, and what is done to them here."""
+    total = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         with path.open("rb") as file:
             total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())

@@ -167,9 +167,12 @@ def bench_stage(folder: Path) -> None:
     rgb, theirs_boxes = np.ascontiguousarray(image[..., ::-1]), xywh(boxes)
     rows = []
     for name, size, kind in (
-        ("ViTPose-S", SMALL, {"simple": False}),
-        ("ViTPose-B", BASE, {"simple": False}),
-        ("ViTPose+ S", SMALL, {"simple": False, "experts": 6}),
+        ("S, simple head", SMALL, {"simple": True}),
+        ("S, classic head", SMALL, {"simple": False}),
+        ("vitpose-plus-small", SMALL, {"simple": False, "experts": 6}),
+        ("vitpose-base-simple", BASE, {"simple": True}),
+        ("vitpose-base", BASE, {"simple": False}),
+        ("vitpose-plus-base", BASE, {"simple": False, "experts": 6}),
     ):
         path = save_checkpoint(folder / name, size=size, **kind)
         theirs = HuggingFace(path)
@@ -180,7 +183,7 @@ def bench_stage(folder: Path) -> None:
         engine_names = list(sides)[1:]
         matrices = {f"limit {name}": multiplication(dtype) for name, dtype in _MATRICES.items()}
         seconds = interleaved(sides | matrices)
-        operations = operations_of(load_network(path)) * PEOPLE
+        operations = operations_of(load_network(path, published="plus" not in name)) * PEOPLE
         limits = [seconds["hf"] / (operations / _OPERATIONS * seconds[name]) for name in matrices]
         ratios = [seconds["hf"] / seconds[engine] for engine in engine_names]
         rows.append([name, *(f"{ratio:.2f}x" for ratio in (*ratios, *limits))])
@@ -192,9 +195,9 @@ def bench_fold(folder: Path) -> None:
     """ViTPose+ with its expert folded, against the published network in the same engine."""
     rows = []
     crops = np.stack([picture(*SIZE, seed=i) for i in range(4)])
-    for name, size in (("ViTPose+ S", SMALL), ("ViTPose+ B", BASE)):
+    for name, size in (("vitpose-plus-small", SMALL), ("vitpose-plus-base", BASE)):
         path = save_checkpoint(folder / f"fold {name}", size=size, simple=False, experts=6)
-        networks = {fold: load_network(path, fold=fold) for fold in (True, False)}
+        networks = {fold: load_network(path, published=not fold) for fold in (True, False)}
         for engine in (engine for engine in engines() if engine["precision"] != "int8"):
             sides = {}
             for fold, network in networks.items():
