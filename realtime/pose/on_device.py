@@ -8,7 +8,7 @@ is how they are tested on a CPU. Nothing here waits but for the peaks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -65,8 +65,7 @@ class DeviceEngine:
         self._decoder = DeviceDecoder(sigma, device)
         self._frames = torch.empty(_FRAMES_BYTES, dtype=torch.uint8, device=device)
         self._batches: dict[int, _Batch] = {}
-        # Graphs of all sizes share their memory: one runs at a time.
-        self._pool = torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
+        self._pool = self._new_pool()
 
     def peaks(
         self,
@@ -135,7 +134,12 @@ class DeviceEngine:
         every call waits for its peaks."""
         if needed > len(self._frames):
             self._batches.clear()
+            self._pool = self._new_pool()  # one whose graphs are gone can't be used again
             self._frames = torch.empty(2 * needed, dtype=torch.uint8, device=self._lane.device)
+
+    def _new_pool(self) -> Any:  # noqa: ANN401 - torch's name for its handle is private
+        """Memory that the graphs of all sizes share, since one runs at a time."""
+        return torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
 
     def _tell(
         self,

@@ -14,7 +14,7 @@ import argparse
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -286,17 +286,19 @@ BENCHES = {
 }  # fmt: skip
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], default=list(BENCHES))
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"some of {', '.join(BENCHES)}; all by default")
     parser.add_argument("--plot", type=Path, help="draw the cost a person into this file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
+    if unknown := set(arguments.benches) - set(BENCHES):
+        parser.error(f"no such bench: {min(unknown)}; expected some of {', '.join(BENCHES)}")
     logging.disable(logging.WARNING)
     use_all_cores()
     print(f"{torch.get_num_threads()} threads on both sides, torch {torch.__version__}, OpenVINO {openvino.version()}, "
           f"this CPU's own precisions: {', '.join(openvino.native_precisions())}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.benches:
+        for name in arguments.benches or BENCHES:
             extra = {"plot": arguments.plot} if name == "cost" else {}
             BENCHES[name](Path(folder), **extra)
 
