@@ -7,6 +7,7 @@ another key, and the folders not used for longest are removed.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import logging
 import os
@@ -14,6 +15,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from realtime.errors import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +34,16 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
 
     Returns:
         The folder.
+
+    Raises:
+        ModelError: the disk is full.
     """
     name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
     folder = cache / name
     try:
         if folder.is_dir():
-            os.utime(folder)
+            with contextlib.suppress(OSError):  # somebody else's, or a file system that is read only
+                os.utime(folder)
             return folder
         cache.mkdir(parents=True, exist_ok=True)
         begun = Path(tempfile.mkdtemp(prefix="begun-", dir=cache))
@@ -49,9 +56,9 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
     try:
         build(begun)
         begun.rename(folder)
-    except OSError:
+    except OSError as error:
         if not folder.is_dir():  # else another process was quicker with the same
-            raise
+            raise ModelError(f"models: {folder} can't be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     _remove_oldest(cache)
@@ -59,6 +66,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
 
 
 def _remove_oldest(cache: Path) -> None:
-    folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for folder in folders[:-_KEPT]:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another process may be moving one
+        folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        for folder in folders[:-_KEPT]:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,9 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # ViTPose+ has an expert for each data set. COCO's is the only one whose head Hugging Face's checkpoints carry.
 _COCO_EXPERT = 0
 
+# A heatmap is so much smaller than its crop along each side, in every published ViTPose.
+CROP_PER_HEATMAP = 4
+
 # transformers' VitPoseForPoseEstimation, which mypy doesn't follow.
 Published = Any
 
@@ -202,8 +205,11 @@ def _digest(folder: Path) -> str:
     """sha256 of what decides the network: its config, its normalisation, its weights, and what is done to them here."""
     total = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+        try:
+            with path.open("rb") as file:
+                total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+        except OSError as error:
+            raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     return total.hexdigest()
 
 
@@ -215,9 +221,14 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is no
         from transformers import VitPoseConfig
 
         try:
-            return VitPoseConfig.from_pretrained(folder, local_files_only=True)
+            config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # whatever a config can be filled with
             raise ModelError(f"{folder}: not a ViTPose checkpoint that can be loaded ({_summary(error)})") from error
+    patch = _sides(config.backbone_config.patch_size)[0]
+    pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4  # the classic head doubles twice
+    if pixels != CROP_PER_HEATMAP:
+        raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop, expected 1/{CROP_PER_HEATMAP}")
+    return config
 
 
 def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
@@ -232,6 +243,7 @@ def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not follo
             module, report = VitPoseForPoseEstimation.from_pretrained(
                 folder,
                 local_files_only=True,
+                use_safetensors=True,  # nothing is unpickled, and nothing but what _digest has seen is loaded
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,

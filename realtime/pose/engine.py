@@ -2,14 +2,16 @@
 
 Used by pose.vitpose. Two paths lead from frames to peaks: on a CPU the crops and the decoder are ours and the network
 is torch's or OpenVINO's (`HostEngine`, here); on a GPU all of it stays there (pose.on_device). `build_engine` chooses
-one and proves it: its heatmaps of a real person are compared with those of the published network in float32.
+one and tests it: its heatmaps of a real person are compared with those of the published network in float32.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import logging
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -87,7 +89,7 @@ class Engine(Protocol):
         ...
 
     def warm_up(self) -> None:
-        """Make ready for any number of people, before the first frame."""
+        """Make ready what the first frame would else wait for."""
         ...
 
 
@@ -143,7 +145,7 @@ class HostEngine:
         """Run once each for one person and for several."""
         width, height = self._input_size
         for people in (1, 2):
-            self._network(np.zeros((people, height, width, 3), np.uint8))
+            decode(self._network(np.zeros((people, height, width, 3), np.uint8)), self._sigma)
 
 
 def even_parts(count: int, largest: int) -> Iterator[slice]:
@@ -273,7 +275,8 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
     expected = _reference(network, setup)
     network.compute_in(_DTYPES[choice.precision])
     if choice.precision == "fp32":
-        torch.backends.cudnn.allow_tf32 = False  # else convolutions keep 10 bits of the 23 that were asked for
+        # Else a GPU keeps 10 bits of the 23 that were asked for. The whole process's, so the detector's too.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if device.type == "cpu":
         use_all_cores()
         return HostEngine(TorchNetwork(network), size, sigma, f"torch {choice.precision}"), expected
@@ -293,7 +296,8 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
             _quantize(setup, into)
 
     sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
-    key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), __version__]
+    versions = [importlib.metadata.version(library) for library in ("torch", "transformers")]
+    key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
     key += ["int8"] if quantized else []
     file = "int8.xml" if quantized else "network.xml"
     use_all_cores()
@@ -303,9 +307,17 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
             expected = np.load(kept / "expected.npy")
             network = openvino.OpenVinoNetwork(kept / file, choice.precision, torch.get_num_threads())
             break
-        except (RuntimeError, OSError, ValueError) as error:  # a damaged cache is built again, once
+        except (
+            RuntimeError,
+            OSError,
+            ValueError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:  # a damaged cache is built again, once
             if attempt:
-                raise ModelError(f"pose: {kept} can't be read: {str(error).splitlines()[0]}") from error
+                raise ModelError(
+                    f"pose: {kept} can't be read: {type(error).__name__} {error}".splitlines()[0]
+                ) from error
             shutil.rmtree(kept, ignore_errors=True)
     return HostEngine(network, size, setup.config.decode_sigma, f"openvino {choice.precision}"), expected
 

@@ -20,8 +20,8 @@ from realtime.runtime.device import Lane
 
 # Sizes of a batch: people are padded to the next one, which is at most half as large again.
 BUCKETS = 1, 2, 3, 4, 6, 8, 12, 16, 24, 32
-# The frames of a batch lie one after the other in one buffer. Ten in full HD; it grows when they need more.
-_FRAMES_BYTES = 64 * 2**20
+# The frames of a batch lie one after the other in one buffer. Ten in 4K; it grows when they need more.
+_FRAMES_BYTES = 256 * 2**20
 # Before a graph is captured the libraries under it must have made what they make at their first calls.
 _CALLS_BEFORE_CAPTURE = 2
 
@@ -88,11 +88,14 @@ class DeviceEngine:
         return self._run(images, owners, centers, scales, want_heatmaps=True)[1]
 
     def warm_up(self) -> None:
-        """Capture the graphs of all sizes of batch."""
+        """Capture the graphs of all sizes of batch, on CUDA. (Frames that need a larger buffer have them captured again.)
+
+        The largest first: the smaller ones then find room in its memory.
+        """
         width, height = self._input_size
         grey = np.full((height, width, 3), 114, np.uint8)
         center, scale = np.array([[width / 2, height / 2]], np.float32), np.array([[width, height]], np.float32)
-        for size in BUCKETS if self._lane.stream is not None else BUCKETS[:1]:
+        for size in reversed(BUCKETS) if self._lane.stream is not None else BUCKETS[:1]:
             self.peaks([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0))
 
     def _run(

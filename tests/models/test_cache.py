@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from realtime.errors import ModelError
 from realtime.models.cache import built_once
 
 
@@ -38,6 +39,14 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="planted"):
         built_once(tmp_path, ["a"], fail)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    def fill(folder):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ModelError, match="No space left"):
+        built_once(tmp_path, ["a"], fill)
 
 
 def test_who_builds_the_same_meanwhile_wins(tmp_path):

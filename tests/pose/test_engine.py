@@ -171,6 +171,8 @@ DAMAGES = [
     lambda folder: (folder / "network.xml").write_text("nonsense"),  # not a network
     lambda folder: (folder / "network.bin").write_bytes(b""),  # its weights are gone
     lambda folder: (folder / "expected.npy").write_bytes(b"x"),  # what it is tested with
+    lambda folder: (folder / "expected.npy").write_bytes(b""),  # the same after a power cut
+    lambda folder: (folder / "expected.npy").write_bytes(b"PK\x03\x04"),  # the same, as another format
 ]
 
 

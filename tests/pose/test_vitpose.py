@@ -178,6 +178,9 @@ BROKEN = [
     (lambda f: (f / "model.safetensors").unlink(), "can be loaded"),  # no weights
     (lambda f: truncate(f / "model.safetensors"), "can be loaded"),  # half a download
     (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "can be loaded"),  # no weights file
+    (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "can be loaded"),  # would be unpickled
+    (lambda f: (f / "more.safetensors").symlink_to(f / "nothing"), "can't be read"),  # a link that leads nowhere
+    (lambda f: edit(f / "config.json", use_simple_decoder=True, scale_factor=2), "1/8 of the crop"),  # smaller heatmaps
     (lambda f: change_weights(f, lambda w: w.pop("head.conv.weight")), "1 missing, head.conv.weight"),  # a hole
     (lambda f: change_weights(f, lambda w: w.update({"head.conv.bias": np.zeros(5, np.float32)})), "of another shape"),
     (lambda f: change_weights(f, lambda w: w.update({"head.extra": np.zeros(5, np.float32)})), "too many, head.extra"),
