@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,12 +56,13 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path) -> Non
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def quantize(path: Path, pictures: NDArray[np.uint8], quantized: Path) -> None:
+def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quantized: Path) -> None:
     """Write a converted network with its matrices in 8-bit integers (post-training quantisation with nncf).
 
     Args:
         path: of the network in float32.
         pictures: uint8 (B, h, w, 3), what it will be given: they decide the range of every layer.
+        but: regular expressions of the names of layers that stay in float.
         quantized: the .xml file to write.
 
     Raises:
@@ -77,6 +79,7 @@ def quantize(path: Path, pictures: NDArray[np.uint8], quantized: Path) -> None:
             nncf.Dataset([picture[np.newaxis] for picture in pictures]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(pictures),
+            ignored_scope=nncf.IgnoredScope(patterns=list(but), validate=False),  # not every network has them
         )
     openvino.save_model(model, quantized, compress_to_fp16=False)
 

@@ -88,9 +88,10 @@ class DeviceEngine:
         return self._run(images, owners, centers, scales, want_heatmaps=True)[1]
 
     def warm_up(self) -> None:
-        """Capture the graphs of all sizes of batch, on CUDA. (Frames that need a larger buffer have them captured again.)
+        """Capture the graphs of all sizes of batch, on CUDA.
 
-        The largest first: the smaller ones then find room in its memory.
+        The largest first: the smaller ones then find room in its memory. Frames that need a larger buffer have them
+        captured again.
         """
         width, height = self._input_size
         grey = np.full((height, width, 3), 114, np.uint8)

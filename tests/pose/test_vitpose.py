@@ -40,7 +40,7 @@ def edit(path, **changes):
 
 
 def test_the_model_says_who_it_is(model):
-    assert model.name == "vitpose0"
+    assert model.name.startswith("vitpose")
     assert model.engine_name == "torch fp32"
     assert model.skeleton == COCO17
 
