@@ -29,7 +29,7 @@ ENGINES = [
     ("torch", "fp16", 0.2),  # measured: 0.03
     ("torch", "bf16", 1.0),  # measured: 0.5
     ("openvino", "bf16", 1.0),  # measured: 0.6
-    ("openvino", "int8", 2.0),  # measured: 0.9
+    ("openvino", "int8", 1.5),  # measured: 0.5
 ]
 
 
