@@ -27,6 +27,19 @@ _SMALLEST_SIDE_PX = 1e-3
 OUTSIDE = np.float32(-1)
 
 
+class Crowd(NamedTuple):
+    """P people in B frames, and the windows of the frames that show them."""
+
+    images: Sequence[NDArray[np.uint8]]  # B of (H, W, 3) BGR, sizes may differ
+    owners: NDArray[np.intp]  # (P,), the index of each person's frame, never falling
+    centers: NDArray[np.float32]  # (P, 2), of `windows`
+    scales: NDArray[np.float32]  # (P, 2), of `windows`
+
+    def part(self, people: slice) -> Crowd:
+        """Some of the people."""
+        return Crowd(self.images, self.owners[people], self.centers[people], self.scales[people])
+
+
 class Places(NamedTuple):
     """Where the pixels of P crops lie in their frames, axis by axis, because a window is never rotated.
 

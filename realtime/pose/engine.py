@@ -12,7 +12,7 @@ import importlib.metadata
 import logging
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -26,7 +26,7 @@ from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.models.cache import built_once
 from realtime.pose.checkpoint import Description, load_network, quiet
-from realtime.pose.crop import crop_people, windows
+from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.on_device import DeviceEngine
 from realtime.runtime.device import Lane, use_all_cores
@@ -66,31 +66,12 @@ class Engine(Protocol):
 
     name: str
 
-    def peaks(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """The peaks of P people's heatmaps: float32 (P, K, 3) x, y in heatmap pixels, score 0..1.
-
-        Args:
-            images: uint8 (H, W, 3) BGR each.
-            owners: int (P,), the index of each person's image.
-            centers: float32 (P, 2), of pose.crop.windows; likewise scales.
-            scales: see centers.
-        """
+    def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
+        """The peaks of P people's heatmaps: float32 (P, K, 3) x, y in heatmap pixels, score 0..1."""
         ...
 
-    def heatmaps(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """The same people's heatmaps, float32 (P, K, h, w); for tests."""
+    def heatmaps(self, crowd: Crowd) -> NDArray[np.float32]:
+        """The same people's heatmaps, float32 (P, K, h, w): what the self-test looks at."""
         ...
 
     def warm_up(self) -> None:
@@ -121,30 +102,17 @@ class HostEngine:
         self._sigma = sigma
         self.name = name
 
-    def peaks(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+    def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
         """See Engine."""
         found = []
-        for part in even_parts(len(owners), _LARGEST_BATCH):
-            crops = crop_people(images, owners[part], centers[part], scales[part], self._input_size)
-            places, scores = decode(self._network(crops), self._sigma)
+        for people in even_parts(len(crowd.owners), _LARGEST_BATCH):
+            places, scores = decode(self.heatmaps(crowd.part(people)), self._sigma)
             found.append(np.concatenate((places, scores[..., np.newaxis]), axis=2))
         return np.concatenate(found)
 
-    def heatmaps(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+    def heatmaps(self, crowd: Crowd) -> NDArray[np.float32]:
         """See Engine."""
-        return self._network(crop_people(images, owners, centers, scales, self._input_size))
+        return self._network(crop_people(*crowd, self._input_size))
 
     def warm_up(self) -> None:
         """Run once each for one person and for several."""
@@ -270,8 +238,8 @@ def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, float]:
     """An engine, and how far off it is."""
     build = _build_openvino if choice.engine == "openvino" else _build_torch
     engine, expected = build(choice, setup)
-    centers, scales = windows(setup.people.xyxy[:1], setup.about.input_size)
-    return engine, deviation(engine.heatmaps([setup.people.image], np.zeros(1, np.intp), centers, scales), expected)
+    one = Crowd([setup.people.image], np.zeros(1, np.intp), *windows(setup.people.xyxy[:1], setup.about.input_size))
+    return engine, deviation(engine.heatmaps(one), expected)
 
 
 def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:

@@ -7,14 +7,14 @@ is how they are tested on a CPU. Nothing here waits but for the peaks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realtime.pose.crop import OUTSIDE, places, sizes_of
+from realtime.pose.crop import OUTSIDE, Crowd, places, sizes_of
 from realtime.pose.decode import EPSILON, HIGHEST, LONGEST_STEP_PX, LOWEST, around, gaussian
 from realtime.runtime.device import Lane
 
@@ -67,25 +67,13 @@ class DeviceEngine:
         self._batches: dict[int, _Batch] = {}
         self._pool = self._new_pool()
 
-    def peaks(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+    def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
         """See Engine. All batches are queued before the first one's peaks are waited for."""
-        return self._run(images, owners, centers, scales)[0]
+        return self._run(crowd)[0]
 
-    def heatmaps(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+    def heatmaps(self, crowd: Crowd) -> NDArray[np.float32]:
         """See Engine."""
-        return self._run(images, owners, centers, scales, want_heatmaps=True)[1]
+        return self._run(crowd, want_heatmaps=True)[1]
 
     def warm_up(self) -> None:
         """Capture the graphs of all sizes of batch, on CUDA.
@@ -97,16 +85,10 @@ class DeviceEngine:
         grey = np.full((height, width, 3), 114, np.uint8)
         center, scale = np.array([[width / 2, height / 2]], np.float32), np.array([[width, height]], np.float32)
         for size in reversed(BUCKETS) if self._lane.stream is not None else BUCKETS[:1]:
-            self.peaks([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0))
+            self.peaks(Crowd([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0)))
 
-    def _run(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        owners: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-        want_heatmaps: bool = False,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run(self, crowd: Crowd, want_heatmaps: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        images, owners = crowd.images, crowd.owners
         sizes = sizes_of(images)
         looked_at = np.isin(np.arange(len(images)), owners)
         starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3 * looked_at)))
@@ -122,7 +104,7 @@ class DeviceEngine:
                     sent += 1
                 count = part.stop - part.start
                 batch = self._batch(next(size for size in BUCKETS if size >= count))
-                self._tell(batch.inputs, starts[owners[part]], sizes[owners[part]], centers[part], scales[part])
+                self._tell(batch.inputs, crowd.part(part), starts, sizes)
                 self._lane.arrive()
                 places_found, maps = self._compute(batch)
                 peaks.append(places_found[:count].clone())  # the next batch of this size writes to the same place
@@ -145,19 +127,19 @@ class DeviceEngine:
         """Memory that the graphs of all sizes share, since one runs at a time."""
         return torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
 
-    def _tell(
-        self,
-        inputs: _Inputs,
-        starts: NDArray[np.intp],
-        sizes: NDArray[np.intp],
-        centers: NDArray[np.float32],
-        scales: NDArray[np.float32],
-    ) -> None:
-        """Send where the people's crops lie; those that fill up the batch see nothing."""
-        count, room = len(starts), len(inputs.frames)
-        where = places(centers, scales, self._input_size, sizes)
+    def _tell(self, inputs: _Inputs, crowd: Crowd, starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> None:
+        """Send where the people's crops lie; those that fill up the batch see nothing.
+
+        Args:
+            inputs: where to.
+            crowd: no more people than there is room for.
+            starts: int (B + 1,), where the frames begin in the buffer.
+            sizes: int (B, 2), their widths and heights.
+        """
+        count, room = len(crowd.owners), len(inputs.frames)
+        where = places(crowd.centers, crowd.scales, self._input_size, sizes[crowd.owners])
         frames = np.tile(np.array((0, 1, 1), np.int64), (room, 1))
-        frames[:count, 0], frames[:count, 1:] = starts, sizes
+        frames[:count, 0], frames[:count, 1:] = starts[crowd.owners], sizes[crowd.owners]
         pixels = np.zeros(inputs.pixels.shape, np.int32)
         pixels[:count] = np.concatenate((where.columns, where.rows), axis=1)
         shares = np.full(inputs.shares.shape, OUTSIDE, np.float32)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from realtime.config import PoseConfig
 from realtime.errors import ModelError
 from realtime.pose.checkpoint import CROP_PER_HEATMAP, describe
-from realtime.pose.crop import windows
+from realtime.pose.crop import Crowd, windows
 from realtime.pose.decode import to_frame
 from realtime.pose.engine import People, Setup, build_engine
 from realtime.skeleton import Skeleton
@@ -82,7 +82,7 @@ class VitPose:
         centers, scales = windows(np.concatenate([np.zeros((0, 4), np.float32), *xyxy]), self._input_size)
         keypoints = np.zeros((len(owners), len(self.skeleton), 3), np.float32)
         if len(owners):
-            keypoints[:] = self._engine.peaks(images, owners, centers, scales)
+            keypoints[:] = self._engine.peaks(Crowd(images, owners, centers, scales))
             width, height = self._input_size
             heatmap_size = width // CROP_PER_HEATMAP, height // CROP_PER_HEATMAP
             keypoints[..., :2] = to_frame(keypoints[..., :2], centers, scales, heatmap_size)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from realtime.pose.checkpoint import load_network
-from realtime.pose.crop import crop_people, places, sizes_of, windows
+from realtime.pose.crop import Crowd, crop_people, places, sizes_of, windows
 from realtime.pose.decode import decode
 from realtime.pose.engine import HostEngine, TorchNetwork
 from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, crop_on_device
@@ -79,7 +79,7 @@ def crowd(people, images):
 
 
 def assert_equal(pair, images, crowd):
-    device, host = (engine.peaks(images, *crowd) for engine in pair)
+    device, host = (engine.peaks(Crowd(images, *crowd)) for engine in pair)
     assert device.shape == host.shape
     assert device.dtype == np.float32
     np.testing.assert_allclose(device[..., 2], host[..., 2], atol=2e-3)
@@ -96,7 +96,7 @@ def test_any_number_of_people_is_found_as_on_the_cpu(pair, people):
 
 def test_heatmaps_are_those_of_the_cpu(pair):
     images = [picture(200, 240)]
-    device, host = (engine.heatmaps(images, *crowd(3, 1)) for engine in pair)
+    device, host = (engine.heatmaps(Crowd(images, *crowd(3, 1))) for engine in pair)
     np.testing.assert_allclose(device, host, atol=0.02)
 
 
@@ -123,6 +123,6 @@ def test_frames_larger_than_the_buffer_make_it_grow(pair):
 def test_who_fills_up_a_batch_changes_nothing(pair):
     images = [picture(200, 240)]
     owners, centers, scales = crowd(5, 1)  # a batch of 6
-    together = pair[0].peaks(images, owners, centers, scales)
-    pair[0].peaks(images, *crowd(6, 1))  # leaves another person in the sixth place
-    np.testing.assert_array_equal(pair[0].peaks(images, owners, centers, scales), together)
+    together = pair[0].peaks(Crowd(images, owners, centers, scales))
+    pair[0].peaks(Crowd(images, *crowd(6, 1)))  # leaves another person in the sixth place
+    np.testing.assert_array_equal(pair[0].peaks(Crowd(images, owners, centers, scales)), together)
