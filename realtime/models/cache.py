@@ -1,7 +1,7 @@
 """What was built from a model once and is read from disk ever after: one folder for each key.
 
-Used by pose.engine for converted networks. The key says all that decides the content; a new version of anything is
-another key, and the folders not used for longest are removed.
+Used by pose.engine for converted networks. The key says all that decides the content, versions too; the folders not
+used for longest are removed.
 """
 
 from __future__ import annotations

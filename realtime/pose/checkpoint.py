@@ -192,7 +192,6 @@ def _resize_positions(module: Published, size: tuple[int, int]) -> None:
     )
     embeddings.position_embeddings.data = torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1)
     config.image_size = embeddings.patch_embeddings.image_size = (height, width)
-    module.config.backbone_config.image_size = (height, width)
 
 
 def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class Engine(Protocol):
     name: str
 
     def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
-        """The peaks of P people's heatmaps: float32 (P, K, 3) x, y in heatmap pixels, score 0..1."""
+        """The peaks of the heatmaps of P >= 1 people: float32 (P, K, 3) x, y in heatmap pixels, score 0..1."""
         ...
 
     def heatmaps(self, crowd: Crowd) -> NDArray[np.float32]:
@@ -170,8 +170,7 @@ def _openvino_precision(wanted: str) -> openvino.Precision:
 
 
 def _torch_precision(device: torch.device) -> openvino.Precision:
-    """Half floats where a GPU has units for them: three more bits than bf16. On Apple's and on a CPU nothing is safer
-    than float32."""
+    """Half floats where a GPU has units for them: three more bits than bf16. Elsewhere float32."""
     tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     return "fp16" if tensor_cores else "fp32"
 
@@ -271,7 +270,7 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
     sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
     versions = [importlib.metadata.version(library) for library in ("torch", "transformers")]
     key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
-    key += ["int8"] if quantized else []
+    key += ["int8", *_NOT_QUANTIZED] if quantized else []
     file = "int8.xml" if quantized else "network.xml"
     use_all_cores()
     for attempt in range(2):

@@ -116,8 +116,10 @@ class DeviceEngine:
             return found, np.asarray(self._lane.download(torch.cat(heatmaps)), np.float32)
 
     def _make_room(self, needed: int) -> None:
-        """A buffer that is too small is replaced, and with it the graphs that know its address. Nothing is in flight:
-        every call waits for its peaks."""
+        """Replace a buffer that is too small, and with it the graphs that know its address.
+
+        Nothing is in flight: every call waits for its peaks.
+        """
         if needed > len(self._frames):
             self._batches.clear()
             self._pool = self._new_pool()  # one whose graphs are gone can't be used again

@@ -113,10 +113,13 @@ def test_frames_larger_than_the_buffer_make_it_grow(pair):
     images = [picture(200, 240, seed=1), picture(300, 200, seed=2)]
     engine = pair[0]
     engine._frames = engine._frames[: 200 * 240 * 3 + 1]
-    before = engine._batches
+    engine.peaks(Crowd(images[:1], *crowd(4, 1)))  # fits
+    before = dict(engine._batches)
     assert_equal(pair, images, crowd(4, 2))
     assert len(engine._frames) == 2 * 3 * (200 * 240 + 300 * 200)
-    assert engine._batches is before
+    # What knew the old buffer's address is gone.
+    assert before
+    assert all(engine._batches[size] is not batch for size, batch in before.items())
     assert_equal(pair, images, crowd(4, 2))
 
 
