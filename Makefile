@@ -1,10 +1,10 @@
-# make setup | demo | test | lint | bench: each does the set-up first. Needs Python 3.11 to 3.13, make and a package index.
+# make setup | demo | test | lint | faults | bench: each does the set-up first. Needs Python 3.11 to 3.13, make and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench docs clean
+.PHONY: setup demo test lint faults bench docs clean
 
 setup: $(READY)
 
@@ -19,6 +19,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+faults: $(READY)  ## cameras that freeze, stall, vanish and come back, against a real RTSP server
+	$(BIN)/python -m pytest -m faults tests/faults
 
 bench: $(READY)  ## about 15 minutes: the ratios of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.bench.pose

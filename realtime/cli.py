@@ -74,7 +74,7 @@ def _run(argv: list[str]) -> int:
 def _run_pipeline(config: AppConfig, dry_run: bool) -> int:
     from realtime.observe.log import set_up_logging
 
-    secrets = [secret for camera in config.cameras for secret in secrets_of(camera.source)]
+    secrets = [secret for camera in config.cameras for secret in secrets_of(camera.address)]
     set_up_logging(config.log_level, config.log_format, secrets)
     with _signals() as handle:
         from realtime.pipeline import Pipeline, load_models

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from realtime.errors import ConfigError
@@ -58,14 +67,48 @@ class _Section(BaseModel):
 
 
 class CameraConfig(_Section):
-    """One camera."""
+    """One camera.
+
+    Its picture is turned by `rotate`, then cut to `crop_xyxy`, then scaled to `resize`: what comes out of that is the
+    frame, whose size is published and in whose pixels boxes and keypoints are.
+    """
 
     name: CameraName = Field(description="what the stream calls it: letters, digits, _ and -")
     source: str = Field(
         min_length=1,
-        description="webcam number, path of a video, an image, a folder or glob of images, rtsp:// rtsps:// http(s):// "
-        "udp:// URL, or demo",
+        description="webcam number or /dev path, path of a video, an image, a folder or glob of images, rtsp:// "
+        "rtsps:// http(s):// udp:// URL, or demo; env:NAME or secret:PATH for one in a variable or a file",
     )
+    transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP: how the pictures travel, tcp or udp")
+    open_timeout_s: float = Field(10.0, ge=0.1, le=120.0, description="network: how long opening may take")
+    read_timeout_s: float | None = Field(
+        None, ge=0.1, le=120.0, description="network: silent for so long is lost; null: 2, over HTTP 10"
+    )
+    clock: Literal["auto", "arrival"] = Field(
+        "auto", description="captured_ns: auto takes the camera's own clock (RTCP) where it tells it, or arrival"
+    )
+    hwaccel: Literal["none", "auto", "cuda", "vaapi", "videotoolbox"] = Field(
+        "none", description="decode video in hardware: none, auto, cuda, vaapi or videotoolbox; software where it can't"
+    )
+    mode: str | None = Field(
+        None,
+        pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}(@[1-9]\d{0,2}(\.\d+)?)?$",
+        description="webcam: WIDTHxHEIGHT or WIDTHxHEIGHT@FPS; null: the driver's choice",
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="turn the picture by so many degrees, clockwise")
+    crop_xyxy: tuple[int, int, int, int] | None = Field(
+        None, description="look at this part of the (turned) picture alone: [x1, y1, x2, y2] in its pixels"
+    )
+    resize: int | None = Field(None, ge=32, le=16384, description="scale larger pictures down to this longer side")
+    target_fps: float | None = Field(
+        None, gt=0.0, le=1000.0, description="live: take no more pictures a second than this"
+    )
+    _address: str = PrivateAttr("")
+
+    @property
+    def address(self) -> str:
+        """What `source` stands for: itself, or what the variable or the file that it names holds. May be a secret."""
+        return self._address
 
     @field_validator("source")
     @classmethod
@@ -73,6 +116,40 @@ class CameraConfig(_Section):
         if "://***@" in source:
             raise ValueError("the login was hidden by --print-config as ***, put it back")
         return source
+
+    @field_validator("crop_xyxy")
+    @classmethod
+    def _a_box(cls, crop: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+        if crop is not None and not (0 <= crop[0] < crop[2] and 0 <= crop[1] < crop[3]):
+            raise ValueError("expected x1 < x2 and y1 < y2, none of them negative")
+        return crop
+
+    @model_validator(mode="after")
+    def _find_address(self, info: ValidationInfo) -> CameraConfig:
+        self._address = _resolved(self.source, os.environ if info.context is None else info.context)
+        return self
+
+
+def _resolved(source: str, environment: Mapping[str, str]) -> str:
+    """A camera's address: its source, or what the variable (env:NAME) or the file (secret:PATH) that it names holds.
+
+    Raises:
+        ValueError: there is no such variable or file, or it is empty. No message holds what was found.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "env":
+        found, where = environment.get(name, ""), f"the environment variable {name}"
+    elif kind == "secret":
+        where = f"the file {name}"
+        try:
+            found = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"can't read {where}: {getattr(error, 'strerror', 'not text')}") from None
+    else:
+        return source
+    if not (found := found.strip()):
+        raise ValueError(f"{where} is not set or empty, expected a camera's URL in it")
+    return found
 
 
 class DetectorConfig(_Section):
@@ -318,7 +395,7 @@ def load(
         values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
         origins[key] = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
     try:
-        return AppConfig.model_validate(_nest(values))
+        return AppConfig.model_validate(_nest(values), context=environment)
     except ValidationError as error:
         raise ConfigError(_explain(error, origins)) from None
 
@@ -353,7 +430,19 @@ def commented_yaml() -> str:
             ]
         else:
             lines += _line(name, info, "")
+        if name == "cameras":
+            lines += _camera_lines()
     return "\n".join(lines) + "\n"
+
+
+def _camera_lines() -> list[str]:
+    """Every key of a camera, as a comment: there is none by default."""
+    lines = ["#", "# - name: door", "#   source: rtsp://10.0.0.5/stream1", "#"]
+    for key, info in CameraConfig.model_fields.items():
+        if not info.is_required():
+            value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
+            lines += [f"#   {key}: {value} # {info.description}"]
+    return lines
 
 
 def _line(key: str, info: FieldInfo, indent: str) -> list[str]:

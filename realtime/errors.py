@@ -49,6 +49,8 @@ class SourceReason(Enum):
     DNS = "host name not found"
     LOST = "connection lost"
     CODEC = "can't be decoded"
+    MODE = "mode not possible"
+    BEHIND = "falls behind"
 
 
 class SourceError(RealtimeError):

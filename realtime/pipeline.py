@@ -97,8 +97,8 @@ def load_models(config: AppConfig) -> Models:
 
 def _check_exists(camera: CameraConfig) -> None:
     """The cheapest check of a source: a file that isn't there ends the run before any model is loaded."""
-    if kind_of(camera.source) == "file" and not Path(camera.source).exists():
-        raise SourceError(f"{camera.name}: {camera.source}: no such file", SourceReason.MISSING)
+    if kind_of(camera.address) == "file" and not Path(camera.address).exists():
+        raise SourceError(f"{camera.name}: {camera.address}: no such file", SourceReason.MISSING)
 
 
 def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: torch.device) -> PoseStage | PassThrough:

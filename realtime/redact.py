@@ -12,11 +12,18 @@ from urllib.parse import quote, unquote
 # Greedy up to the last "@" of the word: a raw password may itself contain "@", ":" or "/".
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]*\?)[^\s'\"<>]*[^\s'\"<>:,;.]")
+# Cheap cameras want the login in the path: rtsp://h/user=admin_password=abc_channel=1_stream=0.sdp. What follows up to
+# the next such pair, or the end of the path's part, is the value: a password may hold an underscore.
+_IN_PATH = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*?(?:pass(?:word|wd)?|pwd|token|secret|auth|key)=)"
+    r"([^\s'\"<>/&;]+?)(?=_[A-Za-z0-9]+=|[/&;\s'\"<>:,]|$)",
+    re.IGNORECASE,
+)
 _HIDDEN = "***"
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with every URL's user information and query replaced by ***.
+    """The text with every URL's user information, query and passwords in its path replaced by ***.
 
     Args:
         text: any text that may hold URLs.
@@ -24,13 +31,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """
     text = _USERINFO.sub(rf"\g<1>{_HIDDEN}@", text)
     text = _QUERY.sub(rf"\g<1>{_HIDDEN}", text)
+    text = _IN_PATH.sub(rf"\g<1>{_HIDDEN}", text)
     for secret in secrets:
         text = text.replace(secret, _HIDDEN)
     return text
 
 
 def secrets_of(source: str) -> list[str]:
-    """What must never be printed of a source: its user information, password and query values, raw and percent-encoded.
+    """What must never be printed of a source: user information, passwords and query values, raw and percent-encoded.
 
     Args:
         source: a camera's source as configured.
@@ -44,7 +52,8 @@ def secrets_of(source: str) -> list[str]:
         return []
     userinfo, at, address = rest.rpartition("@")
     parts = [userinfo, userinfo.partition(":")[2]] if at else []
-    query = address.partition("?")[2]
+    path, _, query = address.partition("?")
+    parts += [match[2] for match in _IN_PATH.finditer(f"{source.partition('://')[0]}://{path}")]
     parts += [pair.partition("=")[2] for pair in query.split("&")]
     spellings = {form for part in parts for form in (part, unquote(part), quote(unquote(part), safe=""))}
     return sorted((s for s in spellings if len(s) >= 3), key=len, reverse=True)

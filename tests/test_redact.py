@@ -11,6 +11,11 @@ from realtime.redact import redact, secrets_of
         ("can't open 'http://h/v?token=abc&x=1'!", "can't open 'http://h/v?***'!"),  # a query
         ("http://h/v?token=abc: refused", "http://h/v?***: refused"),  # the colon is the sentence's
         ("a rtsp://u:a@h/1 and rtsp://v:b@h/2", "a rtsp://***@h/1 and rtsp://***@h/2"),  # two of them
+        (
+            "rtsp://h/user=a_password=x_y_channel=1.sdp: lost",
+            "rtsp://h/user=a_password=***_channel=1.sdp: lost",
+        ),  # in the path
+        ("http://h/pwd=abc/live, gone", "http://h/pwd=***/live, gone"),  # the path's part ends the password
         ("clip.mp4, mail@example.com", "clip.mp4, mail@example.com"),  # nothing to hide
     ],
 )
@@ -22,6 +27,10 @@ def test_secrets_are_found_raw_and_percent_encoded() -> None:
     secrets = secrets_of("rtsp://admin:p%40ss%2Fw@h/s?token=t%20k1")
     assert {"p%40ss%2Fw", "p@ss/w", "t k1", "t%20k1"} <= set(secrets)
     assert redact("login failed for p@ss/w", secrets) == "login failed for ***"
+
+
+def test_a_password_in_the_path_is_found() -> None:
+    assert "tlJwpbo6" in secrets_of("rtsp://10.0.0.7:554/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp")
 
 
 def test_plain_sources_have_no_secrets() -> None:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "realtime"
 
 # A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere.
 ONE_PLACE = {
-    "av": ["capture/stream.py"],
+    "av": ["capture/connect.py", "capture/stream.py"],
     "boxmot": ["track/bytetrack.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],

@@ -13,9 +13,12 @@ FIRST_S = 0.25
 LONGEST_S = 5.0
 # So that cameras which were lost together don't all come back in the same moment.
 JITTER = 0.2
+# A webcam is looked for on this machine, which costs nothing: it is there again soon after it was plugged in.
+LONGEST_WEBCAM_S = 2.0
+WEBCAM = frozenset({SourceReason.DEVICE, SourceReason.MISSING, SourceReason.PERMISSION})
 # A wrong password or path doesn't become right by itself, and cameras lock an account after a few tries.
 HOPELESS_S = 30.0
-HOPELESS = frozenset({SourceReason.AUTH, SourceReason.NOT_FOUND})
+HOPELESS = frozenset({SourceReason.AUTH, SourceReason.NOT_FOUND, SourceReason.MODE})
 
 
 class Backoff:
@@ -29,7 +32,8 @@ class Backoff:
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, hides nothing
         if reason in HOPELESS:
             return HOPELESS_S * jitter
-        wait_s, self._next_s = self._next_s, min(2 * self._next_s, LONGEST_S)
+        longest_s = LONGEST_WEBCAM_S if reason in WEBCAM else LONGEST_S
+        wait_s, self._next_s = min(self._next_s, longest_s), min(2 * self._next_s, LONGEST_S)
         return wait_s * jitter
 
     def reset(self) -> None:

@@ -11,36 +11,45 @@ import time
 from collections.abc import Callable
 
 from realtime.capture.backoff import Backoff
+from realtime.capture.freshness import Freshness
 from realtime.capture.open import kind_of, open_source
 from realtime.capture.source import Picture, Source
 from realtime.capture.timeline import Pacer, Timeline
+from realtime.capture.view import viewed
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.observe.status import CameraStatus
 from realtime.redact import redact
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
-from realtime.types import Frame
+from realtime.types import Clock, Frame
 
 log = logging.getLogger(__name__)
 
 # A camera that was well for so long is tried again without delay when it is lost.
-HEALTHY_S = 10.0
+HEALTHY_S = 2.0
+# A camera whose clock is further off than this has never been told the time: `captured_ns` in it would mislead.
+CLOCK_OFF_S = 60.0
+# Only in these do time stamps tell how late a picture is: HTTP brings seconds of video at a time.
+STAMPED = ("rtsp://", "rtsps://", "udp://")
+# A rate that is asked for is kept although pictures come a little early or late.
+EARLY = 0.1
 
 
 class Camera:
     """One camera. Only the thread that calls `run` opens, reads and closes its source.
 
     Args:
-        config: its name and source.
+        config: its name, source and options.
         realtime: pace a file like a live camera; newest frame wins.
         loop: begin a file again at its end.
         max_frames: end after so many source frames.
         fail_fast: a network camera that can't be opened at first ends the run.
         door: where the frames go.
         status: its state and counters.
-        stop: set when the run ends; `door.stop` must be called too, to free a thread that waits there.
-        open_source: opens a source by its text; a fake in tests.
+        stop: ends this camera; `door.stop` or `door.remove` must be called too, to free a thread that waits there.
+        open_source: opens a camera's source; a fake in tests.
+        after: a camera of the same name whose thread has ended; indices and epochs go on from it.
     """
 
     def __init__(
@@ -54,22 +63,27 @@ class Camera:
         door: Door,
         status: CameraStatus,
         stop: threading.Event,
-        open_source: Callable[[str], Source] = open_source,
+        open_source: Callable[[CameraConfig], Source] = open_source,
+        after: Camera | None = None,
     ) -> None:
         self._name = config.name
-        self._text = config.source
+        self._config = config
         self._realtime = realtime
         self._loop = loop
-        self._max_frames = max_frames
         self._door = door
         self._status = status
         self._stop = stop
         self._open_source = open_source
-        self._retries_first_open = kind_of(config.source) == "network" and not fail_fast
-        self._timeline = Timeline()
+        self._retries_first_open = kind_of(config.address) == "network" and not fail_fast
+        self._timeline: Timeline = after._timeline if after else Timeline()
+        self._freshness = Freshness()
+        self._has_stamps = config.address.lower().startswith(STAMPED)
+        self._due_epoch, self._next_due_s = -1, 0.0  # on the source's time line, by `target_fps`
+        self._clock_is_off = False
         self._pacer = Pacer(stop)
         self._backoff = Backoff()
-        self._index = 0
+        self._index: int = after._index if after else 0
+        self._last_index = self._index + max_frames if max_frames else None
         self._was_open = False
         self._trouble: SourceReason | None = None  # that was reported last and isn't over
         self._pause_s = 0.0  # before the source is opened the next time
@@ -109,7 +123,7 @@ class Camera:
         """Open the source, however often it takes; None when the run is stopping."""
         while not self._stop.wait(self._pause_s):
             try:
-                source = self._open_source(self._text)
+                source = self._open_source(self._config)
             except SourceError as error:
                 # A file over HTTP is a file: what is missing of it doesn't come by trying again.
                 if isinstance(error, TruncatedError) or not (self._was_open or self._retries_first_open):
@@ -126,10 +140,11 @@ class Camera:
         self._status.describe(source.size, source.fps)
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
+        self._freshness.reopened(time.monotonic())
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown rate"
             again = " again" if self._was_open else ""
-            log.info("%s: opened %s%s, %dx%d, %s", self._name, redact(self._text), again, *source.size, rate)
+            log.info("%s: opened %s%s, %dx%d, %s", self._name, redact(self._config.address), again, *source.size, rate)
         self._was_open, self._trouble = True, None
 
     def _play(self, source: Source) -> bool:
@@ -137,21 +152,22 @@ class Camera:
         if not source.live:
             self._door.wait_until_open()
         opened_s = time.monotonic()
-        while not self._stop.is_set():
-            try:
+        try:
+            while not self._stop.is_set():
                 picture = source.read()
-            except SourceError as error:
-                if not source.live:
-                    raise
-                if time.monotonic() - opened_s >= HEALTHY_S:
-                    self._backoff.reset()
-                self._reconnect(error)
-                return True
-            if picture is None:
-                return self._loop
-            self._bring(picture, source)
-            if self._index == self._max_frames:
-                return False
+                if picture is None:
+                    return self._loop
+                self._bring(picture, source)
+                if self._index == self._last_index:
+                    return False
+        except SourceError as error:
+            if not source.live:
+                raise
+            # One that answers, or was well, is there: only a camera that isn't is asked less and less often.
+            if time.monotonic() - opened_s >= HEALTHY_S:
+                self._backoff.reset()
+            self._reconnect(error)
+            return True
         return False
 
     def _bring(self, picture: Picture, source: Source) -> None:
@@ -159,31 +175,80 @@ class Camera:
         arrived_s = time.monotonic()
         index, self._index = self._index, self._index + 1
         self._status.count_captured()
-        if picture.fault is not None:
-            self._status.count_dropped(picture.fault)
+        if picture.fault is not None or picture.image is None:
+            self._status.count_dropped(picture.fault or "undecodable")
             return
         if self._status.state[0] != "live":  # open is not enough: a camera may answer and send nothing
             self._status.set_state("live")
-        size = (picture.image.shape[1], picture.image.shape[0])
+        captured_s, verdict = arrived_s, "fresh"
+        if source.live and self._has_stamps:
+            captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s)
+        if verdict == "behind":
+            self._status.count_dropped("behind")
+            self._say_of_stamps()
+            raise SourceError(
+                f"{redact(self._config.address)}: it falls behind and doesn't catch up", SourceReason.BEHIND
+            )
+        if verdict == "stored":
+            self._status.count_dropped("stored before the start")
+            return
+        image = viewed(picture.image, self._config)
+        size = (image.shape[1], image.shape[0])
         if size != self._status.size:
             self._status.describe(size, source.fps)
             log.info("%s: its size is now %dx%d", self._name, *size)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
+        if not self._is_due(epoch, time_s, source):
+            self._status.count_dropped("target_fps")
+            return
         if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
             self._status.count_dropped("stopping")
             return
+        late_s = arrived_s - captured_s
+        captured_unix_ns, clock = self._wall_clock(picture)
         self._door.put(
             Frame(
                 camera=self._name,
                 epoch=epoch,
                 index=index,
-                image=picture.image,
+                image=image,
                 time_s=time_s,
-                captured_mono_ns=time.monotonic_ns(),
-                captured_unix_ns=time.time_ns(),
+                captured_mono_ns=time.monotonic_ns() - round(late_s * 1e9),
+                captured_unix_ns=captured_unix_ns,
+                clock=clock,
                 media_s=picture.media_s,
             )
         )
+
+    def _is_due(self, epoch: int, time_s: float, source: Source) -> bool:
+        """Whether this picture is taken, by `target_fps`; all are, where none is set, and of a file."""
+        if self._config.target_fps is None or not source.live:
+            return True
+        if epoch != self._due_epoch:
+            self._due_epoch, self._next_due_s = epoch, time_s
+        interval_s = 1.0 / self._config.target_fps
+        if time_s < self._next_due_s - EARLY * interval_s:
+            return False
+        self._next_due_s = max(self._next_due_s, time_s - interval_s) + interval_s
+        return True
+
+    def _wall_clock(self, picture: Picture) -> tuple[int, Clock]:
+        """`captured_ns` and the clock it is told by: the camera's own where it tells it and knows the time."""
+        now_ns = time.time_ns()
+        if picture.wall_s is None or self._config.clock == "arrival":
+            return now_ns, "arrival"
+        off_s = picture.wall_s - now_ns / 1e9
+        if abs(off_s) > CLOCK_OFF_S:
+            if not self._clock_is_off:
+                log.warning("%s: the camera's clock is %.0f s off, arrival is taken: set its time", self._name, off_s)
+            self._clock_is_off = True
+            return now_ns, "arrival"
+        self._clock_is_off = False
+        return round(picture.wall_s * 1e9), "rtcp"
+
+    def _say_of_stamps(self) -> None:
+        if not self._freshness.trusts_stamps:
+            log.warning("%s: its time stamps run slower than its pictures come; ages are by arrival now", self._name)
 
     def _reconnect(self, error: SourceError) -> None:
         """Say once why the camera is away, and set how long to wait before it is tried again."""

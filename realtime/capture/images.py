@@ -38,6 +38,7 @@ class ImagesSource:
         self._paths = iter(_paths_of(source))
         # Read here, since its size is the source's.
         self._first: Picture | None = _read(next(self._paths))
+        assert self._first.image is not None
         self.size = (self._first.image.shape[1], self._first.image.shape[0])
 
     def read(self) -> Picture | None:

@@ -14,6 +14,7 @@ from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
 from realtime.capture.webcam import WebcamSource
+from realtime.config import CameraConfig
 
 Kind = Literal["webcam", "network", "file", "images", "demo"]
 
@@ -25,7 +26,8 @@ def kind_of(source: str) -> Kind:
     """What a source is, judged by its text and the file system. Opens nothing.
 
     Args:
-        source: as configured: a webcam number, a URL, `demo`, or the path of a video, an image, a folder or a glob.
+        source: a camera's address: a webcam number, a URL, `demo`, or the path of a video, an image, a folder or a
+            glob.
     """
     if source.isascii() and source.isdecimal():
         return "webcam"
@@ -40,15 +42,16 @@ def kind_of(source: str) -> Kind:
     return "images" if _GLOB.search(source) and not path.exists() else "file"
 
 
-def open_source(source: str) -> Source:
-    """Open a source; the caller's thread alone may read and close it.
+def open_source(config: CameraConfig) -> Source:
+    """Open a camera's source; the caller's thread alone may read and close it.
 
     Args:
-        source: as for `kind_of`.
+        config: the camera's.
 
     Raises:
         SourceError: it can't be opened. The message is redacted and begins with the source, without a camera's name.
     """
+    source = config.address
     match kind_of(source):
         case "webcam":
             return WebcamSource(int(source))
@@ -57,6 +60,13 @@ def open_source(source: str) -> Source:
         case "images":
             return ImagesSource(source)
         case "file":
-            return StreamSource(source, network=False)
+            return StreamSource(source, network=False, hwaccel=config.hwaccel)
         case "network":
-            return StreamSource(source, network=True)
+            return StreamSource(
+                source,
+                network=True,
+                open_timeout_s=config.open_timeout_s,
+                read_timeout_s=config.read_timeout_s,
+                transport=config.transport,
+                hwaccel=config.hwaccel,
+            )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Why a picture that came out of a source must not go further; the words under which it is counted as dropped.
-Fault = Literal["corrupt", "no time stamp"]
+Fault = Literal["corrupt", "undecodable", "no time stamp"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,14 +21,21 @@ class Picture:
     """One picture as the source gave it.
 
     Attributes:
-        image: uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it.
+        image: uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it. None where nothing could be decoded,
+            which `fault` then says.
         media_s: the source's own time stamp in seconds, None where it has none.
         fault: why it can't be used, None for a good picture.
+        wall_s: Unix time at which the camera took it, by the camera's own clock; None where it doesn't tell.
     """
 
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
     media_s: float | None = None
     fault: Fault | None = None
+    wall_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.image is None and self.fault is None:
+            raise ValueError("Picture.image: expected an array, got None without a fault")
 
 
 class Source(Protocol):

@@ -1,34 +1,31 @@
 """Video files and network cameras, read through PyAV.
 
-One of the sources of capture, and the only importer of `av`. Time stamps are the stream's own (PTS), never i / fps.
-No error that leaves this file holds a URL's secrets, nor FFmpeg's exception, which does.
+One of the sources of capture; opened by `connect`. Time stamps are the stream's own (PTS), never i / fps.
+No error that leaves this file holds a URL's secrets.
 """
 
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
+from struct import unpack
+from typing import Any
 
 import av
 import cv2
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from realtime.capture.connect import OPEN_TIMEOUT_S, Accelerator, Transport, connect
 from realtime.capture.source import Fault, Picture
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import redact
 
-# Connecting, one group of pictures and probing take seconds on a healthy but busy network: shorter fails good cameras.
-OPEN_TIMEOUT_S = 10.0
 # A camera that sends nothing for so long is lost. Over HTTP a playlist brings several seconds of video at a time.
 READ_TIMEOUT_S = 2.0
 HTTP_READ_TIMEOUT_S = 10.0
@@ -37,15 +34,6 @@ NO_PICTURE_S = 15.0
 # The first pictures of an RTSP camera may have no time stamp. One that never gives any is timed by arrival.
 UNSTAMPED = 10
 
-# Without these a camera takes 1.3 s to open and is 1.2 s late (measured); with them 0.25 s and 0.15 s.
-_FAST_OPEN = {
-    "fflags": "nobuffer",
-    "flags": "low_delay",
-    "analyzeduration": "0",
-    "probesize": "32",
-    "max_delay": "0",
-    "reorder_queue_size": "0",
-}
 # FFmpeg invents rate and time stamps of motion JPEG over HTTP (always 25 fps): worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 _MAX_FPS = 1000.0
@@ -57,32 +45,6 @@ _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 
 _UPRIGHT = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
-# The kind of fault behind an exception of av.open, and what to tell the user; the first row that fits counts.
-_FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
-    (
-        (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
-        SourceReason.AUTH,
-        "login failed: check user and password",
-    ),
-    ((av.error.HTTPNotFoundError,), SourceReason.NOT_FOUND, "not found: check the path in the URL"),
-    ((av.error.HTTPClientError, av.error.HTTPServerError), SourceReason.REFUSED, "the server answers with an error"),
-    (
-        (ConnectionRefusedError,),
-        SourceReason.REFUSED,
-        "connection refused: check address and port, and that the camera is on",
-    ),
-    ((TimeoutError, av.error.ExitError), SourceReason.TIMEOUT, "timed out: no answer"),
-    ((FileNotFoundError,), SourceReason.MISSING, "no such file"),
-    ((PermissionError,), SourceReason.PERMISSION, "permission denied"),
-    (
-        (av.error.ProtocolNotFoundError,),
-        SourceReason.NOT_MEDIA,
-        "no such kind of URL, expected rtsp, rtsps, http or udp",
-    ),
-    ((av.error.DecoderNotFoundError,), SourceReason.CODEC, "its video codec can't be decoded here"),
-    ((av.error.InvalidDataError,), SourceReason.NOT_MEDIA, SourceReason.NOT_MEDIA.value),
-]
-
 
 class StreamSource:
     """An open video file or network stream.
@@ -91,7 +53,9 @@ class StreamSource:
         source: path or URL.
         network: it is a URL. Live then, unless it is HTTP with a known duration.
         open_timeout_s: how long opening may take.
-        read_timeout_s: how long a live stream may be silent.
+        read_timeout_s: how long a live stream may be silent; None: READ_TIMEOUT_S, over HTTP HTTP_READ_TIMEOUT_S.
+        transport: how an RTSP camera's pictures travel.
+        hwaccel: what decodes; software where that can't.
 
     Raises:
         SourceError: it can't be opened, or holds no video that can be decoded.
@@ -104,11 +68,13 @@ class StreamSource:
         network: bool,
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float | None = None,
+        transport: Transport = "tcp",
+        hwaccel: Accelerator = "none",
     ) -> None:
         self._name = redact(source)
         self._is_http = source.lower().startswith(("http:", "https:"))
         self._read_timeout_s = read_timeout_s or (HTTP_READ_TIMEOUT_S if self._is_http else READ_TIMEOUT_S)
-        self._container = _open(source, network, (open_timeout_s, self._read_timeout_s))
+        self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
         try:
             self._describe(network)
         except BaseException:
@@ -132,6 +98,7 @@ class StreamSource:
         self._undecodable = 0
         self._broken_off = False
         self._unstamped = 0
+        self._wall_offset_s: float | None = None  # the camera's wall clock - its time stamps
         self._first_s: float | None = None  # time stamps of the first and the last picture
         self._last_s = 0.0
         self._pictures = self._live_pictures() if self.live else self._file_pictures()
@@ -141,7 +108,7 @@ class StreamSource:
         else:
             # Only a decoded picture tells how the file is turned, and whether it can be decoded at all.
             self._first = next(self._pictures, None)
-            if self._first is None:
+            if self._first is None or self._first.image is None:
                 raise SourceError(f"{self._name}: no picture can be decoded", SourceReason.CODEC)
             self.size = (self._first.image.shape[1], self._first.image.shape[0])
 
@@ -164,34 +131,36 @@ class StreamSource:
     def _file_pictures(self) -> Iterator[Picture]:
         packets = self._container.demux(self._stream)
         while (packet := self._next_packet(packets)) is not None:
-            for frame in self._decode(packet):
-                yield self._picture(frame)
+            yield from self._decode(packet)
         if self._broken_off:
-            for frame in self._decode(None):  # what the decoder still holds
-                yield self._picture(frame)
+            yield from self._decode(None)  # what the decoder still holds
         self._check_end()
 
     def _live_pictures(self) -> Iterator[Picture]:
-        packets = self._container.demux(self._stream)
-        last_picture_s = time.monotonic()
+        # All of its tracks: PyAV would pass over the sound of a camera whose pictures stand still, for ever.
+        packets = self._container.demux()
+        last_packet_s = last_picture_s = time.monotonic()
         while True:
-            began_s = time.monotonic()
             packet = self._next_packet(packets)
             now_s = time.monotonic()
-            if now_s - began_s >= 0.9 * self._read_timeout_s:
+            if now_s - last_packet_s >= 0.9 * self._read_timeout_s:
                 raise SourceError(
-                    f"{self._name}: timed out: nothing came for {now_s - began_s:.1f} s", SourceReason.TIMEOUT
+                    f"{self._name}: timed out: nothing came for {now_s - last_packet_s:.1f} s", SourceReason.TIMEOUT
                 )
             # At its end FFmpeg sends an empty packet that makes the decoder give what it holds: old pictures.
             if packet is None or packet.size == 0:
                 raise SourceError(f"{self._name}: connection lost", SourceReason.LOST)
-            for frame in self._decode(packet):
+            if packet.stream_index != self._stream.index:
+                continue
+            self._read_clock(packet)
+            for picture in self._decode(packet):
                 last_picture_s = now_s
-                yield self._picture(frame)
+                yield picture
+            last_packet_s = time.monotonic()  # whoever takes the pictures may take their time
             if now_s - last_picture_s > NO_PICTURE_S:
                 raise SourceError(f"{self._name}: no picture can be decoded", SourceReason.CODEC)
 
-    def _next_packet(self, packets: Iterator[Packet[VideoStream]]) -> Packet[VideoStream] | None:
+    def _next_packet(self, packets: Iterator[Packet[Any]]) -> Packet[Any] | None:  # Any: of whatever track
         """The next packet; None at the end, or when reading failed, which `_broken_off` then tells."""
         try:
             return next(packets, None)
@@ -199,17 +168,25 @@ class StreamSource:
             self._broken_off = True
             return None
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-        """The frames that a packet completes. One that can't be decoded is counted and passed over."""
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[Picture]:
+        """The pictures that a packet completes; in the place of one that can't be decoded, that fault."""
         try:
             frames = self._stream.decode(packet)
         except EOFError:
             return []
         except (av.FFmpegError, OSError):
-            # A recording that begins between two key frames is no damage.
-            self._undecodable += self._good > 0
-            return []
-        return frames
+            if not self._good:
+                return []  # a recording that begins between two key frames is no damage
+            self._undecodable += 1
+            return [Picture(None, None, "undecodable")]
+        return [self._picture(frame) for frame in frames]
+
+    def _read_clock(self, packet: Packet[VideoStream]) -> None:
+        """Note the camera's wall clock: FFmpeg works it out for every packet from the last RTCP sender report."""
+        if packet.pts is not None and packet.has_sidedata("prft"):
+            # AVProducerReferenceTime: int64 microseconds since 1970, int flags
+            wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]
+            self._wall_offset_s = wall_us / 1e6 - packet.pts * self._time_base_s
 
     def _picture(self, frame: VideoFrame) -> Picture:
         image: NDArray[np.uint8] = np.ascontiguousarray(
@@ -230,7 +207,8 @@ class StreamSource:
             self._unstamped += 1
             if self._unstamped <= UNSTAMPED:
                 fault = fault or "no time stamp"
-        return Picture(image, media_s, fault)
+        wall_s = None if media_s is None or self._wall_offset_s is None else media_s + self._wall_offset_s
+        return Picture(image, media_s, fault, wall_s)
 
     def _check_end(self) -> None:
         """At the end of a file: was that all of it?
@@ -274,100 +252,3 @@ class StreamSource:
         if container.duration and len(container.streams) == 1:
             return float(container.duration / av.time_base)
         return None
-
-
-def _open(source: str, network: bool, timeouts_s: tuple[float, float]) -> InputContainer:
-    """Open the container: a camera fast first, then, where that is not enough to know its size, with full probing."""
-    if not network:
-        if _is_empty(source):
-            raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
-        # The prefix: FFmpeg would take a ":" in a file's name for a protocol.
-        return _opened(_try_open(f"file:{source}", source, {}, None))
-    if not source.lower().startswith(("rtsp:", "rtsps:")):
-        return _opened(_try_open(source, source, {}, timeouts_s))
-    open_s, read_s = timeouts_s
-    began_s = time.monotonic()
-    fast = _try_open(source, source, {"rtsp_transport": "tcp", **_FAST_OPEN}, timeouts_s)
-    fast = _of_known_size(fast, source)
-    worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
-    if isinstance(fast, SourceError) and fast.reason in worth_probing and time.monotonic() - began_s < open_s / 2:
-        left_s = max(1.0, open_s - (time.monotonic() - began_s))
-        slow = _try_open(source, source, {"rtsp_transport": "tcp"}, (left_s, read_s))
-        return _opened(_of_known_size(slow, source))
-    return _opened(fast)
-
-
-def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
-    """The container, or what to say of one whose camera answered and then sent nothing to probe."""
-    if isinstance(container, SourceError) or not container.streams.video:
-        return container
-    if container.streams.video[0].codec_context.width:
-        return container
-    container.close()
-    return SourceError(f"{redact(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
-
-
-def _opened(container: InputContainer | SourceError) -> InputContainer:
-    # Raised here, where no exception of FFmpeg is being handled: it would travel along as __context__, with the URL.
-    if isinstance(container, SourceError):
-        raise container
-    return container
-
-
-def _try_open(
-    url: str, source: str, options: dict[str, str], timeouts_s: tuple[float, float] | None
-) -> InputContainer | SourceError:
-    """Open a container; the error is returned, not raised (see `_opened`)."""
-    began_s = time.monotonic()
-    try:
-        container: InputContainer = av.open(url, options=options, timeout=timeouts_s)
-    except (av.FFmpegError, OSError) as error:
-        # A server that accepts and stays silent ends as "invalid data" when the time is over.
-        timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]
-        reason, advice = _fault_of(error, source, network=timeouts_s is not None, timed_out=timed_out)
-    else:
-        return container
-    return SourceError(f"{redact(source)}: {advice}", reason)
-
-
-def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool) -> tuple[SourceReason, str]:
-    """The kind of fault and what to tell the user. Nothing of the exception's text is used: it holds the URL."""
-    if timed_out:
-        return SourceReason.TIMEOUT, "timed out: no answer"
-    if isinstance(error, av.error.InvalidDataError) and not network and _lacks_index(source):
-        return SourceReason.NOT_MEDIA, "can't be read: its index is missing, the recording was cut off"
-    if isinstance(error, av.error.InvalidDataError) and network:
-        return SourceReason.NOT_MEDIA, "it answers, but not with video: check address, port and path"
-    for classes, reason, advice in _FAULTS:
-        if isinstance(error, classes):
-            return reason, advice
-    if not network:
-        return SourceReason.NOT_MEDIA, "can't be read"
-    if not _resolves(source):
-        return SourceReason.DNS, "host name not found: check the address"
-    return SourceReason.LOST, "the connection failed"
-
-
-def _resolves(url: str) -> bool:
-    """Whether the URL's host name has an address; FFmpeg reports one that has none as a bare I/O error."""
-    try:
-        socket.getaddrinfo(urlsplit(url).hostname, None)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _is_empty(path: str) -> bool:
-    try:
-        return Path(path).stat().st_size == 0
-    except OSError:
-        return False  # av.open says what is wrong with it
-
-
-def _lacks_index(path: str) -> bool:
-    """Whether this begins as an MP4 or MOV file does; given that it can't be opened, its index is missing."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(8)[4:] == b"ftyp"
-    except OSError:
-        return False

@@ -1,6 +1,7 @@
 import pytest
 
 from realtime.capture.open import kind_of, open_source
+from realtime.config import CameraConfig
 from realtime.errors import SourceError
 
 
@@ -38,4 +39,4 @@ def test_a_folder_is_images_and_a_file_with_brackets_in_its_name_is_a_file(tmp_p
 
 def test_a_missing_file_is_told_in_one_line(tmp_path):
     with pytest.raises(SourceError, match=r"^.*/none\.mp4: no such file$"):
-        open_source(str(tmp_path / "none.mp4"))
+        open_source(CameraConfig(name="cam0", source=str(tmp_path / "none.mp4")))

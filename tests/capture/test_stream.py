@@ -6,9 +6,9 @@ import pytest
 
 from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason, TruncatedError
+from tests.faults.fakecam import FakeCamera
 
 from .clips import shade, turn, write_clip, write_noise, write_sound
-from .fake_rtsp import FakeCamera
 
 MALFORMED = Path(__file__).parents[3] / "shared" / "data" / "malformed"
 VIDEO = MALFORMED.parent / "video"
@@ -156,7 +156,7 @@ def test_a_missing_file_is_refused(tmp_path):
     [
         ("all_black.mp4", 30, 0, False),
         ("corrupt_h264_bitflips.mp4", 40, 13, False),
-        ("corrupt_h264_zero_hole.mp4", 38, 1, True),  # OpenCV stops after 2
+        ("corrupt_h264_zero_hole.mp4", 40, 1, True),  # two of them can't be decoded; OpenCV stops after 2
         ("good_h264.mp4", 40, 0, False),
         ("gray16.mkv", 10, 0, False),
         ("gray8.mp4", 20, 0, False),
@@ -172,7 +172,7 @@ def test_a_missing_file_is_refused(tmp_path):
         ("rotated_90_display_matrix.mp4", 40, 0, False),
         ("tall_16x2000.mkv", 10, 0, False),
         ("tiny_1x1.mkv", 20, 0, False),
-        ("truncated_faststart.mp4", 20, 0, True),  # OpenCV gives 18 and no error
+        ("truncated_faststart.mp4", 21, 0, True),  # the last of them is cut; OpenCV gives 18 and no error
         ("ts_packet_loss_5pct.ts", 29, 8, False),
         ("ts_starts_mid_gop.ts", 20, 0, False),  # what comes before the first key frame is no damage
         ("vfr_timestamps.mp4", 16, 0, False),

@@ -1,0 +1,379 @@
+"""A live RTSP camera on loopback that fails on command: H.264 over TCP and UDP, in this process or in one of its own.
+
+It stands in front of capture. In a test `with FakeCamera(...) as camera:`; where the camera must die, stop or be
+started anew, `with CameraProcess(...) as camera:`, or by hand:
+
+    python -m tests.faults.fakecam --port 8554 --control 8654 --size 640x480 --background people.mp4
+
+One line is printed, `READY` and JSON with the port and the clock. Commands (the methods of `FakeCamera` under "faults")
+come one a line over the control port, or by `command("freeze 3")`; the answer is a line of JSON, see `FakeCamera.stat`.
+
+There is one frame clock for all clients: frame k leaves at began + k / fps, whatever happens. It shows picture
+k % loop, and that number is what `index_of` reads. `Clock.number` gives back k, `Clock.left_mono_s(k)` when it left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import math
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from .clip import FPS, KEY_EVERY, Clip, Payload, encode
+from .marks import Clock
+from .process import CameraProcess, backlog_full_listener
+from .session import VIDEO, Event, Session, Track
+
+__all__ = ["FPS", "KEY_EVERY", "CameraProcess", "Clock", "FakeCamera", "backlog_full_listener", "encode"]
+
+# Pictures are told apart within it: longer than any delay that a test looks at.
+LOOP_S = 10
+# How much a client that doesn't read is owed before it loses pictures: about what the cameras' small memories hold.
+SEND_BUFFER = 1 << 20
+# G.711 mu-law, RFC 3551: 20 ms of silence in each packet.
+SILENCE = [Payload(b"\xff" * 160, False)]
+
+
+class FakeCamera:
+    """Serves rtsp://127.0.0.1:PORT/cam to any number of clients while the `with` block lasts.
+
+    Args:
+        login: user and password that it asks for.
+        silent: accept connections and never answer.
+        port: 0 for a free one.
+        sizes: of the clips, width and height; the first is shown until `clip` is called.
+        sprop: name the parameter sets in the SDP. Without, they come in band only, and quick probing fails.
+        scheme: digest or basic login.
+        transport: tcp, udp or both; for the other it answers 461.
+        audio: a second track of silence.
+        background: a video file behind the marks.
+        clock_offset_s: by how much the camera's wall clock is wrong.
+        session_timeout_s: clients send a keep-alive about twice in that time. Not enforced.
+        send_buffer: bytes that a slow client may be behind, once here and once in the kernel.
+        control_port: None for no control port, 0 for a free one.
+    """
+
+    def __init__(
+        self,
+        login: tuple[str, str] | None = None,
+        silent: bool = False,
+        port: int = 0,
+        *,
+        sizes: Sequence[tuple[int, int]] = ((160, 120),),
+        fps: int = FPS,
+        key_every: int = KEY_EVERY,
+        loop_s: float = LOOP_S,
+        background: str | Path | None = None,
+        sprop: bool = True,
+        scheme: str = "digest",
+        transport: str = "both",
+        audio: bool = False,
+        clock_offset_s: float = 0.0,
+        session_timeout_s: int = 60,
+        send_buffer: int = SEND_BUFFER,
+        seed: int = 0,
+        control_port: int | None = None,
+    ) -> None:
+        self.login, self.scheme, self.transport, self.sprop = login, scheme, transport, sprop
+        self.session_timeout_s, self.send_buffer = session_timeout_s, send_buffer
+        # Whole groups of pictures, so that the loop's seam is a key frame and k % key_every tells key frames.
+        loop = max(1, round(loop_s * fps / key_every)) * key_every
+        file = str(background) if background else None
+        self.clips = [Clip(size, encode(size, loop, fps, key_every, file)) for size in sizes]
+        # Which clip is shown from which frame on.
+        self._shown: list[tuple[float, Clip]] = [(-math.inf, self.clips[0])]
+        self.tracks = [Track(96, fps, 90_000, key_every, self._video_payloads)]
+        if audio:
+            self.tracks.append(Track(0, 50, 8_000, 1, lambda _: SILENCE))
+        self._newest = [0] * len(self.tracks)
+
+        self.silent, self.refusing = silent, False
+        self.frozen = threading.Event()
+        self._thaw_mono_s = math.inf
+        self._stalled_until_s = 0.0
+        self._is_video_on, self.has_reports = True, True
+        self.loss_rate, self.describe_delay_s, self.backlog_s = 0.0, 0.0, 0.0
+        self.clock_offset_s = clock_offset_s
+        self.random = random.Random(seed)
+
+        self.log: list[Event] = []
+        self.kicks = self.dropped = 0
+        self.closing = threading.Event()
+        self._stop, self._serving = asyncio.Event(), threading.Event()
+        self._sessions: set[Session] = set()
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self._control = None if control_port is None else socket.create_server(("127.0.0.1", control_port))
+        self.port = self._listener.getsockname()[1]
+        self.control_port = self._control and self._control.getsockname()[1]
+        self.clock = Clock(time.monotonic(), time.time(), fps, loop)
+
+    def __enter__(self) -> FakeCamera:
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), name="fakecam", daemon=True)
+        self._thread.start()
+        self._serving.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._thread.join()
+
+    def close(self) -> None:
+        self.closing.set()
+        self._soon(self._stop.set)
+
+    def url(self, userinfo: str = "", path: str = "/cam") -> str:
+        return f"rtsp://{userinfo}127.0.0.1:{self.port}{path}"
+
+    @property
+    def pictures(self) -> list[list[bytes]]:
+        return self.shown.pictures
+
+    @property
+    def shown(self) -> Clip:
+        return self._shown[-1][1]
+
+    @property
+    def requests(self) -> list[str]:
+        """The methods of all requests so far."""
+        return [event.what for event in self.log if event.what != "connect"]
+
+    @property
+    def connections(self) -> list[float]:
+        """When clients connected, time.monotonic()."""
+        return [event.at_mono_s for event in self.log if event.what == "connect"]
+
+    # Faults. Each is a command of the control port too, with numbers as arguments.
+
+    def freeze(self, seconds: float = math.inf) -> None:
+        """Send no media while connections stay up. What is missed is lost; goes on with a key frame."""
+        self._thaw_mono_s = time.monotonic() + seconds
+        self.frozen.set()
+
+    def resume(self) -> None:
+        """End a freeze or a stall."""
+        self._stalled_until_s, self._thaw_mono_s = 0.0, math.inf
+        self.frozen.clear()
+
+    def stall(self, seconds: float = math.inf) -> None:
+        """Send no media, and then all that was held back in one burst (at most HELD_S)."""
+        self._stalled_until_s = time.monotonic() + seconds
+
+    def backlog(self, seconds: float) -> None:
+        """Begin each new session with the last so many seconds in one burst, from a key frame."""
+        self.backlog_s = seconds
+
+    def video(self, on: float) -> None:
+        """Switch the video track off or on; sound goes on."""
+        self._is_video_on = bool(on)
+
+    def loss(self, rate: float) -> None:
+        """Lose this part (0..1) of the RTP packets."""
+        self.loss_rate = rate
+
+    def garbage(self, packets: float = 50) -> None:
+        """Send every client packets of random bytes."""
+        self._soon(lambda: [session.send_garbage(int(packets)) for session in self._sessions])
+
+    def kick(self) -> None:
+        """Reset every client's connection."""
+        self.kicks += 1
+        self._soon(lambda: [session.reset() for session in self._sessions])
+
+    def clip(self, number: float) -> None:
+        """Show another clip, of another size, from the next key frame on."""
+        self._shown.append((self.tracks[VIDEO].key_after(self._newest[VIDEO]), self.clips[int(number)]))
+
+    def sr(self, on: float) -> None:
+        """Switch RTCP sender reports, which carry the wall clock, off or on."""
+        self.has_reports = bool(on)
+
+    def clock_offset(self, seconds: float) -> None:
+        """Put the camera's wall clock wrong by so much."""
+        self.clock_offset_s = seconds
+
+    def describe_delay(self, seconds: float) -> None:
+        """Let each DESCRIBE wait."""
+        self.describe_delay_s = seconds
+
+    def silence(self, on: float) -> None:
+        """Answer no requests, or do again."""
+        self.silent = bool(on)
+
+    def refuse(self, on: float) -> None:
+        """Reset new connections at once, or accept them again."""
+        self.refusing = bool(on)
+
+    def stat(self) -> dict[str, int]:
+        """Clients that play, the newest frame, and counts since the start: kicks, frames that slow clients lost."""
+        return {
+            "clients": sum(bool(session.playing) for session in list(self._sessions)),
+            "k": self._newest[VIDEO],
+            "kicks": self.kicks,
+            "dropped": self.dropped,
+            "connections": len(self.connections),
+            "requests": len(self.requests),
+        }
+
+    def command(self, line: str) -> dict[str, object]:
+        """Do what a line says, such as "freeze 3"; the answer is `stat`, for "log" it is what clients did and when."""
+        name, *arguments = line.split()
+        if name not in COMMANDS:
+            raise ValueError(f"unknown command {name!r}, expected one of {', '.join(COMMANDS)}")
+        if name == "log":
+            return {"log": self.log}
+        getattr(self, name)(*map(float, arguments))
+        return self.stat()
+
+    # Serving, all of it on the thread of the event loop.
+
+    async def serve(self) -> None:
+        """Serve until closed."""
+        self._loop = asyncio.get_running_loop()
+        servers = [await asyncio.start_server(self._meet, sock=self._listener)]
+        if self._control is not None:
+            servers.append(await asyncio.start_server(self._obey, sock=self._control))
+        try:
+            async with asyncio.TaskGroup() as group:
+                pumps = [group.create_task(self._pump(number)) for number in range(len(self.tracks))]
+                self._serving.set()
+                await self._stop.wait()
+                for pump in pumps:
+                    pump.cancel()
+        finally:
+            for server in servers:
+                server.close()
+            for session in self._sessions:
+                session.reset()
+
+    def _soon(self, action: Callable[[], object]) -> None:
+        """Do it on the event loop's thread, the only one that may touch connections."""
+        self._loop.call_soon_threadsafe(action)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.log.append(Event(time.monotonic(), "connect"))
+        session = Session(self, reader, writer)
+        self._sessions.add(session)
+        try:
+            if self.refusing:
+                session.reset()
+            else:
+                await session.run()
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            pass  # the client went away
+        finally:
+            self._sessions.discard(session)
+            session.close()
+
+    async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                try:
+                    answer = self.command(line.decode())
+                except (TypeError, ValueError, IndexError) as error:
+                    answer = {"error": str(error)}
+                writer.write(json.dumps(answer).encode() + b"\n")
+        writer.close()
+
+    async def _pump(self, number: int) -> None:
+        """Let the units of a track leave when they are due. Late ones leave at once, none is left out."""
+        rate_hz, n = self.tracks[number].rate_hz, 0
+        while True:
+            await asyncio.sleep(self.clock.began_mono_s + n / rate_hz - time.monotonic())
+            n = max(n, int((time.monotonic() - self.clock.began_mono_s) * rate_hz))
+            self._newest[number] = n
+            self._send(number, n)
+            n += 1
+
+    def _send(self, number: int, n: int) -> None:
+        now_s = time.monotonic()
+        if self.frozen.is_set() and now_s >= self._thaw_mono_s:
+            self._thaw_mono_s = math.inf
+            self.frozen.clear()
+        for session in self._sessions:
+            flow = session.playing.get(number)
+            if flow is None:
+                continue
+            if self.frozen.is_set() or (number == VIDEO and not self._is_video_on):
+                flow.skip(n)
+            elif now_s >= self._stalled_until_s:
+                flow.catch_up(n)
+
+    def _video_payloads(self, k: int) -> list[Payload]:
+        clip = next(clip for since, clip in reversed(self._shown) if k >= since)
+        return clip.payloads[k % self.clock.loop]
+
+    def begin(self, number: int) -> int:
+        """Where a client that wants to play now begins: the next key frame, or back in the backlog."""
+        track, newest = self.tracks[number], self._newest[number]
+        if self.backlog_s:
+            # May be before frame 0: the camera behaves as if it had always run.
+            return track.key_until(newest - round(self.backlog_s * track.rate_hz))
+        return track.key_after(newest)
+
+
+COMMANDS = [
+    "freeze", "resume", "stall", "backlog", "video", "loss", "garbage", "kick", "clip", "sr", "clock_offset",
+    "describe_delay", "silence", "refuse", "stat", "log",
+]  # fmt: skip
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+def _login(text: str) -> tuple[str, str]:
+    user, _, password = text.partition(":")
+    return user, password
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.fakecam", description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=8554)
+    parser.add_argument("--control", dest="control_port", type=int, help="port for commands")
+    parser.add_argument("--size", dest="sizes", type=_size, action="append", help="640x480; repeated: a clip each")
+    parser.add_argument("--fps", type=int, default=FPS)
+    parser.add_argument("--key-every", type=int, default=25, help="frames from key frame to key frame")
+    parser.add_argument("--loop", dest="loop_s", type=float, default=LOOP_S, help="seconds of pictures")
+    parser.add_argument("--background", help="video file to show behind the marks")
+    parser.add_argument("--login", type=_login, help="user:password")
+    parser.add_argument("--scheme", choices=("digest", "basic"), default="digest")
+    parser.add_argument("--transport", choices=("tcp", "udp", "both"), default="both")
+    parser.add_argument("--no-sprop", dest="sprop", action="store_false", help="no parameter sets in the SDP")
+    parser.add_argument("--audio", action="store_true", help="a second track of silence")
+    parser.add_argument("--silent", action="store_true", help="accept and never answer")
+    parser.add_argument("--clock-offset", dest="clock_offset_s", type=float, default=0.0)
+    parser.add_argument("--session-timeout", dest="session_timeout_s", type=int, default=60)
+    parser.add_argument("--send-buffer", type=int, default=SEND_BUFFER, help="bytes that a slow client may be behind")
+    parser.add_argument("--seed", type=int, default=0, help="of losses and garbage")
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input does")
+    return parser.parse_args()
+
+
+async def _serve(camera: FakeCamera, until_eof: bool) -> None:
+    if until_eof:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), camera.close)
+    await camera.serve()
+
+
+def main() -> None:
+    options = vars(_parse())
+    until_eof = options.pop("until_eof")
+    camera = FakeCamera(**{**options, "sizes": options["sizes"] or [(640, 480)]})
+    ready = {"port": camera.port, "control_port": camera.control_port, **asdict(camera.clock)}
+    print("READY", json.dumps(ready), flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(camera, until_eof))
+
+
+if __name__ == "__main__":
+    main()
