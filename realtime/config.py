@@ -110,6 +110,13 @@ class CameraConfig(_Section):
         """What `source` stands for: itself, or what the variable or the file that it names holds. May be a secret."""
         return self._address
 
+    @property
+    def silence_s(self) -> float:
+        """Seconds after which a live source that gives nothing is lost. Over HTTP video comes seconds at a time."""
+        if self.read_timeout_s is not None:
+            return self.read_timeout_s
+        return 10.0 if self.address.lower().startswith(("http:", "https:")) else 2.0
+
     @field_validator("source")
     @classmethod
     def _not_redacted(cls, source: str) -> str:

@@ -207,6 +207,7 @@ class Pipeline:
         channels = list(self._start())
         while self._crew.alive() and not self._stop.is_set() and not self._crew.failed.is_set():
             self._crew.failed.wait(_TICK_S)
+            self._look_after_cameras()
         self._end(channels)
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
@@ -216,6 +217,11 @@ class Pipeline:
             raise self._crew.failure
         if self._truncated is not None:
             raise self._truncated
+
+    def _look_after_cameras(self) -> None:
+        for name, status in self.status.items():
+            if status.check_silence():
+                log.warning("%s: timed out: nothing comes, and its driver doesn't say why; waiting for it", name)
 
     def stop(self) -> None:
         """End the run in order: what is past the door is finished and published. Safe in a signal handler."""

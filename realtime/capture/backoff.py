@@ -27,14 +27,19 @@ class Backoff:
     def __init__(self) -> None:
         self._next_s = FIRST_S
 
-    def wait_s(self, reason: SourceReason) -> float:
-        """Seconds to wait after this fault."""
+    def wait_s(self, reason: SourceReason, tried_s: float = 0.0) -> float:
+        """Seconds to wait after this fault.
+
+        Args:
+            reason: what it was.
+            tried_s: how long the attempt took, which counts as waiting: a silent host is asked again at once.
+        """
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, hides nothing
         if reason in HOPELESS:
             return HOPELESS_S * jitter
         longest_s = LONGEST_WEBCAM_S if reason in WEBCAM else LONGEST_S
         wait_s, self._next_s = min(self._next_s, longest_s), min(2 * self._next_s, LONGEST_S)
-        return wait_s * jitter
+        return max(FIRST_S, wait_s - tried_s) * jitter
 
     def reset(self) -> None:
         """The camera was well for a while: begin with the shortest wait."""

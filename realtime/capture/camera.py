@@ -26,8 +26,11 @@ from realtime.types import Clock, Frame
 
 log = logging.getLogger(__name__)
 
-# A camera that was well for so long is tried again without delay when it is lost.
-HEALTHY_S = 2.0
+# A camera that was open for so long is there, pictures or not: when it is lost, the waits begin anew. Less than the time
+# after which a silent one is given up, so that one that stands still is back soon after it goes on.
+HEALTHY_S = 1.5
+# A source that gives nothing for so much longer than it may is taken for lost, although its read hasn't returned.
+GRACE_S = 0.5
 # A camera whose clock is further off than this has never been told the time: `captured_ns` in it would mislead.
 CLOCK_OFF_S = 60.0
 # Only in these do time stamps tell how late a picture is: HTTP brings seconds of video at a time.
@@ -122,13 +125,14 @@ class Camera:
     def _open(self) -> Source | None:
         """Open the source, however often it takes; None when the run is stopping."""
         while not self._stop.wait(self._pause_s):
+            began_s = time.monotonic()
             try:
                 source = self._open_source(self._config)
             except SourceError as error:
                 # A file over HTTP is a file: what is missing of it doesn't come by trying again.
                 if isinstance(error, TruncatedError) or not (self._was_open or self._retries_first_open):
                     raise
-                self._reconnect(error)
+                self._reconnect(error, time.monotonic() - began_s)
             else:
                 self._pause_s = 0.0
                 self._announce(source)
@@ -152,9 +156,11 @@ class Camera:
         if not source.live:
             self._door.wait_until_open()
         opened_s = time.monotonic()
+        self._status.expect(self._config.silence_s + GRACE_S if source.live else None)
         try:
             while not self._stop.is_set():
                 picture = source.read()
+                self._status.heard()
                 if picture is None:
                     return self._loop
                 self._bring(picture, source)
@@ -163,11 +169,13 @@ class Camera:
         except SourceError as error:
             if not source.live:
                 raise
-            # One that answers, or was well, is there: only a camera that isn't is asked less and less often.
-            if time.monotonic() - opened_s >= HEALTHY_S:
+            was_open_s = time.monotonic() - opened_s
+            if was_open_s >= HEALTHY_S:
                 self._backoff.reset()
-            self._reconnect(error)
+            self._reconnect(error, was_open_s)
             return True
+        finally:
+            self._status.expect(None)
         return False
 
     def _bring(self, picture: Picture, source: Source) -> None:
@@ -250,10 +258,10 @@ class Camera:
         if not self._freshness.trusts_stamps:
             log.warning("%s: its time stamps run slower than its pictures come; ages are by arrival now", self._name)
 
-    def _reconnect(self, error: SourceError) -> None:
-        """Say once why the camera is away, and set how long to wait before it is tried again."""
+    def _reconnect(self, error: SourceError, tried_s: float) -> None:
+        """Say once why the camera is away, and set how long to wait before it is tried again after `tried_s`."""
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)
             log.warning("%s: %s; trying again", self._name, error)
-        self._pause_s = self._backoff.wait_s(error.reason)
+        self._pause_s = self._backoff.wait_s(error.reason, tried_s)

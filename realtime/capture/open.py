@@ -66,7 +66,7 @@ def open_source(config: CameraConfig) -> Source:
                 source,
                 network=True,
                 open_timeout_s=config.open_timeout_s,
-                read_timeout_s=config.read_timeout_s,
+                read_timeout_s=config.silence_s,
                 transport=config.transport,
                 hwaccel=config.hwaccel,
             )

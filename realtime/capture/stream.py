@@ -26,9 +26,8 @@ from realtime.capture.source import Fault, Picture
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import redact
 
-# A camera that sends nothing for so long is lost. Over HTTP a playlist brings several seconds of video at a time.
+# A camera that sends nothing for so long is lost, unless the configuration says otherwise.
 READ_TIMEOUT_S = 2.0
-HTTP_READ_TIMEOUT_S = 10.0
 # Packets come but no picture: longer than between the key frames of any sane camera.
 NO_PICTURE_S = 15.0
 # The first pictures of an RTSP camera may have no time stamp. One that never gives any is timed by arrival.
@@ -53,7 +52,7 @@ class StreamSource:
         source: path or URL.
         network: it is a URL. Live then, unless it is HTTP with a known duration.
         open_timeout_s: how long opening may take.
-        read_timeout_s: how long a live stream may be silent; None: READ_TIMEOUT_S, over HTTP HTTP_READ_TIMEOUT_S.
+        read_timeout_s: how long a live stream may be silent.
         transport: how an RTSP camera's pictures travel.
         hwaccel: what decodes; software where that can't.
 
@@ -67,13 +66,13 @@ class StreamSource:
         *,
         network: bool,
         open_timeout_s: float = OPEN_TIMEOUT_S,
-        read_timeout_s: float | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
         transport: Transport = "tcp",
         hwaccel: Accelerator = "none",
     ) -> None:
         self._name = redact(source)
         self._is_http = source.lower().startswith(("http:", "https:"))
-        self._read_timeout_s = read_timeout_s or (HTTP_READ_TIMEOUT_S if self._is_http else READ_TIMEOUT_S)
+        self._read_timeout_s = read_timeout_s
         self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
         try:
             self._describe(network)

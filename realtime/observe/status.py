@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from realtime.errors import SourceReason
 from realtime.observe.metrics import Histogram
 
 State = Literal["starting", "live", "reconnecting", "ended", "failed"]
@@ -28,6 +29,8 @@ class CameraStatus:
         self.camera = camera
         self._lock = threading.Lock()
         self._state: tuple[State, str | None] = ("starting", None)
+        self._heard_s = 0.0
+        self._silence_limit_s: float | None = None
         self.source_fps: float | None = None
         self.size: tuple[int, int] | None = None
         self.captured = 0
@@ -49,6 +52,31 @@ class CameraStatus:
 
     def set_state(self, state: State, reason: str | None = None) -> None:
         """Change the state, but never the last one; subscribers are told. `reason` must hold no secret."""
+        with self._lock:
+            self._change(state, reason)
+
+    def expect(self, silence_limit_s: float | None) -> None:
+        """From now on a picture is due every so many seconds; None: nothing is due."""
+        with self._lock:
+            self._heard_s, self._silence_limit_s = time.monotonic(), silence_limit_s
+
+    def heard(self) -> None:
+        """A picture came, good or not, or the end."""
+        self._heard_s = time.monotonic()
+
+    def check_silence(self) -> bool:
+        """Say `reconnecting` of a camera whose read hangs in a driver; whether this is new.
+
+        The thread that hangs can't say it itself. It goes on by itself: the next picture makes the camera live.
+        """
+        with self._lock:
+            limit_s, silent_s = self._silence_limit_s, time.monotonic() - self._heard_s
+            if limit_s is None or silent_s < limit_s or self._state[0] not in ("starting", "live"):
+                return False
+            self._change("reconnecting", SourceReason.TIMEOUT.value)
+            return True
+
+    def _change(self, state: State, reason: str | None) -> None:
         if self._state[0] in ("ended", "failed"):
             return
         if state == "reconnecting" and self._state[0] == "live":

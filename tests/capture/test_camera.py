@@ -364,3 +364,54 @@ def test_no_password_is_printed_whatever_a_camera_does(caplog, capfd, fault):
     assert "cam0: rtsp://***@127.0.0.1" in shown
     for secret in ("operator", "Tr0ub", "dor"):
         assert secret not in shown
+
+
+class HangingSource(FakeSource):
+    """Its second picture comes only when it is let go, as with a driver that hangs."""
+
+    def __init__(self, let_go):
+        super().__init__(picture(), picture(), picture(), live=True)
+        self.let_go = let_go
+
+    def read(self):
+        if len(self.script) == 2:
+            self.let_go.wait(10)
+        return super().read()
+
+
+def test_a_camera_whose_read_hangs_is_told_to_be_away_and_goes_on_by_itself(monkeypatch):
+    monkeypatch.setattr("realtime.capture.camera.GRACE_S", -1.9)  # of 2 s
+    let_go = threading.Event()
+    rig = Rig("rtsp://127.0.0.1/cam", HangingSource(let_go), enough=3)
+    thread = threading.Thread(target=rig.run)
+    thread.start()
+    until(lambda: len(rig.door.frames) == 1)
+    assert not rig.status.check_silence()
+    until(rig.status.check_silence)
+    assert rig.state == ("reconnecting", "timed out")
+    assert not rig.status.check_silence()  # told once
+    let_go.set()
+    thread.join(5)
+    assert rig.states[1:] == [("live",), ("ended",)]
+    assert (rig.status.reconnects, len(rig.door.frames)) == (1, 3)
+
+
+def test_a_camera_that_is_opened_and_stays_silent_is_not_waited_for(monkeypatch):
+    # As long as a real one that stands still: it is given up after about 2 s.
+    monkeypatch.setattr("realtime.capture.camera.HEALTHY_S", 0.0)
+    rig = Rig(
+        "rtsp://127.0.0.1/cam",
+        *[FakeSource(lost(), live=True) for _ in range(6)],
+        FakeSource(picture(), live=True),
+        enough=1,
+    )
+    began_s = time.monotonic()
+    rig.run()
+    assert time.monotonic() - began_s < 6 * 0.25 * 1.2 + 1.0  # not 0.25 + 0.5 + 1 + 2 + 4 + 5
+
+
+def until(condition, timeout_s=5.0):
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, "timed out"
+        time.sleep(0.005)

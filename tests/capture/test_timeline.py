@@ -118,3 +118,11 @@ def test_waits_double_up_to_the_longest_and_begin_again_after_health():
 @pytest.mark.parametrize("reason", [SourceReason.AUTH, SourceReason.NOT_FOUND])
 def test_a_camera_is_not_pestered_with_a_wrong_password(reason):
     assert Backoff().wait_s(reason) >= HOPELESS_S * (1 - JITTER)
+
+
+def test_a_long_attempt_counts_as_waiting():
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.wait_s(SourceReason.TIMEOUT)
+    assert backoff.wait_s(SourceReason.TIMEOUT, tried_s=3.0) == pytest.approx(2.0, rel=JITTER + 1e-9)
+    assert backoff.wait_s(SourceReason.TIMEOUT, tried_s=10.0) <= 0.3
