@@ -19,6 +19,8 @@ from realtime.config import CameraConfig
 Kind = Literal["webcam", "network", "file", "images", "demo"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# A webcam's file isn't there while it is unplugged: these are webcams by their names alone.
+_WEBCAM_PATHS = ("/dev/video", "/dev/v4l/")
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -26,16 +28,18 @@ def kind_of(source: str) -> Kind:
     """What a source is, judged by its text and the file system. Opens nothing.
 
     Args:
-        source: a camera's address: a webcam number, a URL, `demo`, or the path of a video, an image, a folder or a
-            glob.
+        source: a camera's address: a webcam's number or device file, a URL, `demo`, or the path of a video, an image,
+            a folder or a glob.
     """
-    if source.isascii() and source.isdecimal():
+    if (source.isascii() and source.isdecimal()) or source.startswith(_WEBCAM_PATHS):
         return "webcam"
     if source == "demo":
         return "demo"
     if _URL.match(source):
         return "network"
     path = Path(source)
+    if path.is_char_device():
+        return "webcam"
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images"
     # A file's own name may hold brackets: what exists is not a pattern.
@@ -54,7 +58,7 @@ def open_source(config: CameraConfig) -> Source:
     source = config.address
     match kind_of(source):
         case "webcam":
-            return WebcamSource(int(source))
+            return WebcamSource(source, config.mode)
         case "demo":
             return DemoSource()
         case "images":

@@ -1,3 +1,4 @@
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.capture.images import ImagesSource
-from realtime.errors import SourceError, SourceReason
+from realtime.errors import SourceError, SourceReason, TruncatedError
 
 MALFORMED = Path(__file__).parents[3] / "shared" / "data" / "malformed"
 
@@ -54,14 +55,45 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path):
     assert ImagesSource(str(tmp_path / "turned.jpg")).size == (24, 32)
 
 
-def test_a_broken_image_in_a_folder_ends_the_reading_with_its_name(tmp_path):
-    write(tmp_path / "1.png", 1)
-    (tmp_path / "2.png").write_bytes(b"no picture")
-    source = ImagesSource(str(tmp_path))
-    source.read()
-    with pytest.raises(SourceError, match=r"2\.png: not an image") as caught:
+@pytest.mark.parametrize("pattern", ["", "/*"])
+def test_images_that_cannot_be_read_are_pictures_in_order_and_told_at_the_end(tmp_path, caplog, pattern):
+    for number, size in [(2, (32, 24)), (10, (16, 8))]:
+        write(tmp_path / f"{number}.png", number, size)
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "3.png").write_bytes(b"")
+    (tmp_path / "4.png").write_bytes((tmp_path / "2.png").read_bytes()[:60])
+    name = f"{tmp_path}{pattern}"
+    source = ImagesSource(name)
+    assert source.size == (32, 24)  # of the first that can be read
+    pictures = [source.read() for _ in range(5)]
+    assert [p.fault for p in pictures] == ["undecodable", None, "undecodable", "undecodable", None]
+    assert [int(p.image[0, 0, 0]) for p in pictures if p.image is not None] == [2, 10]
+    says = f"{name}: 3 of 5 images can't be read, the first is 1.png: damaged or not images"
+    with pytest.raises(TruncatedError, match=f"^{re.escape(says)}$") as caught:
         source.read()
-    assert caught.value.reason is SourceReason.NOT_MEDIA
+    assert (caught.value.reason, caught.value.exit_code) == (SourceReason.CODEC, 1)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{tmp_path}/1.png: not an image, or damaged or cut off; the other images go on"
+    ]
+
+
+def test_an_image_that_is_deleted_before_its_turn_does_not_end_the_reading(tmp_path):
+    for number in (1, 2, 3):
+        write(tmp_path / f"{number}.png", number)
+    source = ImagesSource(str(tmp_path))
+    (tmp_path / "2.png").unlink()
+    assert [source.read().fault for _ in range(3)] == [None, "undecodable", None]
+    with pytest.raises(TruncatedError, match=r"1 of 3 images can't be read, the first is 2\.png"):
+        source.read()
+
+
+def test_a_folder_of_nothing_that_can_be_read_says_why_of_its_first(tmp_path, caplog):
+    (tmp_path / "1.png").write_bytes(b"")
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"1\.png: not an image: the file is empty") as caught:
+        ImagesSource(str(tmp_path))
+    assert (caught.value.reason, caught.value.exit_code) == (SourceReason.NOT_MEDIA, 3)
+    assert not caplog.records
 
 
 def huge_png() -> bytes:

@@ -10,6 +10,10 @@ from realtime.errors import SourceError
     [
         ("0", "webcam"),
         ("12", "webcam"),
+        ("/dev/video97", "webcam"),  # unplugged
+        ("/dev/v4l/by-id/usb-Acme_Cam-video-index0", "webcam"),
+        ("/dev/null", "webcam"),  # a device, whatever it is called
+        ("/dev/none", "file"),
         ("-1", "file"),  # no such webcam number: a path, which will be missing
         ("demo", "demo"),
         ("demo.mp4", "file"),
@@ -35,6 +39,18 @@ def test_a_folder_is_images_and_a_file_with_brackets_in_its_name_is_a_file(tmp_p
     bracketed.write_bytes(b"x")
     assert kind_of(str(tmp_path)) == "images"
     assert kind_of(str(bracketed)) == "file"
+
+
+def test_a_link_to_a_device_is_a_webcam(tmp_path):
+    link = tmp_path / "door.jpg"  # whatever it is called
+    link.symlink_to("/dev/null")
+    assert kind_of(str(link)) == "webcam"
+
+
+@pytest.mark.parametrize("source", ["97", "/dev/video97"])
+def test_a_missing_webcam_is_told_in_one_line(source):
+    with pytest.raises(SourceError, match=f"^webcam {source}: "):
+        open_source(CameraConfig(name="cam0", source=source, mode="1280x720@30"))
 
 
 def test_a_missing_file_is_told_in_one_line(tmp_path):

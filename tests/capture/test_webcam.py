@@ -1,3 +1,6 @@
+import os
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -5,55 +8,231 @@ import pytest
 from realtime.capture.webcam import WebcamSource
 from realtime.errors import SourceError, SourceReason
 
+from .devices import FakeDevices
+from .test_camera import Rig
 
-class FakeDevice:
-    """Like cv2.VideoCapture: gives `pictures` pictures, then none."""
-
-    def __init__(self, pictures, fps=30.0):
-        self.pictures, self.fps, self.released = pictures, fps, False
-
-    def isOpened(self):  # noqa: N802 - OpenCV's name
-        return self.pictures > 0
-
-    def get(self, key):
-        return {cv2.CAP_PROP_FRAME_WIDTH: 64.0, cv2.CAP_PROP_FRAME_HEIGHT: 48.0, cv2.CAP_PROP_FPS: self.fps}[key]
-
-    def read(self):
-        self.pictures -= 1
-        return (True, np.zeros((48, 64, 3), np.uint8)) if self.pictures >= 0 else (False, None)
-
-    def release(self):
-        self.released = True
+VGA, HD, FULL_HD = (64, 48, 30.0), (128, 72, 30.0), (192, 108, 15.0)
 
 
-def test_a_webcam_gives_pictures_without_time_stamps():
-    source = WebcamSource(3, opener=lambda index: FakeDevice(2))
+@pytest.fixture
+def devices(tmp_path):
+    return FakeDevices(tmp_path)
+
+
+def webcam(devices, source="0", mode=None):
+    return WebcamSource(source, mode, opener=devices.open, devices=devices.folder)
+
+
+def refusal(devices, source="0", mode=None):
+    with pytest.raises(SourceError) as caught:
+        webcam(devices, source, mode)
+    assert all(device.released for device in devices.opened)
+    return str(caught.value), caught.value.reason
+
+
+def rig_of(devices, enough=None):
+    """The capture thread's body around it."""
+    return Rig("0", opener=lambda config: webcam(devices, config.address, config.mode), enough=enough)
+
+
+def test_a_webcam_gives_every_picture_from_the_first_on_without_time_stamps(devices):
+    devices.plug(3)
+    source = webcam(devices, "3")
     assert (source.size, source.fps, source.live) == ((64, 48), 30.0, True)
-    assert source.read().media_s is None
+    pictures = [source.read() for _ in range(3)]
+    assert [int(p.image[0, 0, 0]) for p in pictures] == [1, 2, 3]
+    assert {p.media_s for p in pictures} == {None}
+    source.close()
+    assert devices.opened[0].released
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1e6])
-def test_a_driver_that_does_not_know_its_rate_has_none(fps):
-    assert WebcamSource(0, opener=lambda index: FakeDevice(1, fps)).fps is None
+def test_a_driver_that_does_not_know_its_rate_has_none(devices, fps):
+    devices.plug(modes=[(64, 48, fps)])
+    assert webcam(devices).fps is None
+    assert webcam(devices, mode="64x48@60").fps is None
 
 
-def test_an_unplugged_webcam_is_lost():
-    source = WebcamSource(0, opener=lambda index: FakeDevice(1))
-    source.read()
-    with pytest.raises(SourceError, match="webcam 0: gave no picture") as caught:
+def test_a_device_file_is_a_source_and_so_is_a_link_to_it(devices):
+    path = devices.plug(2)
+    link = devices.folder / "usb-Fake_Cam-index0"
+    link.symlink_to(path)
+    assert webcam(devices, path).size == webcam(devices, str(link)).size == (64, 48)
+
+
+def test_without_device_files_a_number_goes_to_whatever_the_system_has(devices):
+    devices.plug()
+    opened = []
+
+    def opener(*device):
+        opened.append(device)
+        return devices.open(devices.folder / "video0", cv2.CAP_V4L2)
+
+    assert WebcamSource("0", opener=opener, devices=None).size == (64, 48)
+    assert opened == [(0, cv2.CAP_ANY)]
+    devices.unplug()
+    with pytest.raises(SourceError, match=r"^webcam 0: not available: is it plugged in, used by no other") as caught:
+        WebcamSource("0", opener=opener, devices=None)
+    assert caught.value.reason is SourceReason.DEVICE
+
+
+@pytest.mark.parametrize(
+    ("pixel", "bgr"),
+    [
+        (7, [7, 7, 7]),  # grey, (H, W)
+        ([7], [7, 7, 7]),  # grey, (H, W, 1)
+        ([1, 2, 3, 255], [1, 2, 3]),  # BGRA
+        ([235, 128], [255, 255, 255]),  # YUYV: the brightest Y, no colour
+        ([1, 2, 3], [1, 2, 3]),
+    ],
+)
+def test_a_picture_of_any_form_becomes_bgr(devices, pixel, bgr):
+    devices.plug(pixel=pixel)
+    source = webcam(devices)
+    image = source.read().image
+    assert (image.shape, image.dtype, image.flags.c_contiguous) == ((48, 64, 3), np.uint8, True)
+    assert (image == bgr).all()
+    assert source.size == (64, 48)
+
+
+def test_a_mode_is_asked_for_with_the_compressed_format_first_and_the_rate_last(devices):
+    devices.plug(modes=[VGA, HD, FULL_HD])
+    source = webcam(devices, mode="192x108@15")
+    assert (source.size, source.fps) == ((192, 108), 15.0)
+    assert list(devices.opened[0].asked.items()) == [
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, 192),
+        (cv2.CAP_PROP_FRAME_HEIGHT, 108),
+        (cv2.CAP_PROP_FPS, 15.0),
+    ]
+
+
+def test_without_a_mode_the_driver_chooses(devices):
+    devices.plug(modes=[HD, VGA])
+    assert webcam(devices).size == (128, 72)
+    assert devices.opened[0].asked == {}
+
+
+def test_a_mode_without_a_rate_takes_any(devices):
+    devices.plug(modes=[VGA, FULL_HD])
+    assert webcam(devices, mode="192x108").fps == 15.0
+
+
+def test_a_rate_that_the_driver_rounds_is_the_one_asked_for(devices):
+    devices.plug()
+    assert webcam(devices, mode="64x48@29.97").fps == 30.0
+
+
+@pytest.mark.parametrize(
+    ("mode", "fps", "got"),
+    [
+        ("1280x720@60", 30.0, "64x48 at 30 fps"),  # neither
+        ("64x48@25", 30.0, "64x48 at 30 fps"),  # another rate
+        ("640x480", 29.97, "64x48 at 29.97 fps"),  # another size
+        ("640x480@30", 0.0, "64x48"),  # another size, the rate not known
+    ],
+)
+def test_a_mode_that_the_webcam_does_not_have_is_refused(devices, mode, fps, got):
+    devices.plug(modes=[(64, 48, fps)])
+    says = f"webcam 0: mode: got {got}, expected {mode}: ask for another in cameras[].mode, or leave it out"
+    assert refusal(devices, mode=mode) == (says, SourceReason.MODE)
+
+
+@pytest.mark.parametrize(
+    ("plugged", "there"),
+    [((), "there is none"), ((0,), "there are 0"), ((10, 2), "there are 2, 10")],
+)
+def test_a_missing_webcam_tells_which_are_there(devices, plugged, there):
+    for number in plugged:
+        devices.plug(number)
+    (devices.folder / "video-extra").touch()  # no number: no webcam
+    assert refusal(devices, "7") == (f"webcam 7: no such device: {there}", SourceReason.MISSING)
+    path = str(devices.folder / "by-id")
+    assert refusal(devices, path) == (f"webcam {path}: no such device: {there}", SourceReason.MISSING)
+
+
+def test_a_webcam_that_may_not_be_used_tells_the_group(devices, monkeypatch):
+    devices.plug()
+    devices.busy.add(0)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who runs tests in containers, may everything
+    says = 'webcam 0: permission denied: add your user to the group "video"'
+    assert refusal(devices) == (says, SourceReason.PERMISSION)
+
+
+def test_a_webcam_that_another_program_uses_is_noticed_when_it_is_opened(devices):
+    devices.plug()
+    devices.plug(1)
+    devices.busy.add(0)
+    says = "webcam 0: gives no picture: used by another program? If not, try another: there are 0, 1"
+    assert refusal(devices) == (says, SourceReason.DEVICE)
+    devices.busy.clear()
+    assert webcam(devices).size == (64, 48)
+
+
+def test_an_unplugged_webcam_is_lost(devices):
+    devices.plug()
+    source = webcam(devices)
+    devices.unplug()
+    source.read()  # the one that was read at opening
+    with pytest.raises(SourceError, match=r"^webcam 0: gave no picture: was it unplugged") as caught:
         source.read()
     assert caught.value.reason is SourceReason.LOST
 
 
-def test_a_missing_webcam_is_released_and_says_what_to_do():
-    device = FakeDevice(0)
-    with pytest.raises(SourceError, match="webcam 7: not available: is it plugged in") as caught:
-        WebcamSource(7, opener=lambda index: device)
-    assert caught.value.reason is SourceReason.DEVICE
-    assert device.released
-
-
 def test_opencv_stays_silent_about_a_missing_webcam(capfd):
-    with pytest.raises(SourceError):
-        WebcamSource(97)
+    for source in ("97", "/dev/video97"):
+        with pytest.raises(SourceError, match=f"^webcam {source}: "):
+            WebcamSource(source)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_webcam_that_is_pulled_out_is_lost_and_comes_back_in_a_new_epoch(devices):
+    devices.plug()
+    rig = rig_of(devices)
+    put, set_state = rig.door.put, rig.status.set_state
+    at_s = {}
+
+    def unplug_at_the_third(frame):
+        put(frame)
+        if len(rig.door.frames) == 3:
+            devices.unplug()
+            at_s["unplugged"] = time.monotonic()
+        if frame.epoch == 1:
+            at_s["back"] = time.monotonic()
+            rig.stop.set()
+
+    def plug_when_missed(*state):
+        set_state(*state)
+        at_s[state[-1]] = time.monotonic()
+        if state[-1] == "missing":
+            devices.plug()
+
+    rig.door.put, rig.status.set_state = unplug_at_the_third, plug_when_missed
+    assert [(f.epoch, f.index) for f in rig.run()] == [(0, 0), (0, 1), (0, 2), (1, 3)]
+    lost, missing = ("reconnecting", "connection lost"), ("reconnecting", "missing")
+    assert rig.states[:4] == [("live",), lost, missing, ("live",)]
+    assert at_s["connection lost"] - at_s["unplugged"] < 3
+    assert at_s["back"] - at_s["missing"] < 3
+    assert (rig.status.captured, rig.status.reconnects) == (4, 1)
+    assert all(device.released for device in devices.opened)
+
+
+@pytest.mark.parametrize(("busy", "reason"), [(False, "missing"), (True, "webcam not available")])
+def test_a_webcam_that_cannot_be_opened_at_first_ends_the_run(devices, busy, reason):
+    if busy:
+        devices.plug()
+        devices.busy.add(0)
+    rig = rig_of(devices)
+    with pytest.raises(SourceError, match=r"^cam0: webcam 0: ") as caught:
+        rig.run()
+    assert caught.value.exit_code == 3
+    assert rig.state == ("failed", reason)
+
+
+def test_a_slow_webcam_is_waited_for(devices):
+    devices.plug()
+    devices.read_s = 0.05
+    began_s = time.monotonic()
+    assert len(rig_of(devices, enough=3).run()) == 3
+    assert time.monotonic() - began_s >= 0.15  # each picture once, the first of them at opening
+    assert len(devices.opened) == 1
