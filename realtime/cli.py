@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROGRAM = "realtime-pose"
 log = logging.getLogger(__name__)
 
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
@@ -57,34 +59,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     try:
         from realtime.config import load, to_yaml
+        from realtime.observe.log import set_up_logging
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
     arguments, flags = _parse(argv)
-    config = load(arguments.config, flags=flags)
+    secrets: list[str] = []  # of every camera that there was: the log hides them
+
+    def read() -> AppConfig:
+        config = load(arguments.config, flags=flags)
+        secrets.extend(secret for camera in config.cameras for secret in secrets_of(camera.address))
+        if not config.cameras and not arguments.dry_run and not arguments.print_config:
+            raise ConfigError("no source: say --source 0 (webcam), a file, an rtsp:// URL or demo; see --help")
+        return config
+
+    config = read()
     if arguments.print_config:
         sys.stdout.write(to_yaml(config))
         return 0
-    if not config.cameras and not arguments.dry_run:
-        raise ConfigError("no source: say --source 0 (webcam), a file, an rtsp:// URL or demo; see --help")
-    return _run_pipeline(config, arguments.dry_run)
-
-
-def _run_pipeline(config: AppConfig, dry_run: bool) -> int:
-    from realtime.observe.log import set_up_logging
-
-    secrets = [secret for camera in config.cameras for secret in secrets_of(camera.address)]
     set_up_logging(config.log_level, config.log_format, secrets)
-    with _signals() as handle:
+    with _signals(reloads=bool(arguments.config)) as handle:
         from realtime.pipeline import Pipeline, load_models
 
-        if dry_run:
+        if arguments.dry_run:
             models = load_models(config)
             log.info("dry run: %s and %s are ready on %s", models.detector_name, models.pose_name, models.device)
             return 0
-        pipeline = Pipeline(config)
-        handle.pipeline = pipeline
+        pipeline = Pipeline(config, read)
+        handle.take(pipeline)
         try:
             pipeline.run()
         except RealtimeError:
@@ -98,25 +101,45 @@ def _run_pipeline(config: AppConfig, dry_run: bool) -> int:
 
 
 class _Signals:
-    """SIGINT and SIGTERM: the first one ends the run in order, the second one at once."""
+    """SIGINT and SIGTERM: the first one ends the run in order, the second one at once. SIGHUP reads the files again.
 
-    def __init__(self) -> None:
-        self.pipeline: Pipeline | None = None
-        self._seen = False
+    Without files there is nothing to read again, and with its terminal closed nobody to do it for: then the run ends.
+    """
+
+    def __init__(self, reloads: bool) -> None:
+        self._pipeline: Pipeline | None = None
+        self._reloads = reloads
+        self._has_terminal = sys.stderr.isatty()
+        self._seen = self._reload_waits = False
+
+    def take(self, pipeline: Pipeline) -> None:
+        """From now on signals are for this pipeline."""
+        self._pipeline = pipeline
+        if self._reload_waits:
+            pipeline.reload()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        if number == _HANGUP and self._reloads and not (self._has_terminal and not sys.stderr.isatty()):
+            if self._pipeline is None:
+                self._reload_waits = True
+            else:
+                self._pipeline.reload()
+            return
         if self._seen:
             os._exit(128 + number)
         self._seen = True
-        if self.pipeline is None:
+        if self._pipeline is None:
             raise KeyboardInterrupt
-        self.pipeline.stop()
+        self._pipeline.stop()
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[_Signals]:
-    handle = _Signals()
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals(reloads: bool) -> Iterator[_Signals]:
+    handle = _Signals(reloads)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP and (reloads or signal.getsignal(_HANGUP) is not signal.SIG_IGN):  # ignored: started with nohup
+        numbers.append(_HANGUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield handle
     finally:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -353,6 +354,11 @@ class AppConfig(_Section):
                 f"({self.tracker.track_score})"
             )
         return self
+
+
+def changes(before: AppConfig, after: AppConfig) -> list[str]:
+    """The dotted names of the keys that differ."""
+    return [key for key, _, _ in leaves() if attrgetter(key)(before) != attrgetter(key)(after)]
 
 
 # ---- reading it: files < environment < flags

@@ -50,6 +50,7 @@ class SourceReason(Enum):
     LOST = "connection lost"
     CODEC = "can't be decoded"
     MODE = "mode not possible"
+    TRUNCATED = "the file is truncated"
     BEHIND = "falls behind"
 
 

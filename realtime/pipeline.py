@@ -18,7 +18,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,12 @@ from pathlib import Path
 import torch
 
 from realtime import __version__
-from realtime.capture.camera import Camera
 from realtime.capture.demo import demo_canvas, demo_people
+from realtime.capture.fleet import Fleet
 from realtime.capture.open import kind_of
-from realtime.config import AppConfig, CameraConfig, PoseConfig, cache_folder
+from realtime.config import AppConfig, CameraConfig, PoseConfig, cache_folder, changes
 from realtime.detect.yolo import DetectStage
-from realtime.errors import ConfigError, OutputError, SourceError, SourceReason, TruncatedError
+from realtime.errors import ConfigError, OutputError, SourceError, SourceReason
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.status import CameraStatus
@@ -139,12 +139,15 @@ class Pipeline:
     """One run: built ready, then `run` until the sources end or `stop` is called.
 
     Attributes:
-        status: each camera's state and counters, by name.
         stuck_threads: after `run`, the threads that a C library still holds; normally none.
     """
 
-    def __init__(self, config: AppConfig) -> None:
+    def __init__(self, config: AppConfig, read_again: Callable[[], AppConfig] | None = None) -> None:
         """Check everything cheap, bind the port, load the models.
+
+        Args:
+            config: what to do.
+            read_again: gives the configuration as it is by now, for `reload`.
 
         Raises:
             SourceError: a file that isn't there.
@@ -152,12 +155,13 @@ class Pipeline:
             ModelError: see load_models.
         """
         self._config = config
+        self._read_again = read_again
+        self._reload_asked = threading.Event()
         self._crew = Crew()
         self._stop = threading.Event()
         self._meter = StageMeter()
-        self._truncated: TruncatedError | None = None
         self.stuck_threads: list[str] = []
-        self.status = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
+        self._fleet = Fleet(config, self._crew)
         for camera in config.cameras:
             _check_exists(camera)
         with contextlib.ExitStack() as on_error:
@@ -189,7 +193,7 @@ class Pipeline:
                 smoothing=config.smoothing.method,
                 version=__version__,
             ),
-            self.status,
+            lambda: self._fleet.status,
             self._recorder,
             is_live=self._door.is_live,
             on_published=self._door.leave,
@@ -208,6 +212,9 @@ class Pipeline:
         while self._crew.alive() and not self._stop.is_set() and not self._crew.failed.is_set():
             self._crew.failed.wait(_TICK_S)
             self._look_after_cameras()
+            if self._reload_asked.is_set():
+                self._reload_asked.clear()
+                self._reload()
         self._end(channels)
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
@@ -215,8 +222,13 @@ class Pipeline:
         self._write_report(wall_s)
         if self._crew.failure is not None:
             raise self._crew.failure
-        if self._truncated is not None:
-            raise self._truncated
+        if self._fleet.truncated is not None:
+            raise self._fleet.truncated
+
+    @property
+    def status(self) -> Mapping[str, CameraStatus]:
+        """Each camera's state and counters, by name; also of those that were removed."""
+        return self._fleet.status
 
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
@@ -227,10 +239,32 @@ class Pipeline:
         """End the run in order: what is past the door is finished and published. Safe in a signal handler."""
         self._stop.set()
 
+    def reload(self) -> None:
+        """Read the configuration again and take its cameras. Safe in a signal handler.
+
+        Raises:
+            ValueError: the pipeline was built without `read_again`.
+        """
+        if self._read_again is None:
+            raise ValueError("Pipeline.reload: expected read_again to be given to the pipeline, got None")
+        self._reload_asked.set()
+
+    def _reload(self) -> None:
+        assert self._read_again is not None
+        try:
+            config = self._read_again()
+        except ConfigError as error:
+            log.error("reload: %s; nothing is changed", error)
+            return
+        other = [key for key in changes(self._config, config) if key != "cameras"]
+        if other:
+            log.warning("reload: %s: changed too, but only a new start takes that", ", ".join(other))
+        self._fleet.reload(config.cameras)
+
     def _start(self) -> Iterator[Channel[Detections] | Channel[Tracks] | Channel[Poses]]:
         """Start all threads, last stage first; the channels between them."""
         config = self._config
-        # Never full: the door lets no more frames in than fit into any one of them.
+        # Never full, unless cameras are added: the door lets no more frames in than fit into any one of them.
         capacity = max(1, len(self.status) * config.latency.frames_in_flight)
         detections: Channel[Detections] = Channel(capacity)
         tracks: Channel[Tracks] = Channel(capacity)
@@ -246,32 +280,14 @@ class Pipeline:
         start("pose", partial(run, self._models.pose, tracks, poses))
         start("track", partial(run, TrackStage(config.tracker), detections, tracks))
         start("detect", partial(run, self._models.detect, self._door, detections))
-        for camera in config.cameras:
-            start(f"capture-{camera.name}", partial(self._capture, camera.name))
+        self._fleet.start(self._door)
         yield from (detections, tracks, poses, smoothed)
-
-    def _capture(self, name: str) -> None:
-        config = self._config
-        camera = Camera(
-            next(camera for camera in config.cameras if camera.name == name),
-            realtime=config.realtime,
-            loop=config.loop,
-            max_frames=config.max_frames,
-            fail_fast=config.fail_fast,
-            door=self._door,
-            status=self.status[name],
-            stop=self._stop,
-        )
-        try:
-            camera.run()
-        except TruncatedError as error:  # the other cameras go on; said at the end
-            log.error("%s", error)
-            self._truncated = self._truncated or error
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
         """Finish what is past the door if that goes quickly, then end every thread."""
         failed = self._crew.failed.is_set()
         self._stop.set()
+        self._fleet.stop()
         self._door.stop()
         if failed or self._crew.join(_DRAIN_S):
             for channel in channels:

@@ -26,8 +26,8 @@ from realtime.types import Clock, Frame
 
 log = logging.getLogger(__name__)
 
-# A camera that was open for so long is there, pictures or not: when it is lost, the waits begin anew. Less than the time
-# after which a silent one is given up, so that one that stands still is back soon after it goes on.
+# A camera that was open for so long is there, pictures or not: when it is lost, the waits begin anew. Less than what a
+# silent one is given, so that one that stands still is back soon after it goes on.
 HEALTHY_S = 1.5
 # A source that gives nothing for so much longer than it may is taken for lost, although its read hasn't returned.
 GRACE_S = 0.5
@@ -50,7 +50,7 @@ class Camera:
         fail_fast: a network camera that can't be opened at first ends the run.
         door: where the frames go.
         status: its state and counters.
-        stop: ends this camera; `door.stop` or `door.remove` must be called too, to free a thread that waits there.
+        stop: ends this camera; `door.stop` or `door.evict` must be called too, to free a thread that waits there.
         open_source: opens a camera's source; a fake in tests.
         after: a camera of the same name whose thread has ended; indices and epochs go on from it.
     """
@@ -92,7 +92,7 @@ class Camera:
         self._pause_s = 0.0  # before the source is opened the next time
 
     def run(self) -> None:
-        """Capture until the source ends, `max_frames` are reached or the run stops.
+        """Capture until the source ends, `max_frames` are reached or this camera is stopped.
 
         Raises:
             SourceError: the source can't be opened, or a file can't be read on.
@@ -100,12 +100,12 @@ class Camera:
         """
         try:
             self._capture()
-            self._status.set_state("ended")
+            if not self._stop.is_set():  # whoever stops it knows what comes next
+                self._status.set_state("ended")
         except Closed:
-            self._status.set_state("ended")
+            pass
         except SourceError as error:
-            truncated = isinstance(error, TruncatedError)
-            self._status.set_state("failed", "the file is truncated" if truncated else error.reason.value)
+            self._status.set_state("failed", error.reason.value)
             raise type(error)(f"{self._name}: {error}", error.reason) from None
         except BaseException:
             self._status.set_state("failed", "internal error")
@@ -163,6 +163,8 @@ class Camera:
                 self._status.heard()
                 if picture is None:
                     return self._loop
+                if self._stop.is_set():
+                    break
                 self._bring(picture, source)
                 if self._index == self._last_index:
                     return False

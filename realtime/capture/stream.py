@@ -229,7 +229,7 @@ class StreamSource:
             seek = ", or its index comes last and this server can't seek: download it" if self._is_http else ""
             raise TruncatedError(
                 f"{self._name} ended at {ended_s:.1f} s{of}: the rest is missing, the file is truncated{seek}",
-                SourceReason.CODEC,
+                SourceReason.TRUNCATED,
             )
         if self._undecodable:
             raise TruncatedError(

@@ -18,6 +18,8 @@ from realtime.observe.metrics import Histogram
 
 State = Literal["starting", "live", "reconnecting", "ended", "failed"]
 
+REMOVED: tuple[State, str] = ("ended", "removed")
+
 # Latencies and rate in a StatusMessage are those of the last seconds.
 RECENT_S = 5.0
 
@@ -50,10 +52,25 @@ class CameraStatus:
             return "live", None
         return self._state
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed, although frames of it may still be on their way."""
+        return self._state[0] == "failed"
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether it was taken out of the run and all its frames are out."""
+        return self.state == REMOVED
+
     def set_state(self, state: State, reason: str | None = None) -> None:
         """Change the state, but never the last one; subscribers are told. `reason` must hold no secret."""
         with self._lock:
             self._change(state, reason)
+
+    def restart(self) -> None:
+        """The camera begins anew, with other options or after it was removed; the counters go on."""
+        with self._lock:
+            self._state = ("starting", None)
 
     def expect(self, silence_limit_s: float | None) -> None:
         """From now on a picture is due every so many seconds; None: nothing is due."""

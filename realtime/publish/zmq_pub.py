@@ -108,7 +108,7 @@ class PublishStage:
         socket: zmq.Socket[bytes],
         config: PublishConfig,
         info: StreamInfo,
-        status: Mapping[str, CameraStatus],
+        cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
         *,
         is_live: Callable[[str], bool],
@@ -121,7 +121,8 @@ class PublishStage:
             socket: from `open_socket`.
             config: the section.
             info: what subscribers are told of the run.
-            status: by camera; counted here, published every second and at each change of state.
+            cameras: the status of each camera, by name; counted here, published every second and at each change of
+                state. Cameras may be added.
             recorder: gets every pose message, if there is one.
             is_live: of a camera: its recording may have gaps rather than wait for the disk.
             on_published: told the camera of every frame that is out.
@@ -130,7 +131,7 @@ class PublishStage:
         self._socket = socket
         self._config = config
         self._info = info
-        self._status = status
+        self._cameras = cameras
         self._recorder = recorder
         self._is_live = is_live
         self._on_published = on_published
@@ -140,7 +141,7 @@ class PublishStage:
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
-        self._audience = _Audience(socket, [wire.pose_topic(camera) for camera in status])
+        self._audience = _Audience(socket, [wire.pose_topic(camera) for camera in cameras()])
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Publish each, in order."""
@@ -151,29 +152,36 @@ class PublishStage:
     def tick(self) -> None:
         """Look after subscribers, states and the clock; called between batches and while nothing comes."""
         now = time.monotonic()
+        # Of a camera that was removed nothing is told any more, once that was told.
+        cameras = {
+            camera: status
+            for camera, status in self._cameras().items()
+            if not status.is_removed or self._told_state.get(camera) != status.state
+        }
         for prefix in self._audience.listen():
-            self._send_info([camera for camera in self._status if wire.info_topic(camera).startswith(prefix)])
+            self._send_info([camera for camera in cameras if wire.info_topic(camera).startswith(prefix)])
         if self._config.wait_for_subscribers and self._audience.size() >= self._config.wait_for_subscribers:
             log.info("%d subscribers listen, starting", self._audience.size())
             self._config = self._config.model_copy(update={"wait_for_subscribers": 0})
             self._on_ready()
-        source = {camera: (status.size, status.source_fps) for camera, status in self._status.items()}
+        source = {camera: (status.size, status.source_fps) for camera, status in cameras.items()}
         if now >= self._next_info_s:
             self._next_info_s = now + _INFO_EVERY_S
-            self._send_info(list(self._status))
+            self._send_info(list(cameras))
         else:
             self._send_info([camera for camera in source if self._told_source.get(camera) != source[camera]])
         if now >= self._next_status_s:
             self._next_status_s = now + _STATUS_EVERY_S
-            self._send_status(list(self._status))
+            self._send_status(list(cameras))
         else:
-            self._send_status([c for c, status in self._status.items() if self._told_state.get(c) != status.state])
+            self._send_status([c for c, status in cameras.items() if self._told_state.get(c) != status.state])
 
     def close(self) -> None:
         """Tell the last states and counts, then close the socket."""
-        for status in self._status.values():
+        for camera, status in self._cameras().items():
             status.finish()
-        self._send_status(list(self._status))
+            if not status.is_removed or self._told_state.get(camera) != status.state:
+                self._send_status([camera])
         if self._recorder:
             self._recorder.finish()
         close_socket(self._socket)
@@ -205,14 +213,14 @@ class PublishStage:
         )
         self._send(wire.pose_topic(frame.camera), message)
         self._seq[frame.camera] += 1
-        self._status[frame.camera].count_published(age_ms)
+        self._cameras()[frame.camera].count_published(age_ms)
         self._on_published(frame.camera)
         if self._recorder:
             self._recorder.write(message, wait=not self._is_live(frame.camera))
 
     def _send_info(self, cameras: list[str]) -> None:
         for camera in cameras:
-            status = self._status[camera]
+            status = self._cameras()[camera]
             self._told_source[camera] = (status.size, status.source_fps)
             message = wire.InfoMessage(
                 session=self._info.session,
@@ -231,7 +239,7 @@ class PublishStage:
 
     def _send_status(self, cameras: list[str]) -> None:
         for camera in cameras:
-            status = self._status[camera]
+            status = self._cameras()[camera]
             state, reason = self._told_state[camera] = status.state
             fps, latency_ms = status.recent()
             message = wire.StatusMessage(

@@ -19,7 +19,7 @@ class Crew:
         self.failure: BaseException | None = None
         self.failed = threading.Event()
 
-    def start(self, name: str, work: Callable[[], None]) -> None:
+    def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Run `work` on a thread of this name."""
 
         def body() -> None:
@@ -32,8 +32,9 @@ class Crew:
 
         # A daemon: a C library that never returns must not keep a finished program alive.
         thread = threading.Thread(target=body, name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads = [*(t for t in self._threads if t.is_alive()), thread]
         thread.start()
+        return thread
 
     def join(self, timeout_s: float) -> list[str]:
         """Wait for all threads; the names of those still alive after `timeout_s`."""

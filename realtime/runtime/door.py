@@ -3,6 +3,7 @@
 Sits between capture and detection. A live camera's newest frame replaces the one that waits, which is dropped and
 counted before any work was spent on it; a file's next frame waits outside. At most `frames_in_flight` frames of one
 camera are past the door at a time, which bounds the age of what is published; what is past it is always finished.
+Cameras may come and go while it is open.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class _Entry:
     newest_wins: bool = False
     waiting: Frame | None = None
     in_flight: int = 0
-    finished: bool = False
+    bringers: int = 1  # threads that bring this camera's frames: two while one takes over from another
+    barred: bool = False
 
 
 class Door:
@@ -52,11 +54,35 @@ class Door:
         self._on_drop = on_drop
         self._held = held
         self._stopped = False
+        self._is_over = False  # `take` said so: nobody comes for frames any more
         self._changed = threading.Condition()
+
+    def add(self, camera: str) -> None:
+        """One more thread brings frames of this camera, which may be a new one.
+
+        Raises:
+            Closed: the run is ending.
+        """
+        with self._changed:
+            if self._stopped or self._is_over:
+                raise Closed
+            if camera in self._entries:
+                self._entries[camera].bringers += 1
+            else:
+                self._entries[camera] = _Entry()
+                self._order.append(camera)
+
+    def evict(self, camera: str) -> None:
+        """Let no more frames of this camera in until it is attached again; the one that waits is dropped."""
+        with self._changed:
+            self._entries[camera].barred = True
+            self._drop_waiting(camera)
+            self._changed.notify_all()
 
     def attach(self, camera: str, newest_wins: bool) -> None:
         """Say how a camera's frames are taken in: newest wins (live), or each one waits its turn (file)."""
-        self._entries[camera].newest_wins = newest_wins
+        with self._changed:
+            self._entries[camera].newest_wins, self._entries[camera].barred = newest_wins, False
 
     def is_live(self, camera: str) -> bool:
         """Whether this camera's newest frame wins."""
@@ -77,13 +103,13 @@ class Door:
         """Bring a frame to the door: replaces a waiting one (newest wins) or waits until there is room.
 
         Raises:
-            Closed: the run is stopping; this frame does not enter.
+            Closed: the run is stopping, or the camera was evicted; this frame does not enter.
         """
         entry = self._entries[frame.camera]
         with self._changed:
             if not entry.newest_wins:
-                self._changed.wait_for(lambda: entry.waiting is None or self._stopped)
-            if self._stopped:
+                self._changed.wait_for(lambda: entry.waiting is None or self._stopped or entry.barred)
+            if self._stopped or entry.barred:
                 self._on_drop(frame.camera, "stopping")
                 raise Closed
             if entry.waiting is not None:
@@ -92,9 +118,9 @@ class Door:
             self._changed.notify_all()
 
     def finish(self, camera: str) -> None:
-        """This camera brings no more frames; the one that waits still enters."""
+        """One thread less brings frames of this camera; the one that waits still enters."""
         with self._changed:
-            self._entries[camera].finished = True
+            self._entries[camera].bringers -= 1
             self._changed.notify_all()
 
     def take(self, timeout_s: float | None = None) -> list[Frame]:
@@ -106,6 +132,7 @@ class Door:
         with self._changed:
             self._changed.wait_for(self._ready_or_over, timeout_s)
             if self._over():
+                self._is_over = True
                 raise Closed
             ready = [camera for camera in self._order if self._may_enter(self._entries[camera])]
             # Whoever was served now is asked last next time: nobody starves when a stage limits its batch.
@@ -132,17 +159,20 @@ class Door:
             if self._stopped:
                 return
             self._stopped = True
-            for camera, entry in self._entries.items():
-                if entry.waiting is not None:
-                    entry.waiting = None
-                    self._on_drop(camera, "stopping")
+            for camera in self._entries:
+                self._drop_waiting(camera)
             self._changed.notify_all()
+
+    def _drop_waiting(self, camera: str) -> None:
+        if self._entries[camera].waiting is not None:
+            self._entries[camera].waiting = None
+            self._on_drop(camera, "stopping")
 
     def _may_enter(self, entry: _Entry) -> bool:
         return entry.waiting is not None and entry.in_flight < self._frames_in_flight and not self._held
 
     def _over(self) -> bool:
-        return self._stopped or all(e.finished and e.waiting is None for e in self._entries.values())
+        return self._stopped or all(not e.bringers and e.waiting is None for e in self._entries.values())
 
     def _ready_or_over(self) -> bool:
         return self._over() or any(self._may_enter(entry) for entry in self._entries.values())

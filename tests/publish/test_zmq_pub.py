@@ -41,7 +41,7 @@ class Running:
         recorder = Recorder(record) if record else None
         info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
         stage = PublishStage(
-            socket, config, info, self.status, recorder,
+            socket, config, info, lambda: self.status, recorder,
             is_live=lambda camera: False, on_published=self.left.append, on_ready=self.ready.set,
         )  # fmt: skip
         self._threads = [

@@ -136,3 +136,80 @@ def test_every_frame_is_taken_or_dropped_once_in_order_and_the_window_holds(step
     for camera in ("a", "b"):
         assert taken[camera] == sorted(set(taken[camera]))
         assert put[camera] == len(taken[camera]) + drops[camera]
+
+
+def test_an_evicted_camera_brings_nothing_until_it_is_attached_again(make_frame: Make) -> None:
+    drops: Counter[str] = Counter()
+    door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
+    door.put(make_frame(0))
+    ended: list[str] = []
+
+    def bring() -> None:
+        with pytest.raises(Closed):
+            door.put(make_frame(1))
+        ended.append("closed")
+
+    waiting = threading.Thread(target=bring)
+    waiting.start()
+    door.add("cam0")  # another thread takes over
+    door.evict("cam0")
+    waiting.join(5)
+    assert ended == ["closed"]
+    with pytest.raises(Closed):
+        door.put(make_frame(2))
+    assert drops == {"stopping": 3}
+    door.finish("cam0")
+    assert door.take(timeout_s=0.0) == []  # not the end: one still brings
+    door.attach("cam0", newest_wins=False)
+    door.put(make_frame(3))
+    assert [frame.index for frame in door.take()] == [3]
+    door.finish("cam0")
+    with pytest.raises(Closed):
+        door.take()
+    with pytest.raises(Closed):
+        door.add("cam1")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["add a", "add b", "add c", "evict a", "evict b", "end", "put", "take"]), max_size=60))
+def test_cameras_that_come_and_go_lose_no_frame_uncounted_and_disturb_no_other(steps: list[str]) -> None:
+    import numpy as np
+
+    image = np.zeros((2, 2, 3), np.uint8)
+    put: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
+    door = Door(["z"], 2, 1e9, on_drop=lambda camera, cause: dropped.update([camera]))
+    bringers: Counter[str] = Counter(z=1)
+    door.attach("z", newest_wins=True)
+    barred: set[str] = set()
+    for step in steps:
+        word, _, camera = step.partition(" ")
+        if word == "add":
+            door.add(camera)
+            door.attach(camera, newest_wins=True)
+            bringers[camera] += 1
+            barred.discard(camera)
+        elif word == "evict" and bringers[camera]:
+            door.evict(camera)
+            barred.add(camera)
+        elif word == "end":
+            for name in [name for name in "abc" if bringers[name]]:
+                door.finish(name)
+                bringers[name] -= 1
+        elif word == "put":
+            for name in [name for name in "abcz" if bringers[name]]:
+                frame = Frame(name, 0, put[name], image, float(put[name]), 0, 0)
+                put[name] += 1
+                if name in barred:
+                    with pytest.raises(Closed):
+                        door.put(frame)
+                else:
+                    door.put(frame)
+        elif word == "take":
+            for frame in door.take(timeout_s=0.0):  # never Closed: z goes on
+                taken[frame.camera] += 1
+                door.leave(frame.camera)
+    door.stop()
+    for name in "abcz":
+        assert put[name] == taken[name] + dropped[name]

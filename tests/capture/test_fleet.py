@@ -1,0 +1,196 @@
+"""Cameras that come, go and change in a running process, with real sources and a real door."""
+
+import threading
+import time
+from collections import Counter, defaultdict
+
+import pytest
+
+from realtime.capture.fleet import Fleet
+from realtime.config import load
+from realtime.runtime.channel import Closed
+from realtime.runtime.crew import Crew
+from realtime.runtime.door import Door
+from tests.faults.fakecam import FakeCamera
+
+from .clips import write_clip
+
+
+def cameras(sources, **options):
+    """Configured cameras by name: a source, or all of a camera's keys."""
+    entries = [{"name": n, **(s if isinstance(s, dict) else {"source": str(s)})} for n, s in sources.items()]
+    return load(environment={}, flags={"cameras": entries, "realtime": "true", "loop": "true", **options})
+
+
+class Run:
+    """A fleet at work; whatever comes through its door is published at once and kept."""
+
+    def __init__(self, config):
+        self.crew = Crew()
+        self.fleet = Fleet(config, self.crew)
+        self.door = Door(
+            list(self.fleet.status), 2, 5.0, lambda camera, cause: self.fleet.status[camera].count_dropped(cause)
+        )
+        self.frames = defaultdict(list)
+        self.threads = Counter()
+        self.over = threading.Event()
+
+    def __enter__(self):
+        self.fleet.start(self.door)
+        self.crew.start("consumer", self.consume)
+        return self
+
+    def __exit__(self, *error):
+        self.fleet.stop()
+        self.door.stop()
+        assert self.crew.join(10) == []
+        for status in self.fleet.status.values():
+            assert status.unfinished() == 0, status.camera
+        if error == (None, None, None) and self.crew.failure is not None:
+            raise self.crew.failure
+
+    def consume(self):
+        try:
+            while True:
+                for frame in self.door.take():
+                    self.frames[frame.camera].append(frame)
+                    self.fleet.status[frame.camera].count_published(1.0)
+                    self.door.leave(frame.camera)
+        except Closed:
+            self.over.set()
+
+    def reload(self, sources, **options):
+        self.fleet.reload(cameras(sources, **options).cameras)
+
+    def wait(self, camera, more=5):
+        """Until so many more frames of it came."""
+        target, end_s = len(self.frames[camera]) + more, time.monotonic() + 20
+        while len(self.frames[camera]) < target:
+            assert time.monotonic() < end_s, f"{camera}: {self.state(camera)}"
+            time.sleep(0.01)
+
+    def state(self, camera):
+        return self.fleet.status[camera].state
+
+    def until_state(self, camera, state):
+        end_s = time.monotonic() + 20
+        while self.state(camera) != state:
+            assert time.monotonic() < end_s, f"{camera}: {self.state(camera)}"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clip.mp4", frames=20)
+
+
+def test_a_camera_is_added_and_removed_while_another_goes_on_untouched(clip, caplog):
+    caplog.set_level("INFO", "realtime")
+    with Run(cameras({"a": clip})) as run:
+        run.wait("a")
+        capture = next(t for t in threading.enumerate() if t.name == "capture-a")
+        run.reload({"a": clip, "b": clip})
+        run.wait("b")
+        assert "reload: added b; 1 unchanged" in caplog.text
+        run.reload({"a": clip})
+        run.until_state("b", ("ended", "removed"))
+        assert "reload: removed b; 1 unchanged" in caplog.text
+        gone = len(run.frames["b"])
+        run.wait("a", 5)
+        assert len(run.frames["b"]) == gone  # no frame follows the last state
+        assert capture.is_alive()
+    indices = [frame.index for frame in run.frames["a"]]
+    assert indices == sorted(set(indices))
+
+
+def test_a_changed_camera_begins_a_new_epoch_with_its_new_options(clip):
+    with Run(cameras({"a": clip, "b": clip})) as run:
+        run.wait("a")
+        before = run.frames["a"][-1]
+        run.reload({"a": {"source": str(clip), "resize": 32}, "b": clip})
+        while run.frames["a"][-1].size == before.size:
+            run.wait("a", 1)
+        after = run.frames["a"][-1]
+        assert after.size == (32, 24)
+        assert after.epoch > before.epoch
+        assert after.index > before.index
+        assert run.state("a") == ("live", None)
+        assert not run.over.is_set()
+
+
+def test_the_only_camera_may_be_replaced(clip, tmp_path):
+    with Run(cameras({"a": clip})) as run:
+        for size in (40, 36, 32):
+            run.wait("a")
+            run.reload({"a": {"source": str(clip), "resize": size}})
+        while run.frames["a"][-1].size != (32, 24):
+            run.wait("a", 1)
+        run.reload({"b": clip})
+        run.wait("b")
+        run.reload({"a": clip})
+        run.wait("a")
+        epochs = [frame.epoch for frame in run.frames["a"]]
+        assert epochs == sorted(epochs)
+
+
+def test_many_reloads_in_a_row_end_with_the_last_one(clip):
+    with Run(cameras({"a": clip})) as run:
+        for k in range(20):
+            run.reload({f"c{k % 3}": {"source": str(clip), "resize": 32 + k}})
+        run.wait("c1")
+        while run.frames["c1"][-1].size[0] != 51:
+            run.wait("c1", 1)
+        for camera in ("a", "c0", "c2"):
+            run.until_state(camera, ("ended", "removed"))
+        assert [t.name for t in threading.enumerate() if t.name.startswith("capture-")] == ["capture-c1"]
+
+
+def test_a_source_that_is_not_there_fails_alone_and_is_tried_again_at_the_next_reload(clip, tmp_path, caplog):
+    late = tmp_path / "late.mp4"
+    with Run(cameras({"a": clip})) as run:
+        run.reload({"a": clip, "b": late})
+        run.until_state("b", ("failed", "missing"))
+        assert "b: " in caplog.text
+        assert "no such file" in caplog.text
+        clip.rename(late)
+        late_clip, clip_again = late, write_clip(clip, frames=20)
+        run.reload({"a": clip_again, "b": late_clip})
+        run.wait("b")
+        assert run.state("b") == ("live", None)
+
+
+def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):
+    config = cameras({"a": clip, "b": clip}, realtime="false")
+    run = Run(config)
+    run.consume = lambda: None  # nobody takes: both wait to bring their second frame
+    with run:
+        end_s = time.monotonic() + 20
+        while any(run.fleet.status[c].captured < 2 for c in "ab"):
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        run.reload({"a": clip}, realtime="false")
+        run.until_state("b", ("ended", "removed"))
+        assert run.fleet.status["b"].drops == {"stopping": run.fleet.status["b"].captured}
+        assert run.state("a")[0] == "live"
+
+
+def test_when_a_run_ends_nothing_is_added_to_it(clip, caplog):
+    with Run(cameras({"a": clip}, loop="false", realtime="false")) as run:
+        assert run.over.wait(20)
+        run.reload({"a": clip, "b": clip})
+        assert "the run is ending" in caplog.text
+        assert "b" not in run.fleet.status
+
+
+def test_a_camera_that_hangs_is_replaced_once_it_lets_go_and_removed_at_once():
+    with FakeCamera() as camera:
+        address = f"rtsp://127.0.0.1:{camera.port}/cam"
+        with Run(cameras({"a": address, "b": address})) as run:
+            run.wait("a")
+            run.wait("b")
+            camera.freeze(60)
+            run.reload({"a": {"source": address, "resize": 64}})
+            run.until_state("b", ("ended", "removed"))
+            camera.resume()
+            while run.frames["a"][-1].size != (64, 48):
+                run.wait("a", 1)
