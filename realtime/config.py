@@ -150,13 +150,15 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     elif kind == "secret":
         where = f"the file {name}"
         try:
-            found = Path(name).read_text(encoding="utf-8")
+            found = Path(name).read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"can't read {where}: {getattr(error, 'strerror', 'not text')}") from None
     else:
         return source
     if not (found := found.strip()):
         raise ValueError(f"{where} is not set or empty, expected a camera's URL in it")
+    if len(found.splitlines()) > 1:
+        raise ValueError(f"{where} holds {len(found.splitlines())} lines, expected one: a camera's URL")
     return found
 
 

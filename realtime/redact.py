@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote
 
 # Greedy up to the last "@" of the word: a raw password may itself contain "@", ":" or "/".
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
+# The same where the kind of URL was forgotten: user:password@10.0.0.5/s1. Not a drive's letter, nor a URL's.
+_LOGIN = re.compile(r"(?<![\w/])[^\s'\"<>:/\\@]+:(?!//)[^\s'\"<>\\]+@(?=[\w\[])")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]*\?)[^\s'\"<>]*[^\s'\"<>:,;.]")
 # Cheap cameras want the login in the path: rtsp://h/user=admin_password=abc_channel=1_stream=0.sdp. What follows up to
 # the next such pair, or the end of the path's part, is the value: a password may hold an underscore.
@@ -30,6 +32,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         secrets: strings that must not be seen anywhere in it, as `secrets_of` finds them.
     """
     text = _USERINFO.sub(rf"\g<1>{_HIDDEN}@", text)
+    text = _LOGIN.sub(f"{_HIDDEN}@", text)
     text = _QUERY.sub(rf"\g<1>{_HIDDEN}", text)
     text = _IN_PATH.sub(rf"\g<1>{_HIDDEN}", text)
     for secret in secrets:
@@ -49,7 +52,9 @@ def secrets_of(source: str) -> list[str]:
     """
     _, found, rest = source.partition("://")
     if not found:
-        return []
+        if not _LOGIN.match(source):
+            return []
+        rest = source
     userinfo, at, address = rest.rpartition("@")
     parts = [userinfo, userinfo.partition(":")[2]] if at else []
     path, _, query = address.partition("?")

@@ -35,3 +35,18 @@ def test_a_password_in_the_path_is_found() -> None:
 
 def test_plain_sources_have_no_secrets() -> None:
     assert secrets_of("clip.mp4") == secrets_of("0") == secrets_of("rtsp://10.0.0.5/s1") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("cam0: operator:Tr0ub4dor@10.1.2.3/s: no such file", "cam0: ***@10.1.2.3/s: no such file"),
+        ("u:p@ss/w0rd@camera.lan", "***@camera.lan"),
+        ("rtsp://u:p@h/1 and u:p@h", "rtsp://***@h/1 and ***@h"),
+        ("C:\\clips\\a@b.mp4", "C:\\clips\\a@b.mp4"),
+        ("/data/a@b.mp4", "/data/a@b.mp4"),
+        ("mode: got 640x480, expected 1280x720@60", "mode: got 640x480, expected 1280x720@60"),
+    ],
+)
+def test_a_login_is_hidden_without_its_kind_of_url_too(text, redacted):
+    assert redact(text) == redacted

@@ -15,7 +15,7 @@ from realtime.capture.freshness import Freshness
 from realtime.capture.open import kind_of, open_source
 from realtime.capture.source import Picture, Source
 from realtime.capture.timeline import Pacer, Timeline
-from realtime.capture.view import viewed
+from realtime.capture.view import viewed, viewed_size
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.observe.status import CameraStatus
@@ -141,7 +141,7 @@ class Camera:
 
     def _announce(self, source: Source) -> None:
         """Tell everyone that the source is open."""
-        self._status.describe(source.size, source.fps)
+        self._status.describe(viewed_size(source.size, self._config), source.fps)
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
@@ -202,8 +202,7 @@ class Camera:
         if verdict == "stored":
             self._status.count_dropped("stored before the start")
             return
-        image = viewed(picture.image, self._config)
-        size = (image.shape[1], image.shape[0])
+        size = viewed_size((picture.image.shape[1], picture.image.shape[0]), self._config)
         if size != self._status.size:
             self._status.describe(size, source.fps)
             log.info("%s: its size is now %dx%d", self._name, *size)
@@ -214,8 +213,14 @@ class Camera:
         if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
             self._status.count_dropped("stopping")
             return
-        late_s = arrived_s - captured_s
-        captured_unix_ns, clock = self._wall_clock(picture)
+        try:
+            image = viewed(picture.image, self._config)
+        except SourceError:
+            self._status.count_dropped("crop_xyxy")
+            raise
+        if not source.live:  # it waited for us
+            captured_s = time.monotonic()
+        captured_unix_ns, clock = self._wall_clock(picture, captured_s)
         self._door.put(
             Frame(
                 camera=self._name,
@@ -223,7 +228,7 @@ class Camera:
                 index=index,
                 image=image,
                 time_s=time_s,
-                captured_mono_ns=time.monotonic_ns() - round(late_s * 1e9),
+                captured_mono_ns=round(captured_s * 1e9),
                 captured_unix_ns=captured_unix_ns,
                 clock=clock,
                 media_s=picture.media_s,
@@ -239,20 +244,21 @@ class Camera:
         interval_s = 1.0 / self._config.target_fps
         if time_s < self._next_due_s - EARLY * interval_s:
             return False
-        self._next_due_s = max(self._next_due_s, time_s - interval_s) + interval_s
+        is_late = time_s - self._next_due_s >= interval_s  # after a gap nothing is made up for
+        self._next_due_s = (time_s if is_late else self._next_due_s) + interval_s
         return True
 
-    def _wall_clock(self, picture: Picture) -> tuple[int, Clock]:
+    def _wall_clock(self, picture: Picture, captured_s: float) -> tuple[int, Clock]:
         """`captured_ns` and the clock it is told by: the camera's own where it tells it and knows the time."""
-        now_ns = time.time_ns()
+        arrival_ns = time.time_ns() - round((time.monotonic() - captured_s) * 1e9)
         if picture.wall_s is None or self._config.clock == "arrival":
-            return now_ns, "arrival"
-        off_s = picture.wall_s - now_ns / 1e9
+            return arrival_ns, "arrival"
+        off_s = picture.wall_s - arrival_ns / 1e9
         if abs(off_s) > CLOCK_OFF_S:
             if not self._clock_is_off:
                 log.warning("%s: the camera's clock is %.0f s off, arrival is taken: set its time", self._name, off_s)
             self._clock_is_off = True
-            return now_ns, "arrival"
+            return arrival_ns, "arrival"
         self._clock_is_off = False
         return round(picture.wall_s * 1e9), "rtcp"
 

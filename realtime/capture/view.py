@@ -15,6 +15,18 @@ from realtime.errors import SourceError, SourceReason
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
+def viewed_size(size: tuple[int, int], config: CameraConfig) -> tuple[int, int]:
+    """Width and height in pixels of what `viewed` makes of a picture of this width and height."""
+    width, height = size[::-1] if config.rotate in (90, 270) else size
+    if config.crop_xyxy is not None:
+        x1, y1, x2, y2 = config.crop_xyxy
+        width, height = x2 - x1, y2 - y1
+    if config.resize is not None and max(width, height) > config.resize:
+        scale = config.resize / max(width, height)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    return width, height
+
+
 def viewed(image: NDArray[np.uint8], config: CameraConfig) -> NDArray[np.uint8]:
     """The picture turned by `rotate`, cut to `crop_xyxy`, scaled down to `resize`.
 
@@ -28,6 +40,7 @@ def viewed(image: NDArray[np.uint8], config: CameraConfig) -> NDArray[np.uint8]:
     Raises:
         SourceError: `crop_xyxy` reaches beyond the picture.
     """
+    size = viewed_size((image.shape[1], image.shape[0]), config)
     if config.rotate:
         image = cv2.rotate(image, _TURNS[config.rotate])
     if config.crop_xyxy is not None:
@@ -39,9 +52,6 @@ def viewed(image: NDArray[np.uint8], config: CameraConfig) -> NDArray[np.uint8]:
                 SourceReason.MODE,
             )
         image = image[y1:y2, x1:x2]
-    longer = max(image.shape[:2])
-    if config.resize is not None and longer > config.resize:
-        scale = config.resize / longer
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    if size != (image.shape[1], image.shape[0]):
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image)

@@ -1,0 +1,681 @@
+"""What each option of a camera does, from its configuration to the frames that come to the door."""
+
+import contextlib
+import itertools
+import logging
+import socket
+import threading
+import time
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from realtime.capture import connect
+from realtime.capture.camera import EARLY, Camera
+from realtime.capture.open import open_source
+from realtime.capture.source import Picture
+from realtime.capture.stream import StreamSource
+from realtime.cli import main
+from realtime.config import CameraConfig, load, to_yaml
+from realtime.errors import ConfigError, SourceError, SourceReason
+from realtime.observe.status import CameraStatus
+from tests.faults.fakecam import FakeCamera
+from tests.faults.marks import index_of, mark
+
+from .clips import write_clip
+
+# More than any of these takes on a busy machine: where it is reached the test fails instead of going on for ever.
+GIVE_UP_S = 30.0
+
+
+class Scripted:
+    """A live source that gives these pictures, and is at its end then."""
+
+    live, fps, size = True, None, (64, 48)
+
+    def __init__(self, *pictures):
+        self.pictures = list(pictures)
+
+    def read(self):
+        return self.pictures.pop(0) if self.pictures else None
+
+    def close(self):
+        pass
+
+
+class Rig:
+    """A camera and, in the place of the door, a list of its frames and when each came. Ends when the camera is lost.
+
+    Args:
+        source: as configured, or a `Scripted`.
+        enough: frames, or a function of the newest that says whether it is enough.
+        options: of the camera.
+    """
+
+    def __init__(self, source, enough=None, **options):
+        self.frames, self.came_mono_s, self.came_unix_s = [], [], []
+        self.stop, self.status, self.enough = threading.Event(), CameraStatus("cam0"), enough
+        self.states, self.set_state = [], self.status.set_state
+        self.status.set_state = self.note_state
+        scripted = isinstance(source, Scripted)
+        # HTTP: its stamps say nothing of its age, so that a script needs no clock.
+        address = "http://127.0.0.1/cam" if scripted else str(source)
+        self.camera = Camera(
+            CameraConfig(name="cam0", source=address, **options),
+            realtime=False,
+            loop=False,
+            max_frames=None,
+            fail_fast=True,
+            door=self,
+            status=self.status,
+            stop=self.stop,
+            open_source=(lambda config: source) if scripted else open_source,
+        )
+
+    def go(self):
+        """Run it on this thread."""
+        watchdog = threading.Timer(GIVE_UP_S, self.stop.set)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            self.camera.run()
+        finally:
+            watchdog.cancel()
+        return self
+
+    def note_state(self, *state):
+        self.states.append(state)
+        self.set_state(*state)
+        if state[0] == "reconnecting":
+            self.stop.set()
+
+    def attach(self, camera, newest_wins):
+        pass
+
+    def wait_until_open(self):
+        pass
+
+    def put(self, frame):
+        self.came_mono_s.append(time.monotonic())
+        self.came_unix_s.append(time.time())
+        self.frames.append(frame)
+        self.status.count_published(0.0)
+        enough = self.enough(frame) if callable(self.enough) else len(self.frames) == self.enough
+        if enough:
+            self.stop.set()
+
+    def finish(self, camera):
+        pass
+
+    @property
+    def stamps_s(self):
+        return [frame.media_s for frame in self.frames]
+
+    def numbers(self, camera):
+        """Which frames of a fake camera came."""
+        return [
+            camera.clock.number(index_of(frame.image), seen_s)
+            for frame, seen_s in zip(self.frames, self.came_mono_s, strict=True)
+        ]
+
+
+def run_of(source, enough=None, **options):
+    return Rig(source, enough, **options).go()
+
+
+def pictures(stamps_s, **attributes):
+    return [Picture(np.zeros((48, 64, 3), np.uint8), s, **attributes) for s in stamps_s]
+
+
+# ---- target_fps
+
+
+def test_of_a_camera_so_many_pictures_a_second_are_taken_and_the_others_counted():
+    # By the camera's stamps: a machine under load takes the same ones, later.
+    with FakeCamera() as camera:
+        since_s = []
+        run = run_of(
+            camera.url(),
+            lambda frame: since_s.append(frame.media_s) or frame.media_s - since_s[0] >= 3.0,
+            target_fps=10.0,
+        )
+        numbers = run.numbers(camera)
+    assert (len(run.frames) - 1) / (run.stamps_s[-1] - run.stamps_s[0]) == pytest.approx(10.0, abs=0.5)
+    # 25 a second: each second or third.
+    assert set(np.diff(numbers)) == {2, 3}
+    # Between the first frame and the last, all that is no frame was dropped for this.
+    between = run.frames[-1].index - run.frames[0].index + 1
+    assert run.status.drops["target_fps"] == between - len(run.frames)
+    assert run.status.captured == len(run.frames) + run.status.drops.total()
+    assert {frame.epoch for frame in run.frames} == {0}
+
+
+@pytest.mark.parametrize(
+    ("fps", "target_fps"),
+    [
+        (25, 24),  # each 25th is left out
+        (30, 29.97),  # each 1000th
+        (30, 25),
+        (25, 10),  # 2 and 3 in turn
+        (60, 7),
+        (30, 0.5),
+        (29.97, 14.985),  # exactly each second, give or take rounding
+    ],
+)
+def test_the_rate_is_kept_over_long(fps, target_fps):
+    seconds = 300
+    # Stamps of a stream have ticks of 1/90000 s.
+    stamps_s = [round(i * 90_000 / fps) / 90_000 for i in range(round(fps * seconds))]
+    run = run_of(Scripted(*pictures(stamps_s)), target_fps=target_fps)
+    assert len(run.frames) == pytest.approx(seconds * target_fps, abs=1)
+    assert run.status.drops["target_fps"] == len(stamps_s) - len(run.frames)
+    # Evenly: what lies between two of them is the interval asked for, to the next picture.
+    gaps_s = np.diff(run.stamps_s)
+    assert gaps_s.max() < 1 / target_fps + 1 / fps
+    assert gaps_s.min() > 1 / target_fps - max(1 / fps, EARLY / target_fps) - 1e-4
+
+
+@pytest.mark.parametrize("target_fps", [25.0, 25.5, 30.0, 1000.0])
+@pytest.mark.parametrize("jitter_s", [0.0, 0.0015])  # cameras that stamp by a clock of milliseconds
+def test_a_rate_that_the_camera_does_not_reach_costs_no_picture(target_fps, jitter_s):
+    stamps_s = np.arange(2000) / 25 + np.random.default_rng(0).uniform(-jitter_s, jitter_s, 2000)
+    run = run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=target_fps)
+    assert len(run.frames) == 2000
+    assert not run.status.drops
+
+
+@given(st.lists(st.floats(0.001, 0.5), min_size=1, max_size=300), st.floats(1.0, 60.0))
+def test_however_the_pictures_come_it_is_never_more_than_was_asked(gaps_s, target_fps):
+    run = run_of(Scripted(*pictures(np.cumsum(gaps_s).tolist())), target_fps=target_fps)
+    taken_s = run.stamps_s
+    # Over any time, and not on average alone: of what a gap left out one picture is made up for, no more.
+    for first in range(0, len(taken_s), 7):
+        for n, s in enumerate(taken_s[first:]):
+            assert n <= (s - taken_s[first]) * target_fps + 1.0 + EARLY + 1e-6
+
+
+def test_after_a_gap_pictures_are_taken_as_before_it():
+    stamps_s = np.concatenate((np.arange(50) / 25, 60 + np.arange(50) / 25))
+    taken_s = np.array(run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=5.0).stamps_s)
+    assert taken_s[taken_s < 60] == pytest.approx(np.arange(10) / 5)
+    after_s = taken_s[taken_s >= 60]
+    assert np.diff(after_s).min() == pytest.approx(0.2)
+    assert len(after_s) == 10
+
+
+def test_after_a_gap_no_more_than_one_picture_is_made_up_for():
+    stamps_s = np.concatenate((np.arange(50) / 25, 60 + np.arange(50) / 25))
+    taken_s = np.array(run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=5.0).stamps_s)
+    assert 10 <= (taken_s >= 60).sum() <= 11
+
+
+def test_stamps_that_begin_anew_hold_no_picture_back():
+    run = run_of(Scripted(*pictures([1000.0, 1000.1, 1000.2, 0.0, 0.1, 0.2])), target_fps=10.0)
+    assert run.stamps_s == [1000.0, 1000.1, 1000.2, 0.0, 0.1, 0.2]
+    assert [frame.epoch for frame in run.frames] == [0, 0, 0, 1, 1, 1]
+
+
+def test_of_a_file_all_pictures_are_taken(tmp_path):
+    assert len(run_of(write_clip(tmp_path / "clip.mp4", frames=12), target_fps=1.0).frames) == 12
+
+
+# ---- rotate, crop_xyxy, resize
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "original"),
+    [
+        ({"rotate": 90}, (240, 320), lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE)),
+        # The mark is in the upper seventh.
+        (
+            {"crop_xyxy": (0, 0, 320, 100)},
+            (320, 100),
+            lambda image: cv2.copyMakeBorder(image, 0, 140, 0, 0, cv2.BORDER_CONSTANT),
+        ),
+        ({"rotate": 270, "crop_xyxy": (0, 20, 240, 320), "resize": 150}, (120, 150), None),
+    ],
+)
+def test_the_frames_of_a_camera_are_the_view_that_was_asked_for_in_one_epoch(options, size, original):
+    with FakeCamera(sizes=[(320, 240)]) as camera:
+        run = run_of(camera.url(), 2, **options)
+    assert {frame.size for frame in run.frames} == {size}
+    assert {frame.epoch for frame in run.frames} == {0}
+    assert run.status.size == size
+    if original is not None:
+        assert None not in {index_of(original(frame.image)) for frame in run.frames}
+
+
+def test_a_camera_that_changes_its_size_but_not_its_view_goes_on_in_its_epoch():
+    with FakeCamera(sizes=[(160, 120), (320, 240)]) as camera:
+        seen = []
+
+        def enough(frame):
+            seen.append(frame)
+            if len(seen) == 3:
+                camera.clip(1)
+            return frame.media_s - seen[0].media_s > 0.4
+
+        run = run_of(camera.url(), enough, resize=160)
+    assert {frame.size for frame in run.frames} == {(160, 120)}
+    assert {frame.epoch for frame in run.frames} == {0}
+
+
+def test_a_crop_beyond_a_file_s_picture_ends_it_with_the_camera_s_name(tmp_path):
+    with pytest.raises(SourceError, match=r"^cam0: crop_xyxy: got \[0, 0, 65, 48\], .* 64x48$") as caught:
+        run_of(write_clip(tmp_path / "clip.mp4"), crop_xyxy=(0, 0, 65, 48))
+    assert caught.value.reason is SourceReason.MODE
+
+
+def test_a_crop_beyond_a_camera_s_picture_is_told_and_the_camera_tried_again(caplog):
+    with FakeCamera() as camera:
+        run = run_of(camera.url(), 1, crop_xyxy=(0, 0, 161, 120))
+    assert not run.frames
+    assert run.states[-1] == ("reconnecting", "mode not possible")
+    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
+        "cam0: crop_xyxy: got [0, 0, 161, 120], expected a part of the picture, which is 160x120; trying again"
+    ]
+
+
+def test_a_file_whose_crop_does_not_fit_has_failed(tmp_path):
+    rig = Rig(write_clip(tmp_path / "clip.mp4"), crop_xyxy=(0, 0, 65, 48))
+    with pytest.raises(SourceError):
+        rig.go()
+    assert rig.status.state == ("failed", "mode not possible")
+    assert rig.status.unfinished() == 0
+
+
+def test_an_opening_tells_the_size_of_its_frames_and_no_change(caplog):
+    caplog.set_level(logging.INFO)
+    run = run_of(Scripted(*pictures([0.0, 0.1])), resize=32)
+    assert {frame.size for frame in run.frames} == {(32, 24)}
+    assert not [r.message for r in caplog.records if "its size is now" in r.message]
+
+
+# ---- clock
+
+
+def test_with_sender_reports_a_frame_s_time_is_the_camera_s():
+    with FakeCamera() as camera:
+        run = run_of(camera.url(), 3)
+        left_unix_s = [camera.clock.left_unix_s(k) for k in run.numbers(camera)]
+    assert {frame.clock for frame in run.frames} == {"rtcp"}
+    assert [frame.captured_unix_ns / 1e9 for frame in run.frames] == pytest.approx(left_unix_s, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("options", "reports"),
+    [({"clock": "arrival"}, True), ({}, False)],  # told, but not wanted; wanted, but not told
+)
+def test_else_it_is_that_of_its_arrival(caplog, options, reports):
+    with FakeCamera() as camera:
+        camera.sr(reports)
+        run = run_of(camera.url(), 3, **options)
+        left_unix_s = [camera.clock.left_unix_s(k) for k in run.numbers(camera)]
+    assert {frame.clock for frame in run.frames} == {"arrival"}
+    for frame, left_s, came_s in zip(run.frames, left_unix_s, run.came_unix_s, strict=True):
+        assert left_s - 0.005 <= frame.captured_unix_ns / 1e9 <= came_s + 0.005
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_a_camera_that_does_not_know_the_time_is_told_of_once_and_not_believed(caplog):
+    offset_s = 3600.0
+    with FakeCamera(clock_offset_s=offset_s) as camera:
+        run = run_of(camera.url(), 3)
+    assert {frame.clock for frame in run.frames} == {"arrival"}
+    for frame, came_s in zip(run.frames, run.came_unix_s, strict=True):
+        assert came_s - GIVE_UP_S < frame.captured_unix_ns / 1e9 <= came_s
+    warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    # To the second, give or take the way here.
+    off_s = int(warnings[0].split(" is ")[1].split()[0])
+    assert off_s == pytest.approx(offset_s, abs=2)
+    assert warnings[0] == f"cam0: the camera's clock is {off_s} s off, arrival is taken: set its time"
+
+
+@pytest.mark.parametrize(("off_s", "clock"), [(-40.0, "rtcp"), (40.0, "rtcp"), (-80.0, "arrival"), (80.0, "arrival")])
+def test_a_clock_that_is_a_little_wrong_is_taken_as_it_is(off_s, clock):
+    told_s = time.time() + off_s
+    (frame,) = run_of(Scripted(*pictures([0.0], wall_s=told_s))).frames
+    assert frame.clock == clock
+    assert (frame.captured_unix_ns / 1e9 == pytest.approx(told_s, abs=1e-6)) == (clock == "rtcp")
+
+
+def test_a_camera_whose_clock_goes_wrong_again_is_told_of_again(caplog):
+    now_s = time.time()
+    right, wrong = {"wall_s": now_s}, {"wall_s": now_s - 3600}
+    script = [picture for what in (right, wrong, wrong, right, wrong) for picture in pictures([None], **what)]
+    run = run_of(Scripted(*script))
+    assert [frame.clock for frame in run.frames] == ["rtcp", "arrival", "arrival", "rtcp", "arrival"]
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 2
+
+
+# ---- what came late
+
+
+def test_pictures_that_were_held_back_are_dated_by_when_they_left_and_stored_ones_are_left_out():
+    with FakeCamera() as camera:
+        camera.backlog(1.0)
+        seen = []
+
+        def enough(frame):
+            seen.append(frame)
+            if len(seen) == 10:
+                camera.stall(0.6)
+            return frame.media_s - seen[0].media_s > 1.3
+
+        run = run_of(camera.url(), enough)
+        left_s = np.array([camera.clock.left_mono_s(k) for k in run.numbers(camera)])
+    assert run.status.drops["stored before the start"] >= 15
+    captured_s = np.array([frame.captured_mono_ns / 1e9 for frame in run.frames])
+    came_late_s, dated_late_s = np.array(run.came_mono_s) - left_s, captured_s - left_s
+    assert came_late_s.max() > 0.4
+    # Those at the beginning and the end weren't held back, but for what a busy machine does.
+    assert dated_late_s.max() < came_late_s.max() - 0.2
+    assert dated_late_s.min() > -0.01
+
+
+# ---- transport, and MPEG-TS in datagrams
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_camera_that_has_one_transport_alone_gives_its_pictures_over_that(transport):
+    with FakeCamera(transport=transport) as camera:
+        run = run_of(camera.url(), 8, transport=transport)
+        numbers = run.numbers(camera)
+    # In datagrams one may be lost on a busy machine; then the pictures up to the next key frame are no good.
+    assert set(np.diff(numbers)) <= ({1} if transport == "tcp" else set(range(1, 12)))
+    assert {frame.clock for frame in run.frames} == {"rtcp"}
+    assert "SETUP" in camera.requests
+
+
+@contextlib.contextmanager
+def television(port, fps=25):
+    """Sends marked pictures as MPEG-TS to this port, live, while the `with` block lasts."""
+    over = threading.Event()
+
+    def send():
+        with av.open(f"udp://127.0.0.1:{port}?pkt_size=1316", "w", format="mpegts") as container:
+            stream = container.add_stream("libx264", rate=fps)
+            stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+            stream.options = {"preset": "ultrafast", "tune": "zerolatency", "bf": "0", "g": "5"}
+            began_s = time.monotonic()
+            for i in itertools.count():
+                image = np.full((120, 160, 3), 128, np.uint8)
+                mark(image, i)
+                frame = av.VideoFrame.from_ndarray(image, "bgr24")
+                frame.pts, frame.time_base = i, Fraction(1, fps)
+                container.mux(stream.encode(frame))
+                if over.wait(max(0.0, began_s + (i + 1) / fps - time.monotonic())):
+                    return
+
+    thread = threading.Thread(target=send, name="television")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_pictures_of_an_mpeg_ts_in_datagrams_come():
+    port = free_udp_port()
+    with television(port):
+        run = run_of(f"udp://127.0.0.1:{port}", 10)
+    indices = [index_of(frame.image) for frame in run.frames]
+    assert len(indices) == 10
+    assert None not in indices
+    assert set(np.diff(indices)) <= set(range(1, 12))
+    assert {frame.epoch for frame in run.frames} == {0}
+    assert {frame.clock for frame in run.frames} == {"arrival"}
+    assert np.diff(run.stamps_s) == pytest.approx(np.diff(indices) / 25, abs=0.001)
+
+
+def test_a_port_to_which_nobody_sends_is_timed_out():
+    with pytest.raises(SourceError) as caught:
+        StreamSource(f"udp://127.0.0.1:{free_udp_port()}", network=True, open_timeout_s=0.3, read_timeout_s=0.3)
+    assert caught.value.reason is SourceReason.TIMEOUT
+
+
+# ---- sources in a variable or a file
+
+SECRET_URL = "rtsp://operator:Tr0ub4dor@10.1.2.3:554/stream7"
+SECRETS = ("10.1.2.3", "operator", "Tr0ub4dor", "stream7")
+
+
+@pytest.fixture
+def secret_file(tmp_path):
+    path = tmp_path / "door.url"
+    path.write_text(f"  {SECRET_URL}\n")  # as an editor leaves it
+    return path
+
+
+@pytest.fixture(params=["env", "secret"])
+def hidden(request, secret_file, monkeypatch):
+    """A source that stands for SECRET_URL, and the environment that it needs."""
+    if request.param == "secret":
+        return f"secret:{secret_file}"
+    monkeypatch.setenv("DOOR_URL", f" {SECRET_URL} ")
+    return "env:DOOR_URL"
+
+
+def test_a_source_in_a_variable_or_a_file_is_the_camera_s_address(hidden):
+    camera = load(flags={"cameras": [{"name": "door", "source": hidden}]}).cameras[0]
+    assert camera.address == SECRET_URL
+    assert camera.source == hidden
+
+
+def test_the_environment_that_the_configuration_is_given_counts():
+    camera = load(environment={"X": "demo"}, flags={"cameras": [{"name": "door", "source": "env:X"}]}).cameras[0]
+    assert camera.address == "demo"
+
+
+@pytest.mark.parametrize("source", ["rtsp://10.0.0.5/s1", "0", "demo", "clip.mp4", "environment:x", "C:/clip.mp4"])
+def test_any_other_source_is_its_own_address(source):
+    assert CameraConfig(name="door", source=source).address == source
+
+
+def test_nothing_of_a_hidden_source_is_shown(hidden, capsys):
+    config = load(flags={"cameras": [{"name": "door", "source": hidden}]})
+    assert main(["--source", f"door={hidden}", "--print-config"]) == 0
+    printed = capsys.readouterr()
+    assert hidden in printed.out
+    shown = f"{config!r} {config} {config.cameras[0]!r} {config.model_dump()} {to_yaml(config)} {printed}"
+    assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_a_printed_configuration_with_a_hidden_source_can_be_used_again(hidden, tmp_path):
+    config = load(flags={"cameras": [{"name": "door", "source": hidden}]})
+    path = tmp_path / "printed.yaml"
+    path.write_text(to_yaml(config))
+    assert load([path]).cameras[0].address == SECRET_URL
+
+
+def test_a_secret_that_changed_is_a_change_of_the_camera(secret_file):
+    def read():
+        return CameraConfig(name="door", source=f"secret:{secret_file}")
+
+    before = read()
+    assert read() == before
+    secret_file.write_text("rtsp://operator:other@10.1.2.3:554/stream7")
+    assert read() != before
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("env:NO_SUCH", "the environment variable NO_SUCH is not set or empty"),
+        ("env:EMPTY", "the environment variable EMPTY is not set or empty"),
+        ("env:BLANK", "the environment variable BLANK is not set or empty"),
+        ("env:", "is not set or empty"),
+        ("secret:{tmp}/none", "can't read the file {tmp}/none: No such file or directory"),
+        ("secret:{tmp}/empty", "the file {tmp}/empty is not set or empty"),
+        ("secret:{tmp}/blank", "the file {tmp}/blank is not set or empty"),
+        ("secret:{tmp}/binary", "can't read the file {tmp}/binary: not text"),
+        ("secret:{tmp}", "can't read the file {tmp}: Is a directory"),
+    ],
+)
+def test_a_source_that_stands_for_nothing_is_refused_with_where_it_was_looked_for(tmp_path, source, says):
+    (tmp_path / "empty").touch()
+    (tmp_path / "blank").write_text(" \n\t\n")
+    (tmp_path / "binary").write_bytes(b"\xff" + SECRET_URL.encode())
+    cameras = [{"name": "door", "source": source.format(tmp=tmp_path)}]
+    with pytest.raises(ConfigError) as caught:
+        load(environment={"EMPTY": "", "BLANK": "  "}, flags={"cameras": cameras})
+    assert says.format(tmp=tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert not [secret for secret in SECRETS if secret in f"{caught.value!r} {caught.value.__cause__!r}"]
+
+
+def test_what_a_file_holds_that_is_no_text_travels_with_no_error(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff" + SECRET_URL.encode())
+    with pytest.raises(ValidationError) as caught:
+        CameraConfig(name="door", source=f"secret:{tmp_path / 'binary'}")
+    error = caught.value.errors()[0]["ctx"]["error"]
+    assert error.__cause__ is None  # a UnicodeDecodeError has all of it as its `object`
+    assert error.__suppress_context__
+
+
+def test_another_mistake_of_a_camera_with_a_hidden_source_shows_nothing_of_it(hidden):
+    with pytest.raises(ValidationError) as plain:
+        CameraConfig(name="door", source=hidden, crop_xyxy=(5, 0, 5, 9))
+    with pytest.raises(ConfigError) as caught:
+        load(flags={"cameras": [{"name": "door", "source": hidden, "rotate": 45}]})
+    assert not [secret for secret in SECRETS if secret in f"{plain.value} {plain.value!r} {caught.value}"]
+
+
+def test_a_camera_whose_address_is_in_a_file_is_opened(tmp_path):
+    with FakeCamera(login=("admin", "hunter2")) as camera:
+        path = tmp_path / "url"
+        path.write_text(camera.url("admin:hunter2@") + "\n")
+        assert run_of(f"secret:{path}", 2).numbers(camera)
+
+
+def test_the_password_of_a_hidden_source_is_in_no_log_line_and_no_error(hidden, caplog, monkeypatch):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(socket, "getaddrinfo", _not_found)
+    with pytest.raises(SourceError) as caught:
+        run_of(hidden)
+    shown = f"{caplog.text} {caught.value} {caught.value!r} {caught.value.__context__!r}"
+    assert "operator" not in shown
+    assert "Tr0ub4dor" not in shown
+
+
+def _not_found(*_):
+    raise socket.gaierror
+
+
+def test_the_password_of_a_hidden_source_without_rtsp_is_not_shown_either(monkeypatch):
+    monkeypatch.setenv("DOOR_URL", SECRET_URL.removeprefix("rtsp://"))
+    with pytest.raises(SourceError) as caught:
+        run_of("env:DOOR_URL")
+    assert "Tr0ub4dor" not in str(caught.value)
+
+
+def test_a_file_written_on_windows_is_read(tmp_path):
+    path = tmp_path / "url.txt"
+    path.write_text(SECRET_URL + "\r\n", encoding="utf-8-sig")
+    assert CameraConfig(name="door", source=f"secret:{path}").address == SECRET_URL
+
+
+# ---- the host's name
+
+
+@pytest.fixture
+def slow_names(monkeypatch):
+    """A system whose look-ups take for ever (until the test is over)."""
+    over, asked = threading.Event(), []
+
+    def look_up(host, *_, **__):
+        asked.append(host)
+        over.wait(GIVE_UP_S)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(connect, "NAME_TIMEOUT_S", 0.2)
+    yield asked
+    over.set()
+
+
+@pytest.mark.parametrize("url", ["rtsp://operator:Tr0ub4dor@door.example/s1", "http://door.example/s1"])
+def test_a_name_that_is_looked_up_for_ever_is_given_up(slow_names, url):
+    began_s = time.monotonic()
+    with pytest.raises(SourceError) as caught:
+        StreamSource(url, network=True)
+    assert time.monotonic() - began_s < GIVE_UP_S / 2
+    assert slow_names == ["door.example"]
+    assert caught.value.reason is SourceReason.DNS
+    assert "door.example" in str(caught.value)
+    assert "Tr0ub4dor" not in str(caught.value)
+
+
+def test_a_name_that_is_found_late_but_in_time_is_used(monkeypatch):
+    found = socket.getaddrinfo
+
+    def look_up(*arguments):
+        threading.Event().wait(0.1)
+        return found(*arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with FakeCamera() as camera:
+        assert run_of(camera.url().replace("127.0.0.1", "localhost"), 1).frames
+
+
+# ---- hwaccel
+
+
+@pytest.fixture
+def fresh_accelerators():
+    """The driver is asked anew."""
+    connect._accelerator.cache_clear()
+    yield
+    connect._accelerator.cache_clear()
+
+
+@pytest.mark.parametrize("hwaccel", ["cuda", "vaapi", "auto"])
+def test_hardware_that_is_asked_for_is_told_of_once_and_the_pictures_come_with_it_or_without(
+    fresh_accelerators, tmp_path, caplog, hwaccel
+):
+    caplog.set_level(logging.INFO)
+    path = write_clip(tmp_path / "clip.mp4", size=(320, 240))
+    runs = [run_of(path, hwaccel=hwaccel) for _ in range(2)]
+    plain = run_of(path)
+    for run in runs:
+        assert len(run.frames) == 10
+        for frame, expected in zip(run.frames, plain.frames, strict=True):
+            # Hardware may convert colours a little differently.
+            assert np.abs(frame.image.astype(int) - expected.image).mean() < 3
+    told = [record for record in caplog.records if record.message.startswith("hwaccel ")]
+    assert len(told) == 1
+    if not _has_hardware(told[0].message):
+        assert told[0].message == f"hwaccel {hwaccel}: not there, video is decoded in software"
+        assert told[0].levelno == logging.WARNING
+
+
+def _has_hardware(message):
+    return ": video is decoded by " in message
+
+
+def test_a_camera_s_pictures_come_where_its_hardware_is_not_there(fresh_accelerators):
+    with FakeCamera(sizes=[(320, 240)]) as camera:
+        run = run_of(camera.url(), 2, hwaccel="cuda")
+        assert set(np.diff(run.numbers(camera))) == {1}
+
+
+def test_without_hwaccel_no_driver_is_asked(fresh_accelerators, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(connect, "HWAccel", None)  # calling it fails
+    caplog.set_level(logging.INFO)
+    assert len(run_of(write_clip(tmp_path / "clip.mp4")).frames) == 10
+    assert not [r for r in caplog.records if r.message.startswith("hwaccel")]
