@@ -1,10 +1,10 @@
-# make setup | demo | test | lint | faults | bench: each does the set-up first. Needs Python 3.11 to 3.13, make and a package index.
+# make setup | demo | test | lint | faults | soak | bench: each does the set-up first. Needs Python 3.11 to 3.13, make and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint faults bench docs clean
+.PHONY: setup demo test lint faults soak bench docs clean
 
 setup: $(READY)
 
@@ -20,8 +20,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-faults: $(READY)  ## cameras that freeze, stall, vanish and come back, against a real RTSP server
+faults: $(READY)  ## about 10 minutes: cameras that freeze, stall, vanish and come back, against a real RTSP server
 	$(BIN)/python -m pytest -m faults tests/faults
+
+soak: $(READY)  ## about 15 minutes: a camera that is lost every 5 s, and 200 openings; does anything grow?
+	$(BIN)/python -m pytest -m soak tests/faults
 
 bench: $(READY)  ## about 15 minutes: the ratios of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.bench.pose

@@ -32,9 +32,14 @@ from realtime import wire
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5555"
 # Messages that wait for a reader: two seconds of one camera. More would only make a slow reader's poses older.
 RECEIVE_QUEUE = 64
-# A publisher that hangs is noticed after 1.5 s and connected to anew; without heartbeats never.
-HEARTBEAT_MS = 500
-HEARTBEAT_TIMEOUT_MS = 1000
+# After a pause in which the queue filled, what comes is old until a message has to be waited for so long; after
+# CATCH_UP_S in any case.
+WAITED_S = 0.01
+CATCH_UP_S = 0.2
+# A publisher whose machine is gone is noticed after so many seconds, and connected to anew. By the system's keep-alive:
+# with ZeroMQ's heartbeats a reader that pauses until its queue is full is aborted (libzmq issue 3937).
+KEEPALIVE_S = 1
+KEEPALIVE_PROBES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,9 +201,16 @@ class PoseSubscriber:
         # Into a dict, not into the bounded queue: one busy camera must not push out the only message of another.
         newest = {message.camera: message for message in self._pending}
         self._pending.clear()
-        while self._receive(0.0):
+        received, waited_s, until_s = 0, 0.0, 0.0
+        while waited_s < WAITED_S:
+            asked_s = time.monotonic()
+            if not self._receive(until_s):
+                break
             newest |= {message.camera: message for message in self._pending}
             self._pending.clear()
+            received, waited_s = received + 1, time.monotonic() - asked_s
+            if received == RECEIVE_QUEUE // 2:
+                until_s = asked_s + CATCH_UP_S
         return {camera: self._pose(message) for camera, message in newest.items()}
 
     def info(self, camera: str, timeout_s: float | None = 10.0) -> wire.InfoMessage:
@@ -255,8 +267,9 @@ def _open(
     socket = context.socket(zmq.SUB)
     socket.rcvhwm = RECEIVE_QUEUE
     socket.linger = 0
-    socket.heartbeat_ivl = HEARTBEAT_MS
-    socket.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
+    socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
     for topic in topics:
         socket.subscribe(topic)
     try:

@@ -33,6 +33,9 @@ NO_PICTURE_S = 15.0
 # The first pictures of an RTSP camera may have no time stamp. One that never gives any is timed by arrival.
 UNSTAMPED = 10
 
+# Over UDP a step between time stamps that is so much longer than usual means that pictures were lost.
+LOST_STEP = 1.75
+
 # FFmpeg invents rate and time stamps of motion JPEG over HTTP (always 25 fps): worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 _MAX_FPS = 1000.0
@@ -71,6 +74,7 @@ class StreamSource:
         hwaccel: Accelerator = "none",
     ) -> None:
         self._name = redact(source)
+        self._over_udp = source.lower().startswith("udp:") or transport == "udp"
         self._is_http = source.lower().startswith(("http:", "https:"))
         self._read_timeout_s = read_timeout_s
         self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
@@ -97,6 +101,7 @@ class StreamSource:
         self._undecodable = 0
         self._broken_off = False
         self._unstamped = 0
+        self._damage = _Damage(loses_pictures=self._over_udp)
         self._wall_offset_s: float | None = None  # the camera's wall clock - its time stamps
         self._first_s: float | None = None  # time stamps of the first and the last picture
         self._last_s = 0.0
@@ -177,6 +182,7 @@ class StreamSource:
             if not self._good:
                 return []  # a recording that begins between two key frames is no damage
             self._undecodable += 1
+            self._damage.spread()
             return [Picture(None, None, "undecodable")]
         return [self._picture(frame) for frame in frames]
 
@@ -195,7 +201,10 @@ class StreamSource:
         if turn is not None:
             image = cv2.rotate(image, turn)
         media_s = None if self._container.format.name in _INVENTED_STAMPS else frame.time
-        fault: Fault | None = "corrupt" if frame.is_corrupt else None
+        is_damaged = frame.is_corrupt
+        if self.live:
+            is_damaged = self._damage.reaches(frame.key_frame, frame.is_corrupt, media_s)
+        fault: Fault | None = "corrupt" if is_damaged else None
         self._good += 1
         if media_s is not None:
             self._last_s = media_s
@@ -251,3 +260,41 @@ class StreamSource:
         if container.duration and len(container.streams) == 1:
             return float(container.duration / av.time_base)
         return None
+
+
+class _Damage:
+    """Which pictures of a live stream are damaged, as far as it shows.
+
+    FFmpeg marks a picture that is itself incomplete. It knows nothing of one that was lost whole, and doesn't mark
+    those that are built on what is missing: all up to the next key frame.
+
+    Args:
+        loses_pictures: a longer step between time stamps means that some were lost on the way.
+    """
+
+    def __init__(self, loses_pictures: bool) -> None:
+        self._loses_pictures = loses_pictures
+        self._spreads = False
+        self._last_s: float | None = None
+        self._usual_step_s: float | None = None
+
+    def spread(self) -> None:
+        """A picture could not be decoded: what follows is built on it."""
+        self._spreads = True
+
+    def reaches(self, is_key: bool, is_corrupt: bool, media_s: float | None) -> bool:
+        """Whether the next picture is damaged, by itself or by what it is built on.
+
+        Args:
+            is_key: it is built on no other.
+            is_corrupt: FFmpeg says so.
+            media_s: its time stamp in seconds.
+        """
+        step_s = media_s - self._last_s if media_s is not None and self._last_s is not None else 0.0
+        self._last_s = media_s
+        usual_s = self._usual_step_s or step_s
+        has_gap = self._loses_pictures and step_s > LOST_STEP * usual_s
+        if step_s > 0:  # follows a camera that changes its rate
+            self._usual_step_s = 0.9 * usual_s + 0.1 * step_s
+        self._spreads = is_corrupt or (not is_key and (self._spreads or has_gap))
+        return self._spreads

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.capture.stream import StreamSource
+from realtime.capture.stream import StreamSource, _Damage
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from tests.faults.fakecam import FakeCamera
 
@@ -296,3 +296,32 @@ def test_no_error_holds_a_password_however_it_is_looked_at(userinfo, fault):
     for secret in ("operator", "Tr0ub", "dor", "S3cret"):
         assert secret not in shown
     assert error.__context__ is None
+
+
+def damaged(*pictures, loses_pictures=True, fps=25):
+    """For each picture, "K" a key frame, "P" another, lower case where FFmpeg marks it, "-" lost: is it damaged?"""
+    damage, seen = _Damage(loses_pictures), []
+    for k, kind in enumerate("".join(pictures)):
+        if kind == "!":
+            damage.spread()
+        elif kind != "-":
+            seen.append(damage.reaches(kind in "Kk", kind.islower(), k / fps))
+    return "".join(".x"[is_damaged] for is_damaged in seen)
+
+
+def test_damage_spreads_up_to_the_next_whole_key_frame():
+    assert damaged("KPPPP", "KPpPP", "KPPPP") == ".......xxx....."
+    assert damaged("KPPPP", "kPPPP", "KPPPP") == ".....xxxxx....."
+    assert damaged("KPPPP", "KP!PP", "KPPPP") == ".......xx....."  # one that can't be decoded
+    assert damaged("KPPPP", "KP-PP", "KPPPP") == ".......xx....."  # one that never came
+    assert damaged("KPPPP", "-PPPP", "KPPPP") == ".....xxxx....."
+
+
+def test_over_tcp_a_longer_step_is_the_camera_s_own_doing():
+    assert damaged("KPPPP", "KP-PP", "KPPPP", loses_pictures=False) == ".............."
+    assert damaged("KPPPP", "KPpPP", "KPPPP", loses_pictures=False) == ".......xxx....."
+
+
+def test_a_camera_that_changes_its_rate_is_soon_believed_over_udp_too():
+    slower = "P-" * 12
+    assert "x" not in damaged("KPPPP" * 4, *(f"K-{slower}" for _ in range(4)))[-26:]

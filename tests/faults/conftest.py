@@ -1,0 +1,72 @@
+"""Figures of the fault cases: asserted where they are measured, collected for docs/reliability.md."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .rig import Log
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
+_rows: list[tuple[str, str, str, str]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-figures", action="store_true", help="put the figures of this run into docs/reliability.md"
+    )
+
+
+@pytest.fixture
+def figure() -> Callable[..., None]:
+    """figure(case, what, value, unit, at_most=..., at_least=...): note a measurement, and check it."""
+
+    def note(
+        case: str,
+        what: str,
+        value: float,
+        unit: str = "",
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        limits = [f"<= {at_most:g}"] if at_most is not None else []
+        limits += [f">= {at_least:g}"] if at_least is not None else []
+        _rows.append((case, what, " and ".join(limits) + f" {unit}", f"{value:.3g} {unit}".strip()))
+        assert at_most is None or value <= at_most, f"case {case}, {what}: {value:.3g} {unit}, expected <= {at_most:g}"
+        assert at_least is None or value >= at_least, (
+            f"case {case}, {what}: {value:.3g} {unit}, expected >= {at_least:g}"
+        )
+
+    return note
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """All that is logged while the test runs."""
+    handler, root, ours = Log(), logging.getLogger(), logging.getLogger("realtime")
+    levels = root.level, ours.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    ours.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not _rows:
+        return
+    rows = sorted(_rows, key=lambda row: (int(re.match(r"\d+", row[0])[0]), row[0]))
+    lines = ["| case | figure | limit | measured |", "| --- | --- | --- | --- |"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    terminalreporter.section("figures")
+    terminalreporter.write_line("\n".join(lines))
+    if config.getoption("--write-figures", default=False):
+        text = DOCUMENT.read_text()
+        before, _, rest = text.partition("<!-- figures -->\n")
+        _, _, after = rest.partition("<!-- end of figures -->")
+        DOCUMENT.write_text(f"{before}<!-- figures -->\n" + "\n".join(lines) + f"\n<!-- end of figures -->{after}")

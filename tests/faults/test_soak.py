@@ -1,0 +1,100 @@
+"""Ten minutes of a camera that is lost every 5 s, and 200 openings: does anything grow? `make soak`.
+
+Case 12 of `make faults` is a minute of the same. The program has a process of its own, and is measured from outside.
+"""
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from .fakecam import CameraProcess
+from .rig import Program
+
+# At rates that this machine keeps up with: what is looked at are the cameras, not the processor.
+CAMERA = "--fps=10", "--key-every=10"
+WARM_UP_S = 20
+
+
+class Watch:
+    """The program's memory, threads and open files over time."""
+
+    def __init__(self, program):
+        self.program, self.began_s = program, time.monotonic()
+        self.samples = []
+
+    def sample(self):
+        program = self.program
+        self.samples.append(
+            (time.monotonic() - self.began_s, program.resident_mb(), program.threads(), program.descriptors())
+        )
+
+    def figures(self, figure, case, what):
+        """Without the first fifth, in which buffers and the allocator's pools fill."""
+        samples = np.array(self.samples[len(self.samples) // 5 :])
+        at_s, memory, threads, files = samples.T
+        figure(
+            case,
+            f"{what}: memory gained after the first fifth",
+            memory[-3:].mean() - memory[:3].mean(),
+            "MB",
+            at_most=5,
+        )
+        if at_s[-1] - at_s[0] > 120:
+            figure(case, f"{what}: slope of the memory", 60 * np.polyfit(at_s, memory, 1)[0], "MB/min", at_most=0.5)
+        figure(case, f"{what}: most threads more", threads.max() - threads[0], "", at_most=1)
+        figure(case, f"{what}: open files more at the end", files[-1] - files[0], "", at_most=1)
+
+
+def recovery(program, camera, kicked_s):
+    """Seconds from the kick to the first pose of the next opening."""
+    away = program.until_state("reconnecting", camera, since_s=kicked_s, timeout_s=15)
+    return program.until_pose(camera, since_s=away.at_s, timeout_s=15).at_s - kicked_s
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(60, marks=pytest.mark.faults, id="minute"),
+        pytest.param(600, marks=pytest.mark.soak, id="ten-minutes"),
+    ],
+)
+def test_12_one_of_two_cameras_is_kicked_every_5_s(seconds, tmp_path, figure, yolov8n):
+    what = "kicked every 5 s" + (" for 10 min" if seconds > 60 else "")
+    with CameraProcess(*CAMERA) as ill, CameraProcess(*CAMERA) as well:
+        sources = "--source", f"ill={ill.url()}", "--source", f"well={well.url()}"
+        with Program(*sources, folder=tmp_path, keeps_bodies=False) as program:
+            program.until_pose("ill")
+            program.until_pose("well")
+            program.run_for(WARM_UP_S)
+            before = program.fps("well", since_s=time.monotonic() - WARM_UP_S + 2)
+            watch, waits = Watch(program), []
+            began_s = time.monotonic()
+            for kick in range(seconds // 5):
+                ill.command("kick")
+                waits.append(recovery(program, "ill", time.monotonic()))
+                watch.sample()
+                program.run_for(max(0.0, began_s + 5 * (kick + 1) - time.monotonic()))
+            during = program.fps("well", since_s=began_s)
+            figure("12", f"{what}: slowest recovery of {len(waits)} (key frame each 1 s)", max(waits), "s", at_most=2.5)
+            figure("12", f"{what}: the other camera's rate", 100 * during / before, "%", at_least=95, at_most=105)
+            watch.figures(figure, "12", what)
+            assert program.end()[0] == 0
+
+
+@pytest.mark.soak
+def test_39_two_hundred_openings(tmp_path, figure, yolov8n):
+    with CameraProcess("--key-every=5") as camera:
+        source = "--source", camera.url()
+        with Program(*source, folder=tmp_path, keeps_bodies=False) as program:
+            program.until_pose()
+            program.run_for(WARM_UP_S)
+            watch, slowest_s = Watch(program), -math.inf
+            for _ in range(200):
+                camera.command("kick")
+                slowest_s = max(slowest_s, recovery(program, "cam0", time.monotonic()))
+                watch.sample()
+            figure("39", "200 openings: slowest recovery (key frame each 0.2 s)", slowest_s, "s", at_most=2.5)
+            watch.figures(figure, "39", "200 openings")
+            assert program.end()[0] == 0
