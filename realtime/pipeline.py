@@ -46,6 +46,7 @@ from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.device import resolve_device
 from realtime.runtime.door import Door
+from realtime.runtime.pace import Pace
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.smooth.stage import SmoothStage
@@ -55,6 +56,8 @@ from realtime.weights import Model, find_detector, find_pose
 
 log = logging.getLogger(__name__)
 
+# In the order in which a frame passes them; the names that the stages have in timings and reports.
+STAGES = ("detect", "track", "pose", "smooth", "publish")
 # After a stop, frames past the door get this long to be finished; then the run ends without them.
 _DRAIN_S = 1.5
 # By then every thread has ended, or it is given up: a stop takes less than 3 s.
@@ -181,6 +184,7 @@ class Pipeline:
             on_drop=lambda camera, cause: self.status[camera].count_dropped(cause),
             held=publish.wait_for_subscribers > 0,
         )
+        self._pace = Pace(STAGES, self._door.not_before)
         self._publisher = PublishStage(
             socket,
             publish,
@@ -271,7 +275,7 @@ class Pipeline:
         poses: Channel[Poses] = Channel(capacity)
         smoothed: Channel[Poses] = Channel(capacity)
         start = self._crew.start
-        run = partial(run_stage, measure=self._meter.measure, on_failure=self._mark_failed)
+        run = partial(run_stage, measure=self._measure, began=self._pace.began, on_failure=self._mark_failed)
         if self._recorder:
             start("record", self._recorder.run)
         publisher = self._publisher
@@ -293,6 +297,10 @@ class Pipeline:
             for channel in channels:
                 channel.abort()
         self.stuck_threads = self._crew.join(_JOIN_S)
+
+    def _measure(self, stage: str, items: int, seconds: float) -> None:
+        self._meter.measure(stage, items, seconds)
+        self._pace.ended(stage, seconds)
 
     def _mark_failed(self) -> None:
         """Before anything is closed, so that subscribers are told of no ordinary end."""

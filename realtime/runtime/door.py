@@ -8,6 +8,7 @@ Cameras may come and go while it is open.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -53,6 +54,7 @@ class Door:
         self._max_age_s = max_age_s
         self._on_drop = on_drop
         self._held = held
+        self._not_before_s = 0.0
         self._stopped = False
         self._is_over = False  # `take` said so: nobody comes for frames any more
         self._changed = threading.Condition()
@@ -129,8 +131,12 @@ class Door:
         Raises:
             Closed: all cameras finished and all waiting frames were taken, or the run is stopping.
         """
+        end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            self._changed.wait_for(self._ready_or_over, timeout_s)
+            while not self._ready_or_over() and (now_s := time.monotonic()) < end_s:
+                # Woken by what changes, and by the hour when nothing does.
+                wake_s = min(end_s, self._not_before_s if self._not_before_s > now_s else math.inf)
+                self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
             if self._over():
                 self._is_over = True
                 raise Closed
@@ -140,6 +146,12 @@ class Door:
             frames = [frame for camera in ready if (frame := self._enter(camera)) is not None]
             self._changed.notify_all()
             return frames
+
+    def not_before(self, time_s: float) -> None:
+        """Let no live frame enter before that moment (monotonic seconds); it would only wait behind the door."""
+        with self._changed:
+            self._not_before_s = time_s
+            self._changed.notify_all()
 
     def leave(self, camera: str) -> None:
         """A frame of this camera was published: its place in the window is free."""
@@ -169,7 +181,9 @@ class Door:
             self._on_drop(camera, "stopping")
 
     def _may_enter(self, entry: _Entry) -> bool:
-        return entry.waiting is not None and entry.in_flight < self._frames_in_flight and not self._held
+        if entry.waiting is None or entry.in_flight >= self._frames_in_flight or self._held:
+            return False
+        return not entry.newest_wins or time.monotonic() >= self._not_before_s
 
     def _over(self) -> bool:
         return self._stopped or all(not e.bringers and e.waiting is None for e in self._entries.values())

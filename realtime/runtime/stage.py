@@ -42,6 +42,8 @@ class Inbox(Protocol[In]):
 
 # (stage's name, number of items, seconds)
 Measure = Callable[[str, int, float], None]
+# (stage's name)
+Began = Callable[[str], None]
 
 
 def run_stage(
@@ -52,6 +54,7 @@ def run_stage(
     tick: Callable[[], None] | None = None,
     tick_s: float | None = None,
     on_failure: Callable[[], None] = lambda: None,
+    began: Began = lambda name: None,
 ) -> None:
     """Run a stage until its inbox is closed, then close its outbox.
 
@@ -61,15 +64,17 @@ def run_stage(
         stage: what to run.
         inbox: where its items come from.
         outbox: where its results go; None for the last stage.
-        measure: told of every call.
+        measure: told of every call when it has ended.
         tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
         tick_s: see tick.
         on_failure: called before the stage is closed when it raised; the error goes on to the caller.
+        began: told of every call when it begins.
     """
     try:
         while True:
             batch = inbox.take(tick_s)
             if batch:
+                began(stage.name)
                 started = time.perf_counter()
                 results = stage.process(batch)
                 seconds = time.perf_counter() - started

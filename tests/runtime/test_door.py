@@ -213,3 +213,27 @@ def test_cameras_that_come_and_go_lose_no_frame_uncounted_and_disturb_no_other(s
     door.stop()
     for name in "abcz":
         assert put[name] == taken[name] + dropped[name]
+
+
+def test_a_live_frame_waits_outside_until_it_may_enter_and_the_newest_goes_in(make_frame: Make) -> None:
+    door = Door(["live", "file"], 2, 9.0)
+    door.attach("live", newest_wins=True)
+    door.attach("file", newest_wins=False)
+    until_s = time.monotonic() + 0.2
+    door.not_before(until_s)
+    door.put(fresh(make_frame, 0, "live"))
+    door.put(fresh(make_frame, 0, "file"))
+    assert [frame.camera for frame in door.take()] == ["file"]  # a file's frames don't get old
+    assert door.take(timeout_s=0.0) == []
+    door.put(fresh(make_frame, 1, "live"))
+    assert [frame.index for frame in door.take(timeout_s=60)] == [1]  # nothing but the hour wakes it
+    assert time.monotonic() >= until_s
+
+
+def test_who_waits_is_woken_when_the_moment_is_brought_forward(make_frame: Make) -> None:
+    door = Door(["live"], 2, 9.0)
+    door.attach("live", newest_wins=True)
+    door.not_before(time.monotonic() + 3600)
+    door.put(fresh(make_frame, 0, "live"))
+    threading.Timer(0.05, door.not_before, [0.0]).start()
+    assert len(door.take(timeout_s=60)) == 1
