@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -28,6 +29,7 @@ import zmq
 from numpy.typing import NDArray
 
 from realtime import wire
+from realtime.keys import Key, load_public, load_secret
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5555"
 # Messages that wait for a reader: two seconds of one camera. More would only make a slow reader's poses older.
@@ -132,6 +134,8 @@ class PoseSubscriber:
         *,
         cameras: Sequence[str] | None = None,
         timeout_s: float | None = None,
+        curve_secret: str | Path | None = None,
+        curve_server: str | Path | None = None,
     ) -> None:
         """Connect.
 
@@ -139,9 +143,11 @@ class PoseSubscriber:
             connect: endpoint, or several: tcp://HOST:PORT or ipc://PATH.
             cameras: their names; None: all.
             timeout_s: an iteration raises TimeoutError when nothing came for so long; None: never.
+            curve_secret: file of this reader's secret key, for a publisher that wants keys (`realtime.keys`).
+            curve_server: file of that publisher's public key.
 
         Raises:
-            ValueError: an endpoint or the list of cameras can't be right.
+            ValueError: an endpoint, the list of cameras or a key can't be right.
         """
         self._endpoints = [connect] if isinstance(connect, str) else list(connect)
         self._timeout_s = timeout_s
@@ -155,7 +161,9 @@ class PoseSubscriber:
         topics = [b"info/", b"pose/"]
         if names is not None:
             topics = [topic(name) for topic in (wire.info_topic, wire.pose_topic) for name in names]
-        self._context, self._socket = _open(self._endpoints, topics)
+        keys = _keys(curve_secret, curve_server)
+        self._context, self._socket = _open(self._endpoints, topics, keys)
+        self._doubt = "is the publisher running" + (", and does it know this key?" if keys else "?")
 
     def __enter__(self) -> PoseSubscriber:
         return self
@@ -181,9 +189,7 @@ class PoseSubscriber:
         deadline_s = _deadline(self._timeout_s)
         while not self._pending:
             if not self._receive(deadline_s):
-                raise TimeoutError(
-                    f"no poses from {self._named()} for {self._timeout_s:g} s: is the publisher running?"
-                )
+                raise TimeoutError(f"no poses from {self._named()} for {self._timeout_s:g} s: {self._doubt}")
         return self._pending.popleft()
 
     def latest(self, timeout_s: float | None = None) -> dict[str, Pose]:
@@ -257,8 +263,17 @@ class PoseSubscriber:
         return ", ".join(self._endpoints)
 
 
+def _keys(curve_secret: str | Path | None, curve_server: str | Path | None) -> tuple[Key, Key] | None:
+    """This reader's key pair and the publisher's public key; None without keys."""
+    if curve_secret is None and curve_server is None:
+        return None
+    if curve_secret is None or curve_server is None:
+        raise ValueError("PoseSubscriber: expected curve_secret and curve_server, or none of them")
+    return load_secret(Path(curve_secret)), load_public(Path(curve_server))
+
+
 def _open(
-    endpoints: Sequence[str], topics: Sequence[bytes]
+    endpoints: Sequence[str], topics: Sequence[bytes], keys: tuple[Key, Key] | None
 ) -> tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]:
     """A connected SUB socket and the context that owns it."""
     for endpoint in endpoints:
@@ -270,6 +285,9 @@ def _open(
     socket.tcp_keepalive = 1
     socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
     socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
+    if keys is not None:
+        socket.curve_publickey, socket.curve_secretkey = keys[0].public, keys[0].secret
+        socket.curve_serverkey = keys[1].public
     for topic in topics:
         socket.subscribe(topic)
     try:
@@ -345,6 +363,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--camera", metavar="NAME", action="append", help="this camera only; repeatable")
     parser.add_argument("--json", action="store_true", help="each message as one line of JSON (docs/wire.md)")
     parser.add_argument("--topics", action="store_true", help="print every topic that is sent, once, instead of poses")
+    parser.add_argument("--curve-secret", metavar="FILE", help="this reader's secret key, where keys are wanted")
+    parser.add_argument("--curve-server", metavar="FILE", help="the publisher's public key")
     parser.add_argument("--count", metavar="N", type=_positive, help="stop after N lines")
     parser.add_argument("--timeout", metavar="S", type=float, help="exit with 1 when nothing came for S seconds")
     return parser
@@ -358,7 +378,13 @@ def _positive(text: str) -> int:
 
 def _poses(options: argparse.Namespace) -> Iterator[bytes]:
     connect = options.connect or DEFAULT_ENDPOINT
-    with PoseSubscriber(connect, cameras=options.camera, timeout_s=options.timeout) as subscriber:
+    with PoseSubscriber(
+        connect,
+        cameras=options.camera,
+        timeout_s=options.timeout,
+        curve_secret=options.curve_secret,
+        curve_server=options.curve_server,
+    ) as subscriber:
         while True:
             message = subscriber.next_message()
             yield wire.encode(message, "json") if options.json else _human(message).encode()
@@ -374,7 +400,7 @@ def _topics(options: argparse.Namespace) -> Iterator[bytes]:
     """Each topic when it is first seen, info and status too."""
     endpoints = options.connect or [DEFAULT_ENDPOINT]
     wanted = [t(c) for c in options.camera or [] for t in (wire.info_topic, wire.pose_topic, wire.status_topic)]
-    context, socket = _open(endpoints, wanted or [b""])
+    context, socket = _open(endpoints, wanted or [b""], _keys(options.curve_secret, options.curve_server))
     seen: set[bytes] = set()
     try:
         while socket.poll(_wait_ms(_deadline(options.timeout))):

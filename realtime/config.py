@@ -290,6 +290,12 @@ class PublishConfig(_Section):
     bind: list[str] = Field(["tcp://127.0.0.1:5555"], min_length=1, description="endpoints to publish on")
     encoding: Literal["msgpack", "json"] = Field("msgpack", description="payload encoding")
     wait_for_subscribers: int = Field(0, ge=0, description="hold the first frame until so many subscribers listen")
+    curve_secret: Path | None = Field(
+        None, description="secret key of this publisher (python -m realtime.keys): the stream is encrypted"
+    )
+    curve_clients: Path | None = Field(
+        None, description="folder of the public keys that may read; null: clients, beside curve_secret"
+    )
     allow_insecure: bool = Field(False, description="let anyone on the network read the stream (binds beyond loopback)")
 
     @field_validator("bind")
@@ -304,12 +310,19 @@ class PublishConfig(_Section):
     @model_validator(mode="after")
     def _loopback(self) -> PublishConfig:
         for endpoint in self.bind:
-            if not self.allow_insecure and not _is_local(endpoint):
+            if not (self.allow_insecure or self.curve_secret or _is_local(endpoint)):
                 raise ValueError(
-                    f"{endpoint} can be read by anyone on the network: bind to 127.0.0.1, or say "
-                    "--publish.allow-insecure to accept that"
+                    f"{endpoint} can be read by anyone on the network: bind to 127.0.0.1, give keys with "
+                    "--publish.curve-secret, or say --publish.allow-insecure to accept that"
                 )
+        if self.curve_clients is not None and self.curve_secret is None:
+            raise ValueError("curve_clients: expected curve_secret too: without it everybody may read")
         return self
+
+    @property
+    def clients(self) -> Path | None:
+        """The folder of the public keys that may read; None where everybody may."""
+        return self.curve_clients or (self.curve_secret.parent / "clients" if self.curve_secret else None)
 
 
 class AppConfig(_Section):

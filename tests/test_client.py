@@ -280,7 +280,7 @@ class NotInstalled:
 sys.meta_path.insert(0, NotInstalled())
 import realtime.client
 ours = sorted(name for name in sys.modules if name.startswith("realtime"))
-assert ours == ["realtime", "realtime.client", "realtime.wire"], ours
+assert ours == ["realtime", "realtime.client", "realtime.keys", "realtime.wire"], ours
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=WAIT_S)
 

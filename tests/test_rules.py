@@ -32,7 +32,7 @@ ONE_PLACE = {
     "ultralytics": ["models/ultralytics.py"],
     "filterpy": [],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "publish/zmq_pub.py"],
+    "zmq": ["client.py", "keys.py", "publish/zmq_pub.py"],
 }  # fmt: skip
 
 

@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
 from realtime import wire
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
+from realtime.keys import load_public, load_secret
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
 from realtime.skeleton import Skeleton
@@ -58,13 +60,19 @@ class StreamInfo:
     version: str
 
 
+class _Context(zmq.Context[zmq.Socket[bytes]]):
+    """A context, and the thread that lets readers in by their keys."""
+
+    authenticator: ThreadAuthenticator | None = None
+
+
 def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     """The bound XPUB socket. It may be handed to another thread once, before its first use there.
 
     Raises:
-        OutputError: an endpoint can't be bound.
+        OutputError: an endpoint can't be bound, or keys can't be had.
     """
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context = _Context()
     socket = context.socket(zmq.XPUB)
     socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # tell every subscription, also the second of two equal ones
     socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
@@ -75,6 +83,12 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1000)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
+    try:
+        _use_keys(context, socket, config)
+    except ValueError as error:
+        socket.close()
+        context.term()
+        raise OutputError(f"publish.curve_secret: {error}") from None
     # Watched from before the first bind: who connects while models load is counted as well.
     socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
     for endpoint in config.bind:
@@ -88,6 +102,28 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     return socket
 
 
+def _use_keys(context: _Context, socket: zmq.Socket[bytes], config: PublishConfig) -> None:
+    """Let in only readers with a key that is in the folder, and encrypt what they get.
+
+    Raises:
+        ValueError: a key can't be read, or there is none of a reader.
+    """
+    if config.curve_secret is None or config.clients is None:
+        return
+    key = load_secret(config.curve_secret)
+    readers = sorted(config.clients.glob("*.key"))
+    if not readers:
+        raise ValueError(f"no public key (*.key) of a reader in {config.clients}: nobody could read the stream")
+    for reader in readers:
+        load_public(reader)
+    context.authenticator = ThreadAuthenticator(context)
+    context.authenticator.start()
+    context.authenticator.configure_curve(domain="*", location=config.clients)
+    socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
+    socket.curve_server = True
+    log.info("publishing to %d readers by their keys", len(readers))
+
+
 def close_socket(socket: zmq.Socket[bytes]) -> None:
     """Close the socket and its context; the last messages get a moment to leave."""
     context = socket.context
@@ -95,6 +131,8 @@ def close_socket(socket: zmq.Socket[bytes]) -> None:
     socket.disable_monitor()
     monitor.close(linger=0)  # pyzmq leaves it open, and the context would wait for it for ever
     socket.close(linger=_LINGER_MS)
+    if isinstance(context, _Context) and context.authenticator is not None:
+        context.authenticator.stop()
     context.term()
 
 
