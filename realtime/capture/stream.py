@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from struct import unpack
 from typing import Any
 
@@ -130,9 +130,13 @@ class StreamSource:
 
     def close(self) -> None:
         """Release it. From the thread that reads it: any other crashes the process."""
+        # The generator refers to this object and this object to it: both, with the decoder's buffers, would stay until
+        # the garbage collector comes by, which is seldom.
+        self._pictures.close()
+        self._first = None
         self._container.close()
 
-    def _file_pictures(self) -> Iterator[Picture]:
+    def _file_pictures(self) -> Generator[Picture]:
         packets = self._container.demux(self._stream)
         while (packet := self._next_packet(packets)) is not None:
             yield from self._decode(packet)
@@ -140,7 +144,7 @@ class StreamSource:
             yield from self._decode(None)  # what the decoder still holds
         self._check_end()
 
-    def _live_pictures(self) -> Iterator[Picture]:
+    def _live_pictures(self) -> Generator[Picture]:
         # All of its tracks: PyAV would pass over the sound of a camera whose pictures stand still, for ever.
         packets = self._container.demux()
         last_packet_s = last_picture_s = time.monotonic()
