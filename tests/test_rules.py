@@ -18,7 +18,7 @@ PACKAGE = ROOT / "realtime"
 # A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere.
 ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
-    "boxmot": ["track/bytetrack.py"],
+    "boxmot": ["evaluate/baseline.py", "track/bytetrack.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
     "msgspec": ["wire.py"],
@@ -26,11 +26,16 @@ ONE_PLACE = {
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
     "pydantic": ["config.py"],
+    "scipy": ["evaluate/mot.py"],
     "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "pose/*.py", "pipeline.py"],
     "torchvision": [],
+    "tqdm": ["evaluate/progress.py"],
+    "trackers": ["evaluate/mot_metrics.py"],
     "transformers": ["pose/checkpoint.py"],
     "ultralytics": ["models/ultralytics.py"],
-    "filterpy": [],
+    "filterpy": ["evaluate/smoothing.py"],
+    "matplotlib": ["evaluate/smoothing.py"],
+    "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
     "zmq": ["client.py", "keys.py", "publish/zmq_pub.py"],
 }  # fmt: skip

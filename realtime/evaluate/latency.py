@@ -1,0 +1,248 @@
+"""Capture to publish, stage by stage: percentiles of a recording or of a running publisher.
+
+`python -m realtime.evaluate latency`. Reads what the publisher itself measured and wrote into its messages; the way
+from it to a subscriber is not in these numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from realtime import wire
+from realtime.client import PoseSubscriber
+from realtime.errors import ConfigError, RealtimeError
+from realtime.evaluate.progress import progress
+from realtime.evaluate.report import Cell, Report
+
+# The rows that are no stage.
+TOTAL = "capture to publish"
+INTERVAL = "between messages"
+_PERCENTILES = (50, 95, 99)
+# How often a silent publisher lets us look at the clock.
+_POLL_S = 0.1
+# wire.decode wants a message's topic; lines of a recording have none, and the camera stands in the message.
+_TOPIC = wire.pose_topic("recording")
+
+
+@dataclass
+class Gaps:
+    """Numbers that were passed over in a series that rises by one.
+
+    Attributes:
+        count: how often that happened.
+        missing: how many numbers in all.
+        longest: most numbers in one gap.
+    """
+
+    count: int = 0
+    missing: int = 0
+    longest: int = 0
+
+    def add(self, step: int) -> None:
+        """One step of the series: 1 is none missing; one that stays or falls back is no gap."""
+        if step > 1:
+            self.count += 1
+            self.missing += step - 1
+            self.longest = max(self.longest, step - 1)
+
+
+@dataclass
+class CameraTimes:
+    """What the messages of one camera say.
+
+    Attributes:
+        ms: row of the table to its durations in milliseconds, one a message that has it.
+        frames: gaps in `frame`: what the pipeline dropped.
+        seqs: gaps in `seq`: messages that this reader, or the recorder, missed.
+        messages: how many were read.
+        seconds: from the first to the last message of each session, added up.
+    """
+
+    ms: dict[str, list[float]] = field(default_factory=dict)
+    frames: Gaps = field(default_factory=Gaps)
+    seqs: Gaps = field(default_factory=Gaps)
+    messages: int = 0
+    seconds: float = 0.0
+    _sessions: int = 0
+    _last: wire.PoseMessage | None = None
+
+    def add(self, message: wire.PoseMessage) -> None:
+        """The next message of this camera."""
+        self.messages += 1
+        for stage, ms in message.timing_ms.items():
+            self.ms.setdefault(stage, []).append(ms)
+        self.ms.setdefault(TOTAL, []).append((message.published_ns - message.captured_ns) / 1e6)
+        last = self._last
+        if last is None or last.session != message.session:
+            self._sessions += 1
+        else:
+            interval_s = (message.published_ns - last.published_ns) / 1e9
+            self.seconds += interval_s
+            self.ms.setdefault(INTERVAL, []).append(interval_s * 1e3)
+            self.frames.add(message.frame - last.frame)
+            self.seqs.add(message.seq - last.seq)
+        self._last = message
+
+    @property
+    def rate_hz(self) -> float:
+        """Messages per second; NaN of a single one."""
+        return (self.messages - self._sessions) / self.seconds if self.seconds > 0 else float("nan")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags."""
+    add = parser.add_argument
+    add("recording", nargs="?", type=Path, metavar="FILE", help="a .jsonl file made with --record")
+    add("--connect", metavar="ENDPOINT", action="append", help="listen to a running publisher instead; repeatable")
+    add("--seconds", type=float, default=30.0, metavar="S", help="how long to listen; default 30")
+    add("--camera", metavar="NAME", action="append", help="this camera only; repeatable")
+    add("--curve-secret", metavar="FILE", help="this reader's secret key, where keys are wanted")
+    add("--curve-server", metavar="FILE", help="the publisher's public key")
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Read all messages and put their times together.
+
+    Raises:
+        ConfigError: a flag, the file or a key is wrong.
+        RealtimeError: there were no messages, or one can't be read.
+    """
+    if (options.recording is None) == (not options.connect):
+        raise ConfigError("latency: expected either a recording (.jsonl) or --connect ENDPOINT")
+    if not 0 < options.seconds < float("inf"):
+        raise ConfigError(f"--seconds: got {options.seconds:g}, expected more than 0")
+    if options.recording is not None:
+        origin, messages = str(options.recording), read_recording(options.recording)
+    else:
+        origin, messages = ", ".join(options.connect), _listen(options)
+    cameras = gather(m for m in progress(messages, origin, unit="messages") if _is_wanted(m, options.camera))
+    if not cameras:
+        hint = "has anything been published?" if options.recording else "is the publisher running?"
+        raise RealtimeError(f"{origin}: got no poses{_of(options.camera)}: {hint}")
+    return _report(origin, cameras)
+
+
+def gather(messages: Iterable[wire.PoseMessage]) -> dict[str, CameraTimes]:
+    """The times of each camera.
+
+    Args:
+        messages: in the order in which they were published.
+    """
+    cameras: dict[str, CameraTimes] = {}
+    for message in messages:
+        cameras.setdefault(message.camera, CameraTimes()).add(message)
+    return cameras
+
+
+def read_recording(file: Path) -> Iterator[wire.PoseMessage]:
+    """The messages of a .jsonl file. A last line without its end is passed over: that run was killed.
+
+    Raises:
+        ConfigError: it can't be read.
+        RealtimeError: a line is no pose message.
+    """
+    try:
+        with file.open("rb") as lines:
+            for place, line in enumerate(lines, 1):
+                if line.endswith(b"\n"):
+                    yield _message(line, f"{file}:{place}")
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read: {error.strerror}") from None
+
+
+def _message(line: bytes, where: str) -> wire.PoseMessage:
+    try:
+        message = wire.decode(_TOPIC, line)
+    except wire.WireError as error:
+        raise RealtimeError(f"{where}: {error}") from None
+    assert isinstance(message, wire.PoseMessage)  # the topic says so
+    return message
+
+
+def _listen(options: argparse.Namespace) -> Iterator[wire.PoseMessage]:
+    """What a publisher sends in the next `options.seconds`."""
+    try:
+        subscriber = PoseSubscriber(
+            options.connect,
+            cameras=options.camera,
+            timeout_s=_POLL_S,
+            curve_secret=options.curve_secret,
+            curve_server=options.curve_server,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    with subscriber:
+        until_s = time.monotonic() + options.seconds
+        while time.monotonic() < until_s:
+            try:
+                yield subscriber.next_message()
+            except TimeoutError:
+                continue
+            except wire.WireError as error:
+                raise RealtimeError(str(error)) from None
+
+
+def _is_wanted(message: wire.PoseMessage, cameras: list[str] | None) -> bool:
+    return cameras is None or message.camera in cameras
+
+
+def _of(cameras: list[str] | None) -> str:
+    return f" of {', '.join(cameras)}" if cameras else ""
+
+
+def _summary(ms: list[float]) -> dict[str, float]:
+    """p50, p95, p99 and max of durations in milliseconds."""
+    values = np.percentile(ms, [*_PERCENTILES, 100])
+    return dict(zip([*(f"p{percent}" for percent in _PERCENTILES), "max"], values.tolist(), strict=True))
+
+
+def _report(origin: str, cameras: dict[str, CameraTimes]) -> Report:
+    rows: list[list[Cell]] = []
+    data: dict[str, object] = {}
+    notes = []
+    for name, times in cameras.items():
+        last = (TOTAL, INTERVAL)
+        order = [row for row in times.ms if row not in last] + [row for row in last if row in times.ms]
+        summaries = {row: _summary(times.ms[row]) for row in order}
+        rows += [[name, row, len(times.ms[row]), *summaries[row].values()] for row in order]
+        data[name] = {
+            "messages": times.messages,
+            "rate_hz": times.rate_hz,
+            "ms": summaries,
+            "frame_gaps": vars(times.frames),
+            "seq_gaps": vars(times.seqs),
+        }
+        notes += _notes(name, times)
+    return Report(
+        title=f"Latency of {origin}",
+        columns=["camera", "from to", "messages", *(f"p{percent} ms" for percent in _PERCENTILES), "max ms"],
+        rows=rows,
+        data={"cameras": data},
+        notes=notes,
+        decimals=1,
+    )
+
+
+def _notes(name: str, times: CameraTimes) -> list[str]:
+    return [
+        f"{name}: {times.messages} messages, {times.rate_hz:.1f} per second",
+        f"{name}: frames that were not processed: {_in_words(times.frames)}",
+        f"{name}: messages that were lost on the way here: {_in_words(times.seqs)}",
+    ]
+
+
+def _in_words(gaps: Gaps) -> str:
+    return f"{gaps.missing} in {gaps.count} gaps, at most {gaps.longest} in one" if gaps.count else "none"
+
+
+if __name__ == "__main__":
+    from realtime.evaluate.__main__ import main
+
+    sys.exit(main(["latency", *sys.argv[1:]]))

@@ -1,0 +1,335 @@
+"""Identities against ground truth: HOTA, DetA, AssA, MOTA, IDF1 and IDSW of MOTChallenge sequences.
+
+`python -m realtime.evaluate tracking`. Runs the program's own stages, from given detections or from the pictures, or
+reads results that another program wrote; `mot` knows the files, `mot_metrics` the scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.capture.open import open_source
+from realtime.capture.timeline import Timeline
+from realtime.config import AppConfig, CameraConfig, TrackerConfig, cache_folder, leaves, load
+from realtime.errors import ConfigError
+from realtime.evaluate.mot import (
+    ID,
+    SCORE,
+    XYWH,
+    MotSequence,
+    compare,
+    find_sequences,
+    open_sequence,
+    read_rows,
+    write_results,
+)
+from realtime.evaluate.mot_metrics import Scores, combine, score
+from realtime.evaluate.progress import progress
+from realtime.evaluate.report import Cell, Report
+from realtime.track.bytetrack import TrackStage
+from realtime.types import Detections, Frame
+
+_KEYS = ("device", "detector.", "tracker.")
+_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
+_ALL = "COMBINED"
+OURS = "ours"
+
+# One frame's tracks: ids int64 (N,) and boxes x, y, w, h float64 (N, 4) in pixels.
+Boxes = tuple[NDArray[np.int64], NDArray[np.float64]]
+_NOBODY: Boxes = np.zeros(0, np.int64), np.zeros((0, 4))
+
+
+class Tracker(Protocol):
+    """What follows the people of one sequence."""
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4) of the people in this frame, in pixels."""
+
+
+class OurTracker:
+    """The program's tracking stage over one sequence."""
+
+    def __init__(self, config: TrackerConfig) -> None:
+        self._stage = TrackStage(config)
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """As in Tracker."""
+        tracks = self._stage.process([detections])[0]
+        return tracks.track_ids, tracks.xyxy.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Thinning:
+    """Which frames of a sequence are kept; ground truth is compared on these alone.
+
+    Attributes:
+        every: each so many-th one, beginning with the first.
+        drop: share of these, 0..1, that is left out at random.
+        seed: of that chance.
+    """
+
+    every: int = 1
+    drop: float = 0.0
+    seed: int = 0
+
+    def of(self, frames: range) -> list[int]:
+        """The numbers that are kept, rising."""
+        candidates = frames[:: self.every]
+        kept = np.random.default_rng(self.seed).random(len(candidates)) >= self.drop
+        return [number for number, is_kept in zip(candidates, kept, strict=True) if is_kept]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags, the configuration's keys of detector and tracker among them."""
+    add = parser.add_argument
+    add("folder", nargs="+", type=Path, metavar="DIR", help="a folder with gt/gt.txt, or a folder of such")
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument("--detections", type=Path, metavar="FILE", help="track these, e.g. det/det.txt in each folder")
+    origin.add_argument("--video", type=Path, metavar="FILE", help="the sequence's pictures; else its folder img1")
+    origin.add_argument("--results", type=Path, metavar="FOLDER", help="score tracks that are there: FOLDER/NAME.txt")
+    add("--against", choices=["boxmot"], help="boxmot's own ByteTrack on the same detections, with both its defaults")
+    add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
+    add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
+    add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped")
+    add("--rate", type=float, metavar="HZ", help="frames per second; default: seqinfo.ini's, or the video's times")
+    add("--write", type=Path, metavar="FOLDER", help="write our tracks there as MOTChallenge results")
+    add("--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable")
+    for key, _, description in leaves():
+        if key.startswith(_KEYS):
+            names = dict.fromkeys(f"--{name}" for name in (key.replace("_", "-"), key))
+            add(*names, dest=key, metavar="VALUE", help=description.replace("%", "%%"))
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Track or read, and score.
+
+    Raises:
+        ConfigError: a flag, a folder or a file is wrong.
+        SourceError: pictures can't be read.
+        ModelError: the detector can't be had.
+    """
+    _check(options)
+    thinning = Thinning(options.every, options.drop, options.seed)
+    sequences = [open_sequence(folder, options.rate) for folder in find_sequences(options.folder)]
+    if options.video and len(sequences) > 1:
+        raise ConfigError(f"--video: got {len(sequences)} sequences, expected one")
+    config = load(
+        options.config, flags={k: v for k, v in vars(options).items() if k.startswith(_KEYS) and v is not None}
+    )
+    if options.results:
+        scored = {s.name: score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences}
+        outcomes = {"results": scored}
+    else:
+        outcomes = _track_all(sequences, thinning, config, options)
+    return _report(outcomes, sequences, thinning, config)
+
+
+def track(detections: Iterable[Detections], trackers: Mapping[str, Tracker]) -> dict[str, dict[int, Boxes]]:
+    """Let every tracker see the same detections, frame by frame.
+
+    Args:
+        detections: of the frames that are kept, in order; frame.index is the frame's number - 1.
+        trackers: by name; none has seen a frame yet.
+
+    Returns:
+        Of each tracker: frame number to its tracks.
+    """
+    tracks: dict[str, dict[int, Boxes]] = {name: {} for name in trackers}
+    for item in detections:
+        for name, tracker in trackers.items():
+            ids, xyxy = tracker.follow(item)
+            tracks[name][item.frame.index + 1] = ids, np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]])
+    return tracks
+
+
+def score_tracks(sequence: MotSequence, tracks: Mapping[int, Boxes], kept: list[int]) -> Scores:
+    """Compare with ground truth.
+
+    Args:
+        sequence: with its ground truth.
+        tracks: frame number to ids and boxes; a frame that is missing has none.
+        kept: numbers of the frames that count.
+
+    Raises:
+        ConfigError: an id stands twice in a frame.
+    """
+    try:
+        return score([compare(sequence, number, *tracks.get(number, _NOBODY)) for number in kept])
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iterator[Detections]:
+    """Detections from a file as the detector would give them. Boxes without an area are left out.
+
+    Args:
+        sequence: whose frame rate gives the times.
+        file: MOTChallenge detections: frame, -1, x, y, w, h, score. Relative to the sequence's folder.
+        kept: numbers of the frames, rising.
+
+    Raises:
+        ConfigError: the file can't be read, or nothing says the frame rate.
+    """
+    rows = read_rows(sequence.folder / file)
+    if sequence.rate_hz is None:
+        raise ConfigError(f"{sequence.folder}: no frame rate in seqinfo.ini, expected --rate")
+    width, height = sequence.size or (1, 1)
+    image = np.zeros((height, width, 3), np.uint8)  # the tracker doesn't look at it
+    for number in kept:
+        frame = _frame(sequence.name, number, image, (number - 1) / sequence.rate_hz)
+        found = rows.get(number, np.zeros((0, SCORE + 1)))
+        xyxy = np.hstack([found[:, XYWH][:, :2], found[:, XYWH][:, :2] + found[:, XYWH][:, 2:]]).astype(np.float32)
+        has_area = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
+        yield Detections(frame, xyxy[has_area], found[has_area, SCORE].clip(0, 1).astype(np.float32))
+
+
+def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
+    """Tracks that another run wrote: frame number to ids and boxes.
+
+    Args:
+        sequence: whose; the file is called after it.
+        folder: where the file is.
+
+    Raises:
+        ConfigError: the file can't be read.
+    """
+    rows = read_rows(folder / f"{sequence.name}.txt")
+    return {number: (row[:, ID].astype(np.int64), row[:, XYWH]) for number, row in rows.items()}
+
+
+def frames(sequence: MotSequence, video: Path | None, rate_hz: float | None, kept: list[int]) -> Iterator[Frame]:
+    """The pictures of a sequence, read and timed as the program does.
+
+    Args:
+        sequence: whose pictures.
+        video: the file with them; None: the sequence's folder of images.
+        rate_hz: frames per second; None: a video's own time stamps, and seqinfo.ini for images.
+        kept: numbers of the frames, rising.
+
+    Raises:
+        ConfigError: there are no pictures, or fewer than frames of ground truth.
+        SourceError: the pictures can't be read.
+    """
+    if video is None and not sequence.images.is_dir():
+        raise ConfigError(f"{sequence.images}: no such folder, expected pictures there, --video or --detections")
+    source = open_source(CameraConfig(name="evaluated", source=str(video or sequence.images)))
+    timeline = Timeline()
+    timeline.reopened(0.0, live=False, fps=rate_hz or (source.fps if video else sequence.rate_hz))
+    wanted = set(kept)
+    try:
+        for number in range(1, max(kept, default=0) + 1):
+            picture = source.read()
+            if picture is None:
+                raise ConfigError(f"{video or sequence.images}: ends after {number - 1} pictures, expected {kept[-1]}")
+            _, time_s = timeline.place(source.size, picture.media_s if rate_hz is None else None, 0.0)
+            if number in wanted and picture.image is not None:
+                yield _frame(sequence.name, number, picture.image, time_s)
+    finally:
+        source.close()
+
+
+def _frame(camera: str, number: int, image: NDArray[np.uint8], time_s: float) -> Frame:
+    time_ns = round(time_s * 1e9)
+    return Frame(camera, 0, number - 1, image, time_s, captured_mono_ns=time_ns, captured_unix_ns=time_ns)
+
+
+def _check(options: argparse.Namespace) -> None:
+    wrong = {
+        "--every: got {every}, expected 1 or more": options.every < 1,
+        "--drop: got {drop}, expected 0 or more and less than 1": not 0 <= options.drop < 1,
+        "--seed: got {seed}, expected 0 or more": options.seed < 0,
+        "--rate: got {rate}, expected more than 0": options.rate is not None and not options.rate > 0,
+        "--against: got {against} with --results, expected detections or pictures": options.results and options.against,
+        "--write: got {write} with --results, expected detections or pictures": options.results and options.write,
+    }
+    for message in (message for message, is_wrong in wrong.items() if is_wrong):
+        raise ConfigError(message.format_map(vars(options)))
+
+
+def _track_all(
+    sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
+) -> dict[str, dict[str, Scores]]:
+    """Scores by tracker and sequence."""
+    makers = _makers(config, options.against)
+    detect = None if options.detections else _detector(config)
+    outcomes: dict[str, dict[str, Scores]] = {name: {} for name in makers}
+    for sequence in sequences:
+        kept = thinning.of(sequence.frames)
+        if detect is None:
+            detections = given_detections(sequence, options.detections, kept)
+        else:
+            detections = (detect(frame) for frame in frames(sequence, options.video, options.rate, kept))
+        bar = progress(detections, sequence.name, total=len(kept))
+        tracks = track(bar, {name: make() for name, make in makers.items()})
+        for name in makers:
+            outcomes[name][sequence.name] = score_tracks(sequence, tracks[name], kept)
+        if options.write:
+            write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
+    return outcomes
+
+
+def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tracker]]:
+    """What makes a fresh tracker, by its name in the table."""
+    makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker)}
+    if against:
+        from realtime.evaluate.baseline import DEFAULTS, PlainByteTrack
+
+        makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in DEFAULTS.items()}
+    return makers
+
+
+def _detector(config: AppConfig) -> Callable[[Frame], Detections]:
+    """The program's detector, loaded: one frame to its people."""
+    from realtime.detect.yolo import DetectStage
+    from realtime.runtime.device import resolve_device
+    from realtime.weights import find_detector
+
+    device = resolve_device(config.device)
+    found = find_detector(config.detector.weights, device.type == "cuda", cache_folder())
+    assert found.path is not None
+    stage = DetectStage(config.detector, found.path, device)
+    return lambda frame: stage.process([frame])[0]
+
+
+def _report(
+    outcomes: Mapping[str, Mapping[str, Scores]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
+) -> Report:
+    numbers = {
+        tracker: {name: scores.numbers() for name, scores in by_sequence.items()}
+        | {_ALL: combine(list(by_sequence.values())).numbers()}
+        for tracker, by_sequence in outcomes.items()
+    }
+    counted = {sequence.name: len(thinning.of(sequence.frames)) for sequence in sequences}
+    counted[_ALL] = sum(counted.values())
+    rows: list[list[Cell]] = [
+        [name, tracker, counted[name], *(by_sequence[name][key] for key in _SHOWN)]
+        for name in counted
+        for tracker, by_sequence in numbers.items()
+    ]
+    of = sum(len(sequence.frames) for sequence in sequences)
+    return Report(
+        title=f"Tracking of {len(sequences)} sequences, {counted[_ALL]} of {of} frames",
+        columns=["sequence", "tracker", "frames", *_SHOWN],
+        rows=rows,
+        data={
+            "frames": {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed, "counted": counted},
+            "tracker_config": config.tracker.model_dump(),
+            "trackers": numbers,
+        },
+        notes=["HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches."],
+    )
+
+
+if __name__ == "__main__":
+    from realtime.evaluate.__main__ import main
+
+    sys.exit(main(["tracking", *sys.argv[1:]]))
