@@ -51,7 +51,7 @@ class Subscriber:
 
     Args:
         endpoint: where it connects; nobody needs to be there yet.
-        keeps_bodies: keep the messages of poses, not only when they came.
+        keeps_bodies: keep the messages of poses, not only when they came and their epoch.
     """
 
     def __init__(self, endpoint: str, keeps_bodies: bool = True) -> None:
@@ -85,7 +85,8 @@ class Subscriber:
                 except zmq.Again:
                     continue
                 is_kept = self._keeps_bodies or not topic.startswith(b"pose/")
-                body = msgpack.unpackb(payload) if is_kept else {}
+                body = msgpack.unpackb(payload)
+                body = body if is_kept else {"epoch": body["epoch"]}
                 self.told.append(Told(time.monotonic(), topic.decode().rstrip("/"), body))
 
 

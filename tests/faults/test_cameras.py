@@ -61,7 +61,7 @@ def test_2_a_port_that_refuses_and_then_serves(tmp_path, figure):
             away = run.until_state("reconnecting")
             assert away.body["reason"] == "connection refused"
             figure("2", "refused: told after", away.at_s - run.began_s, "s", at_most=0.5)
-            run.run_for(8)  # by now the waits are the longest
+            run.run_for(6)  # by now the waits are the longest
             camera.restart()
             ready_s = time.monotonic()
             figure("2", "refused: first pose after it serves", run.until_pose().at_s - ready_s, "s", at_most=7.5)
@@ -187,11 +187,12 @@ def test_13_inference_slower_than_the_camera(stage, tmp_path, figure, monkeypatc
 
     monkeypatch.setattr(stage, "process", slow)
     name = "detector" if stage is DetectStage else "pose"
+    seconds = 60 if stage is DetectStage else 30
     with watched(tmp_path) as (camera, run):
-        run.run_for(60)
-        since_s = run.began_s + 30
+        run.run_for(seconds)
+        since_s = run.began_s + seconds / 2
         ages = run.ages_s(camera.clock, since_s=since_s)
-        figure("13", f"25 fps in, 5 fps {name}: age p95 from 30 to 60 s", p95_ms(ages), "ms", at_most=350)
+        figure("13", f"25 fps in, 5 fps {name}: age p95 in the second half", p95_ms(ages), "ms", at_most=350)
         at_s = np.array([told.at_s for told in run.poses(since_s=since_s)][: len(ages)])
         known = ~np.isnan(ages)
         slope = float(np.polyfit(at_s[known], 1e3 * ages[known], 1)[0])
@@ -223,9 +224,9 @@ def test_15_udp_with_loss(tmp_path, figure):
             camera.command("loss 0.05")
             lossy_s = time.monotonic()
             captured, published = run.pipeline.status["cam0"].captured, len(run.poses())
-            run.run_for(15)
+            run.run_for(10)
             seen = [run.seen["cam0", told.body["frame"]][0] for told in run.poses(since_s=lossy_s)]
-            sent = 15 * 25
+            sent = 10 * 25
             figure("15", "UDP, 5 % of packets lost: pictures published of those sent", 100 * len(seen) / sent, "%",
                    at_least=50)  # fmt: skip
             figure("15", "UDP, 5 % of packets lost: published with a number that can't be read",
@@ -304,12 +305,12 @@ def test_20_another_camera_is_not_disturbed(fault, tmp_path, figure):
         with Run(sources, tmp_path) as run:
             run.until_pose("ill")
             run.until_pose("well")
-            run.run_for(6)
-            before = run.fps("well", since_s=time.monotonic() - 5)
+            run.run_for(5)
+            before = run.fps("well", since_s=time.monotonic() - 4)
             {"stopped": ill.stop, "frozen": lambda: ill.command("freeze"), "killed": ill.kill}[fault]()
             since_s = time.monotonic()
             run.until_state("reconnecting", "ill", since_s=since_s)
-            run.run_for(max(0.0, 8 - (time.monotonic() - since_s)))
+            run.run_for(max(0.0, 5 - (time.monotonic() - since_s)))
             rate = 100 * run.fps("well", since_s) / before
             figure("20", f"another camera's rate while one is {fault}", rate, "%", at_least=95, at_most=105)
             if fault == "stopped":

@@ -78,8 +78,8 @@ def test_29_a_subscriber_that_stands_still(tmp_path, figure):
         reader = subprocess.Popen([sys.executable, "-c", READER, program.endpoint], stdout=subprocess.PIPE, text=True)
         try:
             assert reader.stdout.readline() == "got\n"
-            program.run_for(10)
-            memory_mb, before = program.resident_mb(), program.fps(since_s=time.monotonic() - 8)
+            program.run_for(6)
+            memory_mb, before = program.resident_mb(), program.fps(since_s=time.monotonic() - 4)
             reader.send_signal(signal.SIGSTOP)
             stopped_s = time.monotonic()
             program.run_for(60)

@@ -1,6 +1,6 @@
 """Ten minutes of a camera that is lost every 5 s, and 200 openings: does anything grow? `make soak`.
 
-Case 12 of `make faults` is a minute of the same. The program has a process of its own, and is measured from outside.
+Case 12 of `make faults` is 40 s of the same. The program has a process of its own, and is measured from outside.
 """
 
 import math
@@ -14,7 +14,7 @@ from .rig import Program
 
 # At rates that this machine keeps up with: what is looked at are the cameras, not the processor.
 CAMERA = "--fps=10", "--key-every=10"
-WARM_UP_S = 20
+WARM_UP_S = 10
 
 
 class Watch:
@@ -47,16 +47,23 @@ class Watch:
         figure(case, f"{what}: open files more at the end", files[-1] - files[0], "", at_most=1)
 
 
-def recovery(program, camera, kicked_s):
-    """Seconds from the kick to the first pose of the next opening."""
-    away = program.until_state("reconnecting", camera, since_s=kicked_s, timeout_s=15)
-    return program.until_pose(camera, since_s=away.at_s, timeout_s=15).at_s - kicked_s
+def kick(program, camera, name):
+    """Kick the camera; the seconds until the first pose of the next opening."""
+    epoch = program.poses(name)[-1].body["epoch"]
+    camera.command("kick")
+    kicked_s = time.monotonic()
+
+    def back():
+        return [told for told in program.poses(name, since_s=kicked_s) if told.body["epoch"] > epoch]
+
+    program.until(back, 15, "it comes back")
+    return back()[0].at_s - kicked_s
 
 
 @pytest.mark.parametrize(
     "seconds",
     [
-        pytest.param(60, marks=pytest.mark.faults, id="minute"),
+        pytest.param(40, marks=pytest.mark.faults, id="short"),
         pytest.param(600, marks=pytest.mark.soak, id="ten-minutes"),
     ],
 )
@@ -72,11 +79,10 @@ def test_12_one_of_two_cameras_is_kicked_every_5_s(seconds, tmp_path, figure, yo
             before = program.fps("well", since_s=time.monotonic() - WARM_UP_S + 2)
             watch, waits = Watch(program), []
             began_s = time.monotonic()
-            for kick in range(seconds // 5):
-                ill.command("kick")
-                waits.append(recovery(program, "ill", time.monotonic()))
+            for number in range(1, seconds // 5 + 1):
+                waits.append(kick(program, ill, "ill"))
                 watch.sample()
-                program.run_for(max(0.0, began_s + 5 * (kick + 1) - time.monotonic()))
+                program.run_for(max(0.0, began_s + 5 * number - time.monotonic()))
             during = program.fps("well", since_s=began_s)
             figure("12", f"{what}: slowest recovery of {len(waits)} (key frame each 1 s)", max(waits), "s", at_most=2.5)
             figure("12", f"{what}: the other camera's rate", 100 * during / before, "%", at_least=95, at_most=105)
@@ -95,8 +101,7 @@ def test_39_two_hundred_openings(tmp_path, figure, yolov8n):
             watch, slowest_s = Watch(program), -math.inf
             for _ in range(200):
                 program.run_for(1.6)  # one that is lost sooner than 1.5 s after it was opened is asked less often
-                camera.command("kick")
-                slowest_s = max(slowest_s, recovery(program, "cam0", time.monotonic()))
+                slowest_s = max(slowest_s, kick(program, camera, "cam0"))
                 watch.sample()
             figure("39", "200 openings: slowest recovery (key frame each 0.2 s)", slowest_s, "s", at_most=2.5)
             watch.figures(figure, "39", "200 openings")
