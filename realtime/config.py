@@ -315,6 +315,7 @@ class PublishConfig(_Section):
 
     bind: list[str] = Field(["tcp://127.0.0.1:5555"], min_length=1, description="endpoints to publish on")
     encoding: Literal["msgpack", "json"] = Field("msgpack", description="payload encoding")
+    raw_keypoints: bool = Field(False, description="publish the keypoints as they were before smoothing too")
     wait_for_subscribers: int = Field(0, ge=0, description="hold the first frame until so many subscribers listen")
     curve_secret: Path | None = Field(
         None, description="secret key of this publisher (python -m realtime.keys): the stream is encrypted"

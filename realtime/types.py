@@ -163,6 +163,7 @@ class Poses:
         keypoints: float32 (N, K, 2), x and y; may lie outside the frame; always finite.
         keypoint_scores: float32 (N, K), 0..1.
         measured: bool (N,), False where the pose was predicted, not seen in this frame's image.
+        raw: float32 (N, K, 2), the keypoints before they were smoothed; None where they weren't.
     """
 
     frame: Frame
@@ -172,6 +173,7 @@ class Poses:
     keypoints: NDArray[np.float32]
     keypoint_scores: NDArray[np.float32]
     measured: NDArray[np.bool_]
+    raw: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -181,6 +183,8 @@ class Poses:
         _check(self, "keypoints", np.float32, ("N", "K", 2), sizes)
         _check(self, "keypoint_scores", np.float32, ("N", "K"), sizes)
         _check(self, "measured", np.bool_, ("N",), sizes)
+        if self.raw is not None:
+            _check(self, "raw", np.float32, ("N", "K", 2), sizes)
 
     def __len__(self) -> int:
         return len(self.track_ids)

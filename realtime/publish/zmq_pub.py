@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import zmq
+from numpy.typing import NDArray
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
@@ -246,6 +248,7 @@ class PublishStage:
             boxes=poses.xyxy,
             keypoints=poses.keypoints,
             keypoint_scores=poses.keypoint_scores,
+            raw_keypoints=self._raw(poses),
             measured=poses.measured,
             timing_ms={stage: round(ms, 3) for stage, ms in timing_ms.items()},
         )
@@ -255,6 +258,13 @@ class PublishStage:
         self._on_published(frame.camera)
         if self._recorder:
             self._recorder.write(message, wait=not self._is_live(frame.camera))
+
+    def _raw(self, poses: Poses) -> NDArray[np.float32] | None:
+        """The keypoints before smoothing, where they are wanted; finite."""
+        if not self._config.raw_keypoints:
+            return None
+        raw = poses.keypoints if poses.raw is None else poses.raw
+        return np.where(np.isfinite(raw), raw, poses.keypoints)
 
     def _send_info(self, cameras: list[str]) -> None:
         for camera in cameras:

@@ -64,8 +64,8 @@ class SmoothStage:
             batch: frames of any cameras; those of one camera in order of time.
 
         Returns:
-            One Poses for each of the batch; only `keypoints` differ, and they are finite. With method none the very
-            same objects, predicted poses too.
+            One Poses for each of the batch; only `keypoints` differ, and they are finite; `raw` is what they were. With
+            method none the very same objects, predicted poses too.
 
         Raises:
             ValueError: time stood still or ran backwards within an epoch.
@@ -99,7 +99,7 @@ class SmoothStage:
         camera.people = people.joined(recent.without(rows))
         ahead = np.where(followed[..., None], people.state[..., SPEED] * self._ahead_s(poses), 0.0)
         places = np.clip(people.places + ahead, -FLOAT32_MAX, FLOAT32_MAX)
-        return replace(poses, keypoints=places.astype(np.float32))
+        return replace(poses, keypoints=places.astype(np.float32), raw=poses.keypoints)
 
     def _ahead_s(self, poses: Poses) -> float:
         """How far ahead of the frame keypoints are published, in seconds."""

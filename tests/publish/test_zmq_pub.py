@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -197,3 +198,21 @@ def test_a_subscriber_that_never_reads_does_not_hold_up_the_end(make_frame: Make
         run.inbox.put(people(make_frame(index), count=20))
     run.end()
     assert len(run.left) == 900
+
+
+def test_keypoints_before_smoothing_are_published_where_they_are_wanted(subscribe: Callable, make_frame: Make) -> None:
+    for wanted in (True, False):
+        run = Running(PublishConfig(bind=[ANY_PORT], raw_keypoints=wanted, wait_for_subscribers=1))
+        subscriber = subscribe(run.endpoint, b"pose/")
+        assert run.ready.wait(10)
+        poses = people(make_frame(0))
+        raw = poses.keypoints + np.float32(1.0)
+        raw[0, 0] = np.nan
+        run.inbox.put(replace(poses, raw=raw))
+        got = wire.decode(*subscriber.recv_multipart()).raw_array()
+        run.end()
+        if wanted:
+            expected = np.where(np.isfinite(raw), raw, poses.keypoints)
+            np.testing.assert_array_equal(got, expected)
+        else:
+            assert got is None

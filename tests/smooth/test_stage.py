@@ -487,3 +487,12 @@ def test_prediction_by_age_goes_as_far_as_the_frame_is_old(monkeypatch):
     assert shifts[0] == 0.0
     assert shifts[80] == pytest.approx(2 * shifts[40], rel=1e-3)
     assert shifts[5000] == pytest.approx(500 / 40 * shifts[40], rel=1e-3)  # never further than half a second
+
+
+def test_what_the_keypoints_were_goes_along():
+    stage, poses = stage_of("kalman"), poses_of(0.0, points(100))
+    smooth(stage, poses)
+    moved = poses_of(0.1, points(150))
+    [out] = stage.process([moved])
+    assert not np.array_equal(out.keypoints, moved.keypoints)
+    np.testing.assert_array_equal(out.raw, moved.keypoints)
