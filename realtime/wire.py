@@ -222,6 +222,16 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         ),
     ]
     uptime_s: Annotated[float, Meta(description="seconds since the publisher started")]
+    tracks_started: Annotated[
+        list[int], Meta(description="track ids seen for the first time since the last status of this camera")
+    ] = []
+    tracks_ended: Annotated[
+        list[int],
+        Meta(
+            description="track ids that won't come back, since the last status: not seen for `tracker.buffer_s` or of "
+            "an earlier epoch; with the state ended or failed all others end too"
+        ),
+    ] = []
 
     def __post_init__(self) -> None:
         _finite("fps", [self.fps])
