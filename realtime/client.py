@@ -65,6 +65,7 @@ class Pose:
         boxes: float32 (N, 4), x1, y1, x2, y2 in pixels. Read-only, as are the keypoints.
         keypoints: float32 (N, K, 3), x, y in pixels and score 0..1. K is 0 where there is nobody.
         measured: bool (N,), False where the pose was predicted.
+        raw_keypoints: float32 (N, K, 2), x and y before smoothing; None unless the publisher has `raw_keypoints` on.
         timing_ms: milliseconds that the frame spent in each stage.
         missed: messages of this camera between the Pose you were given before and this one, by `seq`: lost because
             the reader was slow, or skipped by `latest`.
@@ -86,6 +87,7 @@ class Pose:
     boxes: NDArray[np.float32]
     keypoints: NDArray[np.float32]
     measured: NDArray[np.bool_]
+    raw_keypoints: NDArray[np.float32] | None
     timing_ms: dict[str, float]
     missed: int
 
@@ -109,6 +111,7 @@ class Pose:
             boxes=message.boxes_array(),
             keypoints=message.keypoints_array(),
             measured=np.array(message.measured, np.bool_),
+            raw_keypoints=message.raw_array(),
             timing_ms=message.timing_ms,
             missed=missed,
         )

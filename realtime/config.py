@@ -261,9 +261,12 @@ class PoseConfig(_Section):
 class SmoothingConfig(_Section):
     """Keypoint smoothing; a person's size is the longer side of the box."""
 
-    method: Literal["one-euro", "kalman", "none"] = Field("one-euro", description="one-euro, kalman or none")
+    method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="one-euro, kalman or none")
     min_score: Score = Field(0.3, description="a keypoint below this score is held, not followed")
     reset_s: float = Field(0.5, gt=0.0, description="a keypoint unseen for longer starts afresh")
+    predict_ms: float | Literal["age"] = Field(
+        0.0, description="publish where keypoints will be so many ms later; age: where they are by now; 0: where seen"
+    )
     min_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff at rest; lower is calmer")
     beta: float = Field(
         8.0,
@@ -272,9 +275,32 @@ class SmoothingConfig(_Section):
     )
     derivative_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff of the speed estimate")
     acceleration: float = Field(
-        4.0, gt=0.0, description="Kalman: how hard people accelerate, in person sizes per second squared"
+        1.5, gt=0.0, description="Kalman: how hard people at rest accelerate, in person sizes per second squared"
+    )
+    agility: float = Field(
+        8.0, ge=0.0, description="Kalman: how much harder those accelerate who move, per second; higher lags less"
+    )
+    gate: float = Field(
+        1.0, gt=0.0, description="Kalman: from so many standard deviations off, a measurement counts for less"
     )
     noise: float = Field(0.015, gt=0.0, description="Kalman: keypoint noise, standard deviation in person sizes")
+
+    @field_validator("predict_ms", mode="before")
+    @classmethod
+    def _not_far(cls, ms: object) -> object:
+        try:
+            known = ms == "age" or 0.0 <= float(str(ms)) <= 500.0
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError("expected age or 0..500 ms: beyond that people have changed their minds")
+        return ms
+
+    @model_validator(mode="after")
+    def _predicts_by_speed(self) -> SmoothingConfig:
+        if self.method != "kalman" and self.predict_ms != 0.0:
+            raise ValueError(f"predict_ms: got {self.predict_ms} with {self.method}, expected kalman: it knows speeds")
+        return self
 
 
 class LatencyConfig(_Section):
@@ -289,6 +315,7 @@ class PublishConfig(_Section):
 
     bind: list[str] = Field(["tcp://127.0.0.1:5555"], min_length=1, description="endpoints to publish on")
     encoding: Literal["msgpack", "json"] = Field("msgpack", description="payload encoding")
+    raw_keypoints: bool = Field(False, description="publish the keypoints as they were before smoothing too")
     wait_for_subscribers: int = Field(0, ge=0, description="hold the first frame until so many subscribers listen")
     curve_secret: Path | None = Field(
         None, description="secret key of this publisher (python -m realtime.keys): the stream is encrypted"

@@ -118,6 +118,7 @@ class Tracks:
         track_ids: int64 (N,), >= 1, unique here, never reused within a session and camera.
         measured: bool (N,), False where the box is the tracker's prediction.
         keypoints: float32 (N, K, 3), the matched detection's own keypoints where the detector is a pose model.
+        ended: ids that were given up with this frame, and won't come back.
     """
 
     frame: Frame
@@ -126,6 +127,7 @@ class Tracks:
     track_ids: NDArray[np.int64]
     measured: NDArray[np.bool_]
     keypoints: NDArray[np.float32] | None = None
+    ended: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -140,7 +142,7 @@ class Tracks:
         return len(self.track_ids)
 
     @classmethod
-    def empty(cls, frame: Frame) -> Tracks:
+    def empty(cls, frame: Frame, ended: tuple[int, ...] = ()) -> Tracks:
         """Nobody is tracked in this frame."""
         return cls(
             frame,
@@ -148,6 +150,7 @@ class Tracks:
             np.zeros(0, np.float32),
             np.zeros(0, np.int64),
             np.zeros(0, np.bool_),
+            ended=ended,
         )
 
 
@@ -163,6 +166,8 @@ class Poses:
         keypoints: float32 (N, K, 2), x and y; may lie outside the frame; always finite.
         keypoint_scores: float32 (N, K), 0..1.
         measured: bool (N,), False where the pose was predicted, not seen in this frame's image.
+        raw: float32 (N, K, 2), the keypoints before they were smoothed; None where they weren't.
+        ended: as in Tracks.
     """
 
     frame: Frame
@@ -172,6 +177,8 @@ class Poses:
     keypoints: NDArray[np.float32]
     keypoint_scores: NDArray[np.float32]
     measured: NDArray[np.bool_]
+    raw: NDArray[np.float32] | None = None
+    ended: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -181,6 +188,8 @@ class Poses:
         _check(self, "keypoints", np.float32, ("N", "K", 2), sizes)
         _check(self, "keypoint_scores", np.float32, ("N", "K"), sizes)
         _check(self, "measured", np.bool_, ("N",), sizes)
+        if self.raw is not None:
+            _check(self, "raw", np.float32, ("N", "K", 2), sizes)
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -196,5 +205,12 @@ class Poses:
     def of(cls, tracks: Tracks, keypoints: NDArray[np.float32], keypoint_scores: NDArray[np.float32]) -> Poses:
         """The tracks' people with these keypoints (N, K, 2) and scores (N, K)."""
         return cls(
-            tracks.frame, tracks.track_ids, tracks.xyxy, tracks.scores, keypoints, keypoint_scores, tracks.measured
+            tracks.frame,
+            tracks.track_ids,
+            tracks.xyxy,
+            tracks.scores,
+            keypoints,
+            keypoint_scores,
+            tracks.measured,
+            ended=tracks.ended,
         )

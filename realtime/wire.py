@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
 
 Encoding = Literal["msgpack", "json"]
@@ -25,6 +25,9 @@ Encoding = Literal["msgpack", "json"]
 WIRE_FLOAT = np.dtype("<f4")
 BOX_BYTES = 4 * WIRE_FLOAT.itemsize
 KEYPOINT_BYTES = 3 * WIRE_FLOAT.itemsize
+# Keys that are sent only where the publisher is told to.
+OPTIONAL = frozenset({"raw_keypoints"})
+RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
 # ---- the keys. Those that several messages share are described once.
 
@@ -76,6 +79,7 @@ TimingMs = Annotated[
 ]
 BOXES = "(N, 4): x1, y1, x2, y2 in pixels"
 KEYPOINTS = "(N, K, 3): x, y in pixels and score 0..1; smoothed; empty where K is 0"
+RAW_KEYPOINTS = "(N, K, 2): x, y in pixels before smoothing; only with `publish.raw_keypoints`"
 
 
 class WireError(ValueError):
@@ -103,6 +107,7 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
     keypoints: Annotated[bytes, Meta(description=f"float32 little-endian, {KEYPOINTS}")]
     measured: Measured
     timing_ms: TimingMs
+    raw_keypoints: Annotated[bytes, Meta(description=f"float32 little-endian, {RAW_KEYPOINTS}")] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         people = len(self.track_ids)
@@ -114,8 +119,10 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"keypoints: got {len(self.keypoints)} bytes, expected a multiple of {people} people x {KEYPOINT_BYTES}"
             )
+        raw = self.raw_array()
         _finite("boxes", self.boxes_array())
         _finite("keypoints", self.keypoints_array())
+        _finite("raw_keypoints", [] if raw is None else raw)
         _finite("scores", self.scores)
         _finite("timing_ms", self.timing_ms.values())
         _finite("media_s", [self.media_s])
@@ -130,6 +137,16 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
         people = len(self.track_ids)
         keypoints = np.frombuffer(self.keypoints, WIRE_FLOAT).astype(np.float32, copy=False)
         return keypoints.reshape(people, len(self.keypoints) // (max(people, 1) * KEYPOINT_BYTES), 3)
+
+    def raw_array(self) -> NDArray[np.float32] | None:
+        """The keypoints before smoothing, float32 (N, K, 2): x, y in pixels; None where not sent. Read-only."""
+        if self.raw_keypoints is UNSET:
+            return None
+        points = len(self.keypoints) // KEYPOINT_BYTES
+        _expect("raw_keypoints", len(self.raw_keypoints), points * RAW_BYTES, f"bytes: {RAW_BYTES} for each keypoint")
+        raw = np.frombuffer(self.raw_keypoints, WIRE_FLOAT).astype(np.float32, copy=False)
+        people = len(self.track_ids)
+        return raw.reshape(people, points // max(people, 1), 2)
 
 
 class PoseMessageJson(Struct, frozen=True, kw_only=True):
@@ -153,6 +170,7 @@ class PoseMessageJson(Struct, frozen=True, kw_only=True):
     keypoints: Annotated[list[list[tuple[float, float, float]]], Meta(description=KEYPOINTS)]
     measured: Measured
     timing_ms: TimingMs
+    raw_keypoints: Annotated[list[list[tuple[float, float]]], Meta(description=RAW_KEYPOINTS)] | UnsetType = UNSET
 
 
 class InfoMessage(Struct, frozen=True, kw_only=True):
@@ -204,6 +222,16 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         ),
     ]
     uptime_s: Annotated[float, Meta(description="seconds since the publisher started")]
+    tracks_started: Annotated[
+        list[int], Meta(description="track ids seen for the first time since the last status of this camera")
+    ] = []
+    tracks_ended: Annotated[
+        list[int],
+        Meta(
+            description="track ids that won't come back, since the last status: not seen for `tracker.buffer_s` or of "
+            "an earlier epoch; with the state ended or failed all others end too"
+        ),
+    ] = []
 
     def __post_init__(self) -> None:
         _finite("fps", [self.fps])
@@ -270,6 +298,7 @@ def pose_message(
     keypoint_scores: NDArray[np.float32],
     measured: NDArray[np.bool_],
     timing_ms: dict[str, float],
+    raw_keypoints: NDArray[np.float32] | None = None,
 ) -> PoseMessage:
     """A PoseMessage from arrays.
 
@@ -282,6 +311,7 @@ def pose_message(
         keypoints: float32 (N, K, 2), pixels.
         keypoint_scores: float32 (N, K), 0..1.
         measured: bool (N,).
+        raw_keypoints: float32 (N, K, 2), pixels; None: not sent.
 
     Raises:
         ValueError: a number is NaN or infinite, or the arrays are not of the same people.
@@ -310,6 +340,7 @@ def pose_message(
         keypoints=_pack(np.concatenate([keypoints, keypoint_scores[..., None]], axis=-1)),
         measured=measured.tolist(),
         timing_ms=timing_ms,
+        raw_keypoints=UNSET if raw_keypoints is None else _pack(raw_keypoints),
     )
 
 
@@ -319,6 +350,9 @@ def to_json(message: PoseMessage) -> PoseMessageJson:
     fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}  # Any: of many types
     fields["boxes"] = message.boxes_array().tolist()
     fields["keypoints"] = keypoints.tolist() if keypoints.size else []
+    raw = message.raw_array()
+    if raw is not None:
+        fields["raw_keypoints"] = raw.tolist() if raw.size else []
     return PoseMessageJson(**fields)
 
 
@@ -395,10 +429,14 @@ def _from_json(message: PoseMessageJson) -> PoseMessage:
         _expect("keypoints", len(keypoints), people, "one list for each track id")
         for person in keypoints:
             _expect("keypoints", len(person), len(keypoints[0]), "as many as the first person has")
+    raw = message.raw_keypoints
+    if raw is not UNSET and [len(person) for person in raw] != [len(person) for person in keypoints]:
+        raise ValueError("raw_keypoints: expected as many people and keypoints as in keypoints")
     fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}  # Any: of many types
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which PoseMessage refuses
         fields["boxes"] = np.array(message.boxes, WIRE_FLOAT).tobytes()
         fields["keypoints"] = np.array(keypoints, WIRE_FLOAT).tobytes()
+        fields["raw_keypoints"] = raw if raw is UNSET else np.array(raw, WIRE_FLOAT).tobytes()
     return PoseMessage(**fields)
 
 
@@ -406,10 +444,10 @@ def _from_json(message: PoseMessageJson) -> PoseMessage:
 
 
 def json_schema() -> bytes:
-    """docs/wire.schema.json: the three messages in their JSON form. Every key is always sent."""
+    """docs/wire.schema.json: the three messages in their JSON form. All but OPTIONAL keys are always sent."""
     references, definitions = msgspec.json.schema_components([PoseMessageJson, InfoMessage, StatusMessage])
     for definition in definitions.values():
-        definition["required"] = list(definition["properties"])
+        definition["required"] = [key for key in definition["properties"] if key not in OPTIONAL]
         definition["properties"]["schema"].pop("default", None)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -119,7 +119,7 @@ def test_the_arrays_have_the_shapes_that_the_contract_says():
 def test_any_msgpack_library_can_read_the_binary_form():
     message = pose()
     got = msgpack.unpackb(wire.encode(message, "msgpack"))
-    assert list(got) == list(wire.PoseMessage.__struct_fields__)
+    assert list(got) == [key for key in wire.PoseMessage.__struct_fields__ if key not in wire.OPTIONAL]
     assert got["schema"] == "pose/1"
     assert got["track_ids"] == [1, 2]
     keypoints = np.frombuffer(got["keypoints"], "<f4").reshape(2, 3, 3)
@@ -129,7 +129,7 @@ def test_any_msgpack_library_can_read_the_binary_form():
 def test_the_json_form_has_nested_lists():
     message = pose()
     got = json.loads(wire.encode(message, "json"))
-    assert list(got) == list(wire.PoseMessage.__struct_fields__)
+    assert list(got) == [key for key in wire.PoseMessage.__struct_fields__ if key not in wire.OPTIONAL]
     np.testing.assert_array_equal(np.array(got["boxes"], np.float32), message.boxes_array())
     np.testing.assert_array_equal(np.array(got["keypoints"], np.float32), message.keypoints_array())
     assert json.loads(wire.encode(pose(k=0), "json"))["keypoints"] == []
@@ -303,3 +303,24 @@ def test_the_subscriber_in_the_document_reads_the_stream():
     for i, line in enumerate(lines):
         first = tuple(message.keypoints_array()[i, 0].tolist())
         assert line == f"cam0 7 id {i + 1} first keypoint [{first}]\n"
+
+
+@pytest.mark.parametrize("encoding", ["msgpack", "json"])
+@pytest.mark.parametrize(("n", "k"), [(3, 17), (1, 2), (0, 17), (2, 0)])
+def test_keypoints_before_smoothing_are_sent_where_they_are_wanted(encoding, n, k):
+    raw = np.random.default_rng(3).random((n, k, 2), np.float32) * 600
+    message = pose(n, k, raw_keypoints=raw)
+    got = wire.decode(wire.pose_topic("cam0"), wire.encode(message, encoding))
+    assert got == message
+    np.testing.assert_array_equal(got.raw_array().reshape(-1, 2), raw.reshape(-1, 2))
+    assert wire.decode(wire.pose_topic("cam0"), wire.encode(pose(n, k), encoding)).raw_array() is None
+
+
+def test_raw_keypoints_must_be_of_the_same_people():
+    fields = {name: getattr(pose(), name) for name in wire.PoseMessage.__struct_fields__}
+    with pytest.raises(ValueError, match="raw_keypoints: got 8"):
+        wire.PoseMessage(**fields | {"raw_keypoints": bytes(8)})
+    text = json.loads(wire.encode(pose(raw_keypoints=np.zeros((2, 3, 2), np.float32)), "json"))
+    text["raw_keypoints"][0].pop()
+    with pytest.raises(wire.WireError, match="as many people and keypoints"):
+        wire.decode(wire.pose_topic("cam0"), json.dumps(text).encode())

@@ -10,11 +10,13 @@ import contextlib
 import errno
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import zmq
+from numpy.typing import NDArray
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
@@ -176,6 +178,7 @@ class PublishStage:
         self._on_ready = on_ready
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
+        self._presence: defaultdict[str, _Presence] = defaultdict(_Presence)
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
@@ -212,7 +215,12 @@ class PublishStage:
             self._next_status_s = now + _STATUS_EVERY_S
             self._send_status(list(cameras))
         else:
-            self._send_status([c for c, status in cameras.items() if self._told_state.get(c) != status.state])
+            news = [
+                camera
+                for camera, status in cameras.items()
+                if self._told_state.get(camera) != status.state or self._presence[camera].has_news
+            ]
+            self._send_status(news)
 
     def close(self) -> None:
         """Tell the last states and counts, then close the socket."""
@@ -246,15 +254,24 @@ class PublishStage:
             boxes=poses.xyxy,
             keypoints=poses.keypoints,
             keypoint_scores=poses.keypoint_scores,
+            raw_keypoints=self._raw(poses),
             measured=poses.measured,
             timing_ms={stage: round(ms, 3) for stage, ms in timing_ms.items()},
         )
         self._send(wire.pose_topic(frame.camera), message)
         self._seq[frame.camera] += 1
+        self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)
         self._cameras()[frame.camera].count_published(age_ms)
         self._on_published(frame.camera)
         if self._recorder:
             self._recorder.write(message, wait=not self._is_live(frame.camera))
+
+    def _raw(self, poses: Poses) -> NDArray[np.float32] | None:
+        """The keypoints before smoothing, where they are wanted; finite."""
+        if not self._config.raw_keypoints:
+            return None
+        raw = poses.keypoints if poses.raw is None else poses.raw
+        return np.where(np.isfinite(raw), raw, poses.keypoints)
 
     def _send_info(self, cameras: list[str]) -> None:
         for camera in cameras:
@@ -280,6 +297,7 @@ class PublishStage:
             status = self._cameras()[camera]
             state, reason = self._told_state[camera] = status.state
             fps, latency_ms = status.recent()
+            started, ended = self._presence[camera].news()
             message = wire.StatusMessage(
                 session=self._info.session,
                 camera=camera,
@@ -291,11 +309,44 @@ class PublishStage:
                 fps=round(fps, 3),
                 latency_ms={name: round(ms, 3) for name, ms in latency_ms.items()},
                 uptime_s=round(time.monotonic() - self._started_s, 3),
+                tracks_started=started,
+                tracks_ended=ended,
             )
             self._send(wire.status_topic(camera), message)
 
     def _send(self, topic: bytes, message: wire.Message) -> None:
         self._socket.send_multipart((topic, wire.encode(message, self._config.encoding)))
+
+
+class _Presence:
+    """Which tracks of one camera there are, and what of them wasn't told yet."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._there: set[int] = set()
+        self._started: list[int] = []
+        self._ended: list[int] = []
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something that wasn't told."""
+        return bool(self._started or self._ended)
+
+    def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
+        """The tracks of a frame, and those that the tracker gave up with it. With an epoch all earlier ones end."""
+        if epoch != self._epoch:
+            self._ended += sorted(self._there)
+            self._epoch, self._there = epoch, set()
+        self._started += [track_id for track_id in track_ids if track_id not in self._there]
+        self._there.update(track_ids)
+        self._ended += [track_id for track_id in ended if track_id in self._there]
+        self._there.difference_update(ended)
+
+    def news(self) -> tuple[list[int], list[int]]:
+        """What began and what ended since the last call."""
+        told = self._started, self._ended
+        self._started, self._ended = [], []
+        return told
 
 
 class _Audience:

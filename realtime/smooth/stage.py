@@ -16,6 +16,7 @@ the filtered one, brings its flicker: a fifth more error for every 2nd.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -29,11 +30,14 @@ from realtime.types import Poses
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+# How far ahead a keypoint may be put: what moves by then has changed its speed.
+MOST_AHEAD_S = 0.5
 # Sizes are divided by; a box is never this small.
 LEAST_SIZE_PX = 1.0
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # What both filters' states begin with: x and y, then their speeds.
 PLACE = slice(0, 2)
+SPEED = slice(2, 4)
 MOTION = slice(0, 4)
 
 
@@ -60,8 +64,8 @@ class SmoothStage:
             batch: frames of any cameras; those of one camera in order of time.
 
         Returns:
-            One Poses for each of the batch; only `keypoints` differ, and they are finite. With method none the very
-            same objects, predicted poses too.
+            One Poses for each of the batch; only `keypoints` differ, and they are finite; `raw` is what they were. With
+            method none the very same objects, predicted poses too.
 
         Raises:
             ValueError: time stood still or ran backwards within an epoch.
@@ -90,13 +94,25 @@ class SmoothStage:
             )
         recent = camera.people.seen_within(self._config.reset_s, now_s)
         rows = recent.rows_of(poses.track_ids)
-        people = self._advance(recent.take(rows), poses, filter_)
+        people, followed = self._advance(recent.take(rows), poses, filter_)
         camera.time_s = now_s
         camera.people = people.joined(recent.without(rows))
-        return replace(poses, keypoints=people.places.astype(np.float32))
+        ahead = np.where(followed[..., None], people.state[..., SPEED] * self._ahead_s(poses), 0.0)
+        places = np.clip(people.places + ahead, -FLOAT32_MAX, FLOAT32_MAX)
+        return replace(poses, keypoints=places.astype(np.float32), raw=poses.keypoints)
 
-    def _advance(self, people: _People, poses: Poses, filter_: _Filter) -> _People:
-        """The people of this frame one step on: row i is person i of `poses`, before and after."""
+    def _ahead_s(self, poses: Poses) -> float:
+        """How far ahead of the frame keypoints are published, in seconds."""
+        if self._config.predict_ms != "age":
+            return self._config.predict_ms / 1e3
+        age_s = (time.monotonic_ns() - poses.frame.captured_mono_ns) / 1e9
+        return min(max(0.0, age_s), MOST_AHEAD_S)
+
+    def _advance(self, people: _People, poses: Poses, filter_: _Filter) -> tuple[_People, Bools]:
+        """The people of this frame one step on: row i is person i of `poses`, before and after.
+
+        Also bool (N, K): which keypoints are where the filter has them.
+        """
         now_s = poses.frame.time_s
         raw = poses.keypoints.astype(np.float64)
         looked_at = poses.measured[:, None]
@@ -124,7 +140,7 @@ class SmoothStage:
         last = np.where(np.isfinite(people.places), people.places, _centre(poses.xyxy)[:, None])
         places = np.where(usable[..., None], raw, last)
         places = np.where((measured | alive)[..., None], state[..., PLACE], places)
-        return _People(
+        people = _People(
             track_ids=poses.track_ids,
             seen_s=np.full(len(poses), now_s),
             waited_s=np.where(poses.measured, 0.0, waited_s),
@@ -134,6 +150,7 @@ class SmoothStage:
             state=state,
             box=box,
         )
+        return people, measured | alive
 
 
 def _size(xyxy: NDArray[np.float32]) -> Floats:
@@ -304,8 +321,10 @@ class _Kalman:
         return kalman.start(step.values, self._variance(step), kalman.START_SPEED * step.size)
 
     def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
-        predicted = kalman.predict(state, step.dt_s, self._config.acceleration * step.size)
-        return np.where(measured[..., None], kalman.update(predicted, step.values, self._variance(step)), predicted)
+        config = self._config
+        predicted = kalman.predict(state, step.dt_s, config.acceleration * step.size, config.agility)
+        updated = kalman.update(predicted, step.values, self._variance(step), config.gate)
+        return np.where(measured[..., None], updated, predicted)
 
     def _variance(self, step: _Step) -> Floats:
         return kalman.variance(step.scores, self._config.noise * step.size)

@@ -84,9 +84,9 @@ class _CameraTracker:
         rows[:, :4], rows[:, 4] = detections.xyxy, detections.scores
         out = np.asarray(self._tracker.update(rows, timestamp_s=frame.time_s), np.float64).reshape(-1, 8)
         del self._tracker.removed_stracks[:-_REMOVED_KEPT]
-        self._forget_ids()
+        ended = self._forget_ids()
         if not len(out):
-            return Tracks.empty(frame)
+            return Tracks.empty(frame, ended)
         index = out[:, _DETECTION].astype(np.int64)
         order = np.argsort(index)
         index = index[order]
@@ -98,6 +98,7 @@ class _CameraTracker:
             ids,
             np.ones(len(ids), np.bool_),
             None if detections.keypoints is None else detections.keypoints[index],
+            ended,
         )
 
     def _frames_within_buffer(self, now_s: float) -> int:
@@ -114,7 +115,9 @@ class _CameraTracker:
             self.next_id += 1
         return self._ids[theirs]
 
-    def _forget_ids(self) -> None:
-        """Keep the identities that boxmot can still return."""
+    def _forget_ids(self) -> tuple[int, ...]:
+        """Keep the identities that boxmot can still return; the others, which have ended."""
         known = {track.id for track in (*self._tracker.active_tracks, *self._tracker.lost_stracks)}
+        ended = tuple(ours for theirs, ours in self._ids.items() if theirs not in known)
         self._ids = {theirs: ours for theirs, ours in self._ids.items() if theirs in known}
+        return ended

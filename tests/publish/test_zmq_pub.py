@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,15 +9,16 @@ import pytest
 import zmq
 
 from realtime import wire
-from realtime.config import PublishConfig
+from realtime.config import PublishConfig, TrackerConfig
 from realtime.errors import OutputError
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
-from realtime.publish.zmq_pub import PublishStage, StreamInfo, close_socket, open_socket
+from realtime.publish.zmq_pub import PublishStage, StreamInfo, _Presence, close_socket, open_socket
 from realtime.runtime.channel import Channel
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import COCO17
-from realtime.types import Frame, Poses
+from realtime.track.bytetrack import TrackStage
+from realtime.types import Detections, Frame, Poses
 
 Make = Callable[..., Frame]
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -197,3 +199,66 @@ def test_a_subscriber_that_never_reads_does_not_hold_up_the_end(make_frame: Make
         run.inbox.put(people(make_frame(index), count=20))
     run.end()
     assert len(run.left) == 900
+
+
+def test_keypoints_before_smoothing_are_published_where_they_are_wanted(subscribe: Callable, make_frame: Make) -> None:
+    for wanted in (True, False):
+        run = Running(PublishConfig(bind=[ANY_PORT], raw_keypoints=wanted, wait_for_subscribers=1))
+        subscriber = subscribe(run.endpoint, b"pose/")
+        assert run.ready.wait(10)
+        poses = people(make_frame(0))
+        raw = poses.keypoints + np.float32(1.0)
+        raw[0, 0] = np.nan
+        run.inbox.put(replace(poses, raw=raw))
+        got = wire.decode(*subscriber.recv_multipart()).raw_array()
+        run.end()
+        if wanted:
+            expected = np.where(np.isfinite(raw), raw, poses.keypoints)
+            np.testing.assert_array_equal(got, expected)
+        else:
+            assert got is None
+
+
+def test_tracks_that_begin_and_end_are_told_once(subscribe: Callable, make_frame: Make) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT]))
+    subscriber = subscribe(run.endpoint, b"status/")
+    subscriber.recv_multipart()
+    seen = {0: ([1, 2], ()), 1: ([1], ()), 2: ([1], (2,)), 3: ([1, 3], ()), 4: ([1], (9,))}  # frame: ids, given up
+    for index, (ids, gone) in seen.items():
+        poses = people(make_frame(index), len(ids))
+        run.inbox.put(replace(poses, track_ids=np.array(ids, np.int64), ended=gone))
+    run.inbox.put(people(replace(make_frame(5), epoch=1), 1))
+    started, ended = [], []
+    while len(ended) < 3 or len(started) < 4:
+        status = wire.decode(*subscriber.recv_multipart())
+        started += status.tracks_started
+        ended += status.tracks_ended
+    run.end()
+    assert started == [1, 2, 3, 1]  # the last one is of the next epoch
+    assert ended == [2, 1, 3]
+
+
+@pytest.mark.parametrize("buffer_s", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_track_that_was_told_to_have_ended_never_comes_back(buffer_s: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    stage, presence, time_s = TrackStage(TrackerConfig(buffer_s=buffer_s)), _Presence(), 0.0
+    ended: set[int] = set()
+    came_back = 0
+    away_until_s = np.zeros(4)
+    for _ in range(400):
+        time_s += random.choice([0.033, 0.1, 0.7], p=[0.8, 0.18, 0.02])
+        leaves = (random.random(4) < 0.03) & (away_until_s < time_s)
+        away_until_s[leaves] = time_s + random.uniform(0.1, 4.0, leaves.sum())
+        there = np.flatnonzero(away_until_s < time_s)
+        xyxy = np.array([[100.0 * i, 50.0, 100.0 * i + 60, 250.0] for i in there], np.float32).reshape(-1, 4)
+        frame = Frame("cam0", 0, 0, np.zeros((2, 2, 3), np.uint8), time_s, 0, 0)
+        [tracks] = stage.process([Detections(frame, xyxy, np.full(len(xyxy), 0.9, np.float32))])
+        ids = tracks.track_ids.tolist()
+        assert not ended & set(ids)
+        presence.see(0, ids, tracks.ended)
+        started, gone = presence.news()
+        ended |= set(gone)
+        came_back += len(ids) - len(started)
+    assert len(ended) > 5
+    assert came_back > 100

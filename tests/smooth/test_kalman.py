@@ -49,3 +49,39 @@ def test_half_the_score_is_twice_the_noise_and_no_score_is_finite():
     r = kalman.variance(np.array([[1.0, 0.5, 0.0]]), 3.0)
     np.testing.assert_allclose(r[0, :2], [9.0, 36.0])
     assert np.isfinite(r).all()
+
+
+def follow(values, dt_s=1 / 30, **keys):
+    """The filter's places along a line of measurements (T, 2), with noise of 3 px at a size of 200 px."""
+    r = np.full((1, 1), 9.0)
+    state, places = kalman.start(values[None, None, 0], r, 400.0), [values[0]]
+    for value in values[1:]:
+        predicted = kalman.predict(state, dt_s, 300.0, keys.get("agility", 0.0))
+        state = kalman.update(predicted, value[None, None], r, keys.get("gate", np.inf))
+        places.append(state[0, 0, kalman.PLACE])
+    return np.array(places)
+
+
+def test_a_single_wild_measurement_is_hardly_followed_and_a_lasting_one_soon():
+    still = np.zeros((60, 2))
+    wild, jump = still.copy(), still.copy()
+    wild[30] = 100.0, 0.0
+    jump[30:] = 100.0, 0.0
+    assert follow(wild, gate=1.0)[:, 0].max() < 0.4 * follow(wild)[:, 0].max()
+    assert np.abs(follow(jump, gate=1.0)[45:, 0] - 100.0).max() < 15.0  # within half a second
+
+
+def test_what_is_within_the_gate_counts_in_full():
+    random = np.random.default_rng(0)
+    values = random.uniform(-1.0, 1.0, (60, 2))  # a third of the noise that is expected
+    np.testing.assert_array_equal(follow(values, gate=1.0), follow(values))
+
+
+def test_agility_lags_less_in_motion_and_is_as_calm_at_rest():
+    moving = np.concatenate([np.zeros((30, 2)), np.cumsum(np.full((15, 2), 12.0), axis=0)])
+    lag = {agility: np.abs(follow(moving, agility=agility) - moving)[35:].max() for agility in (0.0, 8.0)}
+    assert lag[8.0] < 0.6 * lag[0.0]
+    still = np.zeros((60, 2))
+    still[30] = 1.0, 0.0
+    calm = {agility: np.abs(follow(still, agility=agility)).sum() for agility in (0.0, 8.0)}
+    assert calm[8.0] < 1.3 * calm[0.0]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -451,3 +453,46 @@ def test_close_forgets_everybody():
     smooth(stage, poses_of(0.0, points(1.0)))
     stage.close()
     assert stage.remembered("cam0") == 0
+
+
+# ---- prediction
+
+
+def test_a_keypoint_that_moves_evenly_is_published_where_it_will_be():
+    ahead, here = stage_of("kalman", predict_ms=100.0), stage_of("kalman")
+    for t in range(90):
+        poses = poses_of(t / 30, points(100 + 5.0 * t))  # 150 px/s
+        there = smooth(ahead, poses)[0, 0] - smooth(here, poses)[0, 0]
+    np.testing.assert_allclose(there, [15.0, 0.0], atol=0.5)
+
+
+def test_prediction_leaves_alone_what_no_filter_follows():
+    stage = stage_of("kalman", predict_ms=200.0)
+    for t in range(30):
+        smooth(stage, poses_of(t / 30, points(100 + 5.0 * t)))
+    late = poses_of(30 / 30 + 5.0, points(700.0), scores=0.1)  # long unseen, and not sure now
+    np.testing.assert_array_equal(smooth(stage, late), late.keypoints)
+
+
+def test_prediction_by_age_goes_as_far_as_the_frame_is_old(monkeypatch):
+    now_ns = 10**12
+    monkeypatch.setattr("realtime.smooth.stage.time.monotonic_ns", lambda: now_ns)
+    shifts = {}
+    for age_ms in (0, 40, 80, 5000):
+        ahead, here = stage_of("kalman", predict_ms="age"), stage_of("kalman")
+        for t in range(60):
+            poses = poses_of(t / 30, points(100 + 5.0 * t))
+            aged = replace(poses, frame=replace(poses.frame, captured_mono_ns=now_ns - age_ms * 10**6))
+            shifts[age_ms] = (smooth(ahead, aged) - smooth(here, poses))[0, 0, 0]
+    assert shifts[0] == 0.0
+    assert shifts[80] == pytest.approx(2 * shifts[40], rel=1e-3)
+    assert shifts[5000] == pytest.approx(500 / 40 * shifts[40], rel=1e-3)  # never further than half a second
+
+
+def test_what_the_keypoints_were_goes_along():
+    stage, poses = stage_of("kalman"), poses_of(0.0, points(100))
+    smooth(stage, poses)
+    moved = poses_of(0.1, points(150))
+    [out] = stage.process([moved])
+    assert not np.array_equal(out.keypoints, moved.keypoints)
+    np.testing.assert_array_equal(out.raw, moved.keypoints)
