@@ -81,9 +81,12 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.LINGER, _LINGER_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, 500)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1000)
+    # By the system, not by ZeroMQ's heartbeats: these cut off a subscriber that pauses until its queue is full, and libzmq
+    # then aborts that program when it reads again (issue 3937).
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
     socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
     try:
         _use_keys(context, socket, config)
