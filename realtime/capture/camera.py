@@ -22,6 +22,7 @@ from realtime.observe.status import CameraStatus
 from realtime.redact import redact
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
+from realtime.runtime.memory import give_back_memory
 from realtime.types import Clock, Frame
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,8 @@ class Camera:
                 goes_on = self._play(source)
             finally:
                 source.close()
+            del source
+            give_back_memory()
             if not goes_on:
                 return
 

@@ -81,8 +81,8 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.LINGER, _LINGER_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
-    # By the system, not by ZeroMQ's heartbeats: these cut off a subscriber that pauses until its queue is full, and libzmq
-    # then aborts that program when it reads again (issue 3937).
+    # By the system, not by ZeroMQ's heartbeats: these cut off a subscriber that pauses until its queue is full, and
+    # libzmq then aborts that program when it reads again (issue 3937).
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
