@@ -69,7 +69,8 @@ def _run(argv: list[str]) -> int:
 
     def read() -> AppConfig:
         config = load(arguments.config, flags=flags)
-        secrets.extend(secret for camera in config.cameras for secret in secrets_of(camera.address))
+        found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
+        secrets[:] = sorted(found.union(secrets), key=len, reverse=True)  # the longest first: one may hold another
         if not config.cameras and not arguments.dry_run and not arguments.print_config:
             raise ConfigError("no source: say --source 0 (webcam), a file, an rtsp:// URL or demo; see --help")
         return config

@@ -14,7 +14,7 @@ from functools import partial
 from realtime.capture.camera import Camera
 from realtime.config import AppConfig, CameraConfig
 from realtime.errors import SourceError, TruncatedError
-from realtime.observe.status import REMOVED, CameraStatus
+from realtime.observe.status import CameraStatus
 from realtime.runtime.channel import Closed
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
@@ -83,7 +83,7 @@ class Fleet:
             self._door.evict(name)
         for name in removed:
             del self._members[name]
-            self.status[name].set_state(*REMOVED)
+            self.status[name].remove()
         self.status = {**self.status, **{name: CameraStatus(name) for name in added if name not in self.status}}
         for name in added + changed:
             self._start(new[name], may_end_run=False)

@@ -72,6 +72,11 @@ class CameraStatus:
         with self._lock:
             self._state = ("starting", None)
 
+    def remove(self) -> None:
+        """It is taken out of the run: that is its last state, whatever it was."""
+        with self._lock:
+            self._state = REMOVED
+
     def expect(self, silence_limit_s: float | None) -> None:
         """From now on a picture is due every so many seconds; None: nothing is due."""
         with self._lock:

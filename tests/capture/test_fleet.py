@@ -152,6 +152,10 @@ def test_a_source_that_is_not_there_fails_alone_and_is_tried_again_at_the_next_r
         run.until_state("b", ("failed", "missing"))
         assert "b: " in caplog.text
         assert "no such file" in caplog.text
+        run.reload({"a": clip})
+        run.until_state("b", ("ended", "removed"))  # of one that had failed too
+        run.reload({"a": clip, "b": late})
+        run.until_state("b", ("failed", "missing"))
         clip.rename(late)
         late_clip, clip_again = late, write_clip(clip, frames=20)
         run.reload({"a": clip_again, "b": late_clip})

@@ -42,7 +42,7 @@ class Watch:
             at_most=5,
         )
         if at_s[-1] - at_s[0] > 120:
-            figure(case, f"{what}: slope of the memory", 60 * np.polyfit(at_s, memory, 1)[0], "MB/min", at_most=1)
+            figure(case, f"{what}: slope of the memory", 60 * np.polyfit(at_s, memory, 1)[0], "MB/min", at_most=0.5)
         figure(case, f"{what}: most threads more", threads.max() - threads[0], "", at_most=1)
         figure(case, f"{what}: open files more at the end", files[-1] - files[0], "", at_most=1)
 
