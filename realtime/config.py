@@ -170,6 +170,12 @@ class DetectorConfig(_Section):
         min_length=1,
         description="auto, the name of an ultralytics model (yolo11n, yolov8s, ...) or the path of a .pt file",
     )
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="what computes it: torch anywhere, openvino on a CPU; auto takes the faster one"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="numbers that it is computed in; auto: the fastest that is native"
+    )
     size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input in pixels, multiple of 32")
     min_score: Score = Field(0.1, description="weaker detections are not given to the tracker")
     nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this, the weaker is dropped")

@@ -32,12 +32,14 @@ from realtime.capture.open import kind_of
 from realtime.config import AppConfig, CameraConfig, PoseConfig, cache_folder, changes
 from realtime.detect.yolo import DetectStage
 from realtime.errors import ConfigError, OutputError, SourceError, SourceReason
+from realtime.models.engine import choose
+from realtime.models.ultralytics import build_net
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.status import CameraStatus
-from realtime.pose.engine import People, choose
+from realtime.pose.engine import People
 from realtime.pose.passthrough import PassThrough
-from realtime.pose.stage import PoseStage
+from realtime.pose.stage import PoseModel, PoseStage
 from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.publish.record import Recorder
@@ -70,10 +72,9 @@ _TICK_S = 0.05
 class Models:
     """The two stages that hold a model, loaded and warm, and what these are called."""
 
-    device: str
+    device: torch.device
     detector_name: str
     pose_name: str
-    pose_engine: str | None
     detect: DetectStage
     pose: PoseStage | PassThrough
 
@@ -83,19 +84,35 @@ def load_models(config: AppConfig) -> Models:
 
     Raises:
         ModelError: one of them can't be had or loaded.
-        ConfigError: the device is not there, or `pose.model detector` with a detector that knows no keypoints.
+        ConfigError: the device is not there, or `pose.model detector` with a detector that knows no keypoints, or an
+            engine or precision that can't be had here.
     """
     device = resolve_device(config.device)
-    on_gpu = device.type == "cuda"
-    detector = find_detector(config.detector.weights, on_gpu, cache_folder())
-    found = find_pose(config.pose.model, on_gpu, cache_folder())
+    choose("detector", device, config.detector)
+    found = find_pose(config.pose.model, device.type == "cuda", cache_folder())
     _check_pose_keys(config.pose, found, device)
-    assert detector.path is not None
-    detect = DetectStage(config.detector, detector.path, device)
+    detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
     detect.warm_up()
     pose.warm_up()
-    return Models(str(device), detector.name, found.name, pose.engine_name, detect, pose)
+    return Models(device, detector_name, found.name, detect, pose)
+
+
+def load_detector(config: AppConfig, device: torch.device | None = None) -> tuple[DetectStage, str]:
+    """The detector, loaded, and its name.
+
+    Args:
+        config: `detector`, and `device` where none is given.
+        device: where to run.
+
+    Raises:
+        ModelError, ConfigError: see load_models.
+    """
+    device = device or resolve_device(config.device)
+    found = find_detector(config.detector.weights, device.type == "cuda", cache_folder())
+    assert found.path is not None
+    net = build_net("detector", found.path, device, config.detector, _compiled(), demo_canvas())
+    return DetectStage(config.detector, net), found.name
 
 
 def _check_exists(camera: CameraConfig) -> None:
@@ -115,27 +132,31 @@ def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: to
         return PassThrough("detector", from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
     assert found.path is not None
     if found.kind == "yolo":
-        return PoseStage(YoloPose(found.path, device, found.name), config.pose.max_people)
-    people = People(demo_canvas(), demo_people())
-    model = VitPose(found.path, device, config.pose, found.name, people, cache_folder() / "compiled")
+        net = build_net("pose", found.path, device, config.pose, _compiled(), demo_canvas())
+        model: PoseModel = YoloPose(net, found.name)
+    else:
+        people = People(demo_canvas(), demo_people())
+        model = VitPose(found.path, device, config.pose, found.name, people, _compiled())
     return PoseStage(model, config.pose.max_people)
 
 
+def _compiled() -> Path:
+    """Where networks are kept that were converted for an engine."""
+    return cache_folder() / "compiled"
+
+
 def _check_pose_keys(config: PoseConfig, found: Model, device: torch.device) -> None:
-    """What was asked of ViTPose can't be had on every device, and not of another model: said before anything loads."""
-    if found.kind == "vitpose":
-        choose(device, config)
-        return
+    """What was asked of a model can't be had on every device, nor of every model: said before anything loads."""
+    if found.kind in ("vitpose", "yolo"):
+        choose("pose", device, config)
     asked = {
-        "engine": config.engine not in ("auto", "torch"),
-        "precision": config.precision not in ("auto", "fp32"),
-        "input_size": config.input_size is not None,
+        "engine": config.engine not in ("auto", "torch") and found.kind in ("detector", "none"),
+        "precision": config.precision not in ("auto", "fp32") and found.kind in ("detector", "none"),
+        "input_size": config.input_size is not None and found.kind != "vitpose",
     }
+    asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
     for key in (key for key, is_asked in asked.items() if is_asked):
-        raise ConfigError(
-            f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model: "
-            "others run on torch in fp32 at their own size"
-        )
+        raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
 
 
 class Pipeline:
@@ -193,7 +214,7 @@ class Pipeline:
                 skeleton=self._models.pose.skeleton,
                 detector=self._models.detector_name,
                 pose=self._models.pose_name,
-                device=self._models.device,
+                device=str(self._models.device),
                 smoothing=config.smoothing.method,
                 version=__version__,
             ),
@@ -322,8 +343,9 @@ class Pipeline:
         if path is None:
             return
         models = {"detector": self._models.detector_name, "pose": self._models.pose_name}
-        models |= {"pose_engine": self._models.pose_engine} if self._models.pose_engine else {}
-        report = build_report(list(self.status.values()), self._meter, wall_s, self._models.device, models)
+        engines = {"detector_engine": self._models.detect.engine_name, "pose_engine": self._models.pose.engine_name}
+        models |= {key: name for key, name in engines.items() if name}
+        report = build_report(list(self.status.values()), self._meter, wall_s, str(self._models.device), models)
         try:
             path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         except OSError as error:

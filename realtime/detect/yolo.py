@@ -7,10 +7,8 @@ one call.
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime.config import DetectorConfig
@@ -23,24 +21,28 @@ _PERSON = "person"
 
 
 class DetectStage:
-    """The detector of all cameras."""
+    """The detector of all cameras.
+
+    Attributes:
+        engine_name: what computes it: "openvino bf16".
+    """
 
     name = "detect"
 
-    def __init__(self, config: DetectorConfig, weights: Path, device: torch.device) -> None:
-        """Load the network.
+    def __init__(self, config: DetectorConfig, net: YoloNet) -> None:
+        """Put a network to work.
 
         Args:
             config: the detector's section.
-            weights: a .pt file that may be unpickled.
-            device: where to run.
+            net: the network.
 
         Raises:
-            ModelError: no YOLO network, or one that knows no people.
+            ModelError: it knows no people.
         """
         self._config = config
-        self._net = YoloNet(weights, device)
-        self._person = _person_class(self._net.class_names, weights)
+        self._net = net
+        self._person = _person_class(net)
+        self.engine_name = net.engine_name
 
     @property
     def keypoints(self) -> int:
@@ -96,12 +98,12 @@ def _to_frame(
     )
 
 
-def _person_class(class_names: dict[int, str], weights: Path) -> int:
-    people = [index for index, name in class_names.items() if name.lower() == _PERSON]
+def _person_class(net: YoloNet) -> int:
+    people = [index for index, name in net.class_names.items() if name.lower() == _PERSON]
     if people:
         return people[0]
-    if len(class_names) == 1:  # a detector trained for one thing: the user says that these are people
-        return next(iter(class_names))
+    if len(net.class_names) == 1:  # a detector trained for one thing: the user says that these are people
+        return next(iter(net.class_names))
     raise ModelError(
-        f"{weights}: got classes {', '.join(list(class_names.values())[:5])} ..., expected one called person"
+        f"{net.path}: got classes {', '.join(list(net.class_names.values())[:5])} ..., expected one called person"
     )

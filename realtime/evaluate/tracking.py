@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from realtime.capture.open import open_source
 from realtime.capture.timeline import Timeline
-from realtime.config import AppConfig, CameraConfig, TrackerConfig, cache_folder, leaves, load
+from realtime.config import AppConfig, CameraConfig, TrackerConfig, leaves, load
 from realtime.errors import ConfigError
 from realtime.evaluate.mot import (
     ID,
@@ -289,14 +289,9 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
 
 def _detector(config: AppConfig) -> Callable[[Frame], Detections]:
     """The program's detector, loaded: one frame to its people."""
-    from realtime.detect.yolo import DetectStage
-    from realtime.runtime.device import resolve_device
-    from realtime.weights import find_detector
+    from realtime.pipeline import load_detector
 
-    device = resolve_device(config.device)
-    found = find_detector(config.detector.weights, device.type == "cuda", cache_folder())
-    assert found.path is not None
-    stage = DetectStage(config.detector, found.path, device)
+    stage, _ = load_detector(config)
     return lambda frame: stage.process([frame])[0]
 
 

@@ -21,7 +21,7 @@ from realtime.errors import ModelError
 log = logging.getLogger(__name__)
 
 # A converted network is as large as its weights: a few that somebody switches between, not every one ever tried.
-_KEPT = 6
+_KEPT = 8
 
 
 def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -> Path:

@@ -1,6 +1,7 @@
 """OpenVINO: torch networks converted once and computed in the CPU's own numbers. Its only importer, and nncf's.
 
-Used by pose.engine. A network here takes one batch of uint8 pictures, of any number, and returns one float32 array.
+Used by pose.engine and models.ultralytics. A network here takes one batch of uint8 pictures, of any number, and returns
+one float32 array.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from realtime.runtime.share import all_cores, cores_now
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 # OpenVINO's names of the numbers it computes in, and of the capability that a CPU needs for them.
@@ -40,19 +44,22 @@ def native_precisions() -> list[Precision]:
     return [name for name in names if _CAPABILITIES[name] in offered]
 
 
-def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path) -> None:
+def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_size: bool = False) -> None:
     """Write a torch network as an OpenVINO one, weights in float32.
 
     Args:
         network: takes uint8 (B, h, w, 3), returns float32.
-        pictures: uint8 (B, h, w, 3) to trace it with; h and w become fixed, B stays free.
+        pictures: uint8 (B, h, w, 3) to trace it with. B stays free; h and w become fixed, unless `free_size`.
         path: of the .xml file; the weights go beside it.
+        free_size: leave h and w free too, for a network that works out all that depends on them anew in each call.
     """
     openvino = _openvino()
-    shape = openvino.PartialShape([-1, *pictures.shape[1:]])
+    sides = (-1, -1) if free_size else pictures.shape[1:3]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer: that h and w become fixed
-        model = openvino.convert_model(network, example_input=pictures, input=[shape])
+        model = openvino.convert_model(
+            network, example_input=pictures, input=[openvino.PartialShape([-1, *sides, pictures.shape[3]])]
+        )
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
@@ -85,37 +92,55 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
 
 
 class OpenVinoNetwork:
-    """A converted network, compiled for this CPU. Use from one thread."""
+    """A converted network, compiled for this CPU. All methods may be called from any thread.
 
-    def __init__(self, path: Path, precision: Precision, threads: int) -> None:
-        """Read and compile.
+    It is compiled once for each number of cores that a call may use (runtime.share): as many calls as find cores then
+    run side by side. Each thread has a request of its own.
+    """
+
+    def __init__(self, path: Path, precision: Precision, size: tuple[int, int] | None = None) -> None:
+        """Read it.
 
         Args:
             path: of the .xml file.
             precision: one of `native_precisions`; int8 for what `quantize` wrote.
-            threads: how many cores it may use.
+            size: height and width of the pictures, for a network that was converted with both free.
 
         Raises:
             RuntimeError: the file can't be read.
         """
         native = native_precisions()
-        rest = "bf16" if "bf16" in native else "fp32"  # of an int8 network: what isn't a matrix
-        compiled = _openvino().compile_model(
-            path,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": _HINTS[rest if precision == "int8" else precision],
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-                # Pinned threads of two networks would share one core and leave another idle.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
-        self._request = compiled.create_infer_request()
+        rest: Precision = "bf16" if "bf16" in native else "fp32"  # of an int8 network: what isn't a matrix
+        self._hint = _HINTS[rest if precision == "int8" else precision]
+        self._core = _openvino().Core()
+        self._model = self._core.read_model(path)
+        if size is not None:
+            self._model.reshape([-1, *size, 3])
+        self._compiled: dict[int, Any] = {}  # cores of a call -> network
+        self._thread = threading.local()  # its requests, by cores
+        self._lock = threading.Lock()
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's output for uint8 (B, h, w, 3). Valid until the next call: it is the network's own memory."""
-        return np.asarray(self._request.infer({0: pictures}, share_inputs=True, share_outputs=True)[0])
+        """The network's output for uint8 (B, h, w, 3). Valid until the thread's next call: it is the network's own."""
+        cores = cores_now()
+        requests: dict[int, Any] = self._thread.__dict__.setdefault("requests", {})
+        if cores not in requests:
+            requests[cores] = self._compile(cores).create_infer_request()
+        return np.asarray(requests[cores].infer({0: pictures}, share_inputs=True, share_outputs=True)[0])
+
+    def _compile(self, cores: int) -> Any:  # noqa: ANN401 - Any: OpenVINO is not followed by mypy
+        with self._lock:
+            if cores not in self._compiled:
+                calls = max(1, all_cores() // cores)
+                settings = {
+                    "INFERENCE_PRECISION_HINT": self._hint,
+                    "INFERENCE_NUM_THREADS": cores * calls,
+                    "NUM_STREAMS": calls,
+                    # Pinned threads of two networks would share one core and leave another idle.
+                    "ENABLE_CPU_PINNING": False,
+                }
+                self._compiled[cores] = self._core.compile_model(self._model, "CPU", settings)
+            return self._compiled[cores]
 
 
 def _openvino() -> Any:  # noqa: ANN401 - Any: not followed by mypy

@@ -25,11 +25,12 @@ from realtime.config import PoseConfig
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.models.cache import built_once
+from realtime.models.engine import Choice, choose
 from realtime.pose.checkpoint import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.on_device import DeviceEngine
-from realtime.runtime.device import Lane, use_all_cores
+from realtime.runtime.device import Lane
 
 log = logging.getLogger(__name__)
 
@@ -128,53 +129,6 @@ def even_parts(count: int, largest: int) -> Iterator[slice]:
         yield slice(i * count // parts, (i + 1) * count // parts)
 
 
-# ---- the choice
-
-
-class Choice(NamedTuple):
-    """What will compute."""
-
-    engine: str  # torch, openvino
-    precision: openvino.Precision
-
-
-def choose(device: torch.device, config: PoseConfig) -> Choice:
-    """What `pose.engine` and `pose.precision` ask for, or the fastest of the exact ones where they say auto.
-
-    Raises:
-        ConfigError: it can't be had on this device; what was asked for is never replaced by something else.
-    """
-    engine = config.engine
-    if engine == "auto":
-        needs_openvino = device.type == "cpu" and openvino.is_installed()
-        engine = "openvino" if needs_openvino else "torch"
-    if engine == "openvino":
-        if device.type != "cpu":
-            raise ConfigError(f"pose.engine: got openvino on {device}, it runs on a CPU alone: torch, or --device cpu")
-        if not openvino.is_installed():
-            raise ConfigError("pose.engine: got openvino, which is not installed: pip install openvino, or torch")
-        return Choice(engine, _openvino_precision(config.precision))
-    if config.precision == "int8":
-        raise ConfigError(f"pose.precision: got int8 with torch on {device}, it needs --pose.engine openvino on a CPU")
-    return Choice(engine, _torch_precision(device) if config.precision == "auto" else config.precision)
-
-
-def _openvino_precision(wanted: str) -> openvino.Precision:
-    native = openvino.native_precisions()
-    if wanted == "auto":
-        return "bf16" if "bf16" in native else "fp32"
-    for precision in native:
-        if precision == wanted:
-            return precision
-    raise ConfigError(f"pose.precision: got {wanted}, which this CPU has not; expected one of {', '.join(native)}")
-
-
-def _torch_precision(device: torch.device) -> openvino.Precision:
-    """Half floats where a GPU has units for them: three more bits than bf16. Elsewhere float32."""
-    tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
-    return "fp16" if tensor_cores else "fp32"
-
-
 # ---- building and proving
 
 
@@ -197,7 +151,7 @@ def build_engine(setup: Setup) -> Engine:
         ModelError: no ViTPose checkpoint; or the engine's heatmaps are not those of float32.
     """
     config = setup.config
-    choice = choose(setup.device, config)
+    choice = choose("pose", setup.device, config)
     engine, off = _build_and_test(choice, setup)
     if off > TOLERANCE[choice.precision] and config.precision == "auto" and choice.precision != "fp32":
         log.warning("pose: %s; fp32 takes its place", _is_off(engine, off))
@@ -250,9 +204,8 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
         # Else a GPU keeps 10 bits of the 23 that were asked for. The whole process's, so the detector's too.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if device.type == "cpu":
-        use_all_cores()
-        return HostEngine(TorchNetwork(network), size, sigma, f"torch {choice.precision}"), expected
-    return DeviceEngine(network, device, size, sigma, f"torch {choice.precision} on {device}"), expected
+        return HostEngine(TorchNetwork(network), size, sigma, str(choice)), expected
+    return DeviceEngine(network, device, size, sigma, f"{choice} on {device}"), expected
 
 
 def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
@@ -272,18 +225,17 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
     key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
     key += ["int8", *_NOT_QUANTIZED] if quantized else []
     file = "int8.xml" if quantized else "network.xml"
-    use_all_cores()
     for attempt in range(2):
         kept = built_once(setup.cache, key, build)
         try:
             expected = np.load(kept / "expected.npy")
-            network = openvino.OpenVinoNetwork(kept / file, choice.precision, torch.get_num_threads())
+            network = openvino.OpenVinoNetwork(kept / file, choice.precision)
             break
         except _DAMAGED as error:  # built again, once
             if attempt:
                 raise ModelError(f"pose: {kept} can't be read ({type(error).__name__}): delete it") from error
             shutil.rmtree(kept, ignore_errors=True)
-    return HostEngine(network, size, setup.config.decode_sigma, f"openvino {choice.precision}"), expected
+    return HostEngine(network, size, setup.config.decode_sigma, str(choice)), expected
 
 
 def _quantize(setup: Setup, into: Path) -> None:

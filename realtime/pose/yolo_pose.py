@@ -8,10 +8,8 @@ same network on the whole frame, where distant people are a few pixels tall.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime.errors import ModelError
@@ -39,26 +37,24 @@ class YoloPose:
     Attributes:
         name: what the stream calls it.
         skeleton: its K keypoints.
-        engine_name: None, there is no choice.
+        engine_name: what computes it: "openvino bf16".
     """
 
-    engine_name: str | None = None
-
-    def __init__(self, path: Path, device: torch.device, name: str) -> None:
-        """Load the network.
+    def __init__(self, net: YoloNet, name: str) -> None:
+        """Put it in front of people.
 
         Args:
-            path: a .pt file that may be unpickled.
-            device: where to run.
+            net: the network.
             name: what the stream calls it.
 
         Raises:
-            ModelError: no YOLO pose network.
+            ModelError: it knows no keypoints.
         """
-        self._net = YoloNet(path, device)
-        if not self._net.keypoints:
-            raise ModelError(f"{path}: got a YOLO detection model, expected a YOLO pose model")
+        if not net.keypoints:
+            raise ModelError(f"{net.path}: got a YOLO detection model, expected a YOLO pose model")
+        self._net = net
         self.name = name
+        self.engine_name: str | None = net.engine_name
         # The file doesn't name its keypoints; 17 of them are COCO's.
         self.skeleton: Skeleton = from_labels({i: f"LABEL_{i}" for i in range(self._net.keypoints)})
 

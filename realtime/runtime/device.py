@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.errors import ConfigError
+from realtime.runtime.share import cores_now
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +45,10 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def use_all_cores() -> None:
-    """Give torch's CPU kernels every core of this process: loading an ultralytics model takes all but one away."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 class Lane:
     """One model's way through a device: its own stream, pinned uploads, downloads that wait for this stream alone.
 
-    Use from one thread. Nothing here synchronises the whole device.
+    On a GPU use it from one thread. Nothing here synchronises the whole device.
 
     Attributes:
         device: where it is.
@@ -68,9 +63,15 @@ class Lane:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
-        """Inference mode, with this lane's stream current on a GPU. Grad mode is per thread, so enter it per call."""
+        """Inference mode, with this lane's stream current on a GPU, else with the cores that the caller may use.
+
+        Grad mode and the number of threads are the calling thread's own (and loading an ultralytics model changes the
+        latter), so enter it for each call.
+        """
         with torch.inference_mode():
             if self.stream is None:
+                if torch.get_num_threads() != cores_now():
+                    torch.set_num_threads(cores_now())
                 yield
             else:
                 with torch.cuda.stream(self.stream):

@@ -27,7 +27,7 @@ from realtime.models.openvino import OpenVinoNetwork
 from realtime.pose.checkpoint import load_network, quiet
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode, to_frame
-from realtime.runtime.device import use_all_cores
+from realtime.runtime.share import all_cores
 from tests.conftest import packaged
 from tests.pose.checkpoints import BASE, SMALL, load_vitpose, people, picture, save_checkpoint, xywh
 from tests.pose.training import SURE, jittered_boxes, train_checkpoint, true_keypoints
@@ -208,7 +208,7 @@ def bench_fold(folder: Path) -> None:
                     if not xml.exists():
                         with quiet():
                             openvino.convert(network, torch.from_numpy(crops), xml)
-                    compiled = OpenVinoNetwork(xml, engine["precision"], torch.get_num_threads())
+                    compiled = OpenVinoNetwork(xml, engine["precision"])
                     sides[str(fold)] = lambda compiled=compiled: np.array(compiled(crops))
             with torch.inference_mode():
                 seconds = interleaved(sides)
@@ -294,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown := set(arguments.benches) - set(BENCHES):
         parser.error(f"no such bench: {min(unknown)}; expected some of {', '.join(BENCHES)}")
     logging.disable(logging.WARNING)
-    use_all_cores()
+    torch.set_num_threads(all_cores())
     print(f"{torch.get_num_threads()} threads on both sides, torch {torch.__version__}, OpenVINO {openvino.version()}, "
           f"this CPU's own precisions: {', '.join(openvino.native_precisions())}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

@@ -62,15 +62,15 @@ def test_who_builds_the_same_meanwhile_wins(tmp_path):
 
 def test_the_folders_unused_for_longest_are_removed(tmp_path):
     build, calls = builder()
-    for i in range(6):
+    for i in range(8):
         os.utime(built_once(tmp_path, [str(i)], build), (1000 + i, 1000 + i))
     built_once(tmp_path, ["0"], build)  # used again
     built_once(tmp_path, ["new"], build)
-    assert len(calls) == 7
+    assert len(calls) == 9
     built_once(tmp_path, ["0"], build)
-    assert len(calls) == 7
+    assert len(calls) == 9
     built_once(tmp_path, ["1"], build)
-    assert len(calls) == 8
+    assert len(calls) == 10
 
 
 def test_a_cache_that_cant_be_written_is_built_elsewhere(tmp_path, caplog):

@@ -10,8 +10,10 @@ import torch
 
 from realtime.config import DetectorConfig
 from realtime.detect.yolo import DetectStage
+from realtime.models.ultralytics import YoloNet
 from realtime.types import Frame
 
+CPU = torch.device("cpu")
 # float32 on both sides and the same operations: what differs is fused batch layout, some 1e-4 px.
 BOX_TOLERANCE_PX = 0.01
 SCORE_TOLERANCE = 1e-4
@@ -46,7 +48,7 @@ def test_detections_equal_predict(
     yolov8n: Path, photographs: list[Path], reference: Callable[..., tuple[np.ndarray, np.ndarray]], size: int,
     crop: tuple[slice, slice], make_frame: Callable[..., Frame],
 ) -> None:  # fmt: skip
-    stage = DetectStage(DetectorConfig(size=size), yolov8n, torch.device("cpu"))
+    stage = DetectStage(DetectorConfig(size=size), YoloNet(yolov8n, CPU))
     people = 0
     for photograph in photographs:
         image = np.ascontiguousarray(cv2.imread(str(photograph))[crop])
@@ -62,7 +64,7 @@ def test_detections_equal_predict(
 def test_cameras_of_one_and_of_different_sizes_go_through_one_call_in_order(
     yolov8n: Path, photographs: list[Path], make_frame: Callable[..., Frame]
 ) -> None:
-    stage = DetectStage(DetectorConfig(size=320), yolov8n, torch.device("cpu"))
+    stage = DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, CPU))
     bus, zidane = (cv2.imread(str(photograph)) for photograph in photographs)
     frames = [make_frame(0, camera, image=image) for camera, image in (("a", bus), ("b", zidane), ("c", bus.copy()))]
     together = stage.process(frames)
@@ -73,12 +75,5 @@ def test_cameras_of_one_and_of_different_sizes_go_through_one_call_in_order(
 
 
 def test_an_empty_picture_has_no_people(yolov8n: Path, make_frame: Callable[..., Frame]) -> None:
-    stage = DetectStage(DetectorConfig(size=320), yolov8n, torch.device("cpu"))
+    stage = DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, CPU))
     assert len(stage.process([make_frame()])[0]) == 0
-
-
-def test_loading_a_model_leaves_torch_all_cores(yolov8n: Path) -> None:
-    import os
-
-    DetectStage(DetectorConfig(size=320), yolov8n, torch.device("cpu"))
-    assert torch.get_num_threads() == len(os.sched_getaffinity(0))

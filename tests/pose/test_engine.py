@@ -9,8 +9,9 @@ import torch
 from realtime.config import PoseConfig
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
+from realtime.models.engine import choose
 from realtime.pose import engine as engines
-from realtime.pose.engine import choose, deviation, even_parts
+from realtime.pose.engine import deviation, even_parts
 from tests.pose.checkpoints import CPU, KINDS, load_vitpose, people, save_checkpoint
 
 CUDA, MPS = torch.device("cuda:0"), torch.device("mps")
@@ -42,14 +43,14 @@ CHOICES = [
 def test_auto_takes_the_fastest_engine_that_is_exact(monkeypatch, device, engine, precision, native, expected):
     monkeypatch.setattr(openvino, "native_precisions", lambda: native)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    assert choose(device, PoseConfig(engine=engine, precision=precision)) == expected
+    assert choose("pose", device, PoseConfig(engine=engine, precision=precision)) == expected
 
 
 def test_an_old_gpu_and_a_machine_without_openvino_get_float32(monkeypatch):
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
-    assert choose(CUDA, PoseConfig()) == ("torch", "fp32")
-    assert choose(CPU, PoseConfig()) == ("torch", "fp32")
+    assert choose("pose", CUDA, PoseConfig()) == ("torch", "fp32")
+    assert choose("pose", CPU, PoseConfig()) == ("torch", "fp32")
 
 
 REFUSED = [
@@ -66,13 +67,13 @@ REFUSED = [
 def test_what_was_asked_for_is_never_replaced(monkeypatch, device, engine, precision, says):
     monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
     with pytest.raises(ConfigError, match=says):
-        choose(device, PoseConfig(engine=engine, precision=precision))
+        choose("pose", device, PoseConfig(engine=engine, precision=precision))
 
 
 def test_openvino_asked_for_and_not_installed_is_an_error(monkeypatch):
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     with pytest.raises(ConfigError, match="not installed"):
-        choose(CPU, PoseConfig(engine="openvino"))
+        choose("pose", CPU, PoseConfig(engine="openvino"))
 
 
 def test_a_person_more_never_costs_a_whole_batch():

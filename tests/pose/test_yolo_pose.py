@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ class FakeNet:
     """In place of YoloNet: finds what `find` says in a crop uint8 (320, 256, 3)."""
 
     keypoints = 17
+    engine_name = "fake"
     class_names = {0: "person"}  # noqa: RUF012
 
     def __init__(self, find):
@@ -41,11 +40,10 @@ IN_CROP = (25.6, 32, 230.4, 288)
 
 
 @pytest.fixture
-def fake(monkeypatch):
+def fake():
     def build(find):
         net = FakeNet(find)
-        monkeypatch.setattr(yolo_pose, "YoloNet", lambda path, device: net)
-        return YoloPose(Path("fake.pt"), CPU, "fake"), net
+        return YoloPose(net, "fake"), net
 
     return build
 
@@ -152,7 +150,7 @@ def test_nobody_is_no_error_and_runs_nothing(fake):
 
 def test_a_detection_network_is_refused(yolov8n):
     with pytest.raises(ModelError, match=r"yolov8n\.pt: got a YOLO detection model"):
-        YoloPose(yolov8n, CPU, "yolov8n")
+        YoloPose(YoloNet(yolov8n, CPU), "yolov8n")
 
 
 # Of bus.jpg the two men who face the camera, of zidane.jpg the man in front of it. x1 y1 x2 y2.
@@ -163,7 +161,7 @@ PEOPLE = [
 
 
 def test_keypoints_of_people_in_photographs_are_where_a_body_has_them(yolo11n_pose, photographs):
-    model = YoloPose(yolo11n_pose, CPU, "yolo11n-pose")
+    model = YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose")
     assert model.skeleton == COCO17
     model.warm_up()
     found = model.estimate([cv2.imread(str(path)) for path in photographs], PEOPLE)
@@ -189,7 +187,7 @@ def test_top_down_agrees_with_the_same_network_on_the_whole_picture(yolo11n_pose
     xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(box.apply(image)[np.newaxis], 0.5, 0.7, [0])[0]
     xyxy = box.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     points[..., :2] = box.to_frame(points[..., :2])
-    found = YoloPose(yolo11n_pose, CPU, "yolo11n-pose").estimate([image], [xyxy])[0]
+    found = YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose").estimate([image], [xyxy])[0]
     sure = (found[..., 2] > 0.8) & (points[..., 2] > 0.8)
     assert sure.sum() > 20
     sizes = np.sqrt((xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1))[:, np.newaxis]

@@ -1,0 +1,100 @@
+"""YOLO networks on their engines against torch in float32, on real photographs."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from realtime.config import DetectorConfig
+from realtime.errors import ModelError
+from realtime.models import openvino, ultralytics
+from realtime.models.engine import Choice
+from realtime.models.ultralytics import EXACT, YoloNet, build_net
+from realtime.runtime.share import share
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("compiled")
+
+
+def pictures(photographs, width=320, height=256):
+    return [cv2.resize(cv2.imread(str(path)), (width, height))[np.newaxis] for path in photographs]
+
+
+@pytest.mark.parametrize("weights", ["yolov8n", "yolo11n_pose"])
+@pytest.mark.parametrize(("precision", "pixels", "sure"), [("fp32", 0.05, 1e-3), ("bf16", 3, 0.1)])
+def test_openvino_finds_what_torch_finds(request, photographs, cache, weights, precision, pixels, sure):
+    if precision not in openvino.native_precisions():
+        pytest.skip(f"this CPU has no {precision}: {precision} detections are NOT compared here")
+    path = request.getfixturevalue(weights)
+    exact, net = YoloNet(path, CPU), YoloNet(path, CPU, Choice("openvino", precision), cache)
+    people = 0
+    for size in ((320, 256), (256, 320)):
+        for picture in pictures(photographs, *size):
+            xyxy, scores, keypoints = exact.predict(picture, 0.5, 0.7, [0])[0]
+            found = net.predict(picture, 0.3, 0.7, [0])[0]
+            people += len(xyxy)
+            for box, score, points in zip(xyxy, scores, keypoints, strict=True):
+                same = np.abs(found[0] - box).max(axis=1).argmin()
+                np.testing.assert_allclose(found[0][same], box, atol=pixels)
+                np.testing.assert_allclose(found[1][same], score, atol=sure)
+                seen = points[:, 2] > 0.5
+                np.testing.assert_allclose(found[2][same][seen], points[seen], atol=pixels)
+    assert people >= 4
+
+
+@pytest.mark.parametrize("choice", [EXACT, Choice("openvino", "fp32")], ids=str)
+def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolov8n, photographs, cache, choice):
+    net = YoloNet(yolov8n, CPU, choice, cache)
+    sizes = [(320, 256), (256, 320), (320, 256), (192, 192)]
+    batches = [np.concatenate(pictures(photographs, *size)) for size in sizes]
+    alone = [net.predict(batch, 0.3, 0.7, [0]) for batch in batches]
+    wrong = []
+
+    def work(number):
+        for _ in range(5):
+            with share(1):
+                finds = net.predict(batches[number], 0.3, 0.7, [0])
+            for (xyxy, _, _), (expected, _, _) in zip(finds, alone[number], strict=True):
+                if xyxy.shape != expected.shape or np.abs(xyxy - expected).max(initial=0) > 0.1:
+                    wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(sizes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_loading_a_model_takes_no_cores_from_torch(yolov8n, photographs, monkeypatch):
+    monkeypatch.setattr("realtime.runtime.device.cores_now", lambda: 3)
+    YoloNet(yolov8n, CPU).predict(pictures(photographs)[0], 0.5, 0.7, [0])
+    assert torch.get_num_threads() == 3
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """Every engine but float32 on torch sees nothing."""
+    monkeypatch.setattr(
+        ultralytics._OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 84, 100), dtype=torch.float32)
+    )
+
+
+def test_an_engine_that_finds_other_people_is_replaced_where_the_choice_is_ours(
+    yolov8n, photographs, cache, blind, caplog
+):
+    net = build_net("detector", yolov8n, CPU, DetectorConfig(), cache, cv2.imread(str(photographs[0])))
+    assert net.engine_name == "torch fp32"
+    assert "of the people that fp32 finds in a test picture aren't found; torch fp32 takes its place" in caplog.text
+
+
+def test_an_engine_that_was_asked_for_and_finds_other_people_is_refused(yolov8n, photographs, cache, blind):
+    wish = DetectorConfig(engine="openvino", precision="fp32")
+    with pytest.raises(ModelError, match=r"detector: openvino fp32: .* try --detector.engine torch"):
+        build_net("detector", yolov8n, CPU, wish, cache, cv2.imread(str(photographs[0])))
