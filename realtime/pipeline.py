@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,6 +50,8 @@ from realtime.runtime.crew import Crew
 from realtime.runtime.device import resolve_device
 from realtime.runtime.door import Door
 from realtime.runtime.pace import Pace
+from realtime.runtime.pool import Pool, cores_each, run_divided, threads_for
+from realtime.runtime.share import all_cores, share
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.smooth.stage import SmoothStage
@@ -78,6 +81,13 @@ class Models:
     detect: DetectStage
     pose: PoseStage | PassThrough
 
+    @property
+    def pooled(self) -> list[str]:
+        """The stages whose work a pool of threads does: on a CPU those with a model, else none."""
+        if self.device.type != "cpu":
+            return []
+        return [stage.name for stage in (self.detect, self.pose) if not isinstance(stage, PassThrough)]
+
 
 def load_models(config: AppConfig) -> Models:
     """Find, load and warm up the detector and the pose model.
@@ -93,8 +103,11 @@ def load_models(config: AppConfig) -> Models:
     _check_pose_keys(config.pose, found, device)
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
-    detect.warm_up()
-    pose.warm_up()
+    # On a CPU for a call that is alone too, and for one beside others.
+    for cores in {all_cores(), cores_each(len(config.cameras))} if device.type == "cpu" else {1}:
+        with share(cores):
+            detect.warm_up()
+            pose.warm_up()
     return Models(device, detector_name, found.name, detect, pose)
 
 
@@ -204,8 +217,14 @@ class Pipeline:
             config.latency.max_age_ms / 1e3,
             on_drop=lambda camera, cause: self.status[camera].count_dropped(cause),
             held=publish.wait_for_subscribers > 0,
+            one_at_a_time=bool(self._models.pooled),
         )
-        self._pace = Pace(STAGES, self._door.not_before)
+        # Who says when a frame may enter.
+        self._pool = self._pace = None
+        if self._models.pooled:
+            self._pool = Pool(self._models.pooled, threads_for(len(config.cameras)), self._door.let_in)
+        else:
+            self._pace = Pace(STAGES, self._door.not_before)
         self._publisher = PublishStage(
             socket,
             publish,
@@ -296,17 +315,26 @@ class Pipeline:
         poses: Channel[Poses] = Channel(capacity)
         smoothed: Channel[Poses] = Channel(capacity)
         start = self._crew.start
-        run = partial(run_stage, measure=self._measure, began=self._pace.began, on_failure=self._mark_failed)
         if self._recorder:
             start("record", self._recorder.run)
         publisher = self._publisher
-        start("publish", partial(run, publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
-        start("smooth", partial(run, SmoothStage(config.smoothing), poses, smoothed))
-        start("pose", partial(run, self._models.pose, tracks, poses))
-        start("track", partial(run, TrackStage(config.tracker), detections, tracks))
-        start("detect", partial(run, self._models.detect, self._door, detections))
+        start("publish", self._loop(publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
+        start("smooth", self._loop(SmoothStage(config.smoothing), poses, smoothed))
+        if self._pool:
+            for number in range(self._pool.threads):
+                start(f"pool-{number}", partial(self._pool.work, self._mark_failed))
+        start("pose", self._loop(self._models.pose, tracks, poses))
+        start("track", self._loop(TrackStage(config.tracker), detections, tracks))
+        start("detect", self._loop(self._models.detect, self._door, detections))
         self._fleet.start(self._door)
         yield from (detections, tracks, poses, smoothed)
+
+    def _loop(self, stage: Any, inbox: Any, outbox: Any, **tick: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
+        """What the stage's thread runs."""
+        if self._pool and stage.name in self._models.pooled:
+            return partial(run_divided, stage, inbox, outbox, self._pool, self._meter.measure, self._mark_failed)
+        began = self._pace.began if self._pace else lambda name: None
+        return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, began, **tick)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
         """Finish what is past the door if that goes quickly, then end every thread."""
@@ -317,11 +345,14 @@ class Pipeline:
         if failed or self._crew.join(_DRAIN_S):
             for channel in channels:
                 channel.abort()
+            if self._pool:
+                self._pool.stop()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _measure(self, stage: str, items: int, seconds: float) -> None:
         self._meter.measure(stage, items, seconds)
-        self._pace.ended(stage, seconds)
+        if self._pace:
+            self._pace.ended(stage, seconds)
 
     def _mark_failed(self) -> None:
         """Before anything is closed, so that subscribers are told of no ordinary end."""

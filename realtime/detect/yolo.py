@@ -15,6 +15,7 @@ from realtime.config import DetectorConfig
 from realtime.detect.letterbox import Letterbox
 from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
+from realtime.runtime.pool import Part, Work
 from realtime.types import Detections, Frame
 
 _PERSON = "person"
@@ -66,6 +67,11 @@ class DetectStage:
             for i, result in zip(indices, self._predict(images), strict=True):
                 found[i] = _to_frame(batch[i], boxes[i], *result)
         return [found[i] for i in range(len(batch))]
+
+    def divide(self, frame: Frame) -> Work[Detections]:
+        """The same for one frame, in one part: see runtime.pool."""
+        found: list[Detections] = []
+        return Work([Part(lambda: found.extend(self.process([frame])))], found.pop)
 
     def close(self) -> None:
         """Nothing to give up."""

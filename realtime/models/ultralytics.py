@@ -262,6 +262,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
     _tame()
     from ultralytics.nn.tasks import load_checkpoint
 
+    threads = torch.get_num_threads()
     try:
         module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
     except Exception as error:  # whatever an unpickler meets in a file that isn't a model
@@ -270,6 +271,8 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
             f"{path}: not a YOLO model that ultralytics can load ({type(error).__name__}: "
             f"{summary[0] if summary else 'no reason given'})"
         ) from error
+    finally:
+        torch.set_num_threads(threads)  # which it lowers, for the whole process
     return module.requires_grad_(False)
 
 

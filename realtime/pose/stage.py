@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.pose.budget import PersonBudget, Turn, completed
+from realtime.pose.engine import even_parts
+from realtime.runtime.pool import Part, Work
 from realtime.skeleton import Skeleton
 from realtime.types import Poses, Tracks
+
+# More together are hardly faster on a CPU, and then the last part of a frame keeps others from helping.
+_PEOPLE_IN_A_PART = 2
 
 
 class PoseModel(Protocol):
@@ -86,6 +92,21 @@ class PoseStage:
         turns = [self._budget.choose(tracks) for tracks in batch]
         found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
         return [_complete(*each) for each in zip(batch, turns, found, strict=True)]
+
+    def divide(self, tracks: Tracks) -> Work[Poses]:
+        """The same for one frame, a few people in a part: see runtime.pool."""
+        turn = None if self._budget is None else self._budget.choose(tracks)
+        xyxy = tracks.xyxy if turn is None else tracks.xyxy[turn.chosen]
+        found = np.zeros((len(xyxy), len(self.skeleton), 3), np.float32)
+
+        def estimate(people: slice) -> None:
+            found[people] = self._model.estimate([tracks.frame.image], [xyxy[people]])[0]
+
+        def finish() -> Poses:
+            return with_keypoints(tracks, found) if turn is None else _complete(tracks, turn, found)
+
+        parts = even_parts(len(xyxy), _PEOPLE_IN_A_PART)
+        return Work([Part(partial(estimate, part), part.stop - part.start) for part in parts], finish)
 
     def close(self) -> None:
         """Nothing to give up."""

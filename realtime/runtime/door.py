@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from realtime.runtime.channel import Closed
 from realtime.types import Frame
@@ -38,6 +38,7 @@ class Door:
         max_age_s: a live frame older than this (since capture) is not begun.
         on_drop: called with camera and cause for each frame dropped here.
         held: begin with the door shut, until `release_hold`.
+        one_at_a_time: `take` gives one frame, not one of every camera.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Door:
         max_age_s: float,
         on_drop: OnDrop = lambda camera, cause: None,
         held: bool = False,
+        one_at_a_time: bool = False,
     ) -> None:
         self._entries = {camera: _Entry() for camera in cameras}
         self._order = list(cameras)
@@ -54,7 +56,9 @@ class Door:
         self._max_age_s = max_age_s
         self._on_drop = on_drop
         self._held = held
+        self._one_at_a_time = one_at_a_time
         self._not_before_s = 0.0
+        self._may_enter_now = True
         self._stopped = False
         self._is_over = False  # `take` said so: nobody comes for frames any more
         self._changed = threading.Condition()
@@ -141,6 +145,7 @@ class Door:
                 self._is_over = True
                 raise Closed
             ready = [camera for camera in self._order if self._may_enter(self._entries[camera])]
+            ready = ready[:1] if self._one_at_a_time else ready
             # Whoever was served now is asked last next time: nobody starves when a stage limits its batch.
             self._order = [camera for camera in self._order if camera not in ready] + ready
             frames = [frame for camera in ready if (frame := self._enter(camera)) is not None]
@@ -152,6 +157,13 @@ class Door:
         with self._changed:
             self._not_before_s = time_s
             self._changed.notify_all()
+
+    def let_in(self, may_enter: bool) -> None:
+        """Let frames in, live or not, or let them wait."""
+        with self._changed:
+            self._may_enter_now = may_enter
+            if may_enter:
+                self._changed.notify_all()
 
     def leave(self, camera: str) -> None:
         """A frame of this camera was published: its place in the window is free."""
@@ -181,7 +193,7 @@ class Door:
             self._on_drop(camera, "stopping")
 
     def _may_enter(self, entry: _Entry) -> bool:
-        if entry.waiting is None or entry.in_flight >= self._frames_in_flight or self._held:
+        if entry.waiting is None or entry.in_flight >= self._frames_in_flight or self._held or not self._may_enter_now:
             return False
         return not entry.newest_wins or time.monotonic() >= self._not_before_s
 
@@ -199,4 +211,7 @@ class Door:
             self._on_drop(camera, "too old")
             return None
         entry.in_flight += 1
-        return frame
+        if entry.newest_wins:
+            return frame
+        # A file's frame was in the file for years: it is taken now, not when it was read ahead.
+        return replace(frame, captured_mono_ns=time.monotonic_ns(), captured_unix_ns=time.time_ns())

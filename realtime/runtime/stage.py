@@ -51,10 +51,10 @@ def run_stage(
     inbox: Inbox[In],
     outbox: Channel[Out] | None,
     measure: Measure,
-    tick: Callable[[], None] | None = None,
-    tick_s: float | None = None,
     on_failure: Callable[[], None] = lambda: None,
     began: Began = lambda name: None,
+    tick: Callable[[], None] | None = None,
+    tick_s: float | None = None,
 ) -> None:
     """Run a stage until its inbox is closed, then close its outbox.
 
@@ -65,10 +65,10 @@ def run_stage(
         inbox: where its items come from.
         outbox: where its results go; None for the last stage.
         measure: told of every call when it has ended.
-        tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
-        tick_s: see tick.
         on_failure: called before the stage is closed when it raised; the error goes on to the caller.
         began: told of every call when it begins.
+        tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
+        tick_s: see tick.
     """
     try:
         while True:

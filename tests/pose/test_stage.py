@@ -186,3 +186,17 @@ NOT_PROMISED = [
 def test_keypoints_other_than_promised_are_our_mistake(keypoints):
     with pytest.raises(ValueError, match="expected 17"):
         PassThrough("detector", COCO17).process([tracks_of("door", [A, B], keypoints)])
+
+
+@pytest.mark.parametrize("max_people", [None, 3])
+def test_divided_among_threads_the_poses_are_the_same(max_people):
+    whole, divided = (PoseStage(FakeModel(), max_people) for _ in range(2))
+    for index in range(4):
+        tracks = tracks_of("door", [A, B, C, A, B, C, A], index=index)
+        work = divided.divide(tracks)
+        assert sum(part.units for part in work.parts) == (max_people or 7)
+        for part in reversed(work.parts):
+            part.run()
+        expected, found = whole.process([tracks])[0], work.finish()
+        for field in ("track_ids", "xyxy", "keypoints", "keypoint_scores", "measured"):
+            np.testing.assert_array_equal(getattr(found, field), getattr(expected, field))

@@ -86,5 +86,5 @@ def test_ticks_come_while_nothing_else_does() -> None:
         if len(ticks) == 3:
             inbox.close()
 
-    run_stage(Blind(), inbox, None, lambda *_: None, tick, tick_s=0.001)
+    run_stage(Blind(), inbox, None, lambda *_: None, tick=tick, tick_s=0.001)
     assert len(ticks) == 3

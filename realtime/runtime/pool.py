@@ -1,0 +1,308 @@
+"""The pool: a few threads that compute the work of all stages which have a model, on a CPU.
+
+Stages that each use all cores leave nothing to overlap; on cores of their own they wait for each other. So a model's
+work is divided into parts, the pool's threads take the next part of whatever stage, and each computes on its share of
+the cores; a part that is alone gets all of them. Results leave in the order of each camera's frames.
+
+The pool also says when a frame may enter: when a thread would else have nothing to do. Sooner, it would only grow old.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from realtime.runtime.channel import Channel, Closed
+from realtime.runtime.share import all_cores, share
+from realtime.runtime.stage import Inbox, Item, Measure, frame_of
+from realtime.types import Frame
+
+In = TypeVar("In", bound=Item, contravariant=True)
+Out = TypeVar("Out", bound=Item)
+
+# How much a part's time counts for the estimate of the next one's.
+_WEIGHT = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of work that one thread does.
+
+    Attributes:
+        run: does it.
+        units: how much it is, in pictures or people: time is estimated by them.
+    """
+
+    run: Callable[[], None]
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[Out]):
+    """What is to be done for one item.
+
+    Attributes:
+        parts: in any order, on any threads.
+        finish: the result, once all parts are done. Called in the order of a camera's items, one at a time.
+    """
+
+    parts: Sequence[Part]
+    finish: Callable[[], Out]
+
+
+class DividedStage(Protocol[In, Out]):
+    """A stage whose work on one item can be divided."""
+
+    name: str
+
+    def divide(self, item: In) -> Work[Out]:
+        """The work to do. Items of one camera come in the order of their frames."""
+        ...
+
+    def close(self) -> None:
+        """Give up what the stage holds."""
+        ...
+
+
+@dataclass(order=True, slots=True)
+class _Task:
+    """A part that waits for a thread: an earlier stage's first, then the older frame's."""
+
+    rank: tuple[int, int, int]
+    part: Part = field(compare=False)
+    stage: str = field(compare=False)
+    began: Callable[[], None] = field(compare=False)
+    done: Callable[[], None] = field(compare=False)
+
+
+def threads_for(cameras: int) -> int:
+    """How many parts are computed side by side: as many as there are cameras, at least two, no more than cores."""
+    return min(all_cores(), max(2, cameras))
+
+
+def cores_each(cameras: int) -> int:
+    """The cores of a part that is not alone."""
+    return max(1, all_cores() // threads_for(cameras))
+
+
+class Pool:
+    """Threads that take parts, and the estimate of when they run out of them.
+
+    Args:
+        stages: names of the stages that use it, in the order in which a frame passes them; the last ends it.
+        threads: how many parts are computed side by side.
+        may_enter: told whether a frame may enter, whenever that changes.
+    """
+
+    def __init__(self, stages: Sequence[str], threads: int, may_enter: Callable[[bool], None]) -> None:
+        self.threads = threads
+        self._stages = list(stages)
+        self._may_enter, self._told = may_enter, True
+        self._cores = max(1, all_cores() // threads)
+        self._waiting: list[_Task] = []
+        self._numbers = itertools.count()
+        self._running = self._on_their_way = 0
+        self._unit_s: dict[str, float] = {}  # what one picture or person takes one thread
+        self._in_use = len(stages)
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def submit(self, stage: str, frame: Frame, part: Part, began: Callable[[], None], done: Callable[[], None]) -> None:
+        """Have a part done.
+
+        Args:
+            stage: whose it is.
+            frame: which it is about.
+            part: what to do.
+            began: called on the thread that does it, before it begins.
+            done: called there afterwards.
+        """
+        with self._changed:
+            rank = self._stages.index(stage), frame.captured_mono_ns, next(self._numbers)
+            heapq.heappush(self._waiting, _Task(rank, part, stage, began, done))
+            self._tell()
+            self._changed.notify()
+
+    def passed_on(self, stage: str) -> None:
+        """A stage's result is on its way to the next one that has parts."""
+        with self._changed:
+            self._on_their_way += stage != self._stages[-1]
+            self._tell()
+
+    def arrived(self, stage: str) -> None:
+        """An item has reached a stage, and its parts were submitted."""
+        with self._changed:
+            self._on_their_way -= stage != self._stages[0]
+            self._tell()
+
+    def work(self, on_failure: Callable[[], None] = lambda: None) -> None:
+        """Take parts until the last stage has left or `stop` was called: the body of each of the threads.
+
+        Args:
+            on_failure: called when a part raises; the error goes on to the caller.
+        """
+        try:
+            self._work()
+        except Closed:  # nobody takes results any more: the run is ending
+            return
+        except BaseException:
+            on_failure()
+            raise
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopped or not self._in_use)
+                if self._stopped or not self._waiting:
+                    return
+                task = heapq.heappop(self._waiting)
+                self._running += 1
+                alone = self._running == 1 and not self._waiting
+                self._tell()
+            task.began()
+            started = time.perf_counter()
+            with share(all_cores() if alone else self._cores):
+                task.part.run()
+            seconds = time.perf_counter() - started
+            with self._changed:
+                self._running -= 1
+                if not alone:
+                    usual_s = self._unit_s.get(task.stage, seconds / task.part.units)
+                    self._unit_s[task.stage] = usual_s + _WEIGHT * (seconds / task.part.units - usual_s)
+                self._tell()
+            task.done()
+
+    def leave(self) -> None:
+        """A stage has ended: it brings no more parts."""
+        with self._changed:
+            self._in_use -= 1
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End at once: what waits is forgotten."""
+        with self._changed:
+            self._stopped = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    def _tell(self) -> None:
+        may_enter = self._is_hungry()
+        if may_enter != self._told:
+            self._told = may_enter
+            self._may_enter(may_enter)
+
+    def _is_hungry(self) -> bool:
+        """Whether a frame that enters now would find a thread soon.
+
+        Either one has nothing to do; or so little waits that the others need no longer for it than a frame's first
+        stage needs one thread: then that is begun beside it, and nobody waits for the new frame's second stage.
+        """
+        if len(self._waiting) + self._on_their_way < self.threads - self._running:
+            return True
+        first = self._stages[0]
+        if self._on_their_way or any(task.stage == first for task in self._waiting):
+            return False
+        waits_s = sum(self._unit_s.get(task.stage, 0.0) * task.part.units for task in self._waiting)
+        return 0 < waits_s <= self._unit_s.get(first, 0.0) * (self.threads - 1)
+
+
+class _Job(Generic[Out]):
+    """One item's work while it is being done."""
+
+    def __init__(self, frame: Frame, work: Work[Out]) -> None:
+        self.frame, self.work = frame, work
+        self.left = len(work.parts)
+        self.began_s: float | None = None
+        self.ended_s = 0.0
+
+    def begin(self) -> None:
+        self.began_s = self.began_s or time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_s - self.began_s if self.began_s else 0.0
+
+
+class _Order(Generic[Out]):
+    """Hands results on in the order of each camera's frames."""
+
+    def __init__(self, stage: str, outbox: Channel[Out], pool: Pool, measure: Measure) -> None:
+        self._stage, self._outbox, self._pool, self._measure = stage, outbox, pool, measure
+        self._jobs: dict[str, deque[_Job[Out]]] = {}
+        self._changed = threading.Condition()
+
+    def add(self, job: _Job[Out]) -> None:
+        """A job that is about to begin."""
+        with self._changed:
+            self._jobs.setdefault(job.frame.camera, deque()).append(job)
+
+    def part_done(self, job: _Job[Out]) -> None:
+        """One of a job's parts, or all of none, is done: hand on what is finished."""
+        with self._changed:
+            job.left -= 1
+            if job.left > 0:
+                return
+            job.ended_s = time.perf_counter()
+            jobs = self._jobs[job.frame.camera]
+            while jobs and jobs[0].left <= 0:
+                ready = jobs.popleft()
+                result = ready.work.finish()
+                self._measure(self._stage, 1, ready.seconds)
+                ready.frame.timing_ms[self._stage] = ready.seconds * 1e3
+                self._pool.passed_on(self._stage)
+                self._outbox.put(result)
+            if not jobs:
+                del self._jobs[job.frame.camera]
+            self._changed.notify_all()
+
+    def wait_until_empty(self, given_up: Callable[[], bool]) -> None:
+        """Wait until all jobs are done, or it is of no use any more."""
+        with self._changed:
+            while self._jobs and not given_up():
+                self._changed.wait(0.05)
+
+
+def run_divided(
+    stage: DividedStage[Any, Out],
+    inbox: Inbox[Any],
+    outbox: Channel[Out],
+    pool: Pool,
+    measure: Measure,
+    on_failure: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a stage whose work the pool does, until its inbox is closed; then close its outbox.
+
+    The thread that calls this only divides. See runtime.stage.run_stage for the arguments.
+    """
+    order: _Order[Out] = _Order(stage.name, outbox, pool, measure)
+    try:
+        while True:
+            for item in inbox.take():
+                job = _Job(frame_of(item), stage.divide(item))
+                order.add(job)
+                if not job.work.parts:
+                    order.part_done(job)
+                for part in job.work.parts:
+                    pool.submit(stage.name, job.frame, part, job.begin, partial(order.part_done, job))
+                pool.arrived(stage.name)
+    except Closed:
+        order.wait_until_empty(lambda: pool.stopped)
+        outbox.close()
+    except BaseException:
+        on_failure()
+        raise
+    finally:
+        pool.leave()
+        stage.close()

@@ -1,0 +1,192 @@
+import random
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from realtime.runtime import pool as pools
+from realtime.runtime.channel import Channel, Closed
+from realtime.runtime.crew import Crew
+from realtime.runtime.pool import Part, Pool, Work, run_divided, threads_for
+from realtime.runtime.share import cores_now
+from realtime.types import Detections, Frame
+
+Make = Callable[..., Frame]
+
+
+class Busy:
+    """A stage whose frames take several parts, each of which calls `part`."""
+
+    name = "detect"
+
+    def __init__(self, part: Callable[[Frame], None] = lambda frame: None, parts: int = 3) -> None:
+        self.closed = 0
+        self._part, self._parts = part, parts
+
+    def divide(self, frame: Frame) -> Work[Detections]:
+        done: list[int] = []
+
+        def part(number: int) -> None:
+            self._part(frame)
+            done.append(number)
+
+        def finish() -> Detections:
+            assert sorted(done) == list(range(self._parts))
+            return Detections.empty(frame)
+
+        return Work([Part(partial(part, number)) for number in range(self._parts)], finish)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def run(
+    stage: Busy, frames: list[Frame], threads: int = 3, told: list[bool] | None = None
+) -> tuple[list[Detections], Crew]:
+    """Send frames through a stage and a pool, to the end."""
+    inbox: Channel[Frame] = Channel(len(frames))
+    outbox: Channel[Detections] = Channel(len(frames))
+    for frame in frames:
+        inbox.put(frame)
+    inbox.close()
+    pool, crew = Pool(["detect"], threads, (told if told is not None else []).append), Crew()
+    for number in range(threads):
+        crew.start(f"pool-{number}", pool.work)
+    crew.start("detect", lambda: run_divided(stage, inbox, outbox, pool, lambda *_: None))
+    while crew.alive() and not crew.failed.is_set():
+        crew.join(0.01)
+    pool.stop()
+    assert crew.join(5) == []
+    try:
+        return outbox.take(0), crew
+    except Closed:
+        return [], crew
+
+
+@pytest.mark.parametrize("parts", [0, 1, 4])
+def test_results_leave_in_the_order_of_each_camera_s_frames(make_frame: Make, parts: int) -> None:
+    chance = random.Random(0)
+    stage = Busy(lambda frame: time.sleep(chance.uniform(0, 0.003)), parts)
+    frames = [make_frame(index, camera) for index in range(15) for camera in ("a", "b")]
+    results, crew = run(stage, frames)
+    assert crew.failure is None
+    for camera in ("a", "b"):
+        assert [r.frame.index for r in results if r.frame.camera == camera] == list(range(15))
+    assert all(result.frame.timing_ms["detect"] >= 0 for result in results)
+    assert stage.closed == 1
+
+
+def test_a_slow_frame_of_one_camera_keeps_no_other_camera_waiting(make_frame: Make) -> None:
+    others_done, seen = threading.Event(), []
+
+    def part(frame: Frame) -> None:
+        if frame.camera == "slow":
+            assert others_done.wait(5)
+        else:
+            seen.append(frame.index)
+            if len(seen) == 5:
+                others_done.set()
+
+    frames = [make_frame(0, "slow"), *(make_frame(index, "fast") for index in range(5))]
+    results, crew = run(Busy(part, parts=1), frames, threads=2)
+    assert crew.failure is None
+    assert [result.frame.camera for result in results] == ["fast"] * 5 + ["slow"]
+
+
+def test_a_part_that_raises_ends_the_run_with_its_error(make_frame: Make) -> None:
+    def part(frame: Frame) -> None:
+        if frame.index == 2:
+            raise RuntimeError("no more light")
+
+    _, crew = run(Busy(part), [make_frame(index) for index in range(5)])
+    assert str(crew.failure) == "no more light"
+
+
+def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Make, monkeypatch) -> None:
+    monkeypatch.setattr(pools, "all_cores", lambda: 8)
+    cores: list[int] = []
+    run(Busy(lambda frame: cores.append(cores_now()), parts=1), [make_frame(0)], threads=2)
+    assert cores == [8]
+    together = threading.Barrier(2)
+
+    def part(frame: Frame) -> None:
+        cores.append(cores_now())
+        together.wait(5)
+
+    cores.clear()
+    run(Busy(part, parts=2), [make_frame(0)], threads=2)
+    assert sorted(cores) == [4, 4]
+
+
+def test_as_many_threads_as_cameras_but_two_and_no_more_than_cores(monkeypatch) -> None:
+    monkeypatch.setattr(pools, "all_cores", lambda: 4)
+    assert [threads_for(cameras) for cameras in (1, 2, 3, 9)] == [2, 2, 3, 4]
+
+
+# ---- when a frame may enter
+
+
+class Hand:
+    """Two stages and two threads, moved by hand."""
+
+    def __init__(self, make_frame: Make) -> None:
+        self.told = [True]
+        self.pool = Pool(["detect", "pose"], 2, self.told.append)
+        self._make_frame = make_frame
+
+    def submit(self, stage: str, number: int = 0, units: int = 1, run: Callable[[], None] = lambda: None) -> None:
+        self.pool.submit(stage, self._make_frame(number), Part(run, units), lambda: None, lambda: None)
+
+    @property
+    def may_enter(self) -> bool:
+        return self.told[-1]
+
+    def learn(self, detect_s: float, pose_s: float) -> None:
+        self.pool._unit_s.update(detect=detect_s, pose=pose_s)
+
+
+@pytest.fixture
+def hand(make_frame: Make) -> Hand:
+    return Hand(make_frame)
+
+
+def test_frames_enter_until_every_thread_has_something_to_do(hand: Hand) -> None:
+    hand.submit("detect", 0)
+    assert hand.may_enter
+    hand.submit("detect", 1)
+    assert not hand.may_enter
+
+
+def test_a_frame_between_two_stages_counts_as_work(hand: Hand) -> None:
+    hand.submit("detect", 0)
+    hand.pool.passed_on("detect")
+    assert not hand.may_enter
+    hand.pool.arrived("pose")
+    assert hand.may_enter
+
+
+def test_the_next_frame_enters_beside_the_last_people_of_the_one_before(hand: Hand) -> None:
+    hand.learn(detect_s=0.05, pose_s=0.02)
+    hand.pool._running = 2
+    for _ in range(3):
+        hand.submit("pose", units=2)
+    assert not hand.may_enter  # 120 ms wait, a frame's detection takes 50
+    hand.pool._waiting = hand.pool._waiting[:1]
+    hand.pool._tell()
+    assert hand.may_enter
+    hand.submit("detect", 1)
+    assert not hand.may_enter  # one is enough
+
+
+def test_earlier_stages_and_older_frames_come_first(make_frame: Make) -> None:
+    order: list[tuple[str, int]] = []
+    pool = Pool(["detect", "pose"], 1, lambda may_enter: None)
+    for stage, number in (("pose", 2), ("pose", 1), ("detect", 4), ("detect", 3)):
+        part = Part(lambda key=(stage, number): order.append(key))  # type: ignore[misc]
+        pool.submit(stage, make_frame(number), part, lambda: None, lambda: None)
+    pool.leave()
+    pool.leave()
+    pool.work()
+    assert order == [("detect", 3), ("detect", 4), ("pose", 1), ("pose", 2)]
