@@ -11,17 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import pytest
-import zmq
 
 from realtime.config import AppConfig, load
 from realtime.pipeline import Pipeline
 from tests.capture.clips import write_clip, write_noise
+from tests.faults.rig import ROOT, Program
 from tests.pose.checkpoints import save_checkpoint
 
-ROOT = Path(__file__).parents[2]
 # Quick models: what is tested here is how the parts work together.
 QUICK = {"detector.size": "320", "pose.model": "none"}
 
@@ -146,24 +144,13 @@ def test_a_truncated_file_is_published_as_far_as_it_goes_while_others_go_on(tmp_
 def test_a_signal_ends_the_program_soon_with_a_last_status_and_exit_code_0(
     tmp_path: Path, yolov8n: Path, number: signal.Signals
 ) -> None:
-    endpoint = f"ipc://{tmp_path}/stream"
-    command = [sys.executable, "run_realtime.py", "--source", "demo", "--realtime", "--publish.bind", endpoint]
-    command += ["--detector.size", "320", "--pose.model", "none"]
-    program = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
-        socket.linger, socket.rcvtimeo = 0, 60_000
-        socket.subscribe(b"")
-        socket.connect(endpoint)
-        while not (parts := socket.recv_multipart())[0].startswith(b"pose/"):
-            pass
-        program.send_signal(number)
-        signalled = time.monotonic()
-        while msgpack.unpackb(parts[1]).get("state") != "ended":
-            parts = socket.recv_multipart()
-    _, stderr = program.communicate(timeout=30)
-    assert program.returncode == 0, stderr
-    assert time.monotonic() - signalled < 20  # the contract says 3 s: measured in the closing of a run, not here
-    assert "Traceback" not in stderr
+    with Program("--source", "demo", "--realtime", folder=tmp_path) as program:
+        program.until_pose()
+        code, took_s = program.end(number)
+        program.until_state("ended")
+    assert code == 0, program.log
+    assert took_s < 20  # the contract says 3 s: measured by `make faults`, not here
+    assert not any("Traceback" in line for line in program.log)
 
 
 def test_a_dry_run_loads_models_and_opens_nothing(tmp_path: Path, yolov8n: Path) -> None:
