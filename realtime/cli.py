@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
 from realtime.redact import redact, secrets_of
+from realtime.runtime.memory import share_pools
 
 if TYPE_CHECKING:
     from realtime.config import AppConfig
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 end of stream or stopped by a signal, 2 command line or configuration, 3 a source, 4 a model,
         1 anything else.
     """
+    share_pools()
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except RealtimeError as error:

@@ -52,7 +52,7 @@ def photographs() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def trained_vitpose(tmp_path_factory: pytest.TempPathFactory, yolo11n_pose: Path) -> Path:
-    """The folder of a tiny ViTPose that knows the built-in source's people. Takes about a minute, once."""
+    """The folder of a tiny ViTPose that knows the built-in source's people. Takes most of a minute, once."""
     from tests.pose.training import train_checkpoint
 
     return train_checkpoint(tmp_path_factory.mktemp("trained") / "vitpose", yolo11n_pose)

@@ -1,5 +1,6 @@
 """Wrong uses: the right exit code, one plain line on standard error, no traceback, no secret."""
 
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -9,14 +10,36 @@ from pathlib import Path
 
 import pytest
 
+from realtime.cli import main
+
 ROOT = Path(__file__).parents[1]
+# Processes that begin with everything imported, which is what takes long of a start.
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(["realtime.pipeline", __name__])
+
+
+def run_warm(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """The program in such a process."""
+    out, err = folder / "stdout", folder / "stderr"
+    process = WARM.Process(target=_run_warm, args=(arguments, out, err))
+    process.start()
+    process.join(110)
+    process.kill()
+    return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text(), err.read_text())
+
+
+def _run_warm(arguments: list[str], out: Path, err: Path) -> None:
+    for path, descriptor in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    sys.exit(main(arguments))
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The program as it is started."""
     return subprocess.run(
         [sys.executable, str(ROOT / "run_realtime.py"), *arguments],
         capture_output=True, text=True, timeout=110, check=False, cwd=ROOT,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"} | (environment or {}),
+        env=os.environ | (environment or {}),
     )  # fmt: skip
 
 
@@ -64,7 +87,8 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "broken.yaml").write_text("a: [1, 2\nb: }")
     (tmp_path / "unknown.yaml").write_text("pose: {modle: x}")
     (tmp_path / "text.mp4").write_text("this is not a video")
@@ -90,13 +114,20 @@ def test_a_wrong_use_is_told_in_one_line(folder: Path, busy_port: int, arguments
         words += ["--publish.bind", "tcp://127.0.0.1:*"]
     if code != 4:  # these need no models: a wrong source is found before or without them
         words += ["--pose.model", "none"] if "--pose.model" not in words else []
-    result = run(*words)
+    result = run_warm(folder, words)
     assert result.returncode == code, result.stderr
     errors = [line for line in result.stderr.splitlines() if line.startswith("realtime-pose: error: ")]
     assert len(errors) == 1, result.stderr
     assert says in errors[0]
     assert "Traceback" not in result.stderr
     assert "s3cret" not in result.stdout + result.stderr
+    assert result.stdout == ""
+
+
+def test_a_process_ends_with_the_exit_code_and_says_nothing_more(folder: Path) -> None:
+    result = run("--source", f"{folder}/text.mp4", "--pose.model", "none", "--publish.bind", "tcp://127.0.0.1:*")
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
     assert result.stdout == ""
 
 

@@ -25,10 +25,10 @@ CLEAR = 0.3
 
 ENGINES = [
     # engine, precision, 99th percentile of the distance to torch in fp32, pixels of the crop
-    ("openvino", "fp32", 0.01),  # measured: 0.0002
+    ("openvino", "fp32", 0.01),  # measured: 0.00004
     ("torch", "fp16", 0.2),  # measured: 0.03
     ("torch", "bf16", 1.0),  # measured: 0.5
-    ("openvino", "bf16", 1.0),  # measured: 0.6
+    ("openvino", "bf16", 1.0),  # measured: 0.4
     ("openvino", "int8", 1.5),  # measured: 0.5
 ]
 
@@ -50,10 +50,11 @@ def test_keypoints_of_a_trained_network_are_those_of_float32(trained_vitpose, en
     np.testing.assert_allclose(found[..., 2][clear], expected[..., 2][clear], atol=0.1)
 
 
+SHALLOW = SMALL | {"num_hidden_layers": 3}
 REAL_SIZES = [
-    # head and experts, size, engines
-    ({"simple": True}, SMALL, ("torch", "openvino")),  # plain, simple head
-    ({"simple": False}, SMALL, ("torch", "openvino")),  # plain, classic head
+    # head and experts, size, engines; the two whose layers are those of the others need few of them
+    ({"simple": True}, SHALLOW, ("torch", "openvino")),  # plain, simple head
+    ({"simple": False}, SHALLOW, ("torch", "openvino")),  # plain, classic head
     ({"simple": False, "experts": 6}, SMALL, ("torch", "openvino")),  # vitpose-plus-small
     ({"simple": True}, BASE, ("torch",)),  # vitpose-base-simple
 ]

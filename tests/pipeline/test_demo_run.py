@@ -18,7 +18,7 @@ from realtime.capture.demo import demo_motion
 from tests.conftest import packaged
 
 ROOT = Path(__file__).parents[2]
-FRAMES = 120
+FRAMES = 60
 # How far a keypoint may stray on the wall while the camera moves: the pose model's own noise, its crop grid and the
 # smoother's lag at the camera's speed of at most 4 px a frame. A swapped axis or a wrong frame is off by far more.
 FOLLOWS_WITHIN_PX = 8.0

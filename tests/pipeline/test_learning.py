@@ -32,7 +32,7 @@ def test_the_pipeline_puts_keypoints_where_they_belong(
     errors = [
         error for line in (tmp_path / "x.jsonl").read_text().splitlines() for error in _errors(json.loads(line), truth)
     ]
-    # In sizes of the person; measured: 0.012 in the middle, 0.04 at the 90th percentile.
+    # In sizes of the person; measured: 0.012 in the middle, 0.03 at the 90th percentile.
     assert len(errors) > FRAMES * 50
     assert np.median(errors) < 0.03
     assert np.quantile(errors, 0.9) < 0.1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -177,9 +178,17 @@ DAMAGES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def cache(checkpoint, tmp_path_factory):
+    """With the checkpoint converted; not to be changed."""
+    folder = tmp_path_factory.mktemp("cache")
+    load_vitpose(checkpoint, folder, engine="openvino")
+    return folder
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_built_again(monkeypatch, checkpoint, tmp_path, damage):
-    load_vitpose(checkpoint, tmp_path, engine="openvino")
+def test_a_damaged_cache_is_built_again(monkeypatch, checkpoint, cache, tmp_path, damage):
+    shutil.copytree(cache, tmp_path, dirs_exist_ok=True)
     for folder in tmp_path.iterdir():
         damage(folder)
     calls = converted(monkeypatch)

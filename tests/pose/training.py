@@ -18,9 +18,9 @@ from realtime.pose.crop import crop_people, windows
 from realtime.pose.yolo_pose import YoloPose
 from tests.pose.checkpoints import CPU, people, quietly
 
-STEPS = 400
+STEPS = 280
 BATCH = 8
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 # A teacher's keypoint below this isn't in the picture.
 SURE = 0.5
 SIZE, HEATMAP = (192, 256), (48, 64)
@@ -40,7 +40,7 @@ def jittered_boxes(rng: np.random.Generator, count: int, jitter: float) -> tuple
 
 
 def train_checkpoint(folder: Path, teacher: Path) -> Path:
-    """Train on jittered boxes of the five people, about a minute on two cores, and save as a checkpoint.
+    """Train on jittered boxes of the five people, under a minute on two cores, and save as a checkpoint.
 
     Args:
         folder: where to save.

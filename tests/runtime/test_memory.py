@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's pools")
+
+# Prints the pools that 6 threads have between them, and the resident MB before 36 of 40 MB are freed, and after.
+PROGRAM = """
+import ctypes, sys, threading
+from pathlib import Path
+from realtime.runtime import memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
+libc.free.argtypes = libc.fflush.argtypes = [ctypes.c_void_p]
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+resident_mb = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+if "shared" in sys.argv:
+    memory.share_pools()
+together = threading.Barrier(6)
+def work():
+    together.wait()
+    libc.malloc(5000)
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+output = libc.fdopen(1, b"w")
+libc.malloc_info(0, output)
+libc.fflush(output)
+
+blocks = [libc.malloc(100_000) for _ in range(400)]  # smaller than what glibc maps by itself
+[libc.memset(block, 1, 100_000) for block in blocks]
+before_mb = resident_mb()
+[libc.free(block) for i, block in enumerate(blocks) if i % 10]
+memory.give_back_memory()
+print(before_mb, resident_mb(), flush=True)
+"""
+
+
+def run(*arguments: str) -> tuple[int, float]:
+    """How many pools there were, and how many MB went back."""
+    result = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
+    before_mb, after_mb = map(float, result.stdout.splitlines()[-1].split())
+    return result.stdout.count("<heap nr="), before_mb - after_mb
+
+
+def test_threads_share_two_pools_and_what_is_freed_goes_back() -> None:
+    alone, _ = run()
+    assert alone > 2  # a pool each
+    pools, returned_mb = run("shared")
+    assert pools <= 2
+    assert returned_mb > 25
