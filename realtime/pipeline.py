@@ -50,7 +50,7 @@ from realtime.runtime.pace import Pace
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.smooth.stage import SmoothStage
-from realtime.track.bytetrack import TrackStage
+from realtime.track.stage import TrackStage
 from realtime.types import Detections, Poses, Tracks
 from realtime.weights import Model, find_detector, find_pose
 
@@ -68,13 +68,14 @@ _TICK_S = 0.05
 
 @dataclass(frozen=True)
 class Models:
-    """The two stages that hold a model, loaded and warm, and what these are called."""
+    """The stages that hold a model, loaded and warm, and what these are called."""
 
     device: str
     detector_name: str
     pose_name: str
     pose_engine: str | None
     detect: DetectStage
+    track: TrackStage
     pose: PoseStage | PassThrough
 
 
@@ -83,7 +84,8 @@ def load_models(config: AppConfig) -> Models:
 
     Raises:
         ModelError: one of them can't be had or loaded.
-        ConfigError: the device is not there, or `pose.model detector` with a detector that knows no keypoints.
+        ConfigError: the device or `tracker.reid` can't be had, or `pose.model detector` with a detector that knows no
+            keypoints.
     """
     device = resolve_device(config.device)
     on_gpu = device.type == "cuda"
@@ -91,11 +93,12 @@ def load_models(config: AppConfig) -> Models:
     found = find_pose(config.pose.model, on_gpu, cache_folder())
     _check_pose_keys(config.pose, found, device)
     assert detector.path is not None
+    track = TrackStage(config.tracker, str(device))
     detect = DetectStage(config.detector, detector.path, device)
     pose = _pose_stage(config, found, detect, device)
     detect.warm_up()
     pose.warm_up()
-    return Models(str(device), detector.name, found.name, pose.engine_name, detect, pose)
+    return Models(str(device), detector.name, found.name, pose.engine_name, detect, track, pose)
 
 
 def _check_exists(camera: CameraConfig) -> None:
@@ -282,7 +285,7 @@ class Pipeline:
         start("publish", partial(run, publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
         start("smooth", partial(run, SmoothStage(config.smoothing), poses, smoothed))
         start("pose", partial(run, self._models.pose, tracks, poses))
-        start("track", partial(run, TrackStage(config.tracker), detections, tracks))
+        start("track", partial(run, self._models.track, detections, tracks))
         start("detect", partial(run, self._models.detect, self._door, detections))
         self._fleet.start(self._door)
         yield from (detections, tracks, poses, smoothed)

@@ -5,13 +5,13 @@ Used by evaluate.tracking --against boxmot. It counts frames instead of seconds 
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
 from boxmot import ByteTrack
 from numpy.typing import NDArray
 
+from realtime.track.boxmot import quiet
 from realtime.types import Detections
 
 # boxmot 25 comes with two sets of defaults: track_thresh, match_thresh, track_buffer (frames).
@@ -26,7 +26,7 @@ class PlainByteTrack:
     """One boxmot ByteTrack over one sequence."""
 
     def __init__(self, track_thresh: float, match_thresh: float, track_buffer: int) -> None:
-        logging.getLogger("boxmot").handlers.clear()  # it prints its parameters
+        quiet()
         self._tracker: Any = ByteTrack(  # Any: boxmot ships no types
             track_thresh=track_thresh, match_thresh=match_thresh, track_buffer=track_buffer
         )

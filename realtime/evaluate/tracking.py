@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.open import open_source
 from realtime.capture.timeline import Timeline
-from realtime.config import AppConfig, CameraConfig, TrackerConfig, cache_folder, leaves, load
+from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMethod, cache_folder, leaves, load
 from realtime.errors import ConfigError
 from realtime.evaluate.mot import (
     ID,
@@ -35,11 +36,11 @@ from realtime.evaluate.mot import (
 from realtime.evaluate.mot_metrics import Scores, combine, score
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
-from realtime.track.bytetrack import TrackStage
+from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame
 
 _KEYS = ("device", "detector.", "tracker.")
-_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
+_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
 _ALL = "COMBINED"
 OURS = "ours"
 
@@ -65,6 +66,43 @@ class OurTracker:
         """As in Tracker."""
         tracks = self._stage.process([detections])[0]
         return tracks.track_ids, tracks.xyxy.astype(np.float64)
+
+
+class Timed:
+    """A tracker, and how long it took.
+
+    Attributes:
+        seconds: of each frame, in order.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.seconds: list[float] = []
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """As in Tracker."""
+        began_s = time.perf_counter()
+        tracks = self._tracker.follow(detections)
+        self.seconds.append(time.perf_counter() - began_s)
+        return tracks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tracker made of one sequence, or of several.
+
+    Attributes:
+        scores: against ground truth.
+        seconds: for each frame; none where the tracks came from a file.
+    """
+
+    scores: Scores
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def ms(self) -> float | None:
+        """Mean milliseconds a frame."""
+        return 1e3 * float(np.mean(self.seconds)) if self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -96,7 +134,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--detections", type=Path, metavar="FILE", help="track these, e.g. det/det.txt in each folder")
     origin.add_argument("--video", type=Path, metavar="FILE", help="the sequence's pictures; else its folder img1")
     origin.add_argument("--results", type=Path, metavar="FOLDER", help="score tracks that are there: FOLDER/NAME.txt")
-    add("--against", choices=["boxmot"], help="boxmot's own ByteTrack on the same detections, with both its defaults")
+    add(
+        "--against",
+        choices=["boxmot", "methods"],
+        help="on the same detections: boxmot's own ByteTrack with both its defaults, or every other tracker.method",
+    )
     add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
     add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
     add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped")
@@ -126,8 +168,8 @@ def run(options: argparse.Namespace) -> Report:
         options.config, flags={k: v for k, v in vars(options).items() if k.startswith(_KEYS) and v is not None}
     )
     if options.results:
-        scored = {s.name: score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences}
-        outcomes = {"results": scored}
+        scored = [score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences]
+        outcomes = {"results": {s.name: Outcome(scores) for s, scores in zip(sequences, scored, strict=True)}}
     else:
         outcomes = _track_all(sequences, thinning, config, options)
     return _report(outcomes, sequences, thinning, config)
@@ -257,11 +299,11 @@ def _check(options: argparse.Namespace) -> None:
 
 def _track_all(
     sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
-) -> dict[str, dict[str, Scores]]:
-    """Scores by tracker and sequence."""
+) -> dict[str, dict[str, Outcome]]:
+    """What came out, by tracker and sequence."""
     makers = _makers(config, options.against)
     detect = None if options.detections else _detector(config)
-    outcomes: dict[str, dict[str, Scores]] = {name: {} for name in makers}
+    outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
     for sequence in sequences:
         kept = thinning.of(sequence.frames)
         if detect is None:
@@ -269,9 +311,10 @@ def _track_all(
         else:
             detections = (detect(frame) for frame in frames(sequence, options.video, options.rate, kept))
         bar = progress(detections, sequence.name, total=len(kept))
-        tracks = track(bar, {name: make() for name, make in makers.items()})
-        for name in makers:
-            outcomes[name][sequence.name] = score_tracks(sequence, tracks[name], kept)
+        trackers = {name: Timed(make()) for name, make in makers.items()}
+        tracks = track(bar, trackers)
+        for name, tracker in trackers.items():
+            outcomes[name][sequence.name] = Outcome(score_tracks(sequence, tracks[name], kept), tracker.seconds)
         if options.write:
             write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
     return outcomes
@@ -280,7 +323,11 @@ def _track_all(
 def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tracker]]:
     """What makes a fresh tracker, by its name in the table."""
     makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker)}
-    if against:
+    if against == "methods":
+        others = [method for method in get_args(TrackerMethod) if method != config.tracker.method]
+        changed = {method: {**config.tracker.model_dump(), "method": method, "reid": None} for method in others}
+        makers |= {method: partial(OurTracker, TrackerConfig(**keys)) for method, keys in changed.items()}
+    elif against:
         from realtime.evaluate.baseline import DEFAULTS, PlainByteTrack
 
         makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in DEFAULTS.items()}
@@ -300,12 +347,18 @@ def _detector(config: AppConfig) -> Callable[[Frame], Detections]:
     return lambda frame: stage.process([frame])[0]
 
 
+def _together(outcomes: list[Outcome]) -> Outcome:
+    return Outcome(combine([each.scores for each in outcomes]), [s for each in outcomes for s in each.seconds])
+
+
 def _report(
-    outcomes: Mapping[str, Mapping[str, Scores]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
+    outcomes: Mapping[str, dict[str, Outcome]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
 ) -> Report:
     numbers = {
-        tracker: {name: scores.numbers() for name, scores in by_sequence.items()}
-        | {_ALL: combine(list(by_sequence.values())).numbers()}
+        tracker: {
+            name: {**outcome.scores.numbers(), "ms": outcome.ms}
+            for name, outcome in (by_sequence | {_ALL: _together(list(by_sequence.values()))}).items()
+        }
         for tracker, by_sequence in outcomes.items()
     }
     counted = {sequence.name: len(thinning.of(sequence.frames)) for sequence in sequences}
@@ -325,7 +378,9 @@ def _report(
             "tracker_config": config.tracker.model_dump(),
             "trackers": numbers,
         },
-        notes=["HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches."],
+        notes=[
+            "HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches; ms: of the tracker, mean of a frame."
+        ],
     )
 
 
