@@ -172,6 +172,9 @@ class DetectorConfig(_Section):
         description="auto, the name of an ultralytics model (yolo11n, yolov8s, ...) or the path of a .pt file",
     )
     size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input in pixels, multiple of 32")
+    every: int = Field(
+        1, ge=1, le=100, description="look at each so many-th frame; in between, people go on as they went"
+    )
     min_score: Score = Field(0.1, description="weaker detections are not given to the tracker")
     nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this, the weaker is dropped")
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.config import DetectorConfig
+from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox
 from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
@@ -23,7 +24,11 @@ _PERSON = "person"
 
 
 class DetectStage:
-    """The detector of all cameras."""
+    """The detector of all cameras.
+
+    Attributes:
+        cadence: which frames it looks at.
+    """
 
     name = "detect"
 
@@ -39,6 +44,7 @@ class DetectStage:
             ModelError: no YOLO network, or one that knows no people.
         """
         self._config = config
+        self.cadence = Cadence(config.every)
         self._net = YoloNet(weights, device)
         self._person = _person_class(self._net.class_names, weights)
 
@@ -53,7 +59,18 @@ class DetectStage:
         self._predict(np.full((1, size, size, 3), 114, np.uint8))
 
     def process(self, batch: list[Frame]) -> list[Detections]:
-        """The people in each frame, by falling score, in the order of the frames."""
+        """The people in each frame, by falling score, in the order of the frames; nobody where it isn't looked at."""
+        due = [self.cadence.is_due(frame) for frame in batch]
+        found = iter(self._look([frame for frame, is_due in zip(batch, due, strict=True) if is_due]))
+        return [
+            next(found) if is_due else Detections.empty(frame, looked=False)
+            for frame, is_due in zip(batch, due, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def _look(self, batch: list[Frame]) -> list[Detections]:
         boxes = [Letterbox.of(frame.size, self._config.size, self._net.stride) for frame in batch]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, letterbox in enumerate(boxes):
@@ -64,9 +81,6 @@ class DetectStage:
             for i, result in zip(indices, self._predict(images), strict=True):
                 found[i] = _to_frame(batch[i], boxes[i], *result)
         return [found[i] for i in range(len(batch))]
-
-    def close(self) -> None:
-        """Nothing to give up."""
 
     def _predict(
         self, images: NDArray[np.uint8]

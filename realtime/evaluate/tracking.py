@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from realtime.capture.open import open_source
 from realtime.capture.timeline import Timeline
 from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMethod, cache_folder, leaves, load
+from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
 from realtime.evaluate.mot import (
     ID,
@@ -136,8 +137,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--results", type=Path, metavar="FOLDER", help="score tracks that are there: FOLDER/NAME.txt")
     add(
         "--against",
-        choices=["boxmot", "methods"],
-        help="on the same detections: boxmot's own ByteTrack with both its defaults, or every other tracker.method",
+        choices=["boxmot", "methods", "naive"],
+        help="on the same detections: boxmot's own ByteTrack with both its defaults, every other tracker.method, or no "
+        "boxes and boxes held still between the frames that detector.every looks at",
     )
     add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
     add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
@@ -234,6 +236,13 @@ def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iter
         yield Detections(frame, xyxy[has_area], found[has_area, SCORE].clip(0, 1).astype(np.float32))
 
 
+def seen(detections: Iterable[Detections], every: int) -> Iterator[Detections]:
+    """What is left of them when the detector looks at each so many-th frame only, as in DetectStage."""
+    cadence = Cadence(every)
+    for item in detections:
+        yield item if cadence.is_due(item.frame) else Detections.empty(item.frame, looked=False)
+
+
 def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
     """Tracks that another run wrote: frame number to ids and boxes.
 
@@ -307,7 +316,7 @@ def _track_all(
     for sequence in sequences:
         kept = thinning.of(sequence.frames)
         if detect is None:
-            detections = given_detections(sequence, options.detections, kept)
+            detections = seen(given_detections(sequence, options.detections, kept), config.detector.every)
         else:
             detections = (detect(frame) for frame in frames(sequence, options.video, options.rate, kept))
         bar = progress(detections, sequence.name, total=len(kept))
@@ -327,7 +336,12 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
         others = [method for method in get_args(TrackerMethod) if method != config.tracker.method]
         changed = {method: {**config.tracker.model_dump(), "method": method, "reid": None} for method in others}
         makers |= {method: partial(OurTracker, TrackerConfig(**keys)) for method, keys in changed.items()}
-    elif against:
+    elif against == "naive":
+        from realtime.evaluate.baseline import Naive
+
+        makers["nothing between"] = lambda: Naive(OurTracker(config.tracker), holds=False)
+        makers["held between"] = lambda: Naive(OurTracker(config.tracker), holds=True)
+    elif against == "boxmot":
         from realtime.evaluate.baseline import DEFAULTS, PlainByteTrack
 
         makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in DEFAULTS.items()}
@@ -375,7 +389,8 @@ def _report(
         rows=rows,
         data={
             "frames": {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed, "counted": counted},
-            "tracker_config": config.tracker.model_dump(),
+            "detector_every": config.detector.every,
+            "tracker_config": config.tracker.model_dump(mode="json"),
             "trackers": numbers,
         },
         notes=[

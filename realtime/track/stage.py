@@ -15,6 +15,7 @@ import numpy as np
 
 from realtime.config import TrackerConfig
 from realtime.track.boxmot import Association, load_appearance
+from realtime.track.coast import Coast
 from realtime.types import Detections, Frame, Tracks
 
 
@@ -38,7 +39,15 @@ class TrackStage:
         self._cameras: dict[str, _CameraTracker] = {}
 
     def process(self, batch: list[Detections]) -> list[Tracks]:
-        """The identified people of each frame."""
+        """The identified people of each frame.
+
+        Args:
+            batch: frames of any cameras; those of one camera in order of time.
+
+        Returns:
+            Of a frame that the detector looked at, the people found, `measured` true. Of one that it didn't, those of
+            the last look where they should be by now, `measured` false; boxmot isn't asked.
+        """
         return [self._tracker(item.frame).update(item) for item in batch]
 
     def close(self) -> None:
@@ -68,10 +77,18 @@ class _CameraTracker:
         self._association = association
         self._buffer_s = buffer_s
         self._ids: dict[int, int] = {}  # boxmot's id -> ours
-        self._times_s: deque[float] = deque()  # of the last frames, as far back as the buffer reaches
+        self._times_s: deque[float] = deque()  # of the last looks, as far back as the buffer reaches
+        self._coast = Coast()
 
     def update(self, detections: Detections) -> Tracks:
-        """The people matched in this frame, in the detector's order."""
+        """The people of this frame; those matched in it in the detector's order."""
+        if not detections.looked:
+            return self._coast.at(detections.frame)
+        tracks = self._matched(detections)
+        self._coast.saw(tracks)
+        return tracks
+
+    def _matched(self, detections: Detections) -> Tracks:
         frame = detections.frame
         rows, theirs = self._association.update(detections, self._frames_within_buffer(frame.time_s))
         ended = self._forget_ids()
@@ -88,7 +105,7 @@ class _CameraTracker:
         )
 
     def _frames_within_buffer(self, now_s: float) -> int:
-        """boxmot counts its buffer in frames: how many lie within the last `buffer_s` seconds, this one not counted."""
+        """boxmot counts its buffer in frames: how many looks lie within the last `buffer_s` s, this one not counted."""
         self._times_s.append(now_s)
         oldest = bisect.bisect_left(self._times_s, now_s - self._buffer_s)
         for _ in range(oldest):

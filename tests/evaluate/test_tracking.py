@@ -209,6 +209,19 @@ def test_boxmot_s_own_runs_beside_ours_on_the_same_frames(tmp_path: Path) -> Non
     assert found["trackers"]["boxmot yaml"]["walk"]["IDF1"] == pytest.approx(100)
 
 
+def test_frames_that_the_detector_does_not_look_at_count_all_the_same(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
+    words = "--detections", "det/det.txt", "--against", "naive", "--detector.every", "3"
+    found = evaluate(tmp_path, str(folder), *words)
+    scores = {name: sequences["walk"] for name, sequences in found["trackers"].items()}
+    assert found["frames"]["counted"]["walk"] == 12
+    assert found["detector_every"] == 3
+    assert scores["nothing between"]["FN"] == 8
+    assert scores["held between"]["FN"] == scores["ours"]["FN"] == 0
+    # Who walks is held still a little beside where they are, and followed but for the first three frames.
+    assert scores["held between"]["MOTP"] < scores["ours"]["MOTP"] < 100
+
+
 def test_every_method_runs_beside_the_one_asked_for(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     words = "--detections", "det/det.txt", "--against", "methods", "--tracker.method", "ocsort"

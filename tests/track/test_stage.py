@@ -9,6 +9,9 @@ import torch
 
 from realtime.config import TrackerConfig, TrackerMethod, load
 from realtime.errors import ConfigError
+from realtime.evaluate.mot import open_sequence
+from realtime.evaluate.tracking import given_detections
+from realtime.track.boxmot import Association
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Tracks
 
@@ -146,6 +149,78 @@ def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) ->
     assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200
     assert len(tracker._ids) < 50
     assert len(tracker._times_s) < 20
+
+
+# ---- frames that the detector did not look at
+
+
+def not_looked(time_s: float, epoch: int = 0) -> Detections:
+    return Detections.empty(Frame("cam0", epoch, round(time_s * 1000), IMAGE, time_s, 0, 0), looked=False)
+
+
+@every_method
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_between_looks_people_go_on_with_the_same_ids(every: int, method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    people = [[walker(k), (400.0 - 2 * k, 200.0, 450.0 - 2 * k, 350.0)] for k in range(6 * every)]
+    items = [detections(k / 30, boxes) if k % every == 0 else not_looked(k / 30) for k, boxes in enumerate(people)]
+    for k, tracks in enumerate(follow(stage, items)):
+        assert tracks.track_ids.tolist() == [1, 2]
+        assert tracks.measured.tolist() == [k % every == 0] * 2
+        if k > every:  # a speed takes two looks
+            np.testing.assert_allclose(tracks.xyxy, people[k], atol=0.01)
+
+
+def test_who_comes_between_looks_is_seen_at_the_next_one_and_who_went_is_gone() -> None:
+    stage = TrackStage(TrackerConfig())
+    items = [detections(0.0, [walker(0)]), not_looked(0.03), detections(0.06, [walker(2)]), detections(0.09, [])]
+    assert [len(tracks) for tracks in follow(stage, [*items, not_looked(0.12)])] == [1, 1, 1, 0, 0]
+
+
+def test_a_new_epoch_knows_nobody_of_the_last_one() -> None:
+    stage = TrackStage(TrackerConfig())
+    stage.process([detections(0.0, [walker(0)])])
+    assert len(stage.process([not_looked(0.1, epoch=1)])[0]) == 0
+
+
+@pytest.mark.parametrize(("gap_s", "kept"), [(0.8, True), (1.5, False)])
+def test_the_buffer_is_seconds_at_any_cadence(gap_s: float, kept: bool) -> None:
+    stage = TrackStage(TrackerConfig(buffer_s=1.0))
+    box = (100.0, 100.0, 160.0, 300.0)
+    times_s = np.arange(0, 4, 1 / 30)
+    items = [
+        not_looked(t) if k % 5 else detections(t, [] if 1.0 < t < 1.0 + gap_s else [box]) for k, t in enumerate(times_s)
+    ]
+    assert list(follow(stage, items))[-1].track_ids.tolist() == ([1] if kept else [2])
+
+
+def test_a_fast_walker_looked_at_now_and_then_keeps_one_id() -> None:
+    """300 px/s, 60 px wide: between looks 1/6 s apart boxes hardly touch, and boxmot has to know how long it was."""
+    random, time_s = np.random.default_rng(0), 0.0
+    stage, ids = TrackStage(TrackerConfig()), set()
+    for k in range(120):
+        x = 20 + 300 * time_s % 600
+        due = k % 4 == 0
+        item = detections(time_s, [(x, 100, x + 60, 280)]) if due else not_looked(time_s)
+        ids |= set(stage.process([item])[0].track_ids.tolist())
+        time_s += random.uniform(1 / 60, 1 / 25)
+    assert len(ids) <= 9  # it is thrown back to the left once in 2 s
+
+
+def test_where_every_frame_is_looked_at_nothing_else_comes_out_than_without_coasting(shared_data: Path) -> None:
+    """boxmot's ids and the detections' own boxes of 300 real frames, bit by bit."""
+    sequence = open_sequence(shared_data / "mot" / "MOT17-04-FRCNN")
+    items = list(given_detections(sequence, Path("det/det.txt"), list(sequence.frames[:300])))
+    stage, plain = TrackStage(TrackerConfig()), Association(TrackerConfig(), (1920, 1080))
+    times_s, ids = [], {}
+    for item in items:
+        times_s = [t for t in times_s if t >= item.frame.time_s - 2.0]
+        rows, theirs = plain.update(item, len(times_s))
+        times_s.append(item.frame.time_s)
+        tracks = stage.process([item])[0]
+        np.testing.assert_array_equal(tracks.xyxy, item.xyxy[rows])
+        assert tracks.track_ids.tolist() == [ids.setdefault(each, len(ids) + 1) for each in theirs.tolist()]
+        assert tracks.measured.all()
 
 
 # ---- trackers that look at the picture
