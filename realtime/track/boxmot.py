@@ -58,6 +58,7 @@ class Association:
     def __init__(self, config: TrackerConfig, size: tuple[int, int], appearance: object | None = None) -> None:
         quiet()
         self._names = _NAMES[config.method]
+        self._low_score = config.low_score
         self._tracker: Any = _build(config, size, appearance)  # Any: boxmot ships no types
         self._wants_picture = self._tracker.requirements.frame or appearance is not None
         self._has_time_line = config.method != "sfsort"  # it predicts nothing: a track waits where it was seen last
@@ -75,15 +76,16 @@ class Association:
         for name in self._names.buffer:
             setattr(self._tracker, name, buffer)
         frame = detections.frame
-        rows = np.zeros((len(detections), 6), np.float32)
-        rows[:, :4], rows[:, 4] = detections.xyxy, detections.scores
+        used = np.flatnonzero(detections.scores >= self._low_score)  # all methods but BoostTrack do that themselves
+        rows = np.zeros((len(used), 6), np.float32)
+        rows[:, :4], rows[:, 4] = detections.xyxy[used], detections.scores[used]
         picture = frame.image if self._wants_picture else None
         time_s = {"timestamp_s": frame.time_s} if self._has_time_line else {}
         out = np.asarray(self._tracker.update(rows, picture, **time_s), np.float64).reshape(-1, 8)
         if isinstance(removed := getattr(self._tracker, "removed_stracks", None), list):
             del removed[:-_REMOVED_KEPT]
         out = out[np.argsort(out[:, _DETECTION])]
-        return out[:, _DETECTION].astype(np.int64), out[:, _ID].astype(np.int64)
+        return used[out[:, _DETECTION].astype(np.int64)], out[:, _ID].astype(np.int64)
 
     def known(self) -> set[int]:
         """boxmot's ids that can still be returned."""

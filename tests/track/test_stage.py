@@ -73,11 +73,14 @@ def test_rows_come_in_the_detector_s_order_with_their_keypoints() -> None:
     assert tracks.keypoints[:, 0, 0].tolist() == [0, 1, 2]
 
 
-def test_a_weak_detection_continues_a_track_but_begins_none() -> None:
-    stage = TrackStage(TrackerConfig(track_score=0.5, low_score=0.1))
+@every_method
+def test_a_weak_detection_continues_a_track_but_begins_none(method: TrackerMethod) -> None:
+    config = TrackerConfig(track_score=0.5, low_score=0.1, method=method)
+    stage = TrackStage(config)
     stage.process([detections(0.0, [walker(0)])])
-    assert stage.process([detections(0.1, [walker(1)], [0.2])])[0].track_ids.tolist() == [1]
-    assert len(TrackStage(TrackerConfig()).process([detections(0.0, [walker(0)], [0.2])])[0]) == 0
+    beside = (400.0, 100.0, 450.0, 250.0)
+    assert stage.process([detections(0.1, [beside, walker(1)], [0.05, 0.2])])[0].track_ids.tolist() == [1]
+    assert len(TrackStage(config).process([detections(0.0, [walker(0)], [0.2])])[0]) == 0
 
 
 @every_method
