@@ -34,6 +34,7 @@ from realtime.redact import redact
 
 ENV_PREFIX = "REALTIME_"
 
+TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -177,6 +178,9 @@ class DetectorConfig(_Section):
         "auto", description="numbers that it is computed in; auto: the fastest that is native"
     )
     size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input in pixels, multiple of 32")
+    every: int = Field(
+        1, ge=1, le=100, description="look at each so many-th frame; in between, people go on as they went"
+    )
     min_score: Score = Field(0.1, description="weaker detections are not given to the tracker")
     nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this, the weaker is dropped")
 
@@ -191,13 +195,29 @@ class DetectorConfig(_Section):
 class TrackerConfig(_Section):
     """Association of detections into tracks."""
 
-    method: Literal["bytetrack"] = Field("bytetrack", description="association method")
+    method: TrackerMethod = Field(
+        "bytetrack",
+        description="who is who: bytetrack, ocsort, botsort (looks at the camera's motion too), boosttrack or sfsort",
+    )
+    reid: Path | None = Field(
+        None,
+        description="botsort, boosttrack: weights of a network that tells people apart by their looks, a .pt file that "
+        "boxmot can load (osnet_x0_25_msmt17.pt, ...); null: by their boxes alone",
+    )
     track_score: Score = Field(0.45, description="detections from this score on are matched first and begin new tracks")
     low_score: Score = Field(0.1, description="weaker ones down to this score only continue a track")
     match_iou: Score = Field(
-        0.2, description="a detection belongs to a track when IoU x score is at least this (first association)"
+        0.2,
+        description="a detection belongs to a track when IoU x score is at least this (first association; sfsort has "
+        "a measure of its own)",
     )
     buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="seconds that a lost person's identity is kept")
+
+    @model_validator(mode="after")
+    def _looks_at_people(self) -> TrackerConfig:
+        if self.reid is not None and self.method not in ("botsort", "boosttrack"):
+            raise ValueError(f"reid: got {self.reid} with {self.method}, expected botsort or boosttrack")
+        return self
 
 
 class PoseConfig(_Section):

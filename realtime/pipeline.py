@@ -55,7 +55,7 @@ from realtime.runtime.share import all_cores, share
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.smooth.stage import SmoothStage
-from realtime.track.bytetrack import TrackStage
+from realtime.track.stage import TrackStage
 from realtime.types import Detections, Poses, Tracks
 from realtime.weights import Model, find_detector, find_pose
 
@@ -73,12 +73,13 @@ _TICK_S = 0.05
 
 @dataclass(frozen=True)
 class Models:
-    """The two stages that hold a model, loaded and warm, and what these are called."""
+    """The stages that hold a model, loaded and warm, and what these are called."""
 
     device: torch.device
     detector_name: str
     pose_name: str
     detect: DetectStage
+    track: TrackStage
     pose: PoseStage | PassThrough
 
     @property
@@ -94,13 +95,14 @@ def load_models(config: AppConfig) -> Models:
 
     Raises:
         ModelError: one of them can't be had or loaded.
-        ConfigError: the device is not there, or `pose.model detector` with a detector that knows no keypoints, or an
-            engine or precision that can't be had here.
+        ConfigError: the device, `tracker.reid`, an engine or a precision can't be had, or `pose.model detector` with a
+            detector that knows no keypoints.
     """
     device = resolve_device(config.device)
     choose("detector", device, config.detector)
     found = find_pose(config.pose.model, device.type == "cuda", cache_folder())
     _check_pose_keys(config.pose, found, device)
+    track = TrackStage(config.tracker, str(device))
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
     # On a CPU for a call that is alone too, and for one beside others.
@@ -108,7 +110,7 @@ def load_models(config: AppConfig) -> Models:
         with share(cores):
             detect.warm_up()
             pose.warm_up()
-    return Models(device, detector_name, found.name, detect, pose)
+    return Models(device, detector_name, found.name, detect, track, pose)
 
 
 def load_detector(config: AppConfig, device: torch.device | None = None) -> tuple[DetectStage, str]:
@@ -324,7 +326,7 @@ class Pipeline:
             for number in range(self._pool.threads):
                 start(f"pool-{number}", partial(self._pool.work, self._mark_failed))
         start("pose", self._loop(self._models.pose, tracks, poses))
-        start("track", self._loop(TrackStage(config.tracker), detections, tracks))
+        start("track", self._loop(self._models.track, detections, tracks))
         start("detect", self._loop(self._models.detect, self._door, detections))
         self._fleet.start(self._door)
         yield from (detections, tracks, poses, smoothed)

@@ -82,12 +82,14 @@ class Detections:
         xyxy: float32 (N, 4), clipped to the frame, x2 > x1 and y2 > y1.
         scores: float32 (N,), 0..1.
         keypoints: float32 (N, K, 3) x, y, score where the detector is itself a pose model, else None.
+        looked: False where the detector didn't look at this frame: nobody was found since nobody was sought.
     """
 
     frame: Frame
     xyxy: NDArray[np.float32]
     scores: NDArray[np.float32]
     keypoints: NDArray[np.float32] | None = None
+    looked: bool = True
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -102,9 +104,9 @@ class Detections:
         return len(self.scores)
 
     @classmethod
-    def empty(cls, frame: Frame) -> Detections:
+    def empty(cls, frame: Frame, looked: bool = True) -> Detections:
         """No people in this frame."""
-        return cls(frame, np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        return cls(frame, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), looked=looked)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

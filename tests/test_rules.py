@@ -18,7 +18,7 @@ PACKAGE = ROOT / "realtime"
 # A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere.
 ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
-    "boxmot": ["evaluate/baseline.py", "track/bytetrack.py"],
+    "boxmot": ["evaluate/baseline.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
     "msgspec": ["wire.py"],
@@ -27,7 +27,7 @@ ONE_PLACE = {
     "openvino": ["models/openvino.py"],
     "pydantic": ["config.py"],
     "scipy": ["evaluate/mot.py"],
-    "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "pose/*.py", "pipeline.py"],
+    "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "pipeline.py"],
     "torchvision": [],
     "tqdm": ["evaluate/progress.py"],
     "trackers": ["evaluate/mot_metrics.py"],

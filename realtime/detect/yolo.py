@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.config import DetectorConfig
+from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox
 from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
@@ -19,6 +20,8 @@ from realtime.runtime.pool import Part, Work
 from realtime.types import Detections, Frame
 
 _PERSON = "person"
+# Width and height of most cameras' pictures.
+_USUAL_SIZE = 1920, 1080
 
 
 class DetectStage:
@@ -26,6 +29,7 @@ class DetectStage:
 
     Attributes:
         engine_name: what computes it: "openvino bf16".
+        cadence: which frames it looks at.
     """
 
     name = "detect"
@@ -44,6 +48,7 @@ class DetectStage:
         self._net = net
         self._person = _person_class(net)
         self.engine_name = net.engine_name
+        self.cadence = Cadence(config.every)
 
     @property
     def keypoints(self) -> int:
@@ -51,12 +56,30 @@ class DetectStage:
         return self._net.keypoints
 
     def warm_up(self) -> None:
-        """Run once on a grey picture, so that the first frame is not the slow one."""
-        size = self._config.size
-        self._predict(np.full((1, size, size, 3), 114, np.uint8))
+        """Run once on a picture of most cameras' shape, so that the first frame is not the slow one."""
+        width, height = Letterbox.of(_USUAL_SIZE, self._config.size, self._net.stride).input_size
+        self._predict(np.zeros((1, height, width, 3), np.uint8))
 
     def process(self, batch: list[Frame]) -> list[Detections]:
-        """The people in each frame, by falling score, in the order of the frames."""
+        """The people in each frame, by falling score, in the order of the frames; nobody where it isn't looked at."""
+        due = [self.cadence.is_due(frame) for frame in batch]
+        found = iter(self._look([frame for frame, is_due in zip(batch, due, strict=True) if is_due]))
+        return [
+            next(found) if is_due else Detections.empty(frame, looked=False)
+            for frame, is_due in zip(batch, due, strict=True)
+        ]
+
+    def divide(self, frame: Frame) -> Work[Detections]:
+        """The same for one frame, in one part, or in none where it isn't looked at: see runtime.pool."""
+        if not self.cadence.is_due(frame):
+            return Work([], lambda: Detections.empty(frame, looked=False))
+        found: list[Detections] = []
+        return Work([Part(lambda: found.extend(self._look([frame])))], found.pop)
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def _look(self, batch: list[Frame]) -> list[Detections]:
         boxes = [Letterbox.of(frame.size, self._config.size, self._net.stride) for frame in batch]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, letterbox in enumerate(boxes):
@@ -67,14 +90,6 @@ class DetectStage:
             for i, result in zip(indices, self._predict(images), strict=True):
                 found[i] = _to_frame(batch[i], boxes[i], *result)
         return [found[i] for i in range(len(batch))]
-
-    def divide(self, frame: Frame) -> Work[Detections]:
-        """The same for one frame, in one part: see runtime.pool."""
-        found: list[Detections] = []
-        return Work([Part(lambda: found.extend(self.process([frame])))], found.pop)
-
-    def close(self) -> None:
-        """Nothing to give up."""
 
     def _predict(
         self, images: NDArray[np.uint8]

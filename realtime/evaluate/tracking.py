@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.open import open_source
 from realtime.capture.timeline import Timeline
-from realtime.config import AppConfig, CameraConfig, TrackerConfig, leaves, load
+from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMethod, leaves, load
+from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
 from realtime.evaluate.mot import (
     ID,
@@ -35,11 +37,11 @@ from realtime.evaluate.mot import (
 from realtime.evaluate.mot_metrics import Scores, combine, score
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
-from realtime.track.bytetrack import TrackStage
+from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame
 
 _KEYS = ("device", "detector.", "tracker.")
-_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
+_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
 _ALL = "COMBINED"
 OURS = "ours"
 
@@ -65,6 +67,43 @@ class OurTracker:
         """As in Tracker."""
         tracks = self._stage.process([detections])[0]
         return tracks.track_ids, tracks.xyxy.astype(np.float64)
+
+
+class Timed:
+    """A tracker, and how long it took.
+
+    Attributes:
+        seconds: of each frame, in order.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.seconds: list[float] = []
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """As in Tracker."""
+        began_s = time.perf_counter()
+        tracks = self._tracker.follow(detections)
+        self.seconds.append(time.perf_counter() - began_s)
+        return tracks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tracker made of one sequence, or of several.
+
+    Attributes:
+        scores: against ground truth.
+        seconds: for each frame; none where the tracks came from a file.
+    """
+
+    scores: Scores
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def ms(self) -> float | None:
+        """Mean milliseconds a frame."""
+        return 1e3 * float(np.mean(self.seconds)) if self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -96,7 +135,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--detections", type=Path, metavar="FILE", help="track these, e.g. det/det.txt in each folder")
     origin.add_argument("--video", type=Path, metavar="FILE", help="the sequence's pictures; else its folder img1")
     origin.add_argument("--results", type=Path, metavar="FOLDER", help="score tracks that are there: FOLDER/NAME.txt")
-    add("--against", choices=["boxmot"], help="boxmot's own ByteTrack on the same detections, with both its defaults")
+    add(
+        "--against",
+        choices=["boxmot", "methods", "naive"],
+        help="on the same detections: boxmot's own ByteTrack with both its defaults, every other tracker.method, or no "
+        "boxes and boxes held still between the frames that detector.every looks at",
+    )
     add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
     add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
     add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped")
@@ -126,8 +170,8 @@ def run(options: argparse.Namespace) -> Report:
         options.config, flags={k: v for k, v in vars(options).items() if k.startswith(_KEYS) and v is not None}
     )
     if options.results:
-        scored = {s.name: score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences}
-        outcomes = {"results": scored}
+        scored = [score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences]
+        outcomes = {"results": {s.name: Outcome(scores) for s, scores in zip(sequences, scored, strict=True)}}
     else:
         outcomes = _track_all(sequences, thinning, config, options)
     return _report(outcomes, sequences, thinning, config)
@@ -190,6 +234,13 @@ def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iter
         xyxy = np.hstack([found[:, XYWH][:, :2], found[:, XYWH][:, :2] + found[:, XYWH][:, 2:]]).astype(np.float32)
         has_area = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
         yield Detections(frame, xyxy[has_area], found[has_area, SCORE].clip(0, 1).astype(np.float32))
+
+
+def seen(detections: Iterable[Detections], every: int) -> Iterator[Detections]:
+    """What is left of them when the detector looks at each so many-th frame only, as in DetectStage."""
+    cadence = Cadence(every)
+    for item in detections:
+        yield item if cadence.is_due(item.frame) else Detections.empty(item.frame, looked=False)
 
 
 def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
@@ -257,21 +308,22 @@ def _check(options: argparse.Namespace) -> None:
 
 def _track_all(
     sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
-) -> dict[str, dict[str, Scores]]:
-    """Scores by tracker and sequence."""
+) -> dict[str, dict[str, Outcome]]:
+    """What came out, by tracker and sequence."""
     makers = _makers(config, options.against)
     detect = None if options.detections else _detector(config)
-    outcomes: dict[str, dict[str, Scores]] = {name: {} for name in makers}
+    outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
     for sequence in sequences:
         kept = thinning.of(sequence.frames)
         if detect is None:
-            detections = given_detections(sequence, options.detections, kept)
+            detections = seen(given_detections(sequence, options.detections, kept), config.detector.every)
         else:
             detections = (detect(frame) for frame in frames(sequence, options.video, options.rate, kept))
         bar = progress(detections, sequence.name, total=len(kept))
-        tracks = track(bar, {name: make() for name, make in makers.items()})
-        for name in makers:
-            outcomes[name][sequence.name] = score_tracks(sequence, tracks[name], kept)
+        trackers = {name: Timed(make()) for name, make in makers.items()}
+        tracks = track(bar, trackers)
+        for name, tracker in trackers.items():
+            outcomes[name][sequence.name] = Outcome(score_tracks(sequence, tracks[name], kept), tracker.seconds)
         if options.write:
             write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
     return outcomes
@@ -280,7 +332,16 @@ def _track_all(
 def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tracker]]:
     """What makes a fresh tracker, by its name in the table."""
     makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker)}
-    if against:
+    if against == "methods":
+        others = [method for method in get_args(TrackerMethod) if method != config.tracker.method]
+        changed = {method: {**config.tracker.model_dump(), "method": method, "reid": None} for method in others}
+        makers |= {method: partial(OurTracker, TrackerConfig(**keys)) for method, keys in changed.items()}
+    elif against == "naive":
+        from realtime.evaluate.baseline import Naive
+
+        makers["nothing between"] = lambda: Naive(OurTracker(config.tracker), holds=False)
+        makers["held between"] = lambda: Naive(OurTracker(config.tracker), holds=True)
+    elif against == "boxmot":
         from realtime.evaluate.baseline import DEFAULTS, PlainByteTrack
 
         makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in DEFAULTS.items()}
@@ -295,12 +356,18 @@ def _detector(config: AppConfig) -> Callable[[Frame], Detections]:
     return lambda frame: stage.process([frame])[0]
 
 
+def _together(outcomes: list[Outcome]) -> Outcome:
+    return Outcome(combine([each.scores for each in outcomes]), [s for each in outcomes for s in each.seconds])
+
+
 def _report(
-    outcomes: Mapping[str, Mapping[str, Scores]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
+    outcomes: Mapping[str, dict[str, Outcome]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
 ) -> Report:
     numbers = {
-        tracker: {name: scores.numbers() for name, scores in by_sequence.items()}
-        | {_ALL: combine(list(by_sequence.values())).numbers()}
+        tracker: {
+            name: {**outcome.scores.numbers(), "ms": outcome.ms}
+            for name, outcome in (by_sequence | {_ALL: _together(list(by_sequence.values()))}).items()
+        }
         for tracker, by_sequence in outcomes.items()
     }
     counted = {sequence.name: len(thinning.of(sequence.frames)) for sequence in sequences}
@@ -317,10 +384,13 @@ def _report(
         rows=rows,
         data={
             "frames": {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed, "counted": counted},
-            "tracker_config": config.tracker.model_dump(),
+            "detector_every": config.detector.every,
+            "tracker_config": config.tracker.model_dump(mode="json"),
             "trackers": numbers,
         },
-        notes=["HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches."],
+        notes=[
+            "HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches; ms: of the tracker, mean of a frame."
+        ],
     )
 
 

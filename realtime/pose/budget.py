@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.skeleton import carried, sides_of
 from realtime.types import Frame, Tracks
 
 Bools = NDArray[np.bool_]
@@ -19,8 +20,6 @@ Floats = NDArray[np.float64]
 # How long somebody may be out of the picture and keep their turn and their pose: longer than the 2 s that the tracker
 # looks for them by default (tracker.buffer_s), so that who is found again was not forgotten.
 FORGET_S = 5.0
-# Sides of boxes are divided by; none is ever this short.
-LEAST_SIDE_PX = 1.0
 
 
 @dataclass(slots=True)
@@ -150,32 +149,6 @@ def completed(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> NDArray
     return keypoints
 
 
-def carried(
-    keypoints: NDArray[np.float32], before: NDArray[np.float32], now: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Poses moved and stretched as their boxes were.
-
-    Args:
-        keypoints: float32 (N, K, 3) x, y in pixels of the frame, score.
-        before: float32 (N, 4), the boxes x1, y1, x2, y2 that the poses were measured in.
-        now: float32 (N, 4), the boxes they are wanted in.
-
-    Returns:
-        float32 (N, K, 3): each keypoint at the same spot of the box, the score as it was. Width and height are
-        stretched each for itself: a walker's box widens and narrows with the legs.
-    """
-    old, new = before.astype(np.float64)[:, np.newaxis], now.astype(np.float64)[:, np.newaxis]
-    stretch = _sides(new) / _sides(old)
-    moved = keypoints.astype(np.float64)
-    moved[..., :2] = new[..., :2] + (moved[..., :2] - old[..., :2]) * stretch
-    return moved.astype(np.float32)
-
-
-def _sides(xyxy: Floats) -> Floats:
-    """Width and height of boxes (..., 4) in pixels, (..., 2)."""
-    return np.maximum(xyxy[..., 2:] - xyxy[..., :2], LEAST_SIDE_PX)
-
-
 def _need(people: list[_Person], xyxy: NDArray[np.float32]) -> Floats:
     """How much each person needs to be measured, (N,): how far a side of the box has moved since they were.
 
@@ -184,7 +157,7 @@ def _need(people: list[_Person], xyxy: NDArray[np.float32]) -> Floats:
     never = np.full(4, -np.inf, np.float32)
     before = np.stack([never if person.latest is None else person.latest.xyxy for person in people])
     now = xyxy.astype(np.float64)
-    need: Floats = np.abs(now - before).max(axis=1) / _sides(now).max(axis=1)
+    need: Floats = np.abs(now - before).max(axis=1) / sides_of(now).max(axis=1)
     return need
 
 

@@ -87,7 +87,7 @@ class PoseStage:
         """
         if self._budget is None:
             found = self._estimate(batch, [tracks.xyxy for tracks in batch])
-            return [with_keypoints(tracks, keypoints) for tracks, keypoints in zip(batch, found, strict=True)]
+            return [_looked_at(tracks, keypoints) for tracks, keypoints in zip(batch, found, strict=True)]
         # All turns are dealt out before the one call of the model, so frames of a camera that wait together share it.
         turns = [self._budget.choose(tracks) for tracks in batch]
         found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
@@ -118,7 +118,12 @@ class PoseStage:
 def _complete(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> Poses:
     """Everybody's pose, from the keypoints (number chosen, K, 3) found of those whose turn it was."""
     keypoints = completed(tracks, turn, found)
-    return with_keypoints(replace(tracks, measured=tracks.measured & turn.chosen), keypoints)
+    return with_keypoints(replace(tracks, measured=turn.chosen), keypoints)
+
+
+def _looked_at(tracks: Tracks, found: NDArray[np.float32]) -> Poses:
+    """Everybody's pose as the model found it: measured, in a predicted box (`detector.every`) too."""
+    return with_keypoints(replace(tracks, measured=np.ones(len(tracks), np.bool_)), found)
 
 
 def with_keypoints(tracks: Tracks, keypoints: NDArray[np.float32]) -> Poses:

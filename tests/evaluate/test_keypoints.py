@@ -5,13 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.config import load
+from realtime.config import TrackerConfig, load
 from realtime.errors import ConfigError, SourceError
 from realtime.evaluate import keypoints
 from realtime.evaluate.__main__ import main
 from realtime.pipeline import Models, load_models
 from realtime.pose.stage import PoseStage
 from realtime.skeleton import COCO17
+from realtime.track.stage import TrackStage
 from realtime.types import Detections
 
 IMAGES, PEOPLE = 4, 2
@@ -97,7 +98,7 @@ def everybody(image):
 
 
 def models_of(pose, people=everybody):
-    return Models("cpu", "seeing", "knowing", None, Seeing(people), PoseStage(pose))
+    return Models("cpu", "seeing", "knowing", None, Seeing(people), TrackStage(TrackerConfig()), PoseStage(pose))
 
 
 def scores(coco, models, boxes="truth"):

@@ -73,15 +73,16 @@ def test_every_pose_model_and_filter_publishes_its_skeletons(
 ) -> None:
     places = {"vitpose": vitpose, "yolo11n_pose": yolo11n_pose}
     flags = {"pose__model": pose.format(**places), "detector__weights": detector.format(**places)}
-    config = configuration(
-        tmp_path, {"a": "demo"}, max_frames="3", record=str(tmp_path / "x.jsonl"), smoothing__method=smoothing, **flags
-    )
+    flags |= {"max_frames": "3", "detector__every": "2", "record": str(tmp_path / "x.jsonl")}
+    config = configuration(tmp_path, {"a": "demo"}, smoothing__method=smoothing, **flags)
     Pipeline(config).run()
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert len(lines) == 3
-    for line in lines:
+    for number, line in enumerate(lines):
         people = len(line["track_ids"])
         assert people >= 3
+        # A pose model looks at every frame's image, the detector at each second one.
+        assert line["measured"] == [pose.startswith("{") or number % 2 == 0] * people
         assert line["skeleton"] == ("coco17" if keypoints else "none")
         assert np.shape(line["keypoints"]) == ((people, keypoints, 3) if keypoints else (0,))
 

@@ -65,8 +65,17 @@ def test_who_a_person_is_goes_through_untouched():
     tracks = tracks_of("door", [A, B])
     poses = PoseStage(FakeModel()).process([tracks])[0]
     assert poses.frame is tracks.frame
-    for field in ("track_ids", "xyxy", "scores", "measured"):
+    for field in ("track_ids", "xyxy", "scores"):
         np.testing.assert_array_equal(getattr(poses, field), getattr(tracks, field))
+
+
+def test_a_pose_is_measured_in_a_predicted_box_too():
+    """The model looked at this frame's image, wherever the box came from (here: each second one is a prediction)."""
+    tracks = tracks_of("door", [A, B], np.zeros((2, 17, 3), np.float32))
+    assert tracks.measured.tolist() == [True, False]
+    assert PoseStage(FakeModel()).process([tracks])[0].measured.tolist() == [True, True]
+    for no_model in (PassThrough("none", NO_SKELETON), PassThrough("detector", COCO17)):  # they look at no image
+        assert no_model.process([tracks])[0].measured.tolist() == [True, False]
 
 
 def test_an_empty_batch_has_no_poses():
@@ -128,8 +137,7 @@ def test_the_model_is_given_no_more_people_of_a_frame_than_the_budget():
 def test_who_had_no_turn_is_not_measured_and_carried_along_with_their_box():
     stage = PoseStage(FakeModel(), max_people=1)
     first, second = stage.process([tracks_of("door", [A, C]), tracks_of("door", [np.add(A, 20), C], index=1)])
-    # A track that is not measured itself (every second one here) does not become so by being looked at.
-    assert (first.measured.tolist(), second.measured.tolist()) == ([True, False], [False, False])
+    assert (first.measured.tolist(), second.measured.tolist()) == ([True, False], [False, True])
     # Measured at the corner of its box; never measured: in the middle of it, score 0.
     np.testing.assert_allclose(first.keypoints[:, 0], [[10, 10], [22.5, 22.5]])
     np.testing.assert_allclose(first.keypoint_scores[:, 0], [0.5, 0])

@@ -17,7 +17,7 @@ from realtime.publish.zmq_pub import PublishStage, StreamInfo, _Presence, close_
 from realtime.runtime.channel import Channel
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import COCO17
-from realtime.track.bytetrack import TrackStage
+from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Poses
 
 Make = Callable[..., Frame]

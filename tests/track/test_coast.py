@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.track.coast import LOOKS, MOST_S, Coast
+from realtime.types import Frame, Tracks
+
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+# Boxes are float32, and so are the places that a speed is taken from.
+TOLERANCE_PX = 0.01
+
+
+def frame_at(time_s: float) -> Frame:
+    return Frame("cam0", 0, 0, IMAGE, time_s, 0, 0)
+
+
+def seen(time_s: float, xyxy: np.ndarray, ids: list[int], keypoints: np.ndarray | None = None) -> Tracks:
+    n = len(ids)
+    xyxy = np.ascontiguousarray(xyxy, np.float32).reshape(n, 4)
+    scores = np.linspace(0.5, 0.9, n, dtype=np.float32)
+    return Tracks(frame_at(time_s), xyxy, scores, np.array(ids, np.int64), np.ones(n, np.bool_), keypoints)
+
+
+def walking(time_s: float) -> np.ndarray:
+    """Two people: one walks to the right and comes nearer, one walks up to the left."""
+    return np.array([(100, 100, 160, 280), (400, 200, 450, 350)]) + time_s * np.array(
+        [(40, -5, 55, 10), (-60, -20, -60, -20)]
+    )
+
+
+intervals_s = st.lists(st.floats(0.01, 0.4), min_size=3, max_size=12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(intervals_s=intervals_s, looks=st.lists(st.booleans(), min_size=12, max_size=12))
+def test_constant_velocity_is_followed_exactly_at_any_times(intervals_s: list[float], looks: list[bool]) -> None:
+    coast, looked_s = Coast(), list[float]()
+    for number, time_s in enumerate(np.cumsum(intervals_s).tolist()):
+        if number < 2 or looks[number]:  # a speed takes two looks
+            coast.saw(seen(time_s, walking(time_s), [3, 8]))
+            looked_s.append(time_s)
+        elif time_s - looked_s[-1] <= MOST_S:
+            tracks = coast.at(frame_at(time_s))
+            assert tracks.track_ids.tolist() == [3, 8]
+            np.testing.assert_allclose(tracks.xyxy, walking(time_s), atol=TOLERANCE_PX)
+            assert not tracks.measured.any()
+
+
+def test_who_was_seen_once_stays_where_they_were() -> None:
+    coast = Coast()
+    coast.saw(seen(0.0, walking(0.0)[:1], [1]))
+    np.testing.assert_array_equal(coast.at(frame_at(0.3)).xyxy, np.float32(walking(0.0)[:1]))
+
+
+def test_who_was_lost_has_no_speed_when_found_again() -> None:
+    coast = Coast()
+    for time_s, people in ((0.0, [1, 2]), (0.1, [1, 2]), (0.2, [2]), (0.3, [1, 2])):
+        coast.saw(seen(time_s, walking(time_s)[np.array(people) - 1], people))
+    xyxy = coast.at(frame_at(0.4)).xyxy
+    np.testing.assert_allclose(xyxy[0], walking(0.3)[0], atol=TOLERANCE_PX)
+    np.testing.assert_allclose(xyxy[1], walking(0.4)[1], atol=TOLERANCE_PX)
+
+
+def test_a_speed_is_that_of_the_last_looks() -> None:
+    coast = Coast()
+    boxes = [np.array([(100.0, 100, 150, 250)])] * 5
+    boxes += [boxes[0] + 3 * k for k in range(1, LOOKS + 1)]  # it stood, and then went
+    for k, box in enumerate(boxes):
+        coast.saw(seen(k / 10, box, [1]))
+    np.testing.assert_allclose(coast.at(frame_at(len(boxes) / 10)).xyxy, boxes[-1] + 3, atol=TOLERANCE_PX)
+
+
+def test_who_walks_out_of_the_picture_becomes_narrower_and_is_gone() -> None:
+    coast = Coast()
+    for k in range(4):
+        coast.saw(seen(k / 10, np.clip([(540.0 + 25 * k, 100, 600 + 25 * k, 280)], 0, 640), [1]))
+    widths = [coast.at(frame_at(0.3 + k / 40)).xyxy @ (-1, 0, 1, 0) for k in range(1, 6)]
+    assert [each.tolist() for each in widths] == [[pytest.approx(25 - 6.25 * k)] for k in range(1, 4)] + [[], []]
+
+
+def test_who_is_not_looked_at_for_long_is_nowhere() -> None:
+    coast = Coast()
+    coast.saw(seen(0.0, walking(0.0), [1, 2]))
+    assert len(coast.at(frame_at(MOST_S))) == 2
+    assert len(coast.at(frame_at(MOST_S + 0.01))) == 0
+
+
+def test_those_who_were_not_found_at_the_last_look_are_not_made_up() -> None:
+    coast = Coast()
+    coast.saw(seen(0.0, walking(0.0), [1, 2]))
+    coast.saw(seen(0.1, walking(0.1)[1:], [2]))
+    tracks = coast.at(frame_at(0.2))
+    assert tracks.track_ids.tolist() == [2]
+    assert tracks.scores.tolist() == [0.5]
+    coast.saw(seen(0.3, np.zeros((0, 4)), []))
+    assert len(coast.at(frame_at(0.4))) == 0
+
+
+def test_the_detector_s_keypoints_go_along_with_the_box() -> None:
+    coast = Coast()
+    for time_s in (0.0, 0.1):
+        box = walking(time_s)
+        corners_and_middle = np.stack([box[:, :2], box[:, 2:], (box[:, :2] + box[:, 2:]) / 2], axis=1)
+        keypoints = np.concatenate([corners_and_middle, np.full((2, 3, 1), 0.7)], axis=2).astype(np.float32)
+        coast.saw(seen(time_s, box, [1, 2], keypoints))
+    found = coast.at(frame_at(0.4)).keypoints
+    assert found is not None
+    box = walking(0.4)
+    np.testing.assert_allclose(found[:, 0, :2], box[:, :2], atol=TOLERANCE_PX)
+    np.testing.assert_allclose(found[:, 2, :2], (box[:, :2] + box[:, 2:]) / 2, atol=TOLERANCE_PX)
+    assert found[..., 2] == pytest.approx(0.7)

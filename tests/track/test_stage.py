@@ -1,0 +1,296 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from realtime.config import TrackerConfig, TrackerMethod, load
+from realtime.errors import ConfigError
+from realtime.evaluate.mot import open_sequence
+from realtime.evaluate.tracking import given_detections
+from realtime.track.boxmot import Association
+from realtime.track.stage import TrackStage
+from realtime.types import Detections, Frame, Tracks
+
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+# What is promised of every method is tested with every method.
+every_method = pytest.mark.parametrize("method", get_args(TrackerMethod))
+
+
+def detections(
+    time_s: float, boxes: list[tuple[float, float, float, float]], scores: list[float] | None = None, epoch: int = 0,
+    camera: str = "cam0",
+) -> Detections:  # fmt: skip
+    frame = Frame(camera, epoch, round(time_s * 1000), IMAGE, time_s, 0, 0)
+    xyxy = np.array(boxes, np.float32).reshape(-1, 4)
+    return Detections(frame, xyxy, np.array(scores if scores is not None else [0.9] * len(boxes), np.float32))
+
+
+def walker(k: int) -> tuple[float, float, float, float]:
+    return (10.0 + 3 * k, 100.0, 60.0 + 3 * k, 250.0)
+
+
+def follow(stage: TrackStage, items: list[Detections]) -> Iterator[Tracks]:
+    for item in items:
+        yield from stage.process([item])
+
+
+@every_method
+def test_a_walker_keeps_id_1_and_its_detection_s_own_box(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    for k, tracks in enumerate(follow(stage, [detections(k / 30, [walker(k)]) for k in range(20)])):
+        assert tracks.track_ids.tolist() == [1]
+        np.testing.assert_array_equal(tracks.xyxy[0], np.float32(walker(k)))
+        assert tracks.measured.all()
+
+
+@every_method
+def test_who_lies_is_tracked_like_who_stands(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    lying = [detections(k / 30, [(100.0 + k, 300.0, 350.0 + k, 360.0)]) for k in range(5)]
+    assert [tracks.track_ids.tolist() for tracks in follow(stage, lying)] == [[1]] * 5
+
+
+@every_method
+def test_an_empty_frame_is_no_error(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    items = [detections(0.0, []), detections(0.1, [walker(0)]), detections(0.2, [])]
+    assert [len(tracks) for tracks in follow(stage, items)][::2] == [0, 0]
+
+
+def test_rows_come_in_the_detector_s_order_with_their_keypoints() -> None:
+    stage = TrackStage(TrackerConfig())
+    boxes = [(300.0, 10.0, 360.0, 200.0), (10.0, 10.0, 60.0, 200.0), (150.0, 10.0, 210.0, 200.0)]
+    item = detections(0.0, boxes, [0.6, 0.9, 0.7])
+    keypoints = np.arange(3, dtype=np.float32).reshape(3, 1, 1).repeat(17, 1).repeat(3, 2)
+    item = Detections(item.frame, item.xyxy, item.scores, np.ascontiguousarray(keypoints))
+    tracks = stage.process([item])[0]
+    np.testing.assert_array_equal(tracks.xyxy, np.float32(boxes))
+    assert tracks.keypoints is not None
+    assert tracks.keypoints[:, 0, 0].tolist() == [0, 1, 2]
+
+
+@every_method
+def test_a_weak_detection_continues_a_track_but_begins_none(method: TrackerMethod) -> None:
+    config = TrackerConfig(track_score=0.5, low_score=0.1, method=method)
+    stage = TrackStage(config)
+    stage.process([detections(0.0, [walker(0)])])
+    beside = (400.0, 100.0, 450.0, 250.0)
+    assert stage.process([detections(0.1, [beside, walker(1)], [0.05, 0.2])])[0].track_ids.tolist() == [1]
+    assert len(TrackStage(config).process([detections(0.0, [walker(0)], [0.2])])[0]) == 0
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("fps", "gap_s", "kept"),
+    [
+        (30.0, 0.8, True),  # within the buffer of 1 s
+        (30.0, 1.5, False),  # beyond it
+        (5.0, 0.8, True),  # the same at another rate: the buffer is seconds, not frames
+        (5.0, 1.5, False),
+    ],
+)
+def test_a_lost_person_s_id_is_kept_for_seconds_not_frames(
+    fps: float, gap_s: float, kept: bool, method: TrackerMethod
+) -> None:
+    stage = TrackStage(TrackerConfig(buffer_s=1.0, method=method))
+    box = (100.0, 100.0, 160.0, 300.0)
+    frames = round(2 * fps)
+    seen = [detections(k / fps, [box]) for k in range(frames)]
+    gone = [detections((frames + k) / fps, []) for k in range(round(gap_s * fps))]
+    back = [detections((frames + len(gone) + k) / fps, [box]) for k in range(3)]
+    last = list(follow(stage, seen + gone + back))[-1]
+    assert last.track_ids.tolist() == ([1] if kept else [2])
+
+
+@every_method
+def test_a_lost_person_s_id_ends_once_and_before_it_is_given_up_for_good(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(buffer_s=0.5, method=method))
+    seen = [detections(k / 30, [walker(k)]) for k in range(10)]
+    gone = [detections((10 + k) / 30, []) for k in range(30)]
+    ended = [(tracks.frame.time_s, tracks.ended) for tracks in follow(stage, seen + gone) if tracks.ended]
+    assert [ids for _, ids in ended] == [(1,)]
+    assert ended[0][0] == pytest.approx(9 / 30 + 0.5, abs=2.1 / 30)
+
+
+@every_method
+def test_ids_are_not_reused_in_a_new_epoch(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    stage.process([detections(0.0, [walker(0), (300.0, 10.0, 360.0, 200.0)])])
+    assert stage.process([detections(0.0, [walker(0)], epoch=1)])[0].track_ids.tolist() == [3]
+
+
+def test_cameras_have_identities_of_their_own() -> None:
+    stage = TrackStage(TrackerConfig())
+    first, second = stage.process([detections(0.0, [walker(0)]), detections(0.0, [walker(9)], camera="cam1")])
+    assert first.track_ids.tolist() == second.track_ids.tolist() == [1]
+
+
+def test_a_fast_walker_at_irregular_times_keeps_one_id() -> None:
+    """300 px/s, 60 px wide, intervals from 1/30 to 1/6 s: a fixed time step gives some twenty ids."""
+    random, time_s = np.random.default_rng(0), 0.0
+    stage, ids = TrackStage(TrackerConfig()), set()
+    for _ in range(60):
+        x = 50 + (300 * time_s) % 3000
+        ids |= set(stage.process([detections(time_s, [(x, 100, x + 60, 280)])])[0].track_ids.tolist())
+        time_s += random.uniform(1 / 30, 1 / 6)
+    assert len(ids) <= 3
+
+
+@every_method
+def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(buffer_s=0.2, method=method))
+    random = np.random.default_rng(0)
+    for k in range(600):
+        x, y = random.uniform(0, 580), random.uniform(0, 400)
+        stage.process([detections(k / 30, [(x, y, x + 40, y + 70)])])
+    tracker = stage._cameras["cam0"]
+    assert len(tracker._association.known()) < 50
+    assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200
+    assert len(tracker._ids) < 50
+    assert len(tracker._times_s) < 20
+
+
+# ---- frames that the detector did not look at
+
+
+def not_looked(time_s: float, epoch: int = 0) -> Detections:
+    return Detections.empty(Frame("cam0", epoch, round(time_s * 1000), IMAGE, time_s, 0, 0), looked=False)
+
+
+@every_method
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_between_looks_people_go_on_with_the_same_ids(every: int, method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    people = [[walker(k), (400.0 - 2 * k, 200.0, 450.0 - 2 * k, 350.0)] for k in range(6 * every)]
+    items = [detections(k / 30, boxes) if k % every == 0 else not_looked(k / 30) for k, boxes in enumerate(people)]
+    for k, tracks in enumerate(follow(stage, items)):
+        assert tracks.track_ids.tolist() == [1, 2]
+        assert tracks.measured.tolist() == [k % every == 0] * 2
+        if k > every:  # a speed takes two looks
+            np.testing.assert_allclose(tracks.xyxy, people[k], atol=0.01)
+
+
+def test_who_comes_between_looks_is_seen_at_the_next_one_and_who_went_is_gone() -> None:
+    stage = TrackStage(TrackerConfig())
+    items = [detections(0.0, [walker(0)]), not_looked(0.03), detections(0.06, [walker(2)]), detections(0.09, [])]
+    assert [len(tracks) for tracks in follow(stage, [*items, not_looked(0.12)])] == [1, 1, 1, 0, 0]
+
+
+def test_a_new_epoch_knows_nobody_of_the_last_one() -> None:
+    stage = TrackStage(TrackerConfig())
+    stage.process([detections(0.0, [walker(0)])])
+    assert len(stage.process([not_looked(0.1, epoch=1)])[0]) == 0
+
+
+@pytest.mark.parametrize(("gap_s", "kept"), [(0.8, True), (1.5, False)])
+def test_the_buffer_is_seconds_at_any_cadence(gap_s: float, kept: bool) -> None:
+    stage = TrackStage(TrackerConfig(buffer_s=1.0))
+    box = (100.0, 100.0, 160.0, 300.0)
+    times_s = np.arange(0, 4, 1 / 30)
+    items = [
+        not_looked(t) if k % 5 else detections(t, [] if 1.0 < t < 1.0 + gap_s else [box]) for k, t in enumerate(times_s)
+    ]
+    assert list(follow(stage, items))[-1].track_ids.tolist() == ([1] if kept else [2])
+
+
+def test_a_fast_walker_looked_at_now_and_then_keeps_one_id() -> None:
+    """300 px/s, 60 px wide: between looks 1/6 s apart boxes hardly touch, and boxmot has to know how long it was."""
+    random, time_s = np.random.default_rng(0), 0.0
+    stage, ids = TrackStage(TrackerConfig()), set()
+    for k in range(120):
+        x = 20 + 300 * time_s % 600
+        due = k % 4 == 0
+        item = detections(time_s, [(x, 100, x + 60, 280)]) if due else not_looked(time_s)
+        ids |= set(stage.process([item])[0].track_ids.tolist())
+        time_s += random.uniform(1 / 60, 1 / 25)
+    assert len(ids) <= 9  # it is thrown back to the left once in 2 s
+
+
+def test_where_every_frame_is_looked_at_nothing_else_comes_out_than_without_coasting(shared_data: Path) -> None:
+    """boxmot's ids and the detections' own boxes of 300 real frames, bit by bit."""
+    sequence = open_sequence(shared_data / "mot" / "MOT17-04-FRCNN")
+    items = list(given_detections(sequence, Path("det/det.txt"), list(sequence.frames[:300])))
+    stage, plain = TrackStage(TrackerConfig()), Association(TrackerConfig(), (1920, 1080))
+    times_s, ids = [], {}
+    for item in items:
+        times_s = [t for t in times_s if t >= item.frame.time_s - 2.0]
+        rows, theirs = plain.update(item, len(times_s))
+        times_s.append(item.frame.time_s)
+        tracks = stage.process([item])[0]
+        np.testing.assert_array_equal(tracks.xyxy, item.xyxy[rows])
+        assert tracks.track_ids.tolist() == [ids.setdefault(each, len(ids) + 1) for each in theirs.tolist()]
+        assert tracks.measured.all()
+
+
+# ---- trackers that look at the picture
+
+
+def panned(random: np.random.Generator) -> Iterator[Detections]:
+    """Two who stand still while the camera turns: in one frame all moves by 60 px, as wide as they are."""
+    wide = cv2.GaussianBlur(random.integers(0, 255, (480, 900, 3), np.uint8), (0, 0), 12)
+    wide = cv2.normalize(wide, None, 0, 255, cv2.NORM_MINMAX)
+    for k in range(12):
+        left = 60 if k >= 8 else 0
+        boxes = np.array([(200, 100, 260, 280), (420, 120, 480, 300)], np.float32) - np.float32((left, 0, left, 0))
+        frame = Frame("cam0", 0, k, np.ascontiguousarray(wide[:, left : left + 640]), k / 30, 0, 0)
+        yield Detections(frame, boxes, np.full(2, 0.9, np.float32))
+
+
+@pytest.mark.parametrize(("method", "ids"), [("bytetrack", 4), ("botsort", 2), ("boosttrack", 2)])
+def test_who_sees_the_picture_knows_that_the_camera_turned(method: TrackerMethod, ids: int) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    assert len({i for tracks in follow(stage, list(panned(np.random.default_rng(0)))) for i in tracks.track_ids}) == ids
+
+
+@pytest.fixture(scope="module")
+def appearance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An OSNet that has learnt nothing: it tells colours apart all the same."""
+    from boxmot.reid.core.registry import ReIDModelRegistry
+
+    torch.manual_seed(0)
+    network = ReIDModelRegistry.build_model("osnet_x0_25", None, num_classes=4, pretrained=False, use_gpu=False)
+    file = tmp_path_factory.mktemp("reid") / "osnet_x0_25_msmt17.pt"
+    torch.save(network.state_dict(), file)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a network only waits for the others
+    yield file
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("method", ["botsort", "boosttrack"])
+def test_appearance_is_taken_from_a_file_of_weights(method: TrackerMethod, appearance: Path) -> None:
+    stage = TrackStage(TrackerConfig(method=method, reid=appearance))
+    images = [IMAGE.copy() for _ in range(6)]
+    for k, image in enumerate(images):
+        image[100:250, 10 + 3 * k : 60 + 3 * k] = (200, 30, 60)
+    items = [detections(k / 30, [walker(k)]) for k in range(6)]
+    items = [Detections(Frame("cam0", 0, k, images[k], k / 30, 0, 0), items[k].xyxy, items[k].scores) for k in range(6)]
+    assert [tracks.track_ids.tolist() for tracks in follow(stage, items)] == [[1]] * 6
+    (track,) = [t for name in ("active_tracks", "trackers") for t in getattr(tracker_of(stage), name, ())][:1]
+    features = track.smooth_feat if method == "botsort" else track.get_emb()
+    assert features.shape == (512,)
+
+
+def tracker_of(stage: TrackStage) -> object:
+    return stage._cameras["cam0"]._association._tracker
+
+
+@pytest.mark.parametrize(
+    ("method", "file", "said"),
+    [
+        ("botsort", "none.pt", "expected a .pt file that is there"),  # boxmot would download it
+        ("botsort", "osnet.onnx", "expected a .pt file that is there"),
+        ("botsort", "osnet_x0_25.pt", "boxmot can't load it"),  # not a network
+        ("bytetrack", "osnet_x0_25.pt", "expected botsort or boosttrack"),
+    ],
+)
+def test_appearance_that_can_t_be_had_is_said(method: str, file: str, said: str, tmp_path: Path) -> None:
+    for name in ("osnet.onnx", "osnet_x0_25.pt"):
+        (tmp_path / name).write_bytes(b"no network")
+    flags = {"tracker.method": method, "tracker.reid": str(tmp_path / file)}
+    with pytest.raises(ConfigError, match=said):
+        TrackStage(load((), {}, flags).tracker)
