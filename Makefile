@@ -23,7 +23,7 @@ lint: $(READY)
 faults: $(READY)  ## about 10 minutes: cameras that freeze, stall, vanish and come back, against a real RTSP server
 	$(BIN)/python -m pytest -m faults tests/faults
 
-soak: $(READY)  ## about 15 minutes: a camera that is lost every 5 s, and 200 openings; does anything grow?
+soak: $(READY)  ## about half an hour: a camera that is lost every 5 s, 200 openings, a crowd for 100,000 frames; does anything grow?
 	$(BIN)/python -m pytest -m soak tests/faults
 
 bench: $(READY)  ## about 15 minutes: the ratios of docs/benchmarks.md, measured here
