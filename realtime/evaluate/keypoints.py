@@ -252,7 +252,7 @@ def run(options: argparse.Namespace) -> Report:
 def _report(models: Models, dataset: Dataset, results: Sequence[Row], boxes: str) -> Report:
     measures = score(dataset, results)
     people = sum(map(len, dataset.people.values()))
-    models_used = {"detector": models.detector_name, "pose": models.pose_name, "device": models.device}
+    models_used = {"detector": models.detector_name, "pose": models.pose_name, "device": str(models.device)}
     return Report(
         f"keypoints: {len(dataset.images)} images, {people} people with keypoints, {len(results)} found, boxes {boxes}",
         ["pose model", *MEASURES],

@@ -206,7 +206,7 @@ def build_net(
         return YoloNet(path, device)
     exact = YoloNet(path, torch.device("cpu"))
     height, width = (side - side % exact.stride for side in sample.shape[:2])
-    picture = np.ascontiguousarray(sample[np.newaxis, :height, :width])
+    picture = sample[np.newaxis, :height, :width].copy()
     try:
         net = YoloNet(path, device, choice, cache)
         lost = _lost(exact, net, picture)

@@ -103,7 +103,7 @@ class PoseStage:
             found[people] = self._model.estimate([tracks.frame.image], [xyxy[people]])[0]
 
         def finish() -> Poses:
-            return with_keypoints(tracks, found) if turn is None else _complete(tracks, turn, found)
+            return _looked_at(tracks, found) if turn is None else _complete(tracks, turn, found)
 
         parts = even_parts(len(xyxy), _PEOPLE_IN_A_PART)
         return Work([Part(partial(estimate, part), part.stop - part.start) for part in parts], finish)

@@ -4,6 +4,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from realtime.config import TrackerConfig, load
 from realtime.errors import ConfigError, SourceError
@@ -98,7 +99,9 @@ def everybody(image):
 
 
 def models_of(pose, people=everybody):
-    return Models("cpu", "seeing", "knowing", None, Seeing(people), TrackStage(TrackerConfig()), PoseStage(pose))
+    return Models(
+        torch.device("cpu"), "seeing", "knowing", Seeing(people), TrackStage(TrackerConfig()), PoseStage(pose)
+    )
 
 
 def scores(coco, models, boxes="truth"):

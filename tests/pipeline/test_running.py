@@ -106,14 +106,15 @@ def test_an_error_in_a_stage_ends_the_run_with_that_error(
 
     kinds = {"detect": "DetectStage", "track": "TrackStage", "pose": "PassThrough", "smooth": "SmoothStage"}
     kind = getattr(graph, kinds.get(stage, "PublishStage"))
-    process = kind.process
+    method = "_look" if stage == "detect" else "process"  # what the pool's threads run
+    process = getattr(kind, method)
 
     def fail(self: object, batch: list[Any]) -> list[Any]:
         if batch[0].index >= 3 if stage == "detect" else batch[0].frame.index >= 3:
             raise RuntimeError("planted")
         return process(self, batch)
 
-    monkeypatch.setattr(kind, "process", fail)
+    monkeypatch.setattr(kind, method, fail)
     run = Pipeline(configuration(tmp_path, {"a": "demo"}))
     with pytest.raises(RuntimeError, match="planted"):
         run.run()
