@@ -334,6 +334,16 @@ class LatencyConfig(_Section):
 
     frames_in_flight: int = Field(2, ge=1, le=16, description="frames of one camera between the door and the publisher")
     max_age_ms: float = Field(500.0, gt=0.0, description="a live frame older than this is not begun")
+    target_ms: float | None = Field(
+        None,
+        ge=10.0,
+        description="live: publish no later than this after the capture, by computing less where it must be; null: off",
+    )
+    means: list[Literal["cadence", "people", "size"]] = Field(
+        ["cadence", "people", "size"],
+        description="what target_ms may lower, in this order: cadence (detector.every, up to 3), people "
+        "(pose.max_people, down to 3), size (detector.size, down to half)",
+    )
 
 
 class PublishConfig(_Section):

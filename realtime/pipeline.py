@@ -49,6 +49,7 @@ from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.device import resolve_device
 from realtime.runtime.door import Door
+from realtime.runtime.governor import Effort, Governor, ladder
 from realtime.runtime.pace import Pace
 from realtime.runtime.pool import Pool, cores_each, run_divided, threads_for
 from realtime.runtime.share import all_cores, share
@@ -69,6 +70,8 @@ _DRAIN_S = 1.5
 _JOIN_S = 1.0
 # How often the publisher looks after its subscribers and states while no frame comes.
 _TICK_S = 0.05
+# How often the ages are looked at where latency.target_ms asks for it.
+_GOVERN_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,13 @@ def _check_pose_keys(config: PoseConfig, found: Model, device: torch.device) -> 
         raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
 
 
+def _governor(config: AppConfig) -> Governor | None:
+    if config.latency.target_ms is None:
+        return None
+    full = Effort(config.detector.every, config.pose.max_people, config.detector.size)
+    return Governor(ladder(full, config.latency.means), config.latency.target_ms)
+
+
 class Pipeline:
     """One run: built ready, then `run` until the sources end or `stop` is called.
 
@@ -212,6 +222,7 @@ class Pipeline:
             on_error.callback(close_socket, socket)
             self._models = load_models(config)
             on_error.pop_all()
+        self._governor, self._govern_s = _governor(config), 0.0
         publish = config.publish
         self._door = Door(
             list(self.status),
@@ -220,6 +231,7 @@ class Pipeline:
             on_drop=lambda camera, cause: self.status[camera].count_dropped(cause),
             held=publish.wait_for_subscribers > 0,
             one_at_a_time=bool(self._models.pooled),
+            target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
         )
         # Who says when a frame may enter.
         self._pool = self._pace = None
@@ -258,6 +270,7 @@ class Pipeline:
         while self._crew.alive() and not self._stop.is_set() and not self._crew.failed.is_set():
             self._crew.failed.wait(_TICK_S)
             self._look_after_cameras()
+            self._keep_target()
             if self._reload_asked.is_set():
                 self._reload_asked.clear()
                 self._reload()
@@ -280,6 +293,24 @@ class Pipeline:
         for name, status in self.status.items():
             if status.check_silence():
                 log.warning("%s: timed out: nothing comes, and its driver doesn't say why; waiting for it", name)
+
+    def _keep_target(self) -> None:
+        """Compute less, or more again, where `latency.target_ms` asks for it."""
+        if self._governor is None or time.monotonic() < self._govern_s:
+            return
+        self._govern_s = time.monotonic() + _GOVERN_EVERY_S
+        live = [status for camera, status in self.status.items() if self._door.is_live(camera)]
+        p95_ms = max((status.recent()[1]["p95"] for status in live), default=0.0)
+        if not self._governor.update(time.monotonic(), p95_ms):
+            return
+        effort = self._governor.effort
+        self._models.detect.cadence.every, self._models.detect.size = effort.every, effort.size
+        if isinstance(self._models.pose, PoseStage):
+            self._models.pose.budget.max_people = effort.max_people
+        for status in self.status.values():
+            status.lowered = self._governor.lowered
+        now = ", ".join(self._governor.lowered) or "all is as configured again"
+        log.info("latency: p95 %.0f ms, target %.0f ms: %s", p95_ms, self._config.latency.target_ms, now)
 
     def stop(self) -> None:
         """End the run in order: what is past the door is finished and published. Safe in a signal handler."""

@@ -232,6 +232,13 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
             "an earlier epoch; with the state ended or failed all others end too"
         ),
     ] = []
+    lowered: Annotated[
+        list[str],
+        Meta(
+            description="what is lower than configured, to keep `latency.target_ms`: keys with their value now, "
+            'such as "detector.every=2"; empty where nothing is'
+        ),
+    ] = []
 
     def __post_init__(self) -> None:
         _finite("fps", [self.fps])

@@ -30,6 +30,7 @@ class DetectStage:
     Attributes:
         engine_name: what computes it: "openvino bf16".
         cadence: which frames it looks at.
+        size: longer side of the network's input in pixels; may be changed at any time.
     """
 
     name = "detect"
@@ -45,6 +46,7 @@ class DetectStage:
             ModelError: it knows no people.
         """
         self._config = config
+        self.size = config.size
         self._net = net
         self._person = _person_class(net)
         self.engine_name = net.engine_name
@@ -57,7 +59,7 @@ class DetectStage:
 
     def warm_up(self) -> None:
         """Run once on a picture of most cameras' shape, so that the first frame is not the slow one."""
-        width, height = Letterbox.of(_USUAL_SIZE, self._config.size, self._net.stride).input_size
+        width, height = Letterbox.of(_USUAL_SIZE, self.size, self._net.stride).input_size
         self._predict(np.zeros((1, height, width, 3), np.uint8))
 
     def process(self, batch: list[Frame]) -> list[Detections]:
@@ -80,7 +82,7 @@ class DetectStage:
         """Nothing to give up."""
 
     def _look(self, batch: list[Frame]) -> list[Detections]:
-        boxes = [Letterbox.of(frame.size, self._config.size, self._net.stride) for frame in batch]
+        boxes = [Letterbox.of(frame.size, self.size, self._net.stride) for frame in batch]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, letterbox in enumerate(boxes):
             groups[letterbox.input_size].append(index)

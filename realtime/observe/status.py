@@ -35,6 +35,7 @@ class CameraStatus:
         self._silence_limit_s: float | None = None
         self.source_fps: float | None = None
         self.size: tuple[int, int] | None = None
+        self.lowered: list[str] = []
         self.captured = 0
         self.published = 0
         self.reconnects = 0

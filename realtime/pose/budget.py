@@ -52,6 +52,8 @@ class Turn:
 class PersonBudget:
     """At most `max_people` of a frame are measured; when there are more, they take turns.
 
+    `max_people` may be changed between frames; None: everybody is measured, and remembered until there is one.
+
     Half of the budget, rounded up, goes round: to those who wait longest since they were measured. A newcomer waits
     since they were first seen, and so joins at the back. The other half goes by need: to those never measured, then to
     those whose box changed most since they were.
@@ -68,9 +70,8 @@ class PersonBudget:
     weren't seen for `FORGET_S`: memory is bounded by the people seen within that time.
     """
 
-    def __init__(self, max_people: int) -> None:
-        self._max_people = max_people
-        self._round = (max_people + 1) // 2
+    def __init__(self, max_people: int | None) -> None:
+        self.max_people = max_people
         self._cameras: dict[str, _Camera] = {}
 
     def choose(self, tracks: Tracks) -> Turn:
@@ -102,18 +103,20 @@ class PersonBudget:
         return camera
 
     def _choose(self, people: list[_Person], tracks: Tracks) -> Bools:
-        if len(people) <= self._max_people:
+        most = self.max_people
+        if most is None or len(people) <= most:
             return np.ones(len(people), np.bool_)
+        goes_round = (most + 1) // 2
         chosen = np.zeros(len(people), np.bool_)
         waits_since_s = np.array([person.waits_since_s for person in people])
         had_a_turn = np.array([person.latest is not None for person in people])
         # Last key first. Who was first seen in a frame waits longer than who was measured in it; what is still equal is
         # told apart by the track's id, since the order of the detector's boxes is no reason.
         by_wait = tracks.track_ids, had_a_turn, waits_since_s
-        chosen[np.lexsort(by_wait)[: self._round]] = True
+        chosen[np.lexsort(by_wait)[:goes_round]] = True
         need = np.where(chosen, -np.inf, _need(people, tracks.xyxy))
         by_need = np.lexsort((*by_wait, -need))
-        chosen[by_need[: self._max_people - self._round]] = True
+        chosen[by_need[: most - goes_round]] = True
         return chosen
 
 

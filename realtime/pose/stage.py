@@ -50,15 +50,18 @@ class PoseModel(Protocol):
 class PoseStage:
     """The pose model of all cameras, and who of a crowd it looks at.
 
-    With `max_people`, at most so many people of a frame are measured, in turns that pose/budget.py deals out; the
-    others' poses are predicted.
+    At most `budget.max_people` of a frame are measured, in turns that pose/budget.py deals out; the others' poses
+    are predicted.
+
+    Attributes:
+        budget: its `max_people` may be changed between frames.
     """
 
     name = "pose"
 
     def __init__(self, model: PoseModel, max_people: int | None = None) -> None:
         self._model = model
-        self._budget = None if max_people is None else PersonBudget(max_people)
+        self.budget = PersonBudget(max_people)
 
     @property
     def model_name(self) -> str:
@@ -85,28 +88,25 @@ class PoseStage:
         Args:
             batch: frames of any cameras; those of one camera in order of time.
         """
-        if self._budget is None:
-            found = self._estimate(batch, [tracks.xyxy for tracks in batch])
-            return [_looked_at(tracks, keypoints) for tracks, keypoints in zip(batch, found, strict=True)]
         # All turns are dealt out before the one call of the model, so frames of a camera that wait together share it.
-        turns = [self._budget.choose(tracks) for tracks in batch]
+        turns = [self.budget.choose(tracks) for tracks in batch]
         found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
         return [_complete(*each) for each in zip(batch, turns, found, strict=True)]
 
     def divide(self, tracks: Tracks) -> Work[Poses]:
         """The same for one frame, a few people in a part: see runtime.pool."""
-        turn = None if self._budget is None else self._budget.choose(tracks)
-        xyxy = tracks.xyxy if turn is None else tracks.xyxy[turn.chosen]
+        turn = self.budget.choose(tracks)
+        xyxy = tracks.xyxy[turn.chosen]
         found = np.zeros((len(xyxy), len(self.skeleton), 3), np.float32)
 
         def estimate(people: slice) -> None:
             found[people] = self._model.estimate([tracks.frame.image], [xyxy[people]])[0]
 
-        def finish() -> Poses:
-            return _looked_at(tracks, found) if turn is None else _complete(tracks, turn, found)
-
-        parts = even_parts(len(xyxy), _PEOPLE_IN_A_PART)
-        return Work([Part(partial(estimate, part), part.stop - part.start) for part in parts], finish)
+        parts = [
+            Part(partial(estimate, people), people.stop - people.start)
+            for people in even_parts(len(xyxy), _PEOPLE_IN_A_PART)
+        ]
+        return Work(parts, lambda: _complete(tracks, turn, found))
 
     def close(self) -> None:
         """Nothing to give up."""
@@ -119,11 +119,6 @@ def _complete(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> Poses:
     """Everybody's pose, from the keypoints (number chosen, K, 3) found of those whose turn it was."""
     keypoints = completed(tracks, turn, found)
     return with_keypoints(replace(tracks, measured=turn.chosen), keypoints)
-
-
-def _looked_at(tracks: Tracks, found: NDArray[np.float32]) -> Poses:
-    """Everybody's pose as the model found it: measured, in a predicted box (`detector.every`) too."""
-    return with_keypoints(replace(tracks, measured=np.ones(len(tracks), np.bool_)), found)
 
 
 def with_keypoints(tracks: Tracks, keypoints: NDArray[np.float32]) -> Poses:

@@ -314,6 +314,7 @@ class PublishStage:
                 uptime_s=round(time.monotonic() - self._started_s, 3),
                 tracks_started=started,
                 tracks_ended=ended,
+                lowered=status.lowered,
             )
             self._send(wire.status_topic(camera), message)
 

@@ -11,20 +11,25 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from realtime.runtime.channel import Closed
 from realtime.types import Frame
 
 OnDrop = Callable[[str, str], None]
 
+# How much a frame's time behind the door counts for the estimate of the next one's.
+_WEIGHT = 0.1
+
 
 @dataclass
 class _Entry:
     newest_wins: bool = False
     waiting: Frame | None = None
-    in_flight: int = 0
+    entered_s: deque[float] = field(default_factory=deque)  # of those past the door
+    usual_s: float = 0.0  # from entering to leaving
     bringers: int = 1  # threads that bring this camera's frames: two while one takes over from another
     barred: bool = False
 
@@ -39,6 +44,8 @@ class Door:
         on_drop: called with camera and cause for each frame dropped here.
         held: begin with the door shut, until `release_hold`.
         one_at_a_time: `take` gives one frame, not one of every camera.
+        target_s: a live frame that would be older than this when it is published is not begun, unless none could be
+            younger.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Door:
         on_drop: OnDrop = lambda camera, cause: None,
         held: bool = False,
         one_at_a_time: bool = False,
+        target_s: float | None = None,
     ) -> None:
         self._entries = {camera: _Entry() for camera in cameras}
         self._order = list(cameras)
@@ -57,6 +65,7 @@ class Door:
         self._on_drop = on_drop
         self._held = held
         self._one_at_a_time = one_at_a_time
+        self._target_s = target_s
         self._not_before_s = 0.0
         self._may_enter_now = True
         self._stopped = False
@@ -168,7 +177,9 @@ class Door:
     def leave(self, camera: str) -> None:
         """A frame of this camera was published: its place in the window is free."""
         with self._changed:
-            self._entries[camera].in_flight -= 1
+            entry = self._entries[camera]
+            took_s = time.monotonic() - entry.entered_s.popleft()
+            entry.usual_s += _WEIGHT * (took_s - entry.usual_s) if entry.usual_s else took_s
             self._changed.notify_all()
 
     def release_hold(self) -> None:
@@ -193,7 +204,12 @@ class Door:
             self._on_drop(camera, "stopping")
 
     def _may_enter(self, entry: _Entry) -> bool:
-        if entry.waiting is None or entry.in_flight >= self._frames_in_flight or self._held or not self._may_enter_now:
+        if (
+            entry.waiting is None
+            or len(entry.entered_s) >= self._frames_in_flight
+            or self._held
+            or not self._may_enter_now
+        ):
             return False
         return not entry.newest_wins or time.monotonic() >= self._not_before_s
 
@@ -203,14 +219,20 @@ class Door:
     def _ready_or_over(self) -> bool:
         return self._over() or any(self._may_enter(entry) for entry in self._entries.values())
 
+    def _is_too_old(self, frame: Frame, entry: _Entry) -> bool:
+        age_s = (time.monotonic_ns() - frame.captured_mono_ns) / 1e9
+        if self._target_s is not None and entry.usual_s < self._target_s < age_s + entry.usual_s:
+            return True
+        return age_s > self._max_age_s
+
     def _enter(self, camera: str) -> Frame | None:
         entry = self._entries[camera]
         frame, entry.waiting = entry.waiting, None
         assert frame is not None
-        if entry.newest_wins and time.monotonic_ns() - frame.captured_mono_ns > self._max_age_s * 1e9:
+        if entry.newest_wins and self._is_too_old(frame, entry):
             self._on_drop(camera, "too old")
             return None
-        entry.in_flight += 1
+        entry.entered_s.append(time.monotonic())
         if entry.newest_wins:
             return frame
         # A file's frame was in the file for years: it is taken now, not when it was read ahead.

@@ -2,6 +2,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -237,3 +238,58 @@ def test_who_waits_is_woken_when_the_moment_is_brought_forward(make_frame: Make)
     door.put(fresh(make_frame, 0, "live"))
     threading.Timer(0.05, door.not_before, [0.0]).start()
     assert len(door.take(timeout_s=60)) == 1
+
+
+def test_with_a_target_a_frame_that_would_miss_it_is_not_begun(make_frame: Make) -> None:
+    drops: Counter[str] = Counter()
+    door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]), target_s=0.5)
+    door.attach("cam0", newest_wins=True)
+
+    def aged(age_s: float) -> Frame:
+        return replace(make_frame(0), captured_mono_ns=time.monotonic_ns() - round(age_s * 1e9))
+
+    door.put(aged(0.4))  # nothing is known yet of how long a frame takes
+    assert len(door.take()) == 1
+    time.sleep(0.2)
+    door.leave("cam0")
+    door.put(aged(0.4))
+    assert door.take() == []
+    assert drops == {"too old": 1}
+    door.put(aged(0.1))
+    assert len(door.take()) == 1
+
+
+def test_a_target_that_none_can_keep_stops_nothing(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0, target_s=0.02)
+    door.attach("cam0", newest_wins=True)
+    for _ in range(2):
+        door.put(replace(make_frame(0), captured_mono_ns=time.monotonic_ns()))
+        assert len(door.take()) == 1
+        time.sleep(0.05)
+        door.leave("cam0")
+
+
+def test_one_at_a_time_every_camera_gets_its_turn(make_frame: Make) -> None:
+    door = Door(["a", "b", "c"], 2, 9.0, one_at_a_time=True)
+    for camera in ("a", "b", "c"):
+        door.put(make_frame(0, camera))
+    taken = [door.take()[0].camera]
+    door.put(make_frame(1, "a"))
+    taken += [door.take()[0].camera for _ in range(3)]
+    assert taken == ["a", "b", "c", "a"]
+
+
+def test_a_door_that_lets_nobody_in_keeps_frames_waiting(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0)
+    door.let_in(False)
+    door.put(make_frame(0))
+    assert door.take(timeout_s=0.0) == []
+    door.let_in(True)
+    assert len(door.take()) == 1
+
+
+def test_a_file_s_frame_counts_as_taken_when_it_enters(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0)
+    before_ns = time.monotonic_ns()
+    door.put(make_frame(0))
+    assert door.take()[0].captured_mono_ns >= before_ns
