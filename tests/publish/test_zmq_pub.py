@@ -46,8 +46,9 @@ class Running:
             socket, config, info, lambda: self.status, recorder,
             is_live=lambda camera: False, on_published=self.left.append, on_ready=self.ready.set,
         )  # fmt: skip
+        tick = {"tick": stage.tick, "tick_s": 0.01}
         self._threads = [
-            threading.Thread(target=run_stage, args=(stage, self.inbox, None, lambda *_: None, stage.tick, 0.01))
+            threading.Thread(target=run_stage, args=(stage, self.inbox, None, lambda *_: None), kwargs=tick)
         ]
         if recorder:
             self._threads.append(threading.Thread(target=recorder.run))
