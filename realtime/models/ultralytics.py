@@ -259,10 +259,10 @@ def _converted(module: Any, path: Path, cache: Path) -> Path:  # noqa: ANN401 - 
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
+    threads = torch.get_num_threads()
     _tame()
     from ultralytics.nn.tasks import load_checkpoint
 
-    threads = torch.get_num_threads()
     try:
         module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
     except Exception as error:  # whatever an unpickler meets in a file that isn't a model
@@ -272,7 +272,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
             f"{summary[0] if summary else 'no reason given'})"
         ) from error
     finally:
-        torch.set_num_threads(threads)  # which it lowers, for the whole process
+        torch.set_num_threads(threads)  # which importing it and loading lower, for the whole process
     return module.requires_grad_(False)
 
 
