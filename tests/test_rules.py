@@ -15,29 +15,33 @@ from realtime.config import load
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "realtime"
 
-# A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere.
+# A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere;
+# evaluate/loops.py is what one writes without us.
 ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
-    "boxmot": ["evaluate/baseline.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "publish/draw.py"],
+    "boxmot": ["evaluate/baseline.py", "evaluate/loops.py", "track/boxmot.py"],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/videos.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
-    "msgspec": ["wire.py"],
+    "msgspec": ["evaluate/loops.py", "wire.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
     "pydantic": ["config.py"],
     "scipy": ["evaluate/mot.py"],
-    "torch": ["runtime/device.py", "models/*.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "pipeline.py"],
+    "torch": [
+        "runtime/device.py", "models/*.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "pipeline.py",
+        "evaluate/loops.py", "evaluate/random_vitpose.py",
+    ],
     "torchvision": [],
     "tqdm": ["evaluate/progress.py"],
     "trackers": ["evaluate/mot_metrics.py"],
-    "transformers": ["pose/checkpoint.py"],
-    "ultralytics": ["models/ultralytics.py"],
+    "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "pose/checkpoint.py"],
+    "ultralytics": ["evaluate/loops.py", "models/ultralytics.py"],
     "filterpy": ["evaluate/smoothing.py"],
-    "matplotlib": ["evaluate/smoothing.py"],
+    "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "keys.py", "publish/zmq_pub.py"],
+    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/zmq_pub.py"],
 }  # fmt: skip
 
 

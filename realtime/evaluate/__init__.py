@@ -1,4 +1,4 @@
-"""Measurements against ground truth and clocks, `python -m realtime.evaluate`: tracking, keypoints, smoothing, latency.
+"""Measurements, `python -m realtime.evaluate`: tracking, keypoints, smoothing, latency, cost.
 
 Beside the program, not on the data path: it drives the same stages, or reads what they published.
 """

@@ -1,4 +1,4 @@
-"""The command line of the measurements: python -m realtime.evaluate tracking | keypoints | smoothing | latency.
+"""The command line of the measurements: python -m realtime.evaluate tracking | keypoints | smoothing | latency | cost.
 
 The front of realtime.evaluate. Each subcommand is a module with two functions, imported only when it is asked for:
 `add_arguments(parser)` adds its flags, `run(options) -> Report` measures. `--json` and errors are dealt with here.
@@ -23,7 +23,8 @@ COMMANDS = {
     "tracking": "identities against ground truth in MOTChallenge form: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
     "keypoints": "keypoints against ground truth in COCO form: OKS AP and AR",
     "smoothing": "filters against true motion: error, jitter and lag",
-    "latency": "capture to publish, stage by stage, of a recording or a running publisher",
+    "latency": "capture to publish, stage by stage, of a recording or a running publisher; --compare: against others",
+    "cost": "what more cameras and people cost, and the share of all besides the two models",
 }
 
 

@@ -1,7 +1,8 @@
 """Capture to publish, stage by stage: percentiles of a recording or of a running publisher.
 
 `python -m realtime.evaluate latency`. Reads what the publisher itself measured and wrote into its messages; the way
-from it to a subscriber is not in these numbers.
+from it to a subscriber is not in these numbers. With `--compare` the program is run, side by side with others:
+evaluate.compare.
 """
 
 from __future__ import annotations
@@ -105,6 +106,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--camera", metavar="NAME", action="append", help="this camera only; repeatable")
     add("--curve-secret", metavar="FILE", help="this reader's secret key, where keys are wanted")
     add("--curve-server", metavar="FILE", help="the publisher's public key")
+    from realtime.evaluate import compare
+
+    group = parser.add_argument_group("comparison")
+    group.add_argument("--compare", action="store_true", help="run our program against loops of the same models")
+    compare.add_arguments(group)
+    compare.add_live_arguments(group)
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -114,6 +121,12 @@ def run(options: argparse.Namespace) -> Report:
         ConfigError: a flag, the file or a key is wrong.
         RealtimeError: there were no messages, or one can't be read.
     """
+    if options.compare:
+        from realtime.evaluate import compare
+
+        if options.recording is not None or options.connect:
+            raise ConfigError("latency: got --compare with a recording or --connect, expected one of them")
+        return compare.run(options)
     if (options.recording is None) == (not options.connect):
         raise ConfigError("latency: expected either a recording (.jsonl) or --connect ENDPOINT")
     if not 0 < options.seconds < float("inf"):

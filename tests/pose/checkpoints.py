@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation, VitPoseImageProcessor
-from transformers.utils import logging
 
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.config import PoseConfig
+from realtime.evaluate.random_vitpose import BASE as BASE
+from realtime.evaluate.random_vitpose import SMALL as SMALL
+from realtime.evaluate.random_vitpose import TINY as TINY
+from realtime.evaluate.random_vitpose import quietly as quietly
+from realtime.evaluate.random_vitpose import save_checkpoint as save_checkpoint
 from realtime.pose.engine import People
 from realtime.pose.vitpose import VitPose
 
@@ -27,41 +28,6 @@ KINDS = {
     "classic": {"simple": False, "experts": 1},
     "plus": {"simple": False, "experts": 3},
 }
-
-
-# The sizes of networks: what tests are quick with, and the published ViTPose-S and -B.
-TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2, "part_features": 8}
-SMALL = {"hidden_size": 384, "num_attention_heads": 12, "part_features": 96}
-BASE = {"hidden_size": 768, "num_attention_heads": 12, "part_features": 192}
-
-
-def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: dict[str, int] = TINY) -> Path:
-    """A ViTPose with random weights whose heatmaps have clear maxima of about 0.5."""
-    torch.manual_seed(0)
-    backbone = VitPoseBackboneConfig(num_experts=experts, **size)
-    module = VitPoseForPoseEstimation(
-        VitPoseConfig(backbone_config=backbone, num_labels=17, use_simple_decoder=simple)
-    ).eval()
-    with torch.no_grad():
-        for weights in module.backbone.parameters():
-            weights.mul_(2)  # freshly initialised layers hardly look at the picture
-        noise = torch.randn(4, 3, 256, 192)
-        peaks = module(noise, dataset_index=torch.zeros(1, dtype=torch.long)).heatmaps.amax()
-        module.head.conv.weight.mul_(0.5 / peaks)
-    with quietly():
-        module.save_pretrained(folder)
-        VitPoseImageProcessor().save_pretrained(folder)
-    return folder
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without transformers' progress bars."""
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.enable_progress_bar()
 
 
 @functools.cache

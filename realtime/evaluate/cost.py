@@ -1,0 +1,322 @@
+"""What more cameras and more people cost, and what everything besides the two models costs.
+
+`python -m realtime.evaluate cost [cameras] [people] [share]`. Cameras: our program plays the same video 1 to 8 times at
+once. People: its stages look at a picture of 1 to 64 people. Share: the CPU time of a run, by who spent it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime import wire
+from realtime.capture.demo import demo_canvas, demo_people
+from realtime.config import load
+from realtime.errors import ConfigError
+from realtime.evaluate import compare
+from realtime.evaluate.plots import plot_costs
+from realtime.evaluate.progress import progress
+from realtime.evaluate.report import Cell, Report
+from realtime.evaluate.runs import Scene
+from realtime.types import Detections, Frame
+
+TABLES = ("cameras", "people", "share")
+CAMERAS = (1, 2, 3, 4, 6, 8)
+PEOPLE = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+# From here on a straight line must fit: a single person's crop doesn't fill the processor.
+STRAIGHT_FROM = {"cameras": 1, "people": 4}
+
+# Whose CPU time a call is, without what is called inside it and has a row of its own.
+PARTS = (
+    ("networks", "realtime.models.openvino", "OpenVinoNetwork", "__call__"),
+    ("networks", "realtime.models.ultralytics", "_TorchForward", "__call__"),
+    ("letterbox, suppression", "realtime.detect.yolo", "DetectStage", "_look"),
+    ("crops, peaks", "realtime.pose.vitpose", "VitPose", "estimate"),
+    ("capture", "realtime.capture.camera", "Camera", "run"),
+    ("track", "realtime.track.stage", "TrackStage", "process"),
+    ("smooth", "realtime.smooth.stage", "SmoothStage", "process"),
+    ("publish", "realtime.publish.zmq_pub", "PublishStage", "process"),
+    ("publish", "realtime.publish.zmq_pub", "PublishStage", "tick"),
+    ("hand-offs", "threading", "Thread", "run"),
+)
+MODELS = ("networks", "letterbox, suppression", "crops, peaks")
+# How the names of threads begin that libraries start beside Python's; a nameless one computes for a network.
+_NATIVE = {"av:": "capture", "ZMQ": "publish"}
+_POLL_S = 0.1
+# Of each camera.
+_FEWEST_FRAMES = 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags."""
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"some of {', '.join(TABLES)}; default: all")
+    compare.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Measure the tables that are asked for.
+
+    Raises:
+        ConfigError: a flag is wrong.
+        ModelError: a model can't be had.
+        RealtimeError: a run failed.
+    """
+    if unknown := set(options.tables) - set(TABLES):
+        raise ConfigError(f"cost: got {min(unknown)!r}, expected some of {', '.join(TABLES)}")
+    compare.check_arguments(options)
+    wanted = options.tables or TABLES
+    found = []
+    with tempfile.TemporaryDirectory(prefix="realtime-pose-") as name:
+        scene = compare.make_scene(options, Path(name))
+        for table, measure in (("cameras", _of_cameras), ("people", _of_people)):
+            if table in wanted:
+                found.append(Costs(table, measure(scene, options.rounds, Path(name))))
+        spent = cpu_by_part(scene) if "share" in wanted else {}
+    if options.plot is not None and found:
+        plot_costs(options.plot, [(costs.of, costs.ms, *costs.line()) for costs in found])
+    video = options.video or "the built-in source"
+    rows, data, notes = _tables(found, spent, scene.frames)
+    return Report(
+        title=f"Costs: {video}, {options.detector}, pose {options.pose}, {scene.threads} threads",
+        columns=["table", "number", "part", "ms", "ms each", "relative"],
+        rows=rows,
+        data={"threads": scene.threads, "video": video, "detector": options.detector, "pose": options.pose, **data},
+        notes=[
+            f"cameras: ms for a picture of each. people: ms a frame, detection included. Medians of {options.rounds}.",
+            f"share: one run of {scene.frames} frames; each is a frame, relative is the share of all.",
+            *notes,
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What so many of something cost.
+
+    Attributes:
+        of: cameras or people.
+        ms: milliseconds by number.
+    """
+
+    of: str
+    ms: Mapping[int, float]
+
+    def line(self) -> tuple[float, float]:
+        """Slope and start, in milliseconds, of the straight line through the costs (least squares)."""
+        counts = self._counts()
+        slope, start = np.polyfit(counts, [self.ms[n] for n in counts], 1)
+        return float(slope), float(start)
+
+    def off(self) -> float:
+        """How far a cost is from the line at most, relative to the cost."""
+        slope, start = self.line()
+        return max(abs(self.ms[n] - start - slope * n) / self.ms[n] for n in self._counts())
+
+    def _counts(self) -> list[int]:
+        return [n for n in self.ms if n >= STRAIGHT_FROM[self.of]]
+
+
+def _tables(
+    found: Sequence[Costs], spent: Mapping[str, float], frames: int
+) -> tuple[list[list[Cell]], dict[str, object], list[str]]:
+    """Rows, data and notes of the report."""
+    rows: list[list[Cell]] = []
+    data: dict[str, object] = {}
+    notes = []
+    for costs in found:
+        first = costs.ms[1]
+        rows += [[costs.of, n, None, ms, ms / n, ms / n / first] for n, ms in costs.ms.items()]
+        (slope, start), off = costs.line(), costs.off()
+        data[costs.of] = {"ms": costs.ms, "slope_ms": slope, "start_ms": start, "off": off}
+        notes.append(
+            f"{costs.of}: {start:.1f} ms + {slope:.2f} ms each, within {off:.0%} from {STRAIGHT_FROM[costs.of]} on"
+        )
+    if spent:
+        total = sum(spent.values())
+        rows += [["share", None, part, s * 1e3, s * 1e3 / frames, s / total] for part, s in spent.items()]
+        besides = 1 - sum(spent[part] for part in MODELS) / total
+        data["share"] = {"cpu_s": spent, "besides_the_models": besides}
+        notes.append(f"share: {besides:.1%} of the CPU time are spent besides the two models ({', '.join(MODELS)})")
+    return rows, data, notes
+
+
+# ---- cameras
+
+
+def _of_cameras(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
+    """Milliseconds for one picture of each of n cameras, as fast as it goes."""
+    ms: dict[int, list[float]] = {n: [] for n in CAMERAS}
+    for n in progress([n for _ in range(rounds) for n in CAMERAS], "cameras", unit="runs"):
+        part = replace(scene, frames=max(_FEWEST_FRAMES, scene.frames // n))
+        ms[n].append(1e3 * n / compare.run_ours(part, folder, cameras=n).figures()["fps"])
+    return {n: float(np.median(values)) for n, values in ms.items()}
+
+
+# ---- people
+
+
+def crowd(number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A picture of so many people, at half the built-in source's size, and their boxes.
+
+    Returns:
+        uint8 (1080, 1920, 3) BGR and float32 (N, 4) x1 y1 x2 y2 in its pixels.
+    """
+    x1, y1, x2, y2 = demo_people()[0].astype(int)
+    person = demo_canvas()[y1:y2:2, x1:x2:2]
+    height, width = person.shape[:2]
+    image = np.full((1080, 1920, 3), 64, np.uint8)
+    boxes = []
+    for i in range(number):
+        x, y = i % 16 * 119, i // 16 * 265
+        image[y : y + height, x : x + width] = person
+        boxes.append((x, y, x + width, y + height))
+    return image, np.array(boxes, np.float32)
+
+
+def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
+    """Milliseconds for one frame with n people, one stage after the other. Everybody's box is given, found or not."""
+    from realtime.evaluate.loops import message_of
+    from realtime.pipeline import load_models
+    from realtime.smooth.stage import SmoothStage
+    from realtime.track.stage import TrackStage
+
+    config = load(environment={}, flags=scene.configuration)
+    models = load_models(config)
+
+    def stages(number: int) -> Callable[[int], object]:
+        image, boxes = crowd(number)
+        tracker, smoother = TrackStage(config.tracker), SmoothStage(config.smoothing)
+        scores = np.full(number, 0.9, np.float32)
+
+        def one(index: int) -> bytes:
+            frame = Frame("cam0", 0, index, image, index / 25, time.monotonic_ns(), time.time_ns())
+            models.detect.process([frame])
+            poses = models.pose.process(tracker.process([Detections(frame, boxes, scores)]))
+            return wire.encode(message_of(smoother.process(poses)[0], models.pose.skeleton.name), "msgpack")
+
+        return one
+
+    sides = {n: stages(n) for n in PEOPLE}
+    ms: dict[int, list[float]] = {n: [] for n in PEOPLE}
+    for index in progress(range(-1, rounds), "people", unit="rounds"):  # the first one warms up
+        for n, one in sides.items():
+            started_s = time.perf_counter()
+            one(index + 1)
+            if index >= 0:
+                ms[n].append((time.perf_counter() - started_s) * 1e3)
+    return {n: float(np.median(values)) for n, values in ms.items()}
+
+
+# ---- the share of the CPU time
+
+
+class CpuClock:
+    """CPU time of calls by part: a call's own, without that of the calls inside it."""
+
+    def __init__(self) -> None:
+        self.spent_s: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+        self._inside = threading.local()
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, and its time counted for the part."""
+
+        def call(*args: object, **keywords: object) -> Any:  # noqa: ANN401 - of the function
+            outer_s, self._inside.s = getattr(self._inside, "s", 0.0), 0.0
+            began_s = time.thread_time()
+            try:
+                return function(*args, **keywords)
+            finally:
+                seconds = time.thread_time() - began_s
+                with self._lock:
+                    self.spent_s[part] += seconds - self._inside.s
+                self._inside.s = outer_s + seconds
+
+        return call
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Around the methods of PARTS."""
+        places = [(part, getattr(importlib.import_module(module), owner), name) for part, module, owner, name in PARTS]
+        before = [(owner, name, getattr(owner, name)) for _, owner, name in places]
+        for part, owner, name in places:
+            setattr(owner, name, self.timed(part, getattr(owner, name)))
+        try:
+            yield
+        finally:
+            for owner, name, function in before:
+                setattr(owner, name, function)
+
+
+def cpu_by_part(scene: Scene) -> dict[str, float]:
+    """CPU seconds of one run of our program in this process, by part. Linux only.
+
+    Raises:
+        ConfigError: this is not Linux.
+    """
+    from realtime.pipeline import Pipeline
+
+    if not Path("/proc/self/task").is_dir():
+        raise ConfigError("cost share: the CPU time of threads is read from /proc, which this system doesn't have")
+    flags: dict[str, object] = scene.configuration | {"publish.bind": ["tcp://127.0.0.1:*"], "max_frames": scene.frames}
+    flags["cameras"] = [{"name": "cam0", "source": scene.video}]
+    clock, watch = CpuClock(), _Watch()
+    with clock.installed():
+        pipeline = Pipeline(load(environment={}, flags=flags))
+        clock.spent_s.clear()  # loading doesn't count
+        watch.start()
+        began_s = time.process_time()
+        clock.timed("hand-offs", pipeline.run)()
+        total_s = time.process_time() - began_s
+        watch.end()
+    spent = clock.spent_s
+    for name, seconds in watch.cpu_s.values():
+        spent[_NATIVE[name[:3]]] += seconds
+    # What no thread of Python's and none with a name has spent, those did that compute for the networks.
+    spent["networks"] += total_s - watch.own_s - sum(spent.values())
+    return {part: spent[part] for part in dict.fromkeys(part for part, *_ in PARTS)}
+
+
+class _Watch(threading.Thread):
+    """Reads the CPU time of the native threads that have a name, which end before the run does.
+
+    Attributes:
+        cpu_s: the thread's number to its name and CPU seconds.
+        own_s: CPU seconds of this thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.cpu_s: dict[int, tuple[str, float]] = {}
+        self.own_s = 0.0
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Look every tenth of a second."""
+        tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        while not self._ended.wait(_POLL_S):
+            for task in Path("/proc/self/task").iterdir():
+                with contextlib.suppress(OSError):  # it has just ended
+                    head, _, rest = (task / "stat").read_text().rpartition(")")
+                    name, fields = head.partition("(")[2], rest.split()
+                    if name[:3] in _NATIVE:
+                        self.cpu_s[int(task.name)] = name, (int(fields[11]) + int(fields[12])) * tick_s
+            self.own_s = time.thread_time()
+
+    def end(self) -> None:
+        """No more."""
+        self._ended.set()
+        self.join()

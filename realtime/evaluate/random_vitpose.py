@@ -1,0 +1,48 @@
+"""ViTPose checkpoints with random weights: what a network costs does not depend on them.
+
+Used by evaluate.compare and evaluate.cost where no checkpoint is given, and by tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation, VitPoseImageProcessor
+from transformers.utils import logging
+
+# The sizes of networks: what tests are quick with, and the published ViTPose-S and -B.
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2, "part_features": 8}
+SMALL = {"hidden_size": 384, "num_attention_heads": 12, "part_features": 96}
+BASE = {"hidden_size": 768, "num_attention_heads": 12, "part_features": 192}
+
+
+def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: Mapping[str, int] = TINY) -> Path:
+    """A ViTPose with random weights whose heatmaps have clear maxima of about 0.5."""
+    torch.manual_seed(0)
+    backbone = VitPoseBackboneConfig(num_experts=experts, **size)
+    module = VitPoseForPoseEstimation(
+        VitPoseConfig(backbone_config=backbone, num_labels=17, use_simple_decoder=simple)
+    ).eval()
+    with torch.no_grad():
+        for weights in module.backbone.parameters():
+            weights.mul_(2)  # freshly initialised layers hardly look at the picture
+        noise = torch.randn(4, 3, 256, 192)
+        peaks = module(noise, dataset_index=torch.zeros(1, dtype=torch.long)).heatmaps.amax()
+        module.head.conv.weight.mul_(0.5 / peaks)
+    with quietly():
+        module.save_pretrained(folder)
+        VitPoseImageProcessor().save_pretrained(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without transformers' progress bars."""
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()

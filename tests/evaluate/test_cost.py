@@ -1,0 +1,76 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.evaluate.__main__ import main
+from realtime.evaluate.cost import MODELS, PARTS, Costs, CpuClock, _tables, cpu_by_part, crowd
+from realtime.evaluate.plots import plot_costs
+from realtime.evaluate.runs import Scene
+from realtime.evaluate.videos import write_video
+from realtime.track.stage import TrackStage
+
+
+def test_a_straight_line_is_found_and_what_is_off_it() -> None:
+    costs = Costs("cameras", {1: 15.0, 2: 25.0, 4: 45.0, 8: 85.0})
+    assert costs.line() == pytest.approx((10, 5))
+    assert costs.off() == pytest.approx(0)
+    assert Costs("cameras", {1: 15.0, 2: 25.0, 4: 45.0, 8: 170.0}).off() > 0.1
+
+
+@pytest.mark.parametrize("number", [1, 17, 64])
+def test_a_crowd_s_boxes_lie_in_its_picture_each_on_a_person(number: int) -> None:
+    image, boxes = crowd(number)
+    assert boxes.shape == (number, 4)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] <= (1920, 1080)).all()
+    assert all(image[int(y1) : int(y2), int(x1) : int(x2)].std() > 20 for x1, y1, x2, y2 in boxes)
+    assert len(np.unique(boxes, axis=0)) == number
+
+
+def work(seconds: float) -> None:
+    until_s = time.thread_time() + seconds
+    while time.thread_time() < until_s:
+        pass
+
+
+def test_a_call_s_time_is_its_own_alone() -> None:
+    clock = CpuClock()
+    inner = clock.timed("inner", lambda: work(0.02))
+    clock.timed("outer", lambda: (inner(), work(0.001), inner()))()
+    assert clock.spent_s["inner"] >= 0.04
+    assert 0.001 <= clock.spent_s["outer"] < clock.spent_s["inner"]
+
+
+def test_what_is_timed_is_as_it_was_afterwards() -> None:
+    before = TrackStage.process
+    with CpuClock().installed():
+        assert TrackStage.process is not before
+    assert TrackStage.process is before
+
+
+def test_the_share_of_what_is_no_model_is_told() -> None:
+    spent = dict.fromkeys((part for part, *_ in PARTS), 1.0)
+    rows, data, notes = _tables([], spent, frames=10)
+    assert len(rows) == len(spent)
+    assert data["share"]["besides_the_models"] == pytest.approx(1 - len(MODELS) / len(spent))
+    assert "of the CPU time" in notes[0]
+
+
+def test_the_picture_has_a_panel_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "plot.png"
+    plot_costs(file, [("cameras", {1: 2.0, 2: 3.0}, 1.0, 1.0), ("people", {1: 2.0}, 1.0, 1.0)])
+    assert file.stat().st_size > 0
+
+
+def test_an_unknown_table_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "peple"]) == 2
+    assert "cost: got 'peple', expected some of cameras, people, share" in capsys.readouterr().err
+
+
+def test_every_part_of_a_run_spends_something(tmp_path: Path, yolov8n: Path) -> None:
+    video = tmp_path / "crowd.mp4"
+    write_video([crowd(4)[0]] * 5, 10, video)
+    spent = cpu_by_part(Scene(str(video), str(yolov8n), "none", 5, None, 1, "cpu"))
+    assert {part for part, seconds in spent.items() if seconds <= 0} <= {"crops, peaks"}  # pose none has none
