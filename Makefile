@@ -24,9 +24,10 @@ faults: $(READY)  ## about 10 minutes: cameras that freeze, stall, vanish and co
 	$(BIN)/python -m pytest -m faults tests/faults
 
 soak: $(READY)  ## about half an hour: a camera that is lost every 5 s, 200 openings, a crowd for 100,000 frames; does anything grow?
-	$(BIN)/python -m pytest -m soak tests/faults
+	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate
 
-bench: $(READY)  ## about 15 minutes: the ratios of docs/benchmarks.md, measured here
+bench: $(READY)  ## about 20 minutes: what each stage costs, and the pose stage's ratios of docs/benchmarks.md
+	$(BIN)/python -m pytest tests/bench/stages.py --benchmark-columns=median,iqr,rounds
 	$(BIN)/python -m tests.bench.pose
 
 docs: $(READY)  ## write what is generated from the code

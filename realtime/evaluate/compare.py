@@ -172,7 +172,7 @@ def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
     words = [f"--{key.replace('_', '-')}={value}" for key, value in flags.items()]
     _start("-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(cameras)), *words)
     told = json.loads(report.read_text())
-    run = Run("ours: " + ", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
+    run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
     for message in sorted(read_recording(recording), key=lambda message: message.published_ns):
         run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
     run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())

@@ -203,7 +203,8 @@ def engines(scene: Scene) -> Run:
         socket.send_multipart((wire.pose_topic(frame.camera), wire.encode(message, "msgpack")))
         return poses.xyxy
 
-    return go(scene, f"ours in a loop: pose {models.pose_engine or models.pose_name}", step)
+    engine = f"detector {models.detect.engine_name}, pose {models.pose.engine_name or models.pose_name}"
+    return go(scene, f"ours, {engine}", step)
 
 
 def message_of(poses: Poses, skeleton: str) -> wire.PoseMessage:

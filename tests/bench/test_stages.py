@@ -1,0 +1,31 @@
+"""That the benchmarks of the stages run: each once, untimed, with a tiny network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realtime.config import load
+from realtime.detect.yolo import DetectStage
+from realtime.pipeline import load_detector
+from realtime.pose.stage import PoseStage
+from tests.bench.stages import *  # noqa: F403
+from tests.pose.checkpoints import load_vitpose, save_checkpoint
+
+
+@pytest.fixture
+def benchmark():
+    """In the place of pytest-benchmark's."""
+    return lambda call, *arguments: call(*arguments)
+
+
+@pytest.fixture(scope="module")
+def detect_stage(yolov8n: Path) -> DetectStage:
+    flags = {"device": "cpu", "detector.weights": str(yolov8n), "detector.engine": "torch"}
+    return load_detector(load(environment={}, flags=flags))[0]
+
+
+@pytest.fixture(scope="module")
+def pose_stage(tmp_path_factory: pytest.TempPathFactory) -> PoseStage:
+    return PoseStage(load_vitpose(save_checkpoint(tmp_path_factory.mktemp("stages"))))
