@@ -46,7 +46,7 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
 # A name, the arguments ({tmp} is a folder of this test's, {port} a port in use), the exit code, what the line says.
 WRONG_USES: list[tuple[str, str, int, str]] = [
     ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),
-    ("a flag of no release yet", "--source 0 --latency.target-ms 100", 2, "unknown flag --latency.target-ms"),
+    ("a flag of no release yet", "--source 0 --save-video out.mp4", 2, "unknown flag --save-video"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
     ("a bad camera name", "--source a,b=0", 2, "expected letters"),
@@ -63,7 +63,7 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
         2,
         "openvino",
     ),
-    ("openvino for a YOLO", "--source demo --pose.model yolo11n-pose --pose.engine openvino", 2, "a ViTPose model"),
+    ("int8 for a YOLO", "--source demo --pose.model yolo11n-pose --pose.precision int8", 2, "a ViTPose model"),
     ("a device that is not there", "--source demo --device cuda:7", 2, "device"),
     ("a missing configuration", "--config {tmp}/none.yaml", 2, "no such file"),
     ("a folder as configuration", "--config {tmp}", 2, "can't read"),
