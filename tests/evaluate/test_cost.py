@@ -72,5 +72,5 @@ def test_an_unknown_table_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_part_of_a_run_spends_something(tmp_path: Path, yolov8n: Path) -> None:
     video = tmp_path / "crowd.mp4"
     write_video([crowd(4)[0]] * 5, 10, video)
-    spent = cpu_by_part(Scene(str(video), str(yolov8n), "none", 5, None, 1, "cpu"))
+    spent = cpu_by_part(Scene(str(video), str(yolov8n), "none", 5, None, 1, "cpu", {"detector.engine": "torch"}))
     assert {part for part, seconds in spent.items() if seconds <= 0} <= {"crops, peaks"}  # pose none has none
