@@ -1,6 +1,7 @@
 """Which engine computes a network on this device, and in which numbers.
 
-Used by detect.yolo and pose.engine: the same keys mean the same for both models.
+Used by pipeline (what can't be had is said before anything loads), models.ultralytics and pose.engine: `engine` and
+`precision` mean the same for the detector and the pose model.
 """
 
 from __future__ import annotations
