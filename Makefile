@@ -27,7 +27,7 @@ soak: $(READY)  ## about half an hour: a camera that is lost every 5 s, 200 open
 	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate
 
 bench: $(READY)  ## about 20 minutes: what each stage costs, and the pose stage's ratios of docs/benchmarks.md
-	$(BIN)/python -m pytest tests/bench/stages.py --benchmark-columns=median,iqr,rounds
+	$(BIN)/python -m pytest tests/bench/stages.py --benchmark-enable --benchmark-columns=median,iqr,rounds
 	$(BIN)/python -m tests.bench.pose
 
 docs: $(READY)  ## write what is generated from the code

@@ -1,4 +1,4 @@
-"""That the benchmarks of the stages run: each once, untimed, with a tiny network."""
+"""That the benchmarks of the stages run: each once, untimed (--benchmark-disable), with a tiny network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from realtime.pipeline import load_detector
 from realtime.pose.stage import PoseStage
 from tests.bench.stages import *  # noqa: F403
 from tests.pose.checkpoints import load_vitpose, save_checkpoint
-
-
-@pytest.fixture
-def benchmark():
-    """In the place of pytest-benchmark's."""
-    return lambda call, *arguments: call(*arguments)
 
 
 @pytest.fixture(scope="module")
