@@ -233,12 +233,11 @@ class Pipeline:
             one_at_a_time=bool(self._models.pooled),
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
         )
-        # Who says when a frame may enter.
-        self._pool = self._pace = None
+        # Both say when a frame may enter: when a stage's own thread, or one of the pool's, will be free for it.
+        self._pace = Pace(STAGES, self._door.not_before)
+        self._pool: Pool | None = None
         if self._models.pooled:
             self._pool = Pool(self._models.pooled, threads_for(len(config.cameras)), self._door.let_in)
-        else:
-            self._pace = Pace(STAGES, self._door.not_before)
         self._publisher = PublishStage(
             socket,
             publish,
@@ -365,9 +364,8 @@ class Pipeline:
     def _loop(self, stage: Any, inbox: Any, outbox: Any, **tick: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
         """What the stage's thread runs."""
         if self._pool and stage.name in self._models.pooled:
-            return partial(run_divided, stage, inbox, outbox, self._pool, self._meter.measure, self._mark_failed)
-        began = self._pace.began if self._pace else lambda name: None
-        return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, began, **tick)
+            return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed)
+        return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **tick)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
         """Finish what is past the door if that goes quickly, then end every thread."""
@@ -384,8 +382,7 @@ class Pipeline:
 
     def _measure(self, stage: str, items: int, seconds: float) -> None:
         self._meter.measure(stage, items, seconds)
-        if self._pace:
-            self._pace.ended(stage, seconds)
+        self._pace.ended(stage, seconds)
 
     def _mark_failed(self) -> None:
         """Before anything is closed, so that subscribers are told of no ordinary end."""

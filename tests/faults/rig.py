@@ -227,15 +227,15 @@ class Run(Waiting):
 
     def __enter__(self) -> Run:
         self._patch = pytest.MonkeyPatch()
-        process = DetectStage.process
+        look = DetectStage._look
 
         def look_at_marks(stage: DetectStage, batch: list[Any]) -> Any:
             for frame in batch:
                 key = (frame.camera, frame.index)
                 self.seen[key], self.sizes[key] = (index_of(frame.image), time.monotonic()), frame.size
-            return process(stage, batch)
+            return look(stage, batch)
 
-        self._patch.setattr(DetectStage, "process", look_at_marks)
+        self._patch.setattr(DetectStage, "_look", look_at_marks)
         self.pipeline = Pipeline(self.config)
         self.subscriber.__enter__()
         self.began_s = time.monotonic()
