@@ -84,6 +84,7 @@ class Models:
     detect: DetectStage
     track: TrackStage
     pose: PoseStage | PassThrough
+    threads: int  # of the pool
 
     @property
     def pooled(self) -> list[str]:
@@ -91,6 +92,12 @@ class Models:
         if self.device.type != "cpu":
             return []
         return [stage.name for stage in (self.detect, self.pose) if not isinstance(stage, PassThrough)]
+
+    def shares(self) -> Iterator[None]:
+        """Once for each number of cores that a call may be given: on a CPU alone, and beside others."""
+        for cores in {all_cores(), cores_each(self.threads)} if self.pooled else {1}:
+            with share(cores):
+                yield
 
 
 def load_models(config: AppConfig) -> Models:
@@ -108,12 +115,13 @@ def load_models(config: AppConfig) -> Models:
     track = TrackStage(config.tracker, str(device))
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
-    # On a CPU for a call that is alone too, and for one beside others.
-    for cores in {all_cores(), cores_each(len(config.cameras))} if device.type == "cpu" else {1}:
-        with share(cores):
-            detect.warm_up()
-            pose.warm_up()
-    return Models(device, detector_name, found.name, detect, track, pose)
+    live = config.realtime or any(kind_of(camera.address) in ("webcam", "network") for camera in config.cameras)
+    threads = threads_for(len(config.cameras), live)
+    models = Models(device, detector_name, found.name, detect, track, pose, threads)
+    for _ in models.shares():
+        detect.warm_up()
+        pose.warm_up()
+    return models
 
 
 def load_detector(config: AppConfig, device: torch.device | None = None) -> tuple[DetectStage, str]:
@@ -210,7 +218,8 @@ class Pipeline:
         self._stop = threading.Event()
         self._meter = StageMeter()
         self.stuck_threads: list[str] = []
-        self._fleet = Fleet(config, self._crew)
+        self._fleet = Fleet(config, self._crew, self._prepare)
+        self._prepared: set[tuple[int, int]] = set()
         for camera in config.cameras:
             _check_exists(camera)
         with contextlib.ExitStack() as on_error:
@@ -237,7 +246,7 @@ class Pipeline:
         self._pace = Pace(STAGES, self._door.not_before)
         self._pool: Pool | None = None
         if self._models.pooled:
-            self._pool = Pool(self._models.pooled, threads_for(len(config.cameras)), self._door.let_in)
+            self._pool = Pool(self._models.pooled, self._models.threads, self._door.let_in)
         self._publisher = PublishStage(
             socket,
             publish,
@@ -287,6 +296,14 @@ class Pipeline:
     def status(self) -> Mapping[str, CameraStatus]:
         """Each camera's state and counters, by name; also of those that were removed."""
         return self._fleet.status
+
+    def _prepare(self, size: tuple[int, int]) -> None:
+        """Have the detector ready for pictures of this size, so that the first one doesn't wait for that."""
+        if size in self._prepared or not all(size) or not self._pool:
+            return
+        for _ in self._models.shares():
+            self._models.detect.warm_up(size)
+        self._prepared.add(size)
 
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():

@@ -52,6 +52,7 @@ class Camera:
         door: where the frames go.
         status: its state and counters.
         stop: ends this camera; `door.stop` or `door.evict` must be called too, to free a thread that waits there.
+        prepare: told of a size of picture, width and height, before the first one of it is brought.
         open_source: opens a camera's source; a fake in tests.
         after: a camera of the same name whose thread has ended; indices and epochs go on from it.
     """
@@ -67,6 +68,7 @@ class Camera:
         door: Door,
         status: CameraStatus,
         stop: threading.Event,
+        prepare: Callable[[tuple[int, int]], None] = lambda size: None,
         open_source: Callable[[CameraConfig], Source] = open_source,
         after: Camera | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Camera:
         self._door = door
         self._status = status
         self._stop = stop
+        self._prepare = prepare
         self._open_source = open_source
         self._retries_first_open = kind_of(config.address) == "network" and not fail_fast
         self._timeline: Timeline = after._timeline if after else Timeline()
@@ -144,7 +147,9 @@ class Camera:
 
     def _announce(self, source: Source) -> None:
         """Tell everyone that the source is open."""
-        self._status.describe(viewed_size(source.size, self._config), source.fps)
+        size = viewed_size(source.size, self._config)
+        self._status.describe(size, source.fps)
+        self._prepare(size)
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
@@ -208,6 +213,7 @@ class Camera:
         size = viewed_size((picture.image.shape[1], picture.image.shape[0]), self._config)
         if size != self._status.size:
             self._status.describe(size, source.fps)
+            self._prepare(size)
             log.info("%s: its size is now %dx%d", self._name, *size)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
         if not self._is_due(epoch, time_s, source):

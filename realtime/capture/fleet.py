@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,6 +34,7 @@ class Fleet:
     Args:
         config: what they are at first, and what holds for all of them.
         crew: runs their threads; an error of a camera that was there from the start ends the run.
+        prepare: told of a size of picture, width and height, before the first one of it comes; by a camera's thread.
 
     Attributes:
         status: each camera's state and counters, also of those that were removed. A new mapping takes its place when a
@@ -41,9 +42,12 @@ class Fleet:
         truncated: the first file that ended before its end.
     """
 
-    def __init__(self, config: AppConfig, crew: Crew) -> None:
+    def __init__(
+        self, config: AppConfig, crew: Crew, prepare: Callable[[tuple[int, int]], None] = lambda size: None
+    ) -> None:
         self._config = config
         self._crew = crew
+        self._prepare = prepare
         self._members: dict[str, _Member] = {}
         self._threads: dict[str, threading.Thread] = {}  # the last of each name, also of those removed
         self._cameras: dict[str, Camera] = {}  # the last of each name that ran
@@ -118,6 +122,7 @@ class Fleet:
             door=self._door,
             status=status,
             stop=stop,
+            prepare=self._prepare,
             after=self._cameras.get(name),
         )
         try:

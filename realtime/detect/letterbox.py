@@ -48,14 +48,16 @@ class Letterbox:
         """Width and height of the network's input."""
         return self.left + self.scaled_size[0] + self.right, self.top + self.scaled_size[1] + self.bottom
 
-    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The frame uint8 (H, W, 3) as network input uint8 (h, w, 3)."""
+    def apply(self, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        """Write the frame uint8 (H, W, 3) as network input into uint8 (h, w, 3)."""
+        width, height = self.scaled_size
+        inside = out[self.top : self.top + height, self.left : self.left + width]
         if self.scaled_size != self.frame_size:
-            image = np.asarray(cv2.resize(image, self.scaled_size, interpolation=cv2.INTER_LINEAR), np.uint8)
-        padded = cv2.copyMakeBorder(
-            image, self.top, self.bottom, self.left, self.right, cv2.BORDER_CONSTANT, value=(_PADDING,) * 3
-        )
-        return np.asarray(padded, np.uint8)
+            cv2.resize(image, self.scaled_size, dst=inside, interpolation=cv2.INTER_LINEAR)
+        else:
+            inside[:] = image
+        out[: self.top] = out[self.top + height :] = _PADDING
+        out[:, : self.left] = out[:, self.left + width :] = _PADDING
 
     def to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Points (..., 2) from the network's input to the frame, not clipped."""

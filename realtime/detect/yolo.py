@@ -57,9 +57,9 @@ class DetectStage:
         """K when the detector is itself a pose network, else 0."""
         return self._net.keypoints
 
-    def warm_up(self) -> None:
-        """Run once on a picture of most cameras' shape, so that the first frame is not the slow one."""
-        width, height = Letterbox.of(_USUAL_SIZE, self.size, self._net.stride).input_size
+    def warm_up(self, size: tuple[int, int] = _USUAL_SIZE) -> None:
+        """Run once on a picture of this width and height, so that the first frame is not the slow one."""
+        width, height = Letterbox.of(size, self.size, self._net.stride).input_size
         self._predict(np.zeros((1, height, width, 3), np.uint8))
 
     def process(self, batch: list[Frame]) -> list[Detections]:
@@ -71,7 +71,7 @@ class DetectStage:
             for frame, is_due in zip(batch, due, strict=True)
         ]
 
-    def divide(self, frame: Frame) -> Work[Detections]:
+    def divide(self, frame: Frame, threads: int) -> Work[Detections]:
         """The same for one frame, in one part, or in none where it isn't looked at: see runtime.pool."""
         if not self.cadence.is_due(frame):
             return Work([], lambda: Detections.empty(frame, looked=False))
@@ -87,8 +87,10 @@ class DetectStage:
         for index, letterbox in enumerate(boxes):
             groups[letterbox.input_size].append(index)
         found: dict[int, Detections] = {}
-        for indices in groups.values():
-            images = np.stack([boxes[i].apply(batch[i].image) for i in indices])
+        for (width, height), indices in groups.items():
+            images = np.empty((len(indices), height, width, 3), np.uint8)
+            for row, i in zip(images, indices, strict=True):
+                boxes[i].apply(batch[i].image, row)
             for i, result in zip(indices, self._predict(images), strict=True):
                 found[i] = _to_frame(batch[i], boxes[i], *result)
         return [found[i] for i in range(len(batch))]

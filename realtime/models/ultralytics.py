@@ -98,7 +98,7 @@ class YoloNet:
 
         with self._lane.run():
             rows = non_max_suppression(
-                self._forward(images),
+                self._promising(self._forward(images), min_score, classes),
                 conf_thres=min_score,
                 iou_thres=nms_iou,
                 classes=list(classes),
@@ -108,6 +108,13 @@ class YoloNet:
             )
             flat = np.asarray(self._lane.download(torch.cat(rows)), np.float32)
         return [self._split(part) for part in np.split(flat, np.cumsum([len(row) for row in rows])[:-1])]
+
+    def _promising(self, predictions: torch.Tensor, min_score: float, classes: Sequence[int]) -> torch.Tensor:
+        """Of one picture, the predictions that can become a box: non-maximum suppression leaves others out slowly."""
+        if self._end2end or len(predictions) > 1:
+            return predictions
+        best = predictions[:, [4 + index for index in classes]].amax(1)
+        return predictions[..., best[0] > min_score]
 
     def _split(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         keypoints = rows[:, 6:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None

@@ -29,6 +29,8 @@ Out = TypeVar("Out", bound=Item)
 
 # How much a part's time counts for the estimate of the next one's.
 _WEIGHT = 0.2
+# The cores of a call that is in a hurry: two lose little by working together (docs/benchmarks.md).
+_CORES_OF_A_CALL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class DividedStage(Protocol[In, Out]):
 
     name: str
 
-    def divide(self, item: In) -> Work[Out]:
-        """The work to do. Items of one camera come in the order of their frames."""
+    def divide(self, item: In, threads: int) -> Work[Out]:
+        """The work to do, for so many threads. Items of one camera come in the order of their frames."""
         ...
 
     def close(self) -> None:
@@ -82,14 +84,17 @@ class _Task:
     done: Callable[[], None] = field(compare=False)
 
 
-def threads_for(cameras: int) -> int:
-    """How many parts are computed side by side: as many as there are cameras, at least two, no more than cores."""
-    return min(all_cores(), max(2, cameras))
+def threads_for(cameras: int, live: bool) -> int:
+    """How many parts are computed side by side: one for each camera, at least two, no more than cores allow.
+
+    Live, each has two cores, so that a frame is ready sooner; of files, one core each computes more frames a second.
+    """
+    return max(1, min(all_cores() // (_CORES_OF_A_CALL if live else 1), max(2, cameras)))
 
 
-def cores_each(cameras: int) -> int:
+def cores_each(threads: int) -> int:
     """The cores of a part that is not alone."""
-    return max(1, all_cores() // threads_for(cameras))
+    return max(1, all_cores() // threads)
 
 
 class Pool:
@@ -105,7 +110,7 @@ class Pool:
         self.threads = threads
         self._stages = list(stages)
         self._may_enter, self._told = may_enter, True
-        self._cores = max(1, all_cores() // threads)
+        self._cores = cores_each(threads)
         self._waiting: list[_Task] = []
         self._numbers = itertools.count()
         self._running = self._on_their_way = 0
@@ -290,7 +295,7 @@ def run_divided(
     try:
         while True:
             for item in inbox.take():
-                job = _Job(frame_of(item), stage.divide(item))
+                job = _Job(frame_of(item), stage.divide(item, pool.threads))
                 order.add(job)
                 if not job.work.parts:
                     order.part_done(job)

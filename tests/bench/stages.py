@@ -72,7 +72,7 @@ def pose_stage(tmp_path_factory: pytest.TempPathFactory) -> PoseStage:
 
 def test_letterbox(benchmark):
     letterbox = Letterbox.of((1920, 1080), 640, 32)
-    benchmark(letterbox.apply, frame().image)
+    benchmark(letterbox.apply, frame().image, np.empty((*letterbox.input_size[::-1], 3), np.uint8))
 
 
 @pytest.fixture(scope="module")

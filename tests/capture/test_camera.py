@@ -88,6 +88,7 @@ class Rig:
         self.status = CameraStatus("cam0")
         self.door = FakeDoor(self.stop, self.status, enough)
         self.states = []
+        self.prepared = []  # each size, and how many frames had been brought by then
         set_state = self.status.set_state
         self.status.set_state = lambda *state: (self.states.append(state), set_state(*state))
         self.openings = list(openings)
@@ -101,6 +102,7 @@ class Rig:
             door=self.door,
             status=self.status,
             stop=self.stop,
+            prepare=lambda size: self.prepared.append((size, len(self.door.frames))),
             open_source=opener,
         )
 
@@ -156,6 +158,7 @@ def test_a_new_size_is_a_new_epoch_and_is_described():
     rig = Rig("x", FakeSource(*(picture(i / 10, size) for i, size in enumerate(sizes))))
     assert [f.epoch for f in rig.run()] == [0, 0, 1]
     assert rig.status.size == (48, 64)
+    assert rig.prepared == [((64, 48), 0), ((48, 64), 2)]
 
 
 def test_a_folder_of_images_follows_the_nominal_time_line_in_natural_order(tmp_path):

@@ -17,11 +17,11 @@ def test_the_input_fits_the_stride_and_points_come_back(width: int, height: int,
 
 
 def test_a_frame_is_centred_on_grey() -> None:
-    letterbox = Letterbox.of((100, 50), 64, 32)
-    image = letterbox.apply(np.zeros((50, 100, 3), np.uint8))
-    assert image.shape == (32, 64, 3)
-    assert image.max() == 0
-    tall = Letterbox.of((50, 110), 64, 32).apply(np.zeros((110, 50, 3), np.uint8))
-    assert tall.shape == (64, 32, 3)
-    assert tall[0, 0, 0] == 114
-    assert tall[0, 16, 0] == 0
+    for size, shape, columns in (((100, 50), (32, 64), slice(0, 64)), ((50, 110), (64, 32), slice(1, 30))):
+        letterbox = Letterbox.of(size, 64, 32)
+        assert letterbox.input_size == shape[::-1]
+        image = np.full((*shape, 3), 7, np.uint8)
+        letterbox.apply(np.zeros((*size[::-1], 3), np.uint8), image)
+        expected = np.full((*shape, 3), 114, np.uint8)
+        expected[:, columns] = 0
+        np.testing.assert_array_equal(image, expected)

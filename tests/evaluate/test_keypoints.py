@@ -100,7 +100,13 @@ def everybody(image):
 
 def models_of(pose, people=everybody):
     return Models(
-        torch.device("cpu"), "seeing", "knowing", Seeing(people), TrackStage(TrackerConfig()), PoseStage(pose)
+        torch.device("cpu"),
+        "seeing",
+        "knowing",
+        Seeing(people),
+        TrackStage(TrackerConfig()),
+        PoseStage(pose),
+        threads=1,
     )
 
 

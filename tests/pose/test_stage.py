@@ -196,12 +196,13 @@ def test_keypoints_other_than_promised_are_our_mistake(keypoints):
         PassThrough("detector", COCO17).process([tracks_of("door", [A, B], keypoints)])
 
 
-@pytest.mark.parametrize("max_people", [None, 3])
-def test_divided_among_threads_the_poses_are_the_same(max_people):
+@pytest.mark.parametrize(("max_people", "threads", "parts"), [(None, 2, 4), (3, 2, 2), (None, 1, 1), (3, 1, 1)])
+def test_divided_among_threads_the_poses_are_the_same(max_people, threads, parts):
     whole, divided = (PoseStage(FakeModel(), max_people) for _ in range(2))
     for index in range(4):
         tracks = tracks_of("door", [A, B, C, A, B, C, A], index=index)
-        work = divided.divide(tracks)
+        work = divided.divide(tracks, threads)
+        assert len(work.parts) == parts
         assert sum(part.units for part in work.parts) == (max_people or 7)
         for part in reversed(work.parts):
             part.run()

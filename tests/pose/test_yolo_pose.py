@@ -184,7 +184,9 @@ def test_keypoints_of_people_in_photographs_are_where_a_body_has_them(yolo11n_po
 def test_top_down_agrees_with_the_same_network_on_the_whole_picture(yolo11n_pose, photographs):
     image = cv2.imread(str(photographs[0]))
     box = Letterbox.of((image.shape[1], image.shape[0]), 640, 32)
-    xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(box.apply(image)[np.newaxis], 0.5, 0.7, [0])[0]
+    whole = np.empty((1, *box.input_size[::-1], 3), np.uint8)
+    box.apply(image, whole[0])
+    xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(whole, 0.5, 0.7, [0])[0]
     xyxy = box.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     points[..., :2] = box.to_frame(points[..., :2])
     found = YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose").estimate([image], [xyxy])[0]

@@ -25,7 +25,7 @@ class Busy:
         self.closed = 0
         self._part, self._parts = part, parts
 
-    def divide(self, frame: Frame) -> Work[Detections]:
+    def divide(self, frame: Frame, threads: int) -> Work[Detections]:
         done: list[int] = []
 
         def part(number: int) -> None:
@@ -120,9 +120,21 @@ def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Ma
     assert sorted(cores) == [4, 4]
 
 
-def test_as_many_threads_as_cameras_but_two_and_no_more_than_cores(monkeypatch) -> None:
-    monkeypatch.setattr(pools, "all_cores", lambda: 4)
-    assert [threads_for(cameras) for cameras in (1, 2, 3, 9)] == [2, 2, 3, 4]
+@pytest.mark.parametrize(
+    ("live", "cores", "threads"),
+    [
+        (False, 2, [2, 2, 2, 2]),
+        (False, 4, [2, 2, 3, 4]),
+        (True, 1, [1] * 4),
+        (True, 2, [1] * 4),
+        (True, 8, [2, 2, 3, 4]),
+    ],
+)
+def test_as_many_threads_as_cameras_but_two_and_live_two_cores_for_each(
+    live: bool, cores: int, threads: list[int], monkeypatch
+) -> None:
+    monkeypatch.setattr(pools, "all_cores", lambda: cores)
+    assert [threads_for(cameras, live) for cameras in (1, 2, 3, 9)] == threads
 
 
 # ---- when a frame may enter
