@@ -212,6 +212,12 @@ class TrackerConfig(_Section):
         "a measure of its own)",
     )
     buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="seconds that a lost person's identity is kept")
+    relink_s: float = Field(
+        3.0,
+        ge=0.0,
+        le=60.0,
+        description="seconds for which somebody lost who comes back as a newcomer is known again by their pose; 0: off",
+    )
 
     @model_validator(mode="after")
     def _looks_at_people(self) -> TrackerConfig:

@@ -2,9 +2,9 @@
 
 The one file that knows them all:
 
-    Camera threads -> Door -> detect -> track -> pose -> smooth -> publish
-                       ^                                              |
-                       +------------- a place is free ----------------+
+    Camera threads -> Door -> detect -> track -> pose -> relink -> smooth -> publish
+                       ^                                                        |
+                       +------------------- a place is free ---------------------+
 
 What is wrong fails in the first second: configuration, files, outputs and ports are checked before models are loaded,
 models before cameras are opened.
@@ -56,6 +56,7 @@ from realtime.runtime.share import all_cores, share
 from realtime.runtime.stage import run_stage
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.smooth.stage import SmoothStage
+from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Poses, Tracks
 from realtime.weights import Model, find_detector, find_pose
@@ -63,7 +64,7 @@ from realtime.weights import Model, find_detector, find_pose
 log = logging.getLogger(__name__)
 
 # In the order in which a frame passes them; the names that the stages have in timings and reports.
-STAGES = ("detect", "track", "pose", "smooth", "publish")
+STAGES = ("detect", "track", "pose", "relink", "smooth", "publish")
 # After a stop, frames past the door get this long to be finished; then the run ends without them.
 _DRAIN_S = 1.5
 # By then every thread has ended, or it is given up: a stop takes less than 3 s.
@@ -368,7 +369,12 @@ class Pipeline:
             start("record", self._recorder.run)
         publisher = self._publisher
         start("publish", self._loop(publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
-        start("smooth", self._loop(SmoothStage(config.smoothing), poses, smoothed))
+        relinked: Channel[Poses] = poses
+        if config.tracker.relink_s:
+            relinked = Channel(capacity)
+            relink = RelinkStage(config.tracker.relink_s, self._models.pose.skeleton.sigmas)
+            start("relink", self._loop(relink, poses, relinked))
+        start("smooth", self._loop(SmoothStage(config.smoothing), relinked, smoothed))
         if self._pool:
             for number in range(self._pool.threads):
                 start(f"pool-{number}", partial(self._pool.work, self._mark_failed))
@@ -376,7 +382,7 @@ class Pipeline:
         start("track", self._loop(self._models.track, detections, tracks))
         start("detect", self._loop(self._models.detect, self._door, detections))
         self._fleet.start(self._door)
-        yield from (detections, tracks, poses, smoothed)
+        yield from (detections, tracks, poses, relinked, smoothed)
 
     def _loop(self, stage: Any, inbox: Any, outbox: Any, **tick: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
         """What the stage's thread runs."""

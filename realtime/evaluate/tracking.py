@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, get_args
@@ -35,12 +36,16 @@ from realtime.evaluate.mot import (
     write_results,
 )
 from realtime.evaluate.mot_metrics import Scores, combine, score
+from realtime.evaluate.occlusion import OUTCOMES, Occlusions
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
+from realtime.pose.stage import with_keypoints
+from realtime.skeleton import COCO17
+from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
-from realtime.types import Detections, Frame
+from realtime.types import Detections, Frame, Tracks
 
-_KEYS = ("device", "detector.", "tracker.")
+_KEYS = ("device", "detector.", "tracker.", "pose.")
 _SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
 _ALL = "COMBINED"
 OURS = "ours"
@@ -58,15 +63,20 @@ class Tracker(Protocol):
 
 
 class OurTracker:
-    """The program's tracking stage over one sequence."""
+    """The program's tracking stage over one sequence, and the second chance by the detections' keypoints or boxes."""
 
     def __init__(self, config: TrackerConfig) -> None:
         self._stage = TrackStage(config)
+        self._relink = RelinkStage(config.relink_s, COCO17.sigmas) if config.relink_s else None
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """As in Tracker."""
         tracks = self._stage.process([detections])[0]
-        return tracks.track_ids, tracks.xyxy.astype(np.float64)
+        keypoints = np.zeros((len(tracks), 0, 3), np.float32) if tracks.keypoints is None else tracks.keypoints
+        poses = with_keypoints(tracks, keypoints)
+        if self._relink is not None:
+            poses = self._relink.process([poses])[0]
+        return poses.track_ids, poses.xyxy.astype(np.float64)
 
 
 class Timed:
@@ -95,10 +105,12 @@ class Outcome:
     Attributes:
         scores: against ground truth.
         seconds: for each frame; none where the tracks came from a file.
+        hidden: what became of those that `--hide` hid, by occlusion.OUTCOMES.
     """
 
     scores: Scores
     seconds: list[float] = field(default_factory=list)
+    hidden: Counter[str] = field(default_factory=Counter)
 
     @property
     def ms(self) -> float | None:
@@ -137,13 +149,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--results", type=Path, metavar="FOLDER", help="score tracks that are there: FOLDER/NAME.txt")
     add(
         "--against",
-        choices=["boxmot", "methods", "naive"],
-        help="on the same detections: boxmot's own ByteTrack with both its defaults, every other tracker.method, or no "
-        "boxes and boxes held still between the frames that detector.every looks at",
+        choices=["boxmot", "methods", "naive", "no-relink"],
+        help="on the same detections: boxmot's own ByteTrack with both its defaults, every other tracker.method, no "
+        "boxes and boxes held still between the frames that detector.every looks at, or ours without tracker.relink_s",
     )
+    add("--hide", type=float, metavar="S", help="withhold everybody's detections for S seconds, now and then")
     add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
     add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
-    add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped")
+    add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped, other people hidden")
     add("--rate", type=float, metavar="HZ", help="frames per second; default: seqinfo.ini's, or the video's times")
     add("--write", type=Path, metavar="FOLDER", help="write our tracks there as MOTChallenge results")
     add("--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable")
@@ -299,6 +312,8 @@ def _check(options: argparse.Namespace) -> None:
         "--drop: got {drop}, expected 0 or more and less than 1": not 0 <= options.drop < 1,
         "--seed: got {seed}, expected 0 or more": options.seed < 0,
         "--rate: got {rate}, expected more than 0": options.rate is not None and not options.rate > 0,
+        "--hide: got {hide}, expected more than 0": options.hide is not None and not options.hide > 0,
+        "--hide: got {hide} with --results, expected detections or pictures": options.results and options.hide,
         "--against: got {against} with --results, expected detections or pictures": options.results and options.against,
         "--write: got {write} with --results, expected detections or pictures": options.results and options.write,
     }
@@ -311,7 +326,7 @@ def _track_all(
 ) -> dict[str, dict[str, Outcome]]:
     """What came out, by tracker and sequence."""
     makers = _makers(config, options.against)
-    detect = None if options.detections else _detector(config)
+    detect = None if options.detections else _detector(config, with_poses=vars(options)["pose.model"] is not None)
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
     for sequence in sequences:
         kept = thinning.of(sequence.frames)
@@ -319,11 +334,13 @@ def _track_all(
             detections = seen(given_detections(sequence, options.detections, kept), config.detector.every)
         else:
             detections = (detect(frame) for frame in frames(sequence, options.video, options.rate, kept))
-        bar = progress(detections, sequence.name, total=len(kept))
+        occlusions = Occlusions(sequence, options.hide, options.seed) if options.hide else None
+        bar = progress(occlusions.withheld(detections) if occlusions else detections, sequence.name, total=len(kept))
         trackers = {name: Timed(make()) for name, make in makers.items()}
         tracks = track(bar, trackers)
         for name, tracker in trackers.items():
-            outcomes[name][sequence.name] = Outcome(score_tracks(sequence, tracks[name], kept), tracker.seconds)
+            hidden = occlusions.outcomes(tracks[name]) if occlusions else Counter()
+            outcomes[name][sequence.name] = Outcome(score_tracks(sequence, tracks[name], kept), tracker.seconds, hidden)
         if options.write:
             write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
     return outcomes
@@ -341,6 +358,8 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
 
         makers["nothing between"] = lambda: Naive(OurTracker(config.tracker), holds=False)
         makers["held between"] = lambda: Naive(OurTracker(config.tracker), holds=True)
+    elif against == "no-relink":
+        makers["without relink"] = partial(OurTracker, config.tracker.model_copy(update={"relink_s": 0.0}))
     elif against == "boxmot":
         from realtime.evaluate.baseline import DEFAULTS, PlainByteTrack
 
@@ -348,24 +367,41 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
     return makers
 
 
-def _detector(config: AppConfig) -> Callable[[Frame], Detections]:
-    """The program's detector, loaded: one frame to its people."""
-    from realtime.pipeline import load_detector
+def _detector(config: AppConfig, with_poses: bool) -> Callable[[Frame], Detections]:
+    """The program's detector, loaded: one frame to its people, with the pose model's keypoints or its own."""
+    from realtime.pipeline import load_detector, load_models
 
-    stage, _ = load_detector(config)
-    return lambda frame: stage.process([frame])[0]
+    if not with_poses:
+        stage, _ = load_detector(config)
+        return lambda frame: stage.process([frame])[0]
+    models = load_models(config)
+
+    def look(frame: Frame) -> Detections:
+        found = models.detect.process([frame])[0]
+        numbers = np.arange(1, len(found) + 1)  # nobody's id: the pose model wants people with one
+        people = Tracks(frame, found.xyxy, found.scores, numbers, np.ones(len(found), np.bool_), found.keypoints)
+        poses = models.pose.process([people])[0]
+        return replace(found, keypoints=np.dstack([poses.keypoints, poses.keypoint_scores]))
+
+    return look
 
 
 def _together(outcomes: list[Outcome]) -> Outcome:
-    return Outcome(combine([each.scores for each in outcomes]), [s for each in outcomes for s in each.seconds])
+    return Outcome(
+        combine([each.scores for each in outcomes]),
+        [s for each in outcomes for s in each.seconds],
+        sum((each.hidden for each in outcomes), Counter()),
+    )
 
 
 def _report(
     outcomes: Mapping[str, dict[str, Outcome]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
 ) -> Report:
+    hidden = OUTCOMES if any(o.hidden for by_sequence in outcomes.values() for o in by_sequence.values()) else ()
+    shown = (*_SHOWN, *hidden)
     numbers = {
         tracker: {
-            name: {**outcome.scores.numbers(), "ms": outcome.ms}
+            name: {**outcome.scores.numbers(), "ms": outcome.ms, **{key: outcome.hidden[key] for key in hidden}}
             for name, outcome in (by_sequence | {_ALL: _together(list(by_sequence.values()))}).items()
         }
         for tracker, by_sequence in outcomes.items()
@@ -373,14 +409,14 @@ def _report(
     counted = {sequence.name: len(thinning.of(sequence.frames)) for sequence in sequences}
     counted[_ALL] = sum(counted.values())
     rows: list[list[Cell]] = [
-        [name, tracker, counted[name], *(by_sequence[name][key] for key in _SHOWN)]
+        [name, tracker, counted[name], *(by_sequence[name][key] for key in shown)]
         for name in counted
         for tracker, by_sequence in numbers.items()
     ]
     of = sum(len(sequence.frames) for sequence in sequences)
     return Report(
         title=f"Tracking of {len(sequences)} sequences, {counted[_ALL]} of {of} frames",
-        columns=["sequence", "tracker", "frames", *_SHOWN],
+        columns=["sequence", "tracker", "frames", *shown],
         rows=rows,
         data={
             "frames": {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed, "counted": counted},
@@ -389,7 +425,11 @@ def _report(
             "trackers": numbers,
         },
         notes=[
-            "HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches; ms: of the tracker, mean of a frame."
+            "HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches; ms: of the tracker, mean of a frame.",
+            *(
+                ["Of those hidden, afterwards: kept their id, had one taken from somebody else, or a new one."]
+                * bool(hidden)
+            ),
         ],
     )
 

@@ -12,6 +12,7 @@ from realtime.evaluate import tracking
 from realtime.evaluate.__main__ import main
 from realtime.evaluate.mot import MotSequence, compare, iou_of, open_sequence, read_rows, write_results
 from realtime.evaluate.mot_metrics import Scores, combine, score
+from realtime.evaluate.occlusion import Occlusions
 from realtime.evaluate.tracking import OurTracker, Thinning, given_detections, read_results, score_tracks, track
 from realtime.types import Detections, Frame
 
@@ -230,6 +231,45 @@ def test_every_method_runs_beside_the_one_asked_for(tmp_path: Path) -> None:
     assert {round(scores["walk"]["IDF1"]) for scores in found.values()} == {100}
 
 
+def standing(tmp_path: Path, seconds: int = 20) -> Path:
+    """One person who stands still, at 10 frames a second, found in every frame."""
+    frames = range(1, 10 * seconds + 1)
+    found = "".join(line(n, -1, BOX, 0.9) for n in frames)
+    return make_sequence(tmp_path / "standing", truth_of_one(frames[-1]), found, frames[-1])
+
+
+@pytest.mark.parametrize(
+    ("hidden_s", "ours", "without"), [("1", "kept", "kept"), ("2.2", "kept", "new"), ("6", "new", "new")]
+)
+def test_who_was_hidden_is_known_again_within_the_second_chance(
+    hidden_s: str, ours: str, without: str, tmp_path: Path
+) -> None:
+    words = [str(standing(tmp_path)), "--detections", "det/det.txt", "--hide", hidden_s, "--against", "no-relink"]
+    trackers = evaluate(tmp_path, *words)["trackers"]
+    for name, expected in (("ours", ours), ("without relink", without)):
+        counts = {key: trackers[name]["COMBINED"][key] for key in ("kept", "taken", "new")}
+        assert counts[expected] == sum(counts.values()) >= 1
+
+
+def test_who_is_hidden_is_not_detected_and_others_are(tmp_path: Path) -> None:
+    sequence = open_sequence(standing(tmp_path))
+    beside = "".join(line(n, -1, (300.0, 50.0, 40.0, 100.0), 0.8) for n in sequence.frames)
+    file = sequence.folder / "det" / "det.txt"
+    file.write_text(file.read_text() + beside)
+    occlusions = Occlusions(sequence, 3.0, seed=1)
+    left = [len(item) for item in occlusions.withheld(given_detections(sequence, file, list(sequence.frames)))]
+    assert set(left) == {1, 2}
+    assert left.count(1) == 30 * len(occlusions) > 0
+    assert left[:20] == left[-20:] == [2] * 20
+
+
+def test_an_id_that_somebody_else_had_is_taken(tmp_path: Path) -> None:
+    sequence = open_sequence(standing(tmp_path, 12))
+    tracks = {n: (np.array([7, 8]), np.array([BOX, (300.0, 50.0, 40.0, 100.0)])) for n in range(1, 45)}
+    after = {n: (np.array([8]), np.array([BOX])) for n in range(45, 121)}
+    assert Occlusions(sequence, 3.0, seed=0).outcomes(tracks | after) == {"taken": 1}
+
+
 def test_what_was_written_scores_the_same_when_read(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     tracked = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--write", str(tmp_path / "out"))
@@ -253,7 +293,7 @@ def test_pictures_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: p
         x, y, w, h = cv2.boundingRect(np.ascontiguousarray(frame.image[..., 0]))
         return Detections(frame, np.array([[x, y, x + w, y + h]], np.float32), np.array([0.9], np.float32))
 
-    monkeypatch.setattr(tracking, "_detector", lambda config: detect)
+    monkeypatch.setattr(tracking, "_detector", lambda config, with_poses: detect)
     found = evaluate(tmp_path, str(folder), "--every", "2")
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
     assert times_s == pytest.approx([0.0, 0.2])  # seqinfo.ini's 10 frames per second

@@ -79,7 +79,7 @@ def test_every_frame_is_published_once_in_order(run: Run) -> None:
     assert [message["frame"] for message in run.recorded] == list(range(FRAMES))
     camera = run.report["cameras"]["cam0"]
     assert (camera["captured"], camera["dropped"], camera["published"]) == (FRAMES, 0, FRAMES)
-    assert list(run.report["stages"]) == ["detect", "track", "pose", "smooth", "publish"]
+    assert list(run.report["stages"]) == ["detect", "track", "pose", "relink", "smooth", "publish"]
     assert all(stage["items"] == FRAMES for stage in run.report["stages"].values())
 
 

@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.skeleton import COCO17
+from realtime.track.relink import RelinkStage
+from realtime.types import Frame, Poses
+
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+FPS = 25
+STANDING = np.random.default_rng(3).uniform(0.1, 0.9, (17, 2))
+UPSIDE_DOWN = STANDING * (1.0, -1.0) + (0.0, 1.0)
+
+
+def poses_of(number: int, people: dict[int, tuple[float, float]], ended=(), epoch=0, camera="cam0", shape=STANDING):
+    """People by the tracker's id, 60 x 160 pixels large, with the top left corner there."""
+    corners = np.array(list(people.values()), np.float32).reshape(-1, 2)
+    count = len(people)
+    return Poses(
+        Frame(camera, epoch, number, IMAGE, number / FPS, 0, 0),
+        np.array(list(people), np.int64),
+        np.hstack([corners, corners + np.float32((60, 160))]).astype(np.float32),
+        np.ones(count, np.float32),
+        (corners[:, None] + shape * (60, 160)).astype(np.float32),
+        np.full((count, 17), 0.9, np.float32),
+        np.ones(count, np.bool_),
+        ended=tuple(ended),
+    )
+
+
+def stage(relink_s: float = 3.0) -> RelinkStage:
+    return RelinkStage(relink_s, COCO17.sigmas)
+
+
+def ids(stage: RelinkStage, poses: Poses) -> list[int]:
+    return stage.process([poses])[0].track_ids.tolist()
+
+
+def test_who_stood_still_and_comes_back_under_another_id_keeps_theirs() -> None:
+    relink = stage()
+    for number in range(25):
+        assert ids(relink, poses_of(number, {4: (100, 100)})) == [1]
+    for number in range(25, 60):
+        assert ids(relink, poses_of(number, {})) == []
+    assert ids(relink, poses_of(60, {9: (103, 99)})) == [1]
+    assert ids(relink, poses_of(61, {9: (103, 99)})) == [1]
+
+
+def test_who_walks_is_looked_for_where_they_went() -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100 + 4 * number, 100)}))
+    # 12 frames later they would be 52 px further; whoever stands where they were is somebody else.
+    assert ids(relink, poses_of(37, {8: (196, 100), 9: (244, 100)})) == [2, 1]
+
+
+@pytest.mark.parametrize("newcomer", [{9: (260, 100)}, {9: (100, 300)}], ids=["elsewhere", "elsewhere too"])
+def test_who_is_somewhere_else_is_somebody_else(newcomer) -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100, 100)}))
+    assert ids(relink, poses_of(50, newcomer)) == [2]
+
+
+def test_somebody_of_another_pose_in_the_same_box_is_somebody_else() -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100, 100)}))
+    assert ids(relink, poses_of(35, {9: (100, 100)}, shape=UPSIDE_DOWN)) == [2]
+
+
+def test_nobody_is_chosen_of_two_that_it_might_be() -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100, 100), 5: (104, 100)}))
+    assert ids(relink, poses_of(30, {9: (102, 100)})) == [3]
+
+
+def test_an_id_goes_to_one_of_two_newcomers() -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100, 100), 5: (300, 100)}))
+    assert ids(relink, poses_of(30, {8: (300, 100), 9: (100, 100), 10: (500, 100)})) == [2, 1, 3]
+
+
+def test_who_is_in_the_picture_gives_nobody_their_id() -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100, 100)}))
+    assert ids(relink, poses_of(25, {4: (100, 100), 9: (101, 100)})) == [1, 2]
+
+
+def test_a_track_that_returns_after_its_id_was_given_away_is_a_newcomer() -> None:
+    relink = stage()
+    for number in range(25):
+        ids(relink, poses_of(number, {4: (100, 100)}))
+    assert ids(relink, poses_of(30, {9: (100, 100)})) == [1]
+    assert ids(relink, poses_of(31, {4: (400, 100), 9: (100, 100)})) == [2, 1]
+
+
+def test_an_id_ends_when_nobody_would_find_it_again_and_once() -> None:
+    relink = stage(1.0)
+    relink.process([poses_of(0, {4: (100, 100), 5: (300, 100)})])
+    ended = {}
+    for number in range(1, 60):
+        found = relink.process([poses_of(number, {5: (300, 100)}, ended=(4,) if number == 10 else ())])[0]
+        if found.ended:
+            ended[number] = found.ended
+    assert ended == {26: (1,)}
+    assert relink.remembered("cam0") == 1
+
+
+def test_a_new_epoch_knows_nobody_and_gives_no_id_again() -> None:
+    relink = stage()
+    assert ids(relink, poses_of(0, {4: (100, 100)})) == [1]
+    assert ids(relink, poses_of(1, {1: (100, 100)}, epoch=1)) == [2]
+    assert ids(relink, poses_of(2, {4: (100, 100)}, camera="cam1")) == [1]
+
+
+def test_without_keypoints_boxes_are_compared() -> None:
+    relink = RelinkStage(3.0)
+    for number, people in ((0, {4: (100, 100)}), (1, {4: (100, 100)}), (20, {9: (104, 100)}), (60, {11: (300, 100)})):
+        poses = poses_of(number, people)
+        bare = Poses.of(poses, np.zeros((len(poses), 0, 2), np.float32), np.zeros((len(poses), 0), np.float32))  # type: ignore[arg-type]  # the fields that Tracks has are the same
+        found = ids(relink, bare)
+    assert found == [2]
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_ids_are_unique_never_reused_and_memory_is_bounded(data) -> None:
+    relink = stage(0.5)
+    alive: list[int] = []
+    next_track, over, last_seen = 1, set[int](), {}
+    for number in range(40):
+        gone = [track for track in alive if data.draw(st.booleans())][:2] if number % 5 == 4 else []
+        alive = [track for track in alive if track not in gone]
+        while len(alive) < 3:
+            alive.append(next_track)
+            next_track += 1
+        places = {t: (data.draw(st.integers(0, 500)), data.draw(st.integers(0, 300))) for t in alive}
+        found = relink.process([poses_of(number, places, ended=gone)])[0]
+        assert len(set(found.track_ids.tolist())) == len(alive)
+        assert not over & set(found.track_ids.tolist())
+        over |= set(found.ended)
+        last_seen |= dict.fromkeys(found.track_ids.tolist(), number)
+        assert relink.remembered("cam0") <= 3 + sum(number - seen <= 0.5 * FPS for seen in last_seen.values())
+
+
+@settings(deadline=None, max_examples=30)
+@given(scale=st.floats(0.2, 3.0), shift=st.tuples(st.integers(-50, 50), st.integers(-50, 50)))
+def test_near_and_far_are_alike(scale, shift) -> None:
+    """The same scene, scaled and moved, links the same people."""
+
+    def seen(number, people):
+        poses = poses_of(number, people)
+        move = np.array(shift, np.float32)
+        xyxy = (poses.xyxy * scale + np.tile(move, 2)).astype(np.float32)
+        return Poses(
+            poses.frame,
+            poses.track_ids,
+            xyxy,
+            poses.scores,
+            (poses.keypoints * scale + move).astype(np.float32),
+            poses.keypoint_scores,
+            poses.measured,
+        )
+
+    relink = stage()
+    for number in range(10):
+        ids(relink, seen(number, {4: (100 + 3 * number, 100), 5: (400, 100)}))
+    assert ids(relink, seen(22, {8: (150, 102), 9: (320, 140)})) == [1, 3]
