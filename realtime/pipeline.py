@@ -242,6 +242,7 @@ class Pipeline:
             held=publish.wait_for_subscribers > 0,
             one_at_a_time=bool(self._models.pooled),
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
+            waited=partial(self._meter.waited, "detect"),
         )
         # Both say when a frame may enter: when a stage's own thread, or one of the pool's, will be free for it.
         self._pace = Pace(STAGES, self._door.not_before)
@@ -360,18 +361,18 @@ class Pipeline:
         config = self._config
         # Never full, unless cameras are added: the door lets no more frames in than fit into any one of them.
         capacity = max(1, len(self.status) * config.latency.frames_in_flight)
-        detections: Channel[Detections] = Channel(capacity)
-        tracks: Channel[Tracks] = Channel(capacity)
-        poses: Channel[Poses] = Channel(capacity)
-        smoothed: Channel[Poses] = Channel(capacity)
+        relinks = config.tracker.relink_s > 0
+        detections: Channel[Detections] = self._channel("track", capacity)
+        tracks: Channel[Tracks] = self._channel("pose", capacity)
+        poses: Channel[Poses] = self._channel("relink" if relinks else "smooth", capacity)
+        relinked: Channel[Poses] = self._channel("smooth", capacity) if relinks else poses
+        smoothed: Channel[Poses] = self._channel("publish", capacity)
         start = self._crew.start
         if self._recorder:
             start("record", self._recorder.run)
         publisher = self._publisher
         start("publish", self._loop(publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
-        relinked: Channel[Poses] = poses
-        if config.tracker.relink_s:
-            relinked = Channel(capacity)
+        if relinks:
             relink = RelinkStage(config.tracker.relink_s, self._models.pose.skeleton.sigmas)
             start("relink", self._loop(relink, poses, relinked))
         start("smooth", self._loop(SmoothStage(config.smoothing), relinked, smoothed))
@@ -384,10 +385,17 @@ class Pipeline:
         self._fleet.start(self._door)
         yield from (detections, tracks, poses, relinked, smoothed)
 
+    def _channel(self, stage: str, capacity: int) -> Channel[Any]:
+        """What leads to a stage; its waits are measured here, those of a pooled stage in the pool."""
+        pooled = self._pool is not None and stage in self._models.pooled
+        return Channel(capacity) if pooled else Channel(capacity, partial(self._meter.waited, stage))
+
     def _loop(self, stage: Any, inbox: Any, outbox: Any, **tick: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
         """What the stage's thread runs."""
         if self._pool and stage.name in self._models.pooled:
-            return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed)
+            # Where the door leads to a stage, frames wait there.
+            waits = {} if inbox is self._door else {"waited": partial(self._meter.waited, stage.name)}
+            return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed, **waits)
         return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **tick)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:

@@ -43,7 +43,7 @@ class Histogram:
 
 
 class StageMeter:
-    """Calls, items and time of every stage."""
+    """Calls, items and time of every stage, and how long items waited for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,6 +51,7 @@ class StageMeter:
         self._items: Counter[str] = Counter()
         self._busy_s: Counter[str] = Counter()
         self._ms: dict[str, Histogram] = {}
+        self._wait_ms: dict[str, Histogram] = {}
 
     def measure(self, stage: str, items: int, seconds: float) -> None:
         """One call of a stage."""
@@ -60,8 +61,13 @@ class StageMeter:
             self._busy_s[stage] += seconds  # type: ignore[assignment]  # Counter adds floats as well
             self._ms.setdefault(stage, Histogram()).add(seconds * 1e3)
 
+    def waited(self, stage: str, seconds: float) -> None:
+        """An item was ready for so long before the stage began with it."""
+        with self._lock:
+            self._wait_ms.setdefault(stage, Histogram()).add(seconds * 1e3)
+
     def summary(self) -> dict[str, dict[str, object]]:
-        """Per stage: calls, items, busy_s and the percentiles of one call's ms."""
+        """Per stage: calls, items, busy_s and the percentiles of one call's ms and of an item's wait before it."""
         with self._lock:
             return {
                 stage: {
@@ -69,6 +75,7 @@ class StageMeter:
                     "items": self._items[stage],
                     "busy_s": round(float(self._busy_s[stage]), 3),
                     "ms": histogram.summary(),
+                    "wait_ms": self._wait_ms.get(stage, Histogram()).summary(),
                 }
                 for stage, histogram in self._ms.items()
             }

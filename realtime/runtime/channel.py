@@ -6,7 +6,9 @@ Sits between every two stages of the data path. Dropping happens in runtime.door
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,11 +19,17 @@ class Closed(Exception):  # noqa: N818 - it tells a state, like queue.Empty
 
 
 class Channel(Generic[T]):
-    """Items in order from one stage to the next. All methods may be called from any thread."""
+    """Items in order from one stage to the next. All methods may be called from any thread.
 
-    def __init__(self, capacity: int) -> None:
-        self._items: deque[T] = deque()
+    Args:
+        capacity: most items inside.
+        waited: told for how many seconds each item waited inside.
+    """
+
+    def __init__(self, capacity: int, waited: Callable[[float], None] = lambda seconds: None) -> None:
+        self._items: deque[tuple[T, float]] = deque()  # each with the moment it came
         self._capacity = capacity
+        self._waited = waited
         self._changed = threading.Condition()
         self._closed = self._aborted = False
 
@@ -35,7 +43,7 @@ class Channel(Generic[T]):
             self._changed.wait_for(lambda: len(self._items) < self._capacity or self._closed)
             if self._closed:
                 raise Closed
-            self._items.append(item)
+            self._items.append((item, time.monotonic()))
             self._changed.notify_all()
 
     def try_put(self, item: T) -> bool:
@@ -49,7 +57,7 @@ class Channel(Generic[T]):
                 raise Closed
             if len(self._items) >= self._capacity:
                 return False
-            self._items.append(item)
+            self._items.append((item, time.monotonic()))
             self._changed.notify_all()
             return True
 
@@ -66,7 +74,10 @@ class Channel(Generic[T]):
             items = list(self._items)
             self._items.clear()
             self._changed.notify_all()
-            return items
+        now_s = time.monotonic()
+        for _, came_s in items:
+            self._waited(now_s - came_s)
+        return [item for item, _ in items]
 
     def close(self) -> None:
         """The producer is done: what is inside can still be taken, then `take` raises Closed."""

@@ -28,6 +28,7 @@ _WEIGHT = 0.1
 class _Entry:
     newest_wins: bool = False
     waiting: Frame | None = None
+    since_s: float = 0.0  # when that one came
     entered_s: deque[float] = field(default_factory=deque)  # of those past the door
     usual_s: float = 0.0  # from entering to leaving
     bringers: int = 1  # threads that bring this camera's frames: two while one takes over from another
@@ -42,6 +43,7 @@ class Door:
         frames_in_flight: the window.
         max_age_s: a live frame older than this (since capture) is not begun.
         on_drop: called with camera and cause for each frame dropped here.
+        waited: told for how many seconds each frame that enters waited here.
         held: begin with the door shut, until `release_hold`.
         one_at_a_time: `take` gives one frame, not one of every camera.
         target_s: a live frame that would be older than this when it is published is not begun, unless none could be
@@ -57,6 +59,7 @@ class Door:
         held: bool = False,
         one_at_a_time: bool = False,
         target_s: float | None = None,
+        waited: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._entries = {camera: _Entry() for camera in cameras}
         self._order = list(cameras)
@@ -66,6 +69,7 @@ class Door:
         self._held = held
         self._one_at_a_time = one_at_a_time
         self._target_s = target_s
+        self._waited = waited
         self._not_before_s = 0.0
         self._may_enter_now = True
         self._stopped = False
@@ -129,7 +133,7 @@ class Door:
                 raise Closed
             if entry.waiting is not None:
                 self._on_drop(frame.camera, "newer frame")
-            entry.waiting = frame
+            entry.waiting, entry.since_s = frame, time.monotonic()
             self._changed.notify_all()
 
     def finish(self, camera: str) -> None:
@@ -233,6 +237,7 @@ class Door:
             self._on_drop(camera, "too old")
             return None
         entry.entered_s.append(time.monotonic())
+        self._waited(entry.entered_s[-1] - entry.since_s)
         if entry.newest_wins:
             return frame
         # A file's frame was in the file for years: it is taken now, not when it was read ahead.

@@ -27,6 +27,9 @@ from realtime.types import Frame
 In = TypeVar("In", bound=Item, contravariant=True)
 Out = TypeVar("Out", bound=Item)
 
+# (seconds)
+Waited = Callable[[float], None]
+
 # How much a part's time counts for the estimate of the next one's.
 _WEIGHT = 0.2
 # The cores of a call that is in a hurry: two lose little by working together (docs/benchmarks.md).
@@ -228,6 +231,7 @@ class _Job(Generic[Out]):
 
     def __init__(self, frame: Frame, work: Work[Out]) -> None:
         self.frame, self.work = frame, work
+        self.came_s = time.perf_counter()
         self.left = len(work.parts)
         self.began_s: float | None = None
         self.ended_s = 0.0
@@ -239,12 +243,16 @@ class _Job(Generic[Out]):
     def seconds(self) -> float:
         return self.ended_s - self.began_s if self.began_s else 0.0
 
+    @property
+    def waited_s(self) -> float:
+        return self.began_s - self.came_s if self.began_s else 0.0
+
 
 class _Order(Generic[Out]):
     """Hands results on in the order of each camera's frames."""
 
-    def __init__(self, stage: str, outbox: Channel[Out], pool: Pool, measure: Measure) -> None:
-        self._stage, self._outbox, self._pool, self._measure = stage, outbox, pool, measure
+    def __init__(self, stage: str, outbox: Channel[Out], pool: Pool, measure: Measure, waited: Waited) -> None:
+        self._stage, self._outbox, self._pool, self._measure, self._waited = stage, outbox, pool, measure, waited
         self._jobs: dict[str, deque[_Job[Out]]] = {}
         self._changed = threading.Condition()
 
@@ -265,6 +273,7 @@ class _Order(Generic[Out]):
                 ready = jobs.popleft()
                 result = ready.work.finish()
                 self._measure(self._stage, 1, ready.seconds)
+                self._waited(ready.waited_s)
                 ready.frame.timing_ms[self._stage] = ready.seconds * 1e3
                 self._pool.passed_on(self._stage)
                 self._outbox.put(result)
@@ -286,12 +295,14 @@ def run_divided(
     pool: Pool,
     measure: Measure,
     on_failure: Callable[[], None] = lambda: None,
+    waited: Waited = lambda seconds: None,
 ) -> None:
     """Run a stage whose work the pool does, until its inbox is closed; then close its outbox.
 
-    The thread that calls this only divides. See runtime.stage.run_stage for the arguments.
+    The thread that calls this only divides. `waited` is told for how long each item waited for one of the pool's; see
+    runtime.stage.run_stage for the other arguments.
     """
-    order: _Order[Out] = _Order(stage.name, outbox, pool, measure)
+    order: _Order[Out] = _Order(stage.name, outbox, pool, measure, waited)
     try:
         while True:
             for item in inbox.take():

@@ -81,6 +81,10 @@ def test_every_frame_is_published_once_in_order(run: Run) -> None:
     assert (camera["captured"], camera["dropped"], camera["published"]) == (FRAMES, 0, FRAMES)
     assert list(run.report["stages"]) == ["detect", "track", "pose", "relink", "smooth", "publish"]
     assert all(stage["items"] == FRAMES for stage in run.report["stages"].values())
+    # A file's frames wait at the door, which leads to the detector; the hand-offs behind it take next to nothing.
+    waits_ms = {name: stage["wait_ms"]["p50"] for name, stage in run.report["stages"].items()}
+    assert all(ms > 0 for ms in waits_ms.values())
+    assert max(waits_ms, key=waits_ms.__getitem__) == "detect"
 
 
 def test_two_equal_subscribers_both_get_everything_from_message_0_on(run: Run) -> None:

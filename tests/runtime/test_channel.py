@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from realtime.runtime import channel as channels
 from realtime.runtime.channel import Channel, Closed
 
 
@@ -10,6 +11,17 @@ def test_items_come_out_in_order_and_all_at_once() -> None:
     for item in (1, 2, 3):
         channel.put(item)
     assert channel.take() == [1, 2, 3]
+
+
+def test_the_wait_of_each_item_is_told(monkeypatch) -> None:
+    now_s, waits_s = [0.0], list[float]()
+    monkeypatch.setattr(channels.time, "monotonic", lambda: now_s[0])
+    channel: Channel[int] = Channel(3, waits_s.append)
+    for now_s[0] in (1.0, 1.5):
+        channel.put(1)
+    now_s[0] = 4.0
+    channel.take()
+    assert waits_s == [3.0, 2.5]
 
 
 def test_a_time_out_gives_an_empty_list() -> None:
