@@ -83,7 +83,8 @@ def _run(argv: list[str]) -> int:
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
     with _signals(reloads=bool(arguments.config)) as handle:
-        from realtime.pipeline import Pipeline, load_models
+        from realtime.loading import load_models
+        from realtime.pipeline import Pipeline
 
         if arguments.dry_run:
             models = load_models(config)

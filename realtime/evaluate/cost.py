@@ -189,7 +189,7 @@ def crowd(number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
     """Milliseconds for one frame with n people, one stage after the other. Everybody's box is given, found or not."""
     from realtime.evaluate.loops import message_of
-    from realtime.pipeline import load_models
+    from realtime.loading import load_models
     from realtime.smooth.stage import SmoothStage
     from realtime.track.stage import TrackStage
 

@@ -24,7 +24,7 @@ from realtime.config import leaves, load
 from realtime.errors import ConfigError, OutputError
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Report
-from realtime.pipeline import Models, load_models
+from realtime.loading import Models, load_models
 from realtime.skeleton import COCO17
 from realtime.types import Detections, Frame, Poses, Tracks
 

@@ -187,7 +187,7 @@ class _HuggingFacePose:
 
 def engines(scene: Scene) -> Run:
     """Our stages, each with all cores, one after the other."""
-    from realtime.pipeline import load_models
+    from realtime.loading import load_models
     from realtime.smooth.stage import SmoothStage
 
     config = load(environment={}, flags=scene.configuration)

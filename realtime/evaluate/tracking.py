@@ -369,7 +369,7 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
 
 def _detector(config: AppConfig, with_poses: bool) -> Callable[[Frame], Detections]:
     """The program's detector, loaded: one frame to its people, with the pose model's keypoints or its own."""
-    from realtime.pipeline import load_detector, load_models
+    from realtime.loading import load_detector, load_models
 
     if not with_poses:
         stage, _ = load_detector(config)

@@ -18,9 +18,9 @@ from realtime.detect.letterbox import Letterbox
 from realtime.detect.yolo import DetectStage
 from realtime.evaluate.loops import message_of
 from realtime.evaluate.random_vitpose import SMALL, save_checkpoint
+from realtime.loading import load_detector
 from realtime.observe.metrics import Histogram
 from realtime.observe.status import CameraStatus
-from realtime.pipeline import load_detector
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.stage import PoseStage

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.config import load
 from realtime.detect.yolo import DetectStage
-from realtime.pipeline import load_detector
+from realtime.loading import load_detector
 from realtime.pose.stage import PoseStage
 from tests.bench.stages import *  # noqa: F403
 from tests.pose.checkpoints import load_vitpose, save_checkpoint

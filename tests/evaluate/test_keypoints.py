@@ -10,7 +10,7 @@ from realtime.config import TrackerConfig, load
 from realtime.errors import ConfigError, SourceError
 from realtime.evaluate import keypoints
 from realtime.evaluate.__main__ import main
-from realtime.pipeline import Models, load_models
+from realtime.loading import Models, load_models
 from realtime.pose.stage import PoseStage
 from realtime.skeleton import COCO17
 from realtime.track.stage import TrackStage
