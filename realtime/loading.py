@@ -74,7 +74,8 @@ def load_models(config: AppConfig) -> Models:
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
     live = config.realtime or any(kind_of(camera.address) in ("webcam", "network") for camera in config.cameras)
-    threads = threads_for(len(config.cameras), live)
+    # People share two cores as well as one each; a detector doesn't.
+    threads = threads_for(len(config.cameras), unhurried=not live and isinstance(pose, PassThrough))
     models = Models(device, detector_name, found.name, detect, track, pose, threads)
     for _ in models.shares():
         detect.warm_up()

@@ -82,11 +82,12 @@ def _track(scene: Scene, set_threads: Callable[[], None]) -> Run:
         boxes = _boxes_of(result)[:, :4]
         return detected[overlaps(boxes, detected).argmax(axis=1)] if len(boxes) else boxes
 
-    model.add_callback("on_predict_postprocess_end", look)  # before the tracker's own
-    model.predict(np.zeros((SIZE, SIZE, 3), np.uint8), **options)  # the first call sets the threads again
-    set_threads()
-    engine = f"ultralytics, torch fp32, {torch.get_num_threads()} threads"
     options |= {"tracker": "bytetrack.yaml"}
+    model.add_callback("on_predict_postprocess_end", look)  # before the tracker's own
+    # Whenever it sets itself up it takes a thread away, as it does again when `tracker` is given for the first time.
+    model.add_callback("on_predict_start", lambda predictor: set_threads())
+    model.track(np.zeros((SIZE, SIZE, 3), np.uint8), **options)
+    engine = f"ultralytics, torch fp32, {torch.get_num_threads()} threads"
     if scene.fps is not None:
         return go(scene, engine, lambda shot: people(model.track(shot.image, persist=True, **options)[0]))
     run, asked_s = Run(engine), time.monotonic()

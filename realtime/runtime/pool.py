@@ -32,7 +32,7 @@ Waited = Callable[[float], None]
 
 # How much a part's time counts for the estimate of the next one's.
 _WEIGHT = 0.2
-# The cores of a call that is in a hurry: two lose little by working together (docs/benchmarks.md).
+# The cores of a call: two lose little by working together, and a frame is ready sooner (docs/benchmarks.md).
 _CORES_OF_A_CALL = 2
 
 
@@ -87,12 +87,12 @@ class _Task:
     done: Callable[[], None] = field(compare=False)
 
 
-def threads_for(cameras: int, live: bool) -> int:
+def threads_for(cameras: int, unhurried: bool) -> int:
     """How many parts are computed side by side: one for each camera, at least two, no more than cores allow.
 
-    Live, each has two cores, so that a frame is ready sooner; of files, one core each computes more frames a second.
+    Each has two cores; one where nobody waits for a frame and it alone computes more of them a second.
     """
-    return max(1, min(all_cores() // (_CORES_OF_A_CALL if live else 1), max(2, cameras)))
+    return max(1, min(all_cores() // (1 if unhurried else _CORES_OF_A_CALL), max(2, cameras)))
 
 
 def cores_each(threads: int) -> int:

@@ -65,14 +65,14 @@ class SmoothStage:
 
         Returns:
             One Poses for each of the batch; only `keypoints` differ, and they are finite; `raw` is what they were. With
-            method none the very same objects, predicted poses too.
+            method none, and where there are no keypoints, the very same objects, predicted poses too.
 
         Raises:
             ValueError: time stood still or ran backwards within an epoch.
         """
         if self._filter is None:
             return list(batch)
-        return [self._smooth(poses, self._filter) for poses in batch]
+        return [self._smooth(poses, self._filter) if poses.keypoint_scores.shape[1] else poses for poses in batch]
 
     def remembered(self, camera: str) -> int:
         """How many tracks of this camera there is state for."""

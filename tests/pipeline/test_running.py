@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 
 from realtime.config import AppConfig, load
+from realtime.detect.yolo import DetectStage
 from realtime.pipeline import Pipeline
+from realtime.pose.passthrough import PassThrough
+from realtime.publish.zmq_pub import PublishStage
+from realtime.smooth.stage import SmoothStage
+from realtime.track.relink import RelinkStage
+from realtime.track.stage import TrackStage
 from tests.capture.clips import write_clip, write_noise
 from tests.faults.rig import ROOT, Program
 from tests.pose.checkpoints import save_checkpoint
@@ -98,14 +104,21 @@ def test_pedestrians_are_followed_through_a_real_clip(tmp_path: Path, yolov8n: P
     assert sum(count >= 25 for count in seen.values()) >= 3
 
 
-@pytest.mark.parametrize("stage", ["detect", "track", "pose", "smooth", "publish"])
+STAGES = {
+    "detect": DetectStage,
+    "track": TrackStage,
+    "pose": PassThrough,
+    "relink": RelinkStage,
+    "smooth": SmoothStage,
+    "publish": PublishStage,
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_an_error_in_a_stage_ends_the_run_with_that_error(
     tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    from realtime import pipeline as graph
-
-    kinds = {"detect": "DetectStage", "track": "TrackStage", "pose": "PassThrough", "smooth": "SmoothStage"}
-    kind = getattr(graph, kinds.get(stage, "PublishStage"))
+    kind: Any = STAGES[stage]
     method = "_look" if stage == "detect" else "process"  # what the pool's threads run
     process = getattr(kind, method)
 

@@ -121,20 +121,20 @@ def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Ma
 
 
 @pytest.mark.parametrize(
-    ("live", "cores", "threads"),
+    ("unhurried", "cores", "threads"),
     [
-        (False, 2, [2, 2, 2, 2]),
-        (False, 4, [2, 2, 3, 4]),
-        (True, 1, [1] * 4),
-        (True, 2, [1] * 4),
-        (True, 8, [2, 2, 3, 4]),
+        (True, 2, [2, 2, 2, 2]),
+        (True, 4, [2, 2, 3, 4]),
+        (False, 1, [1] * 4),
+        (False, 2, [1] * 4),
+        (False, 8, [2, 2, 3, 4]),
     ],
 )
-def test_as_many_threads_as_cameras_but_two_and_live_two_cores_for_each(
-    live: bool, cores: int, threads: list[int], monkeypatch
+def test_as_many_threads_as_cameras_but_two_with_two_cores_or_unhurried_one(
+    unhurried: bool, cores: int, threads: list[int], monkeypatch
 ) -> None:
     monkeypatch.setattr(pools, "all_cores", lambda: cores)
-    assert [threads_for(cameras, live) for cameras in (1, 2, 3, 9)] == threads
+    assert [threads_for(cameras, unhurried) for cameras in (1, 2, 3, 9)] == threads
 
 
 # ---- when a frame may enter
