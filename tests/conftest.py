@@ -1,7 +1,9 @@
 """What many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
 
+import atexit
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from realtime.types import Frame
 
 # The user's own cache is neither read nor filled, in the programs that tests start either.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ PARTS = (
     ("crops, peaks", "realtime.pose.vitpose", "VitPose", "estimate"),
     ("capture", "realtime.capture.camera", "Camera", "run"),
     ("track", "realtime.track.stage", "TrackStage", "process"),
+    ("relink", "realtime.track.relink", "RelinkStage", "process"),
     ("smooth", "realtime.smooth.stage", "SmoothStage", "process"),
     ("publish", "realtime.publish.zmq_pub", "PublishStage", "process"),
     ("publish", "realtime.publish.zmq_pub", "PublishStage", "tick"),
