@@ -338,7 +338,7 @@ class SmoothingConfig(_Section):
 class LatencyConfig(_Section):
     """What bounds the age of what is published."""
 
-    frames_in_flight: int = Field(2, ge=1, le=16, description="frames of one camera between the door and the publisher")
+    frames_in_flight: int = Field(3, ge=1, le=16, description="frames of one camera between the door and the publisher")
     max_age_ms: float = Field(500.0, gt=0.0, description="a live frame older than this is not begun")
     target_ms: float | None = Field(
         None,
