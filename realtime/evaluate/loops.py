@@ -190,16 +190,18 @@ def engines(scene: Scene) -> Run:
     """Our stages, each with all cores, one after the other."""
     from realtime.loading import load_models
     from realtime.smooth.stage import SmoothStage
+    from realtime.track.relink import RelinkStage
 
     config = load(environment={}, flags=scene.configuration)
     models = load_models(config)
+    relink = RelinkStage(config.tracker.relink_s, models.pose.skeleton.sigmas)
     smoother = SmoothStage(config.smoothing)
     socket = _publisher(zmq.XPUB)
 
     def step(shot: Shot) -> Boxes:
         frame = Frame("cam0", 0, shot.number, shot.image, shot.time_s, round(shot.captured_s * 1e9), time.time_ns())
         tracks = models.track.process(models.detect.process([frame]))
-        poses = smoother.process(models.pose.process(tracks))[0]
+        poses = smoother.process(relink.process(models.pose.process(tracks)))[0]
         message = message_of(poses, models.pose.skeleton.name)
         socket.send_multipart((wire.pose_topic(frame.camera), wire.encode(message, "msgpack")))
         return poses.xyxy

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.errors import ConfigError
 from realtime.evaluate.mot import ID, SCORE, XYWH, MotSequence, iou_of
 from realtime.types import Detections
 
@@ -43,11 +44,16 @@ class Occlusions:
         sequence: with a frame rate.
         seconds: how long.
         seed: of the times.
+
+    Raises:
+        ConfigError: nothing says the frame rate.
     """
 
     def __init__(self, sequence: MotSequence, seconds: float, seed: int) -> None:
         self._sequence = sequence
-        rate_hz = sequence.rate_hz or 1.0
+        if sequence.rate_hz is None:
+            raise ConfigError(f"{sequence.folder}: no frame rate in seqinfo.ini, expected --rate")
+        rate_hz = sequence.rate_hz
         length, seen, chance = (max(1, round(s * rate_hz)) for s in (seconds, _SEEN_S, _BY_CHANCE_S))
         self._looked_for = max(1, round(_LOOKED_FOR_S * rate_hz))
         random = np.random.default_rng(seed)

@@ -48,6 +48,7 @@ from realtime.types import Detections, Frame, Tracks
 _KEYS = ("device", "detector.", "tracker.", "pose.")
 _SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
 _ALL = "COMBINED"
+_HIDDEN_NOTES = ["Of those hidden, afterwards: kept their id, had one taken from somebody else, or a new one."]
 OURS = "ours"
 
 # One frame's tracks: ids int64 (N,) and boxes x, y, w, h float64 (N, 4) in pixels.
@@ -187,7 +188,7 @@ def run(options: argparse.Namespace) -> Report:
         outcomes = {"results": {s.name: Outcome(scores) for s, scores in zip(sequences, scored, strict=True)}}
     else:
         outcomes = _track_all(sequences, thinning, config, options)
-    return _report(outcomes, sequences, thinning, config)
+    return _report(outcomes, sequences, thinning, options.hide, config)
 
 
 def track(detections: Iterable[Detections], trackers: Mapping[str, Tracker]) -> dict[str, dict[int, Boxes]]:
@@ -314,6 +315,8 @@ def _check(options: argparse.Namespace) -> None:
         "--rate: got {rate}, expected more than 0": options.rate is not None and not options.rate > 0,
         "--hide: got {hide}, expected more than 0": options.hide is not None and not options.hide > 0,
         "--hide: got {hide} with --results, expected detections or pictures": options.results and options.hide,
+        "--pose.*: got a key with --detections or --results, expected pictures": _asks_for_poses(options)
+        and (options.detections or options.results),
         "--against: got {against} with --results, expected detections or pictures": options.results and options.against,
         "--write: got {write} with --results, expected detections or pictures": options.results and options.write,
     }
@@ -321,12 +324,16 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(message.format_map(vars(options)))
 
 
+def _asks_for_poses(options: argparse.Namespace) -> bool:
+    return any(value is not None for key, value in vars(options).items() if key.startswith("pose."))
+
+
 def _track_all(
     sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
 ) -> dict[str, dict[str, Outcome]]:
     """What came out, by tracker and sequence."""
     makers = _makers(config, options.against)
-    detect = None if options.detections else _detector(config, with_poses=vars(options)["pose.model"] is not None)
+    detect = None if options.detections else _detector(config, with_poses=_asks_for_poses(options))
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
     for sequence in sequences:
         kept = thinning.of(sequence.frames)
@@ -395,9 +402,13 @@ def _together(outcomes: list[Outcome]) -> Outcome:
 
 
 def _report(
-    outcomes: Mapping[str, dict[str, Outcome]], sequences: list[MotSequence], thinning: Thinning, config: AppConfig
+    outcomes: Mapping[str, dict[str, Outcome]],
+    sequences: list[MotSequence],
+    thinning: Thinning,
+    hidden_s: float | None,
+    config: AppConfig,
 ) -> Report:
-    hidden = OUTCOMES if any(o.hidden for by_sequence in outcomes.values() for o in by_sequence.values()) else ()
+    hidden = OUTCOMES if hidden_s else ()
     shown = (*_SHOWN, *hidden)
     numbers = {
         tracker: {
@@ -420,16 +431,14 @@ def _report(
         rows=rows,
         data={
             "frames": {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed, "counted": counted},
+            "hidden_s": hidden_s,
             "detector_every": config.detector.every,
             "tracker_config": config.tracker.model_dump(mode="json"),
             "trackers": numbers,
         },
         notes=[
             "HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches; ms: of the tracker, mean of a frame.",
-            *(
-                ["Of those hidden, afterwards: kept their id, had one taken from somebody else, or a new one."]
-                * bool(hidden)
-            ),
+            *(_HIDDEN_NOTES if hidden else []),
         ],
     )
 

@@ -312,6 +312,9 @@ def test_pictures_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: p
         (["{dir}/one", "{dir}/bare", "--video", "clip.mp4"], "got 2 sequences"),
         (["{dir}/one", "--every", "0"], "--every: got 0"),
         (["{dir}/one", "--drop", "1"], "--drop: got 1.0"),
+        (["{dir}/one", "--hide", "0"], "--hide: got 0.0"),
+        (["{dir}/one", "--results", "{dir}/twice", "--hide", "2"], "--hide: got 2.0 with --results"),
+        (["{dir}/one", "--detections", "det/det.txt", "--pose.model", "none"], "expected pictures"),
         (["{dir}/one", "--tracker.buffer_s", "long"], "tracker.buffer_s: got 'long'"),
     ],
 )
