@@ -32,7 +32,7 @@ ONE_PLACE = {
         "runtime/device.py", "models/*.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "loading.py",
         "evaluate/loops.py", "evaluate/random_vitpose.py",
     ],
-    "torchvision": [],
+    "torchvision": ["models/ultralytics.py"],
     "tqdm": ["evaluate/progress.py"],
     "trackers": ["evaluate/mot_metrics.py"],
     "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "pose/checkpoint.py"],

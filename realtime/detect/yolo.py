@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from realtime.config import DetectorConfig
 from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox
-from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
 from realtime.runtime.pool import Part, Work
 from realtime.types import Detections, Frame
 
-_PERSON = "person"
 # Width and height of most cameras' pictures.
 _USUAL_SIZE = 1920, 1080
 
@@ -36,19 +34,10 @@ class DetectStage:
     name = "detect"
 
     def __init__(self, config: DetectorConfig, net: YoloNet) -> None:
-        """Put a network to work.
-
-        Args:
-            config: the detector's section.
-            net: the network.
-
-        Raises:
-            ModelError: it knows no people.
-        """
+        """Put a network to work."""
         self._config = config
         self.size = config.size
         self._net = net
-        self._person = _person_class(net)
         self.engine_name = net.engine_name
         self.cadence = Cadence(config.every)
 
@@ -98,7 +87,7 @@ class DetectStage:
     def _predict(
         self, images: NDArray[np.uint8]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        return self._net.predict(images, self._config.min_score, self._config.nms_iou, [self._person])
+        return self._net.predict(images, self._config.min_score, self._config.nms_iou)
 
 
 def _to_frame(
@@ -120,15 +109,4 @@ def _to_frame(
         np.ascontiguousarray(corners[inside], np.float32),
         np.clip(scores[inside], 0, 1),
         keypoints[inside] if keypoints.shape[1] else None,
-    )
-
-
-def _person_class(net: YoloNet) -> int:
-    people = [index for index, name in net.class_names.items() if name.lower() == _PERSON]
-    if people:
-        return people[0]
-    if len(net.class_names) == 1:  # a detector trained for one thing: the user says that these are people
-        return next(iter(net.class_names))
-    raise ModelError(
-        f"{net.path}: got classes {', '.join(list(net.class_names.values())[:5])} ..., expected one called person"
     )

@@ -1,7 +1,7 @@
-"""YOLO networks of the ultralytics package: load, forward, non-maximum suppression. Its only importer.
+"""YOLO networks of the ultralytics package: from pictures to the people in them. Its only importer, and torchvision's.
 
-Used by detect/ (people) and pose/ (YOLO pose models). We drive the network ourselves: `YOLO.predict` synchronises the
-whole device several times a call, prints, and cuts its NMS off by wall clock. Parity with it is tested.
+Used by detect/ and pose/ (YOLO pose models). We drive the network ourselves: `YOLO.predict` synchronises the whole
+device several times a call, prints, and cuts its NMS off by wall clock. Parity with it is tested.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,9 @@ from realtime.runtime.device import Lane
 
 log = logging.getLogger(__name__)
 
-# ultralytics' NMS stops after 2 s + this for each image and returns nothing for the rest: never.
-_NO_TIME_LIMIT_S = 1e9
-
-
+_PERSON = "person"
+# ultralytics' default: no picture has more boxes.
+_MOST_BOXES = 300
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EXACT = Choice("torch", "fp32")
 
@@ -45,7 +43,6 @@ class YoloNet:
         engine_name: what computes it: "openvino bf16".
         task: "detect" or "pose".
         stride: the input's height and width must be multiples of it.
-        class_names: what the classes are called, by index.
         keypoints: K for a pose network, else 0.
     """
 
@@ -59,7 +56,7 @@ class YoloNet:
             cache: folder for networks converted for OpenVINO, which alone needs it.
 
         Raises:
-            ModelError: this is no YOLO detection or pose network, or OpenVINO can't take it.
+            ModelError: this is no YOLO detection or pose network, it knows no people, or OpenVINO can't take it.
         """
         module = _load(path).to(device)
         self.path, self.engine_name = path, str(choice)
@@ -68,10 +65,12 @@ class YoloNet:
         if self.task not in ("detect", "pose"):
             raise ModelError(f"{path}: got a YOLO model for {self.task!r}, expected one for detection or pose")
         self.stride = int(max(module.stride))
-        self.class_names: dict[int, str] = dict(module.names)
         self.keypoints: int = int(module.kpt_shape[0]) if self.task == "pose" else 0
         self._columns: int = int(module.kpt_shape[1]) if self.task == "pose" else 0
         self._end2end = bool(getattr(module, "end2end", False))
+        self._classes, self._person = len(module.names), _person_class(module, path)
+        if _tell_people_only(module, self._person):
+            self._classes, self._person = 2, 0
         self._forward: _TorchForward | _OpenVinoForward
         if choice.engine == "openvino":
             assert cache is not None
@@ -80,44 +79,47 @@ class YoloNet:
             self._forward = _TorchForward(module, self._lane, _DTYPES[choice.precision])
 
     def predict(
-        self, images: NDArray[np.uint8], min_score: float, nms_iou: float, classes: Sequence[int]
+        self, images: NDArray[np.uint8], min_score: float, nms_iou: float
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        """Forward and NMS of a batch.
+        """The people in a batch of pictures.
 
         Args:
             images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride.
             min_score: weaker boxes are left out.
-            nms_iou: of two boxes of a class that overlap more, the weaker is left out.
-            classes: the class indices wanted.
+            nms_iou: of two boxes that overlap more, the weaker is left out.
 
         Returns:
             For each image, by falling score: boxes float32 (n, 4) x1 y1 x2 y2, scores float32 (n,), keypoints float32
             (n, K, 3) x, y, score; K = 0 for a detection network. In pixels of the network's input.
         """
-        from ultralytics.utils.nms import non_max_suppression
-
+        select = self._of_end2end if self._end2end else self._suppress
         with self._lane.run():
-            rows = non_max_suppression(
-                self._promising(self._forward(images), min_score, classes),
-                conf_thres=min_score,
-                iou_thres=nms_iou,
-                classes=list(classes),
-                nc=len(self.class_names),
-                max_time_img=_NO_TIME_LIMIT_S,
-                end2end=self._end2end,
-            )
+            rows = [select(predictions, min_score, nms_iou)[:_MOST_BOXES] for predictions in self._forward(images)]
             flat = np.asarray(self._lane.download(torch.cat(rows)), np.float32)
         return [self._split(part) for part in np.split(flat, np.cumsum([len(row) for row in rows])[:-1])]
 
-    def _promising(self, predictions: torch.Tensor, min_score: float, classes: Sequence[int]) -> torch.Tensor:
-        """Of one picture, the predictions that can become a box: non-maximum suppression leaves others out slowly."""
-        if self._end2end or len(predictions) > 1:
-            return predictions
-        best = predictions[:, [4 + index for index in classes]].amax(1)
-        return predictions[..., best[0] > min_score]
+    def _of_end2end(self, predictions: torch.Tensor, min_score: float, _: float) -> torch.Tensor:
+        """Of (n, 6 + 3 K) by falling score, x1 y1 x2 y2 score class: the people, (m, 5 + 3 K)."""
+        people = predictions[(predictions[:, 4] > min_score) & (predictions[:, 5] == self._person)]
+        return torch.cat((people[:, :5], people[:, 6:]), 1)
+
+    def _suppress(self, predictions: torch.Tensor, min_score: float, nms_iou: float) -> torch.Tensor:
+        """Of (4 + classes + 3 K, anchors), centre and size: the people, without doubles, by falling score.
+
+        As ultralytics does it: what is rather something else than a person is nobody.
+        """
+        from torchvision.ops import nms
+
+        scores = predictions[4 : 4 + self._classes]
+        person = scores[self._person]
+        found = predictions[:, (person > min_score) & (person >= scores.amax(0))].T
+        half, score = found[:, 2:4] / 2, found[:, 4 + self._person]
+        boxes = torch.cat((found[:, :2] - half, found[:, :2] + half), 1)
+        rows = torch.cat((boxes, score[:, None], found[:, 4 + self._classes :]), 1)
+        return rows[nms(boxes, score, nms_iou)]
 
     def _split(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        keypoints = rows[:, 6:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None
+        keypoints = rows[:, 5:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None
         if keypoints is None:
             keypoints = np.zeros((len(rows), 0, 3), np.float32)
         elif self._columns == 2:  # a network without visibility: its keypoints are as sure as its box
@@ -130,8 +132,41 @@ class YoloNet:
         )
 
 
+class _PersonOrElse(torch.nn.Module):
+    """The scores of a person, and of whatever else is likeliest, of those of all classes."""
+
+    def __init__(self, scores: torch.nn.Conv2d, person: int) -> None:
+        super().__init__()
+        order = [person, *(index for index in range(scores.out_channels) if index != person)]
+        scores.weight.data = scores.weight.data[order]
+        if scores.bias is not None:
+            scores.bias.data = scores.bias.data[order]
+        self.scores = scores
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """From (B, C, h, w) to logits (B, 2, h, w)."""
+        scores = self.scores(features)
+        return torch.cat((scores[:, :1], scores[:, 1:].amax(1, keepdim=True)), 1)
+
+
+def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - see _Pictures
+    """Let a network tell no more than whether there is a person or rather something else, if it is of the usual kind.
+
+    Most of what 80 classes cost beyond the convolutions: sigmoids, copies, the search for the best.
+    """
+    from ultralytics.nn.modules.head import Detect
+
+    head = module.model[-1]
+    if type(head) is not Detect or head.end2end or head.nc == 1:
+        return False
+    for branch in head.cv3:
+        branch[-1] = _PersonOrElse(branch[-1], person)
+    head.nc, head.no = 2, 2 + 4 * head.reg_max
+    return True
+
+
 class _Pictures(torch.nn.Module):
-    """A YOLO network from pictures to its predictions, before NMS."""
+    """A YOLO network from pictures to its predictions, before suppression."""
 
     def __init__(self, module: Any, dtype: torch.dtype) -> None:  # noqa: ANN401 - ultralytics ships no types
         super().__init__()
@@ -139,7 +174,8 @@ class _Pictures(torch.nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """From uint8 (B, h, w, 3) BGR to float32: (B, 4 + classes + 3 K, anchors), or (B, n, 6 + 3 K) end to end."""
-        batch = pictures.permute(0, 3, 1, 2).flip(1).float().div(255)
+        # Flat: OpenVINO is ten times slower at numbers that lie in threes.
+        batch = (pictures.flatten(1).float() / 255).reshape(pictures.shape).permute(0, 3, 1, 2)
         predictions = self.module(batch.to(self.dtype))
         first: torch.Tensor = predictions[0] if isinstance(predictions, tuple) else predictions
         return first.float()
@@ -230,9 +266,9 @@ def build_net(
 
 
 def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
-    """How many of the things that the exact network is sure to see in uint8 (1, h, w, 3) the other one doesn't."""
-    boxes, scores, _ = exact.predict(picture, _SURE, 0.7, list(exact.class_names))[0]
-    found, sure, _ = net.predict(picture, _SURE - _SAME_SCORE, 0.7, list(exact.class_names))[0]
+    """How many of the people that the exact network is sure to see in uint8 (1, h, w, 3) the other one doesn't."""
+    boxes, scores, _ = exact.predict(picture, _SURE, 0.7)[0]
+    found, sure, _ = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
     sides = np.minimum(boxes[:, np.newaxis, 2:], found[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], found[:, :2])
     shared = np.clip(sides, 0, None).prod(axis=2)
     areas = [(some[:, 2:] - some[:, :2]).prod(axis=1) for some in (boxes, found)]
@@ -261,7 +297,7 @@ def _converted(module: Any, path: Path, cache: Path) -> Path:  # noqa: ANN401 - 
             raise ModelError(f"{path}: OpenVINO can't take this network ({summary}): use engine torch") from error
 
     versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()  # what is done to it here, too
     return built_once(cache, ["yolo", digest, openvino.version(), *versions], build) / "network.xml"
 
 
@@ -280,7 +316,21 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
         ) from error
     finally:
         torch.set_num_threads(threads)  # which importing it and loading lower, for the whole process
+    # Frames are BGR. The network is turned once instead of every picture.
+    first = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
+    first.weight.data = first.weight.data.flip(1).contiguous()
     return module.requires_grad_(False)
+
+
+def _person_class(module: Any, path: Path) -> int:  # noqa: ANN401 - see _Pictures
+    people = [index for index, name in module.names.items() if name.lower() == _PERSON]
+    if people:
+        return int(people[0])
+    if len(module.names) == 1:  # trained for one thing: the user says that these are people
+        return 0
+    raise ModelError(
+        f"{path}: got classes {', '.join(list(module.names.values())[:5])} ..., expected one called person"
+    )
 
 
 def _tame() -> None:

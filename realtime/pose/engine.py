@@ -44,7 +44,7 @@ TOLERANCE = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.15, "int8": 0.5}
 _DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
 # What stays in float in an int8 network. A rounded head cost the trained tiny network up to 0.15 of a score and half of
 # its precision (p99 1.06 instead of 0.43 pixels).
-_NOT_QUANTIZED = (r".*module\.head\..*",)
+_NOT_QUANTIZED = (r".*module\.head[./].*",)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # The boxes of the calibration pictures are moved and resized by up to so much of their sides, as a tracker's are.
 _JITTER = 0.15

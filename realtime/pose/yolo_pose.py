@@ -87,7 +87,7 @@ class YoloPose:
             crops = crop_people(
                 images, owners[part], *_between_pixel_edges(centers[part], scales[part]), _INPUT_SIZE, _OUTSIDE
             )
-            finds = self._net.predict(crops, _MIN_SCORE, _NMS_IOU, list(self._net.class_names))
+            finds = self._net.predict(crops, _MIN_SCORE, _NMS_IOU)
             inside = _to_crop(boxes[part].reshape(-1, 2, 2), centers[part], scales[part]).reshape(-1, 4)
             for person, (box, (found, _, points)) in enumerate(zip(inside, finds, strict=True), start):
                 best = _best_fit(box, found)

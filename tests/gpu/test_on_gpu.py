@@ -72,7 +72,7 @@ def test_detector_and_pose_overlap_in_a_trace(tmp_path, yolov8n):
 
     def detect():
         for _ in range(20):
-            detector.predict(batch, 0.1, 0.7, [0])
+            detector.predict(batch, 0.1, 0.7)
 
     model.warm_up()
     detect()

@@ -36,8 +36,8 @@ def test_openvino_finds_what_torch_finds(request, photographs, cache, weights, p
     people = 0
     for size in ((320, 256), (256, 320)):
         for picture in pictures(photographs, *size):
-            xyxy, scores, keypoints = exact.predict(picture, 0.5, 0.7, [0])[0]
-            found = net.predict(picture, 0.3, 0.7, [0])[0]
+            xyxy, scores, keypoints = exact.predict(picture, 0.5, 0.7)[0]
+            found = net.predict(picture, 0.3, 0.7)[0]
             people += len(xyxy)
             for box, score, points in zip(xyxy, scores, keypoints, strict=True):
                 same = np.abs(found[0] - box).max(axis=1).argmin()
@@ -53,13 +53,13 @@ def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolo
     net = YoloNet(yolov8n, CPU, choice, cache)
     sizes = [(320, 256), (256, 320), (320, 256), (192, 192)]
     batches = [np.concatenate(pictures(photographs, *size)) for size in sizes]
-    alone = [net.predict(batch, 0.3, 0.7, [0]) for batch in batches]
+    alone = [net.predict(batch, 0.3, 0.7) for batch in batches]
     wrong = []
 
     def work(number):
         for _ in range(5):
             with share(1):
-                finds = net.predict(batches[number], 0.3, 0.7, [0])
+                finds = net.predict(batches[number], 0.3, 0.7)
             for (xyxy, _, _), (expected, _, _) in zip(finds, alone[number], strict=True):
                 if xyxy.shape != expected.shape or np.abs(xyxy - expected).max(initial=0) > 0.1:
                     wrong.append(number)
@@ -74,7 +74,7 @@ def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolo
 
 def test_loading_a_model_takes_no_cores_from_torch(yolov8n, photographs, monkeypatch):
     monkeypatch.setattr("realtime.runtime.device.cores_now", lambda: 3)
-    YoloNet(yolov8n, CPU).predict(pictures(photographs)[0], 0.5, 0.7, [0])
+    YoloNet(yolov8n, CPU).predict(pictures(photographs)[0], 0.5, 0.7)
     assert torch.get_num_threads() == 3
 
 
@@ -82,7 +82,7 @@ def test_loading_a_model_takes_no_cores_from_torch(yolov8n, photographs, monkeyp
 def blind(monkeypatch):
     """Every engine but float32 on torch sees nothing."""
     monkeypatch.setattr(
-        ultralytics._OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 84, 100), dtype=torch.float32)
+        ultralytics._OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 6, 100), dtype=torch.float32)
     )
 
 
@@ -98,3 +98,59 @@ def test_an_engine_that_was_asked_for_and_finds_other_people_is_refused(yolov8n,
     wish = DetectorConfig(engine="openvino", precision="fp32")
     with pytest.raises(ModelError, match=r"detector: openvino fp32: .* try --detector.engine torch"):
         build_net("detector", yolov8n, CPU, wish, cache, cv2.imread(str(photographs[0])))
+
+
+def with_person_as(number, weights, path):
+    """The same network with its classes in another order: what was class 0 is called so and so."""
+    stored = torch.load(weights, map_location="cpu", weights_only=False)
+    module = stored["model"]
+    names = dict(module.names)
+    names[0], names[number] = names[number], names[0]
+    for branch in module.model[-1].cv3:
+        for values in (branch[-1].weight.data, branch[-1].bias.data):
+            values[[0, number]] = values[[number, 0]]
+    module.names = names
+    torch.save(stored, path)
+    return path
+
+
+def test_people_are_found_whatever_the_number_of_their_class(yolov8n, photographs, tmp_path):
+    expected, net = (YoloNet(path, CPU) for path in (yolov8n, with_person_as(41, yolov8n, tmp_path / "other.pt")))
+    people = 0
+    for picture in pictures(photographs):
+        for found, wanted in zip(
+            net.predict(picture, 0.1, 0.7)[0], expected.predict(picture, 0.1, 0.7)[0], strict=True
+        ):
+            np.testing.assert_allclose(found, wanted, atol=1e-3)
+            people += len(wanted)
+    assert people
+
+
+def test_a_network_that_knows_no_people_is_refused(yolov8n, tmp_path):
+    stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
+    stored["model"].names = {index: f"fish {index}" for index in range(80)}
+    torch.save(stored, tmp_path / "fish.pt")
+    with pytest.raises(ModelError, match=r"fish.pt: got classes fish 0, .*, expected one called person"):
+        YoloNet(tmp_path / "fish.pt", CPU)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 80])
+def test_doubles_are_suppressed_as_ultralytics_does_it(yolov8n, classes):
+    from ultralytics.utils.nms import non_max_suppression
+
+    generator = torch.Generator().manual_seed(classes)
+    places, sizes = torch.rand((2, 400), generator=generator) * 100, torch.rand((2, 400), generator=generator) * 40 + 20
+    scores = (torch.rand((classes, 400), generator=generator) * 20).round() / 20  # with ties of classes
+    predictions = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
+    net = YoloNet(yolov8n, CPU)
+    net._classes, net._person = classes, 0
+    rows = net._suppress(predictions, 0.3, 0.5)
+    expected = non_max_suppression(predictions[None], 0.3, 0.5, classes=[0], nc=classes)[0]
+    assert 5 < len(expected) < 300
+    found = torch.cat((rows[:, :5], torch.zeros((len(rows), 1)), rows[:, 5:]), 1)
+    torch.testing.assert_close(sorted_rows(found), sorted_rows(expected))
+
+
+def sorted_rows(rows):
+    """In an order that doesn't depend on who comes first of equals."""
+    return rows[np.lexsort(rows.T.numpy()).copy()]

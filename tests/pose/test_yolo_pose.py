@@ -18,13 +18,12 @@ class FakeNet:
 
     keypoints = 17
     engine_name = "fake"
-    class_names = {0: "person"}  # noqa: RUF012
 
     def __init__(self, find):
         self._find = find
         self.batches = []
 
-    def predict(self, images, min_score, nms_iou, classes):
+    def predict(self, images, min_score, nms_iou):
         self.batches.append(len(images))
         return [self._find(image) for image in images]
 
@@ -186,7 +185,7 @@ def test_top_down_agrees_with_the_same_network_on_the_whole_picture(yolo11n_pose
     box = Letterbox.of((image.shape[1], image.shape[0]), 640, 32)
     whole = np.empty((1, *box.input_size[::-1], 3), np.uint8)
     box.apply(image, whole[0])
-    xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(whole, 0.5, 0.7, [0])[0]
+    xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(whole, 0.5, 0.7)[0]
     xyxy = box.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     points[..., :2] = box.to_frame(points[..., :2])
     found = YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose").estimate([image], [xyxy])[0]
