@@ -43,6 +43,7 @@ class Models:
     track: TrackStage
     pose: PoseStage | PassThrough
     threads: int  # of the pool
+    ahead: int = 0  # how many parts wait for one of them
 
     @property
     def pooled(self) -> list[str]:
@@ -75,8 +76,9 @@ def load_models(config: AppConfig) -> Models:
     pose = _pose_stage(config, found, detect, device)
     live = config.realtime or any(kind_of(camera.address) in ("webcam", "network") for camera in config.cameras)
     # People share two cores as well as one each; a detector doesn't.
-    threads = threads_for(len(config.cameras), unhurried=not live and isinstance(pose, PassThrough))
-    models = Models(device, detector_name, found.name, detect, track, pose, threads)
+    unhurried = not live and isinstance(pose, PassThrough)
+    threads = threads_for(len(config.cameras), unhurried)
+    models = Models(device, detector_name, found.name, detect, track, pose, threads, ahead=int(unhurried))
     for _ in models.shares():
         detect.warm_up()
         pose.warm_up()

@@ -98,13 +98,14 @@ class OpenVinoNetwork:
     run side by side. Each thread has a request of its own.
     """
 
-    def __init__(self, path: Path, precision: Precision, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path, precision: Precision, shape: tuple[int, int, int] | None = None) -> None:
         """Read it.
 
         Args:
             path: of the .xml file.
             precision: one of `native_precisions`; int8 for what `quantize` wrote.
-            size: height and width of the pictures, for a network that was converted with both free.
+            shape: number (-1: any), height and width of the pictures, for a network that was converted with all free.
+                Where the number is known, nothing is copied that layers can share.
 
         Raises:
             RuntimeError: the file can't be read.
@@ -114,8 +115,8 @@ class OpenVinoNetwork:
         self._hint = _HINTS[rest if precision == "int8" else precision]
         self._core = _openvino().Core()
         self._model = self._core.read_model(path)
-        if size is not None:
-            self._model.reshape([-1, *size, 3])
+        if shape is not None:
+            self._model.reshape([*shape, 3])
         self._compiled: dict[int, Any] = {}  # cores of a call -> network
         self._thread = threading.local()  # its requests, by cores
         self._lock = threading.Lock()

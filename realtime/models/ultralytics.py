@@ -202,20 +202,21 @@ class _TorchForward:
 
 
 class _OpenVinoForward:
-    """The network in OpenVINO, compiled for each size of picture that comes."""
+    """The network in OpenVINO, compiled for each size of picture that comes, for one of them and for any number."""
 
     def __init__(self, path: Path, precision: openvino.Precision) -> None:
         self._path, self._precision = path, precision
-        self._by_size: dict[tuple[int, int], openvino.OpenVinoNetwork] = {}
+        self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
         self._lock = threading.Lock()
 
     def __call__(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
         """Predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
-        size = pictures.shape[1:3]
+        count, height, width, _ = pictures.shape
+        shape = 1 if count == 1 else -1, height, width
         with self._lock:
-            if size not in self._by_size:
-                self._by_size[size] = openvino.OpenVinoNetwork(self._path, self._precision, size)
-        return torch.from_numpy(self._by_size[size](pictures))
+            if shape not in self._by_shape:
+                self._by_shape[shape] = openvino.OpenVinoNetwork(self._path, self._precision, shape)
+        return torch.from_numpy(self._by_shape[shape](pictures))
 
 
 # ---- which engine, and whether it computes what float32 does

@@ -59,10 +59,11 @@ class YoloPose:
         self.skeleton: Skeleton = from_labels({i: f"LABEL_{i}" for i in range(self._net.keypoints)})
 
     def warm_up(self) -> None:
-        """Run once on a grey picture, so that the first frame is not the slow one."""
+        """Run once each for one person and for several, so that the first frame is not the slow one."""
         width, height = _INPUT_SIZE
         grey = np.full((height, width, 3), _OUTSIDE, np.uint8)
-        self.estimate([grey], [np.array([[0, 0, width, height]], np.float32)])
+        for people in (1, 2):
+            self.estimate([grey], [np.array([[0, 0, width, height]] * people, np.float32)])
 
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]

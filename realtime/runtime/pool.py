@@ -107,10 +107,12 @@ class Pool:
         stages: names of the stages that use it, in the order in which a frame passes them; the last ends it.
         threads: how many parts are computed side by side.
         may_enter: told whether a frame may enter, whenever that changes.
+        ahead: how many parts are to wait when all threads have something to do: frames are older, threads never idle.
     """
 
-    def __init__(self, stages: Sequence[str], threads: int, may_enter: Callable[[bool], None]) -> None:
+    def __init__(self, stages: Sequence[str], threads: int, may_enter: Callable[[bool], None], ahead: int = 0) -> None:
         self.threads = threads
+        self._ahead = ahead
         self._stages = list(stages)
         self._may_enter, self._told = may_enter, True
         self._cores = cores_each(threads)
@@ -217,7 +219,7 @@ class Pool:
         Either one has nothing to do; or so little waits that the others need no longer for it than a frame's first
         stage needs one thread: then that is begun beside it, and nobody waits for the new frame's second stage.
         """
-        if len(self._waiting) + self._on_their_way < self.threads - self._running:
+        if len(self._waiting) + self._on_their_way < self.threads - self._running + self._ahead:
             return True
         first = self._stages[0]
         if self._on_their_way or any(task.stage == first for task in self._waiting):

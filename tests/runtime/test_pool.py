@@ -171,6 +171,14 @@ def test_frames_enter_until_every_thread_has_something_to_do(hand: Hand) -> None
     assert not hand.may_enter
 
 
+def test_where_nobody_waits_for_frames_one_waits_for_a_thread(make_frame: Make) -> None:
+    told = [True]
+    pool = Pool(["detect"], 2, told.append, ahead=1)
+    for number, may_enter in ((0, True), (1, True), (2, False)):
+        pool.submit("detect", make_frame(number), Part(lambda: None), lambda: None, lambda: None)
+        assert told[-1] is may_enter
+
+
 def test_a_frame_between_two_stages_counts_as_work(hand: Hand) -> None:
     hand.submit("detect", 0)
     hand.pool.passed_on("detect")
