@@ -25,8 +25,8 @@ from realtime.pose.stage import PoseModel, PoseStage
 from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.runtime.device import resolve_device
-from realtime.runtime.pool import cores_each, threads_for
-from realtime.runtime.share import all_cores, share
+from realtime.runtime.pool import calls_for, cores_each
+from realtime.runtime.share import all_cores, just, share
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
 from realtime.weights import Model, find_detector, find_pose
@@ -42,8 +42,8 @@ class Models:
     detect: DetectStage
     track: TrackStage
     pose: PoseStage | PassThrough
-    threads: int  # of the pool
-    ahead: int = 0  # how many parts wait for one of them
+    calls: int  # of the pool
+    unhurried: bool = False  # nobody waits for a frame: more of them a second, if older
 
     @property
     def pooled(self) -> list[str]:
@@ -54,8 +54,8 @@ class Models:
 
     def shares(self) -> Iterator[None]:
         """Once for each number of cores that a call may be given: on a CPU alone, and beside others."""
-        for cores in {all_cores(), cores_each(self.threads)} if self.pooled else {1}:
-            with share(cores):
+        for cores in {all_cores(), cores_each(self.calls)} if self.pooled else {1}:
+            with share(just(cores)):
                 yield
 
 
@@ -75,10 +75,8 @@ def load_models(config: AppConfig) -> Models:
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
     live = config.realtime or any(kind_of(camera.address) in ("webcam", "network") for camera in config.cameras)
-    # People share two cores as well as one each; a detector doesn't.
-    unhurried = not live and isinstance(pose, PassThrough)
-    threads = threads_for(len(config.cameras), unhurried)
-    models = Models(device, detector_name, found.name, detect, track, pose, threads, ahead=int(unhurried))
+    calls = calls_for(len(config.cameras), unhurried=not live)
+    models = Models(device, detector_name, found.name, detect, track, pose, calls, unhurried=not live)
     for _ in models.shares():
         detect.warm_up()
         pose.warm_up()

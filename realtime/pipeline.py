@@ -128,7 +128,7 @@ class Pipeline:
         self._pace = Pace(STAGES, self._door.not_before)
         self._pool: Pool | None = None
         if self._models.pooled:
-            self._pool = Pool(self._models.pooled, self._models.threads, self._door.let_in, self._models.ahead)
+            self._pool = Pool(self._models.pooled, self._models.calls, self._door.let_in, self._models.unhurried)
         self._publisher = PublishStage(
             socket,
             publish,

@@ -60,7 +60,7 @@ class DetectStage:
             for frame, is_due in zip(batch, due, strict=True)
         ]
 
-    def divide(self, frame: Frame, threads: int) -> Work[Detections]:
+    def divide(self, frame: Frame, calls: int) -> Work[Detections]:
         """The same for one frame, in one part, or in none where it isn't looked at: see runtime.pool."""
         if not self.cadence.is_due(frame):
             return Work([], lambda: Detections.empty(frame, looked=False))

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realtime.runtime.share import all_cores, cores_now
+from realtime.runtime.share import all_cores, cores
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 # OpenVINO's names of the numbers it computes in, and of the capability that a CPU needs for them.
@@ -123,25 +123,25 @@ class OpenVinoNetwork:
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's output for uint8 (B, h, w, 3). Valid until the thread's next call: it is the network's own."""
-        cores = cores_now()
-        requests: dict[int, Any] = self._thread.__dict__.setdefault("requests", {})
-        if cores not in requests:
-            requests[cores] = self._compile(cores).create_infer_request()
-        return np.asarray(requests[cores].infer({0: pictures}, share_inputs=True, share_outputs=True)[0])
+        with cores() as count:
+            requests: dict[int, Any] = self._thread.__dict__.setdefault("requests", {})
+            if count not in requests:
+                requests[count] = self._compile(count).create_infer_request()
+            return np.asarray(requests[count].infer({0: pictures}, share_inputs=True, share_outputs=True)[0])
 
-    def _compile(self, cores: int) -> Any:  # noqa: ANN401 - Any: OpenVINO is not followed by mypy
+    def _compile(self, count: int) -> Any:  # noqa: ANN401 - Any: OpenVINO is not followed by mypy
         with self._lock:
-            if cores not in self._compiled:
-                calls = max(1, all_cores() // cores)
+            if count not in self._compiled:
+                calls = max(1, all_cores() // count)
                 settings = {
                     "INFERENCE_PRECISION_HINT": self._hint,
-                    "INFERENCE_NUM_THREADS": cores * calls,
+                    "INFERENCE_NUM_THREADS": count * calls,
                     "NUM_STREAMS": calls,
                     # Pinned threads of two networks would share one core and leave another idle.
                     "ENABLE_CPU_PINNING": False,
                 }
-                self._compiled[cores] = self._core.compile_model(self._model, "CPU", settings)
-            return self._compiled[cores]
+                self._compiled[count] = self._core.compile_model(self._model, "CPU", settings)
+            return self._compiled[count]
 
 
 def _openvino() -> Any:  # noqa: ANN401 - Any: not followed by mypy

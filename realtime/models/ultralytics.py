@@ -191,7 +191,9 @@ class _TorchForward:
 
     def __call__(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
         """Predictions of uint8 (B, h, w, 3) BGR, on the lane's device; within `lane.run`."""
-        return self._of(pictures.shape[1:3])(self._lane.upload(pictures))  # type: ignore[no-any-return]  # torch
+        network = self._of(pictures.shape[1:3])
+        with self._lane.compute():
+            return network(self._lane.upload(pictures))  # type: ignore[no-any-return]  # torch
 
     def _of(self, size: tuple[int, int]) -> _Pictures:
         with self._lock:

@@ -257,7 +257,7 @@ class TorchNetwork:
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Heatmaps float32 (P, K, h', w') of crops uint8 (P, h, w, 3) BGR."""
-        with self._lane.run():
+        with self._lane.run(), self._lane.compute():
             return np.asarray(self._lane.download(self._network(self._lane.upload(crops))), np.float32)
 
 

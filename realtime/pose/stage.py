@@ -93,8 +93,8 @@ class PoseStage:
         found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
         return [_complete(*each) for each in zip(batch, turns, found, strict=True)]
 
-    def divide(self, tracks: Tracks, threads: int) -> Work[Poses]:
-        """The same for one frame, a few people in a part where threads share them: see runtime.pool."""
+    def divide(self, tracks: Tracks, calls: int) -> Work[Poses]:
+        """The same for one frame, a few people in a part where networks compute side by side: see runtime.pool."""
         turn = self.budget.choose(tracks)
         xyxy = tracks.xyxy[turn.chosen]
         found = np.zeros((len(xyxy), len(self.skeleton), 3), np.float32)
@@ -104,7 +104,7 @@ class PoseStage:
 
         parts = [
             Part(partial(estimate, people), people.stop - people.start)
-            for people in even_parts(len(xyxy), _PEOPLE_IN_A_PART if threads > 1 else max(1, len(xyxy)))
+            for people in even_parts(len(xyxy), _PEOPLE_IN_A_PART if calls > 1 else max(1, len(xyxy)))
         ]
         return Work(parts, lambda: _complete(tracks, turn, found))
 

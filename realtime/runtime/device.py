@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.errors import ConfigError
-from realtime.runtime.share import cores_now
+from realtime.runtime.share import cores
 
 log = logging.getLogger(__name__)
 
@@ -63,19 +63,23 @@ class Lane:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
-        """Inference mode, with this lane's stream current on a GPU, else with the cores that the caller may use.
+        """Inference mode, the calling thread's own, and on a GPU this lane's stream: enter it for each call."""
+        with torch.inference_mode(), torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+            yield
 
-        Grad mode and the number of threads are the calling thread's own (and loading an ultralytics model changes the
-        latter), so enter it for each call.
+    @contextlib.contextmanager
+    def compute(self) -> Iterator[None]:
+        """Within `run`, a network's turn: on a CPU with the cores that are the caller's by then.
+
+        The number of threads is the calling thread's own, and loading an ultralytics model changes it: for each call.
         """
-        with torch.inference_mode():
-            if self.stream is None:
-                if torch.get_num_threads() != cores_now():
-                    torch.set_num_threads(cores_now())
-                yield
-            else:
-                with torch.cuda.stream(self.stream):
-                    yield
+        if self.stream is not None:
+            yield
+            return
+        with cores() as count:
+            if torch.get_num_threads() != count:
+                torch.set_num_threads(count)
+            yield
 
     def upload(self, array: NDArray[np.generic]) -> torch.Tensor:
         """The array on the device, same dtype and shape. On a GPU through pinned memory, asynchronously on the stream.

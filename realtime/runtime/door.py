@@ -150,14 +150,14 @@ class Door:
         """
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while not self._ready_or_over() and (now_s := time.monotonic()) < end_s:
+            while not self._ready_or_over(now_s := time.monotonic()) and now_s < end_s:
                 # Woken by what changes, and by the hour when nothing does.
                 wake_s = min(end_s, self._not_before_s if self._not_before_s > now_s else math.inf)
                 self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
             if self._over():
                 self._is_over = True
                 raise Closed
-            ready = [camera for camera in self._order if self._may_enter(self._entries[camera])]
+            ready = [camera for camera in self._order if self._may_enter(self._entries[camera], now_s)]
             ready = ready[:1] if self._one_at_a_time else ready
             # Whoever was served now is asked last next time: nobody starves when a stage limits its batch.
             self._order = [camera for camera in self._order if camera not in ready] + ready
@@ -207,7 +207,7 @@ class Door:
             self._entries[camera].waiting = None
             self._on_drop(camera, "stopping")
 
-    def _may_enter(self, entry: _Entry) -> bool:
+    def _may_enter(self, entry: _Entry, now_s: float) -> bool:
         if (
             entry.waiting is None
             or len(entry.entered_s) >= self._frames_in_flight
@@ -215,13 +215,13 @@ class Door:
             or not self._may_enter_now
         ):
             return False
-        return not entry.newest_wins or time.monotonic() >= self._not_before_s
+        return not entry.newest_wins or now_s >= self._not_before_s
 
     def _over(self) -> bool:
         return self._stopped or all(not e.bringers and e.waiting is None for e in self._entries.values())
 
-    def _ready_or_over(self) -> bool:
-        return self._over() or any(self._may_enter(entry) for entry in self._entries.values())
+    def _ready_or_over(self, now_s: float) -> bool:
+        return self._over() or any(self._may_enter(entry, now_s) for entry in self._entries.values())
 
     def _is_too_old(self, frame: Frame, entry: _Entry) -> bool:
         age_s = (time.monotonic_ns() - frame.captured_mono_ns) / 1e9

@@ -1,20 +1,24 @@
 """The pool: a few threads that compute the work of all stages which have a model, on a CPU.
 
 Stages that each use all cores leave nothing to overlap; on cores of their own they wait for each other. So a model's
-work is divided into parts, the pool's threads take the next part of whatever stage, and each computes on its share of
-the cores; a part that is alone gets all of them. Results leave in the order of each camera's frames.
+work is divided into parts, the pool's threads take the next part of whatever stage, and each network computes on its
+share of the cores; a part that is alone gets all of them. Results leave in the order of each camera's frames.
 
 The pool also says when a frame may enter: when a thread would else have nothing to do. Sooner, it would only grow old.
+Where nobody waits for frames there is a thread more than networks may compute side by side: what comes before and after
+a network (letterbox, crops, peaks) is done beside those of other frames, and cores never idle.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -67,8 +71,8 @@ class DividedStage(Protocol[In, Out]):
 
     name: str
 
-    def divide(self, item: In, threads: int) -> Work[Out]:
-        """The work to do, for so many threads. Items of one camera come in the order of their frames."""
+    def divide(self, item: In, calls: int) -> Work[Out]:
+        """The work to do, for so many networks side by side. Items of one camera come in the order of their frames."""
         ...
 
     def close(self) -> None:
@@ -84,20 +88,21 @@ class _Task:
     part: Part = field(compare=False)
     stage: str = field(compare=False)
     began: Callable[[], None] = field(compare=False)
-    done: Callable[[], None] = field(compare=False)
+    done: Callable[[float], None] = field(compare=False)
+    waited_s: float = field(default=0.0, compare=False)  # for cores
 
 
-def threads_for(cameras: int, unhurried: bool) -> int:
-    """How many parts are computed side by side: one for each camera, at least two, no more than cores allow.
+def calls_for(cameras: int, unhurried: bool) -> int:
+    """How many networks compute side by side: one for each camera, at least two, no more than cores allow.
 
-    Each has two cores; one where nobody waits for a frame and it alone computes more of them a second.
+    Each has two cores; one where nobody waits for a frame, which computes more of them a second.
     """
     return max(1, min(all_cores() // (1 if unhurried else _CORES_OF_A_CALL), max(2, cameras)))
 
 
-def cores_each(threads: int) -> int:
-    """The cores of a part that is not alone."""
-    return max(1, all_cores() // threads)
+def cores_each(calls: int) -> int:
+    """The cores of a network that is not alone."""
+    return max(1, all_cores() // calls)
 
 
 class Pool:
@@ -105,26 +110,29 @@ class Pool:
 
     Args:
         stages: names of the stages that use it, in the order in which a frame passes them; the last ends it.
-        threads: how many parts are computed side by side.
+        calls: how many networks compute side by side.
         may_enter: told whether a frame may enter, whenever that changes.
-        ahead: how many parts are to wait when all threads have something to do: frames are older, threads never idle.
+        unhurried: nobody waits for a frame: as many a second as can be, if older.
     """
 
-    def __init__(self, stages: Sequence[str], threads: int, may_enter: Callable[[bool], None], ahead: int = 0) -> None:
-        self.threads = threads
-        self._ahead = ahead
+    def __init__(
+        self, stages: Sequence[str], calls: int, may_enter: Callable[[bool], None], unhurried: bool = False
+    ) -> None:
+        self.calls, self.threads = calls, calls + unhurried
         self._stages = list(stages)
         self._may_enter, self._told = may_enter, True
-        self._cores = cores_each(threads)
+        self._cores = cores_each(calls)
         self._waiting: list[_Task] = []
         self._numbers = itertools.count()
-        self._running = self._on_their_way = 0
-        self._unit_s: dict[str, float] = {}  # what one picture or person takes one thread
+        self._running = self._computing = self._on_their_way = 0
+        self._unit_s: dict[str, float] = {}  # what one picture or person takes
         self._in_use = len(stages)
         self._stopped = False
         self._changed = threading.Condition()
 
-    def submit(self, stage: str, frame: Frame, part: Part, began: Callable[[], None], done: Callable[[], None]) -> None:
+    def submit(
+        self, stage: str, frame: Frame, part: Part, began: Callable[[], None], done: Callable[[float], None]
+    ) -> None:
         """Have a part done.
 
         Args:
@@ -132,13 +140,13 @@ class Pool:
             frame: which it is about.
             part: what to do.
             began: called on the thread that does it, before it begins.
-            done: called there afterwards.
+            done: called there afterwards, with the seconds that its network waited for cores.
         """
         with self._changed:
             rank = self._stages.index(stage), frame.captured_mono_ns, next(self._numbers)
             heapq.heappush(self._waiting, _Task(rank, part, stage, began, done))
             self._tell()
-            self._changed.notify()
+            self._changed.notify_all()
 
     def passed_on(self, stage: str) -> None:
         """A stage's result is on its way to the next one that has parts."""
@@ -178,16 +186,33 @@ class Pool:
                 self._tell()
             task.began()
             started = time.perf_counter()
-            with share(all_cores() if alone else self._cores):
+            with share(partial(self._take, task, alone)):
                 task.part.run()
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started - task.waited_s
+            task.done(task.waited_s)
             with self._changed:
                 self._running -= 1
                 if not alone:
                     usual_s = self._unit_s.get(task.stage, seconds / task.part.units)
                     self._unit_s[task.stage] = usual_s + _WEIGHT * (seconds / task.part.units - usual_s)
                 self._tell()
-            task.done()
+
+    @contextlib.contextmanager
+    def _take(self, task: _Task, alone: bool) -> Iterator[int]:
+        """The cores for a task's network, once they are free."""
+        came_s = time.perf_counter()
+        with self._changed:
+            self._changed.wait_for(lambda: self._computing < self.calls or self._stopped)
+            if self._stopped:
+                raise Closed
+            self._computing += 1
+        task.waited_s += time.perf_counter() - came_s
+        try:
+            yield all_cores() if alone else self._cores
+        finally:
+            with self._changed:
+                self._computing -= 1
+                self._changed.notify_all()
 
     def leave(self) -> None:
         """A stage has ended: it brings no more parts."""
@@ -219,13 +244,13 @@ class Pool:
         Either one has nothing to do; or so little waits that the others need no longer for it than a frame's first
         stage needs one thread: then that is begun beside it, and nobody waits for the new frame's second stage.
         """
-        if len(self._waiting) + self._on_their_way < self.threads - self._running + self._ahead:
+        if len(self._waiting) + self._on_their_way < self.threads - self._running:
             return True
         first = self._stages[0]
         if self._on_their_way or any(task.stage == first for task in self._waiting):
             return False
         waits_s = sum(self._unit_s.get(task.stage, 0.0) * task.part.units for task in self._waiting)
-        return 0 < waits_s <= self._unit_s.get(first, 0.0) * (self.threads - 1)
+        return 0 < waits_s <= self._unit_s.get(first, 0.0) * (self.calls - 1)
 
 
 class _Job(Generic[Out]):
@@ -237,17 +262,18 @@ class _Job(Generic[Out]):
         self.left = len(work.parts)
         self.began_s: float | None = None
         self.ended_s = 0.0
+        self.idle_s = math.inf  # what each of its parts waited for cores
 
     def begin(self) -> None:
         self.began_s = self.began_s or time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        return self.ended_s - self.began_s if self.began_s else 0.0
+        return self.ended_s - self.began_s - self.idle_s if self.began_s else 0.0
 
     @property
     def waited_s(self) -> float:
-        return self.began_s - self.came_s if self.began_s else 0.0
+        return self.began_s - self.came_s + self.idle_s if self.began_s else 0.0
 
 
 class _Order(Generic[Out]):
@@ -263,10 +289,11 @@ class _Order(Generic[Out]):
         with self._changed:
             self._jobs.setdefault(job.frame.camera, deque()).append(job)
 
-    def part_done(self, job: _Job[Out]) -> None:
-        """One of a job's parts, or all of none, is done: hand on what is finished."""
+    def part_done(self, job: _Job[Out], waited_s: float = 0.0) -> None:
+        """One of a job's parts, or all of none, is done, after it waited for cores: hand on what is finished."""
         with self._changed:
             job.left -= 1
+            job.idle_s = min(job.idle_s, waited_s)
             if job.left > 0:
                 return
             job.ended_s = time.perf_counter()
@@ -308,7 +335,7 @@ def run_divided(
     try:
         while True:
             for item in inbox.take():
-                job = _Job(frame_of(item), stage.divide(item, pool.threads))
+                job = _Job(frame_of(item), stage.divide(item, pool.calls))
                 order.add(job)
                 if not job.work.parts:
                     order.part_done(job)

@@ -1,6 +1,6 @@
-"""How many cores a call may use: all of them, unless the pool says that others compute beside it.
+"""How many cores a call may use, and when: all of them at once, unless the pool says that others compute beside it.
 
-Set by runtime.pool around each task, read by the engines. A thread that nobody told may use all.
+The pool says it for its threads (runtime.pool); the engines take their cores for as long as a network computes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+# Waits until cores are free, gives their number, gives them back.
+Take = Callable[[], AbstractContextManager[int]]
 
 _thread = threading.local()
 
@@ -26,16 +30,27 @@ def all_cores() -> int:
     return max(cores, 1)
 
 
-def cores_now() -> int:
-    """How many cores the calling thread may use now."""
-    return getattr(_thread, "cores", None) or all_cores()
+@contextlib.contextmanager
+def cores() -> Iterator[int]:
+    """Within it the calling thread computes, on so many cores. It may have to wait for them."""
+    take: Take | None = getattr(_thread, "take", None)
+    if take is None:
+        yield all_cores()
+    else:
+        with take() as count:
+            yield count
 
 
 @contextlib.contextmanager
-def share(cores: int) -> Iterator[None]:
-    """Within it, the calling thread's calls use so many cores."""
-    _thread.cores = cores
+def share(take: Take) -> Iterator[None]:
+    """Within it, the calling thread takes its cores so."""
+    _thread.take = take
     try:
         yield
     finally:
-        _thread.cores = None
+        _thread.take = None
+
+
+def just(count: int) -> Take:
+    """So many cores, at once."""
+    return lambda: contextlib.nullcontext(count)

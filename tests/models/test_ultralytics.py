@@ -12,7 +12,7 @@ from realtime.errors import ModelError
 from realtime.models import openvino, ultralytics
 from realtime.models.engine import Choice
 from realtime.models.ultralytics import EXACT, YoloNet, build_net
-from realtime.runtime.share import share
+from realtime.runtime.share import just, share
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolo
 
     def work(number):
         for _ in range(5):
-            with share(1):
+            with share(just(1)):
                 finds = net.predict(batches[number], 0.3, 0.7)
             for (xyxy, _, _), (expected, _, _) in zip(finds, alone[number], strict=True):
                 if xyxy.shape != expected.shape or np.abs(xyxy - expected).max(initial=0) > 0.1:
@@ -72,9 +72,10 @@ def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolo
     assert not wrong
 
 
-def test_loading_a_model_takes_no_cores_from_torch(yolov8n, photographs, monkeypatch):
-    monkeypatch.setattr("realtime.runtime.device.cores_now", lambda: 3)
-    YoloNet(yolov8n, CPU).predict(pictures(photographs)[0], 0.5, 0.7)
+def test_loading_a_model_takes_no_cores_from_torch(yolov8n, photographs):
+    net = YoloNet(yolov8n, CPU)
+    with share(just(3)):
+        net.predict(pictures(photographs)[0], 0.5, 0.7)
     assert torch.get_num_threads() == 3
 
 

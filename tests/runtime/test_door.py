@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 from collections import Counter
@@ -293,3 +294,17 @@ def test_a_file_s_frame_counts_as_taken_when_it_enters(make_frame: Make) -> None
     before_ns = time.monotonic_ns()
     door.put(make_frame(0))
     assert door.take()[0].captured_mono_ns >= before_ns
+
+
+def test_a_moment_that_passes_while_it_is_looked_at_is_not_missed(make_frame: Make, monkeypatch) -> None:
+    door = Door(["cam0"], 2, 1e9)
+    door.attach("cam0", newest_wins=True)
+    door.put(make_frame(0))
+    door.not_before(10.0)
+    readings = itertools.chain([9.99], itertools.repeat(10.01))
+    monkeypatch.setattr("realtime.runtime.door.time.monotonic", lambda: next(readings))
+    taken: list[Frame] = []
+    taker = threading.Thread(target=lambda: taken.extend(door.take()), daemon=True)
+    taker.start()
+    taker.join(5)
+    assert len(taken) == 1

@@ -9,8 +9,8 @@ import pytest
 from realtime.runtime import pool as pools
 from realtime.runtime.channel import Channel, Closed
 from realtime.runtime.crew import Crew
-from realtime.runtime.pool import Part, Pool, Work, run_divided, threads_for
-from realtime.runtime.share import cores_now
+from realtime.runtime.pool import Part, Pool, Work, calls_for, run_divided
+from realtime.runtime.share import cores
 from realtime.types import Detections, Frame
 
 Make = Callable[..., Frame]
@@ -25,7 +25,7 @@ class Busy:
         self.closed = 0
         self._part, self._parts = part, parts
 
-    def divide(self, frame: Frame, threads: int) -> Work[Detections]:
+    def divide(self, frame: Frame, calls: int) -> Work[Detections]:
         done: list[int] = []
 
         def part(number: int) -> None:
@@ -43,7 +43,7 @@ class Busy:
 
 
 def run(
-    stage: Busy, frames: list[Frame], threads: int = 3, told: list[bool] | None = None
+    stage: Busy, frames: list[Frame], calls: int = 3, told: list[bool] | None = None, unhurried: bool = False
 ) -> tuple[list[Detections], Crew]:
     """Send frames through a stage and a pool, to the end."""
     inbox: Channel[Frame] = Channel(len(frames))
@@ -51,8 +51,8 @@ def run(
     for frame in frames:
         inbox.put(frame)
     inbox.close()
-    pool, crew = Pool(["detect"], threads, (told if told is not None else []).append), Crew()
-    for number in range(threads):
+    pool, crew = Pool(["detect"], calls, (told if told is not None else []).append, unhurried), Crew()
+    for number in range(pool.threads):
         crew.start(f"pool-{number}", pool.work)
     crew.start("detect", lambda: run_divided(stage, inbox, outbox, pool, lambda *_: None))
     while crew.alive() and not crew.failed.is_set():
@@ -90,7 +90,7 @@ def test_a_slow_frame_of_one_camera_keeps_no_other_camera_waiting(make_frame: Ma
                 others_done.set()
 
     frames = [make_frame(0, "slow"), *(make_frame(index, "fast") for index in range(5))]
-    results, crew = run(Busy(part, parts=1), frames, threads=2)
+    results, crew = run(Busy(part, parts=1), frames, calls=2)
     assert crew.failure is None
     assert [result.frame.camera for result in results] == ["fast"] * 5 + ["slow"]
 
@@ -106,22 +106,77 @@ def test_a_part_that_raises_ends_the_run_with_its_error(make_frame: Make) -> Non
 
 def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Make, monkeypatch) -> None:
     monkeypatch.setattr(pools, "all_cores", lambda: 8)
-    cores: list[int] = []
-    run(Busy(lambda frame: cores.append(cores_now()), parts=1), [make_frame(0)], threads=2)
-    assert cores == [8]
+    counts: list[int] = []
+
+    def alone(frame: Frame) -> None:
+        with cores() as count:
+            counts.append(count)
+
+    run(Busy(alone, parts=1), [make_frame(0)], calls=2)
+    assert counts == [8]
     together = threading.Barrier(2)
 
     def part(frame: Frame) -> None:
-        cores.append(cores_now())
-        together.wait(5)
+        with cores() as count:
+            counts.append(count)
+            together.wait(5)
 
-    cores.clear()
-    run(Busy(part, parts=2), [make_frame(0)], threads=2)
-    assert sorted(cores) == [4, 4]
+    counts.clear()
+    run(Busy(part, parts=2), [make_frame(0)], calls=2)
+    assert sorted(counts) == [4, 4]
+
+
+def test_where_nobody_waits_one_part_is_prepared_while_networks_compute_on_all_cores(make_frame: Make) -> None:
+    computing, most, prepared, three = 0, 0, [], threading.Event()
+    lock = threading.Lock()
+
+    def part(frame: Frame) -> None:
+        nonlocal computing, most
+        prepared.append(frame.index)
+        if len(prepared) == 3:
+            three.set()
+        with cores():
+            with lock:
+                computing += 1
+                most = max(most, computing)
+            assert three.wait(5)  # the third is prepared while the first two compute
+            with lock:
+                computing -= 1
+
+    results, crew = run(Busy(part, parts=1), [make_frame(index) for index in range(6)], calls=2, unhurried=True)
+    assert crew.failure is None
+    assert len(results) == 6
+    assert most == 2
+
+
+def test_a_wait_for_cores_is_told_as_a_wait_and_not_as_work(make_frame: Make) -> None:
+    first_computes, waited = threading.Event(), []
+
+    def part(frame: Frame) -> None:
+        if frame.index == 1:
+            assert first_computes.wait(5)
+        with cores():
+            first_computes.set()
+            if frame.index == 0:
+                time.sleep(0.2)
+
+    inbox: Channel[Frame] = Channel(2)
+    outbox: Channel[Detections] = Channel(2)
+    for index in range(2):
+        inbox.put(make_frame(index))
+    inbox.close()
+    pool, crew = Pool(["detect"], 1, lambda may_enter: None, unhurried=True), Crew()
+    for number in range(pool.threads):
+        crew.start(f"pool-{number}", pool.work)
+    run_divided(Busy(part, parts=1), inbox, outbox, pool, lambda *_: None, waited=waited.append)
+    assert crew.join(5) == []
+    busy_ms = [result.frame.timing_ms["detect"] for result in outbox.take(0)]
+    assert busy_ms[0] >= 200 > busy_ms[1]
+    assert waited[1] >= 0.15
 
 
 @pytest.mark.parametrize(
-    ("unhurried", "cores", "threads"),
+    ("unhurried", "cores", "calls"),
     [
         (True, 2, [2, 2, 2, 2]),
         (True, 4, [2, 2, 3, 4]),
@@ -130,11 +185,11 @@ def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Ma
         (False, 8, [2, 2, 3, 4]),
     ],
 )
-def test_as_many_threads_as_cameras_but_two_with_two_cores_or_unhurried_one(
-    unhurried: bool, cores: int, threads: list[int], monkeypatch
+def test_as_many_calls_as_cameras_but_two_with_two_cores_or_unhurried_one(
+    unhurried: bool, cores: int, calls: list[int], monkeypatch
 ) -> None:
     monkeypatch.setattr(pools, "all_cores", lambda: cores)
-    assert [threads_for(cameras, unhurried) for cameras in (1, 2, 3, 9)] == threads
+    assert [calls_for(cameras, unhurried) for cameras in (1, 2, 3, 9)] == calls
 
 
 # ---- when a frame may enter
@@ -149,7 +204,7 @@ class Hand:
         self._make_frame = make_frame
 
     def submit(self, stage: str, number: int = 0, units: int = 1, run: Callable[[], None] = lambda: None) -> None:
-        self.pool.submit(stage, self._make_frame(number), Part(run, units), lambda: None, lambda: None)
+        self.pool.submit(stage, self._make_frame(number), Part(run, units), lambda: None, lambda waited_s: None)
 
     @property
     def may_enter(self) -> bool:
@@ -171,11 +226,11 @@ def test_frames_enter_until_every_thread_has_something_to_do(hand: Hand) -> None
     assert not hand.may_enter
 
 
-def test_where_nobody_waits_for_frames_one_waits_for_a_thread(make_frame: Make) -> None:
+def test_where_nobody_waits_for_frames_one_more_enters(make_frame: Make) -> None:
     told = [True]
-    pool = Pool(["detect"], 2, told.append, ahead=1)
+    pool = Pool(["detect"], 2, told.append, unhurried=True)
     for number, may_enter in ((0, True), (1, True), (2, False)):
-        pool.submit("detect", make_frame(number), Part(lambda: None), lambda: None, lambda: None)
+        pool.submit("detect", make_frame(number), Part(lambda: None), lambda: None, lambda waited_s: None)
         assert told[-1] is may_enter
 
 
@@ -205,7 +260,7 @@ def test_earlier_stages_and_older_frames_come_first(make_frame: Make) -> None:
     pool = Pool(["detect", "pose"], 1, lambda may_enter: None)
     for stage, number in (("pose", 2), ("pose", 1), ("detect", 4), ("detect", 3)):
         part = Part(lambda key=(stage, number): order.append(key))  # type: ignore[misc]
-        pool.submit(stage, make_frame(number), part, lambda: None, lambda: None)
+        pool.submit(stage, make_frame(number), part, lambda: None, lambda waited_s: None)
     pool.leave()
     pool.leave()
     pool.work()
