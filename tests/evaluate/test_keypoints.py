@@ -106,7 +106,7 @@ def models_of(pose, people=everybody):
         Seeing(people),
         TrackStage(TrackerConfig()),
         PoseStage(pose),
-        threads=1,
+        calls=1,
     )
 
 
