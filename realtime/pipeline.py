@@ -187,6 +187,13 @@ class Pipeline:
             self._models.detect.warm_up(size)
         self._prepared.add(size)
 
+    def _look_at(self, side: int) -> None:
+        """Let the detector look at smaller or larger pictures, once it is ready for them."""
+        for size in list(self._prepared) if side != self._models.detect.size else []:
+            for _ in self._models.shares():
+                self._models.detect.warm_up(size, side)
+        self._models.detect.size = side
+
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
             if status.check_silence():
@@ -202,7 +209,8 @@ class Pipeline:
         if not self._governor.update(time.monotonic(), p95_ms):
             return
         effort = self._governor.effort
-        self._models.detect.cadence.every, self._models.detect.size = effort.every, effort.size
+        self._models.detect.cadence.every = effort.every
+        self._look_at(effort.size)
         if isinstance(self._models.pose, PoseStage):
             self._models.pose.budget.max_people = effort.max_people
         for status in self.status.values():

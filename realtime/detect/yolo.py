@@ -46,9 +46,14 @@ class DetectStage:
         """K when the detector is itself a pose network, else 0."""
         return self._net.keypoints
 
-    def warm_up(self, size: tuple[int, int] = _USUAL_SIZE) -> None:
-        """Run once on a picture of this width and height, so that the first frame is not the slow one."""
-        width, height = Letterbox.of(size, self.size, self._net.stride).input_size
+    def warm_up(self, size: tuple[int, int] = _USUAL_SIZE, side: int | None = None) -> None:
+        """Run once on a picture of this width and height, so that the first frame is not the slow one.
+
+        Args:
+            size: of the picture.
+            side: longer side of the network's input that is to come; None: `size` of this stage.
+        """
+        width, height = Letterbox.of(size, side or self.size, self._net.stride).input_size
         self._predict(np.zeros((1, height, width, 3), np.uint8))
 
     def process(self, batch: list[Frame]) -> list[Detections]:

@@ -1,7 +1,8 @@
 """What more cameras and more people cost, and what everything besides the two models costs.
 
-`python -m realtime.evaluate cost [cameras] [people] [share]`. Cameras: our program plays the same video 1 to 8 times at
-once. People: its stages look at a picture of 1 to 64 people. Share: the CPU time of a run, by who spent it.
+`python -m realtime.evaluate cost [cameras] [people] [calls] [share]`. Cameras: our program plays the same video 1 to 8
+times at once. People: its stages look at a picture of 1 to 64 people. Calls: a model computes on all cores together, or
+as many calls side by side as there are cores. Share: the CPU time of a run, by who spent it.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ from realtime.evaluate.plots import plot_costs
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.runs import Scene
-from realtime.types import Detections, Frame
+from realtime.runtime.share import all_cores, just, share
+from realtime.types import Detections, Frame, Tracks
 
-TABLES = ("cameras", "people", "share")
+TABLES = ("cameras", "people", "calls", "share")
 CAMERAS = (1, 2, 3, 4, 6, 8)
 PEOPLE = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+# Of a call of the pose model; 0 is the detector's picture.
+CALLED_WITH = (0, 1, 2, 5, 8)
 # From here on a straight line must fit: a single person's crop doesn't fill the processor.
 STRAIGHT_FROM = {"cameras": 1, "people": 4}
 
@@ -59,6 +63,8 @@ _NATIVE = {"av:": "capture", "ZMQ": "publish"}
 _POLL_S = 0.1
 # Of each camera.
 _FEWEST_FRAMES = 30
+# In a row, of one thread.
+_CALLS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,11 +91,12 @@ def run(options: argparse.Namespace) -> Report:
         for table, measure in (("cameras", _of_cameras), ("people", _of_people)):
             if table in wanted:
                 found.append(Costs(table, measure(scene, options.rounds, Path(name))))
+        calls = _of_calls(scene, options.rounds) if "calls" in wanted else {}
         spent = cpu_by_part(scene) if "share" in wanted else {}
     if options.plot is not None and found:
         plot_costs(options.plot, [(costs.of, costs.ms, *costs.line()) for costs in found])
     video = options.video or "the built-in source"
-    rows, data, notes = _tables(found, spent, scene.frames)
+    rows, data, notes = _tables(found, calls, spent, scene.frames)
     return Report(
         title=f"Costs: {video}, {options.detector}, pose {options.pose}, {scene.threads} threads",
         columns=["table", "number", "part", "ms", "ms each", "relative"],
@@ -131,7 +138,7 @@ class Costs:
 
 
 def _tables(
-    found: Sequence[Costs], spent: Mapping[str, float], frames: int
+    found: Sequence[Costs], calls: Mapping[int, tuple[float, float]], spent: Mapping[str, float], frames: int
 ) -> tuple[list[list[Cell]], dict[str, object], list[str]]:
     """Rows, data and notes of the report."""
     rows: list[list[Cell]] = []
@@ -144,6 +151,15 @@ def _tables(
         data[costs.of] = {"ms": costs.ms, "slope_ms": slope, "start_ms": start, "off": off}
         notes.append(
             f"{costs.of}: {start:.1f} ms + {slope:.2f} ms each, within {off:.0%} from {STRAIGHT_FROM[costs.of]} on"
+        )
+    for people, (together, apart) in calls.items():
+        of, each = (f"{people} people", people) if people else ("a picture", 1)
+        rows.append(["calls", people, f"{of}, all cores on one", together, together / each, 1.0])
+        rows.append(["calls", people, f"{of}, a core for each", apart, apart / each, apart / together])
+    if calls:
+        data["calls"] = {people: {"together_ms": one, "apart_ms": other} for people, (one, other) in calls.items()}
+        notes.append(
+            "calls: ms a call; number: the people in it, 0 for the detector; relative to all cores on one call"
         )
     if spent:
         total = sum(spent.values())
@@ -219,6 +235,65 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
             if index >= 0:
                 ms[n].append((time.perf_counter() - started_s) * 1e3)
     return {n: float(np.median(values)) for n, values in ms.items()}
+
+
+# ---- calls
+
+
+def _of_calls(scene: Scene, rounds: int) -> dict[int, tuple[float, float]]:
+    """Milliseconds for one call of a model, by the people in it (0: the detector).
+
+    Returns:
+        On all cores, one call after the other; and with as many calls side by side as there are cores, on one each.
+
+    Raises:
+        ConfigError: the models are not on a CPU.
+    """
+    from realtime.loading import load_models
+
+    models = load_models(load(environment={}, flags=scene.configuration))
+    if not models.pooled:
+        raise ConfigError("cost calls: how many cores a call has is a question to a CPU: add --device cpu")
+
+    def call(people: int) -> Callable[[], object]:
+        image, boxes = crowd(max(people, 1))
+        frame = Frame("cam0", 0, 0, image, 0.0, time.monotonic_ns(), time.time_ns())
+        if not people:
+            return lambda: models.detect.process([frame])
+        ids, seen = np.arange(1, people + 1), np.ones(people, np.bool_)
+        tracks = Tracks(frame, boxes, np.full(people, 0.9, np.float32), ids, seen, None, ())
+        return lambda: models.pose.process([tracks])
+
+    ms: dict[int, list[tuple[float, float]]] = {}
+    calls = {people: call(people) for people in CALLED_WITH if not people or models.pose.name in models.pooled}
+    for index in progress(range(-1, rounds), "calls", unit="rounds"):  # the first one warms up
+        for people, one in calls.items():
+            together, apart = _seconds(one, 1, all_cores()), _seconds(one, all_cores(), 1)
+            if index >= 0:
+                ms.setdefault(people, []).append((together * 1e3, apart * 1e3))
+    return {people: tuple(np.median(pairs, axis=0).tolist()) for people, pairs in ms.items()}
+
+
+def _seconds(call: Callable[[], object], side_by_side: int, cores: int) -> float:
+    """What one call takes on so many cores, while others do the same beside it, over their number."""
+    start, ended_s = threading.Barrier(side_by_side + 1), []
+
+    def work() -> None:
+        with share(just(cores)):
+            call()  # a thread's first one makes ready what it needs
+            start.wait()
+            for _ in range(_CALLS):
+                call()
+        ended_s.append(time.perf_counter())
+
+    threads = [threading.Thread(target=work) for _ in range(side_by_side)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    began_s = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return (max(ended_s) - began_s) / (_CALLS * side_by_side)
 
 
 # ---- the share of the CPU time

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.cost import MODELS, PARTS, Costs, CpuClock, _tables, cpu_by_part, crowd
+from realtime.evaluate.cost import MODELS, PARTS, Costs, CpuClock, _seconds, _tables, cpu_by_part, crowd
 from realtime.evaluate.plots import plot_costs
 from realtime.evaluate.runs import Scene
 from realtime.evaluate.videos import write_video
+from realtime.runtime.share import cores
 from realtime.track.stage import TrackStage
 
 
@@ -52,10 +53,28 @@ def test_what_is_timed_is_as_it_was_afterwards() -> None:
 
 def test_the_share_of_what_is_no_model_is_told() -> None:
     spent = dict.fromkeys((part for part, *_ in PARTS), 1.0)
-    rows, data, notes = _tables([], spent, frames=10)
+    rows, data, notes = _tables([], {}, spent, frames=10)
     assert len(rows) == len(spent)
     assert data["share"]["besides_the_models"] == pytest.approx(1 - len(MODELS) / len(spent))
     assert "of the CPU time" in notes[0]
+
+
+def test_calls_side_by_side_have_a_core_each_and_count_together() -> None:
+    counts: list[int] = []
+
+    def call() -> None:
+        with cores() as count:
+            counts.append(count)
+            time.sleep(0.02)
+
+    together, apart = _seconds(call, 1, 4), _seconds(call, 4, 1)
+    assert set(counts[:6]) == {4}  # one to warm up, five
+    assert counts[6:] == [1] * 24
+    assert apart < together  # who sleeps needs no core
+    rows, data, _ = _tables([], {0: (40.0, 30.0), 2: (100.0, 90.0)}, {}, frames=10)
+    assert [row[2] for row in rows][::2] == ["a picture, all cores on one", "2 people, all cores on one"]
+    assert [row[-1] for row in rows] == pytest.approx([1, 0.75, 1, 0.9])
+    assert data["calls"][2] == {"together_ms": 100.0, "apart_ms": 90.0}
 
 
 def test_the_picture_has_a_panel_a_table(tmp_path: Path) -> None:
@@ -66,7 +85,7 @@ def test_the_picture_has_a_panel_a_table(tmp_path: Path) -> None:
 
 def test_an_unknown_table_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", "peple"]) == 2
-    assert "cost: got 'peple', expected some of cameras, people, share" in capsys.readouterr().err
+    assert "cost: got 'peple', expected some of cameras, people, calls, share" in capsys.readouterr().err
 
 
 def test_every_part_of_a_run_spends_something(tmp_path: Path, yolov8n: Path) -> None:
