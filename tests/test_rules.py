@@ -37,7 +37,7 @@ ONE_PLACE = {
     "trackers": ["evaluate/mot_metrics.py"],
     "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "pose/checkpoint.py"],
     "ultralytics": ["evaluate/loops.py", "models/ultralytics.py"],
-    "filterpy": ["evaluate/smoothing.py"],
+    "filterpy": ["evaluate/filters.py"],
     "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],

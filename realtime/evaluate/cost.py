@@ -153,7 +153,7 @@ def _tables(
             f"{costs.of}: {start:.1f} ms + {slope:.2f} ms each, within {off:.0%} from {STRAIGHT_FROM[costs.of]} on"
         )
     for people, (together, apart) in calls.items():
-        of, each = (f"{people} people", people) if people else ("a picture", 1)
+        of, each = {0: "a picture", 1: "1 person"}.get(people, f"{people} people"), max(people, 1)
         rows.append(["calls", people, f"{of}, all cores on one", together, together / each, 1.0])
         rows.append(["calls", people, f"{of}, a core for each", apart, apart / each, apart / together])
     if calls:

@@ -7,9 +7,11 @@ import pytest
 from realtime import wire
 from realtime.config import SmoothingConfig
 from realtime.errors import ConfigError
-from realtime.evaluate import smoothing
+from realtime.evaluate import clips, filters, motion, smoothing
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.smoothing import Clip, Curve, Score, Setting, measure
+from realtime.evaluate.clips import Clip
+from realtime.evaluate.motion import Score, measure
+from realtime.evaluate.smoothing import Curve, Setting
 
 FPS = 30.0
 K = 4
@@ -58,7 +60,7 @@ def test_a_delay_of_three_frames_is_a_lag_of_100_ms_and_nothing_else():
 def test_a_delay_is_measured_right_where_frames_are_missing(every, drop):
     times_s = np.arange(600) / FPS
     late = clip_of(swing(times_s - 0.1)).keypoints
-    thinned = smoothing.thin(clip_of(swing(times_s)), every, drop, np.random.default_rng(1))
+    thinned = clips.thin(clip_of(swing(times_s)), every, drop, np.random.default_rng(1))
     frames = np.searchsorted(times_s, thinned.times_s)
     # Straight lines between frames that are up to a fifth of a second apart: a few milliseconds.
     assert measure(thinned, late[frames]).lag_ms == pytest.approx(100.0, abs=4.0)
@@ -92,14 +94,14 @@ def test_rest_and_motion_are_told_apart_by_the_truth():
 def test_the_second_difference_of_a_parabola_is_the_same_whichever_frames_are_missing():
     times_s = np.arange(60) / FPS
     kept = np.random.default_rng(0).random(60) < 0.6
-    bends = smoothing.second_difference((times_s**2)[kept, None, None], times_s[kept])
+    bends = motion.second_difference((times_s**2)[kept, None, None], times_s[kept])
     steps = np.diff(times_s[kept])
     np.testing.assert_allclose(bends, 2 * np.median(steps) ** 2, rtol=1e-9)
 
 
 def test_across_a_gap_there_is_no_jitter():
     times_s = np.concatenate([np.arange(10) / FPS, 5 + np.arange(10) / FPS])
-    bends = smoothing.second_difference(np.where(times_s < 1, 0.0, 500.0)[:, None, None], times_s)
+    bends = motion.second_difference(np.where(times_s < 1, 0.0, 500.0)[:, None, None], times_s)
     assert np.isnan(bends[8:10]).all()
     assert (np.delete(bends, [8, 9]) == 0).all()
 
@@ -109,13 +111,13 @@ def test_overshoot_is_what_lies_beyond_the_truths_range():
     output = truth.truth.copy()
     output[63, :, 0] += 20.0  # beyond the new place
     output[10:20, :, 0] += 7.0  # beyond the old one, by less
-    assert smoothing.overshoot(output, truth.truth, truth.times_s) == pytest.approx(20.0)
+    assert motion.overshoot(output, truth.truth, truth.times_s) == pytest.approx(20.0)
 
 
 def test_kalman_overshoots_a_step_and_one_euro_does_not():
     still = clip_of(step())
     over = {
-        method: measure(still, out := smoothing.as_the_program(still, SmoothingConfig(method=method)), out).overshoot_px
+        method: measure(still, out := filters.as_the_program(still, SmoothingConfig(method=method)), out).overshoot_px
         for method in ("one-euro", "kalman")
     }
     assert over["one-euro"] == pytest.approx(0.0, abs=1e-3)
@@ -137,7 +139,7 @@ def test_missed_keypoints_are_counted_and_left_out():
 def test_the_programs_filters_are_calmer_than_raw_and_fill_what_was_missed(method):
     noisy = clip_of(np.zeros(200), noise=2.0)
     noisy.keypoints[50:55, 1] = np.nan
-    score = measure(noisy, smoothing.as_the_program(noisy, SmoothingConfig(method=method)))
+    score = measure(noisy, filters.as_the_program(noisy, SmoothingConfig(method=method)))
     assert score.rest_px < measure(noisy, noisy.keypoints).rest_px / 2
     assert score.missing_percent == 0.0
 
@@ -145,7 +147,7 @@ def test_the_programs_filters_are_calmer_than_raw_and_fill_what_was_missed(metho
 def test_a_person_whom_nobody_looked_at_is_predicted_not_followed():
     waits = clip_of(np.where(np.arange(60) < 40, 0.0, 500.0))
     waits.measured[40:] = False
-    out = smoothing.as_the_program(waits, SmoothingConfig())
+    out = filters.as_the_program(waits, SmoothingConfig())
     np.testing.assert_allclose(out, 300.0, atol=1e-3)
 
 
@@ -174,7 +176,7 @@ PAIRS = [
     ("raw", lambda clip: clip.keypoints),
     ("one_euro(1.0,0)", lambda clip: smoothing._one_setting(1.0, 0.0, clip)),
     ("one_euro(0.5,.02)", lambda clip: smoothing._one_setting(0.5, 0.02, clip)),
-    ("kalman_cv(q4e4,r3)", smoothing.filterpy_kalman),
+    ("kalman_cv(q4e4,r3)", filters.filterpy_kalman),
 ]
 
 
@@ -185,7 +187,7 @@ def test_filters_and_measures_equal_the_scripts(shared_data, theirs, name, their
     with np.load(path) as data:
         gt, fps = data["gt"], float(data["fps"])
         wanted = theirs.metrics(theirs.run(their_name, data["noisy"], fps), gt, fps, float(data["scale"]))
-    [clip] = smoothing.read_clips([path])
+    [clip] = clips.read_clips([path])
     score = measure(clip, ours(clip))
     got = {"rmse": score.rmse_px, "rmse_n": score.rmse_percent, "j2": score.jitter_px, "lag": score.lag_ms}
     got["miss"] = score.missing_percent
@@ -242,7 +244,7 @@ def test_keys_of_the_configuration_reach_the_filter(tmp_path, capsys):
 def test_times_and_boxes_in_a_file_are_taken_as_they_are(tmp_path):
     clip = clip_of(np.zeros(20))
     times_s = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.1, 20))
-    [read] = smoothing.read_clips([save(tmp_path / "own.npz", clip, times_s=times_s, xyxy=clip.xyxy)])
+    [read] = clips.read_clips([save(tmp_path / "own.npz", clip, times_s=times_s, xyxy=clip.xyxy)])
     np.testing.assert_array_equal(read.times_s, times_s)
     np.testing.assert_array_equal(read.xyxy, clip.xyxy)
 
@@ -268,7 +270,7 @@ def record(path, frames):
 
 def test_a_recordings_long_tracks_are_clips_whose_jitter_is_told_and_no_more(tmp_path, capsys):
     path = record(tmp_path / "run.jsonl", 90)
-    [clip] = smoothing.read_clips([path])
+    [clip] = clips.read_clips([path])
     assert (clip.name, len(clip), clip.truth) == ("door/0/1", 90, None)
     np.testing.assert_allclose(clip.times_s, np.arange(90) / FPS)
     score = measure(clip, clip.keypoints)
