@@ -122,7 +122,8 @@ class Pipeline:
             held=publish.wait_for_subscribers > 0,
             one_at_a_time=bool(self._models.pooled),
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
-            waited=partial(self._meter.waited, "detect"),
+            # Those of files are read ahead: that they wait here means nothing.
+            waited=partial(self._meter.waited, "detect") if not self._models.unhurried else lambda seconds: None,
         )
         # Both say when a frame may enter: when a stage's own thread, or one of the pool's, will be free for it.
         self._pace = Pace(STAGES, self._door.not_before)
@@ -191,6 +192,8 @@ class Pipeline:
         """Let the detector look at smaller or larger pictures, once it is ready for them."""
         for size in list(self._prepared) if side != self._models.detect.size else []:
             for _ in self._models.shares():
+                if self._stop.is_set() or self._crew.failed.is_set():
+                    return
                 self._models.detect.warm_up(size, side)
         self._models.detect.size = side
 
@@ -211,6 +214,7 @@ class Pipeline:
         effort = self._governor.effort
         self._models.detect.cadence.every = effort.every
         self._look_at(effort.size)
+        self._governor.in_force(time.monotonic())
         if isinstance(self._models.pose, PoseStage):
             self._models.pose.budget.max_people = effort.max_people
         for status in self.status.values():
@@ -239,6 +243,10 @@ class Pipeline:
         except ConfigError as error:
             log.error("reload: %s; nothing is changed", error)
             return
+        new_live = [camera.name for camera in config.cameras if kind_of(camera.address) in ("webcam", "network")]
+        if self._models.unhurried and new_live:
+            log.warning("reload: %s: live, but this run began with files, whose frames may be older: start anew for it",
+                        ", ".join(new_live))  # fmt: skip
         other = [key for key in changes(self._config, config) if key != "cameras"]
         if other:
             log.warning("reload: %s: changed too, but only a new start takes that", ", ".join(other))
@@ -281,8 +289,9 @@ class Pipeline:
     def _loop(self, stage: Any, inbox: Any, outbox: Any, **tick: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
         """What the stage's thread runs."""
         if self._pool and stage.name in self._models.pooled:
-            # Where the door leads to a stage, frames wait there.
-            waits = {} if inbox is self._door else {"waited": partial(self._meter.waited, stage.name)}
+            # Live frames wait for the first stage at the door.
+            at_door = inbox is self._door and not self._models.unhurried
+            waits = {} if at_door else {"waited": partial(self._meter.waited, stage.name)}
             return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed, **waits)
         return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **tick)
 

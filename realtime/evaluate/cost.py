@@ -16,6 +16,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from realtime.evaluate.plots import plot_costs
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.runs import Scene
+from realtime.runtime.device import resolve_device
 from realtime.runtime.share import all_cores, just, share
 from realtime.types import Detections, Frame, Tracks
 
@@ -84,7 +86,10 @@ def run(options: argparse.Namespace) -> Report:
     if unknown := set(options.tables) - set(TABLES):
         raise ConfigError(f"cost: got {min(unknown)!r}, expected some of {', '.join(TABLES)}")
     compare.check_arguments(options)
-    wanted = options.tables or TABLES
+    on_cpu = resolve_device(options.device).type == "cpu"
+    if "calls" in options.tables and not on_cpu:
+        raise ConfigError("cost calls: how many cores a call has is a question to a CPU: add --device cpu")
+    wanted = options.tables or [table for table in TABLES if on_cpu or table != "calls"]
     found = []
     with tempfile.TemporaryDirectory(prefix="realtime-pose-") as name:
         scene = compare.make_scene(options, Path(name))
@@ -245,15 +250,10 @@ def _of_calls(scene: Scene, rounds: int) -> dict[int, tuple[float, float]]:
 
     Returns:
         On all cores, one call after the other; and with as many calls side by side as there are cores, on one each.
-
-    Raises:
-        ConfigError: the models are not on a CPU.
     """
     from realtime.loading import load_models
 
     models = load_models(load(environment={}, flags=scene.configuration))
-    if not models.pooled:
-        raise ConfigError("cost calls: how many cores a call has is a question to a CPU: add --device cpu")
 
     def call(people: int) -> Callable[[], object]:
         image, boxes = crowd(max(people, 1))
@@ -276,24 +276,27 @@ def _of_calls(scene: Scene, rounds: int) -> dict[int, tuple[float, float]]:
 
 def _seconds(call: Callable[[], object], side_by_side: int, cores: int) -> float:
     """What one call takes on so many cores, while others do the same beside it, over their number."""
-    start, ended_s = threading.Barrier(side_by_side + 1), []
+    began_s: list[float] = []
+    start = threading.Barrier(side_by_side, action=lambda: began_s.append(time.perf_counter()))
 
-    def work() -> None:
-        with share(just(cores)):
-            call()  # a thread's first one makes ready what it needs
-            start.wait()
-            for _ in range(_CALLS):
-                call()
-        ended_s.append(time.perf_counter())
+    def work() -> float:
+        try:
+            with share(just(cores)):
+                call()  # a thread's first one makes ready what it needs
+                start.wait()
+                for _ in range(_CALLS):
+                    call()
+        except BaseException:
+            start.abort()  # nobody waits for this thread
+            raise
+        return time.perf_counter()
 
-    threads = [threading.Thread(target=work) for _ in range(side_by_side)]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began_s = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return (max(ended_s) - began_s) / (_CALLS * side_by_side)
+    with ThreadPoolExecutor(side_by_side) as pool:
+        threads = [pool.submit(work) for _ in range(side_by_side)]
+    failed = [error for thread in threads if (error := thread.exception())]
+    if failed:
+        raise next((error for error in failed if not isinstance(error, threading.BrokenBarrierError)), failed[0])
+    return (max(thread.result() for thread in threads) - began_s[0]) / (_CALLS * side_by_side)
 
 
 # ---- the share of the CPU time

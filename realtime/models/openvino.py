@@ -1,6 +1,6 @@
 """OpenVINO: torch networks converted once and computed in the CPU's own numbers. Its only importer, and nncf's.
 
-Used by pose.engine and models.ultralytics. A network here takes one batch of uint8 pictures, of any number, and returns
+Used by pose.engine and models.ultralytics. A network here takes one batch of uint8 pictures and returns
 one float32 array.
 """
 

@@ -69,7 +69,7 @@ class YoloNet:
         self._columns: int = int(module.kpt_shape[1]) if self.task == "pose" else 0
         self._end2end = bool(getattr(module, "end2end", False))
         self._classes, self._person = len(module.names), _person_class(module, path)
-        if _tell_people_only(module, self._person):
+        if self._person is not None and _tell_people_only(module, self._person):
             self._classes, self._person = 2, 0
         self._forward: _TorchForward | _OpenVinoForward
         if choice.engine == "openvino":
@@ -100,7 +100,9 @@ class YoloNet:
 
     def _of_end2end(self, predictions: torch.Tensor, min_score: float, _: float) -> torch.Tensor:
         """Of (n, 6 + 3 K) by falling score, x1 y1 x2 y2 score class: the people, (m, 5 + 3 K)."""
-        people = predictions[(predictions[:, 4] > min_score) & (predictions[:, 5] == self._person)]
+        people = predictions[predictions[:, 4] > min_score]
+        if self._person is not None:
+            people = people[people[:, 5] == self._person]
         return torch.cat((people[:, :5], people[:, 6:]), 1)
 
     def _suppress(self, predictions: torch.Tensor, min_score: float, nms_iou: float) -> torch.Tensor:
@@ -110,10 +112,12 @@ class YoloNet:
         """
         from torchvision.ops import nms
 
-        scores = predictions[4 : 4 + self._classes]
-        person = scores[self._person]
-        found = predictions[:, (person > min_score) & (person >= scores.amax(0))].T
-        half, score = found[:, 2:4] / 2, found[:, 4 + self._person]
+        best, which = predictions[4 : 4 + self._classes].max(0)
+        likely = best > min_score
+        if self._person is not None:
+            likely &= which == self._person
+        found, score = predictions[:, likely].T, best[likely]
+        half = found[:, 2:4] / 2
         boxes = torch.cat((found[:, :2] - half, found[:, :2] + half), 1)
         rows = torch.cat((boxes, score[:, None], found[:, 4 + self._classes :]), 1)
         return rows[nms(boxes, score, nms_iou)]
@@ -270,12 +274,11 @@ def build_net(
 
 def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
     """How many of the people that the exact network is sure to see in uint8 (1, h, w, 3) the other one doesn't."""
+    from torchvision.ops import box_iou
+
     boxes, scores, _ = exact.predict(picture, _SURE, 0.7)[0]
     found, sure, _ = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
-    sides = np.minimum(boxes[:, np.newaxis, 2:], found[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], found[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=2)
-    areas = [(some[:, 2:] - some[:, :2]).prod(axis=1) for some in (boxes, found)]
-    overlaps = shared / (areas[0][:, np.newaxis] + areas[1] - shared)
+    overlaps = box_iou(torch.from_numpy(boxes), torch.from_numpy(found)).numpy()
     same = (overlaps >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
     return int((~same.any(axis=1)).sum())
 
@@ -325,12 +328,17 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
     return module.requires_grad_(False)
 
 
-def _person_class(module: Any, path: Path) -> int:  # noqa: ANN401 - see _Pictures
-    people = [index for index, name in module.names.items() if name.lower() == _PERSON]
-    if people:
-        return int(people[0])
-    if len(module.names) == 1:  # trained for one thing: the user says that these are people
-        return 0
+def _person_class(module: Any, path: Path) -> int | None:  # noqa: ANN401 - see _Pictures
+    """The class of people; None where all classes are: whatever a pose network was trained for, or a detector alone.
+
+    Raises:
+        ModelError: it knows no people.
+    """
+    for index, name in module.names.items():
+        if name.lower() == _PERSON:
+            return int(index)
+    if len(module.names) == 1 or module.task == "pose":
+        return None
     raise ModelError(
         f"{path}: got classes {', '.join(list(module.names.values())[:5])} ..., expected one called person"
     )

@@ -123,6 +123,10 @@ class Governor:
             self._room_since_s = now_s
         return now_s - self._room_since_s >= self._patience_s and self._move(now_s, -1)
 
+    def in_force(self, now_s: float) -> None:
+        """What was asked for is computed from now on: only from here on do the ages tell what it is good for."""
+        self._settled_s = now_s + _SETTLE_S
+
     def _move(self, now_s: float, by: int) -> bool:
         level = min(max(self._level + by, 0), len(self._steps) - 1)
         if level == self._level:

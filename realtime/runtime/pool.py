@@ -90,14 +90,16 @@ class _Task:
     began: Callable[[], None] = field(compare=False)
     done: Callable[[float], None] = field(compare=False)
     waited_s: float = field(default=0.0, compare=False)  # for cores
+    alone: bool = field(default=False, compare=False)  # when it got them
 
 
 def calls_for(cameras: int, unhurried: bool) -> int:
     """How many networks compute side by side: one for each camera, at least two, no more than cores allow.
 
-    Each has two cores; one where nobody waits for a frame, which computes more of them a second.
+    Each has at least two cores; one where nobody waits for a frame: so more of them are ready in a second.
     """
-    return max(1, min(all_cores() // (1 if unhurried else _CORES_OF_A_CALL), max(2, cameras)))
+    least = 3 if unhurried and all_cores() == 3 else 2  # two would leave the third core idle
+    return max(1, min(all_cores() // (1 if unhurried else _CORES_OF_A_CALL), max(least, cameras)))
 
 
 def cores_each(calls: int) -> int:
@@ -182,23 +184,22 @@ class Pool:
                     return
                 task = heapq.heappop(self._waiting)
                 self._running += 1
-                alone = self._running == 1 and not self._waiting
                 self._tell()
             task.began()
             started = time.perf_counter()
-            with share(partial(self._take, task, alone)):
+            with share(partial(self._take, task)):
                 task.part.run()
             seconds = time.perf_counter() - started - task.waited_s
             task.done(task.waited_s)
             with self._changed:
                 self._running -= 1
-                if not alone:
+                if not task.alone:
                     usual_s = self._unit_s.get(task.stage, seconds / task.part.units)
                     self._unit_s[task.stage] = usual_s + _WEIGHT * (seconds / task.part.units - usual_s)
                 self._tell()
 
     @contextlib.contextmanager
-    def _take(self, task: _Task, alone: bool) -> Iterator[int]:
+    def _take(self, task: _Task) -> Iterator[int]:
         """The cores for a task's network, once they are free."""
         came_s = time.perf_counter()
         with self._changed:
@@ -206,9 +207,10 @@ class Pool:
             if self._stopped:
                 raise Closed
             self._computing += 1
+            task.alone = self._running == 1 and not self._waiting
         task.waited_s += time.perf_counter() - came_s
         try:
-            yield all_cores() if alone else self._cores
+            yield all_cores() if task.alone else self._cores
         finally:
             with self._changed:
                 self._computing -= 1

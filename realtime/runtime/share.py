@@ -32,7 +32,7 @@ def all_cores() -> int:
 
 @contextlib.contextmanager
 def cores() -> Iterator[int]:
-    """Within it the calling thread computes, on so many cores. It may have to wait for them."""
+    """Within it the calling thread computes, on so many cores. It may have to wait for them: never take them twice."""
     take: Take | None = getattr(_thread, "take", None)
     if take is None:
         yield all_cores()

@@ -77,6 +77,14 @@ def test_calls_side_by_side_have_a_core_each_and_count_together() -> None:
     assert data["calls"][2] == {"together_ms": 100.0, "apart_ms": 90.0}
 
 
+def test_a_call_that_fails_fails_the_table() -> None:
+    def call() -> None:
+        raise RuntimeError("no more light")
+
+    with pytest.raises(RuntimeError, match="no more light"):
+        _seconds(call, 3, 1)
+
+
 def test_the_picture_has_a_panel_a_table(tmp_path: Path) -> None:
     file = tmp_path / "plot.png"
     plot_costs(file, [("cameras", {1: 2.0, 2: 3.0}, 1.0, 1.0), ("people", {1: 2.0}, 1.0, 1.0)])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from ultralytics.nn import tasks
 
 from realtime.config import DetectorConfig
 from realtime.errors import ModelError
@@ -72,7 +73,23 @@ def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolo
     assert not wrong
 
 
-def test_loading_a_model_takes_no_cores_from_torch(yolov8n, photographs):
+def test_loading_a_model_takes_no_cores_from_torch(yolov8n, monkeypatch):
+    def load(*args, **keywords):
+        torch.set_num_threads(1)  # as importing ultralytics does
+        return load_checkpoint(*args, **keywords)
+
+    load_checkpoint = tasks.load_checkpoint
+    monkeypatch.setattr(tasks, "load_checkpoint", load)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        YoloNet(yolov8n, CPU)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_network_computes_on_the_cores_that_it_is_given(yolov8n, photographs):
     net = YoloNet(yolov8n, CPU)
     with share(just(3)):
         net.predict(pictures(photographs)[0], 0.5, 0.7)
@@ -135,20 +152,21 @@ def test_a_network_that_knows_no_people_is_refused(yolov8n, tmp_path):
         YoloNet(tmp_path / "fish.pt", CPU)
 
 
-@pytest.mark.parametrize("classes", [1, 2, 80])
-def test_doubles_are_suppressed_as_ultralytics_does_it(yolov8n, classes):
+@pytest.mark.parametrize(("classes", "person"), [(1, 0), (2, 0), (2, 1), (80, 0), (80, 41)])
+def test_doubles_are_suppressed_as_ultralytics_does_it(yolov8n, classes, person):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(classes)
     places, sizes = torch.rand((2, 400), generator=generator) * 100, torch.rand((2, 400), generator=generator) * 40 + 20
-    scores = (torch.rand((classes, 400), generator=generator) * 20).round() / 20  # with ties of classes
+    scores = (torch.rand((classes, 400), generator=generator) * 20).round() / 20
+    scores[person, ::2] = scores[:, ::2].amax(0)  # as sure as the surest
     predictions = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
     net = YoloNet(yolov8n, CPU)
-    net._classes, net._person = classes, 0
+    net._classes, net._person = classes, person
     rows = net._suppress(predictions, 0.3, 0.5)
-    expected = non_max_suppression(predictions[None], 0.3, 0.5, classes=[0], nc=classes)[0]
+    expected = non_max_suppression(predictions[None], 0.3, 0.5, classes=[person], nc=classes)[0]
     assert 5 < len(expected) < 300
-    found = torch.cat((rows[:, :5], torch.zeros((len(rows), 1)), rows[:, 5:]), 1)
+    found = torch.cat((rows[:, :5], torch.full((len(rows), 1), float(person)), rows[:, 5:]), 1)
     torch.testing.assert_close(sorted_rows(found), sorted_rows(expected))
 
 

@@ -196,3 +196,36 @@ def test_a_camera_that_is_down_does_not_end_the_run_or_disturb_another(
     assert run.status["down"].state[0] in ("reconnecting", "ended")
     assert run.status["up"].published >= 5
     assert "s3cret" not in caplog.text
+
+
+def test_a_smaller_input_is_compiled_for_every_picture_before_it_is_used(
+    tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline(configuration(tmp_path, {"a": "demo"}, max_frames=1))
+    detect, made_ready = pipeline._models.detect, []
+    shares = len(list(pipeline._models.shares()))
+    monkeypatch.setattr(detect, "warm_up", lambda size, side: made_ready.append((size, side, detect.size)))
+    pipeline._prepared = {(640, 480), (1280, 720)}
+    pipeline._look_at(320)
+    assert made_ready == []
+    pipeline._look_at(160)
+    assert sorted(made_ready) == sorted([((640, 480), 160, 320), ((1280, 720), 160, 320)] * shares)
+    assert detect.size == 160
+    pipeline.stop()
+    pipeline._look_at(320)
+    assert detect.size == 160  # nobody waits for that any more
+    pipeline.run()
+
+
+def test_a_live_camera_that_joins_files_is_told_to_be_late(
+    tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, 5)
+    later = configuration(tmp_path, {"a": str(clip), "gate": "rtsp://127.0.0.1/1"})
+    pipeline = Pipeline(configuration(tmp_path, {"a": str(clip)}), lambda: later)
+    monkeypatch.setattr(pipeline._fleet, "reload", lambda cameras: None)
+    pipeline._reload()
+    assert "reload: gate: live, but this run began with files, whose frames may be older" in caplog.text
+    pipeline.stop()
+    pipeline.run()
