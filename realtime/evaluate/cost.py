@@ -40,6 +40,13 @@ from realtime.types import Detections, Frame, Tracks
 TABLES = ("cameras", "people", "calls", "share")
 CAMERAS = (1, 2, 3, 4, 6, 8)
 PEOPLE = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+# What the numbers of a table are.
+_MEANING = {
+    "cameras": "cameras: ms for a picture of each; median of {} runs",
+    "people": "people: ms a frame, detection included; median of {}",
+    "calls": "calls: ms a call, of so many people, 0 is the detector; relative to all cores on one; median of {}",
+    "share": "share: of one run; each is a frame, relative is the share of all",
+}
 # Of a call of the pose model; 0 is the detector's picture.
 CALLED_WITH = (0, 1, 2, 5, 8)
 # From here on a straight line must fit: a single person's crop doesn't fill the processor.
@@ -107,11 +114,7 @@ def run(options: argparse.Namespace) -> Report:
         columns=["table", "number", "part", "ms", "ms each", "relative"],
         rows=rows,
         data={"threads": scene.threads, "video": video, "detector": options.detector, "pose": options.pose, **data},
-        notes=[
-            f"cameras: ms for a picture of each. people: ms a frame, detection included. Medians of {options.rounds}.",
-            f"share: one run of {scene.frames} frames; each is a frame, relative is the share of all.",
-            *notes,
-        ],
+        notes=[*(_MEANING[table].format(options.rounds) for table in TABLES if table in wanted), *notes],
     )
 
 
