@@ -166,9 +166,6 @@ def _tables(
         rows.append(["calls", people, f"{of}, a core for each", apart, apart / each, apart / together])
     if calls:
         data["calls"] = {people: {"together_ms": one, "apart_ms": other} for people, (one, other) in calls.items()}
-        notes.append(
-            "calls: ms a call; number: the people in it, 0 for the detector; relative to all cores on one call"
-        )
     if spent:
         total = sum(spent.values())
         rows += [["share", None, part, s * 1e3, s * 1e3 / frames, s / total] for part, s in spent.items()]
