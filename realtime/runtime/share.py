@@ -33,12 +33,9 @@ def all_cores() -> int:
 @contextlib.contextmanager
 def cores() -> Iterator[int]:
     """Within it the calling thread computes, on so many cores. It may have to wait for them: never take them twice."""
-    take: Take | None = getattr(_thread, "take", None)
-    if take is None:
-        yield all_cores()
-    else:
-        with take() as count:
-            yield count
+    take: Take = getattr(_thread, "take", None) or just(all_cores())
+    with take() as count:
+        yield count
 
 
 @contextlib.contextmanager
