@@ -29,7 +29,7 @@ ONE_PLACE = {
     "pydantic": ["config.py"],
     "scipy": ["evaluate/mot.py"],
     "torch": [
-        "runtime/device.py", "models/*.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "loading.py",
+        "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "loading.py",
         "evaluate/loops.py", "evaluate/random_vitpose.py",
     ],
     "torchvision": ["models/ultralytics.py"],

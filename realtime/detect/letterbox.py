@@ -1,11 +1,13 @@
 """Letterbox: a frame scaled into the detector's input, and boxes scaled back.
 
-Used by detect.yolo. The geometry is that of ultralytics.data.augment.LetterBox(auto=True, stride=32) and
-ultralytics.utils.ops.scale_boxes (8.4), so that our detections equal `YOLO.predict`'s.
+Used by detect.yolo; detect.on_device scales to the same pixels on a GPU. The geometry is that of
+ultralytics.data.augment.LetterBox(auto=True, stride=32) and ultralytics.utils.ops.scale_boxes (8.4), so that our
+detections equal `YOLO.predict`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The grey that YOLO was trained with around its images.
-_PADDING = 114
+PADDING = 114
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,28 @@ class Letterbox:
             cv2.resize(image, self.scaled_size, dst=inside, interpolation=cv2.INTER_LINEAR)
         else:
             inside[:] = image
-        out[: self.top] = out[self.top + height :] = _PADDING
-        out[:, : self.left] = out[:, self.left + width :] = _PADDING
+        out[: self.top] = out[self.top + height :] = PADDING
+        out[:, : self.left] = out[:, self.left + width :] = PADDING
 
     def to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Points (..., 2) from the network's input to the frame, not clipped."""
         offset = np.array((self.left, self.top), np.float32)
         gain = np.array(self.scaled_size, np.float32) / np.array(self.frame_size, np.float32)
         return np.asarray((points - offset) / gain, np.float32)
+
+
+def letterboxed(images: Sequence[NDArray[np.uint8]], placements: Sequence[Letterbox]) -> NDArray[np.uint8]:
+    """Frames as one batch of network input.
+
+    Args:
+        images: B frames uint8 (H, W, 3), sizes may differ.
+        placements: theirs, of one input size.
+
+    Returns:
+        uint8 (B, h, w, 3), the order of colours of the images.
+    """
+    width, height = placements[0].input_size
+    batch = np.empty((len(images), height, width, 3), np.uint8)
+    for image, placement, row in zip(images, placements, batch, strict=True):
+        placement.apply(image, row)
+    return batch

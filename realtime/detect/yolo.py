@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from realtime.config import DetectorConfig
 from realtime.detect.cadence import Cadence
-from realtime.detect.letterbox import Letterbox
+from realtime.detect.letterbox import Letterbox, letterboxed
+from realtime.detect.on_device import DeviceLetterbox
 from realtime.models.ultralytics import YoloNet
 from realtime.runtime.pool import Part, Work
 from realtime.types import Detections, Frame
@@ -38,6 +40,7 @@ class DetectStage:
         self._config = config
         self.size = config.size
         self._net = net
+        self._letterboxed = letterboxed if net.lane.device.type == "cpu" else DeviceLetterbox(net.lane)
         self.engine_name = net.engine_name
         self.cadence = Cadence(config.every)
 
@@ -53,8 +56,8 @@ class DetectStage:
             size: of the picture.
             side: longer side of the network's input that is to come; None: `size` of this stage.
         """
-        width, height = Letterbox.of(size, side or self.size, self._net.stride).input_size
-        self._predict(np.zeros((1, height, width, 3), np.uint8))
+        placement = Letterbox.of(size, side or self.size, self._net.stride)
+        self._predict(self._letterboxed([np.zeros((size[1], size[0], 3), np.uint8)], [placement]))
 
     def process(self, batch: list[Frame]) -> list[Detections]:
         """The people in each frame, by falling score, in the order of the frames; nobody where it isn't looked at."""
@@ -76,21 +79,19 @@ class DetectStage:
         """Nothing to give up."""
 
     def _look(self, batch: list[Frame]) -> list[Detections]:
-        boxes = [Letterbox.of(frame.size, self.size, self._net.stride) for frame in batch]
+        placements = [Letterbox.of(frame.size, self.size, self._net.stride) for frame in batch]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, letterbox in enumerate(boxes):
-            groups[letterbox.input_size].append(index)
+        for index in sorted(range(len(batch)), key=lambda i: batch[i].size):
+            groups[placements[index].input_size].append(index)
         found: dict[int, Detections] = {}
-        for (width, height), indices in groups.items():
-            images = np.empty((len(indices), height, width, 3), np.uint8)
-            for row, i in zip(images, indices, strict=True):
-                boxes[i].apply(batch[i].image, row)
+        for indices in groups.values():
+            images = self._letterboxed([batch[i].image for i in indices], [placements[i] for i in indices])
             for i, result in zip(indices, self._predict(images), strict=True):
-                found[i] = _to_frame(batch[i], boxes[i], *result)
+                found[i] = _to_frame(batch[i], placements[i], *result)
         return [found[i] for i in range(len(batch))]
 
     def _predict(
-        self, images: NDArray[np.uint8]
+        self, images: NDArray[np.uint8] | torch.Tensor
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
         return self._net.predict(images, self._config.min_score, self._config.nms_iou)
 

@@ -44,6 +44,7 @@ class YoloNet:
         task: "detect" or "pose".
         stride: the input's height and width must be multiples of it.
         keypoints: K for a pose network, else 0.
+        lane: where it computes.
     """
 
     def __init__(self, path: Path, device: torch.device, choice: Choice = EXACT, cache: Path | None = None) -> None:
@@ -60,7 +61,7 @@ class YoloNet:
         """
         module = _load(path).to(device)
         self.path, self.engine_name = path, str(choice)
-        self._lane = Lane(device)
+        self.lane = Lane(device)
         self.task: str = module.task
         if self.task not in ("detect", "pose"):
             raise ModelError(f"{path}: got a YOLO model for {self.task!r}, expected one for detection or pose")
@@ -76,15 +77,15 @@ class YoloNet:
             assert cache is not None
             self._forward = _OpenVinoForward(_converted(module, path, cache), choice.precision)
         else:
-            self._forward = _TorchForward(module, self._lane, _DTYPES[choice.precision])
+            self._forward = _TorchForward(module, self.lane, _DTYPES[choice.precision])
 
     def predict(
-        self, images: NDArray[np.uint8], min_score: float, nms_iou: float
+        self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
         """The people in a batch of pictures.
 
         Args:
-            images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride.
+            images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride; or the same on the lane.
             min_score: weaker boxes are left out.
             nms_iou: of two boxes that overlap more, the weaker is left out.
 
@@ -92,35 +93,39 @@ class YoloNet:
             For each image, by falling score: boxes float32 (n, 4) x1 y1 x2 y2, scores float32 (n,), keypoints float32
             (n, K, 3) x, y, score; K = 0 for a detection network. In pixels of the network's input.
         """
-        select = self._of_end2end if self._end2end else self._suppress
-        with self._lane.run():
-            rows = [select(predictions, min_score, nms_iou)[:_MOST_BOXES] for predictions in self._forward(images)]
-            flat = np.asarray(self._lane.download(torch.cat(rows)), np.float32)
-        return [self._split(part) for part in np.split(flat, np.cumsum([len(row) for row in rows])[:-1])]
+        select = self._of_end2end if self._end2end else self._of_anchors
+        with self.lane.run():
+            picture, rows = select(self._forward(images), min_score)
+            flat = np.asarray(self.lane.download(torch.cat((picture[:, None], rows), 1)), np.float32)
+        parts = np.split(flat[:, 1:], np.searchsorted(flat[:, 0], np.arange(1, len(images))))
+        return [self._split(part if self._end2end else _suppressed(part, nms_iou)) for part in parts]
 
-    def _of_end2end(self, predictions: torch.Tensor, min_score: float, _: float) -> torch.Tensor:
-        """Of (n, 6 + 3 K) by falling score, x1 y1 x2 y2 score class: the people, (m, 5 + 3 K)."""
-        people = predictions[predictions[:, 4] > min_score]
+    def _of_end2end(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """The people of (B, n, 6 + 3 K) by falling score, x1 y1 x2 y2 score class; see _of_anchors."""
+        likely = predictions[..., 4] > min_score
         if self._person is not None:
-            people = people[people[:, 5] == self._person]
-        return torch.cat((people[:, :5], people[:, 6:]), 1)
+            likely &= predictions[..., 5] == self._person
+        picture, place = likely.nonzero(as_tuple=True)
+        found = predictions[picture, place]
+        return picture, torch.cat((found[:, :5], found[:, 6:]), 1)
 
-    def _suppress(self, predictions: torch.Tensor, min_score: float, nms_iou: float) -> torch.Tensor:
-        """Of (4 + classes + 3 K, anchors), centre and size: the people, without doubles, by falling score.
+    def _of_anchors(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Who is in (B, 4 + classes + 3 K, anchors), centre and size, doubles and all.
 
         As ultralytics does it: what is rather something else than a person is nobody.
-        """
-        from torchvision.ops import nms
 
-        best, which = predictions[4 : 4 + self._classes].max(0)
+        Returns:
+            The picture of each find, never falling, int64 (M,); float32 (M, 5 + 3 K) x1 y1 x2 y2 score x y score ...
+        """
+        best, which = predictions[:, 4 : 4 + self._classes].max(1)
         likely = best > min_score
         if self._person is not None:
             likely &= which == self._person
-        found, score = predictions[:, likely].T, best[likely]
+        picture, place = likely.nonzero(as_tuple=True)
+        found = predictions.transpose(1, 2)[picture, place]
         half = found[:, 2:4] / 2
         boxes = torch.cat((found[:, :2] - half, found[:, :2] + half), 1)
-        rows = torch.cat((boxes, score[:, None], found[:, 4 + self._classes :]), 1)
-        return rows[nms(boxes, score, nms_iou)]
+        return picture, torch.cat((boxes, best[picture, place, None], found[:, 4 + self._classes :]), 1)
 
     def _split(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         keypoints = rows[:, 5:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None
@@ -134,6 +139,14 @@ class YoloNet:
             np.ascontiguousarray(rows[:, 4]),
             np.ascontiguousarray(keypoints),
         )
+
+
+def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32]:
+    """The finds of one picture, x1 y1 x2 y2 score ..., without doubles, by falling score."""
+    from torchvision.ops import nms
+
+    kept = nms(torch.from_numpy(rows[:, :4]), torch.from_numpy(rows[:, 4]), nms_iou)
+    return np.asarray(rows[kept.numpy()[:_MOST_BOXES]])
 
 
 class _PersonOrElse(torch.nn.Module):
@@ -190,16 +203,18 @@ class _TorchForward:
 
     def __init__(self, module: Any, lane: Lane, dtype: torch.dtype) -> None:  # noqa: ANN401 - see _Pictures
         self._network, self._lane = _Pictures(module.to(dtype), dtype), lane
-        self._by_size: dict[tuple[int, int], _Pictures] = {}
+        self._by_size: dict[tuple[int, ...], _Pictures] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         """Predictions of uint8 (B, h, w, 3) BGR, on the lane's device; within `lane.run`."""
         network = self._of(pictures.shape[1:3])
+        if not isinstance(pictures, torch.Tensor):
+            pictures = self._lane.upload(pictures)
         with self._lane.compute():
-            return network(self._lane.upload(pictures))  # type: ignore[no-any-return]  # torch
+            return network(pictures)  # type: ignore[no-any-return]  # torch
 
-    def _of(self, size: tuple[int, int]) -> _Pictures:
+    def _of(self, size: tuple[int, ...]) -> _Pictures:
         with self._lock:
             if size not in self._by_size:
                 weights = {id(weight): weight for weight in self._network.parameters()}
@@ -215,8 +230,9 @@ class _OpenVinoForward:
         self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
         """Predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
+        assert isinstance(pictures, np.ndarray)  # OpenVINO computes on CPUs
         count, height, width, _ = pictures.shape
         shape = 1 if count == 1 else -1, height, width
         with self._lock:

@@ -1,8 +1,8 @@
-"""The way from frames to peaks on a GPU: frames go up once, crops, network and decoder stay there, peaks come down.
+"""The way from frames to peaks on a GPU: crops, network and decoder stay where the frames are, peaks come down.
 
-Used by pose.engine. The same steps as pose.crop and pose.decode, for all people at once, in torch. On CUDA they are
-captured as one graph for each size of batch, so that a batch costs one launch; elsewhere they run as they are, which
-is how they are tested on a CPU. Nothing here waits but for the peaks.
+Used by pose.engine; pose.yolo_pose takes the crops alone. The same steps as pose.crop and pose.decode, for all people
+at once, in torch. On CUDA they are captured as one graph for each size of batch, so that a batch costs one launch;
+elsewhere they run as they are, which is how they are tested on a CPU. Nothing here waits but for the peaks.
 """
 
 from __future__ import annotations
@@ -100,12 +100,12 @@ class DeviceEngine:
                 # A batch begins when its own frames are there; those of later ones travel while it computes.
                 while sent <= owners[part].max():
                     if looked_at[sent]:
-                        self._lane.send(images[sent].reshape(-1), self._frames[starts[sent] : starts[sent + 1]])
+                        place = self._frames[starts[sent] : starts[sent + 1]]  # which the graphs know
+                        place.copy_(self._lane.picture(images[sent]).reshape(-1))
                     sent += 1
                 count = part.stop - part.start
                 batch = self._batch(next(size for size in BUCKETS if size >= count))
                 self._tell(batch.inputs, crowd.part(part), starts, sizes)
-                self._lane.arrive()
                 places_found, maps = self._compute(batch)
                 peaks.append(places_found[:count].clone())  # the next batch of this size writes to the same place
                 if want_heatmaps:
@@ -130,22 +130,8 @@ class DeviceEngine:
         return torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
 
     def _tell(self, inputs: _Inputs, crowd: Crowd, starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> None:
-        """Send where the people's crops lie; those that fill up the batch see nothing.
-
-        Args:
-            inputs: where to.
-            crowd: no more people than there is room for.
-            starts: int (B + 1,), where the frames begin in the buffer.
-            sizes: int (B, 2), their widths and heights.
-        """
-        count, room = len(crowd.owners), len(inputs.frames)
-        where = places(crowd.centers, crowd.scales, self._input_size, sizes[crowd.owners])
-        frames = np.tile(np.array((0, 1, 1), np.int64), (room, 1))
-        frames[:count, 0], frames[:count, 1:] = starts[crowd.owners], sizes[crowd.owners]
-        pixels = np.zeros(inputs.pixels.shape, np.int32)
-        pixels[:count] = np.concatenate((where.columns, where.rows), axis=1)
-        shares = np.full(inputs.shares.shape, OUTSIDE, np.float32)
-        shares[:count] = np.concatenate((where.column_shares, where.row_shares), axis=1)
+        """Send where the people's crops lie; those that fill up the batch see nothing."""
+        frames, pixels, shares = _described(crowd, starts, sizes, self._input_size, len(inputs.frames))
         # On the computing stream: the batch before may still be reading them.
         inputs.frames.copy_(self._lane.upload(frames))
         inputs.pixels.copy_(self._lane.upload(pixels))
@@ -188,25 +174,57 @@ class DeviceEngine:
 
     def _steps(self, inputs: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames to peaks float32 (b, K, 3) and heatmaps float32 (b, K, h, w)."""
-        heatmaps = self._network(crop_on_device(self._frames, *inputs, width=self._input_size[0]))
+        heatmaps = self._network(_cropped(self._frames, inputs, self._input_size[0]))
         return self._decoder(heatmaps), heatmaps
 
 
-def crop_on_device(
-    buffer: torch.Tensor, frames: torch.Tensor, pixels: torch.Tensor, shares: torch.Tensor, width: int
-) -> torch.Tensor:
+def _described(
+    crowd: Crowd, starts: NDArray[np.intp], sizes: NDArray[np.intp], size: tuple[int, int], room: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """What _Inputs hold.
+
+    Args:
+        crowd: no more people than there is room for; the rest sees nothing.
+        starts: int (B + 1,), where the frames begin in the buffer.
+        sizes: int (B, 2), their widths and heights.
+        size: width and height of the crops.
+        room: b.
+    """
+    count, lines = len(crowd.owners), sum(size)
+    where = places(crowd.centers, crowd.scales, size, sizes[crowd.owners])
+    frames = np.tile(np.array((0, 1, 1), np.int64), (room, 1))
+    frames[:count, 0], frames[:count, 1:] = starts[crowd.owners], sizes[crowd.owners]
+    pixels = np.zeros((room, lines), np.int32)
+    pixels[:count] = np.concatenate((where.columns, where.rows), axis=1)
+    shares = np.full((room, lines), OUTSIDE, np.float32)
+    shares[:count] = np.concatenate((where.column_shares, where.row_shares), axis=1)
+    return frames, pixels, shares
+
+
+def crop_people_on_device(lane: Lane, crowd: Crowd, size: tuple[int, int], outside: int) -> torch.Tensor:
+    """What pose.crop.crop_people does, on the device of a lane and within one grey level: uint8 (P, h, w, 3)."""
+    with lane.run():
+        sizes = sizes_of(crowd.images)
+        starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3)))
+        buffer = torch.cat([lane.picture(image).reshape(-1) for image in crowd.images])
+        frames, pixels, shares = _described(crowd, starts, sizes, size, len(crowd.owners))
+        inputs = _Inputs(lane.upload(frames), lane.upload(pixels), lane.upload(shares))
+        return _cropped(buffer, inputs, size[0], outside)
+
+
+def _cropped(buffer: torch.Tensor, inputs: _Inputs, width: int, outside: int = 0) -> torch.Tensor:
     """The crops of b people, resampled as pose.crop does, within one grey level.
 
     Args:
         buffer: uint8 (bytes,), frames (H, W, 3) one after the other.
-        frames: int64 (b, 3): where each person's frame begins, its width and its height.
-        pixels: int32 (b, w + h), columns and rows of pose.crop.Places.
-        shares: float32 (b, w + h), likewise.
+        inputs: where the crops lie.
         width: w.
+        outside: the grey of samples outside the frame, 0..255.
 
     Returns:
         uint8 (b, h, w, 3).
     """
+    frames, pixels, shares = inputs
     start, frame_width, frame_height = frames.unsqueeze(2).unbind(dim=1)  # (b, 1) each
     columns, rows = pixels[:, :width].long(), pixels[:, width:].long()
     column_shares, row_shares = shares[:, None, :width, None], shares[:, width:, None, None]
@@ -223,7 +241,7 @@ def crop_on_device(
     second += (look_up(lower, right) - second) * row_shares
     values = first + (second - first) * column_shares + 0.5  # truncated below: rounds half up
     inside = (column_shares >= 0) & (row_shares >= 0)
-    return torch.where(inside, values, 0.0).to(torch.uint8)
+    return torch.where(inside, values, float(outside)).to(torch.uint8)
 
 
 class DeviceDecoder:

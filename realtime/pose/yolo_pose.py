@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
-from realtime.pose.crop import crop_people, windows
+from realtime.pose.crop import Crowd, crop_people, windows
+from realtime.pose.on_device import crop_people_on_device
 from realtime.skeleton import Skeleton, from_labels
 
 # Width and height of a crop: on 83 COCO val pictures yolo11n-pose reached OKS AP 49.8 at 192x256, 53.2 here and 52.9 at
@@ -85,10 +87,8 @@ class YoloPose:
         keypoints = np.zeros((len(owners), len(self.skeleton), 3), np.float32)
         for start in range(0, len(owners), _LARGEST_BATCH):
             part = slice(start, start + _LARGEST_BATCH)
-            crops = crop_people(
-                images, owners[part], *_between_pixel_edges(centers[part], scales[part]), _INPUT_SIZE, _OUTSIDE
-            )
-            finds = self._net.predict(crops, _MIN_SCORE, _NMS_IOU)
+            crowd = Crowd(images, owners[part], *_between_pixel_edges(centers[part], scales[part]))
+            finds = self._net.predict(self._crops(crowd), _MIN_SCORE, _NMS_IOU)
             inside = _to_crop(boxes[part].reshape(-1, 2, 2), centers[part], scales[part]).reshape(-1, 4)
             for person, (box, (found, _, points)) in enumerate(zip(inside, finds, strict=True), start):
                 best = _best_fit(box, found)
@@ -99,6 +99,12 @@ class YoloPose:
                     keypoints[person, :, 2] = points[best, :, 2]
         ends = np.cumsum(counts, dtype=np.intp)
         return [keypoints[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+    def _crops(self, crowd: Crowd) -> NDArray[np.uint8] | torch.Tensor:
+        """The crops uint8 (P, 320, 256, 3), where the network is."""
+        if self._net.lane.device.type == "cpu":
+            return crop_people(*crowd, _INPUT_SIZE, _OUTSIDE)
+        return crop_people_on_device(self._net.lane, crowd, _INPUT_SIZE, _OUTSIDE)
 
 
 # ---- geometry: YOLO measures between the outer edges of pixels, so a window of scale px is exactly a crop of size px

@@ -1,14 +1,17 @@
 """Devices and lanes: where a model runs and how data gets there and back.
 
 Used by the model files on the data path; the only other torch code in the package. A lane is a model's own device,
-CUDA stream and pinned buffers; on a CPU all of it does nothing.
+CUDA stream and pinned buffers; on a CPU all of it does nothing. Frames are sent to a device once, for all its lanes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import weakref
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,7 +62,6 @@ class Lane:
         self.device = device
         on_gpu = device.type == "cuda"
         self.stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]  # torch
-        self._uploads = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]  # torch
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
@@ -91,23 +93,17 @@ class Lane:
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def send(self, array: NDArray[np.generic], target: torch.Tensor) -> None:
-        """Copy the array into a tensor of the same shape and dtype, while what was queued before goes on computing.
+    def picture(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """A frame's picture on the device, uint8 (H, W, 3), for work on this lane's stream; don't write to it.
 
-        On a GPU through pinned memory on a stream of its own: `arrive` before the tensor is used.
+        A read-only image is sent once for all lanes of the device and stays as long as somebody holds the array. On a
+        GPU through pinned memory on a stream of its own, while what was queued before goes on computing.
         """
-        if self._uploads is None:
-            target.copy_(torch.tensor(array))
-            return
-        pinned = torch.empty(target.shape, dtype=target.dtype, pin_memory=True)
-        np.copyto(pinned.numpy(), array)
-        with torch.cuda.stream(self._uploads):
-            target.copy_(pinned, non_blocking=True)
-
-    def arrive(self) -> None:
-        """Let what is queued next wait for all that was sent. The caller doesn't wait."""
-        if self.stream is not None and self._uploads is not None:
-            self.stream.wait_stream(self._uploads)
+        sent = _pictures_on(self.device).of(image)
+        if self.stream is not None:
+            self.stream.wait_event(sent.arrived)
+            sent.picture.record_stream(self.stream)  # its memory is not used again before this lane is done with it
+        return sent.picture
 
     def download(self, tensor: torch.Tensor) -> NDArray[np.generic]:
         """The tensor as numpy. Waits for the work queued on this lane's stream, and for nothing else."""
@@ -119,3 +115,46 @@ class Lane:
         done.record(self.stream)
         done.synchronize()
         return pinned.numpy()
+
+
+class _Sent(NamedTuple):
+    picture: torch.Tensor  # uint8 (H, W, 3)
+    arrived: Any  # torch.cuda.Event, untyped in torch; None where there are no streams
+
+
+class _Pictures:
+    """The pictures that are on a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        on_gpu = device.type == "cuda"
+        self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]  # torch
+        # By the array's id: it is forgotten before another array can have the same one.
+        self._sent: dict[int, tuple[weakref.ref[NDArray[np.uint8]], _Sent]] = {}
+
+    def of(self, image: NDArray[np.uint8]) -> _Sent:
+        if image.flags.writeable:  # it may show something else the next time
+            return self._send(image)
+        key = id(image)
+        if key not in self._sent:
+            # No lock: forgetting happens wherever the last one lets go of the array, in the midst of this too.
+            forget = weakref.ref(image, lambda _: self._sent.pop(key, None))
+            self._sent[key] = forget, self._send(image)
+        return self._sent[key][1]
+
+    def _send(self, image: NDArray[np.uint8]) -> _Sent:
+        if self._stream is None:
+            return _Sent(torch.tensor(image).to(self._device), None)
+        pinned = torch.empty(image.shape, dtype=torch.uint8, pin_memory=True)
+        np.copyto(pinned.numpy(), image)
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
+        with torch.cuda.stream(self._stream):
+            picture = pinned.to(self._device, non_blocking=True)
+            arrived.record(self._stream)
+        return _Sent(picture, arrived)
+
+
+@functools.cache
+def _pictures_on(device: torch.device) -> _Pictures:
+    """One for each device, as there is one device for all lanes."""
+    return _Pictures(device)

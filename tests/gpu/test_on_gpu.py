@@ -6,13 +6,20 @@ import json
 import threading
 from collections import defaultdict
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from realtime.config import DetectorConfig
+from realtime.detect.letterbox import Letterbox, letterboxed
+from realtime.detect.on_device import DeviceLetterbox
+from realtime.detect.yolo import DetectStage
 from realtime.models.ultralytics import YoloNet
 from realtime.pose.on_device import BUCKETS
-from tests.pose.checkpoints import KINDS, SMALL, load_vitpose, people, picture, save_checkpoint
+from realtime.runtime.device import Lane
+from realtime.types import Frame
+from tests.pose.checkpoints import CPU, KINDS, SMALL, load_vitpose, people, picture, save_checkpoint
 from tests.pose.training import jittered_boxes
 
 pytestmark = [
@@ -62,6 +69,45 @@ def test_nothing_waits_but_for_the_peaks(tmp_path):
         model.estimate([image], [boxes])
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_detector_finds_what_it_finds_on_a_cpu(yolov8n, photographs):
+    frames = [Frame(f"cam{i}", 0, 0, cv2.imread(str(path)), 0.0, 0, 0) for i, path in enumerate(photographs)]
+    here, there = (DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, device)) for device in (CPU, GPU))
+    for expected, found in zip(here.process(frames), there.process(frames), strict=True):
+        np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.1)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=0.005)
+
+
+def test_the_detectors_input_is_that_of_a_cpu(photographs):
+    images = [cv2.imread(str(path)) for path in photographs]
+    for image in images:
+        placement = Letterbox.of(image.shape[1::-1], 640, 32)
+        lane = Lane(GPU)
+        with lane.run():
+            found = lane.download(DeviceLetterbox(lane)([image], [placement]))
+        np.testing.assert_array_equal(found, letterboxed([image], [placement]))
+
+
+def test_frames_of_two_models_are_sent_once_and_their_memory_comes_back():
+    first, second = Lane(GPU), Lane(GPU)
+
+    def look(seed):
+        image = picture(1920, 1080, seed=seed)
+        image.setflags(write=False)
+        places = []
+        for lane in (first, second):
+            with lane.run():
+                there = lane.picture(image)
+                places.append(there.data_ptr())
+                np.testing.assert_array_equal(lane.download(there), image)
+        assert places[0] == places[1]
+
+    look(0)
+    before = torch.cuda.memory_allocated(GPU)
+    for seed in range(1, 20):
+        look(seed)
+    assert torch.cuda.memory_allocated(GPU) <= before
 
 
 def test_detector_and_pose_overlap_in_a_trace(tmp_path, yolov8n):

@@ -160,14 +160,18 @@ def test_doubles_are_suppressed_as_ultralytics_does_it(yolov8n, classes, person)
     places, sizes = torch.rand((2, 400), generator=generator) * 100, torch.rand((2, 400), generator=generator) * 40 + 20
     scores = (torch.rand((classes, 400), generator=generator) * 20).round() / 20
     scores[person, ::2] = scores[:, ::2].amax(0)  # as sure as the surest
-    predictions = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
+    one = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
+    predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # nobody is in the second picture
     net = YoloNet(yolov8n, CPU)
-    net._classes, net._person = classes, person
-    rows = net._suppress(predictions, 0.3, 0.5)
-    expected = non_max_suppression(predictions[None], 0.3, 0.5, classes=[person], nc=classes)[0]
-    assert 5 < len(expected) < 300
-    found = torch.cat((rows[:, :5], torch.full((len(rows), 1), float(person)), rows[:, 5:]), 1)
-    torch.testing.assert_close(sorted_rows(found), sorted_rows(expected))
+    net.keypoints, net._columns, net._classes, net._person = 2, 3, classes, person
+    net._forward = lambda images: predictions
+    finds = net.predict(np.zeros((3, 32, 32, 3), np.uint8), 0.3, 0.5)
+    expected = non_max_suppression(predictions, 0.3, 0.5, classes=[person], nc=classes)
+    assert [len(rows) > 5 for rows in expected] == [True, False, True]
+    for (boxes, sure, keypoints), rows in zip(finds, expected, strict=True):
+        assert len(rows) < 300
+        found = torch.from_numpy(np.concatenate((boxes, sure[:, None], keypoints.reshape(-1, 6)), axis=1))
+        torch.testing.assert_close(sorted_rows(found), sorted_rows(rows[:, [0, 1, 2, 3, 4, *range(6, 12)]]))
 
 
 def sorted_rows(rows):

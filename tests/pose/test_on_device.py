@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from realtime.config import DetectorConfig
+from realtime.detect.on_device import DeviceLetterbox
+from realtime.detect.yolo import DetectStage
+from realtime.models.ultralytics import YoloNet
 from realtime.pose.checkpoint import load_network
-from realtime.pose.crop import Crowd, crop_people, places, sizes_of, windows
+from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.engine import HostEngine, TorchNetwork
-from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, crop_on_device
+from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, crop_people_on_device
+from realtime.runtime.device import Lane, _Pictures, _Sent
+from realtime.types import Frame
 from tests.parity.test_vitpose_parity import BOXES, bumps
 from tests.pose.checkpoints import CPU, KINDS, picture, save_checkpoint
 from tests.pose.test_decode import NOT_A_PEAK, STRANGE
@@ -18,26 +24,14 @@ from tests.pose.test_decode import NOT_A_PEAK, STRANGE
 SIZE = (192, 256)
 
 
-def cropped(images, owners, centers, scales):
-    sizes = sizes_of(images)
-    starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3)))[:-1]
-    where = places(centers, scales, SIZE, sizes[owners])
-    frames = np.concatenate((starts[owners, np.newaxis], sizes[owners]), axis=1)
-    return crop_on_device(
-        torch.from_numpy(np.concatenate([image.reshape(-1) for image in images])),
-        torch.from_numpy(frames),
-        torch.from_numpy(np.concatenate((where.columns, where.rows), axis=1)),
-        torch.from_numpy(np.concatenate((where.column_shares, where.row_shares), axis=1)),
-        width=SIZE[0],
-    ).numpy()
-
-
 @pytest.mark.parametrize(("box", "width", "height"), BOXES)
-def test_a_crop_is_that_of_the_cpu_within_a_grey_level(box, width, height):
+@pytest.mark.parametrize("outside", [0, 114])
+def test_a_crop_is_that_of_the_cpu_within_a_grey_level(box, width, height, outside):
     images = [picture(31, 17, seed=1), picture(width, height)]  # another frame lies before it
     centers, scales = windows(np.array([box], np.float32), SIZE)
-    found = cropped(images, np.array([1]), centers, scales)
-    expected = crop_people(images, np.array([1]), centers, scales, SIZE)
+    crowd = Crowd(images, np.array([1]), centers, scales)
+    found = crop_people_on_device(Lane(CPU), crowd, SIZE, outside).numpy()
+    expected = crop_people(*crowd, SIZE, outside)
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
@@ -129,3 +123,16 @@ def test_who_fills_up_a_batch_changes_nothing(pair):
     together = pair[0].peaks(Crowd(images, owners, centers, scales))
     pair[0].peaks(Crowd(images, *crowd(6, 1)))  # leaves another person in the sixth place
     np.testing.assert_array_equal(pair[0].peaks(Crowd(images, owners, centers, scales)), together)
+
+
+def test_detector_and_pose_model_send_a_frame_once(pair, yolov8n, monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        _Pictures, "_send", lambda self, image: sent.append(id(image)) or _Sent(torch.tensor(image), None)
+    )
+    frames = [Frame("cam0", 0, i, picture(320, 240, seed=i), i / 10, 0, 0) for i in range(3)]
+    detector = DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, CPU))
+    detector._letterboxed = DeviceLetterbox(detector._net.lane)
+    detector.process(frames)
+    pair[0].peaks(Crowd([frame.image for frame in frames], *crowd(6, 3)))
+    assert sent == [id(frame.image) for frame in frames]

@@ -8,9 +8,11 @@ from realtime.detect.letterbox import Letterbox
 from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
 from realtime.pose import yolo_pose
+from realtime.pose.on_device import crop_people_on_device
 from realtime.pose.yolo_pose import YoloPose
+from realtime.runtime.device import Lane
 from realtime.skeleton import COCO17
-from tests.pose.checkpoints import CPU, picture
+from tests.pose.checkpoints import CPU, people, picture
 
 
 class FakeNet:
@@ -18,6 +20,7 @@ class FakeNet:
 
     keypoints = 17
     engine_name = "fake"
+    lane = Lane(CPU)
 
     def __init__(self, find):
         self._find = find
@@ -165,8 +168,8 @@ def test_keypoints_of_people_in_photographs_are_where_a_body_has_them(yolo11n_po
     model.warm_up()
     found = model.estimate([cv2.imread(str(path)) for path in photographs], PEOPLE)
     names = COCO17.keypoint_names
-    for boxes, people in zip(PEOPLE, found, strict=True):
-        for (x1, y1, x2, y2), keypoints in zip(boxes, people, strict=True):
+    for boxes, skeletons in zip(PEOPLE, found, strict=True):
+        for (x1, y1, x2, y2), keypoints in zip(boxes, skeletons, strict=True):
             at = {name: keypoints[i] for i, name in enumerate(names)}
             height = y2 - y1
             assert at["nose"][2] > 0.5
@@ -195,3 +198,12 @@ def test_top_down_agrees_with_the_same_network_on_the_whole_picture(yolo11n_pose
     distances = np.linalg.norm(found[..., :2] - points[..., :2], axis=-1) / sizes
     # Two looks of a small network at different sizes; a wrong mapping is off by a tenth of the person and more.
     assert np.median(distances[sure]) < 0.03
+
+
+def test_what_a_gpu_does_finds_the_same_keypoints(yolo11n_pose):
+    image, boxes = people()
+    here, there = (YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose") for _ in range(2))
+    there._crops = lambda crowd: crop_people_on_device(there._net.lane, crowd, (256, 320), 114)
+    expected, found = (model.estimate([image], [boxes])[0] for model in (here, there))
+    assert (expected[..., 2] > 0.5).sum() > 10
+    np.testing.assert_allclose(found, expected, atol=0.5)  # a grey level here and there
