@@ -29,8 +29,8 @@ ONE_PLACE = {
     "pydantic": ["config.py"],
     "scipy": ["evaluate/mot.py"],
     "torch": [
-        "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py", "loading.py",
-        "evaluate/loops.py", "evaluate/random_vitpose.py",
+        "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py",
+        "loading.py", "evaluate/loops.py", "evaluate/random_vitpose.py",
     ],
     "torchvision": ["models/ultralytics.py"],
     "tqdm": ["evaluate/progress.py"],
