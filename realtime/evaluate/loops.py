@@ -24,8 +24,9 @@ import zmq
 from numpy.typing import NDArray
 
 from realtime import wire
+from realtime.boxes import iou
 from realtime.config import load
-from realtime.evaluate.runs import LOW_SCORE, MATCH_IOU, MIN_SCORE, NMS_IOU, SIZE, TRACK_SCORE, Run, Scene, overlaps
+from realtime.evaluate.runs import LOW_SCORE, MATCH_IOU, MIN_SCORE, NMS_IOU, SIZE, TRACK_SCORE, Run, Scene
 from realtime.evaluate.videos import Shot, every, newest
 from realtime.runtime.device import resolve_device
 from realtime.runtime.share import all_cores
@@ -80,7 +81,7 @@ def _track(scene: Scene, set_threads: Callable[[], None]) -> Run:
     def people(result: Any) -> Boxes:  # noqa: ANN401 - ultralytics ships no types
         """The detections that the tracker's boxes, which are filtered, belong to."""
         boxes = _boxes_of(result)[:, :4]
-        return detected[overlaps(boxes, detected).argmax(axis=1)] if len(boxes) else boxes
+        return detected[iou(boxes, detected).argmax(axis=1)] if len(boxes) else boxes
 
     options |= {"tracker": "bytetrack.yaml"}
     model.add_callback("on_predict_postprocess_end", look)  # before the tracker's own

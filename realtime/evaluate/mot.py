@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from realtime.boxes import iou
 from realtime.errors import ConfigError, OutputError
 
 # Columns of every row; those that a file leaves out are 1.
@@ -180,17 +181,8 @@ def compare(sequence: MotSequence, number: int, ids: NDArray[np.int64], xywh: ND
 
 
 def iou_of(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of every box of `a` (N, 4) with every one of `b` (M, 4): (N, M), 0..1.
-
-    Boxes are x, y, w, h in pixels. One without an area overlaps nothing.
-    """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
-    both: NDArray[np.float64] = np.clip(high - low, 0, None).prod(-1)
-    union = a[:, 2:].prod(-1)[:, None] + b[:, 2:].prod(-1)[None] - both
-    iou = np.zeros_like(both)
-    np.divide(both, union, out=iou, where=union > 0)
-    return iou
+    """boxes.iou of boxes x, y, w, h: (N, 4) and (M, 4) -> (N, M)."""
+    return iou(*(np.hstack((xywh[:, :2], xywh[:, :2] + xywh[:, 2:])) for xywh in (a, b)))
 
 
 def _on_distractors(sequence: MotSequence, truth: NDArray[np.float64], xywh: NDArray[np.float64]) -> NDArray[np.bool_]:

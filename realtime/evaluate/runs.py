@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.boxes import iou
+
 # The first frames of a run are not counted: caches and the filters' states fill.
 WARM_FRAMES = 5
 # Boxes that overlap so much are the same person.
@@ -140,18 +142,9 @@ class Run:
         """Of our boxes, in frames that both published, the share that overlaps with a box of the other's."""
         theirs = dict(zip(other.frames, other.boxes, strict=True))
         best = [
-            overlaps(boxes, theirs[frame]).max(axis=1, initial=0.0)
+            iou(boxes, theirs[frame]).max(axis=1, initial=0.0)
             for frame, boxes in zip(self.frames, self.boxes, strict=True)
             if frame in theirs
         ]
         found = np.concatenate([np.zeros(0), *best]) >= SAME_IOU
         return float(found.mean()) if len(found) else float("nan")
-
-
-def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of boxes (N, 4) and (M, 4), x1 y1 x2 y2: float32 (N, M)."""
-    low = np.maximum(first[:, np.newaxis, :2], second[np.newaxis, :, :2])
-    high = np.minimum(first[:, np.newaxis, 2:], second[np.newaxis, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return np.asarray(shared / (areas[0][:, np.newaxis] + areas[1] - shared), np.float32)

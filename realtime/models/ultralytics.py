@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realtime.boxes import iou
 from realtime.errors import ModelError
 from realtime.models import openvino
 from realtime.models.cache import built_once
@@ -290,12 +291,9 @@ def build_net(
 
 def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
     """How many of the people that the exact network is sure to see in uint8 (1, h, w, 3) the other one doesn't."""
-    from torchvision.ops import box_iou
-
     boxes, scores, _ = exact.predict(picture, _SURE, 0.7)[0]
     found, sure, _ = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
-    overlaps = box_iou(torch.from_numpy(boxes), torch.from_numpy(found)).numpy()
-    same = (overlaps >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
+    same = (iou(boxes, found) >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
     return int((~same.any(axis=1)).sum())
 
 

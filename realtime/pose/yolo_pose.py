@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realtime.boxes import iou
 from realtime.errors import ModelError
 from realtime.models.ultralytics import YoloNet
 from realtime.pose.crop import Crowd, crop_people, windows
@@ -147,8 +148,5 @@ def _best_fit(box: NDArray[np.float32], found: NDArray[np.float32]) -> int | Non
     Returns:
         Its index; of equals the one with the higher score; None where they are all somebody else's.
     """
-    shared = np.minimum(found[:, 2:], box[2:]) - np.maximum(found[:, :2], box[:2])
-    overlaps = np.clip(shared, 0, None).prod(axis=1)
-    areas = (found[:, 2:] - found[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod() - overlaps
-    fits = np.divide(overlaps, areas, out=np.zeros_like(overlaps), where=areas > 0)
+    fits = iou(box[np.newaxis], found)[0]
     return int(fits.argmax()) if fits.max(initial=0) >= _MIN_FIT_IOU else None

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.cost import MODELS, PARTS, Costs, CpuClock, _seconds, _tables, cpu_by_part, crowd
+from realtime.evaluate.cost import Costs, _seconds, _tables, crowd
+from realtime.evaluate.cpu_time import MODELS, PARTS, CpuClock, cpu_by_part
 from realtime.evaluate.plots import plot_costs
 from realtime.evaluate.runs import Scene
 from realtime.evaluate.videos import write_video

@@ -104,7 +104,6 @@ def test_a_sequence_without_a_counted_frame_scores_0() -> None:
 def test_iou_of_boxes() -> None:
     boxes = np.array([(0.0, 0, 10, 10), (5, 0, 10, 10), (20, 20, 5, 5), (0, 0, 0, 0)])
     np.testing.assert_allclose(iou_of(boxes[:1], boxes), [[1, 1 / 3, 0, 0]])
-    assert iou_of(boxes[:0], boxes).shape == (0, 4)
 
 
 # ---- which ground truth counts

@@ -1,0 +1,20 @@
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+from realtime.boxes import iou
+
+
+def test_it_is_torchvisions() -> None:
+    corners = np.random.default_rng(0).uniform(0, 100, (40, 2, 2)).astype(np.float32)
+    boxes = np.sort(corners, axis=1).reshape(-1, 4)
+    expected = box_iou(torch.from_numpy(boxes[:15]), torch.from_numpy(boxes)).numpy()
+    np.testing.assert_allclose(iou(boxes[:15], boxes), expected, rtol=1e-5, atol=1e-6)
+    assert (expected > 0.1).sum() > 30
+
+
+def test_boxes_without_an_area_and_no_boxes_are_no_trouble() -> None:
+    boxes = np.array([(0, 0, 10, 10), (3, 3, 3, 3), (20, 0, 20, 10)], np.float64)
+    np.testing.assert_array_equal(iou(boxes, boxes), np.diag([1.0, 0, 0]))
+    assert iou(boxes[:0], boxes).shape == (0, 3)
+    assert iou(boxes, boxes[:0]).shape == (3, 0)
