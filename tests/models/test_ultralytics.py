@@ -8,6 +8,7 @@ import pytest
 import torch
 from ultralytics.nn import tasks
 
+from realtime.boxes import iou
 from realtime.config import DetectorConfig
 from realtime.errors import ModelError
 from realtime.models import openvino, ultralytics
@@ -150,6 +151,31 @@ def test_a_network_that_knows_no_people_is_refused(yolov8n, tmp_path):
     torch.save(stored, tmp_path / "fish.pt")
     with pytest.raises(ModelError, match=r"fish.pt: got classes fish 0, .*, expected one called person"):
         YoloNet(tmp_path / "fish.pt", CPU)
+
+
+def test_a_pose_network_finds_whatever_it_was_trained_for(yolo11n_pose, photographs, tmp_path):
+    stored = torch.load(yolo11n_pose, map_location="cpu", weights_only=False)
+    head = stored["model"].model[-1]
+    for branch in head.cv3:  # a second class, as likely as the first: half of the finds are called one, half the other
+        last = branch[-1]
+        branch[-1] = torch.nn.Conv2d(last.in_channels, 2, 1).to(last.weight.dtype)
+        branch[-1].weight.data = last.weight.data.repeat(2, 1, 1, 1)
+        branch[-1].bias.data = last.bias.data.repeat(2)
+        branch[-1].weight.data[1, ::2] *= 1.01
+    head.nc, head.no = 2, head.no + 1
+    stored["model"].names = {0: "dancer", 1: "skater"}
+    torch.save(stored, tmp_path / "sports.pt")
+    exact, net = YoloNet(yolo11n_pose, CPU), YoloNet(tmp_path / "sports.pt", CPU)
+    people = 0
+    for picture in pictures(photographs):
+        boxes, _, keypoints = exact.predict(picture, 0.5, 0.7)[0]
+        found = net.predict(picture, 0.3, 0.7)[0]
+        for box, points in zip(boxes, keypoints, strict=True):
+            same = iou(box[np.newaxis], found[0])[0].argmax()
+            np.testing.assert_allclose(found[0][same], box, atol=10)
+            np.testing.assert_allclose(found[2][same, :, 2], points[:, 2], atol=0.3)
+            people += 1
+    assert people >= 2
 
 
 @pytest.mark.parametrize(("classes", "person"), [(1, 0), (2, 0), (2, 1), (80, 0), (80, 41)])
