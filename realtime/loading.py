@@ -16,7 +16,7 @@ from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.open import kind_of
 from realtime.config import AppConfig, PoseConfig, cache_folder
 from realtime.detect.yolo import DetectStage
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, ModelError
 from realtime.models.engine import choose
 from realtime.models.ultralytics import build_net
 from realtime.pose.engine import People
@@ -63,15 +63,25 @@ def load_models(config: AppConfig) -> Models:
     """Find, load and warm up the detector and the pose model.
 
     Raises:
-        ModelError: one of them can't be had or loaded.
+        ModelError: one of them can't be had or loaded, or the GPU has too little memory.
         ConfigError: the device, `tracker.reid`, an engine or a precision can't be had, or `pose.model detector` with a
             detector that knows no keypoints.
     """
     device = resolve_device(config.device)
+    try:
+        return _load_models(config, device)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{device}: too little memory for these models: a smaller pose.model or detector.weights, or --device cpu"
+        ) from error
+
+
+def _load_models(config: AppConfig, device: torch.device) -> Models:
     choose("detector", device, config.detector)
     found = find_pose(config.pose.model, device.type == "cuda", cache_folder())
     _check_pose_keys(config.pose, found, device)
-    track = TrackStage(config.tracker, str(device))
+    # An Apple GPU serves one thread at a time.
+    track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
     live = config.realtime or any(kind_of(camera.address) in ("webcam", "network") for camera in config.cameras)

@@ -286,14 +286,16 @@ class Pipeline:
         pooled = self._pool is not None and stage in self._models.pooled
         return Channel(capacity) if pooled else Channel(capacity, partial(self._meter.waited, stage))
 
-    def _loop(self, stage: Any, inbox: Any, outbox: Any, **tick: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
+    def _loop(self, stage: Any, inbox: Any, outbox: Any, **more: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
         """What the stage's thread runs."""
         if self._pool and stage.name in self._models.pooled:
             # Live frames wait for the first stage at the door.
             at_door = inbox is self._door and not self._models.unhurried
             waits = {} if at_door else {"waited": partial(self._meter.waited, stage.name)}
             return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed, **waits)
-        return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **tick)
+        if stage in (self._models.detect, self._models.pose):
+            more["prepare"] = stage.warm_up  # what a GPU's libraries make ready is the calling thread's alone
+        return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **more)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
         """Finish what is past the door if that goes quickly, then end every thread."""

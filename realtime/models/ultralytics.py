@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from realtime.errors import ModelError
 from realtime.models import openvino
 from realtime.models.cache import built_once
 from realtime.models.engine import Choice, Wish, choose
-from realtime.runtime.device import Lane
+from realtime.runtime.device import Lane, exact_float32
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +61,17 @@ class YoloNet:
         Raises:
             ModelError: this is no YOLO detection or pose network, it knows no people, or OpenVINO can't take it.
         """
-        module = _load(path).to(device)
+        from ultralytics.nn.modules.head import Detect
+
+        module = _load(path)
         self.path, self.engine_name = path, str(choice)
         self.lane = Lane(device)
         self.task: str = module.task
         if self.task not in ("detect", "pose"):
             raise ModelError(f"{path}: got a YOLO model for {self.task!r}, expected one for detection or pose")
+        if not isinstance(module.model[-1], Detect):
+            kind = type(module.model[-1]).__name__
+            raise ModelError(f"{path}: got a network that ends in {kind}, expected one that ends as YOLOs do")
         self.stride = int(max(module.stride))
         self.keypoints: int = int(module.kpt_shape[0]) if self.task == "pose" else 0
         self._columns: int = int(module.kpt_shape[1]) if self.task == "pose" else 0
@@ -183,6 +189,23 @@ def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - see _
     return True
 
 
+def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - see _Pictures
+    """Let a head work out boxes and keypoints in float32, whatever its convolutions computed in.
+
+    In 16 bits a pixel of a picture 640 wide has no half. Its anchors, which it keeps, then are those of any number of
+    pictures.
+    """
+
+    def decode(head: Any, predictions: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401
+        told: dict[str, Any] = {name: value.float() for name, value in predictions.items() if name != "feats"}
+        # Of these only the shape counts.
+        told["feats"] = [maps.new_empty((1, *maps.shape[1:]), dtype=torch.float32) for maps in predictions["feats"]]
+        return type(head)._inference(head, told)  # type: ignore[no-any-return]  # ultralytics
+
+    head._inference = MethodType(decode, head)
+    head.dfl.float()
+
+
 class _Pictures(torch.nn.Module):
     """A YOLO network from pictures to its predictions, before suppression."""
 
@@ -203,7 +226,13 @@ class _TorchForward:
     """The network in torch. It keeps what it worked out for the size of the last pictures: a copy for each size."""
 
     def __init__(self, module: Any, lane: Lane, dtype: torch.dtype) -> None:  # noqa: ANN401 - see _Pictures
-        self._network, self._lane = _Pictures(module.to(dtype), dtype), lane
+        network = _Pictures(module.to(dtype), dtype)
+        _decode_in_float32(module.model[-1])
+        if dtype == torch.float32:
+            exact_float32()
+        if lane.stream is not None:  # the order of the pictures, else each call turns the weights over
+            network = network.to(memory_format=torch.channels_last)
+        self._network, self._lane = network.to(lane.device), lane
         self._by_size: dict[tuple[int, ...], _Pictures] = {}
         self._lock = threading.Lock()
 
@@ -244,8 +273,9 @@ class _OpenVinoForward:
 
 # ---- which engine, and whether it computes what float32 does
 
-# Whom float32 is sure of must be found again, so well; 16 bits move a box of 200 pixels by 0.2, a score by 0.02.
-_SURE, _SAME_IOU, _SAME_SCORE = 0.5, 0.8, 0.2
+# Whom float32 is sure of must be found again, so well; 16 bits move a box of 200 pixels by 0.2, a score by 0.02. A
+# keypoint that it is sure of, too: within so much of the box's longer side.
+_SURE, _SAME_IOU, _SAME_SCORE, _SAME_PLACE = 0.5, 0.8, 0.2, 0.1
 
 
 def build_net(
@@ -269,7 +299,7 @@ def build_net(
         ConfigError: see choose.
     """
     choice = choose(section, device, wish)
-    if choice == EXACT:
+    if choice == EXACT and device.type == "cpu":
         return YoloNet(path, device)
     exact = YoloNet(path, torch.device("cpu"))
     height, width = (side - side % exact.stride for side in sample.shape[:2])
@@ -283,6 +313,8 @@ def build_net(
     if not problem:
         log.info("%s: %s %s", section, "auto chose" if "auto" in (wish.engine, wish.precision) else "runs on", choice)
         return net
+    if choice == EXACT:
+        raise ModelError(f"{section}: {choice} on {device}: {problem}; try --device cpu")
     if wish.engine != "auto" or wish.precision != "auto":
         raise ModelError(f"{section}: {choice}: {problem}; try --{section}.engine torch --{section}.precision fp32")
     log.warning("%s: %s: %s; %s takes its place", section, choice, problem, EXACT)
@@ -291,9 +323,13 @@ def build_net(
 
 def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
     """How many of the people that the exact network is sure to see in uint8 (1, h, w, 3) the other one doesn't."""
-    boxes, scores, _ = exact.predict(picture, _SURE, 0.7)[0]
-    found, sure, _ = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
+    boxes, scores, keypoints = exact.predict(picture, _SURE, 0.7)[0]
+    found, sure, points = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
     same = (iou(boxes, found) >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
+    distances = np.linalg.norm((keypoints[:, np.newaxis] - points)[..., :2], axis=3)  # (N, M, K)
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)[:, np.newaxis, np.newaxis]
+    seen = keypoints[:, np.newaxis, :, 2] > _SURE
+    same &= ~(seen & (distances > _SAME_PLACE * sides)).any(axis=2)
     return int((~same.any(axis=1)).sum())
 
 

@@ -30,7 +30,7 @@ from realtime.pose.checkpoint import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.on_device import DeviceEngine
-from realtime.runtime.device import Lane
+from realtime.runtime.device import Lane, exact_float32
 
 log = logging.getLogger(__name__)
 
@@ -201,8 +201,7 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
     expected = _reference(network, setup)
     network.compute_in(_DTYPES[choice.precision])
     if choice.precision == "fp32":
-        # Else a GPU keeps 10 bits of the 23 that were asked for. The whole process's, so the detector's too.
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        exact_float32()
     if device.type == "cpu":
         return HostEngine(TorchNetwork(network), size, sigma, str(choice)), expected
     return DeviceEngine(network, device, size, sigma, f"{choice} on {device}"), expected

@@ -7,6 +7,8 @@ elsewhere they run as they are, which is how they are tested on a CPU. Nothing h
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,9 +20,12 @@ from realtime.pose.crop import OUTSIDE, Crowd, places, sizes_of
 from realtime.pose.decode import EPSILON, HIGHEST, LONGEST_STEP_PX, LOWEST, around, gaussian
 from realtime.runtime.device import Lane
 
+log = logging.getLogger(__name__)
+
 # Sizes of a batch: people are padded to the next one, which is at most half as large again.
 BUCKETS = 1, 2, 3, 4, 6, 8, 12, 16, 24, 32
-# The frames of a batch lie one after the other in one buffer. Ten in 4K; it grows when they need more.
+# The frames of a batch lie one after the other in one buffer: so many of its people as have theirs in it are a batch.
+# Ten frames in 4K; it grows when one alone needs more.
 _FRAMES_BYTES = 256 * 2**20
 # Before a graph is captured the libraries under it must have made what they make at their first calls.
 _CALLS_BEFORE_CAPTURE = 2
@@ -65,6 +70,7 @@ class DeviceEngine:
         self._decoder = DeviceDecoder(sigma, device)
         self._frames = torch.empty(_FRAMES_BYTES, dtype=torch.uint8, device=device)
         self._batches: dict[int, _Batch] = {}
+        self._captures = False
         self._pool = self._new_pool()
 
     def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
@@ -76,36 +82,29 @@ class DeviceEngine:
         return self._run(crowd, want_heatmaps=True)[1]
 
     def warm_up(self) -> None:
-        """Capture the graphs of all sizes of batch, on CUDA.
+        """Capture the graphs of all sizes of batch, on CUDA; only here, while no other thread uses the device.
 
-        The largest first: the smaller ones then find room in its memory. Frames that need a larger buffer have them
-        captured again.
+        The largest first: the smaller ones then find room in its memory.
         """
         width, height = self._input_size
         grey = np.full((height, width, 3), 114, np.uint8)
         center, scale = np.array([[width / 2, height / 2]], np.float32), np.array([[width, height]], np.float32)
+        self._captures = self._lane.stream is not None and not self._batches
         for size in reversed(BUCKETS) if self._lane.stream is not None else BUCKETS[:1]:
             self.peaks(Crowd([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0)))
+        self._captures = False
 
     def _run(self, crowd: Crowd, want_heatmaps: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        images, owners = crowd.images, crowd.owners
-        sizes = sizes_of(images)
-        looked_at = np.isin(np.arange(len(images)), owners)
-        starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3 * looked_at)))
+        sizes = sizes_of(crowd.images)
+        lengths = sizes.prod(axis=1) * 3
         with self._lane.run():
-            self._make_room(int(starts[-1]))
-            sent = 0
+            self._make_room(int(lengths[crowd.owners].max()))
             peaks, heatmaps = [], []
-            for part in _parts(len(owners)):
-                # A batch begins when its own frames are there; those of later ones travel while it computes.
-                while sent <= owners[part].max():
-                    if looked_at[sent]:
-                        place = self._frames[starts[sent] : starts[sent + 1]]  # which the graphs know
-                        place.copy_(self._lane.picture(images[sent]).reshape(-1))
-                    sent += 1
+            for part in _parts(crowd.owners, lengths, len(self._frames)):
                 count = part.stop - part.start
+                people = crowd.part(part)
                 batch = self._batch(next(size for size in BUCKETS if size >= count))
-                self._tell(batch.inputs, crowd.part(part), starts, sizes)
+                self._tell(batch.inputs, people, self._place(people, lengths), sizes)
                 places_found, maps = self._compute(batch)
                 peaks.append(places_found[:count].clone())  # the next batch of this size writes to the same place
                 if want_heatmaps:
@@ -115,15 +114,27 @@ class DeviceEngine:
                 return found, np.zeros(0, np.float32)
             return found, np.asarray(self._lane.download(torch.cat(heatmaps)), np.float32)
 
+    def _place(self, crowd: Crowd, lengths: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Put these people's frames into the buffer: where each begins, int (B,).
+
+        In the order of the stream: the batch before has read its own by then, and this one begins when they are there.
+        """
+        starts, end = np.zeros(len(lengths), np.intp), 0
+        for frame in np.unique(crowd.owners):
+            starts[frame], begin, end = end, end, end + lengths[frame]
+            self._frames[begin:end].copy_(self._lane.picture(crowd.images[frame]).reshape(-1))
+        return starts
+
     def _make_room(self, needed: int) -> None:
         """Replace a buffer that is too small, and with it the graphs that know its address.
 
         Nothing is in flight: every call waits for its peaks.
         """
         if needed > len(self._frames):
+            log.info("pose: a frame of %.0f MB: from now on without graphs", needed / 1e6)
             self._batches.clear()
             self._pool = self._new_pool()  # one whose graphs are gone can't be used again
-            self._frames = torch.empty(2 * needed, dtype=torch.uint8, device=self._lane.device)
+            self._frames = torch.empty(needed, dtype=torch.uint8, device=self._lane.device)
 
     def _new_pool(self) -> Any:  # noqa: ANN401 - torch's name for its handle is private
         """Memory that the graphs of all sizes share, since one runs at a time."""
@@ -133,9 +144,9 @@ class DeviceEngine:
         """Send where the people's crops lie; those that fill up the batch see nothing."""
         frames, pixels, shares = _described(crowd, starts, sizes, self._input_size, len(inputs.frames))
         # On the computing stream: the batch before may still be reading them.
-        inputs.frames.copy_(self._lane.upload(frames))
-        inputs.pixels.copy_(self._lane.upload(pixels))
-        inputs.shares.copy_(self._lane.upload(shares))
+        self._lane.upload(frames, into=inputs.frames)
+        self._lane.upload(pixels, into=inputs.pixels)
+        self._lane.upload(shares, into=inputs.shares)
 
     def _batch(self, size: int) -> _Batch:
         """The batch of this size, made at its first use."""
@@ -154,16 +165,20 @@ class DeviceEngine:
 
         Errors of other threads' calls are not this capture's: "thread_local".
         """
-        if self._lane.stream is None:
+        if not self._captures:
             return _Batch(inputs, None, None, None)
         for _ in range(_CALLS_BEFORE_CAPTURE):
             self._steps(inputs)
+        torch.cuda.empty_cache()  # what those have used: the graph can't
         graph = torch.cuda.CUDAGraph()
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             peaks, heatmaps = self._steps(inputs)
-        finally:
-            graph.capture_end()
+        except BaseException:
+            with contextlib.suppress(RuntimeError):  # of the same cause
+                graph.capture_end()
+            raise
+        graph.capture_end()
         return _Batch(inputs, graph, peaks, heatmaps)
 
     def _compute(self, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -185,7 +200,7 @@ def _described(
 
     Args:
         crowd: no more people than there is room for; the rest sees nothing.
-        starts: int (B + 1,), where the frames begin in the buffer.
+        starts: int (B,), where the frames begin in the buffer.
         sizes: int (B, 2), their widths and heights.
         size: width and height of the crops.
         room: b.
@@ -205,8 +220,10 @@ def crop_people_on_device(lane: Lane, crowd: Crowd, size: tuple[int, int], outsi
     """What pose.crop.crop_people does, on the device of a lane and within one grey level: uint8 (P, h, w, 3)."""
     with lane.run():
         sizes = sizes_of(crowd.images)
-        starts = np.concatenate(([0], np.cumsum(sizes.prod(axis=1) * 3)))
-        buffer = torch.cat([lane.picture(image).reshape(-1) for image in crowd.images])
+        seen = np.unique(crowd.owners)
+        starts = np.zeros(len(sizes), np.intp)
+        starts[seen[1:]] = np.cumsum(sizes[seen[:-1]].prod(axis=1) * 3)
+        buffer = torch.cat([lane.picture(crowd.images[frame]).reshape(-1) for frame in seen])
         frames, pixels, shares = _described(crowd, starts, sizes, size, len(crowd.owners))
         inputs = _Inputs(lane.upload(frames), lane.upload(pixels), lane.upload(shares))
         return _cropped(buffer, inputs, size[0], outside)
@@ -287,6 +304,19 @@ def _newton_step(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant
 
 
-def _parts(count: int) -> Iterator[slice]:
-    for start in range(0, count, BUCKETS[-1]):
-        yield slice(start, min(start + BUCKETS[-1], count))
+def _parts(owners: NDArray[np.intp], lengths: NDArray[np.intp], room: int) -> Iterator[slice]:
+    """People in parts, none larger than the largest batch, each with its frames in the room.
+
+    Args:
+        owners: int (P,), the index of each person's frame, never falling.
+        lengths: int (B,), bytes of the frames, none over `room`.
+        room: bytes.
+    """
+    start = used = 0
+    for person, owner in enumerate(owners):
+        is_new = person == start or owner != owners[person - 1]
+        if person - start == BUCKETS[-1] or used + is_new * lengths[owner] > room:
+            yield slice(start, person)
+            start, used, is_new = person, 0, True
+        used += is_new * lengths[owner]
+    yield slice(start, len(owners))

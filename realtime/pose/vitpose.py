@@ -7,8 +7,7 @@ tested.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.config import PoseConfig
-from realtime.errors import ModelError
 from realtime.pose.checkpoint import CROP_PER_HEATMAP, describe
 from realtime.pose.crop import Crowd, windows
 from realtime.pose.decode import to_frame
@@ -48,22 +46,19 @@ class VitPose:
 
         Raises:
             ModelError: the folder holds no ViTPose checkpoint, its weights are not those of its config, the engine
-                doesn't compute what float32 does, or the GPU has too little memory (`warm_up` too).
+                doesn't compute what float32 does.
             ConfigError: an engine or precision that can't be had here.
         """
         self.name = name
-        self._device = device
         about = describe(folder, config.input_width_height)
         self.skeleton: Skeleton = about.skeleton
         self._input_size = about.input_size
-        with _enough_memory(device):
-            self._engine = build_engine(Setup(folder, about, device, config, people, cache))
+        self._engine = build_engine(Setup(folder, about, device, config, people, cache))
         self.engine_name: str | None = self._engine.name
 
     def warm_up(self) -> None:
         """Run for one person and for several, so that the first frame is not the slow one."""
-        with _enough_memory(self._device):
-            self._engine.warm_up()
+        self._engine.warm_up()
 
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
@@ -88,14 +83,3 @@ class VitPose:
             keypoints[..., :2] = to_frame(keypoints[..., :2], centers, scales, heatmap_size)
         ends = np.cumsum(counts, dtype=np.intp)
         return [keypoints[end - count : end] for end, count in zip(ends, counts, strict=True)]
-
-
-@contextlib.contextmanager
-def _enough_memory(device: torch.device) -> Iterator[None]:
-    """Turn a GPU's lack of memory into the user's error."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"pose: {device} has too little memory for this model: a smaller pose.model, or --device cpu"
-        ) from error

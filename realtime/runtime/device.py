@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,9 @@ from realtime.errors import ConfigError
 from realtime.runtime.share import cores
 
 log = logging.getLogger(__name__)
+
+# torch crashes when two threads use an Apple GPU at once (pytorch issue 197805). Lanes may nest.
+_APPLE_GPU = threading.RLock()
 
 
 def resolve_device(name: str) -> torch.device:
@@ -48,6 +52,11 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def exact_float32() -> None:
+    """Let float32 have all of its bits on a GPU, which else keeps 10 of the 23. For the whole process."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
 class Lane:
     """One model's way through a device: its own stream, pinned uploads, downloads that wait for this stream alone.
 
@@ -66,14 +75,17 @@ class Lane:
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
         """Inference mode, the calling thread's own, and on a GPU this lane's stream: enter it for each call."""
-        with torch.inference_mode(), torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+        turn = _APPLE_GPU if self.device.type == "mps" else contextlib.nullcontext()
+        stream = torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext()
+        with turn, torch.inference_mode(), stream:
             yield
 
     @contextlib.contextmanager
     def compute(self) -> Iterator[None]:
         """Within `run`, a network's turn: on a CPU with the cores that are the caller's by then.
 
-        The number of threads is the calling thread's own, and loading an ultralytics model changes it: for each call.
+        torch's number of threads is set for each call: it is the calling thread's own, and loading an ultralytics model
+        changes it.
         """
         if self.stream is not None:
             yield
@@ -83,15 +95,17 @@ class Lane:
                 torch.set_num_threads(count)
             yield
 
-    def upload(self, array: NDArray[np.generic]) -> torch.Tensor:
+    def upload(self, array: NDArray[np.generic], into: torch.Tensor | None = None) -> torch.Tensor:
         """The array on the device, same dtype and shape. On a GPU through pinned memory, asynchronously on the stream.
 
-        On a CPU the tensor shares the array's memory: don't write to either.
+        Without `into` the tensor shares the array's memory on a CPU: don't write to either.
         """
         tensor = torch.from_numpy(array)
-        if self.stream is None:
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        if self.stream is not None:
+            tensor = tensor.pin_memory()
+        if into is not None:
+            return into.copy_(tensor, non_blocking=self.stream is not None)
+        return tensor.to(self.device, non_blocking=self.stream is not None)
 
     def picture(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """A frame's picture on the device, uint8 (H, W, 3), for work on this lane's stream; don't write to it.
@@ -111,7 +125,7 @@ class Lane:
             return tensor.cpu().numpy()
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         pinned.copy_(tensor, non_blocking=True)
-        done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch; else a core spins meanwhile
         done.record(self.stream)
         done.synchronize()
         return pinned.numpy()

@@ -53,6 +53,7 @@ def run_stage(
     measure: Measure,
     on_failure: Callable[[], None] = lambda: None,
     began: Began = lambda name: None,
+    prepare: Callable[[], None] = lambda: None,
     tick: Callable[[], None] | None = None,
     tick_s: float | None = None,
 ) -> None:
@@ -67,10 +68,12 @@ def run_stage(
         measure: told of every call when it has ended.
         on_failure: called before the stage is closed when it raised; the error goes on to the caller.
         began: told of every call when it begins.
+        prepare: called first.
         tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
         tick_s: see tick.
     """
     try:
+        prepare()
         while True:
             batch = inbox.take(tick_s)
             if batch:

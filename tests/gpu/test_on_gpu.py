@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections import defaultdict
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from realtime.capture.demo import demo_canvas
 from realtime.config import DetectorConfig
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.yolo import DetectStage
-from realtime.models.ultralytics import YoloNet
+from realtime.models.ultralytics import YoloNet, build_net
+from realtime.pose import on_device
 from realtime.pose.on_device import BUCKETS
+from realtime.pose.yolo_pose import YoloPose
 from realtime.runtime.device import Lane
 from realtime.types import Frame
 from tests.pose.checkpoints import CPU, KINDS, SMALL, load_vitpose, people, picture, save_checkpoint
@@ -28,6 +34,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 GPU = torch.device("cuda:0")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.05), ("fp16", 0.2), ("bf16", 1.0)])
@@ -52,18 +59,21 @@ def test_every_size_of_batch_is_one_graph_and_finds_the_same(tmp_path):
     np.testing.assert_allclose(model.estimate([image], [boxes])[0][..., 2], alone[..., 2], atol=2e-3)
 
 
-def test_larger_frames_than_before_are_found_too(tmp_path):
+def test_a_frame_larger_than_the_buffer_is_found_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(on_device, "_FRAMES_BYTES", 2**20)
     model = load_vitpose(save_checkpoint(tmp_path), device=GPU)
-    small, boxes = people()
+    model.warm_up()
+    small, boxes = cv2.resize(people().image, (600, 400)), people().xyxy / 4
     before = model.estimate([small], [boxes])[0]
-    model.estimate([picture(6000, 4000)], [boxes])
+    model.estimate([picture(1200, 800)], [boxes])
+    assert len(model._engine._frames) == 1200 * 800 * 3
     np.testing.assert_allclose(model.estimate([small], [boxes])[0], before, atol=1e-3)
 
 
 def test_nothing_waits_but_for_the_peaks(tmp_path):
     model = load_vitpose(save_checkpoint(tmp_path, **KINDS["plus"]), device=GPU)
     model.warm_up()
-    image, boxes = people()
+    image, boxes = people().image.copy(), people().xyxy  # one that wasn't sent before
     torch.cuda.set_sync_debug_mode("error")  # whatever makes the host wait for the device raises, but for events
     try:
         model.estimate([image], [boxes])
@@ -77,6 +87,30 @@ def test_the_detector_finds_what_it_finds_on_a_cpu(yolov8n, photographs):
     for expected, found in zip(here.process(frames), there.process(frames), strict=True):
         np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.1)
         np.testing.assert_allclose(found.scores, expected.scores, atol=0.005)
+
+
+@pytest.mark.parametrize("weights", ["yolov8n", "yolo11n_pose"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_a_yolo_network_passes_its_own_test(request, weights, precision, tmp_path):
+    wish = DetectorConfig(engine="torch", precision=precision)
+    net = build_net("detector", request.getfixturevalue(weights), GPU, wish, tmp_path, demo_canvas())
+    assert net.engine_name == f"torch {precision}"
+    for count in (1, 3, 2):
+        assert len(net.predict(np.zeros((count, 320, 256, 3), np.uint8), 0.3, 0.7)) == count
+
+
+def test_a_yolo_pose_network_finds_the_keypoints_of_a_cpu(yolo11n_pose):
+    image, boxes = people()
+    here, there = (YoloPose(YoloNet(yolo11n_pose, device), "").estimate([image], [boxes])[0] for device in (CPU, GPU))
+    np.testing.assert_allclose(there, here, atol=1)
+
+
+def test_the_program_runs(tmp_path, yolov8n):
+    report = tmp_path / "report.json"
+    command = [sys.executable, "run_realtime.py", "--source", "demo", "--device", "cuda:0", "--max-frames", "60"]
+    command += ["--detector.weights", str(yolov8n), "--pose.model", str(save_checkpoint(tmp_path / "vitpose"))]
+    subprocess.run([*command, "--publish.bind", "tcp://127.0.0.1:*", "--report", str(report)], check=True, cwd=ROOT)
+    assert json.loads(report.read_text())["device"] == "cuda:0"
 
 
 def test_the_detectors_input_is_that_of_a_cpu(photographs):

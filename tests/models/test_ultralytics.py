@@ -50,6 +50,33 @@ def test_openvino_finds_what_torch_finds(request, photographs, cache, weights, p
     assert people >= 4
 
 
+@pytest.mark.parametrize(("precision", "pixels"), [("fp16", 0.3), ("bf16", 1.5)])
+def test_what_16_bits_compute_is_decoded_in_32(yolo11n_pose, photographs, precision, pixels):
+    exact, net = YoloNet(yolo11n_pose, CPU), YoloNet(yolo11n_pose, CPU, Choice("torch", precision))
+    batches = [np.concatenate(pictures(photographs, 640, 480)), *pictures(photographs, 640, 480)]
+    people = 0
+    for batch in batches:  # of several pictures and of one
+        for found, expected in zip(net.predict(batch, 0.3, 0.7), exact.predict(batch, 0.5, 0.7), strict=True):
+            for box, points in zip(expected[0], expected[2], strict=True):
+                same = iou(box[np.newaxis], found[0])[0].argmax()
+                np.testing.assert_allclose(found[0][same], box, atol=2 * pixels)
+                seen = points[:, 2] > 0.5
+                np.testing.assert_allclose(found[2][same][seen, :2], points[seen, :2], atol=2 * pixels)
+                people += 1
+    assert people >= 8
+
+
+def test_anchors_are_those_of_any_number_of_pictures(yolov8n, photographs):
+    net = YoloNet(yolov8n, CPU)
+    one = pictures(photographs)[0]
+    net.predict(one, 0.3, 0.7)
+    head = net._forward._of((256, 320)).module.model[-1]
+    anchors = head.anchors
+    boxes = net.predict(np.concatenate([one, one, one]), 0.3, 0.7)
+    assert head.anchors is anchors
+    np.testing.assert_allclose(boxes[2][0], boxes[0][0])
+
+
 @pytest.mark.parametrize("choice", [EXACT, Choice("openvino", "fp32")], ids=str)
 def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolov8n, photographs, cache, choice):
     net = YoloNet(yolov8n, CPU, choice, cache)
@@ -117,6 +144,30 @@ def test_an_engine_that_was_asked_for_and_finds_other_people_is_refused(yolov8n,
     wish = DetectorConfig(engine="openvino", precision="fp32")
     with pytest.raises(ModelError, match=r"detector: openvino fp32: .* try --detector.engine torch"):
         build_net("detector", yolov8n, CPU, wish, cache, cv2.imread(str(photographs[0])))
+
+
+def test_a_pose_network_that_puts_keypoints_elsewhere_is_refused(yolo11n_pose, photographs, cache, monkeypatch):
+    exact = YoloNet(yolo11n_pose, CPU)
+    other = YoloNet(yolo11n_pose, CPU)
+    picture = pictures(photographs)[0]
+    assert ultralytics._lost(exact, other, picture) == 0
+    find = other.predict
+
+    def elsewhere(images, *floors):
+        return [(boxes, scores, points + np.float32((0, 40, 0))) for boxes, scores, points in find(images, *floors)]
+
+    monkeypatch.setattr(other, "predict", elsewhere)
+    assert ultralytics._lost(exact, other, picture) > 0
+
+
+def test_a_network_with_another_head_is_refused(yolov8n, tmp_path):
+    stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
+    head = stored["model"].model[-1]
+    head.__class__ = type("Decoder", (torch.nn.Module,), {"__module__": __name__})
+    globals()["Decoder"] = head.__class__
+    torch.save(stored, tmp_path / "other.pt")
+    with pytest.raises(ModelError, match=r"other.pt: got a network that ends in Decoder"):
+        YoloNet(tmp_path / "other.pt", CPU)
 
 
 def with_person_as(number, weights, path):

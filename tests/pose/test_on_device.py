@@ -14,7 +14,7 @@ from realtime.pose.checkpoint import load_network
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.engine import HostEngine, TorchNetwork
-from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, crop_people_on_device
+from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, _parts, crop_people_on_device
 from realtime.runtime.device import Lane, _Pictures, _Sent
 from realtime.types import Frame
 from tests.parity.test_vitpose_parity import BOXES, bumps
@@ -103,17 +103,43 @@ def test_a_read_only_frame_and_one_without_people_are_no_trouble(pair):
     assert_equal(pair, images, (owners, centers, scales))
 
 
-def test_frames_larger_than_the_buffer_make_it_grow(pair):
-    images = [picture(200, 240, seed=1), picture(300, 200, seed=2)]
+def test_a_batch_is_as_many_people_as_have_their_frames_in_the_buffer(pair):
+    images = [picture(200, 240, seed=1), picture(300, 200, seed=2), picture(160, 160, seed=3)]
     engine = pair[0]
-    engine._frames = engine._frames[: 200 * 240 * 3 + 1]
+    engine._frames = engine._frames[: 200 * 240 * 3 + 160 * 160 * 3]  # two of them at most
+    assert_equal(pair, images, crowd(BUCKETS[-1] + 5, 3))
+    assert len(engine._frames) == 200 * 240 * 3 + 160 * 160 * 3
+
+
+@pytest.mark.parametrize(
+    ("owners", "room", "expected"),
+    [
+        ([0, 0, 1], 30, [(0, 3)]),
+        ([0, 0, 1], 29, [(0, 2), (2, 3)]),  # the second frame finds no room
+        ([1, 2, 2], 50, [(0, 3)]),  # the first one isn't needed
+        ([2], 30, [(0, 1)]),
+        ([0] * (BUCKETS[-1] + 2), 10, [(0, BUCKETS[-1]), (BUCKETS[-1], BUCKETS[-1] + 2)]),
+        # A frame counts again in the next part.
+        ([0] * (BUCKETS[-1] + 1) + [1], 30, [(0, BUCKETS[-1]), (BUCKETS[-1], BUCKETS[-1] + 2)]),
+        ([0] * (BUCKETS[-1] + 1) + [1, 2], 30, [(0, 32), (32, 34), (34, 35)]),
+    ],
+)
+def test_parts_have_people_and_frames_enough(owners, room, expected):
+    parts = list(_parts(np.array(owners), np.array([10, 20, 30]), room))
+    assert [(part.start, part.stop) for part in parts] == expected
+
+
+def test_a_frame_larger_than_the_buffer_makes_it_grow(pair):
+    images = [picture(200, 240, seed=1), picture(300, 250, seed=2)]
+    engine = pair[0]
+    engine._frames = engine._frames[: 200 * 240 * 3]
     engine.peaks(Crowd(images[:1], *crowd(4, 1)))  # fits
     before = dict(engine._batches)
     assert_equal(pair, images, crowd(4, 2))
-    assert len(engine._frames) == 2 * 3 * (200 * 240 + 300 * 200)
+    assert len(engine._frames) == 3 * 300 * 250
     # What knew the old buffer's address is gone.
     assert before
-    assert all(engine._batches[size] is not batch for size, batch in before.items())
+    assert all(engine._batches.get(size) is not batch for size, batch in before.items())
     assert_equal(pair, images, crowd(4, 2))
 
 
