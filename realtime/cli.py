@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,11 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         1 anything else.
     """
     share_pools()
+    words = list(sys.argv[1:] if argv is None else argv)
+    # Of every camera that there was: neither the log nor an error shows them.
+    secrets = [secret for word in words for secret in secrets_of(word)]
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        return _run(words, secrets)
     except RealtimeError as error:
         log.debug("where it came from", exc_info=True)
-        _say(f"error: {error}")
+        _say(f"error: {error}", secrets)
         return error.exit_code
     except KeyboardInterrupt:  # a signal while models load: nothing has begun
         return 0
@@ -58,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _missing_library(error)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], secrets: list[str]) -> int:
     try:
         from realtime.config import load, to_yaml
         from realtime.observe.log import set_up_logging
@@ -67,7 +71,6 @@ def _run(argv: list[str]) -> int:
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
     arguments, flags = _parse(argv)
-    secrets: list[str] = []  # of every camera that there was: the log hides them
 
     def read() -> AppConfig:
         config = load(arguments.config, flags=flags)
@@ -92,16 +95,21 @@ def _run(argv: list[str]) -> int:
             return 0
         pipeline = Pipeline(config, read)
         handle.take(pipeline)
+        code, failure = RealtimeError.exit_code, None
         try:
             pipeline.run()
-        except RealtimeError:
+            code = 0
+        except RealtimeError as error:
+            code, failure = error.exit_code, error
             raise
         except Exception:  # ours, not the user's: the original error is what helps
             log.exception("the run failed")
-            return RealtimeError.exit_code
         finally:
-            _leave_nobody_behind(pipeline)
-    return 0
+            if pipeline.stuck_threads:
+                if failure is not None:
+                    _say(f"error: {failure}", secrets)
+                _leave_at_once(pipeline.stuck_threads, code)
+    return code
 
 
 class _Signals:
@@ -151,15 +159,8 @@ def _signals(reloads: bool) -> Iterator[_Signals]:
             signal.signal(number, handler)
 
 
-def _leave_nobody_behind(pipeline: Pipeline) -> None:
-    """End the process by force when a C library holds a thread: leaving the interpreter under it can abort or hang."""
-    stuck = pipeline.stuck_threads
-    if not stuck:
-        return
-    error = sys.exception()
-    code = 0 if error is None else error.exit_code if isinstance(error, RealtimeError) else 1
-    if error is not None:
-        _say(f"error: {error}")
+def _leave_at_once(stuck: Sequence[str], code: int) -> NoReturn:
+    """End the process by force: a C library holds these threads, and to leave the interpreter under it can hang."""
     log.warning("threads still busy at the end: %s", ", ".join(stuck))
     logging.shutdown()
     sys.stderr.flush()
@@ -204,9 +205,11 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, object]]:
 
 
 def _shape(kind: object) -> dict[str, Any]:  # Any: argparse's keywords are of many types
+    from realtime.config import is_repeatable
+
     if kind is bool:
         return {"nargs": "?", "const": "true", "metavar": "true|false"}
-    if kind == list[str]:
+    if is_repeatable(kind):
         return {"action": "append", "metavar": "VALUE"}
     return {"metavar": "VALUE"}
 
@@ -234,8 +237,8 @@ def _unknown(word: str, options: Sequence[str]) -> str:
 # ---- what is said when it goes wrong
 
 
-def _say(message: str) -> None:
-    sys.stderr.write(redact(f"{PROGRAM}: {message}\n"))
+def _say(message: str, secrets: Sequence[str] = ()) -> None:
+    sys.stderr.write(redact(f"{PROGRAM}: {message}\n", secrets))
 
 
 def _missing_library(error: ImportError) -> int:
@@ -243,7 +246,7 @@ def _missing_library(error: ImportError) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("realtime"):
         _say(f"error: {error.name} is not installed: pip install 'realtime-pose[run]'")
         return ConfigError.exit_code
-    if ".so" in str(error):
+    if re.match(r"\S+\.so[.\d]*: cannot open shared object", str(error)):
         _say(f"error: a system library is missing ({error}): apt-get install libgl1 libglib2.0-0")
         return ConfigError.exit_code
     raise error

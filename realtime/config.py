@@ -30,7 +30,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from realtime.errors import ConfigError
-from realtime.redact import redact
+from realtime.redact import HIDDEN, redact, shown
 
 ENV_PREFIX = "REALTIME_"
 
@@ -45,7 +45,7 @@ def _check_endpoint(endpoint: str) -> None:
         return
     match = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
     if match is None:
-        raise ValueError(f"got {redact(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
+        raise ValueError(f"got {shown(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
     port = match[2]
     if port != "*" and not 1 <= int(port) <= 65535:
         raise ValueError(f"port: got {port}, expected 1..65535 (or * for any free one)")
@@ -122,8 +122,8 @@ class CameraConfig(_Section):
     @field_validator("source")
     @classmethod
     def _not_redacted(cls, source: str) -> str:
-        if "://***@" in source:
-            raise ValueError("the login was hidden by --print-config as ***, put it back")
+        if HIDDEN in source:
+            raise ValueError(f"a secret was hidden by --print-config as {HIDDEN}, put it back")
         return source
 
     @field_validator("crop_xyxy")
@@ -458,6 +458,11 @@ def leaves(model: type[BaseModel] = AppConfig, prefix: str = "") -> Iterator[tup
             yield f"{prefix}{name}", kind, info.description or ""
 
 
+def is_repeatable(kind: object) -> bool:
+    """Whether a key of this kind is a list of plain values, not of sections: its flag may be given several times."""
+    return get_origin(kind) is list and kind != list[CameraConfig]
+
+
 def load(
     files: Sequence[Path] = (), environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
 ) -> AppConfig:
@@ -508,7 +513,7 @@ def to_yaml(config: AppConfig) -> str:
     """The configuration as YAML that can be read back, with passwords and tokens replaced by ***."""
     data = config.model_dump(mode="json")
     for camera in data["cameras"]:
-        camera["source"] = redact(camera["source"])
+        camera["source"] = shown(camera["source"])
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
@@ -608,7 +613,7 @@ def _flatten(
 def _from_text(kind: object, text: str, origin: str) -> object:
     """A flag's or variable's text as data for this key. Lists of sections are written in YAML; all else is whole."""
     if get_origin(kind) is list:
-        if not issubclass(get_args(kind)[0], BaseModel):
+        if is_repeatable(kind):
             return [text]
         try:
             return yaml.safe_load(text)

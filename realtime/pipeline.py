@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -94,9 +93,9 @@ class Pipeline:
         """
         self._config = config
         self._read_again = read_again
-        self._reload_asked = threading.Event()
+        self._reload_asked = False  # no Event: a signal may come while the main thread holds that one's lock
         self._crew = Crew()
-        self._stop = threading.Event()
+        self._stopping = False  # likewise
         self._meter = StageMeter()
         self.stuck_threads: list[str] = []
         self._fleet = Fleet(config, self._crew, self._prepare)
@@ -158,20 +157,22 @@ class Pipeline:
         """
         started = time.monotonic()
         channels = list(self._start())
-        while self._crew.alive() and not self._stop.is_set() and not self._crew.failed.is_set():
+        while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
             self._crew.failed.wait(_TICK_S)
             self._look_after_cameras()
             self._keep_target()
-            if self._reload_asked.is_set():
-                self._reload_asked.clear()
+            if self._reload_asked:
+                self._reload_asked = False
                 self._reload()
         self._end(channels)
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
             log.info(line)
-        self._write_report(wall_s)
-        if self._crew.failure is not None:
-            raise self._crew.failure
+        try:
+            self._write_report(wall_s)
+        finally:
+            if self._crew.failure is not None:  # what came first, and is the cause
+                raise self._crew.failure
         if self._fleet.truncated is not None:
             raise self._fleet.truncated
 
@@ -192,7 +193,7 @@ class Pipeline:
         """Let the detector look at smaller or larger pictures, once it is ready for them."""
         for size in list(self._prepared) if side != self._models.detect.size else []:
             for _ in self._models.shares():
-                if self._stop.is_set() or self._crew.failed.is_set():
+                if self._stopping or self._crew.failed.is_set():
                     return
                 self._models.detect.warm_up(size, side)
         self._models.detect.size = side
@@ -224,7 +225,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """End the run in order: what is past the door is finished and published. Safe in a signal handler."""
-        self._stop.set()
+        self._stopping = True
 
     def reload(self) -> None:
         """Read the configuration again and take its cameras. Safe in a signal handler.
@@ -234,7 +235,7 @@ class Pipeline:
         """
         if self._read_again is None:
             raise ValueError("Pipeline.reload: expected read_again to be given to the pipeline, got None")
-        self._reload_asked.set()
+        self._reload_asked = True
 
     def _reload(self) -> None:
         assert self._read_again is not None
@@ -300,7 +301,7 @@ class Pipeline:
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
         """Finish what is past the door if that goes quickly, then end every thread."""
         failed = self._crew.failed.is_set()
-        self._stop.set()
+        self._stopping = True
         self._fleet.stop()
         self._door.stop()
         if failed or self._crew.join(_DRAIN_S):

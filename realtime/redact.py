@@ -21,7 +21,7 @@ _IN_PATH = re.compile(
     r"([^\s'\"<>/&;]+?)(?=_[A-Za-z0-9]+=|[/&;\s'\"<>:,]|$)",
     re.IGNORECASE,
 )
-_HIDDEN = "***"
+HIDDEN = "***"
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -31,13 +31,18 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         text: any text that may hold URLs.
         secrets: strings that must not be seen anywhere in it, as `secrets_of` finds them.
     """
-    text = _USERINFO.sub(rf"\g<1>{_HIDDEN}@", text)
-    text = _LOGIN.sub(f"{_HIDDEN}@", text)
-    text = _QUERY.sub(rf"\g<1>{_HIDDEN}", text)
-    text = _IN_PATH.sub(rf"\g<1>{_HIDDEN}", text)
+    text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
+    text = _LOGIN.sub(f"{HIDDEN}@", text)
+    text = _QUERY.sub(rf"\g<1>{HIDDEN}", text)
+    text = _IN_PATH.sub(rf"\g<1>{HIDDEN}", text)
     for secret in secrets:
-        text = text.replace(secret, _HIDDEN)
+        text = text.replace(secret, HIDDEN)
     return text
+
+
+def shown(source: str) -> str:
+    """A camera's source as it may be printed: known as a whole, so that no character in a password hides its end."""
+    return redact(source, secrets_of(source))
 
 
 def secrets_of(source: str) -> list[str]:

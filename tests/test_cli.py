@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from realtime.cli import main
+from realtime.errors import SourceError, SourceReason
 
 ROOT = Path(__file__).parents[1]
 # Processes that begin with everything imported, which is what takes long of a start.
@@ -41,6 +42,64 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
         capture_output=True, text=True, timeout=110, check=False, cwd=ROOT,
         env=os.environ | (environment or {}),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(None, 0), (RuntimeError("planted"), 1), (SourceError("cam0: gone", SourceReason.MISSING), 3)],
+)
+def test_a_thread_that_a_library_holds_changes_no_exit_code(failure, code, monkeypatch, capfd):
+    class Held:
+        """A pipeline that leaves a thread behind."""
+
+        stuck_threads = ["capture-cam0"]  # noqa: RUF012
+
+        def __init__(self, config, read_again):
+            pass
+
+        def run(self):
+            if failure:
+                raise failure
+
+    class Left(BaseException):
+        pass
+
+    def leave(code):
+        raise Left(code)
+
+    monkeypatch.setattr("realtime.pipeline.Pipeline", Held)
+    monkeypatch.setattr(os, "_exit", leave)
+    with pytest.raises(Left) as left:
+        main(["--source", "demo"])
+    assert left.value.args == (code,)
+    assert (str(failure) if failure else "") in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("password", ["it's", "two words"])
+def test_no_password_is_shown_whatever_it_holds(password, capfd):
+    url = f"rtsp://admin:{password}@127.0.0.1:9/s1"
+    assert main(["--source", url, "--print-config"]) == 0
+    assert main(["--source", url, "--sorce", url]) == 2
+    assert main([url]) == 2
+    shown = capfd.readouterr()
+    assert "***" in shown.out
+    assert password not in shown.out + shown.err
+
+
+def test_a_list_of_choices_can_be_a_flag(capfd):
+    assert main(["--source", "demo", "--latency.means", "size", "--latency.means", "people", "--print-config"]) == 0
+    assert "means:\n  - size\n  - people\n" in capfd.readouterr().out
+    assert main(["--source", "demo", "--latency.means", "luck", "--print-config"]) == 2
+    assert "latency.means.0: got 'luck'" in capfd.readouterr().err
+
+
+def test_a_name_that_cannot_be_imported_is_no_missing_library(monkeypatch):
+    def load(*files, **more):
+        raise ImportError("cannot import name 'f' from 'cv2' (/x/cv2/cv2.cpython-311-x86_64-linux-gnu.so)")
+
+    monkeypatch.setattr("realtime.config.load", load)
+    with pytest.raises(ImportError, match="cannot import name"):
+        main(["--source", "demo"])
 
 
 # A name, the arguments ({tmp} is a folder of this test's, {port} a port in use), the exit code, what the line says.

@@ -1,6 +1,6 @@
 import pytest
 
-from realtime.redact import redact, secrets_of
+from realtime.redact import redact, secrets_of, shown
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,9 @@ def test_plain_sources_have_no_secrets() -> None:
 )
 def test_a_login_is_hidden_without_its_kind_of_url_too(text, redacted):
     assert redact(text) == redacted
+
+
+@pytest.mark.parametrize("password", ["it's", 'a"b"c', "a<b>c", "two words", "p@ss/w:rd"])
+def test_a_source_is_shown_without_its_password_whatever_that_holds(password):
+    assert shown(f"rtsp://admin:{password}@10.0.0.5/s1") == "rtsp://***@10.0.0.5/s1"
+    assert password not in shown(f"http://10.0.0.5/video?token={password}&x=12345")

@@ -19,7 +19,7 @@ from realtime.capture.view import viewed, viewed_size
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.observe.status import CameraStatus
-from realtime.redact import redact
+from realtime.redact import shown
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
 from realtime.runtime.memory import give_back_memory
@@ -156,7 +156,7 @@ class Camera:
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown rate"
             again = " again" if self._was_open else ""
-            log.info("%s: opened %s%s, %dx%d, %s", self._name, redact(self._config.address), again, *source.size, rate)
+            log.info("%s: opened %s%s, %dx%d, %s", self._name, shown(self._config.address), again, *source.size, rate)
         self._was_open, self._trouble = True, None
 
     def _play(self, source: Source) -> bool:
@@ -205,7 +205,7 @@ class Camera:
             self._status.count_dropped("behind")
             self._say_of_stamps()
             raise SourceError(
-                f"{redact(self._config.address)}: it falls behind and doesn't catch up", SourceReason.BEHIND
+                f"{shown(self._config.address)}: it falls behind and doesn't catch up", SourceReason.BEHIND
             )
         if verdict == "stored":
             self._status.count_dropped("stored before the start")

@@ -19,7 +19,7 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from realtime.errors import SourceError, SourceReason
-from realtime.redact import redact
+from realtime.redact import shown
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _find_host(url: str) -> None:
     thread.start()
     thread.join(NAME_TIMEOUT_S)
     if found != [True]:
-        raise SourceError(f"{redact(url)}: host name not found: check the address", SourceReason.DNS)
+        raise SourceError(f"{shown(url)}: host name not found: check the address", SourceReason.DNS)
 
 
 def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
@@ -149,7 +149,7 @@ def _of_known_size(container: InputContainer | SourceError, source: str) -> Inpu
     if container.streams.video[0].codec_context.width:
         return container
     container.close()
-    return SourceError(f"{redact(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
+    return SourceError(f"{shown(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
 
 
 def _opened(container: InputContainer | SourceError) -> InputContainer:
@@ -176,7 +176,7 @@ def _try_open(
         reason, advice = _fault_of(error, source, network=timeouts_s is not None, timed_out=timed_out)
     else:
         return container
-    return SourceError(f"{redact(source)}: {advice}", reason)
+    return SourceError(f"{shown(source)}: {advice}", reason)
 
 
 def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool) -> tuple[SourceReason, str]:

@@ -49,7 +49,8 @@ class Fleet:
         self._crew = crew
         self._prepare = prepare
         self._members: dict[str, _Member] = {}
-        self._threads: dict[str, threading.Thread] = {}  # the last of each name, also of those removed
+        # Of each name the last one, and those before it that didn't end yet; also of names that were removed.
+        self._threads: dict[str, list[threading.Thread]] = {}
         self._cameras: dict[str, Camera] = {}  # the last of each name that ran
         self.status: Mapping[str, CameraStatus] = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
         self.truncated: TruncatedError | None = None
@@ -97,21 +98,23 @@ class Fleet:
 
     def _start(self, config: CameraConfig, *, may_end_run: bool) -> None:
         stop = threading.Event()
-        work = partial(self._run, config, stop, self._threads.get(config.name), may_end_run)
+        before = self._threads.get(config.name, [])
         self._members[config.name] = _Member(config, stop)
-        self._threads[config.name] = self._crew.start(f"capture-{config.name}", work)
+        new = self._crew.start(f"capture-{config.name}", partial(self._run, config, stop, before, may_end_run))
+        self._threads[config.name] = [*(thread for thread in before if thread.is_alive()), new]
 
     def _run(
-        self, config: CameraConfig, stop: threading.Event, before: threading.Thread | None, may_end_run: bool
+        self, config: CameraConfig, stop: threading.Event, before: Sequence[threading.Thread], may_end_run: bool
     ) -> None:
-        """The body of a camera's thread. `before` is the one that had the camera: a device can't be opened twice."""
+        """The body of a camera's thread. `before` are those that had the camera: a device can't be opened twice."""
         name, shared, status = config.name, self._config, self.status[config.name]
-        while before is not None and before.is_alive():
-            before.join(0.05)
-            if stop.is_set():
-                self._door.finish(name)
-                return
-        if before is not None:
+        for thread in before:
+            while thread.is_alive():
+                thread.join(0.05)
+                if stop.is_set():
+                    self._door.finish(name)
+                    return
+        if before:
             status.restart()
         camera = self._cameras[name] = Camera(
             config,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from realtime.capture.connect import OPEN_TIMEOUT_S, Accelerator, Transport, connect
 from realtime.capture.source import Fault, Picture
 from realtime.errors import SourceError, SourceReason, TruncatedError
-from realtime.redact import redact
+from realtime.redact import shown
 
 # A camera that sends nothing for so long is lost, unless the configuration says otherwise.
 READ_TIMEOUT_S = 2.0
@@ -73,7 +73,7 @@ class StreamSource:
         transport: Transport = "tcp",
         hwaccel: Accelerator = "none",
     ) -> None:
-        self._name = redact(source)
+        self._name = shown(source)
         self._over_udp = source.lower().startswith("udp:") or transport == "udp"
         self._is_http = source.lower().startswith(("http:", "https:"))
         self._read_timeout_s = read_timeout_s

@@ -1,12 +1,17 @@
 """Cameras that come, go and change in a running process, with real sources and a real door."""
 
+import functools
 import threading
 import time
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 
+from realtime.capture import fleet
+from realtime.capture.camera import Camera
 from realtime.capture.fleet import Fleet
+from realtime.capture.source import Picture
 from realtime.config import load
 from realtime.runtime.channel import Closed
 from realtime.runtime.crew import Crew
@@ -198,3 +203,41 @@ def test_a_camera_that_hangs_is_replaced_once_it_lets_go_and_removed_at_once():
             camera.resume()
             while run.frames["a"][-1].size != (64, 48):
                 run.wait("a", 1)
+
+
+def test_a_device_that_hangs_is_not_opened_again_by_the_second_of_two_reloads(monkeypatch):
+    opened, free = [], threading.Event()
+
+    class Hanging:
+        """A webcam whose first opening reads nothing until `free`."""
+
+        size, fps, live = (64, 48), 30.0, True
+
+        def __init__(self, config):
+            opened.append(config.resize)
+            self.is_first = len(opened) == 1
+
+        def read(self):
+            if self.is_first:
+                assert free.wait(20)
+                return None
+            time.sleep(0.01)  # its rate
+            return Picture(np.zeros((48, 64, 3), np.uint8))
+
+        def close(self):
+            opened.append("closed")
+
+    monkeypatch.setattr(fleet, "Camera", functools.partial(Camera, open_source=Hanging))
+    with Run(cameras({"a": {"source": "0", "resize": 64}})) as run:
+        end_s = time.monotonic() + 20
+        while not opened:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        for resize in (65, 66):
+            run.reload({"a": {"source": "0", "resize": resize}})
+        for thread in run.fleet._threads["a"][1:-1]:  # the second, which was stopped before its turn
+            thread.join(10)
+        assert opened == [64]
+        free.set()
+        run.wait("a")
+        assert opened == [64, "closed", 66]
