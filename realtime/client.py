@@ -218,6 +218,8 @@ class PoseSubscriber:
             newest |= {message.camera: message for message in self._pending}
             self._pending.clear()
             received, waited_s = received + 1, time.monotonic() - asked_s
+            if until_s and time.monotonic() >= until_s:
+                break
             if received == RECEIVE_QUEUE // 2:
                 until_s = asked_s + CATCH_UP_S
         return {camera: self._pose(message) for camera, message in newest.items()}

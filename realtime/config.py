@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import unquote
 
 import yaml
 from pydantic import (
@@ -135,7 +136,9 @@ class CameraConfig(_Section):
 
     @model_validator(mode="after")
     def _find_address(self, info: ValidationInfo) -> CameraConfig:
-        self._address = _resolved(self.source, os.environ if info.context is None else info.context)
+        address = _resolved(self.source, os.environ if info.context is None else info.context)
+        is_file = address.lower().startswith("file://")
+        self._address = unquote(address[len("file://") :]) if is_file else address
         return self
 
 

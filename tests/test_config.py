@@ -134,3 +134,11 @@ def test_every_key_has_a_description() -> None:
 
 def test_to_yaml_is_plain_yaml() -> None:
     assert yaml.safe_load(to_yaml(load(environment={})))["detector"]["size"] == 640
+
+
+def test_a_files_url_is_its_path_and_a_hidden_secret_is_refused_wherever_it_was() -> None:
+    camera = load(environment={}, flags={"cameras": [{"name": "a", "source": "file:///clips/a%20b.mp4"}]}).cameras[0]
+    assert camera.address == "/clips/a b.mp4"
+    for source in ("http://cam/video?***", "rtsp://h/password=***_channel=1", "***@10.0.0.5/s1"):
+        with pytest.raises(ConfigError, match="a secret was hidden by --print-config"):
+            load(environment={}, flags={"cameras": [{"name": "a", "source": source}]})

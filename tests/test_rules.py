@@ -91,8 +91,16 @@ def test_the_architecture_names_every_folder_and_no_other() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     assert folders == set(re.findall(r"`realtime/(\w+)/`", text))
-    files = {path.stem for path in PACKAGE.rglob("*.py")} - {"__init__"}
-    assert not [name for name in files if not re.search(rf"\b{name}\b", text)]
+    rows = re.findall(r"^\| (`r.*?) \| (.*) \|$", text, re.MULTILINE)
+    for folder in [*folders, ""]:
+        named = {
+            word.removesuffix(".py").removeprefix("realtime/")
+            for where, what in rows
+            if (f"`realtime/{folder}/`" in where if folder else "/`" not in where)
+            for word in re.findall(r"`([\w./]+)`", where + what)
+        }
+        files = {path.stem for path in (PACKAGE / folder).glob("*.py")} - {"__init__", "__main__"}
+        assert not files - named, folder
 
 
 @pytest.mark.parametrize(

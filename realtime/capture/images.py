@@ -89,6 +89,15 @@ def natural_key(path: Path) -> tuple[list[int | str], str]:
 def _paths_of(source: str) -> list[Path]:
     """The files that a source names, sorted, at least one."""
     path = Path(source)
+    try:
+        return _found(path, source)
+    except ValueError as error:  # what pathlib says of "**x"
+        raise SourceError(f"{source}: no pattern of files: {error}", SourceReason.MISSING) from None
+    except OSError as error:
+        raise SourceError(f"{source}: can't be read: {error.strerror}", SourceReason.PERMISSION) from None
+
+
+def _found(path: Path, source: str) -> list[Path]:
     if path.is_dir():
         paths = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
         missing = f"no images in this folder, expected files like {', '.join(sorted(IMAGE_SUFFIXES))}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from realtime import wire
 from realtime.errors import ConfigError
+from realtime.evaluate.recording import read_recording
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -135,28 +136,15 @@ def _boxes_around(truth: Floats) -> Floats:
 def _read_recording(path: Path) -> list[Clip]:
     """Each track of a recording that is long enough."""
     tracks: dict[tuple[str, int, int], list[tuple[wire.PoseMessage, int]]] = defaultdict(list)
-    try:
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            message = _decode(line, f"{path} line {number}")
-            for row, track_id in enumerate(message.track_ids):
-                tracks[message.camera, message.epoch, track_id].append((message, row))
-    except OSError as error:
-        raise ConfigError(f"{path}: can't read it: {error.strerror}") from None
+    for message in read_recording(path):
+        for row, track_id in enumerate(message.track_ids):
+            tracks[message.camera, message.epoch, track_id].append((message, row))
     named = (
         (f"{camera}/{epoch}/{track_id}", seen)
         for (camera, epoch, track_id), seen in tracks.items()
         if len(seen) >= SHORTEST_TRACK
     )
     return [_track(name, seen) for name, seen in named]
-
-
-def _decode(line: bytes, where: str) -> wire.PoseMessage:
-    try:
-        message = wire.decode(wire.pose_topic("recorded"), line)
-    except wire.WireError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    assert isinstance(message, wire.PoseMessage)
-    return message
 
 
 def _track(name: str, seen: list[tuple[wire.PoseMessage, int]]) -> Clip:

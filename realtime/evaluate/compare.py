@@ -22,9 +22,9 @@ import numpy as np
 from realtime.capture.demo import DEMO_FPS, demo_frame
 from realtime.config import cache_folder
 from realtime.errors import ConfigError, RealtimeError
-from realtime.evaluate.latency import read_recording
 from realtime.evaluate.plots import plot_ratios
 from realtime.evaluate.progress import progress
+from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.runs import Run, Scene
 from realtime.evaluate.videos import images_of, write_video

@@ -20,6 +20,7 @@ from realtime import wire
 from realtime.client import PoseSubscriber
 from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.progress import progress
+from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 
 # The rows that are no stage.
@@ -28,8 +29,6 @@ INTERVAL = "between messages"
 _PERCENTILES = (50, 95, 99)
 # How often a silent publisher lets us look at the clock.
 _POLL_S = 0.1
-# wire.decode wants a message's topic; lines of a recording have none, and the camera stands in the message.
-_TOPIC = wire.pose_topic("recording")
 
 
 @dataclass
@@ -152,31 +151,6 @@ def gather(messages: Iterable[wire.PoseMessage]) -> dict[str, CameraTimes]:
     for message in messages:
         cameras.setdefault(message.camera, CameraTimes()).add(message)
     return cameras
-
-
-def read_recording(file: Path) -> Iterator[wire.PoseMessage]:
-    """The messages of a .jsonl file. A last line without its end is passed over: that run was killed.
-
-    Raises:
-        ConfigError: it can't be read.
-        RealtimeError: a line is no pose message.
-    """
-    try:
-        with file.open("rb") as lines:
-            for place, line in enumerate(lines, 1):
-                if line.endswith(b"\n"):
-                    yield _message(line, f"{file}:{place}")
-    except OSError as error:
-        raise ConfigError(f"{file}: can't be read: {error.strerror}") from None
-
-
-def _message(line: bytes, where: str) -> wire.PoseMessage:
-    try:
-        message = wire.decode(_TOPIC, line)
-    except wire.WireError as error:
-        raise RealtimeError(f"{where}: {error}") from None
-    assert isinstance(message, wire.PoseMessage)  # the topic says so
-    return message
 
 
 def _listen(options: argparse.Namespace) -> Iterator[wire.PoseMessage]:

@@ -240,8 +240,10 @@ def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iter
     rows = read_rows(sequence.folder / file)
     if sequence.rate_hz is None:
         raise ConfigError(f"{sequence.folder}: no frame rate in seqinfo.ini, expected --rate")
-    width, height = sequence.size or (1, 1)
-    image = np.zeros((height, width, 3), np.uint8)  # the tracker doesn't look at it
+    # There are no pictures: a method that looks at them sees a black one, as large as the boxes reach.
+    ends = [row[:, XYWH][:, :2] + row[:, XYWH][:, 2:] for row in rows.values()]
+    width, height = sequence.size or np.concatenate([*ends, np.ones((1, 2))]).max(axis=0).astype(int) + 1
+    image = np.zeros((height, width, 3), np.uint8)
     for number in kept:
         frame = _frame(sequence.name, number, image, (number - 1) / sequence.rate_hz)
         found = rows.get(number, np.zeros((0, SCORE + 1)))

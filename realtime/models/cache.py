@@ -1,7 +1,7 @@
 """What was built from a model once and is read from disk ever after: one folder for each key.
 
-Used by pose.engine for converted networks. The key says all that decides the content, versions too; the folders not
-used for longest are removed.
+Used by pose.engine and models.ultralytics for converted networks. The key says all that decides the content, versions
+too; the folders not used for longest are removed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import logging
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from realtime.errors import ModelError
 
@@ -22,6 +24,35 @@ log = logging.getLogger(__name__)
 
 # A converted network is as large as its weights: a few that somebody switches between, not every one ever tried.
 _KEPT = 8
+# What a file that isn't whole makes its readers raise: numpy's, OpenVINO's.
+_DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
+
+Read = TypeVar("Read")
+
+
+def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], read: Callable[[Path], Read]) -> Read:
+    """What was built for this key, read; built again where it is damaged, once.
+
+    Args:
+        cache: see built_once.
+        key: see built_once.
+        build: see built_once.
+        read: reads the folder.
+
+    Raises:
+        ModelError: the disk is full, or what was built can't be read.
+    """
+    folder = built_once(cache, key, build)
+    try:
+        return read(folder)
+    except _DAMAGED as error:
+        log.warning("models: %s can't be read (%s): built again", folder, type(error).__name__)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder = built_once(cache, key, build)
+    try:
+        return read(folder)
+    except _DAMAGED as error:
+        raise ModelError(f"models: {folder} can't be read ({type(error).__name__}): delete it") from error
 
 
 def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -> Path:

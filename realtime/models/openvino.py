@@ -91,6 +91,18 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
     openvino.save_model(model, quantized, compress_to_fp16=False)
 
 
+def read(path: Path) -> Any:  # noqa: ANN401 - see _openvino
+    """A converted network, as OpenVinoNetwork takes it.
+
+    Args:
+        path: of the .xml file.
+
+    Raises:
+        RuntimeError: it can't be read.
+    """
+    return _openvino().Core().read_model(path)
+
+
 class OpenVinoNetwork:
     """A converted network, compiled for this CPU. All methods may be called from any thread.
 
@@ -98,24 +110,27 @@ class OpenVinoNetwork:
     run side by side. Each thread has a request of its own.
     """
 
-    def __init__(self, path: Path, precision: Precision, shape: tuple[int, int, int] | None = None) -> None:
-        """Read it.
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - see _openvino
+        precision: Precision,
+        shape: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Make it ready.
 
         Args:
-            path: of the .xml file.
+            model: what `read` gave; it stays as it is.
             precision: one of `native_precisions`; int8 for what `quantize` wrote.
             shape: number (-1: any), height and width of the pictures, for a network that was converted with all free.
                 Where the number is known, nothing is copied that layers can share.
-
-        Raises:
-            RuntimeError: the file can't be read.
         """
         native = native_precisions()
         rest: Precision = "bf16" if "bf16" in native else "fp32"  # of an int8 network: what isn't a matrix
         self._hint = _HINTS[rest if precision == "int8" else precision]
         self._core = _openvino().Core()
-        self._model = self._core.read_model(path)
+        self._model = model
         if shape is not None:
+            self._model = model.clone()
             self._model.reshape([*shape, 3])
         self._compiled: dict[int, Any] = {}  # cores of a call -> network
         self._thread = threading.local()  # its requests, by cores

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from realtime.boxes import iou
 from realtime.errors import ModelError
 from realtime.models import openvino
-from realtime.models.cache import built_once
+from realtime.models.cache import read_built
 from realtime.models.engine import Choice, Wish, choose
 from realtime.runtime.device import Lane, exact_float32
 
@@ -255,8 +255,8 @@ class _TorchForward:
 class _OpenVinoForward:
     """The network in OpenVINO, compiled for each size of picture that comes, for one of them and for any number."""
 
-    def __init__(self, path: Path, precision: openvino.Precision) -> None:
-        self._path, self._precision = path, precision
+    def __init__(self, model: Any, precision: openvino.Precision) -> None:  # noqa: ANN401 - see openvino.read
+        self._model, self._precision = model, precision
         self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
         self._lock = threading.Lock()
 
@@ -267,7 +267,7 @@ class _OpenVinoForward:
         shape = 1 if count == 1 else -1, height, width
         with self._lock:
             if shape not in self._by_shape:
-                self._by_shape[shape] = openvino.OpenVinoNetwork(self._path, self._precision, shape)
+                self._by_shape[shape] = openvino.OpenVinoNetwork(self._model, self._precision, shape)
         return torch.from_numpy(self._by_shape[shape](pictures))
 
 
@@ -333,8 +333,8 @@ def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
     return int((~same.any(axis=1)).sum())
 
 
-def _converted(module: Any, path: Path, cache: Path) -> Path:  # noqa: ANN401 - see _Pictures
-    """The network as a file of OpenVINO's, converted once.
+def _converted(module: Any, path: Path, cache: Path) -> Any:  # noqa: ANN401 - see _Pictures
+    """The network as OpenVINO's, converted once.
 
     Raises:
         ModelError: it can't be converted.
@@ -354,7 +354,8 @@ def _converted(module: Any, path: Path, cache: Path) -> Path:  # noqa: ANN401 - 
 
     versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
     digest = hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()  # what is done to it here, too
-    return built_once(cache, ["yolo", digest, openvino.version(), *versions], build) / "network.xml"
+    key = ["yolo", digest, openvino.version(), *versions]
+    return read_built(cache, key, build, lambda folder: openvino.read(folder / "network.xml"))
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types

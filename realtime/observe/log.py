@@ -45,7 +45,7 @@ def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
     """Send log lines to standard error.
 
     Args:
-        level: debug, info, warning or error; for our own lines. Libraries are heard from warning on, or at debug.
+        level: debug, info, warning or error; for our own lines. Libraries are heard when something failed, or at debug.
         form: text or json.
         secrets: strings that must not be seen, beyond what `redact` finds in URLs.
     """

@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
-import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +22,7 @@ from realtime import __version__
 from realtime.config import PoseConfig
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
-from realtime.models.cache import built_once
+from realtime.models.cache import read_built
 from realtime.models.engine import Choice, choose
 from realtime.pose.checkpoint import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people, windows
@@ -40,8 +38,6 @@ _LARGEST_BATCH = 16
 # each map's mean). Measured on random and trained networks, tiny to B: fp32 1e-6, fp16 0.002, bf16 0.007 to 0.02, int8
 # 0.03 to 0.05; a wrong kernel, an overflow or a swapped axis gives 1 and more.
 TOLERANCE = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.15, "int8": 0.5}
-# What a cached file that isn't whole makes its readers raise.
-_DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
 # What stays in float in an int8 network. A rounded head cost the trained tiny network up to 0.15 of a score and half of
 # its precision (p99 1.06 instead of 0.43 pixels).
 _NOT_QUANTIZED = (r".*module\.head[./].*",)
@@ -224,16 +220,12 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
     key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
     key += ["int8", *_NOT_QUANTIZED] if quantized else []
     file = "int8.xml" if quantized else "network.xml"
-    for attempt in range(2):
-        kept = built_once(setup.cache, key, build)
-        try:
-            expected = np.load(kept / "expected.npy")
-            network = openvino.OpenVinoNetwork(kept / file, choice.precision)
-            break
-        except _DAMAGED as error:  # built again, once
-            if attempt:
-                raise ModelError(f"pose: {kept} can't be read ({type(error).__name__}): delete it") from error
-            shutil.rmtree(kept, ignore_errors=True)
+
+    def read(folder: Path) -> tuple[Any, NDArray[np.float32]]:
+        return openvino.read(folder / file), np.load(folder / "expected.npy")
+
+    model, expected = read_built(setup.cache, key, build, read)
+    network = openvino.OpenVinoNetwork(model, choice.precision)
     return HostEngine(network, size, setup.config.decode_sigma, str(choice)), expected
 
 

@@ -1,7 +1,8 @@
 """The recording: every pose message as a JSON line, in order.
 
-A side branch of the publisher with a thread of its own: encoding and a slow disk never delay the stream. Each line is
-flushed, so that a killed run loses at most its last one.
+A side branch of the publisher with a thread of its own: encoding and a slow disk never delay the stream of live
+cameras, unless there are files beside them. Of those nothing is left out, so all wait for the disk where they must.
+Each line is flushed, so that a killed run loses at most its last one.
 """
 
 from __future__ import annotations

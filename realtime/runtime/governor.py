@@ -17,8 +17,10 @@ Means = Literal["cadence", "people", "size"]
 _ROOM = 0.6
 # So long a step is given until its effect is looked at: the ages are those of the last 5 s.
 _SETTLE_S = 6.0
-# So long there must be room before a step up is tried; doubled when it had to be taken back, up to the longest.
+# So long there must be room before a step up is tried; doubled when it had to be taken back, up to the longest. It
+# holds when the target was kept for three times as long: ages may rise slowly.
 _PATIENCE_S, _LONGEST_PATIENCE_S = 10.0, 600.0
+_HOLDS_AFTER = 3
 _EVERY = 2, 3
 _PEOPLE = 6, 3
 _SIZE = 0.75, 0.5
@@ -75,7 +77,7 @@ class Governor:
         self._settled_s: float | None = None  # the first frames are slow: not before so long after them
         self._room_since_s: float | None = None
         self._patience_s = _PATIENCE_S
-        self._went_up = False
+        self._went_up_s: float | None = None  # when a step up was tried that isn't known to hold
 
     @property
     def effort(self) -> Effort:
@@ -111,11 +113,11 @@ class Governor:
             return False
         if p95_ms > self._target_ms:
             self._room_since_s = None
-            if self._went_up:
+            if self._went_up_s is not None:
                 self._patience_s = min(2 * self._patience_s, _LONGEST_PATIENCE_S)
             return self._move(now_s, 1)
-        if self._went_up:  # and it holds
-            self._went_up = False
+        if self._went_up_s is not None and now_s - self._went_up_s >= _HOLDS_AFTER * self._patience_s:
+            self._went_up_s, self._patience_s = None, _PATIENCE_S
         if p95_ms > _ROOM * self._target_ms or self._level == 0:
             self._room_since_s = None
             return False
@@ -131,6 +133,6 @@ class Governor:
         level = min(max(self._level + by, 0), len(self._steps) - 1)
         if level == self._level:
             return False
-        self._level, self._settled_s, self._went_up = level, now_s + _SETTLE_S, by < 0
+        self._level, self._settled_s, self._went_up_s = level, now_s + _SETTLE_S, now_s if by < 0 else None
         self._room_since_s = None
         return True

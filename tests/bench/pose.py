@@ -208,7 +208,7 @@ def bench_fold(folder: Path) -> None:
                     if not xml.exists():
                         with quiet():
                             openvino.convert(network, torch.from_numpy(crops), xml)
-                    compiled = OpenVinoNetwork(xml, engine["precision"])
+                    compiled = OpenVinoNetwork(openvino.read(xml), engine["precision"])
                     sides[str(fold)] = lambda compiled=compiled: np.array(compiled(crops))
             with torch.inference_mode():
                 seconds = interleaved(sides)

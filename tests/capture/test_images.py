@@ -38,6 +38,20 @@ def test_a_glob_is_read_in_natural_order_over_folders(tmp_path):
     assert values(ImagesSource(f"{tmp_path}/b*/?.png")) == [2, 3, 4]
 
 
+def test_a_pattern_that_is_none_is_one_line(tmp_path):
+    with pytest.raises(SourceError, match=r"no pattern of files|no file matches"):
+        ImagesSource(f"{tmp_path}/**x/*.png")
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SourceError, match="can't be read: Permission denied"):
+        ImagesSource(str(tmp_path))
+
+
 def test_one_image_is_one_picture_without_a_time_stamp(tmp_path):
     write(tmp_path / "one.png", 7)
     source = ImagesSource(str(tmp_path / "one.png"))

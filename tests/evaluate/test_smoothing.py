@@ -268,6 +268,13 @@ def record(path, frames):
     return path
 
 
+def test_a_recording_of_a_killed_run_is_read_as_far_as_it_goes(tmp_path):
+    path = record(tmp_path / "run.jsonl", 40)
+    path.write_bytes(path.read_bytes()[:-30])
+    [clip] = clips.read_clips([path])
+    assert len(clip) == 39
+
+
 def test_a_recordings_long_tracks_are_clips_whose_jitter_is_told_and_no_more(tmp_path, capsys):
     path = record(tmp_path / "run.jsonl", 90)
     [clip] = clips.read_clips([path])
@@ -289,7 +296,7 @@ WRONG = [
     (["cut.npz"], "cut.npz: can't read it"),
     (["array.npy"], "array.npy: can't read it"),
     (["backwards.npz"], "expected them to rise"),
-    (["damaged.jsonl"], "damaged.jsonl line 1"),
+    (["damaged.jsonl"], "damaged.jsonl:1"),
     (["good.npz", "--filter", "median"], "got 'median', expected some of"),
     (["good.npz", "--drop", "1"], "expected"),
     (["good.npz", "--smoothing.beta", "-1"], "smoothing.beta"),

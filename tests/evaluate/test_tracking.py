@@ -193,6 +193,14 @@ def test_given_detections_go_through_our_tracker(tmp_path: Path, capsys: pytest.
     assert found["trackers"]["ours"]["walk"]["ms"] > 0
 
 
+def test_methods_that_look_at_pictures_need_no_size_in_the_sequences_file(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
+    about = folder / "seqinfo.ini"
+    about.write_text("".join(line for line in about.read_text().splitlines(True) if not line.startswith("im")))
+    found = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--tracker.method", "botsort")
+    assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
+
+
 def test_tracker_keys_are_flags(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     for flag in ("--tracker.track-score", "--tracker.track_score"):

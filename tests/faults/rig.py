@@ -253,7 +253,7 @@ class Run(Waiting):
             raise self.error
         if kind is None:
             for camera, status in self.pipeline.status.items():
-                assert status.captured == status.published + status.dropped, camera
+                assert status.captured == status.published + sum(status.drops.values()), camera
 
     def _run(self) -> None:
         try:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from realtime.errors import ModelError
-from realtime.models.cache import built_once
+from realtime.models.cache import built_once, read_built
 
 
 def builder(text="built"):
@@ -24,6 +24,23 @@ def test_the_same_key_is_built_once(tmp_path):
     assert first == second
     assert len(calls) == 1
     assert (first / "file").read_text() == "built"
+
+
+def test_what_is_damaged_is_built_again_once(tmp_path):
+    build, calls = builder()
+    built_once(tmp_path, ["a"], build)
+    broken = [OSError("half"), None]
+
+    def read(folder):
+        if error := broken.pop(0):
+            raise error
+        return (folder / "file").read_text()
+
+    assert read_built(tmp_path, ["a"], build, read) == "built"
+    assert len(calls) == 2
+    broken[:] = [RuntimeError("half"), RuntimeError("half again")]
+    with pytest.raises(ModelError, match=r"can't be read \(RuntimeError\): delete it"):
+        read_built(tmp_path, ["a"], build, read)
 
 
 def test_other_keys_are_other_folders(tmp_path):

@@ -1,5 +1,6 @@
 """YOLO networks on their engines against torch in float32, on real photographs."""
 
+import shutil
 import threading
 
 import cv2
@@ -122,6 +123,18 @@ def test_a_network_computes_on_the_cores_that_it_is_given(yolov8n, photographs):
     with share(just(3)):
         net.predict(pictures(photographs)[0], 0.5, 0.7)
     assert torch.get_num_threads() == 3
+
+
+def test_a_damaged_conversion_is_made_again_and_a_lost_one_is_no_trouble(yolov8n, photographs, tmp_path):
+    choice = Choice("openvino", "fp32")
+    expected = YoloNet(yolov8n, CPU, choice, tmp_path).predict(pictures(photographs)[0], 0.3, 0.7)
+    [folder] = tmp_path.iterdir()
+    (folder / "network.xml").write_text("<net")
+    net = YoloNet(yolov8n, CPU, choice, tmp_path)
+    for found, wanted in zip(net.predict(pictures(photographs)[0], 0.3, 0.7)[0], expected[0], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    shutil.rmtree(folder)  # somebody empties the cache while we run
+    assert len(net.predict(pictures(photographs, 192, 192)[0], 0.3, 0.7)) == 1
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The latency promise on a simulated device: frames take so long as their work, ages follow."""
 
+import itertools
 import random
 
 import pytest
@@ -88,3 +89,31 @@ def test_a_hiccup_is_given_back_soon_a_lasting_one_tried_rarely():
     assert governor.effort != FULL
     run(governor, 60, people=3, start_s=12, slowness=0.5)
     assert governor.effort == FULL
+
+
+@pytest.mark.parametrize("rise", [0.05, 0.15, 0.4])
+def test_it_does_not_swing_where_ages_rise_slowly(rise):
+    # A device whose queue fills: it comes so much nearer to what it will be in each second.
+    governor, age, changes = Governor(STEPS, 300), 0.0, []
+    for now_s in range(3600):
+        age += rise * (age_ms(governor.effort, people=9) - age)
+        if governor.update(float(now_s), age):
+            changes.append(now_s)
+    assert len([s for s in changes if s > 600]) <= 12
+
+
+def test_after_a_step_up_that_held_the_next_one_is_tried_soon():
+    governor = Governor(STEPS[:2], 300)
+
+    def changes(seconds, start_s, full_ms, lowered_ms):
+        ages = {FULL: full_ms, STEPS[1]: lowered_ms}
+        return [s for s in range(start_s, start_s + seconds) if governor.update(float(s), ages[governor.effort])]
+
+    tried = changes(1000, 0, 320.0, 100.0)[1::2]  # each is taken back
+    assert [later - sooner for sooner, later in itertools.pairwise(tried)] == sorted(
+        later - sooner for sooner, later in itertools.pairwise(tried)
+    )
+    changes(3000, 1000, 100.0, 100.0)
+    assert governor.effort == FULL
+    down, up = changes(40, 4000, 320.0, 100.0)[:2]
+    assert up - down < 20
