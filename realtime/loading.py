@@ -112,20 +112,20 @@ def load_detector(config: AppConfig, device: torch.device | None = None) -> tupl
 
 def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: torch.device) -> PoseStage | PassThrough:
     if found.kind == "none":
-        return PassThrough("none", NO_SKELETON)
+        return PassThrough(NO_SKELETON)
     if found.kind == "detector":
         if not detect.keypoints:
             raise ConfigError(
                 "pose.model: got detector, but the detector finds no keypoints: give it YOLO pose weights"
             )
-        return PassThrough("detector", from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
+        return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
     assert found.path is not None
     if found.kind == "yolo":
         net = build_net("pose", found.path, device, config.pose, _compiled(), demo_canvas())
-        model: PoseModel = YoloPose(net, found.name)
+        model: PoseModel = YoloPose(net)
     else:
         people = People(demo_canvas(), demo_people())
-        model = VitPose(found.path, device, config.pose, found.name, people, _compiled())
+        model = VitPose(found.path, device, config.pose, people, _compiled())
     return PoseStage(model, config.pose.max_people)
 
 

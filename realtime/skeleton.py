@@ -1,17 +1,12 @@
-"""What the keypoints are called and how they are joined: COCO-17, the skeletons that a model's config names; and poses
-that move with their box.
+"""What the keypoints are called and how they are joined: COCO-17, and the skeletons that a model's config names.
 
-Used by the pose models, who say which skeleton they speak, by the stream (InfoMessage) and by drawing; by those who say
-where somebody is who wasn't looked at (pose/budget.py, track/coast.py).
+Used by the pose models, who say which skeleton they speak, by the stream (InfoMessage) and by drawing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 # Sides of boxes are divided by; none is ever this short.
 LEAST_SIDE_PX = 1.0
@@ -96,30 +91,3 @@ def _spell(name: str) -> str:
         if word.startswith(short):
             return long + word[len(short) :]
     return word
-
-
-def carried(
-    keypoints: NDArray[np.float32], before: NDArray[np.float32], now: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Poses moved and stretched as their boxes were.
-
-    Args:
-        keypoints: float32 (N, K, 3) x, y in pixels of the frame, score.
-        before: float32 (N, 4), the boxes x1, y1, x2, y2 that the poses were measured in.
-        now: float32 (N, 4), the boxes they are wanted in.
-
-    Returns:
-        float32 (N, K, 3): each keypoint at the same spot of the box, the score as it was. Width and height are
-        stretched each for itself: a walker's box widens and narrows with the legs.
-    """
-    old, new = before.astype(np.float64)[:, np.newaxis], now.astype(np.float64)[:, np.newaxis]
-    stretch = sides_of(new) / sides_of(old)
-    moved = keypoints.astype(np.float64)
-    moved[..., :2] = new[..., :2] + (moved[..., :2] - old[..., :2]) * stretch
-    return moved.astype(np.float32)
-
-
-def sides_of(xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Width and height of boxes float64 (..., 4) in pixels, at least LEAST_SIDE_PX: (..., 2)."""
-    sides: NDArray[np.float64] = np.maximum(xyxy[..., 2:] - xyxy[..., :2], LEAST_SIDE_PX)
-    return sides

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from realtime.boxes import iou
+from realtime.boxes import iou, speed_of
 
 
 def test_it_is_torchvisions() -> None:
@@ -18,3 +18,11 @@ def test_boxes_without_an_area_and_no_boxes_are_no_trouble() -> None:
     np.testing.assert_array_equal(iou(boxes, boxes), np.diag([1.0, 0, 0]))
     assert iou(boxes[:0], boxes).shape == (0, 3)
     assert iou(boxes, boxes[:0]).shape == (3, 0)
+
+
+def test_a_speed_is_the_least_squares_fit_and_of_one_box_none() -> None:
+    random = np.random.default_rng(0)
+    times_s = np.cumsum(random.uniform(0.02, 0.2, 6))
+    boxes = random.uniform(0, 100, (6, 4))
+    np.testing.assert_allclose(speed_of(times_s, boxes), np.polyfit(times_s, boxes, 1)[0])
+    np.testing.assert_array_equal(speed_of(times_s[:1], boxes[:1]), 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.skeleton import carried, sides_of
+from realtime.boxes import carried, sides_of
 from realtime.types import Frame, Tracks
 
 Bools = NDArray[np.bool_]

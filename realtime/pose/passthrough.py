@@ -17,7 +17,6 @@ class PassThrough:
     """The detector's own keypoints, or none.
 
     Attributes:
-        model_name: what the stream calls the model: "detector" or "none".
         skeleton: what comes out: the detector's K keypoints, or NO_SKELETON.
         engine_name: None, nothing is computed.
     """
@@ -25,8 +24,7 @@ class PassThrough:
     name = "pose"
     engine_name = None
 
-    def __init__(self, model_name: str, skeleton: Skeleton) -> None:
-        self.model_name = model_name
+    def __init__(self, skeleton: Skeleton) -> None:
         self.skeleton = skeleton
 
     def warm_up(self) -> None:

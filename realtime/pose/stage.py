@@ -27,12 +27,10 @@ class PoseModel(Protocol):
     """What finds the keypoints of people in their boxes: VitPose, YoloPose, or a fake in a test.
 
     Attributes:
-        name: what the stream calls it.
         skeleton: its K keypoints.
         engine_name: what computes it, where there is a choice.
     """
 
-    name: str
     engine_name: str | None
     skeleton: Skeleton
 
@@ -62,11 +60,6 @@ class PoseStage:
     def __init__(self, model: PoseModel, max_people: int | None = None) -> None:
         self._model = model
         self.budget = PersonBudget(max_people)
-
-    @property
-    def model_name(self) -> str:
-        """What the stream calls the model."""
-        return self._model.name
 
     @property
     def engine_name(self) -> str | None:

@@ -26,21 +26,17 @@ class VitPose:
     """One ViTPose network behind boxes and keypoints.
 
     Attributes:
-        name: what the stream calls it.
         skeleton: its K keypoints.
         engine_name: what computes it: "openvino bf16".
     """
 
-    def __init__(
-        self, folder: Path, device: torch.device, config: PoseConfig, name: str, people: People, cache: Path
-    ) -> None:
+    def __init__(self, folder: Path, device: torch.device, config: PoseConfig, people: People, cache: Path) -> None:
         """Load a checkpoint: plain or MoE (ViTPose+), simple or classic head; build its engine and test that.
 
         Args:
             folder: with config.json, weights and, if it likes, preprocessor_config.json. Nothing is downloaded.
             device: where to run.
             config: the pose section: engine, precision, input size, decoder.
-            name: what the stream calls it.
             people: a picture of people, to test the engine with.
             cache: folder for networks converted for an engine.
 
@@ -49,7 +45,6 @@ class VitPose:
                 doesn't compute what float32 does.
             ConfigError: an engine or precision that can't be had here.
         """
-        self.name = name
         about = describe(folder, config.input_width_height)
         self.skeleton: Skeleton = about.skeleton
         self._input_size = about.input_size

@@ -38,17 +38,15 @@ class YoloPose:
     """A YOLO pose network for crops.
 
     Attributes:
-        name: what the stream calls it.
         skeleton: its K keypoints.
         engine_name: what computes it: "openvino bf16".
     """
 
-    def __init__(self, net: YoloNet, name: str) -> None:
+    def __init__(self, net: YoloNet) -> None:
         """Put it in front of people.
 
         Args:
             net: the network.
-            name: what the stream calls it.
 
         Raises:
             ModelError: it knows no keypoints.
@@ -56,7 +54,6 @@ class YoloPose:
         if not net.keypoints:
             raise ModelError(f"{net.path}: got a YOLO detection model, expected a YOLO pose model")
         self._net = net
-        self.name = name
         self.engine_name: str | None = net.engine_name
         # The file doesn't name its keypoints; 17 of them are COCO's.
         self.skeleton: Skeleton = from_labels({i: f"LABEL_{i}" for i in range(self._net.keypoints)})

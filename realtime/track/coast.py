@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.skeleton import carried
+from realtime.boxes import carried, speed_of
 from realtime.types import Frame, Tracks
 
 Floats = NDArray[np.float64]
@@ -18,9 +18,7 @@ LOOKS = 4
 # Longer than this after the last look nobody can say where people are.
 MOST_S = 1.0
 # What is left of somebody in the picture: those of whom there is less have gone.
-LEAST_SIDE_PX = 2.0
-# Seconds squared; for a person seen once, who has no speed.
-TINY = 1e-12
+LEAST_VISIBLE_PX = 2.0
 
 
 class Coast:
@@ -52,7 +50,7 @@ class Coast:
         width, height = frame.size
         moved = np.stack([self._ahead(np.stack(boxes), frame.time_s) for boxes in self._boxes.values()])
         xyxy = np.clip(moved, 0, (width, height, width, height)).astype(np.float32)
-        inside = (xyxy[:, 2:] - xyxy[:, :2] >= LEAST_SIDE_PX).all(1)
+        inside = (xyxy[:, 2:] - xyxy[:, :2] >= LEAST_VISIBLE_PX).all(1)
         keypoints = self._keypoints
         if keypoints is not None:
             last = np.stack([boxes[-1] for boxes in self._boxes.values()])
@@ -69,7 +67,5 @@ class Coast:
     def _ahead(self, boxes: Floats, now_s: float) -> Floats:
         """A person's box (4,) at this time: on from the last of theirs (looks, 4), at the speed that fits all best."""
         times_s = np.array(self._times_s[-len(boxes) :])
-        offsets_s = times_s - times_s.mean()
-        speed: Floats = offsets_s @ boxes / max(offsets_s @ offsets_s, TINY)
-        ahead: Floats = boxes[-1] + speed * (now_s - times_s[-1])
+        ahead: Floats = boxes[-1] + speed_of(times_s, boxes) * (now_s - times_s[-1])
         return ahead

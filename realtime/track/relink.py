@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.skeleton import sides_of
+from realtime.boxes import sides_of, speed_of
 from realtime.types import Poses
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,6 @@ _SPEED_OF_S = 1.0
 _LEAST, _LEAD = 0.2, 0.1
 # Keypoints with a lower score are not compared.
 _LEAST_SCORE = 0.3
-_TINY = 1e-12
 
 
 class RelinkStage:
@@ -168,9 +167,8 @@ class _Person:
         """Of the middle of the box, float64 (2,), pixels a second."""
         times_s = np.array([sight.time_s for sight in self.sights])
         boxes = np.array([sight.xyxy for sight in self.sights], np.float64)
-        offsets_s = times_s - times_s.mean()
-        speed: Floats = offsets_s @ (boxes[:, :2] + boxes[:, 2:]) / 2.0 / max(offsets_s @ offsets_s, _TINY)
-        return speed
+        corners = speed_of(times_s, boxes)
+        return (corners[:2] + corners[2:]) / 2.0
 
 
 class _Camera:

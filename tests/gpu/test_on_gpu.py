@@ -101,7 +101,7 @@ def test_a_yolo_network_passes_its_own_test(request, weights, precision, tmp_pat
 
 def test_a_yolo_pose_network_finds_the_keypoints_of_a_cpu(yolo11n_pose):
     image, boxes = people()
-    here, there = (YoloPose(YoloNet(yolo11n_pose, device), "").estimate([image], [boxes])[0] for device in (CPU, GPU))
+    here, there = (YoloPose(YoloNet(yolo11n_pose, device)).estimate([image], [boxes])[0] for device in (CPU, GPU))
     np.testing.assert_allclose(there, here, atol=1)
 
 

@@ -40,7 +40,7 @@ def load_vitpose(folder: Path, cache: Path | None = None, device: torch.device =
     """The checkpoint behind the published path: torch in float32, unless `config` says something else."""
     section = PoseConfig.model_validate({"engine": "torch", "precision": "fp32"} | config)
     where = cache or Path(tempfile.mkdtemp(prefix="realtime-pose-test-"))
-    return VitPose(folder, device, section, folder.name, people(), where)
+    return VitPose(folder, device, section, people(), where)
 
 
 def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:

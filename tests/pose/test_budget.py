@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.pose.budget import FORGET_S, Measurement, PersonBudget, Turn, carried, completed
+from realtime.boxes import carried
+from realtime.pose.budget import FORGET_S, Measurement, PersonBudget, Turn, completed
 from realtime.types import Frame, Tracks
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)

@@ -74,7 +74,7 @@ def test_a_pose_is_measured_in_a_predicted_box_too():
     tracks = tracks_of("door", [A, B], np.zeros((2, 17, 3), np.float32))
     assert tracks.measured.tolist() == [True, False]
     assert PoseStage(FakeModel()).process([tracks])[0].measured.tolist() == [True, True]
-    for no_model in (PassThrough("none", NO_SKELETON), PassThrough("detector", COCO17)):  # they look at no image
+    for no_model in (PassThrough(NO_SKELETON), PassThrough(COCO17)):  # they look at no image
         assert no_model.process([tracks])[0].measured.tolist() == [True, False]
 
 
@@ -90,7 +90,7 @@ def test_nobody_has_keypoints_of_the_right_shape():
 def test_the_stage_speaks_for_its_model():
     model = FakeModel()
     stage = PoseStage(model)
-    assert (stage.name, stage.model_name, stage.skeleton) == ("pose", "fake", COCO17)
+    assert (stage.name, stage.skeleton) == ("pose", COCO17)
     assert stage.engine_name == "fake engine"
     stage.warm_up()
     assert model.warm
@@ -165,7 +165,7 @@ def test_frames_that_wait_together_give_what_they_give_one_by_one(max_people):
 
 
 def test_none_publishes_people_without_keypoints():
-    stage = PassThrough("none", NO_SKELETON)
+    stage = PassThrough(NO_SKELETON)
     own = np.ones((2, 17, 3), np.float32)
     for tracks in (tracks_of("door", [A, B]), tracks_of("door", [A, B], own)):
         poses = stage.process([tracks])[0]
@@ -176,12 +176,12 @@ def test_none_publishes_people_without_keypoints():
 
 def test_detector_publishes_the_detectors_own_keypoints():
     own = np.random.default_rng(0).uniform(0, 1, (2, 17, 3)).astype(np.float32)
-    stage = PassThrough("detector", COCO17)
+    stage = PassThrough(COCO17)
     first, nobody = stage.process([tracks_of("door", [A, B], own), tracks_of("yard", [])])
     np.testing.assert_array_equal(first.keypoints, own[..., :2])
     np.testing.assert_array_equal(first.keypoint_scores, own[..., 2])
     assert nobody.keypoints.shape == (0, 17, 2)
-    assert (stage.name, stage.model_name, stage.skeleton) == ("pose", "detector", COCO17)
+    assert (stage.name, stage.skeleton) == ("pose", COCO17)
 
 
 NOT_PROMISED = [
@@ -193,7 +193,7 @@ NOT_PROMISED = [
 @pytest.mark.parametrize("keypoints", NOT_PROMISED)
 def test_keypoints_other_than_promised_are_our_mistake(keypoints):
     with pytest.raises(ValueError, match="expected 17"):
-        PassThrough("detector", COCO17).process([tracks_of("door", [A, B], keypoints)])
+        PassThrough(COCO17).process([tracks_of("door", [A, B], keypoints)])
 
 
 @pytest.mark.parametrize(("max_people", "threads", "parts"), [(None, 2, 4), (3, 2, 2), (None, 1, 1), (3, 1, 1)])

@@ -40,7 +40,6 @@ def edit(path, **changes):
 
 
 def test_the_model_says_who_it_is(model):
-    assert model.name.startswith("vitpose")
     assert model.engine_name == "torch fp32"
     assert model.skeleton == COCO17
 

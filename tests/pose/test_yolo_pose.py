@@ -45,7 +45,7 @@ IN_CROP = (25.6, 32, 230.4, 288)
 def fake():
     def build(find):
         net = FakeNet(find)
-        return YoloPose(net, "fake"), net
+        return YoloPose(net), net
 
     return build
 
@@ -56,7 +56,7 @@ def test_the_crop_of_a_whole_frame_is_the_frame_resized():
     crops = []
     net = FakeNet(lambda crop: crops.append(crop.copy()) or NOTHING)
     model = YoloPose.__new__(YoloPose)
-    model._net, model.name, model.skeleton = net, "fake", COCO17
+    model._net, model.skeleton = net, COCO17
     model.estimate([image], [np.array([[102.4, 128, 921.6, 1152]], np.float32)])
     expected = cv2.resize(image, (256, 320), interpolation=cv2.INTER_LINEAR).astype(int)
     assert np.abs(crops[0].astype(int) - expected).max() <= 1
@@ -152,7 +152,7 @@ def test_nobody_is_no_error_and_runs_nothing(fake):
 
 def test_a_detection_network_is_refused(yolov8n):
     with pytest.raises(ModelError, match=r"yolov8n\.pt: got a YOLO detection model"):
-        YoloPose(YoloNet(yolov8n, CPU), "yolov8n")
+        YoloPose(YoloNet(yolov8n, CPU))
 
 
 # Of bus.jpg the two men who face the camera, of zidane.jpg the man in front of it. x1 y1 x2 y2.
@@ -163,7 +163,7 @@ PEOPLE = [
 
 
 def test_keypoints_of_people_in_photographs_are_where_a_body_has_them(yolo11n_pose, photographs):
-    model = YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose")
+    model = YoloPose(YoloNet(yolo11n_pose, CPU))
     assert model.skeleton == COCO17
     model.warm_up()
     found = model.estimate([cv2.imread(str(path)) for path in photographs], PEOPLE)
@@ -191,7 +191,7 @@ def test_top_down_agrees_with_the_same_network_on_the_whole_picture(yolo11n_pose
     xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(whole, 0.5, 0.7)[0]
     xyxy = box.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     points[..., :2] = box.to_frame(points[..., :2])
-    found = YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose").estimate([image], [xyxy])[0]
+    found = YoloPose(YoloNet(yolo11n_pose, CPU)).estimate([image], [xyxy])[0]
     sure = (found[..., 2] > 0.8) & (points[..., 2] > 0.8)
     assert sure.sum() > 20
     sizes = np.sqrt((xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1))[:, np.newaxis]
@@ -202,7 +202,7 @@ def test_top_down_agrees_with_the_same_network_on_the_whole_picture(yolo11n_pose
 
 def test_what_a_gpu_does_finds_the_same_keypoints(yolo11n_pose):
     image, boxes = people()
-    here, there = (YoloPose(YoloNet(yolo11n_pose, CPU), "yolo11n-pose") for _ in range(2))
+    here, there = (YoloPose(YoloNet(yolo11n_pose, CPU)) for _ in range(2))
     there._crops = lambda crowd: crop_people_on_device(there._net.lane, crowd, (256, 320), 114)
     expected, found = (model.estimate([image], [boxes])[0] for model in (here, there))
     assert (expected[..., 2] > 0.5).sum() > 10

@@ -28,7 +28,7 @@ SIZE, HEATMAP = (192, 256), (48, 64)
 
 def true_keypoints(teacher: Path) -> NDArray[np.float32]:
     """The five people's keypoints on the canvas, float32 (5, 17, 3), as a YOLO pose network finds them."""
-    return YoloPose(YoloNet(teacher, CPU), "teacher").estimate([people().image], [people().xyxy])[0]
+    return YoloPose(YoloNet(teacher, CPU)).estimate([people().image], [people().xyxy])[0]
 
 
 def jittered_boxes(rng: np.random.Generator, count: int, jitter: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
