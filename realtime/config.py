@@ -65,6 +65,11 @@ def _is_local(endpoint: str) -> bool:
         return False
 
 
+Transport = Literal["tcp", "udp"]
+Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
+Means = Literal["cadence", "people", "size"]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -82,7 +87,7 @@ class CameraConfig(_Section):
         description="webcam number or /dev path, path of a video, an image, a folder or glob of images, rtsp:// "
         "rtsps:// http(s):// udp:// URL, or demo; env:NAME or secret:PATH for one in a variable or a file",
     )
-    transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP: how the pictures travel, tcp or udp")
+    transport: Transport = Field("tcp", description="RTSP: how the pictures travel, tcp or udp")
     open_timeout_s: float = Field(10.0, ge=0.1, le=120.0, description="network: how long opening may take")
     read_timeout_s: float | None = Field(
         None, ge=0.1, le=120.0, description="network: silent for so long is lost; null: 2, over HTTP 10"
@@ -90,7 +95,7 @@ class CameraConfig(_Section):
     clock: Literal["auto", "arrival"] = Field(
         "auto", description="captured_ns: auto takes the camera's own clock (RTCP) where it tells it, or arrival"
     )
-    hwaccel: Literal["none", "auto", "cuda", "vaapi", "videotoolbox"] = Field(
+    hwaccel: Accelerator = Field(
         "none", description="decode video in hardware: none, auto, cuda, vaapi or videotoolbox; software where it can't"
     )
     mode: str | None = Field(
@@ -348,7 +353,7 @@ class LatencyConfig(_Section):
         ge=10.0,
         description="live: publish no later than this after the capture, by computing less where it must be; null: off",
     )
-    means: list[Literal["cadence", "people", "size"]] = Field(
+    means: list[Means] = Field(
         ["cadence", "people", "size"],
         description="what target_ms may lower, in this order: cadence (detector.every, up to 3), people "
         "(pose.max_people, down to 3), size (detector.size, down to half)",

@@ -58,7 +58,7 @@ class SourceError(RealtimeError):
     """A source can't be opened, or was lost.
 
     Attributes:
-        reason: the kind of fault; the supervisor picks its back-off by it.
+        reason: the kind of fault; how soon the camera is tried again depends on it (capture.backoff).
     """
 
     exit_code = 3

@@ -144,5 +144,5 @@ def _check_pose_keys(config: PoseConfig, found: Model, device: torch.device) -> 
         "input_size": config.input_size is not None and found.kind != "vitpose",
     }
     asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
-    for key in (key for key, is_asked in asked.items() if is_asked):
+    if key := next((key for key, is_asked in asked.items() if is_asked), None):
         raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")

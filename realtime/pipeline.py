@@ -17,7 +17,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ class Pipeline:
             BaseException: whatever a stage raised, unchanged.
         """
         started = time.monotonic()
-        channels = list(self._start())
+        channels = self._start()
         while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
             self._crew.failed.wait(_TICK_S)
             self._look_after_cameras()
@@ -253,7 +253,7 @@ class Pipeline:
             log.warning("reload: %s: changed too, but only a new start takes that", ", ".join(other))
         self._fleet.reload(config.cameras)
 
-    def _start(self) -> Iterator[Channel[Detections] | Channel[Tracks] | Channel[Poses]]:
+    def _start(self) -> list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]:
         """Start all threads, last stage first; the channels between them."""
         config = self._config
         # Never full, unless cameras are added: the door lets no more frames in than fit into any one of them.
@@ -280,7 +280,7 @@ class Pipeline:
         start("track", self._loop(self._models.track, detections, tracks))
         start("detect", self._loop(self._models.detect, self._door, detections))
         self._fleet.start(self._door)
-        yield from (detections, tracks, poses, relinked, smoothed)
+        return [detections, tracks, poses, relinked, smoothed]
 
     def _channel(self, stage: str, capacity: int) -> Channel[Any]:
         """What leads to a stage; its waits are measured here, those of a pooled stage in the pool."""

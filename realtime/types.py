@@ -41,7 +41,7 @@ class Frame:
 
     Attributes:
         camera: the camera's name.
-        epoch: +1 whenever the source reopened or looped; tracks of an earlier epoch are over.
+        epoch: +1 whenever the source reopened, looped, jumped in time or changed its size; earlier tracks are over.
         index: of the source frame, from 0, never decreasing within a camera; a gap is what was dropped.
         image: uint8 (H, W, 3), BGR; made read-only here.
         time_s: the source's own time line, strictly increasing within an epoch. Tracker and filters use this alone.

@@ -1,6 +1,6 @@
 """Where model files come from: an explicit path, the caches, packages that carry weights, and last a download.
 
-Used by realtime.pipeline before anything is built. Local files first: a machine without a model hub starts at once.
+Used by realtime.loading before anything is built. Local files first: a machine without a model hub starts at once.
 What is unpickled (.pt) was named by the user or has a pinned sha256; ViTPose weights are safetensors.
 
 The YOLO weights, wherever they come from, are ultralytics' and licensed AGPL-3.0.
@@ -100,7 +100,7 @@ class Model:
 
 
 class Hub:
-    """The Hugging Face hub, asked at most once a run and only when nothing local will do.
+    """The Hugging Face hub, asked at most once for each model and only when nothing local will do.
 
     Args:
         cache: our own cache folder; remembers that the hub could not be reached.

@@ -11,20 +11,17 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
+from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
 log = logging.getLogger(__name__)
-
-Transport = Literal["tcp", "udp"]
-Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
 
 # Connecting, one group of pictures and probing take seconds on a healthy but busy network: shorter fails good cameras.
 OPEN_TIMEOUT_S = 10.0

@@ -21,8 +21,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from realtime.capture.connect import OPEN_TIMEOUT_S, Accelerator, Transport, connect
+from realtime.capture.connect import OPEN_TIMEOUT_S, connect
 from realtime.capture.source import Fault, Picture
+from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
 

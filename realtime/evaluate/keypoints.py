@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.images import ImagesSource
-from realtime.config import leaves, load
 from realtime.errors import ConfigError, OutputError
+from realtime.evaluate.keys import add_keys, load_keys
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Report
 from realtime.loading import Models, load_models
@@ -216,12 +216,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--boxes", choices=("truth", "detected"), default="detected", help="whose boxes the pose model is given")
     add("--limit", type=int, metavar="N", help="look at the first N images")
     add("--results", type=Path, metavar="FILE", help="write what was found, as COCO's results")
-    add("--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable")
-    for key, _, description in leaves():
-        # Not pose.max_people: on single pictures nobody's turn comes again.
-        if (key == "device" or key.startswith(("detector.", "pose."))) and key != "pose.max_people":
-            names = dict.fromkeys(f"--{name}" for name in (key.replace("_", "-"), key))
-            add(*names, dest=key, metavar="VALUE", help=description.replace("%", "%%"))
+    # Not pose.max_people: on single pictures nobody's turn comes again.
+    add_keys(parser, lambda key: key.startswith(("device", "detector.", "pose.")) and key != "pose.max_people")
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -234,9 +230,7 @@ def run(options: argparse.Namespace) -> Report:
     """
     if options.limit is not None and options.limit < 1:
         raise ConfigError(f"--limit: got {options.limit}, expected at least 1")
-    keys = {key for key, _, _ in leaves()}
-    flags = {key: value for key, value in vars(options).items() if key in keys and value is not None}
-    config = load(options.config, flags=flags)
+    config = load_keys(options)
     if config.pose.model == "detector" and options.boxes == "truth":
         raise ConfigError("--boxes: got truth with pose.model detector, whose keypoints come with its own boxes")
     dataset = read_dataset(options.annotations, options.limit)

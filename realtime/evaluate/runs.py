@@ -36,7 +36,7 @@ class Scene:
         pose: none, detector, or the folder of a ViTPose checkpoint.
         frames: how many to read.
         fps: pictures a second of a live source, which gives its newest one; None: every frame, as fast as it goes.
-        threads: how many every side computes with.
+        threads: how many every side computes with; set by the cores it may use, said here.
         device: auto, cpu, cuda or mps.
         settings: keys of our own configuration and their values.
     """

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.config import SmoothingConfig, leaves, load
+from realtime.config import SmoothingConfig
 from realtime.errors import ConfigError, OutputError
 from realtime.evaluate.clips import Clip, Floats, read_clips, thin
 from realtime.evaluate.filters import as_the_program, filterpy_kalman, paper_one_euro
+from realtime.evaluate.keys import add_keys, load_keys
 from realtime.evaluate.motion import MOTION_SPEED, REST_SPEED, Score, lag_ms, measure
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
@@ -118,11 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
     add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped")
     add("--plot", type=Path, metavar="FILE.png", help="draw jitter over lag, with the reference's curve")
-    add("--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable")
-    for key, _, description in leaves():
-        if key.startswith("smoothing.") and key != "smoothing.method":
-            names = dict.fromkeys(f"--{name}" for name in (key.replace("_", "-"), key))
-            add(*names, dest=key, metavar="VALUE", help=description.replace("%", "%%"))
+    add_keys(parser, lambda key: key.startswith("smoothing.") and key != "smoothing.method")
 
 
 def _filters(text: str) -> tuple[str, ...]:
@@ -145,8 +142,7 @@ def run(options: argparse.Namespace) -> Report:
             f"got --every {options.every} --drop {options.drop}, expected at least 1, and 0 up to below 1"
         )
     random = np.random.default_rng(options.seed)
-    flags = {key: value for key, value in vars(options).items() if key.startswith("smoothing.") and value is not None}
-    config = load(options.config, flags=flags).smoothing
+    config = load_keys(options).smoothing
     clips = [thin(clip, options.every, options.drop, random) for clip in read_clips(options.clips)]
     if short := [clip.name for clip in clips if len(clip) < 4]:
         raise ConfigError(f"smoothing: {short[0]}: less than 4 frames are left of it, expected more")

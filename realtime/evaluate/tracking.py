@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from realtime.capture.open import open_source
 from realtime.capture.timeline import Timeline
-from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMethod, leaves, load
+from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMethod
 from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
+from realtime.evaluate.keys import add_keys, load_keys
 from realtime.evaluate.mot import (
     ID,
     SCORE,
@@ -160,11 +161,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped, other people hidden")
     add("--rate", type=float, metavar="HZ", help="frames per second; default: seqinfo.ini's, or the video's times")
     add("--write", type=Path, metavar="FOLDER", help="write our tracks there as MOTChallenge results")
-    add("--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable")
-    for key, _, description in leaves():
-        if key.startswith(_KEYS):
-            names = dict.fromkeys(f"--{name}" for name in (key.replace("_", "-"), key))
-            add(*names, dest=key, metavar="VALUE", help=description.replace("%", "%%"))
+    add_keys(parser, lambda key: key.startswith(_KEYS))
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -180,9 +177,7 @@ def run(options: argparse.Namespace) -> Report:
     sequences = [open_sequence(folder, options.rate) for folder in find_sequences(options.folder)]
     if options.video and len(sequences) > 1:
         raise ConfigError(f"--video: got {len(sequences)} sequences, expected one")
-    config = load(
-        options.config, flags={k: v for k, v in vars(options).items() if k.startswith(_KEYS) and v is not None}
-    )
+    config = load_keys(options)
     if options.results:
         scored = [score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences]
         outcomes = {"results": {s.name: Outcome(scores) for s, scores in zip(sequences, scored, strict=True)}}
@@ -322,8 +317,8 @@ def _check(options: argparse.Namespace) -> None:
         "--against: got {against} with --results, expected detections or pictures": options.results and options.against,
         "--write: got {write} with --results, expected detections or pictures": options.results and options.write,
     }
-    for message in (message for message, is_wrong in wrong.items() if is_wrong):
-        raise ConfigError(message.format_map(vars(options)))
+    if first := next((message for message, is_wrong in wrong.items() if is_wrong), None):
+        raise ConfigError(first.format_map(vars(options)))
 
 
 def _asks_for_poses(options: argparse.Namespace) -> bool:

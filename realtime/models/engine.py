@@ -1,6 +1,6 @@
 """Which engine computes a network on this device, and in which numbers.
 
-Used by pipeline (what can't be had is said before anything loads), models.ultralytics and pose.engine: `engine` and
+Used by loading (what can't be had is said before anything loads), models.ultralytics and pose.engine: `engine` and
 `precision` mean the same for the detector and the pose model.
 """
 

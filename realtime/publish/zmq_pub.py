@@ -173,6 +173,7 @@ class PublishStage:
         """
         self._socket = socket
         self._config = config
+        self._waits = config.wait_for_subscribers > 0
         self._info = info
         self._cameras = cameras
         self._recorder = recorder
@@ -204,9 +205,9 @@ class PublishStage:
         }
         for prefix in self._audience.listen():
             self._send_info([camera for camera in cameras if wire.info_topic(camera).startswith(prefix)])
-        if self._config.wait_for_subscribers and self._audience.size() >= self._config.wait_for_subscribers:
+        if self._waits and self._audience.size() >= self._config.wait_for_subscribers:
             log.info("%d subscribers listen, starting", self._audience.size())
-            self._config = self._config.model_copy(update={"wait_for_subscribers": 0})
+            self._waits = False
             self._on_ready()
         source = {camera: (status.size, status.source_fps) for camera, status in cameras.items()}
         if now >= self._next_info_s:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Means = Literal["cadence", "people", "size"]
+from realtime.config import Means
 
 # There is room below this part of the target: a step down gains a third or so, and what it gained must not be "room".
 _ROOM = 0.6
@@ -74,7 +73,7 @@ class Governor:
     def __init__(self, steps: Sequence[Effort], target_ms: float) -> None:
         self._steps, self._target_ms = list(steps), target_ms
         self._level = 0
-        self._settled_s: float | None = None  # the first frames are slow: not before so long after them
+        self._settled_s: float | None = None  # nothing is decided before; None until the first age
         self._room_since_s: float | None = None
         self._patience_s = _PATIENCE_S
         self._went_up_s: float | None = None  # when a step up was tried that isn't known to hold

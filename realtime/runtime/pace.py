@@ -1,8 +1,8 @@
 """When the next live frame should enter, so that it doesn't grow old in front of a slow stage.
 
-Told by the loop of each stage on a thread of its own when a call begins and ends, and by the pool when one has ended
-(that of the pool's threads is runtime.pool's business); tells the door. A frame that waits at the door is replaced by a
-newer one, a frame that waits inside is not: it enters when the slow stage will be free by the time it gets there.
+The loop of each stage tells it when a call begins and when it ends, the pool only the latter; it tells the door.
+A frame that waits at the door is replaced by a newer one, a frame that waits inside is not: it enters when the slow
+stage will be free by the time it gets there.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-# Waits until cores are free, gives their number, gives them back.
+# Blocks until cores are free, yields their number and gives them back. Not to be nested.
 Take = Callable[[], AbstractContextManager[int]]
 
 _thread = threading.local()
@@ -22,12 +22,29 @@ _thread = threading.local()
 
 @functools.cache
 def all_cores() -> int:
-    """The cores that this process may use: its affinity, and no more than its control group's quota pays for."""
+    """The cores that this process may use: its affinity, and no more than the quotas of its control groups pay for."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # no control groups, or no quota ("max")
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(cores, 1)
+    try:
+        group = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("0::/")[2].strip()
+    except OSError:  # no control groups
+        return cores
+    return min(cores, quota(Path("/sys/fs/cgroup"), group))
+
+
+def quota(root: Path, group: str) -> float:
+    """Cores that a control group (version 2) and those around it pay for, rounded up, at least 1; infinite if all do.
+
+    Args:
+        root: where the file system of control groups is.
+        group: the path of one below it, without a slash at its beginning.
+    """
+    least = math.inf
+    for folder in (root / group, *(root / group).parents):
+        if folder.is_relative_to(root):
+            with contextlib.suppress(OSError, ValueError):  # no such file, or no quota ("max")
+                paid, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+                least = min(least, max(1, math.ceil(int(paid) / int(period))))
+    return least
 
 
 @contextlib.contextmanager
@@ -40,7 +57,7 @@ def cores() -> Iterator[int]:
 
 @contextlib.contextmanager
 def share(take: Take) -> Iterator[None]:
-    """Within it, the calling thread takes its cores so."""
+    """Within it, `cores` on the calling thread takes them so."""
     _thread.take = take
     try:
         yield

@@ -29,7 +29,7 @@ _OFF_PER_S = 0.2
 _GOES_ON_S = 1.0
 # A speed is fitted to the boxes of so long.
 _SPEED_OF_S = 1.0
-# Somebody is who they are most similar to, if they are as similar as this, and nobody else is nearly so.
+# Somebody is who they are most similar to, if they are as similar as this and nobody else comes as near as that.
 _LEAST, _LEAD = 0.2, 0.1
 # Keypoints with a lower score are not compared.
 _LEAST_SCORE = 0.3
