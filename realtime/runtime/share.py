@@ -28,7 +28,7 @@ def all_cores() -> int:
         group = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("0::/")[2].strip()
     except OSError:  # no control groups
         return cores
-    return min(cores, quota(Path("/sys/fs/cgroup"), group))
+    return int(min(cores, quota(Path("/sys/fs/cgroup"), group)))
 
 
 def quota(root: Path, group: str) -> float:
