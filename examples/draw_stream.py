@@ -25,7 +25,8 @@ with PoseSubscriber(arguments.connect, cameras=[arguments.camera], timeout_s=10)
         picture = np.full((height, width, 3), 32, np.uint8)
         draw_people(picture, pose.track_ids, pose.boxes, pose.keypoints, edges)
         if arguments.save and number == arguments.count:
-            cv2.imwrite(arguments.save, picture)
+            if not cv2.imwrite(arguments.save, picture):
+                parser.exit(1, f"--save: can't write {arguments.save}\n")
             break
         if not arguments.save:
             cv2.imshow(pose.camera, picture)

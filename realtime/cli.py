@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from realtime import __version__
-from realtime.errors import ConfigError, RealtimeError
+from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
 
@@ -82,18 +82,25 @@ def _run(argv: list[str], secrets: list[str]) -> int:
 
     config = read()
     if arguments.print_config:
-        sys.stdout.write(to_yaml(config))
+        try:
+            sys.stdout.write(to_yaml(config))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"standard output can't be written: {error.strerror}") from None
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
     with _signals(reloads=bool(arguments.config)) as handle:
-        from realtime.loading import load_models
-        from realtime.pipeline import Pipeline
+        with handle.not_swallowed():
+            from realtime.loading import load_models
+            from realtime.pipeline import Pipeline
 
-        if arguments.dry_run:
-            models = load_models(config)
-            log.info("dry run: %s and %s are ready on %s", models.detector_name, models.pose_name, models.device)
-            return 0
-        pipeline = Pipeline(config, read)
+            if arguments.dry_run:
+                models = load_models(config)
+                log.info("dry run: %s and %s are ready on %s", models.detector_name, models.pose_name, models.device)
+                return 0
+            pipeline = Pipeline(config, read)
         handle.take(pipeline)
         code, failure = RealtimeError.exit_code, None
         try:
@@ -123,6 +130,18 @@ class _Signals:
         self._reloads = reloads
         self._has_terminal = sys.stderr.isatty()
         self._seen = self._reload_waits = False
+
+    @contextlib.contextmanager
+    def not_swallowed(self) -> Iterator[None]:
+        """Around what comes before a pipeline: a library's import may catch KeyboardInterrupt and fail otherwise."""
+        try:
+            yield
+        except Exception:
+            if self._seen:
+                raise KeyboardInterrupt from None
+            raise
+        if self._seen:
+            raise KeyboardInterrupt
 
     def take(self, pipeline: Pipeline) -> None:
         """From now on signals are for this pipeline."""
@@ -230,7 +249,7 @@ def _unknown(word: str, options: Sequence[str]) -> str:
     if not word.startswith("-"):
         return f"unexpected argument {word!r}; a video is given as --source {word}"
     name = word.partition("=")[0]
-    close = difflib.get_close_matches(name, options, n=1)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.7)
     return f"unknown flag {name}" + (f", did you mean {close[0]}?" if close else "; see --help")
 
 

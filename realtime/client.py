@@ -12,6 +12,8 @@ and is under the MIT licence.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import itertools
 import math
 import os
@@ -42,6 +44,8 @@ CATCH_UP_S = 0.2
 # with ZeroMQ's heartbeats a reader that pauses until its queue is full is aborted (libzmq issue 3937).
 KEEPALIVE_S = 1
 KEEPALIVE_PROBES = 3
+# What --timeout takes at most.
+LONGEST_S = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,14 +160,15 @@ class PoseSubscriber:
         self._timeout_s = timeout_s
         self._pending: deque[wire.PoseMessage] = deque(maxlen=RECEIVE_QUEUE)
         self._infos: dict[str, wire.InfoMessage] = {}
+        self._statuses: deque[wire.StatusMessage] = deque(maxlen=RECEIVE_QUEUE)
         self._last: dict[str, tuple[str, int]] = {}
         names = [cameras] if isinstance(cameras, str) else cameras
         if not self._endpoints or (names is not None and not names):
             raise ValueError("PoseSubscriber: got an empty list, expected at least one endpoint and one camera")
         # info first: it is there already when the first pose arrives.
-        topics = [b"info/", b"pose/"]
+        topics = [b"info/", b"status/", b"pose/"]
         if names is not None:
-            topics = [topic(name) for topic in (wire.info_topic, wire.pose_topic) for name in names]
+            topics = [topic(n) for topic in (wire.info_topic, wire.status_topic, wire.pose_topic) for n in names]
         keys = _keys(curve_secret, curve_server)
         self._context, self._socket = _open(self._endpoints, topics, keys)
         self._doubt = "is the publisher running" + (", and does it know this key?" if keys else "?")
@@ -241,6 +246,23 @@ class PoseSubscriber:
                 )
         return self._infos[camera]
 
+    def statuses(self, timeout_s: float | None = 0.0) -> list[wire.StatusMessage]:
+        """How the cameras are: what the publisher said of them since the last call, oldest first.
+
+        A camera's state, its reason, counts and ages, once a second and at each change; and `tracks_ended`, the ids
+        that won't come back. Iterating receives them too, so a program may ask between two poses.
+
+        Args:
+            timeout_s: how long to wait where nothing was said yet (None: for ever). Poses that arrive meanwhile are
+                kept for the next iteration (as many as the socket's queue holds).
+        """
+        deadline_s = _deadline(timeout_s)
+        while not self._statuses and self._receive(deadline_s):
+            pass
+        said = list(self._statuses)
+        self._statuses.clear()
+        return said
+
     def close(self) -> None:
         """Disconnect; returns at once. Safe to call twice."""
         self._context.destroy(linger=0)
@@ -256,6 +278,8 @@ class PoseSubscriber:
             self._pending.append(message)
         elif isinstance(message, wire.InfoMessage):
             self._infos[message.camera] = message
+        else:
+            self._statuses.append(message)
         return True
 
     def _pose(self, message: wire.PoseMessage) -> Pose:
@@ -339,7 +363,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        lines = _topics(options) if options.topics else _poses(options)
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
+        lines = _topics(options) if options.topics else _messages(options)
         for line in itertools.islice(lines, options.count):
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
@@ -355,6 +381,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except OSError as error:
+        sys.stderr.write(f"standard output can't be written: {error.strerror}\n")
+        return 1
     return 0
 
 
@@ -367,11 +396,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--camera", metavar="NAME", action="append", help="this camera only; repeatable")
     parser.add_argument("--json", action="store_true", help="each message as one line of JSON (docs/wire.md)")
+    parser.add_argument("--status", action="store_true", help="how the cameras are, instead of poses")
     parser.add_argument("--topics", action="store_true", help="print every topic that is sent, once, instead of poses")
     parser.add_argument("--curve-secret", metavar="FILE", help="this reader's secret key, where keys are wanted")
     parser.add_argument("--curve-server", metavar="FILE", help="the publisher's public key")
     parser.add_argument("--count", metavar="N", type=_positive, help="stop after N lines")
-    parser.add_argument("--timeout", metavar="S", type=float, help="exit with 1 when nothing came for S seconds")
+    parser.add_argument("--timeout", metavar="S", type=_seconds, help="exit with 1 when nothing came for S seconds")
     return parser
 
 
@@ -381,7 +411,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _poses(options: argparse.Namespace) -> Iterator[bytes]:
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= LONGEST_S:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds: more than 0, at most {LONGEST_S:g}")
+
+
+def _messages(options: argparse.Namespace) -> Iterator[bytes]:
+    """Poses or, with --status, how the cameras are."""
     connect = options.connect or DEFAULT_ENDPOINT
     with PoseSubscriber(
         connect,
@@ -390,9 +428,21 @@ def _poses(options: argparse.Namespace) -> Iterator[bytes]:
         curve_secret=options.curve_secret,
         curve_server=options.curve_server,
     ) as subscriber:
+        while options.status:
+            said = subscriber.statuses(options.timeout)
+            if not said:
+                raise TimeoutError(f"no status for {options.timeout:g} s: is the publisher running?")
+            for status in said:
+                yield wire.encode(status, "json") if options.json else _told(status).encode()
         while True:
             message = subscriber.next_message()
             yield wire.encode(message, "json") if options.json else _human(message).encode()
+
+
+def _told(status: wire.StatusMessage) -> str:
+    why = f" ({status.reason})" if status.reason else ""
+    counts = f"{status.captured} captured, {status.dropped} dropped, {status.published} published"
+    return f"{status.camera} {status.state}{why}: {status.fps:.1f} fps, {counts}"
 
 
 def _human(message: wire.PoseMessage) -> str:

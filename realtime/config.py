@@ -65,6 +65,8 @@ def _is_local(endpoint: str) -> bool:
         return False
 
 
+# Those that are tested are rtsp, http and udp; the others are FFmpeg's, where it was built with them.
+_URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
 Transport = Literal["tcp", "udp"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
 Means = Literal["cadence", "people", "size"]
@@ -125,6 +127,13 @@ class CameraConfig(_Section):
             return self.read_timeout_s
         return 10.0 if self.address.lower().startswith(("http:", "https:")) else 2.0
 
+    @field_validator("name", "source", mode="before")
+    @classmethod
+    def _as_written(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("got a word that YAML reads as true or false, put it in quotes")
+        return str(value) if isinstance(value, int) else value
+
     @field_validator("source")
     @classmethod
     def _not_redacted(cls, source: str) -> str:
@@ -142,8 +151,10 @@ class CameraConfig(_Section):
     @model_validator(mode="after")
     def _find_address(self, info: ValidationInfo) -> CameraConfig:
         address = _resolved(self.source, os.environ if info.context is None else info.context)
-        is_file = address.lower().startswith("file://")
-        self._address = unquote(address[len("file://") :]) if is_file else address
+        kind, is_url, rest = address.partition("://")
+        if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and kind.lower() not in _URLS:
+            raise ValueError(f"source: got a URL that begins with {kind}://, expected one of {', '.join(_URLS)}")
+        self._address = unquote(rest) if is_url and kind.lower() == "file" else address
         return self
 
 
@@ -375,6 +386,11 @@ class PublishConfig(_Section):
     )
     allow_insecure: bool = Field(False, description="let anyone on the network read the stream (binds beyond loopback)")
 
+    @field_validator("bind", mode="before")
+    @classmethod
+    def _one(cls, bind: object) -> object:
+        return [bind] if isinstance(bind, str) else bind
+
     @field_validator("bind")
     @classmethod
     def _endpoints(cls, bind: list[str]) -> list[str]:
@@ -580,15 +596,34 @@ def parse_source(text: str, position: int) -> dict[str, str]:
     return {"name": name, "source": source}
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML in which a key stands once: of two the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As SafeLoader's.
+
+        Raises:
+            ConstructorError: a key stands twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+            seen.update([key.value] if isinstance(key.value, str) else [])
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """The file's (dotted key, value) pairs."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise ConfigError(f"--config: no such file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"--config: can't read {path}: {reason}") from None
+    except RecursionError:
+        raise ConfigError(f"--config: {path}: nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -621,7 +656,7 @@ def _flatten(
 def _from_text(kind: object, text: str, origin: str) -> object:
     """A flag's or variable's text as data for this key. Lists of sections are written in YAML; all else is whole."""
     if get_origin(kind) is list:
-        if is_repeatable(kind):
+        if is_repeatable(kind) and not text.startswith("["):
             return [text]
         try:
             return yaml.safe_load(text)
@@ -647,20 +682,36 @@ def _nest(values: Mapping[str, object]) -> dict[str, object]:
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     """The first mistake as one line. The value itself is shown only where it can't be a secret."""
-    problem = error.errors(include_url=False)[0]
+    # An unknown key first: it often is the one that is missing.
+    problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     got = problem["input"]
-    shown = f"got {got!r}, " if isinstance(got, str | int | float | bool) and "cameras" not in location else ""
+    is_secret = location[:1] == ["cameras"] and location[-1] not in CameraConfig.model_fields.keys() - {"source"}
+    shown = f"got {got!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
     if problem["type"] == "value_error" and "got " in message:
         shown = ""
     if problem["type"] == "extra_forbidden":
-        shown, message = "", "unknown key"
+        shown, message = "", f"unknown key{_near(location[-1], CameraConfig.model_fields, str)}"
+    elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
+        message = f"expected {CameraConfig.model_fields[location[-1]].description}"
+    else:
+        message = _IN_OUR_WORDS.get(problem["type"], message)
     where = f" (from {origin})" if origin and origin != _flag(key) else ""
     return redact(f"{key + ': ' if key else ''}{shown}{message}{where}")
+
+
+# What pydantic says of kinds, for people who don't write Python.
+_IN_OUR_WORDS = {
+    "missing": "expected it, it is not there",
+    "model_type": "expected keys and values: name, source",
+    "list_type": "expected a list",
+    "path_type": "expected a path",
+    "string_type": "expected text",
+}
 
 
 def _near(key: str, keys: Mapping[str, object], spell: Callable[[str], str]) -> str:

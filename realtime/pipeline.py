@@ -24,9 +24,9 @@ from typing import Any
 
 from realtime import __version__
 from realtime.capture.fleet import Fleet
-from realtime.capture.open import kind_of
+from realtime.capture.open import kind_of, open_source
 from realtime.config import AppConfig, CameraConfig, changes
-from realtime.errors import ConfigError, OutputError, SourceError, SourceReason
+from realtime.errors import ConfigError, OutputError, SourceError
 from realtime.loading import load_models
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
@@ -59,10 +59,40 @@ _TICK_S = 0.05
 _GOVERN_EVERY_S = 1.0
 
 
-def _check_exists(camera: CameraConfig) -> None:
-    """The cheapest check of a source: a file that isn't there ends the run before any model is loaded."""
-    if kind_of(camera.address) == "file" and not Path(camera.address).exists():
-        raise SourceError(f"{camera.name}: {camera.address}: no such file", SourceReason.MISSING)
+def _check_file(camera: CameraConfig) -> None:
+    """A source that is a file or images is opened once, so that one that can't be ends the run before models load."""
+    if kind_of(camera.address) not in ("file", "images"):
+        return
+    with contextlib.suppress(OSError):
+        if Path(camera.address).is_fifo():  # which can be read once
+            return
+    try:
+        open_source(camera).close()
+    except SourceError as error:
+        raise type(error)(f"{camera.name}: {error}", error.reason) from None
+
+
+def _check_report(config: AppConfig) -> None:
+    """The report goes to a file of its own, which can be written.
+
+    Raises:
+        ConfigError: it is the recording, or read by a camera.
+        OutputError: it can't be written.
+    """
+    if config.report is None:
+        return
+    if config.report == config.record:
+        raise ConfigError("report: got the same file as record, expected another")
+    for camera in config.cameras:
+        with contextlib.suppress(OSError):  # one of them isn't there
+            if config.report.samefile(camera.address):
+                raise ConfigError(
+                    f"report: got {config.report}, which {camera.name} is read from, expected another file"
+                )
+    try:
+        config.report.open("a").close()
+    except OSError as error:
+        raise OutputError(f"report: can't write {config.report}: {error.strerror}") from None
 
 
 def _governor(config: AppConfig) -> Governor | None:
@@ -101,12 +131,12 @@ class Pipeline:
         self._fleet = Fleet(config, self._crew, self._prepare)
         self._prepared: set[tuple[int, int]] = set()
         for camera in config.cameras:
-            _check_exists(camera)
+            _check_file(camera)
+        _check_report(config)
         with contextlib.ExitStack() as on_error:
             self._recorder = Recorder(config.record) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
-            self._check_report()
             socket = open_socket(config.publish)
             on_error.callback(close_socket, socket)
             self._models = load_models(config)
@@ -157,14 +187,16 @@ class Pipeline:
         """
         started = time.monotonic()
         channels = self._start()
-        while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
-            self._crew.failed.wait(_TICK_S)
-            self._look_after_cameras()
-            self._keep_target()
-            if self._reload_asked:
-                self._reload_asked = False
-                self._reload()
-        self._end(channels)
+        try:
+            while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
+                self._crew.failed.wait(_TICK_S)
+                self._look_after_cameras()
+                self._keep_target()
+                if self._reload_asked:
+                    self._reload_asked = False
+                    self._reload()
+        finally:
+            self._end(channels)
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
             log.info(line)
@@ -244,6 +276,9 @@ class Pipeline:
         except ConfigError as error:
             log.error("reload: %s; nothing is changed", error)
             return
+        except Exception:  # ours; cameras that run are worth more than a file that can't be read
+            log.exception("reload: failed; nothing is changed")
+            return
         new_live = [camera.name for camera in config.cameras if kind_of(camera.address) in ("webcam", "network")]
         if self._models.unhurried and new_live:
             log.warning("reload: %s: live, but this run began with files, whose frames may be older: start anew for it",
@@ -319,16 +354,6 @@ class Pipeline:
         """Before anything is closed, so that subscribers are told of no ordinary end."""
         for status in self.status.values():
             status.set_state("failed", "the run failed")
-
-    def _check_report(self) -> None:
-        if self._config.report is None:
-            return
-        if self._config.report == self._config.record:
-            raise ConfigError("report: got the same file as record, expected another")
-        try:
-            self._config.report.open("a").close()
-        except OSError as error:
-            raise OutputError(f"report: can't write {self._config.report}: {error.strerror}") from None
 
     def _write_report(self, wall_s: float) -> None:
         path = self._config.report

@@ -56,14 +56,16 @@ def secrets_of(source: str) -> list[str]:
         characters is hidden only inside its URL: replacing it everywhere would shred the text.
     """
     _, found, rest = source.partition("://")
-    if not found:
-        if not _LOGIN.match(source):
-            return []
+    if not found:  # forgotten, or mistyped: what looks like a login or a query is one all the same
         rest = source
+        if "\\" in source:  # a path of Windows
+            return []
     userinfo, at, address = rest.rpartition("@")
-    parts = [userinfo, userinfo.partition(":")[2]] if at else []
+    parts = []
+    if at and (found or ":" in userinfo):
+        parts = [userinfo, userinfo.partition(":")[2]]
     path, _, query = address.partition("?")
-    parts += [match[2] for match in _IN_PATH.finditer(f"{source.partition('://')[0]}://{path}")]
+    parts += [match[2] for match in _IN_PATH.finditer(f"{source.partition('://')[0] if found else 'x'}://{path}")]
     parts += [pair.partition("=")[2] for pair in query.split("&")]
     spellings = {form for part in parts for form in (part, unquote(part), quote(unquote(part), safe=""))}
     return sorted((s for s in spellings if len(s) >= 3), key=len, reverse=True)

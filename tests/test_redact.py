@@ -56,3 +56,21 @@ def test_a_login_is_hidden_without_its_kind_of_url_too(text, redacted):
 def test_a_source_is_shown_without_its_password_whatever_that_holds(password):
     assert shown(f"rtsp://admin:{password}@10.0.0.5/s1") == "rtsp://***@10.0.0.5/s1"
     assert password not in shown(f"http://10.0.0.5/video?token={password}&x=12345")
+
+
+@pytest.mark.parametrize(
+    ("source", "secret"),
+    [
+        ("rtsp//u:hunter2@10.0.0.5/s1", "hunter2"),  # a colon forgotten
+        ("rtsp:/u:hunter2@10.0.0.5/s1", "hunter2"),
+        ("10.0.0.5/s1?password=hunter2", "hunter2"),  # no kind of URL
+        ("10.0.0.5/user=a_password=hunter2_channel=1", "hunter2"),
+    ],
+)
+def test_a_mistyped_address_shows_no_password_either(source, secret):
+    assert secret not in shown(source)
+
+
+@pytest.mark.parametrize("path", ["clip.mp4", "a@b.mp4", "clips/what?.mp4", "C:\\clips\\a@b.mp4", "/data/take [1].mp4"])
+def test_a_file_is_shown_as_it_is(path):
+    assert shown(path) == path

@@ -136,7 +136,10 @@ def _find_host(url: str) -> None:
     thread.start()
     thread.join(NAME_TIMEOUT_S)
     if found != [True]:
-        raise SourceError(f"{shown(url)}: host name not found: check the address", SourceReason.DNS)
+        raise SourceError(
+            f"{shown(url)}: host name not found: check the address, and write %23 %2F %3F for # / ? in a password",
+            SourceReason.DNS,
+        )
 
 
 def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:

@@ -38,12 +38,15 @@ def kind_of(source: str) -> Kind:
     if _URL.match(source):
         return "network"
     path = Path(source)
-    if path.is_char_device():
-        return "webcam"
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
-        return "images"
-    # A file's own name may hold brackets: what exists is not a pattern.
-    return "images" if _GLOB.search(source) and not path.exists() else "file"
+    try:
+        if path.is_char_device():
+            return "webcam"
+        if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+            return "images"
+        # A file's own name may hold brackets: what exists is not a pattern.
+        return "images" if _GLOB.search(source) and not path.exists() else "file"
+    except OSError:  # no right to look, or too long a name: opening it will say so
+        return "file"
 
 
 def open_source(config: CameraConfig) -> Source:

@@ -74,7 +74,8 @@ def _openvino_precision(section: str, wanted: str) -> openvino.Precision:
     for precision in native:
         if precision == wanted:
             return precision
-    raise ConfigError(f"{section}.precision: got {wanted}, which this CPU has not; expected one of {', '.join(native)}")
+    others = [precision for precision in native if precision != "int8" or section == "pose"]
+    raise ConfigError(f"{section}.precision: got {wanted}, which this CPU has not; expected one of {', '.join(others)}")
 
 
 def _torch_precision(device: torch.device) -> openvino.Precision:

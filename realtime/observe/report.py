@@ -54,6 +54,7 @@ def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: fl
         f"{c.camera}: {c.captured} frames captured, {c.dropped} dropped, {c.published} published, {c.fps():.1f} fps, "
         f"latency p50 {c.latency.percentile(50):.0f} ms, p95 {c.latency.percentile(95):.0f} ms"
         for c in cameras
+        if c.captured
     ]
     stages = meter.summary()
     busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in stages.items())

@@ -24,14 +24,14 @@ class Recorder:
     """Writes pose messages to a .jsonl file."""
 
     def __init__(self, path: Path) -> None:
-        """Begin the file anew.
+        """See that the file can be written. What is in it is replaced when the run begins, not before.
 
         Raises:
             OutputError: it can't be written.
         """
         self._path = path
         try:
-            self._file = path.open("wb", buffering=0)
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(f"record: can't write {path}: {error.strerror}") from None
         self._channel: Channel[wire.PoseMessage] = Channel(_WAITING)
@@ -63,6 +63,8 @@ class Recorder:
             OutputError: the disk is full or gone.
         """
         try:
+            if self._file.seekable():  # no pipe
+                self._file.truncate(0)
             while True:
                 for message in self._channel.take():
                     self._file.write(wire.encode(message, "json") + b"\n")

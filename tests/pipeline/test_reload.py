@@ -33,7 +33,7 @@ def test_cameras_come_and_go_with_the_file_and_nothing_wrong_in_it_does_harm(tmp
         run.until_logged("reload: added b; 1 unchanged")
         run.until_pose("b")
 
-        for mistake in ("cameras: [", "cameras: []", "camera: 3"):
+        for mistake in ("cameras: [", "cameras: []", "camera: 3", "[" * 3000):
             file.write_text(mistake)
             told = len(run.log)
             run.process.send_signal(signal.SIGHUP)
@@ -45,7 +45,7 @@ def test_cameras_come_and_go_with_the_file_and_nothing_wrong_in_it_does_harm(tmp
         run.process.send_signal(signal.SIGHUP)
         run.until_logged("login failed")
         run.until_state("reconnecting", "b")
-        write(file, demo, {"name": "c", "source": str(tmp_path / "none.mp4")})
+        write(file, demo, {"name": "c", "source": "long" * 100 + ".mp4"})
         run.process.send_signal(signal.SIGHUP)
         run.until_state("ended", "b")
         run.until_state("failed", "c")
