@@ -10,6 +10,7 @@ from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.yolo import DetectStage
 from realtime.models.ultralytics import YoloNet
+from realtime.pose import on_device
 from realtime.pose.checkpoint import load_network
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
@@ -162,3 +163,50 @@ def test_detector_and_pose_model_send_a_frame_once(pair, yolov8n, monkeypatch):
     detector.process(frames)
     pair[0].peaks(Crowd([frame.image for frame in frames], *crowd(6, 3)))
     assert sent == [id(frame.image) for frame in frames]
+
+
+class StreamLane(Lane):
+    """A CPU's lane that says it has a stream."""
+
+    def __init__(self):
+        super().__init__(CPU)
+        self._cpu = Lane(CPU)
+        self.stream = "a stream"
+
+    def __getattribute__(self, name):
+        here = name in ("stream", "_cpu")
+        return super().__getattribute__(name) if here else getattr(super().__getattribute__("_cpu"), name)
+
+
+class FakeGraph:
+    """In place of torch.cuda.CUDAGraph."""
+
+    def capture_begin(self, pool, capture_error_mode):
+        assert capture_error_mode == "thread_local"
+
+    def capture_end(self):
+        pass
+
+    def replay(self):
+        pass
+
+
+def test_graphs_are_captured_by_the_warm_up_and_never_afterwards(network, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(on_device, "BUCKETS", (1, 2, 3))
+    engine = DeviceEngine(network, CPU, SIZE, 2.0, "device")
+    engine._lane = StreamLane()
+    image = picture(200, 240)
+    engine.heatmaps(Crowd([image], *crowd(1, 1)))  # the self-test
+    assert engine._batches[1].graph is None
+    engine.warm_up()
+    graphs = {size: batch.graph for size, batch in engine._batches.items()}
+    assert set(graphs) == {1, 2, 3}
+    assert None not in graphs.values()
+    engine.warm_up()  # on the stage's thread
+    assert {size: batch.graph for size, batch in engine._batches.items()} == graphs
+    engine._frames = engine._frames[: image.size - 1]
+    engine.peaks(Crowd([image], *crowd(2, 1)))
+    assert engine._batches[2].graph is None
