@@ -7,6 +7,7 @@ one float32 array.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import sys
 import threading
@@ -39,7 +40,7 @@ def version() -> str:
 
 def native_precisions() -> list[Precision]:
     """What this CPU computes in by itself, widest first. Anything else OpenVINO would quietly compute in float32."""
-    offered = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    offered = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names: list[Precision] = ["fp32", "bf16", "fp16", "int8"]
     return [name for name in names if _CAPABILITIES[name] in offered]
 
@@ -82,7 +83,7 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = nncf.quantize(
-            openvino.Core().read_model(path),
+            read(path),
             nncf.Dataset([picture[np.newaxis] for picture in pictures]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(pictures),
@@ -100,7 +101,12 @@ def read(path: Path) -> Any:  # noqa: ANN401 - see _openvino
     Raises:
         RuntimeError: it can't be read.
     """
-    return _openvino().Core().read_model(path)
+    _openvino()
+    from openvino.frontend import FrontEndManager
+
+    # Core.read_model would ask the readers of all formats about a damaged file, and they write to standard error.
+    reader = FrontEndManager().load_by_framework("ir")
+    return reader.convert(reader.load(str(path)))
 
 
 class OpenVinoNetwork:
@@ -127,7 +133,6 @@ class OpenVinoNetwork:
         native = native_precisions()
         rest: Precision = "bf16" if "bf16" in native else "fp32"  # of an int8 network: what isn't a matrix
         self._hint = _HINTS[rest if precision == "int8" else precision]
-        self._core = _openvino().Core()
         self._model = model
         if shape is not None:
             self._model = model.clone()
@@ -155,8 +160,14 @@ class OpenVinoNetwork:
                     # Pinned threads of two networks would share one core and leave another idle.
                     "ENABLE_CPU_PINNING": False,
                 }
-                self._compiled[count] = self._core.compile_model(self._model, "CPU", settings)
+                self._compiled[count] = _core().compile_model(self._model, "CPU", settings)
             return self._compiled[count]
+
+
+@functools.cache
+def _core() -> Any:  # noqa: ANN401 - see _openvino
+    """The one that there is: each gives its thread a stack for signals, and takes that of another away when it dies."""
+    return _openvino().Core()
 
 
 def _openvino() -> Any:  # noqa: ANN401 - Any: not followed by mypy

@@ -1,0 +1,40 @@
+"""OpenVINO behind numpy; what it computes is tested in tests/parity and test_ultralytics."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_PROGRAM = """
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from realtime.models import openvino
+
+class Half(torch.nn.Module):
+    def forward(self, pictures):
+        return pictures.float() / 2
+
+pictures = torch.full((1, 8, 8, 3), 6, dtype=torch.uint8)
+path = Path(sys.argv[1]) / "half.xml"
+openvino.convert(Half(), pictures, path)
+networks = [openvino.OpenVinoNetwork(openvino.read(path), "fp32") for _ in range(2)]
+assert all((network(pictures.numpy()) == 3).all() for network in networks)
+del networks[0]
+del networks[0]
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_signal_is_heard_when_networks_have_gone(tmp_path):
+    # Each of OpenVINO's cores gives its thread a stack for signals, and takes that of another away when it dies.
+    program = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", _PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=110,
+        check=False,
+    )  # fmt: skip
+    assert (program.returncode, program.stdout) == (0, "heard\n"), program.stderr
