@@ -33,8 +33,6 @@ signal.raise_signal(signal.SIGINT)
 
 def test_a_signal_is_heard_when_networks_have_gone(tmp_path):
     # Each of OpenVINO's cores gives its thread a stack for signals, and takes that of another away when it dies.
-    program = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", _PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=110,
-        check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-X", "faulthandler", "-c", _PROGRAM, str(tmp_path)]
+    program = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert (program.returncode, program.stdout) == (0, "heard\n"), program.stderr
