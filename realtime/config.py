@@ -695,7 +695,10 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     if problem["type"] == "value_error" and "got " in message:
         shown = ""
     if problem["type"] == "extra_forbidden":
-        shown, message = "", f"unknown key{_near(location[-1], CameraConfig.model_fields, str)}"
+        keys = CameraConfig.model_fields  # all others were looked at before
+        near = difflib.get_close_matches(location[-1], keys, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(keys)}"
+        shown, message = "", f"unknown key, {advice}"
     elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
         message = f"expected {CameraConfig.model_fields[location[-1]].description}"
     else:

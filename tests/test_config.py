@@ -149,6 +149,7 @@ def test_a_files_url_is_its_path_and_a_hidden_secret_is_refused_wherever_it_was(
     [
         ("{name: a, sorce: 0}", "cameras.0.sorce: unknown key, did you mean source?"),
         ("{name: a, source: demo, crop: [0, 0, 9, 9]}", "cameras.0.crop: unknown key, did you mean crop_xyxy?"),
+        ("{name: a, source: demo, zzz: 1}", "cameras.0.zzz: unknown key, expected one of name, source, transport, "),
         ("{name: a}", "cameras.0.source: expected it, it is not there"),
         (
             "{name: front door, source: demo}",

@@ -63,7 +63,7 @@ class Recorder:
             OutputError: the disk is full or gone.
         """
         try:
-            if self._file.seekable():  # no pipe
+            if self._path.is_file():  # no pipe, no device: nothing is in these
                 self._file.truncate(0)
             while True:
                 for message in self._channel.take():

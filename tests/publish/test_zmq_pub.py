@@ -174,6 +174,7 @@ def test_json_payloads_are_plain_json(make_frame: Make, subscribe: Callable) -> 
 
 def test_the_recording_has_every_message_in_order(make_frame: Make, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
+    path.write_text("of an earlier run\n" * 1000)
     run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
     for index in range(300):
         run.inbox.put(people(make_frame(index), count=index % 3))
@@ -181,6 +182,14 @@ def test_the_recording_has_every_message_in_order(make_frame: Make, tmp_path: Pa
     lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
     assert [line["seq"] for line in lines] == list(range(300))
     assert all(len(line["keypoints"]) == line["seq"] % 3 for line in lines)
+
+
+def test_a_recording_may_go_to_a_device(make_frame: Make, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.symlink_to("/dev/null")
+    run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
+    run.inbox.put(people(make_frame(0), count=1))
+    run.end()
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
