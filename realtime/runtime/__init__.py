@@ -1,1 +1,4 @@
-"""What runs the stages: channels, the door, threads and device lanes. It knows nothing of people."""
+"""The machinery that runs the stages: the door, channels, threads, core budgets and device lanes.
+
+It moves items along the whole data path without knowing what they contain.
+"""

@@ -1,6 +1,6 @@
-"""A bounded queue between two stages: it blocks, it never drops, and it can be ended from outside.
+"""A bounded queue between two stages: it blocks instead of dropping, and it can be ended from outside.
 
-Sits between every two stages of the data path. Dropping happens in runtime.door alone.
+Sits between every two stages of the data path. Only runtime.door drops frames.
 """
 
 from __future__ import annotations
@@ -14,27 +14,35 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Closed(Exception):  # noqa: N818 - it tells a state, like queue.Empty
-    """Nothing more comes out of, or goes into, this channel or door."""
+class Closed(Exception):  # noqa: N818 - it names a state, like queue.Empty
+    """This channel or door has ended: it accepts and returns no more items."""
 
 
 class Channel(Generic[T]):
-    """Items in order from one stage to the next. All methods may be called from any thread.
+    """Passes items from one stage to the next, in order. All methods may be called from any thread.
 
     Args:
-        capacity: most items inside.
-        waited: told for how many seconds each item waited inside.
+        capacity: maximum number of items inside.
+        waited: called with the seconds that each item waited inside.
+
+    Example:
+        >>> channel: Channel[str] = Channel(capacity=2)
+        >>> channel.put("first")
+        >>> channel.try_put("second"), channel.try_put("third")
+        (True, False)
+        >>> channel.take()
+        ['first', 'second']
     """
 
     def __init__(self, capacity: int, waited: Callable[[float], None] = lambda seconds: None) -> None:
-        self._items: deque[tuple[T, float]] = deque()  # each with the moment it came
+        self._items: deque[tuple[T, float]] = deque()  # with their arrival times
         self._capacity = capacity
         self._waited = waited
         self._changed = threading.Condition()
         self._closed = self._aborted = False
 
     def put(self, item: T) -> None:
-        """Append an item; wait while the channel is full.
+        """Append an item; block while the channel is full.
 
         Raises:
             Closed: the channel was closed or aborted.
@@ -47,7 +55,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def try_put(self, item: T) -> bool:
-        """Append an item unless the channel is full; whether it was.
+        """Append an item unless the channel is full. Return whether it was appended.
 
         Raises:
             Closed: the channel was closed or aborted.
@@ -62,10 +70,10 @@ class Channel(Generic[T]):
             return True
 
     def take(self, timeout_s: float | None = None) -> list[T]:
-        """All items that wait, oldest first; wait for the first one. Empty when `timeout_s` passed without any.
+        """Take all waiting items, oldest first; block until one arrives. Empty if none arrives within `timeout_s`.
 
         Raises:
-            Closed: the channel was closed and is empty, or was aborted.
+            Closed: the channel was closed and is empty, or it was aborted.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
@@ -80,13 +88,13 @@ class Channel(Generic[T]):
         return [item for item, _ in items]
 
     def close(self) -> None:
-        """The producer is done: what is inside can still be taken, then `take` raises Closed."""
+        """End the channel in order: items inside can still be taken, then `take` raises Closed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """Stop at once: what is inside is forgotten and both sides get Closed."""
+        """End the channel immediately: items inside are discarded, and `put` and `take` raise Closed."""
         with self._changed:
             self._closed = self._aborted = True
             self._items.clear()

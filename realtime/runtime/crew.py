@@ -1,6 +1,7 @@
-"""The threads of one run: started together, the first failure kept, nobody left behind.
+"""The crew: the threads of one run, and the first exception that any of them raised.
 
-Used by realtime.pipeline. An exception in any thread ends the run and is raised again from the main thread.
+Used by realtime.pipeline for every thread of the data path. An exception in any thread ends the
+run, and the pipeline raises it again from the main thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from collections.abc import Callable
 
 
 class Crew:
-    """Named threads and the first exception that one of them raised."""
+    """Starts named threads, keeps the first exception, and joins the threads.
+
+    Attributes:
+        failure: the first exception that a thread raised.
+        failed: set once a thread has raised an exception.
+    """
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
@@ -20,12 +26,12 @@ class Crew:
         self.failed = threading.Event()
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Run `work` on a thread of this name."""
+        """Run `work` on a new thread with this name."""
 
         def body() -> None:
             try:
                 work()
-            except BaseException as error:  # kept, and raised again from the main thread by the pipeline
+            except BaseException as error:  # the pipeline raises it again from the main thread
                 with self._lock:
                     self.failure = self.failure or error
                 self.failed.set()
@@ -37,12 +43,12 @@ class Crew:
         return thread
 
     def join(self, timeout_s: float) -> list[str]:
-        """Wait for all threads; the names of those still alive after `timeout_s`."""
+        """Wait up to `timeout_s` for all threads to end. Return the names of those that are still alive."""
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return self.alive()
 
     def alive(self) -> list[str]:
-        """The names of the threads that still run."""
+        """Return the names of the threads that are still running."""
         return [thread.name for thread in self._threads if thread.is_alive()]

@@ -1,7 +1,8 @@
-"""Devices and lanes: where a model runs and how data gets there and back.
+"""Devices and lanes: where a model runs, and how data gets there and back.
 
-Used by the model files on the data path; the only other torch code in the package. A lane is a model's own device,
-CUDA stream and pinned buffers; on a CPU all of it does nothing. Frames are sent to a device once, for all its lanes.
+Used by the detector and the pose models on the data path. A lane is a model's own CUDA stream and
+its transfers through pinned memory; on a CPU these parts do nothing. A frame is sent to a device
+once, for all lanes on it.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ from realtime.runtime.share import cores
 
 log = logging.getLogger(__name__)
 
-# torch crashes when two threads use an Apple GPU at once (pytorch issue 197805). Lanes may nest.
+# torch crashes when two threads use an Apple GPU at the same time (pytorch issue 197805).
+# Reentrant: lanes may nest.
 _APPLE_GPU = threading.RLock()
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that `--device` asks for.
+    """Return the torch device for a value of `--device`.
 
     Args:
-        name: auto, cpu, cuda, cuda:N or mps. `auto` takes the first CUDA device, then MPS, then the CPU, and logs it.
+        name: auto, cpu, cuda, cuda:N or mps. `auto` chooses the first CUDA device, else MPS, else
+            the CPU, and logs its choice.
 
     Raises:
-        ConfigError: this device is not there.
+        ConfigError: this machine has no such device.
     """
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
@@ -45,26 +48,26 @@ def resolve_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= cuda:
         raise ConfigError(
-            f"device: got {name}, but torch {torch.__version__} sees {cuda} CUDA devices, try --device auto"
+            f"device: got {name}, but torch {torch.__version__} sees {cuda} CUDA devices; try --device auto"
         )
     if device.type == "mps" and not mps:
-        raise ConfigError("device: got mps, but this machine has no Apple GPU that torch can use, try --device auto")
+        raise ConfigError("device: got mps, but this machine has no Apple GPU that torch can use; try --device auto")
     return device
 
 
 def exact_float32() -> None:
-    """Let float32 have all of its bits on a GPU, which else keeps 10 of the 23. For the whole process."""
+    """Disable TF32 for the whole process, so that float32 on a GPU keeps all 23 mantissa bits instead of 10."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 class Lane:
-    """One model's way through a device: its own stream, pinned uploads, downloads that wait for this stream alone.
+    """A model's access to a device: its own CUDA stream, pinned uploads, and downloads that wait for this stream only.
 
-    On a GPU use it from one thread. Nothing here synchronises the whole device.
+    On a GPU, use a lane from one thread only. No method synchronises the whole device.
 
     Attributes:
-        device: where it is.
-        stream: the CUDA stream that computes; None elsewhere.
+        device: the device that the model runs on.
+        stream: the CUDA stream that the model runs on; None on other devices.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -74,7 +77,10 @@ class Lane:
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
-        """Inference mode, the calling thread's own, and on a GPU this lane's stream: enter it for each call."""
+        """Enter torch's inference mode and, on a CUDA device, this lane's stream.
+
+        Both apply to the calling thread only. On an Apple GPU, one thread at a time may be inside.
+        """
         turn = _APPLE_GPU if self.device.type == "mps" else contextlib.nullcontext()
         stream = torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext()
         with turn, torch.inference_mode(), stream:
@@ -82,10 +88,10 @@ class Lane:
 
     @contextlib.contextmanager
     def compute(self) -> Iterator[None]:
-        """Within `run`, a network's turn: on a CPU with the cores that are the caller's by then.
+        """Enter this within `run`, around the network. Without a CUDA stream it takes the calling thread's core budget.
 
-        torch's number of threads is set for each call: it is the calling thread's own, and loading an ultralytics model
-        changes it.
+        torch's number of threads is set for each inference, because it is a setting of the calling
+        thread and loading an ultralytics model changes it.
         """
         if self.stream is not None:
             yield
@@ -96,9 +102,15 @@ class Lane:
             yield
 
     def upload(self, array: NDArray[np.generic], into: torch.Tensor | None = None) -> torch.Tensor:
-        """The array on the device, same dtype and shape. On a GPU through pinned memory, asynchronously on the stream.
+        """Send an array to the device, asynchronously through pinned memory on a CUDA device.
 
-        Without `into` the tensor shares the array's memory on a CPU: don't write to either.
+        Args:
+            array: any shape and dtype.
+            into: a tensor to copy the array into; None: a new tensor. On a CPU the new tensor
+                shares the array's memory, so don't write to either of them.
+
+        Returns:
+            `into`, or a tensor with the array's dtype and shape.
         """
         tensor = torch.from_numpy(array)
         if self.stream is not None:
@@ -108,24 +120,25 @@ class Lane:
         return tensor.to(self.device, non_blocking=self.stream is not None)
 
     def picture(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """A frame's picture on the device, uint8 (H, W, 3), for work on this lane's stream; don't write to it.
+        """Return a frame's image on the device, uint8 (H, W, 3), for work on this lane's stream. Don't write to it.
 
-        A read-only image is sent once for all lanes of the device and stays as long as somebody holds the array. On a
-        GPU through pinned memory on a stream of its own, while what was queued before goes on computing.
+        A read-only image is sent once for all lanes of the device, and stays there until its array
+        is freed. On a CUDA device it travels through pinned memory on a separate stream, while the
+        work queued before continues.
         """
         sent = _pictures_on(self.device).of(image)
         if self.stream is not None:
             self.stream.wait_event(sent.arrived)
-            sent.picture.record_stream(self.stream)  # its memory is not used again before this lane is done with it
+            sent.picture.record_stream(self.stream)  # keeps its memory from reuse until this lane is done
         return sent.picture
 
     def download(self, tensor: torch.Tensor) -> NDArray[np.generic]:
-        """The tensor as numpy. Waits for the work queued on this lane's stream, and for nothing else."""
+        """Return the tensor as a numpy array. Waits only for the work queued on this lane's stream."""
         if self.stream is None:
             return tensor.cpu().numpy()
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         pinned.copy_(tensor, non_blocking=True)
-        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch; else a core spins meanwhile
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch; blocking: no spinning
         done.record(self.stream)
         done.synchronize()
         return pinned.numpy()
@@ -133,25 +146,26 @@ class Lane:
 
 class _Sent(NamedTuple):
     picture: torch.Tensor  # uint8 (H, W, 3)
-    arrived: Any  # torch.cuda.Event, untyped in torch; None where there are no streams
+    arrived: Any  # torch.cuda.Event, untyped in torch; None without CUDA
 
 
 class _Pictures:
-    """The pictures that are on a device."""
+    """The images that are on a device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         on_gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]  # torch
-        # By the array's id: it is forgotten before another array can have the same one.
+        # By the array's id. An entry is removed before another array can get the same id.
         self._sent: dict[int, tuple[weakref.ref[NDArray[np.uint8]], _Sent]] = {}
 
     def of(self, image: NDArray[np.uint8]) -> _Sent:
-        if image.flags.writeable:  # it may show something else the next time
+        if image.flags.writeable:  # its content may change before the next call
             return self._send(image)
         key = id(image)
         if key not in self._sent:
-            # No lock: forgetting happens wherever the last one lets go of the array, in the midst of this too.
+            # No lock: the callback runs on the thread that drops the last reference, possibly in
+            # the middle of this method.
             forget = weakref.ref(image, lambda _: self._sent.pop(key, None))
             self._sent[key] = forget, self._send(image)
         return self._sent[key][1]
@@ -170,5 +184,5 @@ class _Pictures:
 
 @functools.cache
 def _pictures_on(device: torch.device) -> _Pictures:
-    """One for each device, as there is one device for all lanes."""
+    """Return the device's images, which all of its lanes share."""
     return _Pictures(device)

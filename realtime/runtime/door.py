@@ -1,9 +1,10 @@
-"""The door: where frames of all cameras enter the pipeline, and the only place where they are dropped.
+"""The door: where the frames of all cameras enter the pipeline, and the only place where they are dropped.
 
-Sits between capture and detection. A live camera's newest frame replaces the one that waits, which is dropped and
-counted before any work was spent on it; a file's next frame waits outside. At most `frames_in_flight` frames of one
-camera are past the door at a time, which bounds the age of what is published; what is past it is always finished.
-Cameras may come and go while it is open.
+Sits between capture and detection. A live camera's newest frame replaces the waiting one, which is
+dropped and counted before any work is spent on it. A file's next frame waits outside. At most
+`frames_in_flight` frames of each camera are past the door at a time, which bounds the latency of
+published frames. Frames past the door are processed to the end, unless the run fails or its
+shutdown times out. Cameras can be added and removed while the door is open.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from realtime.types import Frame
 
 OnDrop = Callable[[str, str], None]
 
-# How much a frame's time behind the door counts for the estimate of the next one's.
+# Weight of the latest frame in the running estimate of the time from entering to publishing.
 _WEIGHT = 0.1
 
 
@@ -28,26 +29,35 @@ _WEIGHT = 0.1
 class _Entry:
     newest_wins: bool = False
     waiting: Frame | None = None
-    since_s: float = 0.0  # when that one came
-    entered_s: deque[float] = field(default_factory=deque)  # of those past the door
-    usual_s: float = 0.0  # from entering to leaving
-    bringers: int = 1  # threads that bring this camera's frames: two while one takes over from another
+    since_s: float = 0.0  # when the waiting frame arrived
+    entered_s: deque[float] = field(default_factory=deque)  # entry times of the frames past the door
+    usual_s: float = 0.0  # estimated time from entering to leaving
+    bringers: int = 1  # threads that put this camera's frames: two while one takes over from another
     barred: bool = False
 
 
 class Door:
-    """One waiting place per camera and one window of frames in flight per camera.
+    """Holds at most one waiting frame per camera, and limits each camera's frames in flight.
 
     Args:
-        cameras: their names.
-        frames_in_flight: the window.
-        max_age_s: a live frame older than this (since capture) is not begun.
-        on_drop: called with camera and cause for each frame dropped here.
-        waited: told for how many seconds each frame that enters waited here.
-        held: begin with the door shut, until `release_hold`.
-        one_at_a_time: `take` gives one frame, not one of every camera.
-        target_s: a live frame that would be older than this when it is published is not begun, unless none could be
-            younger.
+        cameras: names of the cameras.
+        frames_in_flight: the window: how many frames of one camera may be past the door at a time.
+        max_age_s: a live frame older than this (since capture) is dropped instead of entering.
+        on_drop: called with the camera and the cause for each frame that is dropped here.
+        held: start with the door closed, until `release_hold`.
+        one_at_a_time: `take` returns one frame instead of one frame per camera.
+        target_s: a live frame that would be older than this when it is published is dropped, unless
+            frames usually take longer than this after they enter.
+        waited: called with the seconds that each entering frame waited here.
+
+    Example:
+        >>> import numpy as np
+        >>> door = Door(["cam0"], frames_in_flight=2, max_age_s=math.inf)
+        >>> door.attach("cam0", newest_wins=True)
+        >>> for index in range(3):
+        ...     door.put(Frame("cam0", 0, index, np.zeros((2, 2, 3), np.uint8), index / 30, 0, 0))
+        >>> [frame.index for frame in door.take()]
+        [2]
     """
 
     def __init__(
@@ -73,11 +83,11 @@ class Door:
         self._not_before_s = 0.0
         self._may_enter_now = True
         self._stopped = False
-        self._is_over = False  # `take` said so: nobody comes for frames any more
+        self._is_over = False  # `take` has raised Closed: no more frames are taken
         self._changed = threading.Condition()
 
     def add(self, camera: str) -> None:
-        """One more thread brings frames of this camera, which may be a new one.
+        """Register one more thread that puts frames of this camera. The camera may be new.
 
         Raises:
             Closed: the run is ending.
@@ -92,23 +102,29 @@ class Door:
                 self._order.append(camera)
 
     def evict(self, camera: str) -> None:
-        """Let no more frames of this camera in until it is attached again; the one that waits is dropped."""
+        """Refuse frames of this camera until it is attached again, and drop its waiting frame."""
         with self._changed:
             self._entries[camera].barred = True
             self._drop_waiting(camera)
             self._changed.notify_all()
 
     def attach(self, camera: str, newest_wins: bool) -> None:
-        """Say how a camera's frames are taken in: newest wins (live), or each one waits its turn (file)."""
+        """Set how a camera's frames enter.
+
+        Args:
+            camera: name of the camera.
+            newest_wins: True for a live camera: its newest frame replaces the waiting one. False for
+                a file: each of its frames enters.
+        """
         with self._changed:
             self._entries[camera].newest_wins, self._entries[camera].barred = newest_wins, False
 
     def is_live(self, camera: str) -> bool:
-        """Whether this camera's newest frame wins."""
+        """Whether this camera's newest frame replaces the waiting one."""
         return self._entries[camera].newest_wins
 
     def wait_until_open(self) -> None:
-        """Block while the door is held shut, so that a file's first frame is not lost.
+        """Block while the door is held. Without this, a file paced as a live camera would lose its first frames.
 
         Raises:
             Closed: the run is stopping.
@@ -119,10 +135,10 @@ class Door:
                 raise Closed
 
     def put(self, frame: Frame) -> None:
-        """Bring a frame to the door: replaces a waiting one (newest wins) or waits until there is room.
+        """Put a frame at the door: replace the waiting frame (newest wins), or block until there is room (file).
 
         Raises:
-            Closed: the run is stopping, or the camera was evicted; this frame does not enter.
+            Closed: the run is stopping or the camera is evicted. The frame is dropped.
         """
         entry = self._entries[frame.camera]
         with self._changed:
@@ -137,21 +153,28 @@ class Door:
             self._changed.notify_all()
 
     def finish(self, camera: str) -> None:
-        """One thread less brings frames of this camera; the one that waits still enters."""
+        """Unregister a thread that put frames of this camera. A frame that still waits may enter."""
         with self._changed:
             self._entries[camera].bringers -= 1
             self._changed.notify_all()
 
     def take(self, timeout_s: float | None = None) -> list[Frame]:
-        """The waiting frame of every camera whose window has room; wait for the first. Empty after `timeout_s`.
+        """Take the waiting frame of each camera whose window has room; block until a frame may enter.
+
+        Args:
+            timeout_s: how long to block; None: no limit.
+
+        Returns:
+            At most one frame per camera. Empty after the timeout, or if every frame was dropped as too old.
 
         Raises:
-            Closed: all cameras finished and all waiting frames were taken, or the run is stopping.
+            Closed: all cameras have finished and no frame waits, or the run is stopping.
         """
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
             while not self._ready_or_over(now_s := time.monotonic()) and now_s < end_s:
-                # Woken by what changes, and by the hour when nothing does.
+                # A change notifies this thread. The timeout wakes it at `_not_before_s`, which no
+                # change announces.
                 wake_s = min(end_s, self._not_before_s if self._not_before_s > now_s else math.inf)
                 self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
             if self._over():
@@ -159,27 +182,27 @@ class Door:
                 raise Closed
             ready = [camera for camera in self._order if self._may_enter(self._entries[camera], now_s)]
             ready = ready[:1] if self._one_at_a_time else ready
-            # Whoever was served now is asked last next time: nobody starves when a stage limits its batch.
+            # The cameras served now move to the back: with `one_at_a_time`, each gets its turn.
             self._order = [camera for camera in self._order if camera not in ready] + ready
             frames = [frame for camera in ready if (frame := self._enter(camera)) is not None]
             self._changed.notify_all()
             return frames
 
     def not_before(self, time_s: float) -> None:
-        """Let no live frame enter before that moment (monotonic seconds); it would only wait behind the door."""
+        """Let no live frame enter before this moment (monotonic seconds), because it would only wait inside."""
         with self._changed:
             self._not_before_s = time_s
             self._changed.notify_all()
 
     def let_in(self, may_enter: bool) -> None:
-        """Let frames in, live or not, or let them wait."""
+        """Let the frames of all cameras enter, live or not, or make them wait."""
         with self._changed:
             self._may_enter_now = may_enter
             if may_enter:
                 self._changed.notify_all()
 
     def leave(self, camera: str) -> None:
-        """A frame of this camera was published: its place in the window is free."""
+        """Record that a frame of this camera was published, which makes room in its window."""
         with self._changed:
             entry = self._entries[camera]
             took_s = time.monotonic() - entry.entered_s.popleft()
@@ -187,13 +210,13 @@ class Door:
             self._changed.notify_all()
 
     def release_hold(self) -> None:
-        """Open a door that was built held."""
+        """Open a door that was created with `held`."""
         with self._changed:
             self._held = False
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let nothing more in. Waiting frames are dropped; those past the door go on."""
+        """Let no more frames enter. Waiting frames are dropped; frames past the door are still processed."""
         with self._changed:
             if self._stopped:
                 return
@@ -240,5 +263,6 @@ class Door:
         self._waited(entry.entered_s[-1] - entry.since_s)
         if entry.newest_wins:
             return frame
-        # A file's frame was in the file for years: it is taken now, not when it was read ahead.
+        # A file's frames are read ahead. Their capture time is the moment of entry, so that latency
+        # excludes the wait.
         return replace(frame, captured_mono_ns=time.monotonic_ns(), captured_unix_ns=time.time_ns())

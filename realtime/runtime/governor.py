@@ -1,8 +1,9 @@
-"""The latency promise: less is computed while frames are published later than `latency.target_ms`, then more again.
+"""The governor: lowers the computing effort while latency exceeds `latency.target_ms`, and raises it again afterwards.
 
-Run by realtime.pipeline about once a second; it sets what the stages look at between two frames. It goes down the steps
-one by one while the slowest camera's p95 is over the target, and up again when there is room. A step up that had to be
-taken back is tried again later, and later each time: it doesn't swing.
+Called by realtime.pipeline about once a second; the effort that it chooses applies to the detect and
+pose stages. It steps down while the p95 latency of the slowest live camera is over the target, and
+up again when latency is low. A step up that had to be reverted is retried after a longer wait each
+time, so the effort does not oscillate.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from dataclasses import dataclass
 
 from realtime.config import Means
 
-# There is room below this part of the target: a step down gains a third or so, and what it gained must not be "room".
+# A step up needs latency below this share of the target. A step down cuts latency by about a third,
+# and this gain alone must not trigger a step up.
 _ROOM = 0.6
-# So long a step is given until its effect is looked at: the ages are those of the last 5 s.
+# A step gets this long to take effect, because latency is measured over the last 5 s.
 _SETTLE_S = 6.0
-# So long there must be room before a step up is tried; doubled when it had to be taken back, up to the longest. It
-# holds when the target was kept for three times as long: ages may rise slowly.
+# Latency must stay low for this long before a step up. The wait doubles each time a step up has to
+# be reverted, up to the longest. It is reset once the target was kept for `_HOLDS_AFTER` times the
+# wait after a step up; less would not prove that the step holds, because latency may rise slowly.
 _PATIENCE_S, _LONGEST_PATIENCE_S = 10.0, 600.0
 _HOLDS_AFTER = 3
+# The value of each lever after its first and second reduction; size as a share of the configured one.
 _EVERY = 2, 3
 _PEOPLE = 6, 3
 _SIZE = 0.75, 0.5
@@ -27,11 +31,11 @@ _SIZE = 0.75, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What is computed.
+    """How much the detector and the pose model compute.
 
     Attributes:
-        every: the detector looks at each n-th frame.
-        max_people: most people of a frame whose pose is measured; None: everybody.
+        every: the detector runs on every Nth frame.
+        max_people: the pose model runs on at most this many people per frame; None: no limit.
         size: longer side of the detector's input in pixels.
     """
 
@@ -41,11 +45,15 @@ class Effort:
 
 
 def ladder(full: Effort, means: Sequence[Means]) -> list[Effort]:
-    """The steps down from what the configuration asks for: each of the means a little, then each a little more.
+    """Return the steps down from the configured effort: each lever is reduced a little, then each a little more.
 
     Args:
-        full: the configuration's.
-        means: what may be lowered, the one that hurts least first.
+        full: the configured effort, which is the first step.
+        means: the levers that may be reduced, the least harmful first.
+
+    Example:
+        >>> [effort.every for effort in ladder(Effort(every=1, max_people=None, size=640), ["cadence"])]
+        [1, 2, 3]
     """
     steps = [full]
     for level in range(2):
@@ -63,29 +71,38 @@ def ladder(full: Effort, means: Sequence[Means]) -> list[Effort]:
 
 
 class Governor:
-    """Where on the ladder the run is.
+    """Chooses the step of the ladder that keeps the latency target.
 
     Args:
-        steps: see `ladder`.
-        target_ms: no frame should be published later than this after its capture.
+        steps: the efforts to choose from, from the configured one down, as returned by `ladder`.
+        target_ms: frames should be published within this time after their capture.
+
+    Example:
+        >>> governor = Governor([Effort(1, None, 640), Effort(2, None, 640)], target_ms=100)
+        >>> governor.update(now_s=0, p95_ms=150)  # the first latency starts the settling time
+        False
+        >>> governor.update(now_s=6, p95_ms=150)
+        True
+        >>> governor.lowered
+        ['detector.every=2']
     """
 
     def __init__(self, steps: Sequence[Effort], target_ms: float) -> None:
         self._steps, self._target_ms = list(steps), target_ms
         self._level = 0
-        self._settled_s: float | None = None  # nothing is decided before; None until the first age
+        self._settled_s: float | None = None  # no decision before this; None until the first latency
         self._room_since_s: float | None = None
         self._patience_s = _PATIENCE_S
-        self._went_up_s: float | None = None  # when a step up was tried that isn't known to hold
+        self._went_up_s: float | None = None  # time of the last step up, until it is known to hold
 
     @property
     def effort(self) -> Effort:
-        """What is to be computed now."""
+        """The effort to use now."""
         return self._steps[self._level]
 
     @property
     def lowered(self) -> list[str]:
-        """The keys that are lower than configured, with their values: "detector.every=2"."""
+        """The reduced keys with their current values: "detector.every=2"."""
         full, now = self._steps[0], self.effort
         keys = {
             "detector.every": (full.every, now.every),
@@ -95,14 +112,14 @@ class Governor:
         return [f"{key}={value}" for key, (configured, value) in keys.items() if value != configured]
 
     def update(self, now_s: float, p95_ms: float) -> bool:
-        """Look at the ages, and go a step down or up where that is due.
+        """Compare the latency with the target and take a step down or up if one is due.
 
         Args:
             now_s: monotonic seconds.
-            p95_ms: of the last 5 seconds, of the slowest live camera; 0 where nothing was published.
+            p95_ms: p95 latency of the slowest live camera over the last 5 s; 0 if no frame was published.
 
         Returns:
-            Whether the effort is another one now.
+            Whether the effort has changed.
         """
         if p95_ms <= 0:
             return False
@@ -125,7 +142,7 @@ class Governor:
         return now_s - self._room_since_s >= self._patience_s and self._move(now_s, -1)
 
     def in_force(self, now_s: float) -> None:
-        """What was asked for is computed from now on: only from here on do the ages tell what it is good for."""
+        """Record that the new effort is in use, and start the settling time: earlier latencies do not reflect it."""
         self._settled_s = now_s + _SETTLE_S
 
     def _move(self, now_s: float, by: int) -> bool:

@@ -1,8 +1,9 @@
-"""Keeping the process's memory flat: few pools, and what is free in them given back to the system.
+"""Keeps the process's memory flat: few malloc pools, and their free memory is returned to the system.
 
-`share_pools` is called by cli before anything else, `give_back_memory` by capture.camera after a source was closed.
-glibc gives each thread a pool of its own, and decoders are born and die with every opening of a camera: their buffers
-lie scattered over the pools, which keep what was freed.
+Called from outside the data path: `share_pools` by cli before anything else, `give_back_memory` by
+capture.camera after a source is closed. glibc gives each thread its own pool (arena), and every
+opening of a camera creates a decoder and destroys it later. The decoders' buffers end up scattered
+over the pools, which keep the memory that is freed.
 """
 
 from __future__ import annotations
@@ -14,23 +15,25 @@ import time
 
 # malloc.h
 _M_ARENA_MAX = -8
-# One for the main thread, one for all others: what a closed decoder left is used by the next one.
+# One for the main thread and one for all others, so that a decoder reuses the memory of the closed
+# one before it.
 _POOLS = 2
-# Going through the pools takes milliseconds, in which others may wait for memory: not for each of many cameras.
+# Trimming the pools takes milliseconds, during which other threads may wait for memory. Therefore it
+# runs at most once per interval, even if many cameras close.
 _EVERY_S = 1.0
 _lock = threading.Lock()
 _next_s = 0.0
 
 
 def share_pools() -> None:
-    """Let all threads that begin from now on share _POOLS pools; does nothing where the C library isn't glibc."""
+    """Make all threads that start from now on share _POOLS pools. Does nothing unless the C library is glibc."""
     mallopt = getattr(_c_library(), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, _POOLS)
 
 
 def give_back_memory() -> None:
-    """Give back what is free, at most every _EVERY_S seconds; does nothing where the C library isn't glibc."""
+    """Return free memory to the system, at most every _EVERY_S seconds. Does nothing unless the C library is glibc."""
     global _next_s
     trim = getattr(_c_library(), "malloc_trim", None)
     if trim is None:

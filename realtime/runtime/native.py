@@ -1,6 +1,7 @@
-"""Loops over pixels as machine code: numba, and its only importer.
+"""Compiles loops over pixels to machine code. The only importer of numba.
 
-Used by pose.crop and pose.decode for the few functions on the data path that numpy can't express in one pass.
+Used by pose.crop and pose.decode for the few functions on the data path that numpy can't express
+in one pass.
 """
 
 from __future__ import annotations
@@ -10,25 +11,27 @@ from typing import Any
 
 
 def compile_loops(function: Callable[..., None], *arguments: str) -> Callable[..., None]:
-    """A function as machine code that runs without the interpreter's lock.
+    """Compile a function to machine code that runs without the interpreter's lock.
 
-    The code is kept on disk beside the source, or in the user's cache where that can't be written. The types are told
-    and not found out at the first call: what is called in a warm-up is what is called afterwards.
+    The code is cached on disk beside the source, or in the user's cache if that folder is not
+    writable. The argument types are fixed here instead of inferred at the first call, so that the
+    warm-up runs the same code as later calls.
 
     Args:
-        function: in the subset of Python that numba compiles; returns nothing.
-        arguments: its types: a dtype, with a `[:, :]` for C-contiguous arrays: `uint8[:, :, :]`. Inputs may be
-            read-only when they are marked so: `const float32[:]`.
+        function: a function in the subset of Python that numba compiles. It returns nothing.
+        arguments: the types of its arguments, each a dtype and, for a C-contiguous array, a colon
+            per dimension: `uint8[:, :, :]`. With `const` in front, the array may be read-only:
+            `const float32[:]`.
 
     Returns:
-        The compiled function. It takes exactly these types.
+        The compiled function. It accepts exactly these types.
     """
     import numba
 
     signature = numba.void(*(_type(argument) for argument in arguments))
     try:
         return numba.njit(signature, nogil=True, cache=True)(function)  # type: ignore[no-any-return]  # untyped
-    except RuntimeError:  # no folder to keep it in: compiled at every start
+    except RuntimeError:  # no writable cache folder: compile at every start
         return numba.njit(signature, nogil=True)(function)  # type: ignore[no-any-return]  # untyped
 
 

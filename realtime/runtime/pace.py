@@ -1,8 +1,9 @@
-"""When the next live frame should enter, so that it doesn't grow old in front of a slow stage.
+"""The pace: decides when the next live frame should enter, so that it does not age in front of a slow stage.
 
-The loop of each stage tells it when a call begins and when it ends, the pool only the latter; it tells the door.
-A frame that waits at the door is replaced by a newer one, a frame that waits inside is not: it enters when the slow
-stage will be free by the time it gets there.
+The loop of each stage reports the start and the end of every call; the pool reports only the end.
+The door receives the resulting entry time. A frame that waits at the door can be replaced by a
+newer one, but a frame that waits inside cannot. Therefore a frame enters late enough to find the
+slow stage free when it gets there.
 """
 
 from __future__ import annotations
@@ -11,29 +12,31 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-# How much a call's time counts for the estimate of the next one's.
+# Weight of the latest call in the running estimate of a stage's time.
 WEIGHT = 0.2
-# Part of its estimated time that a stage is busy for sure: better that a frame waits a little than that a stage idles.
+# A stage is assumed to be busy for this share of its estimated time: a short wait inside is better
+# than an idle stage.
 SURE = 0.95
 
 
 class Pace:
-    """Estimates of how long the stages take, and what follows for the door.
+    """Estimates how long each stage takes, and derives when the next frame may enter.
 
     Args:
-        stages: names in the order in which a frame passes them.
-        not_before: told, in monotonic seconds, when the next frame may enter; a time that has passed is "now".
+        stages: names of the stages in the order in which a frame passes them.
+        not_before: called with the moment (monotonic seconds) from which the next frame may enter;
+            a moment in the past means now.
     """
 
     def __init__(self, stages: Sequence[str], not_before: Callable[[float], None]) -> None:
         self._stages = list(stages)
         self._not_before = not_before
         self._usual_s = dict.fromkeys(stages, 0.0)
-        self._entry_s = dict.fromkeys(stages, 0.0)  # for a stage that is busy: when a frame for its next call enters
+        self._entry_s = dict.fromkeys(stages, 0.0)  # for a busy stage: when a frame for its next call may enter
         self._lock = threading.Lock()
 
     def began(self, stage: str) -> None:
-        """A call of this stage begins now."""
+        """Record that a call of this stage starts now."""
         with self._lock:
             before = self._stages[: self._stages.index(stage)]
             way_s = sum(self._usual_s[name] for name in before)
@@ -41,7 +44,7 @@ class Pace:
             self._not_before(max(self._entry_s.values()))
 
     def ended(self, stage: str, seconds: float) -> None:
-        """The call has ended, after so many seconds."""
+        """Record that a call of this stage has ended after `seconds`."""
         with self._lock:
             usual_s = self._usual_s[stage] or seconds
             self._usual_s[stage] = usual_s + WEIGHT * (seconds - usual_s)

@@ -1,12 +1,15 @@
-"""The pool: a few threads that compute the work of all stages which have a model, on a CPU.
+"""The pool: a few threads that run the work of all stages with a model, on a CPU.
 
-Stages that each use all cores leave nothing to overlap; on cores of their own they wait for each other. So a model's
-work is divided into parts, the pool's threads take the next part of whatever stage, and each network computes on its
-share of the cores; a part that is alone gets all of them. Results leave in the order of each camera's frames.
+Used by the detect and pose stages of the data path. If each stage ran on all cores, the stages
+could not overlap; if each stage had its own cores, the faster one would wait for the slower one.
+Therefore a stage divides its work into parts, and each thread of the pool takes the next part of
+any stage. Every inference runs on its core budget, and a part that runs alone gets all cores.
+Results leave in the order of each camera's frames.
 
-The pool also says when a frame may enter: when a thread would else have nothing to do. Sooner, it would only grow old.
-Where nobody waits for frames there is a thread more than networks may compute side by side: what comes before and after
-a network (letterbox, crops, peaks) is done beside those of other frames, and cores never idle.
+The pool also decides when a frame may enter the pipeline: when a thread would otherwise be idle. A
+frame that entered earlier would only age inside. In throughput mode the pool has one more thread
+than concurrent inferences, so that the work before and after an inference (letterbox, crops, peaks)
+overlaps with the inferences of other frames and no core idles.
 """
 
 from __future__ import annotations
@@ -34,19 +37,20 @@ Out = TypeVar("Out", bound=Item)
 # (seconds)
 Waited = Callable[[float], None]
 
-# How much a part's time counts for the estimate of the next one's.
+# Weight of the latest part in the running estimate of a stage's time per unit.
 _WEIGHT = 0.2
-# The cores of a call: two lose little by working together, and a frame is ready sooner (docs/benchmarks.md).
+# Cores per inference in latency mode: two cores lose little by working together, and a frame is
+# ready sooner (docs/benchmarks.md).
 _CORES_OF_A_CALL = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of work that one thread does.
+    """A piece of work that one thread runs.
 
     Attributes:
-        run: does it.
-        units: how much it is, in pictures or people: time is estimated by them.
+        run: performs the work.
+        units: the amount of work, in frames or people. Times are estimated per unit.
     """
 
     run: Callable[[], None]
@@ -55,11 +59,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[Out]):
-    """What is to be done for one item.
+    """The work for one item.
 
     Attributes:
-        parts: in any order, on any threads.
-        finish: the result, once all parts are done. Called in the order of a camera's items, one at a time.
+        parts: may run in any order, on any threads.
+        finish: returns the result. Called once all parts are done, in the order of a camera's
+            items, one at a time.
     """
 
     parts: Sequence[Part]
@@ -72,49 +77,58 @@ class DividedStage(Protocol[In, Out]):
     name: str
 
     def divide(self, item: In, calls: int) -> Work[Out]:
-        """The work to do, for so many networks side by side. Items of one camera come in the order of their frames."""
+        """Divide the work on an item. Items of one camera come in the order of their frames.
+
+        Args:
+            item: what to process.
+            calls: how many inferences run at the same time.
+        """
         ...
 
     def close(self) -> None:
-        """Give up what the stage holds."""
+        """Release the stage's resources."""
         ...
 
 
 @dataclass(order=True, slots=True)
 class _Task:
-    """A part that waits for a thread: an earlier stage's first, then the older frame's."""
+    """A part that waits for a thread. Parts of earlier stages come first, then parts of older frames."""
 
     rank: tuple[int, int, int]
     part: Part = field(compare=False)
     stage: str = field(compare=False)
     began: Callable[[], None] = field(compare=False)
     done: Callable[[float], None] = field(compare=False)
-    waited_s: float = field(default=0.0, compare=False)  # for cores
-    alone: bool = field(default=False, compare=False)  # when it got them
+    waited_s: float = field(default=0.0, compare=False)  # time spent waiting for cores
+    alone: bool = field(default=False, compare=False)  # whether no other part ran or waited when it got its cores
 
 
 def calls_for(cameras: int, unhurried: bool) -> int:
-    """How many networks compute side by side: one for each camera, at least two, no more than cores allow.
+    """Return how many inferences run at the same time: one per camera and at least two, as far as the cores allow.
 
-    Each has at least two cores; one where nobody waits for a frame: so more of them are ready in a second.
+    Each inference gets at least two cores, or one in throughput mode, which yields more frames per second.
+
+    Args:
+        cameras: number of cameras.
+        unhurried: throughput mode.
     """
-    least = 3 if unhurried and all_cores() == 3 else 2  # two would leave the third core idle
+    least = 3 if unhurried and all_cores() == 3 else 2  # two inferences would leave the third core idle
     return max(1, min(all_cores() // (1 if unhurried else _CORES_OF_A_CALL), max(least, cameras)))
 
 
 def cores_each(calls: int) -> int:
-    """The cores of a network that is not alone."""
+    """Return the core budget of an inference while others run beside it."""
     return max(1, all_cores() // calls)
 
 
 class Pool:
-    """Threads that take parts, and the estimate of when they run out of them.
+    """The queue of parts, the body of the threads that run them, and the decision when a frame may enter.
 
     Args:
-        stages: names of the stages that use it, in the order in which a frame passes them; the last ends it.
-        calls: how many networks compute side by side.
-        may_enter: told whether a frame may enter, whenever that changes.
-        unhurried: nobody waits for a frame: as many a second as can be, if older.
+        stages: names of the stages that use the pool, in the order in which a frame passes them.
+        calls: how many inferences run at the same time.
+        may_enter: called with whether a frame may enter, each time the answer changes.
+        unhurried: throughput mode: favour frames per second over latency (files only).
     """
 
     def __init__(
@@ -127,7 +141,7 @@ class Pool:
         self._waiting: list[_Task] = []
         self._numbers = itertools.count()
         self._running = self._computing = self._on_their_way = 0
-        self._unit_s: dict[str, float] = {}  # what one picture or person takes
+        self._unit_s: dict[str, float] = {}  # estimated time for one frame or person, by stage
         self._in_use = len(stages)
         self._stopped = False
         self._changed = threading.Condition()
@@ -135,14 +149,14 @@ class Pool:
     def submit(
         self, stage: str, frame: Frame, part: Part, began: Callable[[], None], done: Callable[[float], None]
     ) -> None:
-        """Have a part done.
+        """Queue a part for the threads.
 
         Args:
-            stage: whose it is.
-            frame: which it is about.
-            part: what to do.
-            began: called on the thread that does it, before it begins.
-            done: called there afterwards, with the seconds that its network waited for cores.
+            stage: name of the stage that the part belongs to.
+            frame: the frame that the part belongs to.
+            part: the work.
+            began: called on the thread that runs the part, before it starts.
+            done: called on the same thread afterwards, with the seconds that the part waited for cores.
         """
         with self._changed:
             rank = self._stages.index(stage), frame.captured_mono_ns, next(self._numbers)
@@ -151,26 +165,26 @@ class Pool:
             self._changed.notify_all()
 
     def passed_on(self, stage: str) -> None:
-        """A stage's result is on its way to the next one that has parts."""
+        """Record that a result of this stage is on its way to the next stage that uses the pool."""
         with self._changed:
             self._on_their_way += stage != self._stages[-1]
             self._tell()
 
     def arrived(self, stage: str) -> None:
-        """An item has reached a stage, and its parts were submitted."""
+        """Record that an item has reached this stage and that its parts are queued."""
         with self._changed:
             self._on_their_way -= stage != self._stages[0]
             self._tell()
 
     def work(self, on_failure: Callable[[], None] = lambda: None) -> None:
-        """Take parts until the last stage has left or `stop` was called: the body of each of the threads.
+        """Run parts until the last stage has left or `stop` is called. This is the body of each thread.
 
         Args:
-            on_failure: called when a part raises; the error goes on to the caller.
+            on_failure: called when a part raises, before the error is raised to the caller.
         """
         try:
             self._work()
-        except Closed:  # nobody takes results any more: the run is ending
+        except Closed:  # results are no longer accepted: the run is ending
             return
         except BaseException:
             on_failure()
@@ -200,7 +214,7 @@ class Pool:
 
     @contextlib.contextmanager
     def _take(self, task: _Task) -> Iterator[int]:
-        """The cores for a task's network, once they are free."""
+        """Wait until an inference may start, then yield the core budget of the task's inference."""
         came_s = time.perf_counter()
         with self._changed:
             self._changed.wait_for(lambda: self._computing < self.calls or self._stopped)
@@ -217,13 +231,13 @@ class Pool:
                 self._changed.notify_all()
 
     def leave(self) -> None:
-        """A stage has ended: it brings no more parts."""
+        """Record that a stage has ended and submits no more parts."""
         with self._changed:
             self._in_use -= 1
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """End at once: what waits is forgotten."""
+        """End each thread once its current part is done. Waiting parts are discarded."""
         with self._changed:
             self._stopped = True
             self._waiting.clear()
@@ -241,10 +255,11 @@ class Pool:
             self._may_enter(may_enter)
 
     def _is_hungry(self) -> bool:
-        """Whether a frame that enters now would find a thread soon.
+        """Whether a frame should enter now.
 
-        Either one has nothing to do; or so little waits that the others need no longer for it than a frame's first
-        stage needs one thread: then that is begun beside it, and nobody waits for the new frame's second stage.
+        True if idle threads outnumber the queued parts plus the results on their way between
+        stages. Also true if the other threads would finish the queued parts while one thread runs
+        the new frame's first stage, because the frame's second stage then finds a free thread.
         """
         if len(self._waiting) + self._on_their_way < self.threads - self._running:
             return True
@@ -256,7 +271,7 @@ class Pool:
 
 
 class _Job(Generic[Out]):
-    """One item's work while it is being done."""
+    """One item's work and its timing."""
 
     def __init__(self, frame: Frame, work: Work[Out]) -> None:
         self.frame, self.work = frame, work
@@ -264,7 +279,7 @@ class _Job(Generic[Out]):
         self.left = len(work.parts)
         self.began_s: float | None = None
         self.ended_s = 0.0
-        self.idle_s = math.inf  # what each of its parts waited for cores
+        self.idle_s = math.inf  # shortest time that any of its parts waited for cores
 
     def begin(self) -> None:
         self.began_s = self.began_s or time.perf_counter()
@@ -279,7 +294,7 @@ class _Job(Generic[Out]):
 
 
 class _Order(Generic[Out]):
-    """Hands results on in the order of each camera's frames."""
+    """Releases results in the order of each camera's frames."""
 
     def __init__(self, stage: str, outbox: Channel[Out], pool: Pool, measure: Measure, waited: Waited) -> None:
         self._stage, self._outbox, self._pool, self._measure, self._waited = stage, outbox, pool, measure, waited
@@ -287,12 +302,19 @@ class _Order(Generic[Out]):
         self._changed = threading.Condition()
 
     def add(self, job: _Job[Out]) -> None:
-        """A job that is about to begin."""
+        """Register a job before its parts are submitted."""
         with self._changed:
             self._jobs.setdefault(job.frame.camera, deque()).append(job)
 
     def part_done(self, job: _Job[Out], waited_s: float = 0.0) -> None:
-        """One of a job's parts, or all of none, is done, after it waited for cores: hand on what is finished."""
+        """Record that one part of the job is done, then release every result that is next in its camera's order.
+
+        A job without parts is recorded once, too.
+
+        Args:
+            job: the job.
+            waited_s: how long the part waited for cores.
+        """
         with self._changed:
             job.left -= 1
             job.idle_s = min(job.idle_s, waited_s)
@@ -313,7 +335,7 @@ class _Order(Generic[Out]):
             self._changed.notify_all()
 
     def wait_until_empty(self, given_up: Callable[[], bool]) -> None:
-        """Wait until all jobs are done, or it is of no use any more."""
+        """Wait until all jobs are done or `given_up` returns true."""
         with self._changed:
             while self._jobs and not given_up():
                 self._changed.wait(0.05)
@@ -328,10 +350,19 @@ def run_divided(
     on_failure: Callable[[], None] = lambda: None,
     waited: Waited = lambda seconds: None,
 ) -> None:
-    """Run a stage whose work the pool does, until its inbox is closed; then close its outbox.
+    """Run a stage on the pool until its inbox is closed, then close its outbox.
 
-    The thread that calls this only divides. `waited` is told for how long each item waited for one of the pool's; see
-    runtime.stage.run_stage for the other arguments.
+    The calling thread only divides the work. An error leaves the outbox open: a failure must not
+    look like the end of the stream.
+
+    Args:
+        stage: the stage to run.
+        inbox: where its items come from.
+        outbox: where its results go.
+        pool: runs the parts.
+        measure: called with the stage's name, 1 and the seconds of work for each finished item.
+        on_failure: called if the stage raises, before it is closed; the error is raised to the caller.
+        waited: called with the seconds that each item waited for a thread of the pool and for cores.
     """
     order: _Order[Out] = _Order(stage.name, outbox, pool, measure, waited)
     try:

@@ -1,6 +1,7 @@
-"""How many cores a call may use, and when: all of them at once, unless the pool says that others compute beside it.
+"""Core budget of an inference: all cores, unless the pool runs several inferences at the same time.
 
-The pool says it for its threads (runtime.pool); the engines take their cores for as long as a network computes.
+The pool sets the budget of its threads (runtime.pool). The engines of the detector and the pose
+model take it during an inference.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-# Blocks until cores are free, yields their number and gives them back. Not to be nested.
+# A core budget: blocks until cores are free, yields how many, releases them at exit. Must not be nested.
 Take = Callable[[], AbstractContextManager[int]]
 
 _thread = threading.local()
@@ -22,21 +23,23 @@ _thread = threading.local()
 
 @functools.cache
 def all_cores() -> int:
-    """The cores that this process may use: its affinity, and no more than the quotas of its control groups pay for."""
+    """Return how many cores this process may use: those of its affinity mask, limited by its cgroup's CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         group = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("0::/")[2].strip()
-    except OSError:  # no control groups
+    except OSError:  # no cgroups
         return cores
     return int(min(cores, quota(Path("/sys/fs/cgroup"), group)))
 
 
 def quota(root: Path, group: str) -> float:
-    """Cores that a control group (version 2) and those around it pay for, rounded up, at least 1; infinite if all do.
+    """Return the smallest CPU quota of a cgroup v2 and its ancestors, in cores; infinity if none is set.
+
+    Each quota is rounded up to whole cores, at least 1.
 
     Args:
-        root: where the file system of control groups is.
-        group: the path of one below it, without a slash at its beginning.
+        root: mount point of the cgroup file system.
+        group: path of the cgroup below `root`, without a leading slash.
     """
     least = math.inf
     for folder in (root / group, *(root / group).parents):
@@ -49,7 +52,7 @@ def quota(root: Path, group: str) -> float:
 
 @contextlib.contextmanager
 def cores() -> Iterator[int]:
-    """Within it the calling thread computes, on so many cores. It may have to wait for them: never take them twice."""
+    """Take the calling thread's core budget and yield its number of cores. May block, so it must not be nested."""
     take: Take = getattr(_thread, "take", None) or just(all_cores())
     with take() as count:
         yield count
@@ -57,7 +60,13 @@ def cores() -> Iterator[int]:
 
 @contextlib.contextmanager
 def share(take: Take) -> Iterator[None]:
-    """Within it, `cores` on the calling thread takes them so."""
+    """Make `cores` use this budget on the calling thread, within the `with` block.
+
+    Example:
+        >>> with share(just(2)), cores() as count:
+        ...     print(count)
+        2
+    """
     _thread.take = take
     try:
         yield
@@ -66,5 +75,5 @@ def share(take: Take) -> Iterator[None]:
 
 
 def just(count: int) -> Take:
-    """So many cores, at once."""
+    """Return a budget of `count` cores that never blocks."""
     return lambda: contextlib.nullcontext(count)

@@ -1,7 +1,8 @@
-"""What a stage is, and the loop that runs one on a thread.
+"""The protocol of a stage, and the loop that runs a stage on a thread.
 
-A stage is a function with state: it does not know its thread, its channels or the other stages. The loop takes all
-that waits, calls the stage once, stamps the time spent on each frame and hands the results on, in order.
+Every step of the data path after the door is a stage: a function with state that does not know its
+thread, its channels or the other stages. The loop takes all waiting items, calls the stage once,
+writes the elapsed time into each frame and passes the results on in order.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ class Stage(Protocol[In, Out]):
     name: str
 
     def process(self, batch: list[In]) -> list[Out]:
-        """One result per item, in order. Items of one camera come in the order of their frames."""
+        """Return one result per item, in order. Items of one camera come in the order of their frames."""
         ...
 
     def close(self) -> None:
-        """Give up what the stage holds. Called once, on the thread that ran it."""
+        """Release the stage's resources. Called once, on the thread that ran the stage."""
         ...
 
 
 class Inbox(Protocol[In]):
-    """Where a stage's items come from: a Channel or the Door."""
+    """The source of a stage's items: a Channel or the Door."""
 
     def take(self, timeout_s: float | None = None) -> list[In]:
-        """All that waits; empty after the time-out; raises Closed at the end."""
+        """Return all waiting items, or an empty list after the timeout. Raises Closed at the end."""
         ...
 
 
@@ -62,15 +63,15 @@ def run_stage(
     An error leaves the outbox open: a failure must not look like the end of the stream.
 
     Args:
-        stage: what to run.
+        stage: the stage to run.
         inbox: where its items come from.
         outbox: where its results go; None for the last stage.
-        measure: told of every call when it has ended.
-        on_failure: called before the stage is closed when it raised; the error goes on to the caller.
-        began: told of every call when it begins.
-        prepare: called first.
-        tick: called between batches, at least every `tick_s` seconds, for a stage with duties of its own.
-        tick_s: see tick.
+        measure: called after each batch with the stage's name, the number of items and the seconds spent.
+        on_failure: called if the stage raises, before it is closed; the error is raised to the caller.
+        began: called with the stage's name before each batch.
+        prepare: called once on this thread, before the first batch.
+        tick: called between batches and while none arrives, for a stage with periodic work of its own.
+        tick_s: maximum seconds to wait for a batch before `tick` is called; None: no limit.
     """
     try:
         prepare()
@@ -100,5 +101,5 @@ def run_stage(
 
 
 def frame_of(item: Item) -> Frame:
-    """The frame that an item is about."""
+    """Return the frame that an item belongs to."""
     return item if isinstance(item, Frame) else item.frame

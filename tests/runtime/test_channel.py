@@ -6,14 +6,14 @@ from realtime.runtime import channel as channels
 from realtime.runtime.channel import Channel, Closed
 
 
-def test_items_come_out_in_order_and_all_at_once() -> None:
+def test_take_returns_all_items_in_order() -> None:
     channel: Channel[int] = Channel(3)
     for item in (1, 2, 3):
         channel.put(item)
     assert channel.take() == [1, 2, 3]
 
 
-def test_the_wait_of_each_item_is_told(monkeypatch) -> None:
+def test_the_wait_of_each_item_is_reported(monkeypatch) -> None:
     now_s, waits_s = [0.0], list[float]()
     monkeypatch.setattr(channels.time, "monotonic", lambda: now_s[0])
     channel: Channel[int] = Channel(3, waits_s.append)
@@ -24,11 +24,11 @@ def test_the_wait_of_each_item_is_told(monkeypatch) -> None:
     assert waits_s == [3.0, 2.5]
 
 
-def test_a_time_out_gives_an_empty_list() -> None:
+def test_take_returns_an_empty_list_after_the_timeout() -> None:
     assert Channel[int](1).take(timeout_s=0.0) == []
 
 
-def test_what_is_inside_can_be_taken_after_closing_then_closed_is_raised() -> None:
+def test_a_closed_channel_returns_its_remaining_items_and_then_raises_closed() -> None:
     channel: Channel[int] = Channel(2)
     channel.put(1)
     channel.close()
@@ -39,7 +39,7 @@ def test_what_is_inside_can_be_taken_after_closing_then_closed_is_raised() -> No
         channel.put(2)
 
 
-def test_aborting_forgets_what_is_inside() -> None:
+def test_aborting_discards_the_items_inside() -> None:
     channel: Channel[int] = Channel(2)
     channel.put(1)
     channel.abort()
@@ -47,7 +47,7 @@ def test_aborting_forgets_what_is_inside() -> None:
         channel.take()
 
 
-def test_a_full_channel_refuses_try_put_and_keeps_its_items() -> None:
+def test_try_put_is_refused_by_a_full_channel_which_keeps_its_items() -> None:
     channel: Channel[int] = Channel(1)
     assert channel.try_put(1)
     assert not channel.try_put(2)
@@ -55,7 +55,7 @@ def test_a_full_channel_refuses_try_put_and_keeps_its_items() -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-def test_ending_a_full_channel_wakes_its_producer(end: str) -> None:
+def test_ending_a_full_channel_wakes_the_blocked_producer(end: str) -> None:
     channel: Channel[int] = Channel(1)
     channel.put(1)
     outcome: list[str] = []
@@ -73,7 +73,7 @@ def test_ending_a_full_channel_wakes_its_producer(end: str) -> None:
     assert outcome == ["closed"]
 
 
-def test_nothing_is_lost_or_reordered_between_two_threads() -> None:
+def test_no_item_is_lost_or_reordered_between_two_threads() -> None:
     channel: Channel[int] = Channel(2)
     taken: list[int] = []
 

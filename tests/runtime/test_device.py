@@ -1,4 +1,4 @@
-"""Lanes, as far as they can be seen without a GPU."""
+"""Tests of lanes that need no GPU."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def picture(value):
     return image
 
 
-def test_a_frame_is_sent_once_for_all_lanes():
+def test_an_image_is_sent_once_for_all_lanes():
     first, second = Lane(CPU), Lane(CPU)
     image, other = picture(1), picture(2)
     sent = first.picture(image)
@@ -23,7 +23,7 @@ def test_a_frame_is_sent_once_for_all_lanes():
     np.testing.assert_array_equal(second.picture(other).numpy(), other)
 
 
-def test_a_frame_that_nobody_holds_is_gone():
+def test_an_image_is_removed_once_its_array_is_freed():
     lane = Lane(CPU)
     kept, image = picture(1), picture(2)
     lane.picture(kept), lane.picture(image)
@@ -33,7 +33,7 @@ def test_a_frame_that_nobody_holds_is_gone():
     assert id(kept) in _pictures_on(CPU)._sent
 
 
-def test_a_picture_that_may_change_is_sent_each_time():
+def test_a_writeable_image_is_sent_each_time():
     lane = Lane(CPU)
     image = np.zeros((4, 6, 3), np.uint8)
     lane.picture(image)

@@ -17,12 +17,12 @@ Make = Callable[..., Frame]
 
 
 def fresh(make_frame: Make, index: int, camera: str = "cam0") -> Frame:
-    """A frame captured just now."""
+    """A frame captured now."""
     frame = make_frame(index, camera)
     return Frame(camera, 0, index, frame.image, frame.time_s, time.monotonic_ns(), 0)
 
 
-def test_a_live_camera_s_newest_frame_wins_and_the_older_one_is_counted(make_frame: Make) -> None:
+def test_a_live_camera_s_newest_frame_replaces_the_older_one_which_is_counted(make_frame: Make) -> None:
     drops: Counter[str] = Counter()
     door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
     door.attach("cam0", newest_wins=True)
@@ -32,7 +32,7 @@ def test_a_live_camera_s_newest_frame_wins_and_the_older_one_is_counted(make_fra
     assert drops == {"newer frame": 2}
 
 
-def test_a_file_s_next_frame_waits_until_there_is_room(make_frame: Make) -> None:
+def test_a_file_s_next_frame_blocks_until_the_door_has_room(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0)
     door.put(make_frame(0))
     second = threading.Thread(target=door.put, args=(make_frame(1),))
@@ -52,29 +52,29 @@ def test_the_window_bounds_the_frames_in_flight(make_frame: Make) -> None:
     assert [frame.index for frame in door.take()] == [1]
 
 
-def test_one_frame_of_every_camera_is_taken_at_once(make_frame: Make) -> None:
+def test_take_returns_one_frame_per_camera(make_frame: Make) -> None:
     door = Door(["a", "b", "c"], 2, 9.0)
     for camera in ("a", "c"):
         door.put(make_frame(0, camera))
     assert sorted(frame.camera for frame in door.take()) == ["a", "c"]
 
 
-def test_a_live_frame_that_waited_too_long_is_not_begun(make_frame: Make) -> None:
+def test_a_live_frame_that_is_too_old_is_dropped(make_frame: Make) -> None:
     drops: Counter[str] = Counter()
     door = Door(["cam0"], 2, 0.5, on_drop=lambda camera, cause: drops.update([cause]))
     door.attach("cam0", newest_wins=True)
-    door.put(make_frame(0))  # captured when this machine started
+    door.put(make_frame(0))  # captured when this machine booted
     assert door.take() == []
     assert drops == {"too old": 1}
 
 
-def test_a_file_s_frame_never_gets_too_old(make_frame: Make) -> None:
+def test_a_file_s_frame_is_never_too_old(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 0.5)
     door.put(make_frame(0))
     assert len(door.take()) == 1
 
 
-def test_a_held_door_opens_on_release(make_frame: Make) -> None:
+def test_a_held_door_opens_when_the_hold_is_released(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0, held=True)
     door.put(make_frame(0))
     assert door.take(timeout_s=0.0) == []
@@ -83,7 +83,7 @@ def test_a_held_door_opens_on_release(make_frame: Make) -> None:
     assert len(door.take()) == 1
 
 
-def test_the_last_frame_is_taken_before_the_end_is_told(make_frame: Make) -> None:
+def test_the_last_frame_is_taken_before_closed_is_raised(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0)
     door.put(make_frame(0))
     door.finish("cam0")
@@ -92,7 +92,7 @@ def test_the_last_frame_is_taken_before_the_end_is_told(make_frame: Make) -> Non
         door.take()
 
 
-def test_stopping_drops_what_waits_and_wakes_everyone(make_frame: Make) -> None:
+def test_stopping_drops_waiting_frames_and_raises_closed_for_every_caller(make_frame: Make) -> None:
     drops: Counter[str] = Counter()
     door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
     door.put(make_frame(0))
@@ -108,7 +108,7 @@ def test_stopping_drops_what_waits_and_wakes_everyone(make_frame: Make) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["put a", "put b", "take", "leave"]), max_size=60), st.integers(1, 3))
-def test_every_frame_is_taken_or_dropped_once_in_order_and_the_window_holds(steps: list[str], window: int) -> None:
+def test_each_frame_is_taken_or_dropped_once_in_order_and_the_window_holds(steps: list[str], window: int) -> None:
     import numpy as np
 
     image = np.zeros((2, 2, 3), np.uint8)
@@ -140,7 +140,7 @@ def test_every_frame_is_taken_or_dropped_once_in_order_and_the_window_holds(step
         assert put[camera] == len(taken[camera]) + drops[camera]
 
 
-def test_an_evicted_camera_brings_nothing_until_it_is_attached_again(make_frame: Make) -> None:
+def test_frames_of_an_evicted_camera_are_refused_until_it_is_attached_again(make_frame: Make) -> None:
     drops: Counter[str] = Counter()
     door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
     door.put(make_frame(0))
@@ -161,7 +161,7 @@ def test_an_evicted_camera_brings_nothing_until_it_is_attached_again(make_frame:
         door.put(make_frame(2))
     assert drops == {"stopping": 3}
     door.finish("cam0")
-    assert door.take(timeout_s=0.0) == []  # not the end: one still brings
+    assert door.take(timeout_s=0.0) == []  # not the end: the new thread still puts frames
     door.attach("cam0", newest_wins=False)
     door.put(make_frame(3))
     assert [frame.index for frame in door.take()] == [3]
@@ -174,7 +174,7 @@ def test_an_evicted_camera_brings_nothing_until_it_is_attached_again(make_frame:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["add a", "add b", "add c", "evict a", "evict b", "end", "put", "take"]), max_size=60))
-def test_cameras_that_come_and_go_lose_no_frame_uncounted_and_disturb_no_other(steps: list[str]) -> None:
+def test_each_frame_is_counted_while_cameras_are_added_and_evicted(steps: list[str]) -> None:
     import numpy as np
 
     image = np.zeros((2, 2, 3), np.uint8)
@@ -209,7 +209,7 @@ def test_cameras_that_come_and_go_lose_no_frame_uncounted_and_disturb_no_other(s
                 else:
                     door.put(frame)
         elif word == "take":
-            for frame in door.take(timeout_s=0.0):  # never Closed: z goes on
+            for frame in door.take(timeout_s=0.0):  # never raises Closed: camera z stays
                 taken[frame.camera] += 1
                 door.leave(frame.camera)
     door.stop()
@@ -217,7 +217,7 @@ def test_cameras_that_come_and_go_lose_no_frame_uncounted_and_disturb_no_other(s
         assert put[name] == taken[name] + dropped[name]
 
 
-def test_a_live_frame_waits_outside_until_it_may_enter_and_the_newest_goes_in(make_frame: Make) -> None:
+def test_a_live_frame_waits_until_not_before_and_the_newest_one_enters(make_frame: Make) -> None:
     door = Door(["live", "file"], 2, 9.0)
     door.attach("live", newest_wins=True)
     door.attach("file", newest_wins=False)
@@ -225,14 +225,14 @@ def test_a_live_frame_waits_outside_until_it_may_enter_and_the_newest_goes_in(ma
     door.not_before(until_s)
     door.put(fresh(make_frame, 0, "live"))
     door.put(fresh(make_frame, 0, "file"))
-    assert [frame.camera for frame in door.take()] == ["file"]  # a file's frames don't get old
+    assert [frame.camera for frame in door.take()] == ["file"]  # not_before applies to live cameras only
     assert door.take(timeout_s=0.0) == []
     door.put(fresh(make_frame, 1, "live"))
-    assert [frame.index for frame in door.take(timeout_s=60)] == [1]  # nothing but the hour wakes it
+    assert [frame.index for frame in door.take(timeout_s=60)] == [1]  # only the clock wakes take
     assert time.monotonic() >= until_s
 
 
-def test_who_waits_is_woken_when_the_moment_is_brought_forward(make_frame: Make) -> None:
+def test_a_blocked_take_wakes_when_not_before_moves_to_an_earlier_moment(make_frame: Make) -> None:
     door = Door(["live"], 2, 9.0)
     door.attach("live", newest_wins=True)
     door.not_before(time.monotonic() + 3600)
@@ -241,7 +241,7 @@ def test_who_waits_is_woken_when_the_moment_is_brought_forward(make_frame: Make)
     assert len(door.take(timeout_s=60)) == 1
 
 
-def test_with_a_target_a_frame_that_would_miss_it_is_not_begun(make_frame: Make) -> None:
+def test_a_frame_that_would_miss_the_target_is_dropped(make_frame: Make) -> None:
     drops: Counter[str] = Counter()
     door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]), target_s=0.5)
     door.attach("cam0", newest_wins=True)
@@ -249,7 +249,7 @@ def test_with_a_target_a_frame_that_would_miss_it_is_not_begun(make_frame: Make)
     def aged(age_s: float) -> Frame:
         return replace(make_frame(0), captured_mono_ns=time.monotonic_ns() - round(age_s * 1e9))
 
-    door.put(aged(0.4))  # nothing is known yet of how long a frame takes
+    door.put(aged(0.4))  # the door has no estimate yet of how long a frame takes
     assert len(door.take()) == 1
     time.sleep(0.2)
     door.leave("cam0")
@@ -260,7 +260,7 @@ def test_with_a_target_a_frame_that_would_miss_it_is_not_begun(make_frame: Make)
     assert len(door.take()) == 1
 
 
-def test_a_target_that_none_can_keep_stops_nothing(make_frame: Make) -> None:
+def test_a_target_that_no_frame_can_meet_drops_no_frame(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0, target_s=0.02)
     door.attach("cam0", newest_wins=True)
     for _ in range(2):
@@ -270,7 +270,7 @@ def test_a_target_that_none_can_keep_stops_nothing(make_frame: Make) -> None:
         door.leave("cam0")
 
 
-def test_one_at_a_time_every_camera_gets_its_turn(make_frame: Make) -> None:
+def test_cameras_are_served_in_rotation_with_one_at_a_time(make_frame: Make) -> None:
     door = Door(["a", "b", "c"], 2, 9.0, one_at_a_time=True)
     for camera in ("a", "b", "c"):
         door.put(make_frame(0, camera))
@@ -280,7 +280,7 @@ def test_one_at_a_time_every_camera_gets_its_turn(make_frame: Make) -> None:
     assert taken == ["a", "b", "c", "a"]
 
 
-def test_a_door_that_lets_nobody_in_keeps_frames_waiting(make_frame: Make) -> None:
+def test_a_frame_waits_until_let_in_allows_it_to_enter(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0)
     door.let_in(False)
     door.put(make_frame(0))
@@ -289,14 +289,14 @@ def test_a_door_that_lets_nobody_in_keeps_frames_waiting(make_frame: Make) -> No
     assert len(door.take()) == 1
 
 
-def test_a_file_s_frame_counts_as_taken_when_it_enters(make_frame: Make) -> None:
+def test_a_file_s_frame_counts_as_captured_when_it_enters(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0)
     before_ns = time.monotonic_ns()
     door.put(make_frame(0))
     assert door.take()[0].captured_mono_ns >= before_ns
 
 
-def test_a_moment_that_passes_while_it_is_looked_at_is_not_missed(make_frame: Make, monkeypatch) -> None:
+def test_take_does_not_miss_a_not_before_moment_that_passes_during_its_check(make_frame: Make, monkeypatch) -> None:
     door = Door(["cam0"], 2, 1e9)
     door.attach("cam0", newest_wins=True)
     door.put(make_frame(0))

@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's pools")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs glibc's malloc pools")
 
-# Prints the pools that 6 threads have between them, and the resident MB before 36 of 40 MB are freed, and after.
+# Prints the pools of 6 threads, then the resident MB before and after 36 of 40 MB are freed.
 PROGRAM = """
 import ctypes, sys, threading
 from pathlib import Path
@@ -32,7 +32,7 @@ output = libc.fdopen(1, b"w")
 libc.malloc_info(0, output)
 libc.fflush(output)
 
-blocks = [libc.malloc(100_000) for _ in range(400)]  # smaller than what glibc maps by itself
+blocks = [libc.malloc(100_000) for _ in range(400)]  # smaller than the blocks that glibc maps separately
 [libc.memset(block, 1, 100_000) for block in blocks]
 before_mb = resident_mb()
 [libc.free(block) for i, block in enumerate(blocks) if i % 10]
@@ -42,15 +42,15 @@ print(before_mb, resident_mb(), flush=True)
 
 
 def run(*arguments: str) -> tuple[int, float]:
-    """How many pools there were, and how many MB went back."""
+    """Run PROGRAM. Return the number of pools, and how many MB were returned to the system."""
     result = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
     before_mb, after_mb = map(float, result.stdout.splitlines()[-1].split())
     return result.stdout.count("<heap nr="), before_mb - after_mb
 
 
-def test_threads_share_two_pools_and_what_is_freed_goes_back() -> None:
+def test_threads_share_two_pools_and_freed_memory_returns_to_the_system() -> None:
     alone, _ = run()
-    assert alone > 2  # a pool each
+    assert alone > 2  # one pool per thread
     pools, returned_mb = run("shared")
     assert pools <= 2
     assert returned_mb > 25

@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def taught(told: list[float], **usual_s: float) -> Pace:
-    """A pace that has seen many calls of these lengths."""
+    """A pace that has recorded many calls of these durations."""
     made = Pace(STAGES, told.append)
     for _ in range(50):
         for stage, seconds in usual_s.items():
@@ -33,14 +33,14 @@ def taught(told: list[float], **usual_s: float) -> Pace:
     return made
 
 
-def test_a_frame_enters_so_that_it_meets_the_slow_stage_as_that_gets_free(clock: Clock) -> None:
+def test_a_frame_enters_in_time_to_reach_the_slow_stage_when_it_becomes_free(clock: Clock) -> None:
     told: list[float] = []
     made = taught(told, detect=0.03, track=0.01, pose=0.2)
     made.began("pose")
     assert told[-1] == pytest.approx(100 + SURE * 0.2 - 0.04)
 
 
-def test_it_enters_at_once_when_the_slow_stage_ends_early(clock: Clock) -> None:
+def test_a_frame_enters_immediately_when_the_slow_stage_ends_early(clock: Clock) -> None:
     told: list[float] = []
     made = taught(told, detect=0.03, pose=0.2)
     made.began("pose")
@@ -49,14 +49,14 @@ def test_it_enters_at_once_when_the_slow_stage_ends_early(clock: Clock) -> None:
     assert told[-1] <= clock.now_s
 
 
-def test_a_stage_that_is_quicker_than_the_way_to_it_holds_nobody_up(clock: Clock) -> None:
+def test_a_stage_that_is_faster_than_the_stages_before_it_delays_no_frame(clock: Clock) -> None:
     told: list[float] = []
     made = taught(told, detect=0.03, track=0.01, pose=0.02)
     made.began("pose")
     assert told[-1] <= clock.now_s
 
 
-def test_of_two_busy_stages_the_later_one_counts(clock: Clock) -> None:
+def test_the_stage_that_demands_the_latest_entry_decides(clock: Clock) -> None:
     told: list[float] = []
     made = taught(told, detect=0.03, track=0.01, pose=0.2)
     made.began("pose")
@@ -64,7 +64,7 @@ def test_of_two_busy_stages_the_later_one_counts(clock: Clock) -> None:
     assert told[-1] == pytest.approx(100 + SURE * 0.2 - 0.04)
 
 
-def test_nothing_is_held_back_before_anything_is_known() -> None:
+def test_no_frame_is_delayed_before_any_call_was_timed() -> None:
     told: list[float] = []
     Pace(STAGES, told.append).began("pose")
     assert told[-1] <= time.monotonic()

@@ -17,7 +17,7 @@ Make = Callable[..., Frame]
 
 
 class Busy:
-    """A stage whose frames take several parts, each of which calls `part`."""
+    """A stage that divides each frame into several parts, each of which calls `part`."""
 
     name = "detect"
 
@@ -45,7 +45,7 @@ class Busy:
 def run(
     stage: Busy, frames: list[Frame], calls: int = 3, told: list[bool] | None = None, unhurried: bool = False
 ) -> tuple[list[Detections], Crew]:
-    """Send frames through a stage and a pool, to the end."""
+    """Send frames through a stage on a pool, until all are done or a part fails."""
     inbox: Channel[Frame] = Channel(len(frames))
     outbox: Channel[Detections] = Channel(len(frames))
     for frame in frames:
@@ -78,7 +78,7 @@ def test_results_leave_in_the_order_of_each_camera_s_frames(make_frame: Make, pa
     assert stage.closed == 1
 
 
-def test_a_slow_frame_of_one_camera_keeps_no_other_camera_waiting(make_frame: Make) -> None:
+def test_a_slow_frame_of_one_camera_delays_no_other_camera(make_frame: Make) -> None:
     others_done, seen = threading.Event(), []
 
     def part(frame: Frame) -> None:
@@ -95,16 +95,16 @@ def test_a_slow_frame_of_one_camera_keeps_no_other_camera_waiting(make_frame: Ma
     assert [result.frame.camera for result in results] == ["fast"] * 5 + ["slow"]
 
 
-def test_a_part_that_raises_ends_the_run_with_its_error(make_frame: Make) -> None:
+def test_an_error_in_a_part_ends_the_run_with_this_error(make_frame: Make) -> None:
     def part(frame: Frame) -> None:
         if frame.index == 2:
-            raise RuntimeError("no more light")
+            raise RuntimeError("the model failed")
 
     _, crew = run(Busy(part), [make_frame(index) for index in range(5)])
-    assert str(crew.failure) == "no more light"
+    assert str(crew.failure) == "the model failed"
 
 
-def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Make, monkeypatch) -> None:
+def test_a_part_that_runs_alone_gets_all_cores_and_concurrent_parts_share_them(make_frame: Make, monkeypatch) -> None:
     monkeypatch.setattr(pools, "all_cores", lambda: 8)
     counts: list[int] = []
 
@@ -126,7 +126,7 @@ def test_a_part_that_is_alone_has_all_cores_and_others_share_them(make_frame: Ma
     assert sorted(counts) == [4, 4]
 
 
-def test_where_nobody_waits_one_part_is_prepared_while_networks_compute_on_all_cores(make_frame: Make) -> None:
+def test_in_throughput_mode_one_part_is_prepared_while_inferences_use_all_cores(make_frame: Make) -> None:
     computing, most, prepared, three = 0, 0, [], threading.Event()
     lock = threading.Lock()
 
@@ -149,7 +149,7 @@ def test_where_nobody_waits_one_part_is_prepared_while_networks_compute_on_all_c
     assert most == 2
 
 
-def test_a_wait_for_cores_is_told_as_a_wait_and_not_as_work(make_frame: Make) -> None:
+def test_a_wait_for_cores_is_reported_as_waiting_and_not_as_work(make_frame: Make) -> None:
     first_computes, waited = threading.Event(), []
 
     def part(frame: Frame) -> None:
@@ -186,7 +186,7 @@ def test_a_wait_for_cores_is_told_as_a_wait_and_not_as_work(make_frame: Make) ->
         (False, 8, [2, 2, 3, 4]),
     ],
 )
-def test_as_many_calls_as_cameras_but_two_with_two_cores_or_unhurried_one(
+def test_one_inference_runs_per_camera_within_the_limits_of_the_cores(
     unhurried: bool, cores: int, calls: list[int], monkeypatch
 ) -> None:
     monkeypatch.setattr(pools, "all_cores", lambda: cores)
@@ -197,7 +197,7 @@ def test_as_many_calls_as_cameras_but_two_with_two_cores_or_unhurried_one(
 
 
 class Hand:
-    """Two stages and two threads, moved by hand."""
+    """A pool for two stages and two threads. The test submits the work, and no thread runs it."""
 
     def __init__(self, make_frame: Make) -> None:
         self.told = [True]
@@ -220,14 +220,14 @@ def hand(make_frame: Make) -> Hand:
     return Hand(make_frame)
 
 
-def test_frames_enter_until_every_thread_has_something_to_do(hand: Hand) -> None:
+def test_frames_enter_until_each_thread_has_work(hand: Hand) -> None:
     hand.submit("detect", 0)
     assert hand.may_enter
     hand.submit("detect", 1)
     assert not hand.may_enter
 
 
-def test_where_nobody_waits_for_frames_one_more_enters(make_frame: Make) -> None:
+def test_one_more_frame_enters_in_throughput_mode(make_frame: Make) -> None:
     told = [True]
     pool = Pool(["detect"], 2, told.append, unhurried=True)
     for number, may_enter in ((0, True), (1, True), (2, False)):
@@ -235,7 +235,7 @@ def test_where_nobody_waits_for_frames_one_more_enters(make_frame: Make) -> None
         assert told[-1] is may_enter
 
 
-def test_a_frame_between_two_stages_counts_as_work(hand: Hand) -> None:
+def test_a_result_between_two_stages_counts_as_work(hand: Hand) -> None:
     hand.submit("detect", 0)
     hand.pool.passed_on("detect")
     assert not hand.may_enter
@@ -243,20 +243,20 @@ def test_a_frame_between_two_stages_counts_as_work(hand: Hand) -> None:
     assert hand.may_enter
 
 
-def test_the_next_frame_enters_beside_the_last_people_of_the_one_before(hand: Hand) -> None:
+def test_the_next_frame_enters_while_the_last_people_of_the_previous_one_wait(hand: Hand) -> None:
     hand.learn(detect_s=0.05, pose_s=0.02)
     hand.pool._running = 2
     for _ in range(3):
         hand.submit("pose", units=2)
-    assert not hand.may_enter  # 120 ms wait, a frame's detection takes 50
+    assert not hand.may_enter  # 120 ms of work is queued, and a detection takes 50 ms
     hand.pool._waiting = hand.pool._waiting[:1]
     hand.pool._tell()
     assert hand.may_enter
     hand.submit("detect", 1)
-    assert not hand.may_enter  # one is enough
+    assert not hand.may_enter  # one new frame is enough
 
 
-def test_earlier_stages_and_older_frames_come_first(make_frame: Make) -> None:
+def test_parts_of_earlier_stages_and_then_of_older_frames_run_first(make_frame: Make) -> None:
     order: list[tuple[str, int]] = []
     pool = Pool(["detect", "pose"], 1, lambda may_enter: None)
     for stage, number in (("pose", 2), ("pose", 1), ("detect", 4), ("detect", 3)):

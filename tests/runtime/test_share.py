@@ -4,7 +4,7 @@ from pathlib import Path
 from realtime.runtime.share import quota
 
 
-def test_the_least_of_the_quotas_around_a_process_counts(tmp_path: Path) -> None:
+def test_the_smallest_quota_of_a_cgroup_and_its_ancestors_applies(tmp_path: Path) -> None:
     service = tmp_path / "system.slice" / "pose.service"
     service.mkdir(parents=True)
     assert quota(tmp_path, "system.slice/pose.service") == math.inf
@@ -17,7 +17,7 @@ def test_the_least_of_the_quotas_around_a_process_counts(tmp_path: Path) -> None
     assert quota(tmp_path, "") == math.inf
 
 
-def test_in_a_container_the_root_is_the_groups_own(tmp_path: Path) -> None:
+def test_the_root_s_quota_applies_in_a_container(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("200000 100000\n")
     assert quota(tmp_path, "") == 2
     assert quota(tmp_path, "somewhere/else") == 2

@@ -11,7 +11,7 @@ Make = Callable[..., Frame]
 
 
 class Blind:
-    """A stage that sees nobody."""
+    """A stage that detects no people, and fails at frame `fails_at`."""
 
     name = "detect"
 
@@ -21,14 +21,14 @@ class Blind:
 
     def process(self, batch: list[Frame]) -> list[Detections]:
         if any(frame.index == self._fails_at for frame in batch):
-            raise RuntimeError("no more light")
+            raise RuntimeError("the model failed")
         return [Detections.empty(frame) for frame in batch]
 
     def close(self) -> None:
         self.closed += 1
 
 
-def test_results_keep_the_order_and_carry_the_time_spent(make_frame: Make) -> None:
+def test_results_keep_their_order_and_carry_the_time_spent(make_frame: Make) -> None:
     inbox: Channel[Frame] = Channel(9)
     outbox: Channel[Detections] = Channel(9)
     for index in range(5):
@@ -44,7 +44,7 @@ def test_results_keep_the_order_and_carry_the_time_spent(make_frame: Make) -> No
     assert stage.closed == 1
 
 
-def test_the_outbox_is_closed_at_the_end() -> None:
+def test_the_outbox_is_closed_when_the_inbox_ends() -> None:
     inbox: Channel[Frame] = Channel(1)
     outbox: Channel[Detections] = Channel(1)
     inbox.close()
@@ -53,7 +53,7 @@ def test_the_outbox_is_closed_at_the_end() -> None:
         outbox.take()
 
 
-def test_a_failing_stage_is_closed_and_its_error_reaches_the_crew(make_frame: Make) -> None:
+def test_a_stage_that_fails_is_closed_and_its_error_reaches_the_crew(make_frame: Make) -> None:
     inbox: Channel[Frame] = Channel(2)
     inbox.put(make_frame(3))
     stage, crew = Blind(fails_at=3), Crew()
@@ -64,7 +64,7 @@ def test_a_failing_stage_is_closed_and_its_error_reaches_the_crew(make_frame: Ma
     assert stage.closed == 1
 
 
-def test_the_first_failure_is_the_one_that_is_kept() -> None:
+def test_the_crew_keeps_the_first_failure() -> None:
     crew = Crew()
 
     def fail(message: str) -> None:
@@ -77,7 +77,7 @@ def test_the_first_failure_is_the_one_that_is_kept() -> None:
     assert str(crew.failure) == "first"
 
 
-def test_ticks_come_while_nothing_else_does() -> None:
+def test_ticks_continue_while_no_item_arrives() -> None:
     inbox: Channel[Frame] = Channel(1)
     ticks: list[int] = []
 
