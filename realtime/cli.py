@@ -1,22 +1,20 @@
 """The command line: flags -> AppConfig -> Pipeline.run(), signals and exit codes.
 
-The program's front; knows nothing of the stages. Heavy imports happen when they are needed: `--help` answers at once.
+This is the front of the program and knows nothing about the stages. It imports heavy modules only when they are
+needed, so that `--help` and `--version` answer quickly.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import difflib
 import logging
 import os
 import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
 from realtime.errors import ConfigError, OutputError, RealtimeError
@@ -37,47 +35,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
     Args:
-        argv: the arguments after the program's name; default: the process's.
+        argv: the arguments after the program's name; default: those of this process.
 
     Returns:
         The exit code: 0 end of stream or stopped by a signal, 2 command line or configuration, 3 a source, 4 a model,
         1 anything else.
+
+    Example:
+        >>> main(["--source", "demo", "--sorce", "1"])  # stderr: unknown flag --sorce, did you mean --source?
+        2
     """
     share_pools()
     words = list(sys.argv[1:] if argv is None else argv)
-    # Of every camera that there was: neither the log nor an error shows them.
+    # Secrets of all cameras so far; the log and the error lines redact them.
     secrets = [secret for word in words for secret in secrets_of(word)]
     try:
         return _run(words, secrets)
     except RealtimeError as error:
-        log.debug("where it came from", exc_info=True)
+        log.debug("the error was raised here", exc_info=True)
         _say(f"error: {error}", secrets)
         return error.exit_code
-    except KeyboardInterrupt:  # a signal while models load: nothing has begun
+    except KeyboardInterrupt:  # a signal while the models load: nothing was started
         return 0
-    except BrokenPipeError:  # whoever read our standard output is gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - swallows the flush at exit
+    except BrokenPipeError:  # the reader of our standard output is gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - takes the flush at exit
         return 1
     except ImportError as error:
         return _missing_library(error)
 
 
 def _run(argv: list[str], secrets: list[str]) -> int:
+    if argv == ["--version"]:  # without the imports below
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return 0
     try:
         from realtime.config import load, to_yaml
+        from realtime.flags import parse
         from realtime.observe.log import set_up_logging
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
-    arguments, flags = _parse(argv)
+    arguments, flags = parse(argv)
 
     def read() -> AppConfig:
         config = load(arguments.config, flags=flags)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
-        secrets[:] = sorted(found.union(secrets), key=len, reverse=True)  # the longest first: one may hold another
+        secrets[:] = sorted(
+            found.union(secrets), key=len, reverse=True
+        )  # longest first, because one may contain another
         if not config.cameras and not arguments.dry_run and not arguments.print_config:
-            raise ConfigError("no source: say --source 0 (webcam), a file, an rtsp:// URL or demo; see --help")
+            raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
         return config
 
     config = read()
@@ -109,7 +117,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         except RealtimeError as error:
             code, failure = error.exit_code, error
             raise
-        except Exception:  # ours, not the user's: the original error is what helps
+        except Exception:  # a bug of ours: its traceback is what helps
             log.exception("the run failed")
         finally:
             if pipeline.stuck_threads:
@@ -120,9 +128,10 @@ def _run(argv: list[str], secrets: list[str]) -> int:
 
 
 class _Signals:
-    """SIGINT and SIGTERM: the first one ends the run in order, the second one at once. SIGHUP reads the files again.
+    """The handler of SIGINT, SIGTERM and SIGHUP.
 
-    Without files there is nothing to read again, and with its terminal closed nobody to do it for: then the run ends.
+    The first SIGINT or SIGTERM ends the run in order, the second one immediately. SIGHUP reads the configuration files
+    again. It ends the run if there are no files or if the terminal of the program was closed.
     """
 
     def __init__(self, reloads: bool) -> None:
@@ -133,7 +142,7 @@ class _Signals:
 
     @contextlib.contextmanager
     def not_swallowed(self) -> Iterator[None]:
-        """Around what comes before a pipeline: a library's import may catch KeyboardInterrupt and fail otherwise."""
+        """Raise KeyboardInterrupt after a signal, even if an import of a library caught the first one."""
         try:
             yield
         except Exception:
@@ -144,7 +153,7 @@ class _Signals:
             raise KeyboardInterrupt
 
     def take(self, pipeline: Pipeline) -> None:
-        """From now on signals are for this pipeline."""
+        """Send signals to this pipeline from now on."""
         self._pipeline = pipeline
         if self._reload_waits:
             pipeline.reload()
@@ -168,7 +177,7 @@ class _Signals:
 def _signals(reloads: bool) -> Iterator[_Signals]:
     handle = _Signals(reloads)
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if _HANGUP and (reloads or signal.getsignal(_HANGUP) is not signal.SIG_IGN):  # ignored: started with nohup
+    if _HANGUP and (reloads or signal.getsignal(_HANGUP) is not signal.SIG_IGN):  # it is ignored under nohup
         numbers.append(_HANGUP)
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
@@ -179,81 +188,14 @@ def _signals(reloads: bool) -> Iterator[_Signals]:
 
 
 def _leave_at_once(stuck: Sequence[str], code: int) -> NoReturn:
-    """End the process by force: a C library holds these threads, and to leave the interpreter under it can hang."""
-    log.warning("threads still busy at the end: %s", ", ".join(stuck))
+    """End the process by force: a C library holds these threads, and a normal exit could hang."""
+    log.warning("threads that did not stop: %s", ", ".join(stuck))
     logging.shutdown()
     sys.stderr.flush()
     os._exit(code)
 
 
-# ---- flags
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see --help")
-
-
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, object]]:
-    """The program's own flags, and the configuration keys that were given as flags."""
-    from realtime.config import leaves, parse_source
-
-    parser = _Parser(
-        PROGRAM,
-        allow_abbrev=False,
-        description="Real-time multi-person pose tracking: video in, smooth and identified skeletons out on ZeroMQ.",
-        epilog="Every key can also be set in YAML (--config) and in the environment (REALTIME_POSE__MODEL). Order: "
-        "defaults < files < environment < flags.",
-    )
-    add = parser.add_argument
-    add("--source", action="append", metavar="[NAME=]SRC", help="webcam number, video, image, folder, URL or demo; repeatable")  # fmt: skip # noqa: E501
-    add("--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable, later ones win")  # fmt: skip # noqa: E501
-    add("--dry-run", action="store_true", help="load and warm the models, open nothing, exit")
-    add("--print-config", action="store_true", help="print the resolved configuration as YAML and exit")
-    add("--version", action="version", version=f"{PROGRAM} {__version__}")
-    keys = list(leaves())
-    for key, kind, description in keys:
-        add(_flag(key), dest=key, help=description.replace("%", "%%"), **_shape(kind))
-    arguments, rest = parser.parse_known_args([_dashed(word) for word in argv])
-    if rest:
-        raise ConfigError(_unknown(rest[0], [option for action in parser._actions for option in action.option_strings]))
-    flags = {key: value for key, _, _ in keys if (value := getattr(arguments, key)) is not None}
-    if arguments.source:
-        flags["cameras"] = [parse_source(text, position) for position, text in enumerate(arguments.source)]
-    return arguments, flags
-
-
-def _shape(kind: object) -> dict[str, Any]:  # Any: argparse's keywords are of many types
-    from realtime.config import is_repeatable
-
-    if kind is bool:
-        return {"nargs": "?", "const": "true", "metavar": "true|false"}
-    if is_repeatable(kind):
-        return {"action": "append", "metavar": "VALUE"}
-    return {"metavar": "VALUE"}
-
-
-def _flag(key: str) -> str:
-    return "--" + key.replace("_", "-")
-
-
-def _dashed(word: str) -> str:
-    """Underscores stand for dashes in a flag's name, not in its value."""
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word.partition("=")
-    return name.replace("_", "-") + equals + value
-
-
-def _unknown(word: str, options: Sequence[str]) -> str:
-    if not word.startswith("-"):
-        return f"unexpected argument {word!r}; a video is given as --source {word}"
-    name = word.partition("=")[0]
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.7)
-    return f"unknown flag {name}" + (f", did you mean {close[0]}?" if close else "; see --help")
-
-
-# ---- what is said when it goes wrong
+# ---- error lines
 
 
 def _say(message: str, secrets: Sequence[str] = ()) -> None:
@@ -261,7 +203,7 @@ def _say(message: str, secrets: Sequence[str] = ()) -> None:
 
 
 def _missing_library(error: ImportError) -> int:
-    """A library that is not there is a matter of installation, not a crash."""
+    """Report a missing library as a problem of the installation, not as a crash."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("realtime"):
         _say(f"error: {error.name} is not installed: pip install 'realtime-pose[run]'")
         return ConfigError.exit_code

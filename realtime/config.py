@@ -1,7 +1,7 @@
-"""The configuration: every key, its meaning, its default and its limits.
+"""The configuration: every key with its meaning, its default and its limits.
 
-Read once, before anything is built: defaults < YAML files < environment < flags. Each stage is given its own section.
-Mistakes become one ConfigError line that names the key, where it was set, what was got and what is expected.
+It is read once, before anything is built: defaults < YAML files < environment < flags. Each stage receives its own
+section. A mistake becomes one ConfigError line that names the key, where it was set, and the got and expected values.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import ipaddress
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_origin
 from urllib.parse import unquote
 
 import yaml
@@ -41,7 +42,7 @@ CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 def _check_endpoint(endpoint: str) -> None:
-    """Raise ValueError unless ZeroMQ would bind exactly what this says (it silently wraps ports beyond 65535)."""
+    """Raise ValueError unless ZeroMQ would bind exactly this endpoint (it silently wraps ports above 65535)."""
     if re.fullmatch(r"ipc://.+", endpoint):
         return
     match = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
@@ -49,11 +50,11 @@ def _check_endpoint(endpoint: str) -> None:
         raise ValueError(f"got {shown(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
     port = match[2]
     if port != "*" and not 1 <= int(port) <= 65535:
-        raise ValueError(f"port: got {port}, expected 1..65535 (or * for any free one)")
+        raise ValueError(f"port: got {port}, expected 1..65535 (or * for any free port)")
 
 
 def _is_local(endpoint: str) -> bool:
-    """True where only programs on this machine can connect."""
+    """Whether only programs on this machine can connect to the endpoint."""
     if endpoint.startswith("ipc://"):
         return True
     host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
@@ -65,7 +66,7 @@ def _is_local(endpoint: str) -> bool:
         return False
 
 
-# Those that are tested are rtsp, http and udp; the others are FFmpeg's, where it was built with them.
+# We test rtsp, http and udp. The others work if FFmpeg was built with them.
 _URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
 Transport = Literal["tcp", "udp"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
@@ -73,56 +74,67 @@ Means = Literal["cadence", "people", "size"]
 
 
 class _Section(BaseModel):
+    """A group of keys. A field's `title` is the placeholder for its value in `--help`."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class CameraConfig(_Section):
     """One camera.
 
-    Its picture is turned by `rotate`, then cut to `crop_xyxy`, then scaled to `resize`: what comes out of that is the
-    frame, whose size is published and in whose pixels boxes and keypoints are.
+    Each picture is rotated by `rotate`, cropped to `crop_xyxy`, then scaled to `resize`. The result is the frame: its
+    size is published, and boxes and keypoints are in its pixels.
     """
 
-    name: CameraName = Field(description="what the stream calls it: letters, digits, _ and -")
+    name: CameraName = Field(description="name of the camera in the stream: letters, digits, _ and -")
     source: str = Field(
         min_length=1,
-        description="webcam number or /dev path, path of a video, an image, a folder or glob of images, rtsp:// "
-        "rtsps:// http(s):// udp:// URL, or demo; env:NAME or secret:PATH for one in a variable or a file",
+        description="webcam number or /dev path; path of a video, an image, a folder or a glob of images; URL "
+        "(rtsp://, rtsps://, rtmp://, http(s)://, udp://); demo; env:NAME or secret:PATH to read it from a variable "
+        "or a file",
     )
-    transport: Transport = Field("tcp", description="RTSP: how the pictures travel, tcp or udp")
-    open_timeout_s: float = Field(10.0, ge=0.1, le=120.0, description="network: how long opening may take")
+    transport: Transport = Field("tcp", description="RTSP: transport protocol")
+    open_timeout_s: float = Field(10.0, ge=0.1, le=120.0, description="network: timeout for opening (s)")
     read_timeout_s: float | None = Field(
-        None, ge=0.1, le=120.0, description="network: silent for so long is lost; null: 2, over HTTP 10"
+        None,
+        ge=0.1,
+        le=120.0,
+        description="network: silence after which the camera is lost (s); unset: 2, over HTTP 10",
     )
     clock: Literal["auto", "arrival"] = Field(
-        "auto", description="captured_ns: auto takes the camera's own clock (RTCP) where it tells it, or arrival"
+        "auto", description="source of captured_ns; auto: the camera's own clock (RTCP) if it sends one, else arrival"
     )
     hwaccel: Accelerator = Field(
-        "none", description="decode video in hardware: none, auto, cuda, vaapi or videotoolbox; software where it can't"
+        "none", description="hardware video decoder; falls back to software if the decoder can't be used"
     )
     mode: str | None = Field(
         None,
         pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}(@[1-9]\d{0,2}(\.\d+)?)?$",
-        description="webcam: WIDTHxHEIGHT or WIDTHxHEIGHT@FPS; null: the driver's choice",
+        title="WIDTHxHEIGHT[@FPS]",
+        description="webcam: WIDTHxHEIGHT or WIDTHxHEIGHT@FPS; unset: the driver's choice",
     )
-    rotate: Literal[0, 90, 180, 270] = Field(0, description="turn the picture by so many degrees, clockwise")
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="rotate the picture clockwise (degrees)")
     crop_xyxy: tuple[int, int, int, int] | None = Field(
-        None, description="look at this part of the (turned) picture alone: [x1, y1, x2, y2] in its pixels"
+        None,
+        title="[x1, y1, x2, y2]",
+        description="use only this part of the rotated picture: [x1, y1, x2, y2] in pixels",
     )
-    resize: int | None = Field(None, ge=32, le=16384, description="scale larger pictures down to this longer side")
+    resize: int | None = Field(
+        None, ge=32, le=16384, description="scale larger pictures down to this longer side (pixels)"
+    )
     target_fps: float | None = Field(
-        None, gt=0.0, le=1000.0, description="live: take no more pictures a second than this"
+        None, gt=0.0, le=1000.0, description="live: use at most this many frames per second"
     )
     _address: str = PrivateAttr("")
 
     @property
     def address(self) -> str:
-        """What `source` stands for: itself, or what the variable or the file that it names holds. May be a secret."""
+        """The resolved `source`: itself, or the content of the variable or file it names. May hold a secret."""
         return self._address
 
     @property
     def silence_s(self) -> float:
-        """Seconds after which a live source that gives nothing is lost. Over HTTP video comes seconds at a time."""
+        """Seconds of silence after which a live source is lost. HTTP video arrives seconds at a time."""
         if self.read_timeout_s is not None:
             return self.read_timeout_s
         return 10.0 if self.address.lower().startswith(("http:", "https:")) else 2.0
@@ -131,21 +143,21 @@ class CameraConfig(_Section):
     @classmethod
     def _as_written(cls, value: object) -> object:
         if isinstance(value, bool):
-            raise ValueError("got a word that YAML reads as true or false, put it in quotes")
+            raise ValueError("got a word that YAML reads as true or false; put it in quotes")
         return str(value) if isinstance(value, int) else value
 
     @field_validator("source")
     @classmethod
     def _not_redacted(cls, source: str) -> str:
         if HIDDEN in source:
-            raise ValueError(f"a secret was hidden by --print-config as {HIDDEN}, put it back")
+            raise ValueError(f"--print-config replaced a secret by {HIDDEN}; put the secret back")
         return source
 
     @field_validator("crop_xyxy")
     @classmethod
     def _a_box(cls, crop: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
         if crop is not None and not (0 <= crop[0] < crop[2] and 0 <= crop[1] < crop[3]):
-            raise ValueError("expected x1 < x2 and y1 < y2, none of them negative")
+            raise ValueError("expected 0 <= x1 < x2 and 0 <= y1 < y2")
         return crop
 
     @model_validator(mode="after")
@@ -153,16 +165,16 @@ class CameraConfig(_Section):
         address = _resolved(self.source, os.environ if info.context is None else info.context)
         kind, is_url, rest = address.partition("://")
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and kind.lower() not in _URLS:
-            raise ValueError(f"source: got a URL that begins with {kind}://, expected one of {', '.join(_URLS)}")
+            raise ValueError(f"source: got a URL that starts with {kind}://, expected one of {', '.join(_URLS)}")
         self._address = unquote(rest) if is_url and kind.lower() == "file" else address
         return self
 
 
 def _resolved(source: str, environment: Mapping[str, str]) -> str:
-    """A camera's address: its source, or what the variable (env:NAME) or the file (secret:PATH) that it names holds.
+    """The address of a camera: its source, or the content of the variable (env:NAME) or file (secret:PATH) it names.
 
     Raises:
-        ValueError: there is no such variable or file, or it is empty. No message holds what was found.
+        ValueError: the variable or file is missing or empty. No message contains its content.
     """
     kind, _, name = source.partition(":")
     if kind == "env":
@@ -170,15 +182,16 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     elif kind == "secret":
         where = f"the file {name}"
         try:
-            found = Path(name).read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+            found = Path(name).read_text(encoding="utf-8-sig")  # some editors start a file with a byte order mark
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"can't read {where}: {getattr(error, 'strerror', 'not text')}") from None
     else:
         return source
     if not (found := found.strip()):
-        raise ValueError(f"{where} is not set or empty, expected a camera's URL in it")
+        is_set = kind == "secret" or name in environment
+        raise ValueError(f"{where} is {'empty' if is_set else 'not set'}, expected a camera's URL in it")
     if len(found.splitlines()) > 1:
-        raise ValueError(f"{where} holds {len(found.splitlines())} lines, expected one: a camera's URL")
+        raise ValueError(f"{where} has {len(found.splitlines())} lines, expected a single line: a camera's URL")
     return found
 
 
@@ -188,20 +201,21 @@ class DetectorConfig(_Section):
     weights: str = Field(
         "auto",
         min_length=1,
-        description="auto, the name of an ultralytics model (yolo11n, yolov8s, ...) or the path of a .pt file",
+        title="NAME|FILE",
+        description="auto, an ultralytics model by name (yolo11n, yolov8s, ...) or the path of a .pt file",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="what computes it: torch anywhere, openvino on a CPU; auto takes the faster one"
+        "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="numbers that it is computed in; auto: the fastest that is native"
+        "auto", description="numeric precision; auto picks the fastest one that the hardware supports natively"
     )
-    size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input in pixels, multiple of 32")
+    size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input (pixels), a multiple of 32")
     every: int = Field(
-        1, ge=1, le=100, description="look at each so many-th frame; in between, people go on as they went"
+        1, ge=1, le=100, description="run the detector on every Nth frame; boxes are extrapolated in between"
     )
-    min_score: Score = Field(0.1, description="weaker detections are not given to the tracker")
-    nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this, the weaker is dropped")
+    min_score: Score = Field(0.1, description="discard detections with a lower score")
+    nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this (IoU), keep the better one")
 
     @field_validator("size")
     @classmethod
@@ -216,26 +230,30 @@ class TrackerConfig(_Section):
 
     method: TrackerMethod = Field(
         "bytetrack",
-        description="who is who: bytetrack, ocsort, botsort (looks at the camera's motion too), boosttrack or sfsort",
+        description="tracking method; botsort also compensates the camera's motion",
     )
     reid: Path | None = Field(
         None,
-        description="botsort, boosttrack: weights of a network that tells people apart by their looks, a .pt file that "
-        "boxmot can load (osnet_x0_25_msmt17.pt, ...); null: by their boxes alone",
+        description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt file that boxmot "
+        "can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
     )
-    track_score: Score = Field(0.45, description="detections from this score on are matched first and begin new tracks")
-    low_score: Score = Field(0.1, description="weaker ones down to this score only continue a track")
+    track_score: Score = Field(
+        0.45, description="detections with at least this score are matched first and start new tracks"
+    )
+    low_score: Score = Field(
+        0.1, description="detections below track_score, down to this score, only continue existing tracks"
+    )
     match_iou: Score = Field(
         0.2,
-        description="a detection belongs to a track when IoU x score is at least this (first association; sfsort has "
-        "a measure of its own)",
+        description="minimum IoU x score to match a detection to a track in the first association (sfsort uses its own "
+        "measure)",
     )
-    buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="seconds that a lost person's identity is kept")
+    buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="how long the identity of a lost person is kept (s)")
     relink_s: float = Field(
         3.0,
         ge=0.0,
         le=60.0,
-        description="seconds for which somebody lost who comes back as a newcomer is known again by their pose; 0: off",
+        description="how long a lost person can be re-identified by pose after reappearing (s); 0 disables",
     )
 
     @model_validator(mode="after")
@@ -251,33 +269,38 @@ class PoseConfig(_Section):
     model: str = Field(
         "auto",
         min_length=1,
-        description="auto, a ViTPose checkpoint on the Hugging Face hub, a folder with one, a YOLO pose .pt file, "
-        "detector (the detector's own keypoints) or none",
+        title="NAME|PATH",
+        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file, detector "
+        "(the detector's own keypoints) or none",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="what computes ViTPose: torch anywhere, openvino on a CPU; auto takes the faster one"
+        "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
-        "auto", description="numbers that ViTPose is computed in; auto: the fastest of 16 bits and more that is native"
+        "auto",
+        description="numeric precision; auto picks the fastest one, of 16 bits or more, that the hardware supports "
+        "natively",
     )
     self_test: Literal["stop", "warn"] = Field(
-        "stop", description="when the chosen engine's heatmaps are not those of fp32 at the start: stop or warn"
+        "stop", description="what to do if the engine's heatmaps differ from those of fp32 in the test at the start"
     )
     input_size: str | None = Field(
         None,
-        description="height x width of ViTPose's input: 384x288 (detail), 192x144 (speed), ...; null: as trained",
+        title="HEIGHTxWIDTH",
+        description="input size of ViTPose: 384x288 for detail, 192x144 for speed, ...; unset: as trained",
     )
-    dataset_index: int = Field(0, description="ViTPose+: the data set whose expert is used; 0, COCO, is the only one")
+    dataset_index: int = Field(0, description="ViTPose+: data set of the expert; only 0 (COCO) is available")
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
         le=10.0,
-        description="Gaussian of the DARK decoder in heatmap pixels: 2.0 as published, 0.8 as Hugging Face decodes",
+        description="standard deviation of the DARK decoder's Gaussian (heatmap pixels): 2.0 as published, 0.8 as in "
+        "Hugging Face",
     )
     max_people: int | None = Field(
         None,
         ge=1,
-        description="most people of a frame whose pose is measured; the others' is predicted and they take turns",
+        description="run the pose model on at most this many people per frame, in turns; the rest are predicted",
     )
 
     @field_validator("input_size", mode="before")
@@ -295,14 +318,14 @@ class PoseConfig(_Section):
     def _coco_only(cls, index: int) -> int:
         if index != 0:
             raise ValueError(
-                "expected 0 (COCO): the published ViTPose+ checkpoints carry COCO's head alone, and another data set's "
-                "expert before it gives garbage"
+                "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives "
+                "wrong keypoints with the expert of another data set"
             )
         return index
 
     @property
     def input_width_height(self) -> tuple[int, int] | None:
-        """`input_size` in pixels; None where the checkpoint's own is meant."""
+        """`input_size` as (width, height) in pixels, or None for the checkpoint's own."""
         if self.input_size is None:
             return None
         height, width = self.input_size.split("x")
@@ -310,31 +333,37 @@ class PoseConfig(_Section):
 
 
 class SmoothingConfig(_Section):
-    """Keypoint smoothing; a person's size is the longer side of the box."""
+    """Keypoint smoothing. The size of a person is the longer side of their box."""
 
-    method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="one-euro, kalman or none")
-    min_score: Score = Field(0.3, description="a keypoint below this score is held, not followed")
-    reset_s: float = Field(0.5, gt=0.0, description="a keypoint unseen for longer starts afresh")
-    predict_ms: float | Literal["age"] = Field(
-        0.0, description="publish where keypoints will be so many ms later; age: where they are by now; 0: where seen"
+    method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="filter of the keypoints")
+    min_score: Score = Field(0.3, description="keypoints below this score are not trusted: the last position is kept")
+    reset_s: float = Field(
+        0.5, gt=0.0, description="restart the filter of a keypoint that was not seen for longer than this (s)"
     )
-    min_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff at rest; lower is calmer")
+    predict_ms: float | Literal["age"] = Field(
+        0.0,
+        title="MS|age",
+        description="Kalman: publish keypoints predicted this far ahead (ms); age: predicted to the time of publishing",
+    )
+    min_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff frequency at rest (Hz); lower is smoother")
     beta: float = Field(
         8.0,
         ge=0.0,
-        description="One-Euro: cutoff gained per speed, in Hz per (person size per second); higher lags less",
+        description="One-Euro: increase of the cutoff with speed, in Hz per (person size per second); higher lags less",
     )
-    derivative_cutoff_hz: float = Field(1.0, gt=0.0, description="One-Euro: cutoff of the speed estimate")
+    derivative_cutoff_hz: float = Field(
+        1.0, gt=0.0, description="One-Euro: cutoff frequency of the speed estimate (Hz)"
+    )
     acceleration: float = Field(
-        1.5, gt=0.0, description="Kalman: how hard people at rest accelerate, in person sizes per second squared"
+        1.5, gt=0.0, description="Kalman: expected acceleration of a person at rest, in person sizes per second squared"
     )
     agility: float = Field(
-        8.0, ge=0.0, description="Kalman: how much harder those accelerate who move, per second; higher lags less"
+        8.0, ge=0.0, description="Kalman: increase of that acceleration with speed (1/s); higher lags less"
     )
     gate: float = Field(
-        1.0, gt=0.0, description="Kalman: from so many standard deviations off, a measurement counts for less"
+        1.0, gt=0.0, description="Kalman: measurements further off than this many standard deviations count for less"
     )
-    noise: float = Field(0.015, gt=0.0, description="Kalman: keypoint noise, standard deviation in person sizes")
+    noise: float = Field(0.015, gt=0.0, description="Kalman: standard deviation of the keypoint noise, in person sizes")
 
     @field_validator("predict_ms", mode="before")
     @classmethod
@@ -344,29 +373,33 @@ class SmoothingConfig(_Section):
         except ValueError:
             known = False
         if not known:
-            raise ValueError("expected age or 0..500 ms: beyond that people have changed their minds")
+            raise ValueError("expected age or 0..500 ms: motion is not predictable beyond that")
         return ms
 
     @model_validator(mode="after")
     def _predicts_by_speed(self) -> SmoothingConfig:
         if self.method != "kalman" and self.predict_ms != 0.0:
-            raise ValueError(f"predict_ms: got {self.predict_ms} with {self.method}, expected kalman: it knows speeds")
+            raise ValueError(
+                f"predict_ms: got {self.predict_ms} with method {self.method}, expected kalman: only it estimates speed"
+            )
         return self
 
 
 class LatencyConfig(_Section):
-    """What bounds the age of what is published."""
+    """Limits of the time from capture to publishing."""
 
-    frames_in_flight: int = Field(3, ge=1, le=16, description="frames of one camera between the door and the publisher")
-    max_age_ms: float = Field(500.0, gt=0.0, description="a live frame older than this is not begun")
+    frames_in_flight: int = Field(3, ge=1, le=16, description="maximum number of frames per camera inside the pipeline")
+    max_age_ms: float = Field(
+        500.0, gt=0.0, description="live: drop a frame that is older than this before it is processed (ms)"
+    )
     target_ms: float | None = Field(
         None,
         ge=10.0,
-        description="live: publish no later than this after the capture, by computing less where it must be; null: off",
+        description="live: publish within this time after the capture (ms), by computing less when needed; unset: off",
     )
     means: list[Means] = Field(
         ["cadence", "people", "size"],
-        description="what target_ms may lower, in this order: cadence (detector.every, up to 3), people "
+        description="what target_ms may reduce, in this order: cadence (detector.every, up to 3), people "
         "(pose.max_people, down to 3), size (detector.size, down to half)",
     )
 
@@ -374,17 +407,26 @@ class LatencyConfig(_Section):
 class PublishConfig(_Section):
     """The ZeroMQ stream."""
 
-    bind: list[str] = Field(["tcp://127.0.0.1:5555"], min_length=1, description="endpoints to publish on")
-    encoding: Literal["msgpack", "json"] = Field("msgpack", description="payload encoding")
-    raw_keypoints: bool = Field(False, description="publish the keypoints as they were before smoothing too")
-    wait_for_subscribers: int = Field(0, ge=0, description="hold the first frame until so many subscribers listen")
+    bind: list[str] = Field(
+        ["tcp://127.0.0.1:5555"],
+        min_length=1,
+        title="ENDPOINT",
+        description="ZeroMQ endpoint to publish on: tcp://HOST:PORT or ipc://PATH",
+    )
+    encoding: Literal["msgpack", "json"] = Field("msgpack", description="encoding of the payload")
+    raw_keypoints: bool = Field(False, description="also publish the keypoints from before smoothing")
+    wait_for_subscribers: int = Field(
+        0, ge=0, description="hold the first frame until this many subscribers are connected"
+    )
     curve_secret: Path | None = Field(
-        None, description="secret key of this publisher (python -m realtime.keys): the stream is encrypted"
+        None, description="secret key file of this publisher (made by python -m realtime.keys); encrypts the stream"
     )
     curve_clients: Path | None = Field(
-        None, description="folder of the public keys that may read; null: clients, beside curve_secret"
+        None, description="folder with the public keys of permitted readers; unset: clients, next to curve_secret"
     )
-    allow_insecure: bool = Field(False, description="let anyone on the network read the stream (binds beyond loopback)")
+    allow_insecure: bool = Field(
+        False, description="allow an unencrypted endpoint beyond loopback: anyone on the network can read it"
+    )
 
     @field_validator("bind", mode="before")
     @classmethod
@@ -397,7 +439,7 @@ class PublishConfig(_Section):
         for endpoint in bind:
             _check_endpoint(endpoint)
         if len(set(bind)) < len(bind):
-            raise ValueError("expected each endpoint once")
+            raise ValueError("got the same endpoint twice, expected different ones")
         return bind
 
     @model_validator(mode="after")
@@ -405,38 +447,47 @@ class PublishConfig(_Section):
         for endpoint in self.bind:
             if not (self.allow_insecure or self.curve_secret or _is_local(endpoint)):
                 raise ValueError(
-                    f"{endpoint} can be read by anyone on the network: bind to 127.0.0.1, give keys with "
-                    "--publish.curve-secret, or say --publish.allow-insecure to accept that"
+                    f"anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
+                    "--publish.curve-secret, or accept it with --publish.allow-insecure"
                 )
         if self.curve_clients is not None and self.curve_secret is None:
-            raise ValueError("curve_clients: expected curve_secret too: without it everybody may read")
+            raise ValueError("curve_clients: expected curve_secret too; without it, anyone can read the stream")
         return self
 
     @property
     def clients(self) -> Path | None:
-        """The folder of the public keys that may read; None where everybody may."""
+        """The folder with the public keys of permitted readers; None without encryption."""
         return self.curve_clients or (self.curve_secret.parent / "clients" if self.curve_secret else None)
 
 
 class AppConfig(_Section):
-    """Everything that a run can be told."""
+    """The whole configuration of a run."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:N or mps")
-    cameras: list[CameraConfig] = Field([], description="the cameras; --source replaces them")
-    realtime: bool = Field(False, description="pace files like a live camera: the newest frame wins")
-    loop: bool = Field(False, description="begin a file again at its end")
-    max_frames: int | None = Field(None, ge=1, description="stop a camera after so many frames")
-    fail_fast: bool = Field(False, description="end the run when a network camera can't be opened at its start")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        title="auto|cpu|cuda|cuda:N|mps",
+        description="device that runs the models; auto picks the fastest one",
+    )
+    cameras: list[CameraConfig] = Field([], title="YAML", description="list of cameras; --source replaces it")
+    realtime: bool = Field(
+        False, description="play files at their own speed, like a live camera: the newest frame wins"
+    )
+    loop: bool = Field(False, description="restart a file at its end")
+    max_frames: int | None = Field(None, ge=1, description="stop each camera after this many frames; unset: no limit")
+    fail_fast: bool = Field(False, description="end the run if a network camera can't be opened at the start")
     detector: DetectorConfig = DetectorConfig()
     tracker: TrackerConfig = TrackerConfig()
     pose: PoseConfig = PoseConfig()
     smoothing: SmoothingConfig = SmoothingConfig()
     latency: LatencyConfig = LatencyConfig()
     publish: PublishConfig = PublishConfig()
-    record: Path | None = Field(None, description="write every pose message to this .jsonl file")
+    record: Path | None = Field(None, description="write every pose message to this .jsonl file, one per line")
     report: Path | None = Field(None, description="write a run report (JSON) to this file")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line shown")
-    log_format: Literal["text", "json"] = Field("text", description="log lines for people or for machines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe level that is logged"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="format of the log lines")
 
     @field_validator("record")
     @classmethod
@@ -450,11 +501,11 @@ class AppConfig(_Section):
         names = [camera.name for camera in self.cameras]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"cameras: two cameras are called {twice[0]!r}, expected different names")
+            raise ValueError(f"cameras: got two cameras with the name {twice[0]!r}, expected different names")
         if self.detector.min_score > self.tracker.low_score:
             raise ValueError(
                 f"detector.min_score: got {self.detector.min_score}, expected at most tracker.low_score "
-                f"({self.tracker.low_score}): the detector would hide the weak detections that ByteTrack lives on"
+                f"({self.tracker.low_score}): ByteTrack needs the weak detections to continue tracks"
             )
         if self.tracker.low_score > self.tracker.track_score:
             raise ValueError(
@@ -465,25 +516,57 @@ class AppConfig(_Section):
 
 
 def changes(before: AppConfig, after: AppConfig) -> list[str]:
-    """The dotted names of the keys that differ."""
-    return [key for key, _, _ in leaves() if attrgetter(key)(before) != attrgetter(key)(after)]
+    """The dotted names of the keys whose values differ."""
+    return [key.name for key in leaves() if attrgetter(key.name)(before) != attrgetter(key.name)(after)]
 
 
-# ---- reading it: files < environment < flags
+# ---- reading: files < environment < flags
 
 
-def leaves(model: type[BaseModel] = AppConfig, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every key as (dotted name, type annotation, description), in the order of declaration."""
+class Key(NamedTuple):
+    """One key of the configuration."""
+
+    name: str  # with dots: "pose.model"
+    kind: object  # its type annotation
+    default: object
+    description: str
+    placeholder: str  # stands for the value in --help: "NAME|PATH"
+    is_required: bool
+
+
+def leaves(model: type[BaseModel] = AppConfig, prefix: str = "") -> Iterator[Key]:
+    """Every key, in the order of declaration."""
     for name, info in model.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from leaves(kind, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", kind, info.description or ""
+            default = None if info.is_required() else info.default
+            placeholder = info.title or _placeholder(kind)
+            yield Key(f"{prefix}{name}", kind, default, info.description or "", placeholder, info.is_required())
+
+
+def sections() -> dict[str, str]:
+    """The name and description of each section of the configuration."""
+    kinds = {name: info.annotation for name, info in AppConfig.model_fields.items()}
+    return {
+        name: (kind.__doc__ or "").splitlines()[0]
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, _Section)
+    }
+
+
+def _placeholder(kind: object) -> str:
+    """What stands for a value of this type in --help: its choices or its type."""
+    if get_origin(kind) is Literal:
+        return "|".join(str(choice) for choice in get_args(kind))
+    if get_args(kind):  # a list, or optional
+        return _placeholder(get_args(kind)[0])
+    return {bool: "true|false", int: "N", float: "NUMBER", Path: "PATH"}.get(cast(Any, kind), "TEXT")
 
 
 def is_repeatable(kind: object) -> bool:
-    """Whether a key of this kind is a list of plain values, not of sections: its flag may be given several times."""
+    """Whether a key of this type is a list of plain values, so that its flag can be repeated."""
     return get_origin(kind) is list and kind != list[CameraConfig]
 
 
@@ -494,18 +577,23 @@ def load(
 
     Args:
         files: YAML files; later ones win, key by key.
-        environment: variables; those that begin with REALTIME_ count, "__" separates the levels. The process's own by
-            default.
-        flags: dotted key to text, a list of texts or plain data. They win over all.
+        environment: variables. Those that start with REALTIME_ are used; "__" separates the levels. Default: the
+            variables of this process.
+        flags: dotted key to text, a list of texts or plain data. Flags win over everything else.
 
     Returns:
         The checked configuration.
 
     Raises:
-        ConfigError: a file is missing or unreadable, a key is unknown, a value is wrong. Names the key and its origin.
+        ConfigError: a file is missing or unreadable, a key is unknown, or a value is wrong. The message names the key
+            and its origin.
+
+    Example:
+        >>> load(environment={"REALTIME_POSE__MODEL": "none"}, flags={"detector.size": "320"}).detector.size
+        320
     """
     environment = os.environ if environment is None else environment
-    keys = {name: kind for name, kind, _ in leaves()}
+    keys = {key.name: key.kind for key in leaves()}
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for path in files:
@@ -527,14 +615,14 @@ def load(
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Our folder in the user's cache: model files by name, and what was learnt of the hub."""
+    """Our folder in the user's cache. It holds converted models and the last answers of the model hub."""
     environment = os.environ if environment is None else environment
     base = environment.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
 
 
 def to_yaml(config: AppConfig) -> str:
-    """The configuration as YAML that can be read back, with passwords and tokens replaced by ***."""
+    """The configuration as YAML that `load` can read, with passwords and tokens replaced by ***."""
     data = config.model_dump(mode="json")
     for camera in data["cameras"]:
         camera["source"] = shown(camera["source"])
@@ -542,11 +630,12 @@ def to_yaml(config: AppConfig) -> str:
 
 
 def commented_yaml() -> str:
-    """configs/default.yaml: every key with its default and what it means."""
+    """The text of configs/default.yaml: every key with its description and its default."""
     lines = [
-        "# Every key with its default: what you leave out stays as it is here. Written by `python -m realtime.config`.",
-        "# Each is also a flag (--pose.model) and an environment variable (REALTIME_POSE__MODEL).",
+        "# Every key with its default; null means unset. Keys that you leave out keep their defaults.",
+        "# Each key is also a flag (--pose.model) and an environment variable (REALTIME_POSE__MODEL).",
         "# Order: defaults < files (--config, repeatable) < environment < flags.",
+        "# Written by `python -m realtime.config`.",
     ]
     for name, info in AppConfig.model_fields.items():
         if isinstance(info.default, _Section):
@@ -562,29 +651,43 @@ def commented_yaml() -> str:
 
 
 def _camera_lines() -> list[str]:
-    """Every key of a camera, as a comment: there is none by default."""
+    """Every key of a camera, as comments: no camera is configured by default."""
     lines = ["#", "# - name: door", "#   source: rtsp://10.0.0.5/stream1", "#"]
     for key, info in CameraConfig.model_fields.items():
         if not info.is_required():
-            value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
-            lines += [f"#   {key}: {value} # {info.description}"]
+            lines += ["#" + line for line in _line(key, info, "   ")]
     return lines
 
 
 def _line(key: str, info: FieldInfo, indent: str) -> list[str]:
     value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
-    return [f"{indent}# {info.description}", f"{indent}{key}: {value}"]
+    choices = _placeholder(info.annotation)
+    comment = f"{info.description} ({choices})" if "|" in choices and info.annotation is not bool else info.description
+    prefix = f"{indent}# "
+    return [
+        *textwrap.wrap(comment or "", 110, initial_indent=prefix, subsequent_indent=prefix, break_on_hyphens=False),
+        f"{indent}{key}: {value}",
+    ]
 
 
 def parse_source(text: str, position: int) -> dict[str, str]:
-    """`[NAME=]SRC` of --source as a camera: {"name", "source"}.
+    """Split the `[NAME=]SRC` of --source into a camera's name and source.
 
     Args:
-        text: the flag's value, taken whole.
-        position: of this --source among all, from 0: an unnamed one is called cam<position>.
+        text: the whole value of the flag.
+        position: index of this --source among all of them, from 0. A camera without a name is called cam<position>.
+
+    Returns:
+        {"name": ..., "source": ...}
 
     Raises:
-        ConfigError: the name has other characters than letters, digits, _ and -, or the source is empty.
+        ConfigError: the name has characters other than letters, digits, _ and -, or the source is empty.
+
+    Example:
+        >>> parse_source("door=rtsp://10.0.0.5/s1", 0)
+        {'name': 'door', 'source': 'rtsp://10.0.0.5/s1'}
+        >>> parse_source("clip.mp4", 1)
+        {'name': 'cam1', 'source': 'clip.mp4'}
     """
     name, equals, source = text.partition("=")
     if not equals or re.search(r"[/\\:?]", name):
@@ -597,26 +700,26 @@ def parse_source(text: str, position: int) -> dict[str, str]:
 
 
 class _Yaml(yaml.SafeLoader):
-    """YAML in which a key stands once: of two the first would be lost without a word."""
+    """YAML that refuses a repeated key; SafeLoader would silently drop the first value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As SafeLoader's.
+        """Build a mapping as SafeLoader does.
 
         Raises:
-            ConstructorError: a key stands twice.
+            ConstructorError: a key is repeated.
         """
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is repeated", key.start_mark)
             seen.update([key.value] if isinstance(key.value, str) else [])
         return super().construct_mapping(node, deep)
 
 
 def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """The file's (dotted key, value) pairs."""
+    """The (dotted key, value) pairs of the file."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)  # noqa: S506 - a safe one
+        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)  # noqa: S506 - a subclass of SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"--config: no such file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -654,7 +757,7 @@ def _flatten(
 
 
 def _from_text(kind: object, text: str, origin: str) -> object:
-    """A flag's or variable's text as data for this key. Lists of sections are written in YAML; all else is whole."""
+    """Convert the text of a flag or variable for its key. A list of sections is YAML; other text stays as it is."""
     if get_origin(kind) is list:
         if is_repeatable(kind) and not text.startswith("["):
             return [text]
@@ -681,8 +784,8 @@ def _nest(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first mistake as one line. The value itself is shown only where it can't be a secret."""
-    # An unknown key first: it often is the one that is missing.
+    """The first mistake as one line. The value is shown only if it can't contain a secret."""
+    # Report an unknown key first: it is often the missing key, misspelled.
     problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
@@ -695,21 +798,22 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     if problem["type"] == "value_error" and "got " in message:
         shown = ""
     if problem["type"] == "extra_forbidden":
-        keys = CameraConfig.model_fields  # all others were looked at before
+        keys = CameraConfig.model_fields  # keys of other sections were checked before
         near = difflib.get_close_matches(location[-1], keys, n=1)
         advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(keys)}"
         shown, message = "", f"unknown key, {advice}"
     elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
-        message = f"expected {CameraConfig.model_fields[location[-1]].description}"
+        field = CameraConfig.model_fields[location[-1]]
+        message = f"expected {field.title or field.description}"
     else:
         message = _IN_OUR_WORDS.get(problem["type"], message)
     where = f" (from {origin})" if origin and origin != _flag(key) else ""
     return redact(f"{key + ': ' if key else ''}{shown}{message}{where}")
 
 
-# What pydantic says of kinds, for people who don't write Python.
+# pydantic's error types in the words of people who don't write Python.
 _IN_OUR_WORDS = {
-    "missing": "expected it, it is not there",
+    "missing": "missing",
     "model_type": "expected keys and values: name, source",
     "list_type": "expected a list",
     "path_type": "expected a path",

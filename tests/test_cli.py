@@ -1,4 +1,4 @@
-"""Wrong uses: the right exit code, one plain line on standard error, no traceback, no secret."""
+"""Wrong uses give the right exit code and one plain line on standard error: no traceback, no secret."""
 
 import multiprocessing
 import os
@@ -16,13 +16,13 @@ from realtime.errors import SourceError, SourceReason
 from tests.capture.clips import write_clip
 
 ROOT = Path(__file__).parents[1]
-# Processes that begin with everything imported, which is what takes long of a start.
+# Starts processes that have imported everything, which is the slow part of a start.
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(["realtime.pipeline", __name__])
 
 
 def run_warm(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """The program in such a process."""
+    """Run the program in a process of WARM."""
     out, err = folder / "stdout", folder / "stderr"
     process = WARM.Process(target=_run_warm, args=(arguments, out, err))
     process.start()
@@ -38,7 +38,7 @@ def _run_warm(arguments: list[str], out: Path, err: Path) -> None:
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """The program as it is started."""
+    """Run the program as a user does."""
     return subprocess.run(
         [sys.executable, str(ROOT / "run_realtime.py"), *arguments],
         capture_output=True, text=True, timeout=110, check=False, cwd=ROOT,
@@ -50,7 +50,7 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
     ("failure", "code"),
     [(None, 0), (RuntimeError("planted"), 1), (SourceError("cam0: gone", SourceReason.MISSING), 3)],
 )
-def test_a_thread_that_a_library_holds_changes_no_exit_code(failure, code, monkeypatch, capfd):
+def test_a_thread_stuck_in_a_library_does_not_change_the_exit_code(failure, code, monkeypatch, capfd):
     class Held:
         """A pipeline that leaves a thread behind."""
 
@@ -69,7 +69,7 @@ def test_a_thread_that_a_library_holds_changes_no_exit_code(failure, code, monke
     def leave(code):
         raise Left(code)
 
-    monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)  # the whole process's
+    monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)  # it would change the whole process
     monkeypatch.setattr("realtime.pipeline.Pipeline", Held)
     monkeypatch.setattr(os, "_exit", leave)
     with pytest.raises(Left) as left:
@@ -79,7 +79,7 @@ def test_a_thread_that_a_library_holds_changes_no_exit_code(failure, code, monke
 
 
 @pytest.mark.parametrize("password", ["it's", "two words"])
-def test_no_password_is_shown_whatever_it_holds(password, capfd):
+def test_no_password_is_shown_whatever_characters_it_contains(password, capfd):
     url = f"rtsp://admin:{password}@127.0.0.1:9/s1"
     assert main(["--source", url, "--print-config"]) == 0
     assert main(["--source", url, "--sorce", url]) == 2
@@ -89,7 +89,7 @@ def test_no_password_is_shown_whatever_it_holds(password, capfd):
     assert password not in shown.out + shown.err
 
 
-def test_an_interruption_that_a_library_swallows_is_one_all_the_same(monkeypatch):
+def test_an_interruption_that_a_library_swallows_still_ends_the_run(monkeypatch):
     def swallow(*given):
         try:
             signal.raise_signal(signal.SIGINT)
@@ -101,7 +101,7 @@ def test_an_interruption_that_a_library_swallows_is_one_all_the_same(monkeypatch
     assert main(["--source", "demo"]) == 0
 
 
-def test_a_file_is_not_touched_by_a_run_that_does_not_begin(tmp_path, monkeypatch, capfd):
+def test_a_run_that_does_not_start_changes_no_file(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)
     record, video = tmp_path / "old.jsonl", tmp_path / "clip.mp4"
     record.write_text("worth keeping")
@@ -111,32 +111,32 @@ def test_a_file_is_not_touched_by_a_run_that_does_not_begin(tmp_path, monkeypatc
     write_clip(video)
     before = video.read_bytes()
     assert main(["--source", f"yard={video}", "--report", str(video)]) == 2
-    assert f"report: got {video}, which yard is read from" in capfd.readouterr().err
+    assert f"report: got {video}, the source of yard" in capfd.readouterr().err
     assert video.read_bytes() == before
 
 
-def test_what_is_wrong_with_a_file_is_said_before_models_load(tmp_path, monkeypatch, capfd):
+def test_a_bad_file_is_reported_before_the_models_load(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("realtime.observe.log.set_up_logging", lambda *given: None)
     monkeypatch.setattr("realtime.pipeline.load_models", None)
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
-    for source, said in (
+    for source, message in (
         ("empty", "no images in this folder"),
         ("text.mp4", "not a video"),
         ("x" * 300, "can't be read"),
     ):
         assert main(["--source", f"yard={tmp_path / source}"]) == 3
-        assert said in capfd.readouterr().err
+        assert message in capfd.readouterr().err
 
 
-def test_a_list_of_choices_can_be_a_flag(capfd):
+def test_a_list_of_choices_can_be_set_by_repeating_a_flag(capfd):
     assert main(["--source", "demo", "--latency.means", "size", "--latency.means", "people", "--print-config"]) == 0
     assert "means:\n  - size\n  - people\n" in capfd.readouterr().out
     assert main(["--source", "demo", "--latency.means", "luck", "--print-config"]) == 2
     assert "latency.means.0: got 'luck'" in capfd.readouterr().err
 
 
-def test_a_name_that_cannot_be_imported_is_no_missing_library(monkeypatch):
+def test_a_failed_import_of_a_name_is_not_reported_as_a_missing_library(monkeypatch):
     def load(*files, **more):
         raise ImportError("cannot import name 'f' from 'cv2' (/x/cv2/cv2.cpython-311-x86_64-linux-gnu.so)")
 
@@ -145,46 +145,56 @@ def test_a_name_that_cannot_be_imported_is_no_missing_library(monkeypatch):
         main(["--source", "demo"])
 
 
-# A name, the arguments ({tmp} is a folder of this test's, {port} a port in use), the exit code, what the line says.
+# Name, arguments ({tmp}: a folder of this test, {port}: a port in use), exit code, part of the error line.
 WRONG_USES: list[tuple[str, str, int, str]] = [
     ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),
-    ("a flag of no release yet", "--source 0 --save-video out.mp4", 2, "unknown flag --save-video"),
+    ("a flag that no release has yet", "--source 0 --save-video out.mp4", 2, "unknown flag --save-video"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
     ("a bad camera name", "--source a,b=0", 2, "expected letters"),
-    ("the same camera name twice", "--source a=demo --source a=demo", 2, "two cameras are called 'a'"),
-    ("a value that is no number", "--source demo --detector.min-score high", 2, "detector.min_score: got 'high'"),
+    ("the same camera name twice", "--source a=demo --source a=demo", 2, "two cameras with the name 'a'"),
+    ("a value that is not a number", "--source demo --detector.min-score high", 2, "detector.min_score: got 'high'"),
     ("a value out of range", "--source demo --max-frames 0", 2, "max_frames"),
-    ("the classic threshold mistake", "--source demo --detector.min-score 0.4", 2, "at most tracker.low_score"),
+    ("a detector floor above the tracker's", "--source demo --detector.min-score 0.4", 2, "at most tracker.low_score"),
     ("an unknown choice", "--source demo --smoothing.method magic", 2, "smoothing.method: got 'magic'"),
-    ("another data set's expert", "--source demo --pose.dataset-index 2", 2, "COCO's head alone"),
-    ("an input size that is none", "--source demo --pose.input-size 250x190", 2, "multiples of 16"),
+    ("the expert of another data set", "--source demo --pose.dataset-index 2", 2, "only the head for COCO"),
+    ("an input size that is not a multiple of 16", "--source demo --pose.input-size 250x190", 2, "multiples of 16"),
     (
         "int8 on torch",
         "--source demo --pose.model {tmp}/empty --pose.engine torch --pose.precision int8",
         2,
         "openvino",
     ),
-    ("int8 for a YOLO", "--source demo --pose.model yolo11n-pose --pose.precision int8", 2, "a ViTPose model"),
-    ("a device that is not there", "--source demo --device cuda:7", 2, "device"),
+    ("int8 for a YOLO model", "--source demo --pose.model yolo11n-pose --pose.precision int8", 2, "a ViTPose model"),
+    ("a device that does not exist", "--source demo --device cuda:7", 2, "device"),
     ("a missing configuration", "--config {tmp}/none.yaml", 2, "no such file"),
     ("a folder as configuration", "--config {tmp}", 2, "can't read"),
-    ("a configuration that is no YAML", "--config {tmp}/broken.yaml", 2, "line 2: not valid YAML"),
+    ("a configuration that is not YAML", "--config {tmp}/broken.yaml", 2, "line 2: not valid YAML"),
     ("an unknown key in a file", "--config {tmp}/unknown.yaml", 2, "unknown key pose.modle, did you mean pose.model?"),
     ("a port in use", "--source demo --publish.bind tcp://127.0.0.1:{port}", 2, "already in use"),
     ("a port that does not exist", "--source demo --publish.bind tcp://127.0.0.1:99999", 2, "expected 1..65535"),
-    ("an open port", "--source demo --publish.bind tcp://0.0.0.0:5999", 2, "--publish.allow-insecure"),
+    ("a port open to the network", "--source demo --publish.bind tcp://0.0.0.0:5999", 2, "--publish.allow-insecure"),
     ("a recording that can't be written", "--source demo --record {tmp}/no/x.jsonl", 2, "can't write"),
     ("a report that can't be written", "--source demo --report {tmp}/no/r.json", 2, "can't write"),
     ("a missing video", "--source {tmp}/none.mp4", 3, "none.mp4: no such file"),
     ("a text as video", "--source {tmp}/text.mp4", 3, "not a video"),
     ("an empty folder", "--source {tmp}/empty", 3, "empty"),
-    ("a webcam that is not there", "--source 97", 3, "webcam"),
-    ("a refused camera", "--source rtsp://u:s3cret@127.0.0.1:1/s --fail-fast", 3, "connection refused"),
-    ("weights that are no weights", "--source demo --detector.weights {tmp}/text.pt", 4, "not a YOLO model"),
-    ("weights that are missing", "--source demo --detector.weights {tmp}/none.pt", 4, "no such file"),
+    ("a webcam that does not exist", "--source 97", 3, "webcam"),
+    (
+        "a camera that refuses the connection",
+        "--source rtsp://u:s3cret@127.0.0.1:1/s --fail-fast",
+        3,
+        "connection refused",
+    ),
+    ("a text file as weights", "--source demo --detector.weights {tmp}/text.pt", 4, "not a YOLO model"),
+    ("missing weights", "--source demo --detector.weights {tmp}/none.pt", 4, "no such file"),
     ("a pose folder without a model", "--source demo --pose.model {tmp}/empty", 4, "config.json"),
-    ("a pose model that can't be had", "--source demo --pose.model usyd-community/vitpose-base", 4, "can't be had"),
+    (
+        "a pose model that can't be downloaded",
+        "--source demo --pose.model usyd-community/vitpose-base",
+        4,
+        "is not available",
+    ),
 ]
 
 
@@ -208,63 +218,69 @@ def busy_port() -> int:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"), [case[1:] for case in WRONG_USES], ids=[c[0] for c in WRONG_USES]
+    ("arguments", "code", "message"), [case[1:] for case in WRONG_USES], ids=[c[0] for c in WRONG_USES]
 )
-def test_a_wrong_use_is_told_in_one_line(folder: Path, busy_port: int, arguments: str, code: int, says: str) -> None:
+def test_a_wrong_use_gives_one_error_line(
+    folder: Path, busy_port: int, arguments: str, code: int, message: str
+) -> None:
     words = [word.format(tmp=folder, port=busy_port) for word in arguments.split()]
     if "--publish.bind" not in words:
         words += ["--publish.bind", "tcp://127.0.0.1:*"]
-    if code != 4:  # these need no models: a wrong source is found before or without them
+    if code != 4:  # a wrong source is found before the models load
         words += ["--pose.model", "none"] if "--pose.model" not in words else []
     result = run_warm(folder, words)
     assert result.returncode == code, result.stderr
     errors = [line for line in result.stderr.splitlines() if line.startswith("realtime-pose: error: ")]
     assert len(errors) == 1, result.stderr
-    assert says in errors[0]
+    assert message in errors[0]
     assert "Traceback" not in result.stderr
     assert "s3cret" not in result.stdout + result.stderr
     assert result.stdout == ""
 
 
-def test_a_process_ends_with_the_exit_code_and_says_nothing_more(folder: Path) -> None:
+def test_the_process_ends_with_the_exit_code_and_prints_nothing_else(folder: Path) -> None:
     result = run("--source", f"{folder}/text.mp4", "--pose.model", "none", "--publish.bind", "tcp://127.0.0.1:*")
     assert result.returncode == 3
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
 
 
-def test_an_unknown_variable_is_told(folder: Path) -> None:
+def test_an_unknown_variable_is_an_error(folder: Path) -> None:
     result = run("--source", "demo", environment={"REALTIME_POSE__MODLE": "x"})
     assert result.returncode == 2
     assert "did you mean REALTIME_POSE__MODEL?" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["--version"], "realtime-pose 0."),
         (["--help"], "--smoothing.method"),
         (["--print-config", "--source", "door=rtsp://user:s3cret@h/s?token=s3cret", "--pose.decode_sigma=0.8"], "0.8"),
     ],
 )
-def test_what_is_asked_for_goes_to_standard_output(arguments: list[str], says: str) -> None:
+def test_requested_output_goes_to_standard_output(arguments: list[str], expected: str) -> None:
     result = run(*arguments)
     assert result.returncode == 0
-    assert says in result.stdout
+    assert expected in result.stdout
     assert "s3cret" not in result.stdout + result.stderr
 
 
-def test_help_needs_no_heavy_import() -> None:
-    code = "import sys; sys.argv = ['x', '--help']; import realtime.cli as c\ntry: c.main()\nexcept SystemExit: pass\n"
-    code += (
-        "heavy = {'torch', 'cv2', 'av', 'zmq', 'numpy', 'transformers', 'ultralytics', 'boxmot'} & set(sys.modules)\n"
-    )
+HEAVY = {"torch", "cv2", "av", "zmq", "numpy", "transformers", "ultralytics", "boxmot"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "heavy"), [("--help", HEAVY), ("--version", HEAVY | {"pydantic", "yaml", "realtime.config"})]
+)
+def test_help_and_version_need_no_heavy_import(flag: str, heavy: set[str]) -> None:
+    code = f"import sys; sys.argv = ['x', '{flag}']; import realtime.cli as c\ntry: c.main()\nexcept SystemExit: pass\n"
+    code += f"heavy = {heavy} & set(sys.modules)\n"
     code += "sys.exit(f'imported {heavy}' if heavy else 0)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
 
 
-def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: Callable) -> None:
+def test_a_missing_extra_is_an_error_with_the_pip_command(tmp_path: Path, monkeypatch: Callable) -> None:
     (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\", name='pydantic')")
     result = run("--source", "demo", environment={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2

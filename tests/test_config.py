@@ -16,11 +16,11 @@ def test_defaults_are_valid_and_read_back_from_their_own_yaml(tmp_path: Path) ->
     assert load([path], environment={}) == config
 
 
-def test_the_default_file_is_current_and_says_every_key() -> None:
+def test_the_default_file_is_current_and_lists_every_key() -> None:
     text = (ROOT / "configs" / "default.yaml").read_text()
     assert text == commented_yaml(), "run `make docs`"
     assert load([ROOT / "configs" / "default.yaml"], environment={}) == load(environment={})
-    assert all(f"{name.rpartition('.')[2]}:" in text for name, _, _ in leaves())
+    assert all(f"{key.name.rpartition('.')[2]}:" in text for key in leaves())
 
 
 @pytest.mark.parametrize("name", ["webcam.yaml", "rtsp.yaml"])
@@ -28,7 +28,7 @@ def test_the_shipped_configurations_are_valid(name: str) -> None:
     assert load([ROOT / "configs" / name], environment={}).cameras
 
 
-def test_flags_win_over_environment_over_later_files_over_earlier_ones(tmp_path: Path) -> None:
+def test_flags_override_the_environment_which_overrides_later_then_earlier_files(tmp_path: Path) -> None:
     first, second = tmp_path / "1.yaml", tmp_path / "2.yaml"
     first.write_text("smoothing: {beta: 1, reset_s: 1, min_cutoff_hz: 1, noise: 0.5}\n")
     second.write_text("smoothing: {beta: 2, reset_s: 2, min_cutoff_hz: 2}\n")
@@ -43,17 +43,17 @@ def test_an_empty_file_and_an_empty_section_change_nothing(tmp_path: Path) -> No
     assert load([path], environment={}) == load(environment={})
 
 
-def test_an_endpoint_is_taken_whole() -> None:
+def test_an_endpoint_may_contain_commas_and_brackets() -> None:
     config = load(environment={"REALTIME_PUBLISH__BIND": "ipc:///tmp/a,b[c]"})
     assert config.publish.bind == ["ipc:///tmp/a,b[c]"]
 
 
-def test_cameras_come_from_the_environment_as_yaml() -> None:
+def test_cameras_can_be_set_in_the_environment_as_yaml() -> None:
     config = load(environment={"REALTIME_CAMERAS": '[{name: door, source: "rtsp://u:p@h/1?a=1,2"}]'})
     assert config.cameras[0].source == "rtsp://u:p@h/1?a=1,2"
 
 
-def test_an_empty_value_takes_an_optional_key_back(tmp_path: Path) -> None:
+def test_an_empty_value_unsets_an_optional_key(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("max_frames: 7\n")
     assert load([path], {}, {"max_frames": ""}).max_frames is None
@@ -62,11 +62,11 @@ def test_an_empty_value_takes_an_optional_key_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "source"),
     [
-        ("0", "cam2", "0"),  # unnamed: cam and its position
-        ("door=rtsp://h/s?a=1,2", "door", "rtsp://h/s?a=1,2"),  # named, the rest taken whole
-        ("rtsp://h/s?a=b", "cam2", "rtsp://h/s?a=b"),  # text before = holds : and /
-        ("a/b=c.mp4", "cam2", "a/b=c.mp4"),  # a path with =
-        ("x=[1,2]{3}.mp4", "x", "[1,2]{3}.mp4"),  # brackets and commas are no syntax
+        ("0", "cam2", "0"),  # no name: cam and the position
+        ("door=rtsp://h/s?a=1,2", "door", "rtsp://h/s?a=1,2"),  # a name; the rest is the source
+        ("rtsp://h/s?a=b", "cam2", "rtsp://h/s?a=b"),  # the text before = contains : and /
+        ("a/b=c.mp4", "cam2", "a/b=c.mp4"),  # a path that contains =
+        ("x=[1,2]{3}.mp4", "x", "[1,2]{3}.mp4"),  # brackets and commas have no special meaning
     ],
 )
 def test_sources_are_split_into_name_and_source(text: str, name: str, source: str) -> None:
@@ -80,10 +80,10 @@ def test_a_bad_name_or_an_empty_source_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
         ({"detector.min_score": "1.5"}, "detector.min_score: got '1.5'"),  # out of range
-        ({"detector.min_score": "0.3"}, "at most tracker.low_score"),  # the classic mistake
+        ({"detector.min_score": "0.3"}, "at most tracker.low_score"),  # a common mistake
         ({"tracker.low_score": "0.6"}, "at most tracker.track_score"),
         ({"detector.size": "641"}, "multiple of 32"),
         ({"device": "gpu"}, "device: got 'gpu'"),
@@ -95,26 +95,26 @@ def test_a_bad_name_or_an_empty_source_is_refused(text: str) -> None:
         ({"record": "x.txt"}, ".jsonl"),
     ],
 )
-def test_a_wrong_value_names_its_key(flags: dict[str, object], says: str) -> None:
+def test_an_error_names_the_key_of_a_wrong_value(flags: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         load(environment={}, flags=flags)
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "tcp://localhost:5555", "tcp://[::1]:5555", "ipc:///tmp/x"])
-def test_endpoints_of_this_machine_need_no_permission(endpoint: str) -> None:
+def test_local_endpoints_need_no_permission(endpoint: str) -> None:
     assert load(environment={}, flags={"publish.bind": [endpoint]}).publish.bind == [endpoint]
 
 
-def test_a_value_s_origin_is_told(tmp_path: Path) -> None:
+def test_an_error_names_where_the_value_was_set(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("pose: {decode_sigma: -1}\n")
     with pytest.raises(ConfigError, match=r"pose.decode_sigma: got -1, .*bad.yaml"):
         load([path], environment={})
 
 
-def test_a_camera_s_password_is_in_no_message_and_not_printed() -> None:
+def test_the_password_of_a_camera_is_neither_in_an_error_nor_printed() -> None:
     source = "rtsp://admin:hunter2@h/s"
     with pytest.raises(ConfigError) as error:
         load(environment={}, flags={"cameras": [{"name": "a b", "source": source}]})
@@ -122,58 +122,58 @@ def test_a_camera_s_password_is_in_no_message_and_not_printed() -> None:
     assert "hunter2" not in to_yaml(load(environment={}, flags={"cameras": [{"name": "a", "source": source}]}))
 
 
-def test_a_printed_configuration_s_hidden_login_is_not_tried() -> None:
+def test_a_redacted_login_of_a_printed_configuration_is_refused() -> None:
     printed = [{"name": "a", "source": "rtsp://***@h/s"}]
-    with pytest.raises(ConfigError, match="put it back"):
+    with pytest.raises(ConfigError, match="put the secret back"):
         load(environment={}, flags={"cameras": printed})
 
 
 def test_every_key_has_a_description() -> None:
-    assert all(description for _, _, description in leaves())
+    assert all(key.description for key in leaves())
 
 
 def test_to_yaml_is_plain_yaml() -> None:
     assert yaml.safe_load(to_yaml(load(environment={})))["detector"]["size"] == 640
 
 
-def test_a_files_url_is_its_path_and_a_hidden_secret_is_refused_wherever_it_was() -> None:
+def test_a_file_url_becomes_a_path_and_a_redacted_secret_is_refused_anywhere() -> None:
     camera = load(environment={}, flags={"cameras": [{"name": "a", "source": "file:///clips/a%20b.mp4"}]}).cameras[0]
     assert camera.address == "/clips/a b.mp4"
     for source in ("http://cam/video?***", "rtsp://h/password=***_channel=1", "***@10.0.0.5/s1"):
-        with pytest.raises(ConfigError, match="a secret was hidden by --print-config"):
+        with pytest.raises(ConfigError, match="--print-config replaced a secret"):
             load(environment={}, flags={"cameras": [{"name": "a", "source": source}]})
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ("{name: a, sorce: 0}", "cameras.0.sorce: unknown key, did you mean source?"),
         ("{name: a, source: demo, crop: [0, 0, 9, 9]}", "cameras.0.crop: unknown key, did you mean crop_xyxy?"),
         ("{name: a, source: demo, zzz: 1}", "cameras.0.zzz: unknown key, expected one of name, source, transport, "),
-        ("{name: a}", "cameras.0.source: expected it, it is not there"),
+        ("{name: a}", "cameras.0.source: missing"),
         (
             "{name: front door, source: demo}",
-            "cameras.0.name: got 'front door', expected what the stream calls it: let",
+            "cameras.0.name: got 'front door', expected name of the camera in the stream: let",
         ),
-        ("{name: on, source: demo}", "cameras.0.name: got a word that YAML reads as true or false, put it in quotes"),
-        ("{name: a, source: 0, mode: big}", "cameras.0.mode: got 'big', expected webcam: WIDTHxHEIGHT"),
+        ("{name: on, source: demo}", "cameras.0.name: got a word that YAML reads as true or false; put it in quotes"),
+        ("{name: a, source: 0, mode: big}", "cameras.0.mode: got 'big', expected WIDTHxHEIGHT[@FPS]"),
         ("rtsp://u:hunter2@h/s", "cameras.0: expected keys and values: name, source"),
         ("{name: a, source: [demo]}", "cameras.0.source: expected text"),
-        ("{name: a, source: 'rstp://u:hunter2@h/s'}", "got a URL that begins with rstp://, expected one of rtsp,"),
-        ("{name: a, source: demo, name: b}", "line 1: not valid YAML: the key name stands twice"),
+        ("{name: a, source: 'rstp://u:hunter2@h/s'}", "got a URL that starts with rstp://, expected one of rtsp,"),
+        ("{name: a, source: demo, name: b}", "line 1: not valid YAML: the key name is repeated"),
         ("[" * 3000, "nested too deeply"),
     ],
 )
-def test_a_mistake_in_a_camera_names_it(tmp_path: Path, entry: str, said: str) -> None:
+def test_an_error_in_a_camera_names_its_key(tmp_path: Path, entry: str, message: str) -> None:
     file = tmp_path / "c.yaml"
     file.write_text(f"cameras: [{entry}]")
     with pytest.raises(ConfigError) as error:
         load([file], environment={})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "hunter2" not in str(error.value)
 
 
-def test_a_webcam_is_a_number_and_one_endpoint_needs_no_list(tmp_path: Path) -> None:
+def test_a_webcam_is_a_number_and_a_single_endpoint_needs_no_list(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("cameras: [{name: 7, source: 0}]\npublish: {bind: 'tcp://127.0.0.1:6000'}")
     config = load([file], environment={"REALTIME_LATENCY__MEANS": "[size, people]"})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.cli import _parse
 from realtime.config import load
+from realtime.flags import parse
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "realtime"
@@ -113,7 +113,7 @@ def test_the_architecture_names_every_folder_and_no_other() -> None:
 )
 def test_every_command_of_the_papers_is_accepted(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    arguments, flags = _parse(shlex.split(line)[1:])
+    arguments, flags = parse(shlex.split(line)[1:])
     assert load(arguments.config, environment={}, flags=flags).cameras
 
 

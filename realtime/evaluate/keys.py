@@ -1,4 +1,4 @@
-"""Keys of our configuration as flags of an evaluation.
+"""Flags for configuration keys in the commands of realtime.evaluate.
 
 Used by evaluate.tracking, keypoints and smoothing.
 """
@@ -13,22 +13,27 @@ from realtime.config import AppConfig, leaves, load
 
 
 def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> None:
-    """--config, and a flag for every wanted key ("tracker.method")."""
+    """Add `--config`, and a flag for every wanted configuration key.
+
+    Args:
+        parser: receives the flags.
+        wanted: whether a key ("tracker.method") becomes a flag.
+    """
     parser.add_argument(
-        "--config", action="append", type=Path, default=[], metavar="FILE", help="YAML file; repeatable"
+        "--config", action="append", type=Path, default=[], metavar="FILE", help="configuration file (YAML); repeatable"
     )
-    for key, _, description in leaves():
-        if wanted(key):
-            names = dict.fromkeys(f"--{name}" for name in (key.replace("_", "-"), key))
-            parser.add_argument(*names, dest=key, metavar="VALUE", help=description.replace("%", "%%"))
+    for key in leaves():
+        if wanted(key.name):
+            names = dict.fromkeys(f"--{name}" for name in (key.name.replace("_", "-"), key.name))
+            parser.add_argument(*names, dest=key.name, metavar=key.placeholder, help=key.description.replace("%", "%%"))
 
 
 def load_keys(options: argparse.Namespace) -> AppConfig:
-    """The configuration that the files and these flags say.
+    """Load the configuration from the files and flags of `add_keys`.
 
     Raises:
-        ConfigError: one of them is wrong.
+        ConfigError: a file or a value is wrong.
     """
-    keys = {key for key, _, _ in leaves()}
+    keys = {key.name for key in leaves()}
     flags = {key: value for key, value in vars(options).items() if key in keys and value is not None}
     return load(options.config, flags=flags)

@@ -1,0 +1,60 @@
+import pytest
+
+from realtime.config import CameraConfig, leaves, sections
+from realtime.errors import ConfigError
+from realtime.flags import help_text, parse
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+
+
+def test_the_help_lists_every_flag_once() -> None:
+    text = help_text()
+    for key in leaves():
+        flag = "--" + key.name.replace("_", "-")
+        assert sum(line.split()[:1] == [flag] for line in text.splitlines()) == 1, flag
+
+
+def test_the_help_starts_with_the_ten_flags_that_people_need_first() -> None:
+    most_used = help_text().split("most used:")[1].split("general:")[0]
+    assert most_used.split()[0] == "--source"
+    assert len([line for line in most_used.splitlines() if line.startswith("  --")]) == 10
+
+
+def test_the_help_shows_choices_and_defaults() -> None:
+    text = help_text()
+    assert "--pose.engine auto|torch|openvino" in text
+    assert "multiple of 32 (default: 640)" in text
+    assert "every Nth frame; boxes are extrapolated in between (default: 1)" in text
+    assert "(default: cadence, people, size)" in text
+    assert "VALUE" not in text
+
+
+@pytest.mark.parametrize("name", ["pose", "pose.model", "--pose.model"])
+def test_one_group_can_be_shown_alone(name: str) -> None:
+    text = help_text(name)
+    assert "--pose.model" in text
+    assert "--detector.size" not in text
+
+
+def test_the_keys_of_a_camera_can_be_shown() -> None:
+    text = help_text("cameras")
+    assert all(f"  {name}: " in text for name in CameraConfig.model_fields)
+
+
+def test_an_unknown_group_is_an_error_that_lists_the_groups() -> None:
+    with pytest.raises(ConfigError, match=r"got .nope., expected one of detector, tracker, .*cameras"):
+        parse(["--help", "nope"])
+
+
+def test_the_help_is_printed_although_other_flags_follow(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(["--help", "--source", "0"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == help_text()
+
+
+def test_every_section_has_a_description() -> None:
+    assert all(description.endswith(".") for description in sections().values())
