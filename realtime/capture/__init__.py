@@ -1,5 +1,5 @@
-"""The world -> Frame: webcams, network cameras, video files, images and the built-in demo.
+"""Capture: webcams, network cameras, video files, images and the built-in demo -> Frame.
 
-First on the data path. `camera.py` is the body of a capture thread; each other file is one kind of source or one part
-of what the thread does with it.
+The first stage of the data path. `camera.py` is the body of a capture thread. Every other file is one kind of source,
+or one step between a source and the door.
 """

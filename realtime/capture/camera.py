@@ -1,6 +1,6 @@
-"""The body of one capture thread: opens a source, brings its pictures to the door as frames, opens it again when lost.
+"""The body of one capture thread: opens a source, puts its frames at the door and reopens the source when it is lost.
 
-Source -> Frame -> runtime.door. What is expected to go wrong with a camera is handled here and nowhere else.
+Source -> Frame -> runtime.door. The faults expected of a camera are handled here and nowhere else.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from realtime.types import Clock, Frame
 
 log = logging.getLogger(__name__)
 
-# A camera that was open for so long is there, pictures or not: when it is lost, the waits begin anew. Less than what a
-# silent one is given, so that one that stands still is back soon after it goes on.
+# A camera that stayed open this long counts as reachable, even if it sent no frame, so the backoff restarts when it is
+# lost. Less than the default read timeout (2 s), so that a camera that stalled is reopened soon after it resumes.
 HEALTHY_S = 1.5
-# A source that gives nothing for so much longer than it may is taken for lost, although its read hasn't returned.
+# A live source that stays silent for this much longer than its read timeout is reported as lost, although its read
+# hasn't returned.
 GRACE_S = 0.5
-# A camera whose clock is further off than this has never been told the time: `captured_ns` in it would mislead.
+# A camera clock that is off by more than this was never set, and would make `captured_ns` misleading.
 CLOCK_OFF_S = 60.0
-# Only in these do time stamps tell how late a picture is: HTTP brings seconds of video at a time.
+# Only the time stamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
 STAMPED = ("rtsp://", "rtsps://", "udp://")
-# A rate that is asked for is kept although pictures come a little early or late.
+# A frame may come early by this fraction of the `target_fps` interval. Without it, jitter would lower the rate.
 EARLY = 0.1
 
 
@@ -44,17 +45,18 @@ class Camera:
     """One camera. Only the thread that calls `run` opens, reads and closes its source.
 
     Args:
-        config: its name, source and options.
-        realtime: pace a file like a live camera; newest frame wins.
-        loop: begin a file again at its end.
-        max_frames: end after so many source frames.
-        fail_fast: a network camera that can't be opened at first ends the run.
-        door: where the frames go.
-        status: its state and counters.
-        stop: ends this camera; `door.stop` or `door.evict` must be called too, to free a thread that waits there.
-        prepare: told of a size of picture, width and height, before the first one of it is brought.
-        open_source: opens a camera's source; a fake in tests.
-        after: a camera of the same name whose thread has ended; indices and epochs go on from it.
+        config: the camera's name, source and options.
+        realtime: pace a file like a live camera; the newest frame wins.
+        loop: restart a file at its end.
+        max_frames: end after this many source frames; None: no limit.
+        fail_fast: end the run if a network camera can't be opened the first time.
+        door: where the frames are put.
+        status: the camera's state and counters.
+        stop: ends this camera. The caller must also call `door.stop` or `door.evict`, which release a thread that waits
+            at the door.
+        prepare: called with a frame size (width, height) before the first frame of that size is put.
+        open_source: opens the camera's source; tests pass a fake.
+        after: the previous camera of this name, whose thread has ended. Indices and epochs continue from it.
     """
 
     def __init__(
@@ -85,26 +87,26 @@ class Camera:
         self._timeline: Timeline = after._timeline if after else Timeline()
         self._freshness = Freshness()
         self._has_stamps = config.address.lower().startswith(STAMPED)
-        self._due_epoch, self._next_due_s = -1, 0.0  # on the source's time line, by `target_fps`
+        self._due_epoch, self._next_due_s = -1, 0.0  # when `target_fps` lets the next frame in, in source time
         self._clock_is_off = False
         self._pacer = Pacer(stop)
         self._backoff = Backoff()
         self._index: int = after._index if after else 0
         self._last_index = self._index + max_frames if max_frames else None
         self._was_open = False
-        self._trouble: SourceReason | None = None  # that was reported last and isn't over
-        self._pause_s = 0.0  # before the source is opened the next time
+        self._trouble: SourceReason | None = None  # the fault reported last, None once the source is open again
+        self._pause_s = 0.0  # wait before the next attempt to open the source
 
     def run(self) -> None:
-        """Capture until the source ends, `max_frames` are reached or this camera is stopped.
+        """Capture until the source ends, `max_frames` is reached or this camera is stopped.
 
         Raises:
-            SourceError: the source can't be opened, or a file can't be read on.
-            TruncatedError: a file ended before its end; its good frames were brought.
+            SourceError: the source can't be opened, or `crop_xyxy` reaches beyond the image of a file.
+            TruncatedError: a file ended early or is damaged; its good frames were put at the door.
         """
         try:
             self._capture()
-            if not self._stop.is_set():  # whoever stops it knows what comes next
+            if not self._stop.is_set():  # the caller that stops it sets the next state
                 self._status.set_state("ended")
         except Closed:
             pass
@@ -129,13 +131,13 @@ class Camera:
                 return
 
     def _open(self) -> Source | None:
-        """Open the source, however often it takes; None when the run is stopping."""
+        """Open the source, with retries; None when the camera is stopping."""
         while not self._stop.wait(self._pause_s):
             began_s = time.monotonic()
             try:
                 source = self._open_source(self._config)
             except SourceError as error:
-                # A file over HTTP is a file: what is missing of it doesn't come by trying again.
+                # A truncated file stays truncated, over HTTP too: another attempt is no use.
                 if isinstance(error, TruncatedError) or not (self._was_open or self._retries_first_open):
                     raise
                 self._reconnect(error, time.monotonic() - began_s)
@@ -146,7 +148,7 @@ class Camera:
         return None
 
     def _announce(self, source: Source) -> None:
-        """Tell everyone that the source is open."""
+        """Update the status, door, timeline and log for a source that was opened."""
         size = viewed_size(source.size, self._config)
         self._status.describe(size, source.fps)
         self._prepare(size)
@@ -154,13 +156,13 @@ class Camera:
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
         if not self._was_open or self._trouble is not None:
-            rate = f"{source.fps:.4g} fps" if source.fps else "unknown rate"
+            rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
             again = " again" if self._was_open else ""
             log.info("%s: opened %s%s, %dx%d, %s", self._name, shown(self._config.address), again, *source.size, rate)
         self._was_open, self._trouble = True, None
 
     def _play(self, source: Source) -> bool:
-        """Bring the pictures of one opening to the door. True if the source is to be opened again."""
+        """Put the frames of one opening at the door; True if the source should be opened again."""
         if not source.live:
             self._door.wait_until_open()
         opened_s = time.monotonic()
@@ -189,14 +191,15 @@ class Camera:
         return False
 
     def _bring(self, picture: Picture, source: Source) -> None:
-        """Make the picture a frame and bring it to the door, or count why not."""
+        """Make a `Frame` of the picture and put it at the door, or count why it was dropped."""
         arrived_s = time.monotonic()
         index, self._index = self._index, self._index + 1
         self._status.count_captured()
         if picture.fault is not None or picture.image is None:
             self._status.count_dropped(picture.fault or "undecodable")
             return
-        if self._status.state[0] != "live":  # open is not enough: a camera may answer and send nothing
+
+        if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
             self._status.set_state("live")
         captured_s, verdict = arrived_s, "fresh"
         if source.live and self._has_stamps:
@@ -205,16 +208,17 @@ class Camera:
             self._status.count_dropped("behind")
             self._say_of_stamps()
             raise SourceError(
-                f"{shown(self._config.address)}: it falls behind and doesn't catch up", SourceReason.BEHIND
+                f"{shown(self._config.address)}: falls behind: frames keep arriving late", SourceReason.BEHIND
             )
         if verdict == "stored":
             self._status.count_dropped("stored before the start")
             return
+
         size = viewed_size((picture.image.shape[1], picture.image.shape[0]), self._config)
         if size != self._status.size:
             self._status.describe(size, source.fps)
             self._prepare(size)
-            log.info("%s: its size is now %dx%d", self._name, *size)
+            log.info("%s: frame size changed to %dx%d", self._name, *size)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
         if not self._is_due(epoch, time_s, source):
             self._status.count_dropped("target_fps")
@@ -222,12 +226,13 @@ class Camera:
         if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
             self._status.count_dropped("stopping")
             return
+
         try:
             image = viewed(picture.image, self._config)
         except SourceError:
             self._status.count_dropped("crop_xyxy")
             raise
-        if not source.live:  # it waited for us
+        if not source.live:  # a file has no capture time: its frame counts as captured now
             captured_s = time.monotonic()
         captured_unix_ns, clock = self._wall_clock(picture, captured_s)
         self._door.put(
@@ -245,7 +250,7 @@ class Camera:
         )
 
     def _is_due(self, epoch: int, time_s: float, source: Source) -> bool:
-        """Whether this picture is taken, by `target_fps`; all are, where none is set, and of a file."""
+        """Whether `target_fps` lets this frame in. Always True for a file, and if `target_fps` isn't set."""
         if self._config.target_fps is None or not source.live:
             return True
         if epoch != self._due_epoch:
@@ -253,19 +258,23 @@ class Camera:
         interval_s = 1.0 / self._config.target_fps
         if time_s < self._next_due_s - EARLY * interval_s:
             return False
-        is_late = time_s - self._next_due_s >= interval_s  # after a gap nothing is made up for
+        is_late = time_s - self._next_due_s >= interval_s  # after a gap, don't catch up
         self._next_due_s = (time_s if is_late else self._next_due_s) + interval_s
         return True
 
     def _wall_clock(self, picture: Picture, captured_s: float) -> tuple[int, Clock]:
-        """`captured_ns` and the clock it is told by: the camera's own where it tells it and knows the time."""
+        """Return `captured_ns` and its clock: "rtcp" if the camera's own clock is usable, otherwise "arrival"."""
         arrival_ns = time.time_ns() - round((time.monotonic() - captured_s) * 1e9)
         if picture.wall_s is None or self._config.clock == "arrival":
             return arrival_ns, "arrival"
         off_s = picture.wall_s - arrival_ns / 1e9
         if abs(off_s) > CLOCK_OFF_S:
             if not self._clock_is_off:
-                log.warning("%s: the camera's clock is %.0f s off, arrival is taken: set its time", self._name, off_s)
+                log.warning(
+                    "%s: the camera's clock is %.0f s off, using arrival time instead; set the camera's clock",
+                    self._name,
+                    off_s,
+                )
             self._clock_is_off = True
             return arrival_ns, "arrival"
         self._clock_is_off = False
@@ -273,10 +282,10 @@ class Camera:
 
     def _say_of_stamps(self) -> None:
         if not self._freshness.trusts_stamps:
-            log.warning("%s: its time stamps run slower than its pictures come; ages are by arrival now", self._name)
+            log.warning("%s: the camera's time stamps run slow; using arrival times from now on", self._name)
 
     def _reconnect(self, error: SourceError, tried_s: float) -> None:
-        """Say once why the camera is away, and set how long to wait before it is tried again after `tried_s`."""
+        """Log a fault once, and set the wait before the next attempt. The last opening lasted `tried_s` seconds."""
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)

@@ -1,6 +1,6 @@
-"""Opening a video file or a network stream through PyAV, and why one can't be opened.
+"""Opens a video file or a network stream through PyAV, and explains why one can't be opened.
 
-Used by capture.stream. No error that leaves this file holds a URL's secrets, nor FFmpeg's exception, which does.
+Used by capture.stream. Errors raised here hold neither a URL's secrets nor FFmpeg's exception, which contains the URL.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from realtime.redact import shown
 
 log = logging.getLogger(__name__)
 
-# Connecting, one group of pictures and probing take seconds on a healthy but busy network: shorter fails good cameras.
+# Connecting, waiting for a key frame and probing take seconds on a healthy but busy network. A shorter timeout would
+# fail good cameras.
 OPEN_TIMEOUT_S = 10.0
-# A name that isn't found within this time is as good as none.
+# A host name that isn't resolved within this time counts as not found.
 NAME_TIMEOUT_S = 5.0
-# Tried in this order by `auto`.
+# `auto` tries them in this order.
 _ACCELERATORS = ("cuda", "vaapi", "videotoolbox")
 
-# Without these a camera takes 1.3 s to open and is 1.2 s late (measured); with them 0.25 s and 0.15 s.
+# Without these options a camera takes 1.3 s to open and runs 1.2 s late; with them, 0.25 s and 0.15 s (measured).
 _FAST_OPEN = {
     "flags": "low_delay",
     "analyzeduration": "0",
@@ -38,10 +39,10 @@ _FAST_OPEN = {
     "max_delay": "0",
     "reorder_queue_size": "0",
 }
-# MPEG-TS in datagrams: it must be probed, but for no longer than a group of pictures takes.
+# MPEG-TS over UDP must be probed, but for no longer than one key frame interval (1 s, in microseconds).
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
 
-# The kind of fault behind an exception of av.open, and what to tell the user; the first row that fits counts.
+# Exceptions of av.open, with the reason they stand for and the message to the user. The first matching row counts.
 _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
     (
         (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
@@ -49,11 +50,11 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
         "login failed: check user and password",
     ),
     ((av.error.HTTPNotFoundError,), SourceReason.NOT_FOUND, "not found: check the path in the URL"),
-    ((av.error.HTTPClientError, av.error.HTTPServerError), SourceReason.REFUSED, "the server answers with an error"),
+    ((av.error.HTTPClientError, av.error.HTTPServerError), SourceReason.REFUSED, "the server returned an error"),
     (
         (ConnectionRefusedError,),
         SourceReason.REFUSED,
-        "connection refused: check address and port, and that the camera is on",
+        "connection refused: check the address and port, and that the camera is on",
     ),
     ((TimeoutError, av.error.ExitError), SourceReason.TIMEOUT, "timed out: no answer"),
     ((FileNotFoundError,), SourceReason.MISSING, "no such file"),
@@ -61,9 +62,9 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
     (
         (av.error.ProtocolNotFoundError,),
         SourceReason.NOT_MEDIA,
-        "no such kind of URL, expected rtsp, rtsps, http or udp",
+        "unsupported URL scheme, expected rtsp, rtsps, http or udp",
     ),
-    ((av.error.DecoderNotFoundError,), SourceReason.CODEC, "its video codec can't be decoded here"),
+    ((av.error.DecoderNotFoundError,), SourceReason.CODEC, "can't be decoded: FFmpeg lacks a decoder for its codec"),
     ((av.error.InvalidDataError,), SourceReason.NOT_MEDIA, SourceReason.NOT_MEDIA.value),
 ]
 
@@ -71,23 +72,26 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
 def connect(
     source: str, network: bool, timeouts_s: tuple[float, float], transport: Transport, hwaccel: Accelerator
 ) -> InputContainer:
-    """Open the container: a camera fast first, then, where that is not enough to know its size, with full probing.
+    """Open the container of a file or stream.
+
+    An RTSP camera is opened almost without probing, which is fast. If that doesn't reveal its frame size, the camera is
+    opened again with full probing.
 
     Args:
         source: path or URL.
-        network: it is a URL.
-        timeouts_s: how long opening, and each later read, may take; for a URL.
-        transport: how an RTSP camera's pictures travel.
-        hwaccel: what decodes; software where that can't.
+        network: whether `source` is a URL.
+        timeouts_s: limits (s) for opening and for each later read. Used for a URL only.
+        transport: RTSP transport, tcp or udp.
+        hwaccel: hardware decoder; software is used if it isn't available.
 
     Raises:
-        SourceError: it can't be opened.
+        SourceError: the container can't be opened.
     """
     accelerator = _accelerator(hwaccel)
     if not network:
         if _is_empty(source):
             raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
-        # The prefix: FFmpeg would take a ":" in a file's name for a protocol.
+        # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
         return _opened(_try_open(f"file:{source}", source, {}, None, accelerator))
     _find_host(source)
     if not source.lower().startswith(("rtsp:", "rtsps:")):
@@ -95,7 +99,7 @@ def connect(
         return _opened(_try_open(source, source, options, timeouts_s, accelerator))
     open_s, read_s = timeouts_s
     began_s = time.monotonic()
-    # Without its sound: that would hide that the pictures stand still, and is decoded by nobody.
+    # Without audio: no stage uses it, and its packets would hide that the video is frozen.
     rtsp = {"rtsp_transport": transport, "allowed_media_types": "video"}
     fast = _of_known_size(_try_open(source, source, rtsp | _FAST_OPEN, timeouts_s, accelerator), source)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
@@ -106,9 +110,9 @@ def connect(
     return _opened(fast)
 
 
-@functools.cache  # asked of the driver, and told, once
+@functools.cache  # probes the driver and logs the result only once
 def _accelerator(asked: Accelerator) -> HWAccel | None:
-    """What decodes in hardware; None for software."""
+    """Return the hardware decoder to use; None for decoding in software."""
     if asked == "none":
         return None
     for kind in _ACCELERATORS if asked == "auto" else (asked,):
@@ -118,20 +122,20 @@ def _accelerator(asked: Accelerator) -> HWAccel | None:
         except (av.FFmpegError, OSError):
             there = False
         if there:
-            log.info("hwaccel %s: video is decoded by %s", asked, kind)
+            log.info("hwaccel %s: decoding video with %s", asked, kind)
             return accelerator
-    log.warning("hwaccel %s: not there, video is decoded in software", asked)
+    log.warning("hwaccel %s: not available, decoding video in software", asked)
     return None
 
 
 def _find_host(url: str) -> None:
-    """Look the host's name up within NAME_TIMEOUT_S: FFmpeg would wait for as long as the system likes.
+    """Resolve the host name within NAME_TIMEOUT_S. FFmpeg would wait until the system's resolver gives up.
 
     Raises:
-        SourceError: it has no address.
+        SourceError: the host name has no address, or wasn't resolved in time.
     """
     found: list[bool] = []
-    # A daemon: the system's look-up can't be ended.
+    # A daemon thread, because the system's look-up can't be cancelled.
     thread = threading.Thread(target=lambda: found.append(_resolves(url)), name="look-up", daemon=True)
     thread.start()
     thread.join(NAME_TIMEOUT_S)
@@ -143,7 +147,7 @@ def _find_host(url: str) -> None:
 
 
 def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
-    """The container, or what to say of one whose camera answered and then sent nothing to probe."""
+    """Return the container, or an error if the camera answered and then sent nothing to probe."""
     if isinstance(container, SourceError) or not container.streams.video:
         return container
     if container.streams.video[0].codec_context.width:
@@ -153,7 +157,8 @@ def _of_known_size(container: InputContainer | SourceError, source: str) -> Inpu
 
 
 def _opened(container: InputContainer | SourceError) -> InputContainer:
-    # Raised here, where no exception of FFmpeg is being handled: it would travel along as __context__, with the URL.
+    # Raised outside of any `except` block. Inside one, Python would attach FFmpeg's exception, which contains the URL,
+    # as __context__.
     if isinstance(container, SourceError):
         raise container
     return container
@@ -166,12 +171,12 @@ def _try_open(
     timeouts_s: tuple[float, float] | None,
     accelerator: HWAccel | None,
 ) -> InputContainer | SourceError:
-    """Open a container; the error is returned, not raised (see `_opened`)."""
+    """Open a container. An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached."""
     began_s = time.monotonic()
     try:
         container: InputContainer = av.open(url, options=options, timeout=timeouts_s, hwaccel=accelerator)
     except (av.FFmpegError, OSError) as error:
-        # A server that accepts and stays silent ends as "invalid data" when the time is over.
+        # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
         timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]
         reason, advice = _fault_of(error, source, network=timeouts_s is not None, timed_out=timed_out)
     else:
@@ -180,13 +185,13 @@ def _try_open(
 
 
 def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool) -> tuple[SourceReason, str]:
-    """The kind of fault and what to tell the user. Nothing of the exception's text is used: it holds the URL."""
+    """Return the reason and the message to the user. The exception's text isn't used, because it contains the URL."""
     if timed_out:
         return SourceReason.TIMEOUT, "timed out: no answer"
     if isinstance(error, av.error.InvalidDataError) and not network and _lacks_index(source):
-        return SourceReason.NOT_MEDIA, "can't be read: its index is missing, the recording was cut off"
+        return SourceReason.NOT_MEDIA, "can't be read: its index is missing (the recording was cut off)"
     if isinstance(error, av.error.InvalidDataError) and network:
-        return SourceReason.NOT_MEDIA, "it answers, but not with video: check address, port and path"
+        return SourceReason.NOT_MEDIA, "the server answers, but not with video: check the address, port and path"
     for classes, reason, advice in _FAULTS:
         if isinstance(error, classes):
             return reason, advice
@@ -196,7 +201,7 @@ def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool)
 
 
 def _resolves(url: str) -> bool:
-    """Whether the URL's host name has an address, or it has none to look up (udp://:1234)."""
+    """Whether the URL's host name has an address. True for a URL without a host name (udp://:1234)."""
     try:
         host = urlsplit(url).hostname
         if host:
@@ -210,11 +215,11 @@ def _is_empty(path: str) -> bool:
     try:
         return Path(path).stat().st_size == 0
     except OSError:
-        return False  # av.open says what is wrong with it
+        return False  # av.open reports the cause
 
 
 def _lacks_index(path: str) -> bool:
-    """Whether this begins as an MP4 or MOV file does; given that it can't be opened, its index is missing."""
+    """Whether the file starts like an MP4 or MOV file. If such a file can't be opened, its index is missing."""
     try:
         with Path(path).open("rb") as file:
             return file.read(8)[4:] == b"ftyp"

@@ -1,10 +1,10 @@
-"""The built-in source: real people, no camera, no network.
+"""The built-in demo source: real people, without a camera or a network.
 
-One of the sources of capture. A virtual camera moves over a wall with the two photographs that ultralytics ships
-(bus.jpg, zidane.jpg). It never ends and repeats itself without a cut after DEMO_FRAMES pictures, 20 s.
+One of the sources of capture. A virtual camera moves over a wall that shows the two photographs shipped with
+ultralytics (bus.jpg and zidane.jpg). The demo never ends. It repeats seamlessly every DEMO_FRAMES frames (20 s).
 
-Five people are in view all the time; yolov8n finds each of them in every picture, with scores from 0.42. Of the sixth
-of bus.jpg, a sleeve at its left edge that no detector finds reliably, the cut leaves almost nothing.
+Five people are always in view, and yolov8n detects each of them in every frame, with scores of at least 0.42. The crop
+of bus.jpg removes almost all of a sixth person, a sleeve at the left edge that no detector finds reliably.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ DEMO_SIZE = (1280, 720)
 DEMO_FPS = 30.0
 DEMO_FRAMES = 600
 
-# The wall, BGR: dark and plain, so that nothing on it is taken for a person.
+# Colour of the wall, BGR: dark and plain, so that no detector finds a person on it.
 _WALL = (64, 58, 52)
 
 
 class _Photograph(NamedTuple):
     file: str
-    cut: tuple[int, int, int, int]  # x1, y1, x2, y2 in the photograph's pixels: the part that is shown
+    cut: tuple[int, int, int, int]  # x1, y1, x2, y2 in the photograph's pixels: the part shown
     scale: float
     corner: tuple[int, int]  # x, y of its top left corner on the canvas, in pixels
-    people: tuple[tuple[int, int, int, int], ...]  # xyxy in the photograph's pixels, as yolov8n finds them at 640
+    people: tuple[tuple[int, int, int, int], ...]  # xyxy in the photograph's pixels, as yolov8n finds them at size 640
 
 
 _PHOTOGRAPHS = (
@@ -49,22 +49,22 @@ _PHOTOGRAPHS = (
     _Photograph("zidane.jpg", (100, 0, 1150, 720), 0.46, (683, 200), ((115, 197, 1114, 712), (748, 42, 1143, 713))),
 )
 
-# The camera's path. All periods are whole fractions of the loop, so that its end joins its beginning; the fastest
-# point of a person moves 3 pixels a frame, as people do who walk past at some distance.
+# The camera's path. All periods are whole fractions of the loop, so its end joins its start. The fastest point of a
+# person moves 3 pixels per frame, like a person who walks past at some distance.
 _PAN_X, _PAN_X_PERIODS = 80.0, 3
 _PAN_Y, _PAN_Y_PERIODS = 70.0, 2
 _ZOOM, _ZOOM_PERIODS = 0.04, 1
 
 
 def demo_motion(k: int) -> NDArray[np.float64]:
-    """Where the virtual camera looks in frame k.
+    """Return the matrix that maps the canvas to frame k, as seen by the virtual camera.
 
     Args:
-        k: the frame's index, any whole number.
+        k: frame index, any integer.
 
     Returns:
-        float64 (2, 3): maps a point of the canvas to the view, view = M @ (x, y, 1), both in pixels, origin at the top
-        left, x right, y down. Scale and translation only.
+        float64 (2, 3): maps a point of the canvas to the frame by M @ (x, y, 1). Both are in pixels, with the origin at
+        the top left, x right and y down. Scale and translation only.
     """
     turn = 2.0 * math.pi * (k % DEMO_FRAMES) / DEMO_FRAMES
     zoom = 1.0 + _ZOOM * math.sin(_ZOOM_PERIODS * turn)
@@ -75,10 +75,10 @@ def demo_motion(k: int) -> NDArray[np.float64]:
 
 
 def demo_frame(k: int) -> NDArray[np.uint8]:
-    """Frame k of the demo, the same for the same k.
+    """Return frame k of the demo, which depends on k alone.
 
     Args:
-        k: the frame's index, any whole number; k and k + DEMO_FRAMES are the same picture.
+        k: frame index, any integer; k and k + DEMO_FRAMES are the same frame.
 
     Returns:
         uint8 (720, 1280, 3), BGR.
@@ -93,7 +93,7 @@ def demo_frame(k: int) -> NDArray[np.uint8]:
 
 
 def demo_people() -> NDArray[np.float32]:
-    """The five people on the canvas: float32 (5, 4), xyxy in canvas pixels, as yolov8n finds them."""
+    """Return the boxes of the five people on the canvas, as yolov8n finds them: float32 (5, 4), xyxy in pixels."""
     boxes = []
     for photograph in _PHOTOGRAPHS:
         shift = np.array(photograph.corner * 2) - np.array(photograph.cut[:2] * 2) * photograph.scale
@@ -103,7 +103,7 @@ def demo_people() -> NDArray[np.float32]:
 
 @functools.cache
 def demo_canvas() -> NDArray[np.uint8]:
-    """The wall with the photographs: uint8 (720, 1280, 3), BGR, read-only.
+    """Return the wall with the photographs: uint8 (720, 1280, 3), BGR, read-only.
 
     Raises:
         SourceError: the photographs are not installed.
@@ -113,9 +113,9 @@ def demo_canvas() -> NDArray[np.uint8]:
     for photograph in _PHOTOGRAPHS:
         image = cv2.imread(str(folder / photograph.file), cv2.IMREAD_COLOR)
         if image is None:
-            raise SourceError(f"demo: {folder / photograph.file} can't be read: {_REMEDY}", SourceReason.MISSING)
+            raise SourceError(f"demo: {folder / photograph.file} can't be read; {_REMEDY}", SourceReason.MISSING)
         x1, y1, x2, y2 = photograph.cut
-        # INTER_AREA averages: no aliasing when made smaller.
+        # INTER_AREA averages, so the smaller image has no aliasing.
         small = cv2.resize(
             image[y1:y2, x1:x2], None, fx=photograph.scale, fy=photograph.scale, interpolation=cv2.INTER_AREA
         )
@@ -126,7 +126,13 @@ def demo_canvas() -> NDArray[np.uint8]:
 
 
 class DemoSource:
-    """The demo as a source. Its time stamps are its own clock: picture k is k / 30 s old."""
+    """The demo as a source. Its time stamps follow its own clock: frame k is stamped k / 30 s.
+
+    >>> source = DemoSource()
+    >>> first, second = source.read(), source.read()
+    >>> first.image.shape, first.media_s, round(second.media_s, 3)
+    ((720, 1280, 3), 0.0, 0.033)
+    """
 
     live = False
 
@@ -137,20 +143,20 @@ class DemoSource:
         self._next = 0
 
     def read(self) -> Picture | None:
-        """The next picture; there is always one."""
+        """Return the next frame. The demo never ends, so this is never None."""
         k, self._next = self._next, self._next + 1
         return Picture(demo_frame(k), media_s=k / DEMO_FPS)
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: the demo holds no resource."""
 
 
-_REMEDY = "install the package with its extra: pip install 'realtime-pose[run]'"
+_REMEDY = "install the extra: pip install 'realtime-pose[run]'"
 
 
 def _photograph_folder() -> Path:
-    """The folder of ultralytics' photographs, found without importing ultralytics (and torch with it)."""
+    """Return the folder of ultralytics' photographs without importing ultralytics, which would import torch."""
     spec = importlib.util.find_spec("ultralytics")
     if spec is None or spec.origin is None:
-        raise SourceError(f"demo: its photographs come with ultralytics: {_REMEDY}", SourceReason.MISSING)
+        raise SourceError(f"demo: needs the photographs of ultralytics; {_REMEDY}", SourceReason.MISSING)
     return Path(spec.origin).parent / "assets"

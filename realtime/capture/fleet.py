@@ -1,6 +1,6 @@
-"""All cameras of a run: started together, replaced and removed while the others go on.
+"""All cameras of a run: started together, then added, replaced and removed while the others keep running.
 
-Used by realtime.pipeline, on its thread. Each camera has a thread of its own, which alone touches its source.
+Used by realtime.pipeline, on its thread. Each camera has its own thread, and only that thread touches its source.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class _Member:
 
 
 class Fleet:
-    """The cameras, by name.
+    """The cameras of a run, by name.
 
     Args:
-        config: what they are at first, and what holds for all of them.
-        crew: runs their threads; an error of a camera that was there from the start ends the run.
-        prepare: told of a size of picture, width and height, before the first one of it comes; by a camera's thread.
+        config: the initial cameras, and the options that all cameras share.
+        crew: runs the threads of the cameras. An error of an initial camera ends the run.
+        prepare: called with a frame size (width, height) before the first frame of that size, on the camera's thread.
 
     Attributes:
-        status: each camera's state and counters, also of those that were removed. A new mapping takes its place when a
-            camera is added, so that any thread may go through one that it holds.
-        truncated: the first file that ended before its end.
+        status: the state and counters of each camera, including removed ones. Adding a camera replaces the mapping and
+            never changes it, so any thread may iterate over the mapping it holds.
+        truncated: the error of the first file that ended early or is damaged; None if all files were complete.
     """
 
     def __init__(
@@ -49,27 +49,27 @@ class Fleet:
         self._crew = crew
         self._prepare = prepare
         self._members: dict[str, _Member] = {}
-        # Of each name the last one, and those before it that didn't end yet; also of names that were removed.
+        # Threads per camera name: the current one, and any predecessors that are still ending. Kept after removal.
         self._threads: dict[str, list[threading.Thread]] = {}
-        self._cameras: dict[str, Camera] = {}  # the last of each name that ran
+        self._cameras: dict[str, Camera] = {}  # the last camera that ran under each name
         self.status: Mapping[str, CameraStatus] = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
         self.truncated: TruncatedError | None = None
 
     def start(self, door: Door) -> None:
-        """Start a thread for each. The door knows their names already."""
+        """Start one thread per camera. The door already knows the names of the cameras."""
         self._door = door
         for config in self._config.cameras:
             self._start(config, may_end_run=True)
 
     def stop(self) -> None:
-        """Ask all of them to end; `door.stop` frees those that wait there."""
+        """Ask all cameras to end. The caller must also call `door.stop`, which releases threads that wait there."""
         for member in self._members.values():
             member.stop.set()
 
     def reload(self, configs: Sequence[CameraConfig]) -> None:
-        """Add, remove and replace cameras so that they are these; one that is the same goes on untouched.
+        """Add, remove and replace cameras to match `configs`. A camera whose configuration is the same keeps running.
 
-        One that failed is tried again. What goes wrong with an added or replaced one doesn't end the run.
+        A camera that failed is started again. An error of an added or replaced camera doesn't end the run.
         """
         old, new = self._members, {config.name: config for config in configs}
         removed = [name for name in old if name not in new]
@@ -78,10 +78,10 @@ class Fleet:
             name for name in new if name in old and (new[name] != old[name].config or self.status[name].has_failed)
         ]
         try:
-            for name in added + changed:  # first: a run whose last camera has gone would end
+            for name in added + changed:  # before any removal: a run without cameras would end
                 self._door.add(name)
         except Closed:
-            log.warning("reload: the run is ending, nothing is changed")
+            log.warning("reload: the run is ending; no camera was changed")
             return
         for name in removed + changed:
             old[name].stop.set()
@@ -106,7 +106,10 @@ class Fleet:
     def _run(
         self, config: CameraConfig, stop: threading.Event, before: Sequence[threading.Thread], may_end_run: bool
     ) -> None:
-        """The body of a camera's thread. `before` are those that had the camera: a device can't be opened twice."""
+        """Run a camera, after the previous threads of the same camera (`before`) have ended.
+
+        A device can't be opened twice.
+        """
         name, shared, status = config.name, self._config, self.status[config.name]
         for thread in before:
             while thread.is_alive():
@@ -130,7 +133,7 @@ class Fleet:
         )
         try:
             camera.run()
-        except TruncatedError as error:  # the other cameras go on; said at the end
+        except TruncatedError as error:  # the other cameras keep running; the pipeline raises it at the end
             log.error("%s", error)
             self.truncated = self.truncated or error
         except SourceError as error:

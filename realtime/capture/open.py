@@ -1,6 +1,6 @@
-"""Which kind of source a text names, and opening it.
+"""Finds out which kind of source an address names, and opens it.
 
-First step of capture: `--source` text -> Source.
+The first step of capture: `--source` text -> Source.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from realtime.config import CameraConfig
 Kind = Literal["webcam", "network", "file", "images", "demo"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# A webcam's file isn't there while it is unplugged: these are webcams by their names alone.
+# An unplugged webcam has no device file, so a path that starts like this counts as a webcam by its name alone.
 _WEBCAM_PATHS = ("/dev/video", "/dev/v4l/")
 _GLOB = re.compile(r"[*?\[]")
 
 
 def kind_of(source: str) -> Kind:
-    """What a source is, judged by its text and the file system. Opens nothing.
+    """Return the kind of a source, judged by its text and the file system. Opens nothing.
+
+    >>> kind_of("0"), kind_of("rtsp://10.0.0.5/stream1"), kind_of("clip.mp4"), kind_of("shots/*.png")
+    ('webcam', 'network', 'file', 'images')
 
     Args:
-        source: a camera's address: a webcam's number or device file, a URL, `demo`, or the path of a video, an image,
-            a folder or a glob.
+        source: a camera's address: the number or device file of a webcam, a URL, `demo`, or the path of a video, an
+            image, a folder or a glob.
     """
     if (source.isascii() and source.isdecimal()) or source.startswith(_WEBCAM_PATHS):
         return "webcam"
@@ -43,20 +46,21 @@ def kind_of(source: str) -> Kind:
             return "webcam"
         if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
             return "images"
-        # A file's own name may hold brackets: what exists is not a pattern.
+        # The name of a file may contain brackets, so a path that exists is not a pattern.
         return "images" if _GLOB.search(source) and not path.exists() else "file"
-    except OSError:  # no right to look, or too long a name: opening it will say so
+    except OSError:  # no permission, or the name is too long: opening it reports that
         return "file"
 
 
 def open_source(config: CameraConfig) -> Source:
-    """Open a camera's source; the caller's thread alone may read and close it.
+    """Open a camera's source. Only the calling thread may read and close it.
 
     Args:
-        config: the camera's.
+        config: the camera's configuration.
 
     Raises:
-        SourceError: it can't be opened. The message is redacted and begins with the source, without a camera's name.
+        SourceError: the source can't be opened. The message is redacted. It starts with the source and doesn't name
+            the camera.
     """
     source = config.address
     match kind_of(source):

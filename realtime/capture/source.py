@@ -1,6 +1,6 @@
-"""What every source is: something that is open, gives pictures one by one, and is closed.
+"""The interface of every source: it is open once constructed, returns its frames one by one, and is closed.
 
-Implemented by stream, webcam, images and demo; used by capture.camera alone. Sources know nothing of camera names,
+Implemented by stream, webcam, images and demo; used only by capture.camera. Sources know nothing about camera names,
 epochs or pacing.
 """
 
@@ -12,20 +12,20 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-# Why a picture that came out of a source must not go further; the words under which it is counted as dropped.
+# Why a frame from a source can't be used; also the cause under which it is counted as dropped.
 Fault = Literal["corrupt", "undecodable", "no time stamp"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One picture as the source gave it.
+    """One frame as the source returns it.
 
     Attributes:
-        image: uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it. None where nothing could be decoded,
-            which `fault` then says.
-        media_s: the source's own time stamp in seconds, None where it has none.
-        fault: why it can't be used, None for a good picture.
-        wall_s: Unix time at which the camera took it, by the camera's own clock; None where it doesn't tell.
+        image: uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it. None if nothing could be decoded; then
+            `fault` is set.
+        media_s: the source's own time stamp in seconds; None if it has none.
+        fault: why the frame can't be used; None for a good frame.
+        wall_s: Unix time (s) of capture by the camera's own clock; None if the camera doesn't send it.
     """
 
     image: NDArray[np.uint8] | None
@@ -39,12 +39,12 @@ class Picture:
 
 
 class Source(Protocol):
-    """An open source. One thread alone creates, reads and closes it: PyAV and OpenCV crash otherwise (SIGSEGV).
+    """An open source. A single thread must create, read and close it, or PyAV and OpenCV crash (SIGSEGV).
 
     Attributes:
-        size: width and height in pixels when it was opened; a later picture may differ.
-        fps: nominal pictures per second, for information and where a file has no time stamps; None if unknown.
-        live: pictures come when they come (webcam, network camera); else they wait to be read.
+        size: width and height in pixels when the source was opened; later frames may differ.
+        fps: nominal frames per second, for information and for files without time stamps; None if unknown.
+        live: True if frames arrive in real time (webcam, network camera), False if they wait until they are read.
     """
 
     size: tuple[int, int]
@@ -52,12 +52,12 @@ class Source(Protocol):
     live: bool
 
     def read(self) -> Picture | None:
-        """The next picture, or None at the regular end.
+        """Return the next frame, or None at the regular end.
 
         Raises:
-            SourceError: a live source was lost, or what comes next can't be read.
-            TruncatedError: a file ended before its end.
+            SourceError: a live source was lost.
+            TruncatedError: a file ended early, or parts of it could not be read.
         """
 
     def close(self) -> None:
-        """Release it. May be called again."""
+        """Release the source. May be called more than once."""

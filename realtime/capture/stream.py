@@ -1,7 +1,7 @@
 """Video files and network cameras, read through PyAV.
 
-One of the sources of capture; opened by `connect`. Time stamps are the stream's own (PTS), never i / fps.
-No error that leaves this file holds a URL's secrets.
+One of the sources of capture; `connect` opens the container. Time stamps are the stream's own (PTS), never i / fps.
+Errors raised here don't hold a URL's secrets.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
 
-# A camera that sends nothing for so long is lost, unless the configuration says otherwise.
+# A camera that sends nothing for this long is lost, unless the configuration sets another limit.
 READ_TIMEOUT_S = 2.0
-# Packets come but no picture: longer than between the key frames of any sane camera.
+# A camera whose packets yield no frame for this long can't be decoded. No sane camera has longer key frame intervals.
 NO_PICTURE_S = 15.0
-# The first pictures of an RTSP camera may have no time stamp. One that never gives any is timed by arrival.
+# The first frames of an RTSP camera may have no time stamp: up to this many in a row are dropped. A camera that never
+# sends time stamps is timed by arrival.
 UNSTAMPED = 10
 
-# Over UDP a step between time stamps that is so much longer than usual means that pictures were lost.
+# Over UDP, a step between time stamps that is this many times longer than usual means that frames were lost.
 LOST_STEP = 1.75
 
-# FFmpeg invents rate and time stamps of motion JPEG over HTTP (always 25 fps): worse than none.
+# FFmpeg makes up the rate and the time stamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 _MAX_FPS = 1000.0
-# How many pictures a file may miss at its end and still be whole: containers round durations.
+# A complete file may lack this many frames at its end, because containers round durations.
 _END_TOLERANCE = 2
 
 # The duration tag of a Matroska track: 00:01:02.5000000
@@ -54,14 +55,14 @@ class StreamSource:
 
     Args:
         source: path or URL.
-        network: it is a URL. Live then, unless it is HTTP with a known duration.
-        open_timeout_s: how long opening may take.
-        read_timeout_s: how long a live stream may be silent.
-        transport: how an RTSP camera's pictures travel.
-        hwaccel: what decodes; software where that can't.
+        network: whether `source` is a URL. A URL is live, unless it is HTTP with a known duration.
+        open_timeout_s: how long (s) opening may take.
+        read_timeout_s: how long (s) a live stream may be silent.
+        transport: RTSP transport, tcp or udp.
+        hwaccel: hardware decoder; software is used if it isn't available.
 
     Raises:
-        SourceError: it can't be opened, or holds no video that can be decoded.
+        SourceError: the source can't be opened, or contains no video that can be decoded.
     """
 
     def __init__(
@@ -82,47 +83,47 @@ class StreamSource:
         try:
             self._describe(network)
         except BaseException:
-            self._container.close()  # a container left to the garbage collector keeps its memory, files and threads
+            self._container.close()  # or it keeps its memory, files and threads until it is garbage-collected
             raise
 
     def _describe(self, network: bool) -> None:
-        """Find the video track; size, rate and liveness; for a file its first picture too."""
+        """Find the video track, its size and rate, and whether it is live. For a file, decode the first frame too."""
         container = self._container
         if not container.streams.video:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         self._stream = container.streams.video[0]
         self.live = network and not (self._is_http and (container.duration or 0) > 0)
-        # A raw stream's average rate is FFmpeg's default, its guessed rate the stream's own.
+        # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
         rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
         invented = container.format.name in _INVENTED_STAMPS
         self.fps: float | None = float(rate) if rate and 0 < rate <= _MAX_FPS and not invented else None
         self._time_base_s = float(self._stream.time_base or 0)
-        self._converter = VideoReformatter()  # one for all frames: making one a frame doubles the cost
+        self._converter = VideoReformatter()  # shared by all frames: a new one per frame doubles the cost
         self._good = 0
         self._undecodable = 0
         self._broken_off = False
         self._unstamped = 0
         self._damage = _Damage(loses_pictures=self._over_udp)
-        self._wall_offset_s: float | None = None  # the camera's wall clock - its time stamps
-        self._first_s: float | None = None  # time stamps of the first and the last picture
+        self._wall_offset_s: float | None = None  # the camera's wall clock minus its time stamps
+        self._first_s: float | None = None  # time stamps of the first and the last frame
         self._last_s = 0.0
         self._pictures = self._live_pictures() if self.live else self._file_pictures()
         self._first: Picture | None = None
         if self.live:
             self.size = (self._stream.codec_context.width, self._stream.codec_context.height)
         else:
-            # Only a decoded picture tells how the file is turned, and whether it can be decoded at all.
+            # Only a decoded frame shows how the file is rotated, and whether it can be decoded at all.
             self._first = next(self._pictures, None)
             if self._first is None or self._first.image is None:
-                raise SourceError(f"{self._name}: no picture can be decoded", SourceReason.CODEC)
+                raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
             self.size = (self._first.image.shape[1], self._first.image.shape[0])
 
     def read(self) -> Picture | None:
-        """The next picture, or None at the regular end of a file. Blocks up to the read timeout.
+        """Return the next frame, or None at the regular end of a file. Blocks up to the read timeout.
 
         Raises:
-            SourceError: a live stream was lost; its end counts as a loss.
-            TruncatedError: a file ended before its end or has holes, after all its good pictures.
+            SourceError: a live stream was lost. Its end counts as a loss.
+            TruncatedError: a file ended early or is damaged; all its good frames were returned.
         """
         if self._first is not None:
             first, self._first = self._first, None
@@ -130,9 +131,9 @@ class StreamSource:
         return next(self._pictures, None)
 
     def close(self) -> None:
-        """Release it. From the thread that reads it: any other crashes the process."""
-        # The generator refers to this object and this object to it: both, with the decoder's buffers, would stay until
-        # the garbage collector comes by, which is seldom.
+        """Release the container. Call it on the thread that reads: on any other, it crashes the process."""
+        # The generator and this object refer to each other. Unless one of them lets go here, both keep the decoder's
+        # buffers until the garbage collector runs, which is seldom.
         self._pictures.close()
         self._first = None
         self._container.close()
@@ -142,11 +143,12 @@ class StreamSource:
         while (packet := self._next_packet(packets)) is not None:
             yield from self._decode(packet)
         if self._broken_off:
-            yield from self._decode(None)  # what the decoder still holds
+            yield from self._decode(None)  # flush the decoder
         self._check_end()
 
     def _live_pictures(self) -> Generator[Picture]:
-        # All of its tracks: PyAV would pass over the sound of a camera whose pictures stand still, for ever.
+        # Read all tracks. Asked for the video alone, PyAV would skip audio packets for ever while the video is frozen,
+        # and never return.
         packets = self._container.demux()
         last_packet_s = last_picture_s = time.monotonic()
         while True:
@@ -154,9 +156,9 @@ class StreamSource:
             now_s = time.monotonic()
             if now_s - last_packet_s >= 0.9 * self._read_timeout_s:
                 raise SourceError(
-                    f"{self._name}: timed out: nothing came for {now_s - last_packet_s:.1f} s", SourceReason.TIMEOUT
+                    f"{self._name}: timed out: no video for {now_s - last_packet_s:.1f} s", SourceReason.TIMEOUT
                 )
-            # At its end FFmpeg sends an empty packet that makes the decoder give what it holds: old pictures.
+            # At the end, FFmpeg sends an empty packet, which would make the decoder return the old frames it holds.
             if packet is None or packet.size == 0:
                 raise SourceError(f"{self._name}: connection lost", SourceReason.LOST)
             if packet.stream_index != self._stream.index:
@@ -165,12 +167,12 @@ class StreamSource:
             for picture in self._decode(packet):
                 last_picture_s = now_s
                 yield picture
-            last_packet_s = time.monotonic()  # whoever takes the pictures may take their time
+            last_packet_s = time.monotonic()  # read again: the caller may have spent time on the frames
             if now_s - last_picture_s > NO_PICTURE_S:
-                raise SourceError(f"{self._name}: no picture can be decoded", SourceReason.CODEC)
+                raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
 
-    def _next_packet(self, packets: Iterator[Packet[Any]]) -> Packet[Any] | None:  # Any: of whatever track
-        """The next packet; None at the end, or when reading failed, which `_broken_off` then tells."""
+    def _next_packet(self, packets: Iterator[Packet[Any]]) -> Packet[Any] | None:  # Any: packets of all tracks
+        """Return the next packet; None at the end, or if reading failed, which also sets `_broken_off`."""
         try:
             return next(packets, None)
         except (av.FFmpegError, OSError):
@@ -178,21 +180,21 @@ class StreamSource:
             return None
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[Picture]:
-        """The pictures that a packet completes; in the place of one that can't be decoded, that fault."""
+        """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
         try:
             frames = self._stream.decode(packet)
         except EOFError:
             return []
         except (av.FFmpegError, OSError):
             if not self._good:
-                return []  # a recording that begins between two key frames is no damage
+                return []  # a recording may start between two key frames, which is no damage
             self._undecodable += 1
             self._damage.spread()
             return [Picture(None, None, "undecodable")]
         return [self._picture(frame) for frame in frames]
 
     def _read_clock(self, packet: Packet[VideoStream]) -> None:
-        """Note the camera's wall clock: FFmpeg works it out for every packet from the last RTCP sender report."""
+        """Update the camera's wall clock, which FFmpeg computes for each packet from the last RTCP sender report."""
         if packet.pts is not None and packet.has_sidedata("prft"):
             # AVProducerReferenceTime: int64 microseconds since 1970, int flags
             wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]
@@ -224,13 +226,17 @@ class StreamSource:
         return Picture(image, media_s, fault, wall_s)
 
     def _check_end(self) -> None:
-        """At the end of a file: was that all of it?
+        """Check at the end of a file that it was complete.
 
-        It was if the declared number of pictures or the declared duration was reached (either: edit lists shorten the
-        first, other tracks lengthen the second) and nothing failed on the way.
+        A file is complete if no read failed, no frame was undecodable, and either the declared number of frames or the
+        declared duration was reached. One of the two is enough, because an edit list may hide some of the declared
+        frames, and another track may make the declared duration longer.
+
+        Raises:
+            TruncatedError: the file ended early, or some frames could not be decoded.
         """
         frames, declared_s = self._stream.frames, self._declared_s()
-        # Both, since a container may count in ticks of a thousandth second and call that its rate.
+        # The longer of the two intervals, since a container may declare its tick rate (1000 per second) as frame rate.
         seen_s = (self._last_s - self._first_s) / max(1, self._good - 1) if self._first_s is not None else 0.0
         frame_s = max(seen_s, 1.0 / self.fps if self.fps else 0.0)
         start_s = (self._stream.start_time or 0) * self._time_base_s
@@ -240,23 +246,23 @@ class StreamSource:
             reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
         if self._broken_off or (reached and not any(reached)):
             of = f" of {declared_s:.1f} s" if declared_s is not None else ""
-            seek = ", or its index comes last and this server can't seek: download it" if self._is_http else ""
+            seek = " (or its index is at the end and this server can't seek: download it)" if self._is_http else ""
             raise TruncatedError(
-                f"{self._name} ended at {ended_s:.1f} s{of}: the rest is missing, the file is truncated{seek}",
+                f"{self._name} ended at {ended_s:.1f} s{of}: the file is truncated{seek}",
                 SourceReason.TRUNCATED,
             )
         if self._undecodable:
             raise TruncatedError(
-                f"{self._name}: {self._undecodable} of {frames or self._good} pictures can't be decoded: "
+                f"{self._name}: {self._undecodable} of {frames or self._good} frames can't be decoded: "
                 "the file is damaged",
                 SourceReason.CODEC,
             )
 
     def _declared_s(self) -> float | None:
-        """How long the video track says it is, in seconds; None where nothing says so."""
+        """Return the declared duration of the video track in seconds; None if the file declares none."""
         stream, container = self._stream, self._container
         if stream.start_time is None:
-            return None  # a raw stream: what FFmpeg gives is a guess from its bit rate
+            return None  # a raw stream: FFmpeg only guesses the duration from the bit rate
         if stream.duration:
             return stream.duration * self._time_base_s
         match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
@@ -268,13 +274,13 @@ class StreamSource:
 
 
 class _Damage:
-    """Which pictures of a live stream are damaged, as far as it shows.
+    """Tracks which frames of a live stream are damaged.
 
-    FFmpeg marks a picture that is itself incomplete. It knows nothing of one that was lost whole, and doesn't mark
-    those that are built on what is missing: all up to the next key frame.
+    FFmpeg marks a frame that is itself incomplete. It doesn't notice when a whole frame is lost, and doesn't mark the
+    frames that depend on a lost or incomplete one, which are all frames up to the next key frame.
 
     Args:
-        loses_pictures: a longer step between time stamps means that some were lost on the way.
+        loses_pictures: whether a longer step between time stamps means that frames were lost on the way (UDP).
     """
 
     def __init__(self, loses_pictures: bool) -> None:
@@ -284,22 +290,22 @@ class _Damage:
         self._usual_step_s: float | None = None
 
     def spread(self) -> None:
-        """A picture could not be decoded: what follows is built on it."""
+        """Mark the following frames as damaged, because a frame they depend on could not be decoded."""
         self._spreads = True
 
     def reaches(self, is_key: bool, is_corrupt: bool, media_s: float | None) -> bool:
-        """Whether the next picture is damaged, by itself or by what it is built on.
+        """Whether the next frame is damaged, either itself or through a frame it depends on.
 
         Args:
-            is_key: it is built on no other.
-            is_corrupt: FFmpeg says so.
-            media_s: its time stamp in seconds.
+            is_key: whether it is a key frame, which depends on no other frame.
+            is_corrupt: whether FFmpeg marked it as incomplete.
+            media_s: its time stamp in seconds; None if it has none.
         """
         step_s = media_s - self._last_s if media_s is not None and self._last_s is not None else 0.0
         self._last_s = media_s
         usual_s = self._usual_step_s or step_s
         has_gap = self._loses_pictures and step_s > LOST_STEP * usual_s
-        if step_s > 0:  # follows a camera that changes its rate
+        if step_s > 0:  # a moving mean, which follows a camera that changes its rate
             self._usual_step_s = 0.9 * usual_s + 0.1 * step_s
         self._spreads = is_corrupt or (not is_key and (self._spreads or has_gap))
         return self._spreads

@@ -1,4 +1,4 @@
-"""The epochs and the time line of one camera, and the pacing of files by it.
+"""The epochs and the time line of one camera, and the pacing of files along that time line.
 
 Used by capture.camera: Picture -> Frame.epoch and Frame.time_s.
 """
@@ -8,16 +8,25 @@ from __future__ import annotations
 import threading
 import time
 
-# A time stamp that stands still or slips back a little is moved on by this, so that intervals stay positive.
+# A time stamp that repeats or goes back by at most JUMP_S is replaced by the previous time plus this, so that intervals
+# stay positive.
 NUDGE_S = 0.001
-# One that jumps back further is a new beginning (recordings joined in one file, a camera that set its clock).
+# A time stamp that goes back further starts a new epoch (recordings joined in one file, a camera that set its clock).
 JUMP_S = 0.5
-# For a file that has neither time stamps nor a rate.
+# Assumed rate of a file that has neither time stamps nor a rate.
 DEFAULT_FPS = 30.0
 
 
 class Timeline:
-    """Gives every picture its epoch and a time that strictly increases within the epoch."""
+    """Assigns each frame an epoch, and a time that strictly increases within the epoch.
+
+    >>> timeline = Timeline()
+    >>> timeline.reopened(now_s=100.0, live=False, fps=25.0)
+    >>> timeline.place((640, 480), media_s=5.0, now_s=100.1)
+    (0, 5.0)
+    >>> timeline.place((640, 480), media_s=0.0, now_s=100.2)  # the time stamps jumped back
+    (1, 0.0)
+    """
 
     def __init__(self) -> None:
         self._epoch = -1
@@ -27,27 +36,27 @@ class Timeline:
         self._interval_s: float | None = None
 
     def reopened(self, now_s: float, live: bool, fps: float | None) -> None:
-        """The source was opened: a new epoch.
+        """Start a new epoch, because the source was opened.
 
         Args:
-            now_s: monotonic seconds.
-            live: whether a picture without a time stamp is timed by its arrival; else it follows at the nominal rate.
-            fps: nominal pictures per second.
+            now_s: time of the opening, monotonic seconds.
+            live: True to time frames without a time stamp by their arrival, False to space them at the nominal rate.
+            fps: nominal frames per second; None if unknown.
         """
         self._epoch += 1
         self._opened_s, self._last_s, self._size = now_s, None, None
         self._interval_s = None if live else 1.0 / (fps or DEFAULT_FPS)
 
     def place(self, size: tuple[int, int], media_s: float | None, now_s: float) -> tuple[int, float]:
-        """The epoch and the time of the next picture.
+        """Return the epoch and the time of the next frame.
 
         Args:
-            size: its width and height; another than before begins a new epoch, its time goes on.
-            media_s: its own time stamp in seconds.
-            now_s: its arrival, monotonic seconds.
+            size: width and height of the frame. A change starts a new epoch, but the time continues.
+            media_s: the frame's own time stamp in seconds; None if it has none.
+            now_s: arrival of the frame, monotonic seconds.
 
         Returns:
-            epoch, from 0, and time in seconds.
+            The epoch, from 0, and the time in seconds.
         """
         last_s = self._last_s
         if media_s is not None:
@@ -65,7 +74,11 @@ class Timeline:
 
 
 class Pacer:
-    """Holds the pictures of a file back until they are due, as a live camera would give them."""
+    """Holds back each frame of a file until it is due, so that the file plays like a live camera.
+
+    Args:
+        stop: ends a wait when it is set.
+    """
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
@@ -73,14 +86,14 @@ class Pacer:
         self._last_s: float | None = None
 
     def wait(self, time_s: float, fps: float | None) -> bool:
-        """Wait until this picture is due; at once when it is late.
+        """Wait until this frame is due. A late frame doesn't wait.
 
         Args:
-            time_s: its time; one that is not later than the last begins anew (the file looped).
-            fps: nominal pictures per second: how long the last picture before a new beginning is shown.
+            time_s: the frame's time. If it isn't later than the previous one, the file looped and pacing starts over.
+            fps: nominal frames per second, which sets how long the last frame of a loop is shown.
 
         Returns:
-            False when the run is stopping.
+            False if the run is stopping, otherwise True.
         """
         now_s = time.monotonic()
         if self._last_s is None:

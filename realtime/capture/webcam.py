@@ -1,6 +1,6 @@
 """A webcam, read through OpenCV.
 
-One of the sources of capture. It has no time stamps: its pictures are timed by their arrival.
+One of the sources of capture. A webcam has no time stamps, so its frames are timed by their arrival.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 from realtime.capture.source import Picture
 from realtime.errors import SourceError, SourceReason
 
-# Linux keeps webcam 0 as video0 in here; other systems have no files for webcams.
+# On Linux, webcam 0 is the file video0 in this folder. Other systems have no device files for webcams.
 _DEVICES: Path | None = Path("/dev") if sys.platform == "linux" else None
 # Drivers that don't know their rate report 0, -1 or nonsense.
 _MAX_FPS = 1000.0
-# Drivers round rates (30 for 29.97); another mode's is further away (25 for 30).
+# Drivers round rates (30 for 29.97). The rate of another mode is further off (25 instead of 30).
 _RATE_TOLERANCE = 0.1
-# What drivers give instead of BGR, by its number of channels.
+# Conversions of the formats that drivers return instead of BGR, by number of channels.
 _TO_BGR = {1: cv2.COLOR_GRAY2BGR, 2: cv2.COLOR_YUV2BGR_YUYV, 4: cv2.COLOR_BGRA2BGR}
 
-# Called with (number or path, backend), gives something like cv2.VideoCapture. Any: OpenCV's types say less than that.
+# Called with (number or path, backend), returns an object like cv2.VideoCapture. Any, because OpenCV's own types are no
+# more precise.
 Opener = Callable[..., Any]
 
 
@@ -35,13 +36,13 @@ class WebcamSource:
     """An open webcam.
 
     Args:
-        source: the device's number, from 0, or the path of its device file.
-        mode: WIDTHxHEIGHT or WIDTHxHEIGHT@FPS that it must give; None: the driver's choice.
-        opener: opens the device; a fake in tests.
+        source: the number of the device, from 0, or the path of its device file.
+        mode: WIDTHxHEIGHT or WIDTHxHEIGHT@FPS that the webcam must deliver; None: the driver's choice.
+        opener: opens the device; tests pass a fake.
         devices: folder of the device files; None on a system that has none.
 
     Raises:
-        SourceError: there is no such webcam, it may not be read, another program uses it, or it hasn't got this mode.
+        SourceError: the webcam doesn't exist, can't be accessed, is used by another program or lacks this mode.
     """
 
     live = True
@@ -53,17 +54,17 @@ class WebcamSource:
         opener: Opener = cv2.VideoCapture,
         devices: Path | None = _DEVICES,
     ) -> None:
-        # OpenCV writes a dozen lines to stderr for a missing device; what a user needs is in our one line.
+        # For a missing device, OpenCV writes a dozen lines to stderr. Our own error says what a user needs in one line.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._name = f"webcam {source}"
         if devices is None:
             self._device = opener(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
         else:
-            # The backend is named, since others take a path for a video file's.
+            # Name the backend, because others would take the path for that of a video file.
             self._device = opener(str(_path_of(source, devices)), cv2.CAP_V4L2)
         if mode is not None:
             _ask_for(self._device, mode)
-        # A device that another program uses may open, and gives no picture.
+        # A device that another program uses may open, but then returns no frame.
         self._first = self._next()
         if self._first is None:
             self.close()
@@ -75,21 +76,21 @@ class WebcamSource:
             self.close()
             got = f"{self.size[0]}x{self.size[1]}" + (f" at {self.fps:.4g} fps" if self.fps else "")
             raise SourceError(
-                f"{self._name}: mode: got {got}, expected {mode}: ask for another in cameras[].mode, or leave it out",
+                f"{self._name}: mode: got {got}, expected {mode}: set another mode in cameras[].mode, or remove it",
                 SourceReason.MODE,
             )
 
     def read(self) -> Picture | None:
-        """The next picture; blocks until the device has one.
+        """Return the next frame; blocks until the device has one.
 
         Raises:
-            SourceError: the device gave none: it was unplugged.
+            SourceError: the device returned no frame, which happens when it is unplugged.
         """
         image, self._first = self._first, None
         if image is None:
             image = self._next()
         if image is None:
-            raise SourceError(f"{self._name}: gave no picture: was it unplugged?", SourceReason.LOST)
+            raise SourceError(f"{self._name}: no frame received: was it unplugged?", SourceReason.LOST)
         return Picture(image)
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class WebcamSource:
         self._device.release()
 
     def _next(self) -> NDArray[np.uint8] | None:
-        """The device's next picture, uint8 (H, W, 3), BGR, C-contiguous; None if it gives none."""
+        """Return the device's next frame, uint8 (H, W, 3), BGR, C-contiguous; None if it returns none."""
         ok, image = self._device.read()
         if not ok:
             return None
@@ -105,23 +106,23 @@ class WebcamSource:
         return np.ascontiguousarray(image if channels == 3 else cv2.cvtColor(image, _TO_BGR[channels]))
 
     def _is_in(self, mode: str) -> bool:
-        """Whether size and rate are those of the mode; a rate that the driver doesn't know is believed."""
+        """Whether the device delivers the size and rate of this mode. A rate unknown to the driver counts as right."""
         width, height, fps = _parts_of(mode)
         rate_fits = fps is None or self.fps is None or abs(self.fps / fps - 1) <= _RATE_TOLERANCE
         return self.size == (width, height) and rate_fits
 
 
 def _parts_of(mode: str) -> tuple[int, int, float | None]:
-    """Width and height in pixels, and pictures per second if they are in the mode's text."""
+    """Return width and height in pixels, and the frames per second or None if the mode doesn't name them."""
     size, _, fps = mode.partition("@")
     width, height = size.split("x")
     return int(width), int(height), float(fps) if fps else None
 
 
-def _ask_for(device: Any, mode: str) -> None:  # noqa: ANN401 - what an Opener gives
-    """Ask the driver for a mode. Its answers mean little: what it does is seen in the first picture."""
+def _ask_for(device: Any, mode: str) -> None:  # noqa: ANN401 - what an Opener returns
+    """Request a mode from the driver. Its return values mean little: only the first frame shows what it does."""
     width, height, fps = _parts_of(mode)
-    # First, since large pictures come slowly otherwise: uncompressed they don't fit through USB 2.
+    # MJPG first: uncompressed, large frames exceed the bandwidth of USB 2 and arrive slowly.
     device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
     device.set(cv2.CAP_PROP_FRAME_WIDTH, width)
     device.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
@@ -130,25 +131,26 @@ def _ask_for(device: Any, mode: str) -> None:  # noqa: ANN401 - what an Opener g
 
 
 def _path_of(source: str, devices: Path) -> Path:
-    """The device file of a webcam's number or path."""
+    """Return the device file for the number or path of a webcam."""
     return devices / f"video{int(source)}" if source.isdecimal() else Path(source)
 
 
 def _unavailable(source: str, devices: Path | None) -> SourceError:
-    """Why a webcam gives no picture, as far as its device file tells."""
+    """Return the error for a webcam that delivers no frame, with the cause as far as its device file shows it."""
     if devices is None:
-        why = "not available: is it plugged in, used by no other program, and may you read it?"
+        why = "not available: check that it is plugged in, that no other program uses it, and that you may access it"
         return SourceError(f"webcam {source}: {why}", SourceReason.DEVICE)
     path = _path_of(source, devices)
     numbers = sorted(int(p.name[5:]) for p in devices.glob("video*") if p.name[5:].isdecimal())
-    there = f"there are {', '.join(map(str, numbers))}" if numbers else "there is none"
+    there = f"available: {', '.join(map(str, numbers))}" if numbers else "no webcam is available"
     if not path.exists():
-        return SourceError(f"webcam {source}: no such device: {there}", SourceReason.MISSING)
-    # OpenCV opens it for writing too.
+        return SourceError(f"webcam {source}: no such device ({there})", SourceReason.MISSING)
+    # OpenCV opens the device for writing too.
     if not os.access(path, os.R_OK | os.W_OK):
         why = 'permission denied: add your user to the group "video"'
         return SourceError(f"webcam {source}: {why}", SourceReason.PERMISSION)
-    # Most webcams have a second number, which gives no pictures.
+    # Most webcams have a second number, which returns no frames.
     return SourceError(
-        f"webcam {source}: gives no picture: used by another program? If not, try another: {there}", SourceReason.DEVICE
+        f"webcam {source}: no frame received: close other programs that use it, or try another number ({there})",
+        SourceReason.DEVICE,
     )

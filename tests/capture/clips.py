@@ -1,4 +1,4 @@
-"""Small video files made on the spot with PyAV."""
+"""Small video files that tests create with PyAV."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,7 @@ MS = Fraction(1, 1000)
 
 
 def shade(i: int) -> int:
-    """The grey value of picture i: it tells the pictures of a clip apart after lossy coding."""
+    """Return the grey value of frame i, by which the frames of a clip can be told apart after lossy coding."""
     return 20 + 10 * (i % 20)
 
 
@@ -24,13 +24,13 @@ def write_clip(
     pts_ms: list[int] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write pictures of one shade each (see `shade`), a brighter top left quarter marks which way is up."""
+    """Write frames of one grey value each (`shade(i)`). A brighter top left quarter shows which way is up."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         stream.codec_context.time_base = MS
         if codec == "libx264":
-            # No B-frames and no look-ahead: a packet a frame, so that cutting a file loses only what is cut.
+            # One packet per frame (no B-frames, no look-ahead), so a truncated file loses only the frames cut off.
             stream.options = {"preset": "ultrafast", "tune": "zerolatency", "bf": "0"}
         for i in range(frames):
             image = np.full((size[1], size[0], 3), shade(i), np.uint8)
@@ -43,7 +43,7 @@ def write_clip(
 
 
 def write_noise(path: Path, frames: int = 40, size: tuple[int, int] = (160, 120), fps: int = 10) -> Path:
-    """Write pictures that don't compress, index first: a file that can be cut in its middle."""
+    """Write frames that don't compress, with the index first, so that the file is readable after truncation."""
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps)
@@ -57,7 +57,7 @@ def write_noise(path: Path, frames: int = 40, size: tuple[int, int] = (160, 120)
 
 
 def write_sound(path: Path) -> Path:
-    """Write a file with a sound track alone."""
+    """Write a file that has only an audio track."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
@@ -68,9 +68,9 @@ def write_sound(path: Path) -> Path:
 
 
 def turn(path: Path, degrees: int) -> Path:
-    """Write the rotation into an MP4's track header, as a phone does that was held upright.
+    """Write a rotation into the track header of an MP4 file, like a phone that is held upright.
 
-    The matrix is that of ISO 14496-12, 8.3.2, for 90 degrees; it stands 40 bytes into a version 0 tkhd's content.
+    The matrix is that of ISO 14496-12, 8.3.2, for 90 degrees. It starts at byte 40 of the content of a version 0 tkhd.
     """
     assert degrees == 90
     data = bytearray(path.read_bytes())

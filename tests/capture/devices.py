@@ -1,4 +1,4 @@
-"""Webcams that are plugged in, pulled out and misbehave, in place of /dev and cv2.VideoCapture."""
+"""Fake webcams that can be plugged in, unplugged and made to fail; they replace /dev and cv2.VideoCapture."""
 
 import threading
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 
 
 class FakeDevices:
-    """A folder like /dev, and `open` in place of cv2.VideoCapture.
+    """A folder like /dev, and an `open` method that replaces cv2.VideoCapture.
 
     Attributes:
         opened: every device that was opened, in order.
-        busy: numbers of those that another program uses: they open and give no picture.
-        read_s: how long each picture takes.
+        busy: numbers of the webcams that another program uses. They open but return no frame.
+        read_s: how long (s) each read takes.
     """
 
     def __init__(self, folder: Path):
@@ -24,7 +24,7 @@ class FakeDevices:
         self._plugged: dict[str, tuple] = {}
 
     def plug(self, number=0, modes=((64, 48, 30.0),), pixel=None):
-        """Plug a webcam in, which answers the first of `modes` to any other, and gives pictures of this `pixel`."""
+        """Plug in a webcam that falls back to the first of `modes` and fills its frames with `pixel`."""
         path = self.folder / f"video{number}"
         path.touch()
         self._plugged[str(path)] = (number, modes, pixel)
@@ -47,7 +47,7 @@ class FakeDevices:
 
 
 class FakeDevice:
-    """Like cv2.VideoCapture; its pictures hold their number, unless they are of another pixel."""
+    """Like cv2.VideoCapture. Each frame is filled with its number, from 1, unless `pixel` is set."""
 
     def __init__(self, devices, path, modes, pixel):
         self._devices, self._path, self._modes, self._pixel = devices, path, modes, pixel

@@ -22,7 +22,7 @@ from .clips import write_clip, write_noise
 
 
 class FakeDoor:
-    """Takes and publishes every frame at once; stops the run after `enough` frames."""
+    """Accepts each frame and counts it as published; stops the run after `enough` frames."""
 
     def __init__(self, stop, status, enough=None):
         self.stop, self.status, self.enough = stop, status, enough
@@ -45,7 +45,7 @@ class FakeDoor:
 
 
 class FakeSource:
-    """Gives what it is told: pictures, None for the end, errors to raise."""
+    """Plays a script: frames to return, None for the end, errors to raise."""
 
     fps = 10.0
 
@@ -71,7 +71,7 @@ def lost():
 
 
 class Rig:
-    """A camera with everything around it, run on this thread."""
+    """A camera with a fake door, run on the calling thread."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Rig:
         self.status = CameraStatus("cam0")
         self.door = FakeDoor(self.stop, self.status, enough)
         self.states = []
-        self.prepared = []  # each size, and how many frames had been brought by then
+        self.prepared = []  # each size, and the number of frames put before it
         set_state = self.status.set_state
         self.status.set_state = lambda *state: (self.states.append(state), set_state(*state))
         self.openings = list(openings)
@@ -121,7 +121,7 @@ class Rig:
         return self.status.state
 
 
-def test_a_file_is_brought_whole_and_in_order(tmp_path):
+def test_every_frame_of_a_file_is_put_in_order(tmp_path):
     rig = Rig(write_clip(tmp_path / "clip.mp4", frames=12))
     frames = rig.run()
     assert [f.index for f in frames] == list(range(12))
@@ -138,14 +138,14 @@ def test_a_file_is_brought_whole_and_in_order(tmp_path):
     assert rig.door.newest_wins is False
 
 
-def test_each_loop_is_an_epoch_and_the_index_goes_on(tmp_path):
+def test_each_loop_starts_an_epoch_and_the_index_continues(tmp_path):
     frames = Rig(write_clip(tmp_path / "clip.mp4", frames=4), loop=True, max_frames=10).run()
     assert [f.index for f in frames] == list(range(10))
     assert [f.epoch for f in frames] == [0] * 4 + [1] * 4 + [2] * 2
     assert all(b.time_s > a.time_s for a, b in itertools.pairwise(frames) if a.epoch == b.epoch)
 
 
-def test_max_frames_counts_pictures_that_are_corrupt_too():
+def test_max_frames_also_counts_corrupt_frames():
     source = FakeSource(*(picture(i / 10, fault="corrupt" if i % 2 else None) for i in range(10)))
     rig = Rig("x", source, max_frames=5)
     assert [f.index for f in rig.run()] == [0, 2, 4]
@@ -153,7 +153,7 @@ def test_max_frames_counts_pictures_that_are_corrupt_too():
     assert source.closed
 
 
-def test_a_new_size_is_a_new_epoch_and_is_described():
+def test_a_new_frame_size_starts_an_epoch_and_updates_the_status():
     sizes = [(64, 48), (64, 48), (48, 64)]
     rig = Rig("x", FakeSource(*(picture(i / 10, size) for i, size in enumerate(sizes))))
     assert [f.epoch for f in rig.run()] == [0, 0, 1]
@@ -161,7 +161,7 @@ def test_a_new_size_is_a_new_epoch_and_is_described():
     assert rig.prepared == [((64, 48), 0), ((48, 64), 2)]
 
 
-def test_a_folder_of_images_follows_the_nominal_time_line_in_natural_order(tmp_path):
+def test_a_folder_of_images_is_read_in_natural_order_at_the_nominal_rate(tmp_path):
     for number in (10, 9, 1):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((24, 32, 3), number, np.uint8))
     frames = Rig(tmp_path).run()
@@ -181,7 +181,7 @@ def test_the_demo_ends_at_max_frames():
         ("none.png", r"^cam0: .*none\.png: no such file$"),
     ],
 )
-def test_a_file_that_cannot_be_opened_fails_with_the_cameras_name(tmp_path, name, says):
+def test_the_error_for_a_file_that_cannot_be_opened_names_the_camera(tmp_path, name, says):
     rig = Rig(tmp_path / name)
     with pytest.raises(SourceError, match=says):
         rig.run()
@@ -200,7 +200,7 @@ def test_a_truncated_file_fails_after_its_good_frames(tmp_path):
     assert rig.door.finished
 
 
-def test_a_bug_is_not_swallowed():
+def test_an_unexpected_exception_is_raised():
     rig = Rig("x", FakeSource(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         rig.run()
@@ -208,16 +208,16 @@ def test_a_bug_is_not_swallowed():
     assert rig.door.finished
 
 
-def test_a_paced_file_takes_its_time_and_newest_wins(tmp_path):
+def test_a_paced_file_plays_in_real_time_and_the_newest_frame_wins(tmp_path):
     rig = Rig(write_clip(tmp_path / "clip.mp4", frames=6, fps=20), realtime=True)
     frames = rig.run()
     assert rig.door.newest_wins is True
-    # Never early; how late is the machine's business.
+    # Frames are never early. How late they are depends on the machine.
     captured_s = [(f.captured_mono_ns - frames[0].captured_mono_ns) / 1e9 for f in frames]
     assert all(c >= f.time_s - 0.002 for c, f in zip(captured_s, frames, strict=True))
 
 
-def test_a_paced_file_stops_at_once():
+def test_a_paced_file_stops_without_waiting_for_the_next_frame():
     rig = Rig("x", FakeSource(picture(0.0), picture(3600.0)), enough=1, realtime=True)
     began_s = time.monotonic()
     assert len(rig.run()) == 1
@@ -225,7 +225,7 @@ def test_a_paced_file_stops_at_once():
     assert rig.door.finished
 
 
-def test_a_door_that_closes_ends_the_camera_quietly(tmp_path):
+def test_a_camera_ends_without_an_error_when_the_door_closes(tmp_path):
     status, stop = CameraStatus("cam0"), threading.Event()
     door = Door(["cam0"], 1, 1.0, on_drop=lambda camera, cause: status.count_dropped(cause))
     camera = Camera(
@@ -244,17 +244,17 @@ def test_a_door_that_closes_ends_the_camera_quietly(tmp_path):
     door.stop()
     thread.join(10)
     assert not thread.is_alive()
-    # One taken, the others counted: nothing is lost without a trace.
+    # One frame was taken, and all others are counted as dropped.
     assert status.unfinished() == 1
     status.set_state("ended")
-    assert status.state[0] == "live"  # as long as a frame of it is on its way
+    assert status.state[0] == "live"  # while one of its frames is unfinished
     status.count_published(0.0)
     assert status.state[0] == "ended"
     with pytest.raises(Closed):
         door.take()
 
 
-def test_a_truncated_file_on_a_server_is_not_tried_again():
+def test_a_truncated_file_over_http_is_not_tried_again():
     cut = TruncatedError("it ended at 0.0 s of 4.0 s", SourceReason.TRUNCATED)
     rig = Rig("http://127.0.0.1/cut.mp4", cut)
     with pytest.raises(TruncatedError, match="cam0: it ended"):
@@ -278,7 +278,7 @@ def test_a_lost_camera_is_reopened_in_a_new_epoch(caplog):
     ]
 
 
-def test_a_camera_that_is_down_at_first_is_tried_again_and_told_of_once_per_reason(caplog, monkeypatch):
+def test_a_camera_that_is_down_at_the_start_is_retried_and_logged_once_per_reason(caplog, monkeypatch):
     monkeypatch.setattr("realtime.capture.backoff.FIRST_S", 0.01)
     monkeypatch.setattr("realtime.capture.backoff.LONGEST_S", 0.01)
     refused = [SourceError("x: connection refused", SourceReason.REFUSED) for _ in range(3)]
@@ -292,14 +292,14 @@ def test_a_camera_that_is_down_at_first_is_tried_again_and_told_of_once_per_reas
     assert [s[0] for s in rig.states] == ["reconnecting", "reconnecting", "live"]
 
 
-def test_fail_fast_raises_the_first_opening_failure_and_no_later_one():
+def test_fail_fast_raises_only_a_failure_of_the_first_opening():
     with pytest.raises(SourceError, match=r"^cam0: x: connection refused"):
         Rig("http://10.0.0.5/s1", SourceError("x: connection refused", SourceReason.REFUSED), fail_fast=True).run()
     openings = [FakeSource(picture(0.0), lost(), live=True), lost(), FakeSource(picture(0.0), live=True)]
     assert len(Rig("http://10.0.0.5/s1", *openings, enough=2, fail_fast=True).run()) == 2
 
 
-def test_waiting_for_a_camera_ends_at_once_when_the_run_stops():
+def test_the_wait_for_a_lost_camera_ends_when_the_run_stops():
     rig = Rig("rtsp://10.0.0.5/s1", SourceError("x: login failed", SourceReason.AUTH))
     thread = threading.Thread(target=rig.run)
     thread.start()
@@ -311,7 +311,7 @@ def test_waiting_for_a_camera_ends_at_once_when_the_run_stops():
     assert rig.door.finished
 
 
-def test_a_webcam_that_is_missing_fails_and_one_that_was_lost_is_reopened():
+def test_a_webcam_that_is_missing_at_the_start_fails_and_a_lost_one_is_reopened():
     missing = SourceError("webcam 0: not available", SourceReason.DEVICE)
     with pytest.raises(SourceError, match="cam0: webcam 0: not available"):
         Rig("0", missing).run()
@@ -321,14 +321,14 @@ def test_a_webcam_that_is_missing_fails_and_one_that_was_lost_is_reopened():
     assert rig.door.newest_wins is True
 
 
-def test_a_live_picture_without_a_time_stamp_is_counted_as_such():
+def test_a_live_frame_without_a_time_stamp_is_dropped_with_that_cause():
     source = FakeSource(picture(fault="no time stamp"), picture(0.04), live=True)
     rig = Rig("http://10.0.0.5/s1", source, enough=1)
     assert [f.index for f in rig.run()] == [1]
     assert dict(rig.status.drops) == {"no time stamp": 1}
 
 
-def test_a_real_rtsp_camera_that_is_kicked_comes_back_in_a_new_epoch():
+def test_an_rtsp_camera_that_closes_the_connection_is_reopened_in_a_new_epoch():
     with FakeCamera() as server:
         rig = Rig(server.url())
         put = rig.door.put
@@ -352,7 +352,7 @@ def impatient(config):
 
 
 @pytest.mark.parametrize("fault", ["login", "path", "silent", "refused"])
-def test_no_password_is_printed_whatever_a_camera_does(caplog, capfd, fault):
+def test_no_fault_of_a_camera_prints_its_password(caplog, capfd, fault):
     caplog.set_level(logging.DEBUG)
     with FakeCamera(login=("someone", "else") if fault == "login" else None, silent=fault == "silent") as server:
         url = server.url("operator:Tr0ub%344dor%26@", path="/nope" if fault == "path" else "/cam")
@@ -371,7 +371,7 @@ def test_no_password_is_printed_whatever_a_camera_does(caplog, capfd, fault):
 
 
 class HangingSource(FakeSource):
-    """Its second picture comes only when it is let go, as with a driver that hangs."""
+    """Hangs in its second read until `let_go` is set, like a webcam driver that hangs."""
 
     def __init__(self, let_go):
         super().__init__(picture(), picture(), picture(), live=True)
@@ -383,8 +383,8 @@ class HangingSource(FakeSource):
         return super().read()
 
 
-def test_a_camera_whose_read_hangs_is_told_to_be_away_and_goes_on_by_itself(monkeypatch):
-    monkeypatch.setattr("realtime.capture.camera.GRACE_S", -1.9)  # of 2 s
+def test_a_camera_whose_read_hangs_is_reported_as_reconnecting_until_frames_arrive_again(monkeypatch):
+    monkeypatch.setattr("realtime.capture.camera.GRACE_S", -1.9)  # shortens the silence limit, which is 2 s, to 0.1 s
     let_go = threading.Event()
     rig = Rig("rtsp://127.0.0.1/cam", HangingSource(let_go), enough=3)
     thread = threading.Thread(target=rig.run)
@@ -393,15 +393,15 @@ def test_a_camera_whose_read_hangs_is_told_to_be_away_and_goes_on_by_itself(monk
     assert not rig.status.check_silence()
     until(rig.status.check_silence)
     assert rig.state == ("reconnecting", "timed out")
-    assert not rig.status.check_silence()  # told once
+    assert not rig.status.check_silence()  # reported only once
     let_go.set()
     thread.join(5)
     assert rig.states[1:] == [("live",)]
     assert (rig.status.reconnects, len(rig.door.frames)) == (1, 3)
 
 
-def test_a_camera_that_is_opened_and_stays_silent_is_not_waited_for(monkeypatch):
-    # As long as a real one that stands still: it is given up after about 2 s.
+def test_a_camera_that_opens_and_stays_silent_is_reopened_after_the_shortest_wait(monkeypatch):
+    # Each opening counts as healthy, like that of a real silent camera, which is lost only after about 2 s.
     monkeypatch.setattr("realtime.capture.camera.HEALTHY_S", 0.0)
     rig = Rig(
         "rtsp://127.0.0.1/cam",
@@ -411,7 +411,7 @@ def test_a_camera_that_is_opened_and_stays_silent_is_not_waited_for(monkeypatch)
     )
     began_s = time.monotonic()
     rig.run()
-    assert time.monotonic() - began_s < 6 * 0.25 * 1.2 + 1.0  # not 0.25 + 0.5 + 1 + 2 + 4 + 5
+    assert time.monotonic() - began_s < 6 * 0.25 * 1.2 + 1.0  # six short waits, not 0.25 + 0.5 + 1 + 2 + 4 + 5 s
 
 
 def until(condition, timeout_s=5.0):

@@ -1,4 +1,4 @@
-"""What each option of a camera does, from its configuration to the frames that come to the door."""
+"""The effect of each camera option, from the configuration to the frames that are put at the door."""
 
 import contextlib
 import itertools
@@ -30,12 +30,12 @@ from tests.faults.marks import index_of, mark
 
 from .clips import write_clip
 
-# More than any of these takes on a busy machine: where it is reached the test fails instead of going on for ever.
+# Longer than any of these tests takes on a busy machine. A test that reaches it fails instead of running for ever.
 GIVE_UP_S = 30.0
 
 
 class Scripted:
-    """A live source that gives these pictures, and is at its end then."""
+    """A live source that returns these frames and then ends."""
 
     live, fps, size = True, None, (64, 48)
 
@@ -50,12 +50,12 @@ class Scripted:
 
 
 class Rig:
-    """A camera and, in the place of the door, a list of its frames and when each came. Ends when the camera is lost.
+    """A camera that also acts as its door, and records each frame with its arrival. Stops when the camera is lost.
 
     Args:
-        source: as configured, or a `Scripted`.
-        enough: frames, or a function of the newest that says whether it is enough.
-        options: of the camera.
+        source: a source as configured, or a `Scripted`.
+        enough: the number of frames after which to stop, or a function that decides it from the newest frame.
+        options: options of the camera.
     """
 
     def __init__(self, source, enough=None, **options):
@@ -64,7 +64,7 @@ class Rig:
         self.states, self.set_state = [], self.status.set_state
         self.status.set_state = self.note_state
         scripted = isinstance(source, Scripted)
-        # HTTP: its stamps say nothing of its age, so that a script needs no clock.
+        # Over HTTP, time stamps aren't used to measure lag, so a script may use any time stamps.
         address = "http://127.0.0.1/cam" if scripted else str(source)
         self.camera = Camera(
             CameraConfig(name="cam0", source=address, **options),
@@ -79,7 +79,7 @@ class Rig:
         )
 
     def go(self):
-        """Run it on this thread."""
+        """Run the camera on the calling thread."""
         watchdog = threading.Timer(GIVE_UP_S, self.stop.set)
         watchdog.daemon = True
         watchdog.start()
@@ -118,7 +118,7 @@ class Rig:
         return [frame.media_s for frame in self.frames]
 
     def numbers(self, camera):
-        """Which frames of a fake camera came."""
+        """Return the numbers that the fake camera gave to these frames."""
         return [
             camera.clock.number(index_of(frame.image), seen_s)
             for frame, seen_s in zip(self.frames, self.came_mono_s, strict=True)
@@ -136,8 +136,8 @@ def pictures(stamps_s, **attributes):
 # ---- target_fps
 
 
-def test_of_a_camera_so_many_pictures_a_second_are_taken_and_the_others_counted():
-    # By the camera's stamps: a machine under load takes the same ones, later.
+def test_target_fps_limits_the_frames_per_second_and_counts_the_others_as_dropped():
+    # Measured by the camera's time stamps: a machine under load keeps the same frames, but later.
     with FakeCamera() as camera:
         since_s = []
         run = run_of(
@@ -147,9 +147,9 @@ def test_of_a_camera_so_many_pictures_a_second_are_taken_and_the_others_counted(
         )
         numbers = run.numbers(camera)
     assert (len(run.frames) - 1) / (run.stamps_s[-1] - run.stamps_s[0]) == pytest.approx(10.0, abs=0.5)
-    # 25 a second: each second or third.
+    # The camera sends 25 fps, so every second or third frame is kept.
     assert set(np.diff(numbers)) == {2, 3}
-    # Between the first frame and the last, all that is no frame was dropped for this.
+    # Between the first and the last frame, every drop has this cause.
     between = run.frames[-1].index - run.frames[0].index + 1
     assert run.status.drops["target_fps"] == between - len(run.frames)
     assert run.status.captured == len(run.frames) + run.status.drops.total()
@@ -159,31 +159,31 @@ def test_of_a_camera_so_many_pictures_a_second_are_taken_and_the_others_counted(
 @pytest.mark.parametrize(
     ("fps", "target_fps"),
     [
-        (25, 24),  # each 25th is left out
-        (30, 29.97),  # each 1000th
+        (25, 24),  # every 25th frame is dropped
+        (30, 29.97),  # every 1000th frame is dropped
         (30, 25),
-        (25, 10),  # 2 and 3 in turn
+        (25, 10),  # every second and every third frame, alternately
         (60, 7),
         (30, 0.5),
-        (29.97, 14.985),  # exactly each second, give or take rounding
+        (29.97, 14.985),  # exactly every second frame, apart from rounding
     ],
 )
-def test_the_rate_is_kept_over_long(fps, target_fps):
+def test_target_fps_is_kept_over_minutes(fps, target_fps):
     seconds = 300
-    # Stamps of a stream have ticks of 1/90000 s.
+    # The time stamps of a stream have a resolution of 1/90000 s.
     stamps_s = [round(i * 90_000 / fps) / 90_000 for i in range(round(fps * seconds))]
     run = run_of(Scripted(*pictures(stamps_s)), target_fps=target_fps)
     assert len(run.frames) == pytest.approx(seconds * target_fps, abs=1)
     assert run.status.drops["target_fps"] == len(stamps_s) - len(run.frames)
-    # Evenly: what lies between two of them is the interval asked for, to the next picture.
+    # Frames are evenly spaced: each gap is the requested interval, rounded to whole frames.
     gaps_s = np.diff(run.stamps_s)
     assert gaps_s.max() < 1 / target_fps + 1 / fps
     assert gaps_s.min() > 1 / target_fps - max(1 / fps, EARLY / target_fps) - 1e-4
 
 
 @pytest.mark.parametrize("target_fps", [25.0, 25.5, 30.0, 1000.0])
-@pytest.mark.parametrize("jitter_s", [0.0, 0.0015])  # cameras that stamp by a clock of milliseconds
-def test_a_rate_that_the_camera_does_not_reach_costs_no_picture(target_fps, jitter_s):
+@pytest.mark.parametrize("jitter_s", [0.0, 0.0015])  # cameras whose time stamps have a resolution of milliseconds
+def test_a_target_fps_above_the_rate_of_the_camera_drops_no_frame(target_fps, jitter_s):
     stamps_s = np.arange(2000) / 25 + np.random.default_rng(0).uniform(-jitter_s, jitter_s, 2000)
     run = run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=target_fps)
     assert len(run.frames) == 2000
@@ -191,16 +191,16 @@ def test_a_rate_that_the_camera_does_not_reach_costs_no_picture(target_fps, jitt
 
 
 @given(st.lists(st.floats(0.001, 0.5), min_size=1, max_size=300), st.floats(1.0, 60.0))
-def test_however_the_pictures_come_it_is_never_more_than_was_asked(gaps_s, target_fps):
+def test_target_fps_is_never_exceeded_however_irregularly_frames_arrive(gaps_s, target_fps):
     run = run_of(Scripted(*pictures(np.cumsum(gaps_s).tolist())), target_fps=target_fps)
     taken_s = run.stamps_s
-    # Over any time, and not on average alone: of what a gap left out one picture is made up for, no more.
+    # This holds for any interval, not only on average. After a gap, at most one frame is made up for.
     for first in range(0, len(taken_s), 7):
         for n, s in enumerate(taken_s[first:]):
             assert n <= (s - taken_s[first]) * target_fps + 1.0 + EARLY + 1e-6
 
 
-def test_after_a_gap_pictures_are_taken_as_before_it():
+def test_target_fps_spaces_frames_after_a_gap_as_before_it():
     stamps_s = np.concatenate((np.arange(50) / 25, 60 + np.arange(50) / 25))
     taken_s = np.array(run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=5.0).stamps_s)
     assert taken_s[taken_s < 60] == pytest.approx(np.arange(10) / 5)
@@ -209,19 +209,19 @@ def test_after_a_gap_pictures_are_taken_as_before_it():
     assert len(after_s) == 10
 
 
-def test_after_a_gap_no_more_than_one_picture_is_made_up_for():
+def test_target_fps_makes_up_for_at_most_one_frame_after_a_gap():
     stamps_s = np.concatenate((np.arange(50) / 25, 60 + np.arange(50) / 25))
     taken_s = np.array(run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=5.0).stamps_s)
     assert 10 <= (taken_s >= 60).sum() <= 11
 
 
-def test_stamps_that_begin_anew_hold_no_picture_back():
+def test_target_fps_drops_no_frame_when_time_stamps_start_over():
     run = run_of(Scripted(*pictures([1000.0, 1000.1, 1000.2, 0.0, 0.1, 0.2])), target_fps=10.0)
     assert run.stamps_s == [1000.0, 1000.1, 1000.2, 0.0, 0.1, 0.2]
     assert [frame.epoch for frame in run.frames] == [0, 0, 0, 1, 1, 1]
 
 
-def test_of_a_file_all_pictures_are_taken(tmp_path):
+def test_target_fps_does_not_apply_to_files(tmp_path):
     assert len(run_of(write_clip(tmp_path / "clip.mp4", frames=12), target_fps=1.0).frames) == 12
 
 
@@ -232,7 +232,7 @@ def test_of_a_file_all_pictures_are_taken(tmp_path):
     ("options", "size", "original"),
     [
         ({"rotate": 90}, (240, 320), lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE)),
-        # The mark is in the upper seventh.
+        # The mark is in the top seventh of the image.
         (
             {"crop_xyxy": (0, 0, 320, 100)},
             (320, 100),
@@ -241,7 +241,7 @@ def test_of_a_file_all_pictures_are_taken(tmp_path):
         ({"rotate": 270, "crop_xyxy": (0, 20, 240, 320), "resize": 150}, (120, 150), None),
     ],
 )
-def test_the_frames_of_a_camera_are_the_view_that_was_asked_for_in_one_epoch(options, size, original):
+def test_all_frames_of_a_camera_have_the_configured_view_in_one_epoch(options, size, original):
     with FakeCamera(sizes=[(320, 240)]) as camera:
         run = run_of(camera.url(), 2, **options)
     assert {frame.size for frame in run.frames} == {size}
@@ -251,7 +251,7 @@ def test_the_frames_of_a_camera_are_the_view_that_was_asked_for_in_one_epoch(opt
         assert None not in {index_of(original(frame.image)) for frame in run.frames}
 
 
-def test_a_camera_that_changes_its_size_but_not_its_view_goes_on_in_its_epoch():
+def test_a_new_camera_size_with_the_same_view_size_continues_the_epoch():
     with FakeCamera(sizes=[(160, 120), (320, 240)]) as camera:
         seen = []
 
@@ -266,19 +266,19 @@ def test_a_camera_that_changes_its_size_but_not_its_view_goes_on_in_its_epoch():
     assert {frame.epoch for frame in run.frames} == {0}
 
 
-def test_a_crop_beyond_a_file_s_picture_ends_it_with_the_camera_s_name(tmp_path):
+def test_the_error_for_a_crop_beyond_a_file_s_image_names_the_camera(tmp_path):
     with pytest.raises(SourceError, match=r"^cam0: crop_xyxy: got \[0, 0, 65, 48\], .* 64x48$") as caught:
         run_of(write_clip(tmp_path / "clip.mp4"), crop_xyxy=(0, 0, 65, 48))
     assert caught.value.reason is SourceReason.MODE
 
 
-def test_a_crop_beyond_a_camera_s_picture_is_told_and_the_camera_tried_again(caplog):
+def test_a_crop_beyond_a_camera_s_image_is_logged_and_the_camera_is_retried(caplog):
     with FakeCamera() as camera:
         run = run_of(camera.url(), 1, crop_xyxy=(0, 0, 161, 120))
     assert not run.frames
     assert run.states[-1] == ("reconnecting", "mode not possible")
     assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
-        "cam0: crop_xyxy: got [0, 0, 161, 120], expected a part of the picture, which is 160x120; trying again"
+        "cam0: crop_xyxy: got [0, 0, 161, 120], expected a box within the image of 160x120; trying again"
     ]
 
 
@@ -290,17 +290,17 @@ def test_a_file_whose_crop_does_not_fit_has_failed(tmp_path):
     assert rig.status.unfinished() == 0
 
 
-def test_an_opening_tells_the_size_of_its_frames_and_no_change(caplog):
+def test_opening_a_resized_source_logs_no_size_change(caplog):
     caplog.set_level(logging.INFO)
     run = run_of(Scripted(*pictures([0.0, 0.1])), resize=32)
     assert {frame.size for frame in run.frames} == {(32, 24)}
-    assert not [r.message for r in caplog.records if "its size is now" in r.message]
+    assert not [r.message for r in caplog.records if "frame size changed" in r.message]
 
 
 # ---- clock
 
 
-def test_with_sender_reports_a_frame_s_time_is_the_camera_s():
+def test_captured_ns_follows_the_camera_s_clock_if_it_sends_sender_reports():
     with FakeCamera() as camera:
         run = run_of(camera.url(), 3)
         left_unix_s = [camera.clock.left_unix_s(k) for k in run.numbers(camera)]
@@ -310,9 +310,9 @@ def test_with_sender_reports_a_frame_s_time_is_the_camera_s():
 
 @pytest.mark.parametrize(
     ("options", "reports"),
-    [({"clock": "arrival"}, True), ({}, False)],  # told, but not wanted; wanted, but not told
+    [({"clock": "arrival"}, True), ({}, False)],  # reports sent but not wanted; wanted but not sent
 )
-def test_else_it_is_that_of_its_arrival(caplog, options, reports):
+def test_captured_ns_is_the_arrival_time_without_the_camera_s_clock(caplog, options, reports):
     with FakeCamera() as camera:
         camera.sr(reports)
         run = run_of(camera.url(), 3, **options)
@@ -323,7 +323,7 @@ def test_else_it_is_that_of_its_arrival(caplog, options, reports):
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_a_camera_that_does_not_know_the_time_is_told_of_once_and_not_believed(caplog):
+def test_a_camera_clock_that_is_far_off_is_logged_once_and_not_used(caplog):
     offset_s = 3600.0
     with FakeCamera(clock_offset_s=offset_s) as camera:
         run = run_of(camera.url(), 3)
@@ -332,21 +332,23 @@ def test_a_camera_that_does_not_know_the_time_is_told_of_once_and_not_believed(c
         assert came_s - GIVE_UP_S < frame.captured_unix_ns / 1e9 <= came_s
     warnings = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1
-    # To the second, give or take the way here.
+    # Exact to the second, apart from the transmission delay.
     off_s = int(warnings[0].split(" is ")[1].split()[0])
     assert off_s == pytest.approx(offset_s, abs=2)
-    assert warnings[0] == f"cam0: the camera's clock is {off_s} s off, arrival is taken: set its time"
+    assert warnings[0] == (
+        f"cam0: the camera's clock is {off_s} s off, using arrival time instead; set the camera's clock"
+    )
 
 
 @pytest.mark.parametrize(("off_s", "clock"), [(-40.0, "rtcp"), (40.0, "rtcp"), (-80.0, "arrival"), (80.0, "arrival")])
-def test_a_clock_that_is_a_little_wrong_is_taken_as_it_is(off_s, clock):
+def test_a_camera_clock_is_used_if_it_is_off_by_less_than_a_minute(off_s, clock):
     told_s = time.time() + off_s
     (frame,) = run_of(Scripted(*pictures([0.0], wall_s=told_s))).frames
     assert frame.clock == clock
     assert (frame.captured_unix_ns / 1e9 == pytest.approx(told_s, abs=1e-6)) == (clock == "rtcp")
 
 
-def test_a_camera_whose_clock_goes_wrong_again_is_told_of_again(caplog):
+def test_a_camera_clock_that_goes_wrong_again_is_logged_again(caplog):
     now_s = time.time()
     right, wrong = {"wall_s": now_s}, {"wall_s": now_s - 3600}
     script = [picture for what in (right, wrong, wrong, right, wrong) for picture in pictures([None], **what)]
@@ -355,10 +357,10 @@ def test_a_camera_whose_clock_goes_wrong_again_is_told_of_again(caplog):
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 2
 
 
-# ---- what came late
+# ---- late frames
 
 
-def test_pictures_that_were_held_back_are_dated_by_when_they_left_and_stored_ones_are_left_out():
+def test_delayed_frames_keep_their_capture_time_and_stored_frames_are_dropped():
     with FakeCamera() as camera:
         camera.backlog(1.0)
         seen = []
@@ -375,20 +377,20 @@ def test_pictures_that_were_held_back_are_dated_by_when_they_left_and_stored_one
     captured_s = np.array([frame.captured_mono_ns / 1e9 for frame in run.frames])
     came_late_s, dated_late_s = np.array(run.came_mono_s) - left_s, captured_s - left_s
     assert came_late_s.max() > 0.4
-    # Those at the beginning and the end weren't held back, but for what a busy machine does.
+    # The first and the last frames weren't held back, apart from delays of a busy machine.
     assert dated_late_s.max() < came_late_s.max() - 0.2
     assert dated_late_s.min() > -0.01
 
 
-# ---- transport, and MPEG-TS in datagrams
+# ---- transport, and MPEG-TS over UDP
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_a_camera_that_has_one_transport_alone_gives_its_pictures_over_that(transport):
+def test_frames_arrive_over_the_only_transport_of_a_camera(transport):
     with FakeCamera(transport=transport) as camera:
         run = run_of(camera.url(), 8, transport=transport)
         numbers = run.numbers(camera)
-    # In datagrams one may be lost on a busy machine; then the pictures up to the next key frame are no good.
+    # On a busy machine a datagram may be lost, which damages all frames up to the next key frame.
     assert set(np.diff(numbers)) <= ({1} if transport == "tcp" else set(range(1, 12)))
     assert {frame.clock for frame in run.frames} == {"rtcp"}
     assert "SETUP" in camera.requests
@@ -396,7 +398,7 @@ def test_a_camera_that_has_one_transport_alone_gives_its_pictures_over_that(tran
 
 @contextlib.contextmanager
 def television(port, fps=25):
-    """Sends marked pictures as MPEG-TS to this port, live, while the `with` block lasts."""
+    """Send marked frames live to this port, as MPEG-TS over UDP, while the `with` block lasts."""
     over = threading.Event()
 
     def send():
@@ -429,7 +431,7 @@ def free_udp_port():
         return probe.getsockname()[1]
 
 
-def test_pictures_of_an_mpeg_ts_in_datagrams_come():
+def test_frames_of_mpeg_ts_over_udp_arrive():
     port = free_udp_port()
     with television(port):
         run = run_of(f"udp://127.0.0.1:{port}", 10)
@@ -442,13 +444,13 @@ def test_pictures_of_an_mpeg_ts_in_datagrams_come():
     assert np.diff(run.stamps_s) == pytest.approx(np.diff(indices) / 25, abs=0.001)
 
 
-def test_a_port_to_which_nobody_sends_is_timed_out():
+def test_opening_a_udp_port_without_a_sender_times_out():
     with pytest.raises(SourceError) as caught:
         StreamSource(f"udp://127.0.0.1:{free_udp_port()}", network=True, open_timeout_s=0.3, read_timeout_s=0.3)
     assert caught.value.reason is SourceReason.TIMEOUT
 
 
-# ---- sources in a variable or a file
+# ---- sources in an environment variable or a file
 
 SECRET_URL = "rtsp://operator:Tr0ub4dor@10.1.2.3:554/stream7"
 SECRETS = ("10.1.2.3", "operator", "Tr0ub4dor", "stream7")
@@ -457,26 +459,26 @@ SECRETS = ("10.1.2.3", "operator", "Tr0ub4dor", "stream7")
 @pytest.fixture
 def secret_file(tmp_path):
     path = tmp_path / "door.url"
-    path.write_text(f"  {SECRET_URL}\n")  # as an editor leaves it
+    path.write_text(f"  {SECRET_URL}\n")  # as some editors save it
     return path
 
 
 @pytest.fixture(params=["env", "secret"])
 def hidden(request, secret_file, monkeypatch):
-    """A source that stands for SECRET_URL, and the environment that it needs."""
+    """A source that refers to SECRET_URL, through an environment variable or a file."""
     if request.param == "secret":
         return f"secret:{secret_file}"
     monkeypatch.setenv("DOOR_URL", f" {SECRET_URL} ")
     return "env:DOOR_URL"
 
 
-def test_a_source_in_a_variable_or_a_file_is_the_camera_s_address(hidden):
+def test_a_source_in_a_variable_or_a_file_becomes_the_camera_s_address(hidden):
     camera = load(flags={"cameras": [{"name": "door", "source": hidden}]}).cameras[0]
     assert camera.address == SECRET_URL
     assert camera.source == hidden
 
 
-def test_the_environment_that_the_configuration_is_given_counts():
+def test_env_sources_are_looked_up_in_the_environment_passed_to_load():
     camera = load(environment={"X": "demo"}, flags={"cameras": [{"name": "door", "source": "env:X"}]}).cameras[0]
     assert camera.address == "demo"
 
@@ -486,7 +488,7 @@ def test_any_other_source_is_its_own_address(source):
     assert CameraConfig(name="door", source=source).address == source
 
 
-def test_nothing_of_a_hidden_source_is_shown(hidden, capsys):
+def test_no_part_of_a_hidden_source_is_printed(hidden, capsys):
     config = load(flags={"cameras": [{"name": "door", "source": hidden}]})
     assert main(["--source", f"door={hidden}", "--print-config"]) == 0
     printed = capsys.readouterr()
@@ -495,14 +497,14 @@ def test_nothing_of_a_hidden_source_is_shown(hidden, capsys):
     assert not [secret for secret in SECRETS if secret in shown]
 
 
-def test_a_printed_configuration_with_a_hidden_source_can_be_used_again(hidden, tmp_path):
+def test_a_printed_configuration_with_a_hidden_source_can_be_loaded(hidden, tmp_path):
     config = load(flags={"cameras": [{"name": "door", "source": hidden}]})
     path = tmp_path / "printed.yaml"
     path.write_text(to_yaml(config))
     assert load([path]).cameras[0].address == SECRET_URL
 
 
-def test_a_secret_that_changed_is_a_change_of_the_camera(secret_file):
+def test_a_changed_secret_changes_the_camera_s_configuration(secret_file):
     def read():
         return CameraConfig(name="door", source=f"secret:{secret_file}")
 
@@ -515,18 +517,18 @@ def test_a_secret_that_changed_is_a_change_of_the_camera(secret_file):
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("env:NO_SUCH", "the environment variable NO_SUCH is not set or empty"),
-        ("env:EMPTY", "the environment variable EMPTY is not set or empty"),
-        ("env:BLANK", "the environment variable BLANK is not set or empty"),
-        ("env:", "is not set or empty"),
+        ("env:NO_SUCH", "the environment variable NO_SUCH is not set"),
+        ("env:EMPTY", "the environment variable EMPTY is empty"),
+        ("env:BLANK", "the environment variable BLANK is empty"),
+        ("env:", "is not set"),
         ("secret:{tmp}/none", "can't read the file {tmp}/none: No such file or directory"),
-        ("secret:{tmp}/empty", "the file {tmp}/empty is not set or empty"),
-        ("secret:{tmp}/blank", "the file {tmp}/blank is not set or empty"),
+        ("secret:{tmp}/empty", "the file {tmp}/empty is empty"),
+        ("secret:{tmp}/blank", "the file {tmp}/blank is empty"),
         ("secret:{tmp}/binary", "can't read the file {tmp}/binary: not text"),
         ("secret:{tmp}", "can't read the file {tmp}: Is a directory"),
     ],
 )
-def test_a_source_that_stands_for_nothing_is_refused_with_where_it_was_looked_for(tmp_path, source, says):
+def test_an_empty_or_missing_variable_or_file_is_refused_by_name(tmp_path, source, says):
     (tmp_path / "empty").touch()
     (tmp_path / "blank").write_text(" \n\t\n")
     (tmp_path / "binary").write_bytes(b"\xff" + SECRET_URL.encode())
@@ -539,16 +541,16 @@ def test_a_source_that_stands_for_nothing_is_refused_with_where_it_was_looked_fo
     assert not [secret for secret in SECRETS if secret in f"{caught.value!r} {caught.value.__cause__!r}"]
 
 
-def test_what_a_file_holds_that_is_no_text_travels_with_no_error(tmp_path):
+def test_the_error_for_a_binary_secret_file_does_not_carry_its_content(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff" + SECRET_URL.encode())
     with pytest.raises(ValidationError) as caught:
         CameraConfig(name="door", source=f"secret:{tmp_path / 'binary'}")
     error = caught.value.errors()[0]["ctx"]["error"]
-    assert error.__cause__ is None  # a UnicodeDecodeError has all of it as its `object`
+    assert error.__cause__ is None  # a UnicodeDecodeError holds the whole content in `object`
     assert error.__suppress_context__
 
 
-def test_another_mistake_of_a_camera_with_a_hidden_source_shows_nothing_of_it(hidden):
+def test_errors_in_other_options_do_not_show_a_hidden_source(hidden):
     with pytest.raises(ValidationError) as plain:
         CameraConfig(name="door", source=hidden, crop_xyxy=(5, 0, 5, 9))
     with pytest.raises(ConfigError) as caught:
@@ -563,7 +565,7 @@ def test_a_camera_whose_address_is_in_a_file_is_opened(tmp_path):
         assert run_of(f"secret:{path}", 2).numbers(camera)
 
 
-def test_the_password_of_a_hidden_source_is_in_no_log_line_and_no_error(hidden, caplog, monkeypatch):
+def test_no_log_line_or_error_holds_the_password_of_a_hidden_source(hidden, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(socket, "getaddrinfo", _not_found)
     with pytest.raises(SourceError) as caught:
@@ -577,25 +579,25 @@ def _not_found(*_):
     raise socket.gaierror
 
 
-def test_the_password_of_a_hidden_source_without_rtsp_is_not_shown_either(monkeypatch):
+def test_no_error_holds_the_password_of_a_hidden_source_without_a_scheme(monkeypatch):
     monkeypatch.setenv("DOOR_URL", SECRET_URL.removeprefix("rtsp://"))
     with pytest.raises(SourceError) as caught:
         run_of("env:DOOR_URL")
     assert "Tr0ub4dor" not in str(caught.value)
 
 
-def test_a_file_written_on_windows_is_read(tmp_path):
+def test_a_secret_file_written_on_windows_is_read(tmp_path):
     path = tmp_path / "url.txt"
     path.write_text(SECRET_URL + "\r\n", encoding="utf-8-sig")
     assert CameraConfig(name="door", source=f"secret:{path}").address == SECRET_URL
 
 
-# ---- the host's name
+# ---- host name
 
 
 @pytest.fixture
 def slow_names(monkeypatch):
-    """A system whose look-ups take for ever (until the test is over)."""
+    """A system whose name look-ups block until the test ends; the value is the list of names looked up."""
     over, asked = threading.Event(), []
 
     def look_up(host, *_, **__):
@@ -610,7 +612,7 @@ def slow_names(monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["rtsp://operator:Tr0ub4dor@door.example/s1", "http://door.example/s1"])
-def test_a_name_that_is_looked_up_for_ever_is_given_up(slow_names, url):
+def test_a_name_look_up_that_never_returns_fails_after_its_timeout(slow_names, url):
     began_s = time.monotonic()
     with pytest.raises(SourceError) as caught:
         StreamSource(url, network=True)
@@ -621,7 +623,7 @@ def test_a_name_that_is_looked_up_for_ever_is_given_up(slow_names, url):
     assert "Tr0ub4dor" not in str(caught.value)
 
 
-def test_a_name_that_is_found_late_but_in_time_is_used(monkeypatch):
+def test_a_name_that_is_resolved_within_the_timeout_is_used(monkeypatch):
     found = socket.getaddrinfo
 
     def look_up(*arguments):
@@ -638,14 +640,14 @@ def test_a_name_that_is_found_late_but_in_time_is_used(monkeypatch):
 
 @pytest.fixture
 def fresh_accelerators():
-    """The driver is asked anew."""
+    """Clear the cached result, so that the driver is probed again."""
     connect._accelerator.cache_clear()
     yield
     connect._accelerator.cache_clear()
 
 
 @pytest.mark.parametrize("hwaccel", ["cuda", "vaapi", "auto"])
-def test_hardware_that_is_asked_for_is_told_of_once_and_the_pictures_come_with_it_or_without(
+def test_hwaccel_is_logged_once_and_frames_arrive_with_or_without_the_hardware(
     fresh_accelerators, tmp_path, caplog, hwaccel
 ):
     caplog.set_level(logging.INFO)
@@ -655,26 +657,26 @@ def test_hardware_that_is_asked_for_is_told_of_once_and_the_pictures_come_with_i
     for run in runs:
         assert len(run.frames) == 10
         for frame, expected in zip(run.frames, plain.frames, strict=True):
-            # Hardware may convert colours a little differently.
+            # A hardware decoder may convert colours slightly differently.
             assert np.abs(frame.image.astype(int) - expected.image).mean() < 3
     told = [record for record in caplog.records if record.message.startswith("hwaccel ")]
     assert len(told) == 1
     if not _has_hardware(told[0].message):
-        assert told[0].message == f"hwaccel {hwaccel}: not there, video is decoded in software"
+        assert told[0].message == f"hwaccel {hwaccel}: not available, decoding video in software"
         assert told[0].levelno == logging.WARNING
 
 
 def _has_hardware(message):
-    return ": video is decoded by " in message
+    return ": decoding video with " in message
 
 
-def test_a_camera_s_pictures_come_where_its_hardware_is_not_there(fresh_accelerators):
+def test_frames_of_a_camera_arrive_without_the_requested_hardware(fresh_accelerators):
     with FakeCamera(sizes=[(320, 240)]) as camera:
         run = run_of(camera.url(), 2, hwaccel="cuda")
         assert set(np.diff(run.numbers(camera))) == {1}
 
 
-def test_without_hwaccel_no_driver_is_asked(fresh_accelerators, tmp_path, caplog, monkeypatch):
+def test_without_hwaccel_no_driver_is_probed(fresh_accelerators, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(connect, "HWAccel", None)  # calling it fails
     caplog.set_level(logging.INFO)
     assert len(run_of(write_clip(tmp_path / "clip.mp4")).frames) == 10

@@ -21,24 +21,24 @@ def mapped(motion, points):
     return points @ motion[:, :2].T + motion[:, 2]
 
 
-def test_a_frame_is_the_same_each_time():
+def test_the_same_index_always_yields_the_same_frame():
     assert np.array_equal(demo_frame(123), demo_frame(123))
     assert demo_frame(0).shape == (DEMO_SIZE[1], DEMO_SIZE[0], 3)
 
 
-def test_the_loop_has_no_cut():
+def test_the_loop_is_seamless():
     assert np.array_equal(demo_frame(DEMO_FRAMES), demo_frame(0))
-    # As near to each other as any two neighbours.
+    # The last frame and the first are as close as any two neighbouring frames.
     assert np.abs(demo_motion(DEMO_FRAMES) - demo_motion(DEMO_FRAMES - 1)).max() < 4
 
 
-def test_people_move_smoothly_and_no_faster_than_people_do():
+def test_people_move_smoothly_and_no_faster_than_pedestrians():
     corners = demo_people().reshape(-1, 2)
     path = np.array([mapped(demo_motion(k), corners) for k in range(DEMO_FRAMES + 2)])
     steps = np.linalg.norm(np.diff(path, axis=0), axis=2)
     assert steps.max() < 4.0
     assert np.linalg.norm(np.diff(path, n=2, axis=0), axis=2).max() < 0.2
-    assert np.ptp(path, axis=0).min() > 30  # and they do move
+    assert np.ptp(path, axis=0).min() > 30  # every corner does move
 
 
 def test_all_people_are_in_view_in_every_frame():
@@ -51,8 +51,8 @@ def test_all_people_are_in_view_in_every_frame():
 
 
 @pytest.mark.parametrize("k", [0, 77, 300, 450])
-def test_a_point_of_the_canvas_is_seen_where_the_motion_says(k):
-    # The face of the man with the beard, which is like nothing else on the wall.
+def test_a_patch_of_the_canvas_appears_where_the_motion_maps_it(k):
+    # The top left corner of the first person's box, which resembles nothing else on the wall.
     x, y = demo_people()[0, :2].round().astype(int)
     size = 64
     patch = demo_canvas()[y : y + size, x : x + size]
@@ -64,7 +64,7 @@ def test_a_point_of_the_canvas_is_seen_where_the_motion_says(k):
     assert found == pytest.approx(mapped(motion, np.array([x, y])), abs=1.5)
 
 
-def test_the_source_never_ends_and_keeps_its_own_time():
+def test_the_source_has_time_stamps_of_its_own_and_is_not_live():
     source = DemoSource()
     pictures = [source.read() for _ in range(4)]
     assert [p.media_s for p in pictures] == pytest.approx([0, 1 / 30, 2 / 30, 3 / 30])
@@ -72,7 +72,7 @@ def test_the_source_never_ends_and_keeps_its_own_time():
     assert np.array_equal(pictures[2].image, demo_frame(2))
 
 
-def test_without_ultralytics_the_user_is_told_what_to_install(monkeypatch):
+def test_without_ultralytics_the_error_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     demo_canvas.cache_clear()
     with pytest.raises(SourceError, match=r"pip install 'realtime-pose\[run\]'"):

@@ -1,4 +1,4 @@
-"""Cameras that come, go and change in a running process, with real sources and a real door."""
+"""Cameras that are added, removed and changed during a run, with real sources and a real door."""
 
 import functools
 import threading
@@ -22,13 +22,13 @@ from .clips import write_clip
 
 
 def cameras(sources, **options):
-    """Configured cameras by name: a source, or all of a camera's keys."""
+    """Return a configuration with these cameras: name -> source, or name -> all keys of the camera."""
     entries = [{"name": n, **(s if isinstance(s, dict) else {"source": str(s)})} for n, s in sources.items()]
     return load(environment={}, flags={"cameras": entries, "realtime": "true", "loop": "true", **options})
 
 
 class Run:
-    """A fleet at work; whatever comes through its door is published at once and kept."""
+    """A running fleet. Each frame that passes its door is counted as published and kept."""
 
     def __init__(self, config):
         self.crew = Crew()
@@ -68,7 +68,7 @@ class Run:
         self.fleet.reload(cameras(sources, **options).cameras)
 
     def wait(self, camera, more=5):
-        """Until so many more frames of it came."""
+        """Wait until `more` further frames of this camera have passed the door."""
         target, end_s = len(self.frames[camera]) + more, time.monotonic() + 20
         while len(self.frames[camera]) < target:
             assert time.monotonic() < end_s, f"{camera}: {self.state(camera)}"
@@ -89,7 +89,7 @@ def clip(tmp_path):
     return write_clip(tmp_path / "clip.mp4", frames=20)
 
 
-def test_a_camera_is_added_and_removed_while_another_goes_on_untouched(clip, caplog):
+def test_a_camera_is_added_and_removed_while_another_keeps_running(clip, caplog):
     caplog.set_level("INFO", "realtime")
     with Run(cameras({"a": clip})) as run:
         run.wait("a")
@@ -102,13 +102,13 @@ def test_a_camera_is_added_and_removed_while_another_goes_on_untouched(clip, cap
         assert "reload: removed b; 1 unchanged" in caplog.text
         gone = len(run.frames["b"])
         run.wait("a", 5)
-        assert len(run.frames["b"]) == gone  # no frame follows the last state
+        assert len(run.frames["b"]) == gone  # no frame follows the final state
         assert capture.is_alive()
     indices = [frame.index for frame in run.frames["a"]]
     assert indices == sorted(set(indices))
 
 
-def test_a_changed_camera_begins_a_new_epoch_with_its_new_options(clip):
+def test_a_changed_camera_starts_a_new_epoch_with_its_new_options(clip):
     with Run(cameras({"a": clip, "b": clip})) as run:
         run.wait("a")
         before = run.frames["a"][-1]
@@ -123,7 +123,7 @@ def test_a_changed_camera_begins_a_new_epoch_with_its_new_options(clip):
         assert not run.over.is_set()
 
 
-def test_the_only_camera_may_be_replaced(clip, tmp_path):
+def test_the_only_camera_can_be_replaced(clip, tmp_path):
     with Run(cameras({"a": clip})) as run:
         for size in (40, 36, 32):
             run.wait("a")
@@ -138,7 +138,7 @@ def test_the_only_camera_may_be_replaced(clip, tmp_path):
         assert epochs == sorted(epochs)
 
 
-def test_many_reloads_in_a_row_end_with_the_last_one(clip):
+def test_after_many_reloads_only_the_last_configuration_runs(clip):
     with Run(cameras({"a": clip})) as run:
         for k in range(20):
             run.reload({f"c{k % 3}": {"source": str(clip), "resize": 32 + k}})
@@ -150,7 +150,7 @@ def test_many_reloads_in_a_row_end_with_the_last_one(clip):
         assert [t.name for t in threading.enumerate() if t.name.startswith("capture-")] == ["capture-c1"]
 
 
-def test_a_source_that_is_not_there_fails_alone_and_is_tried_again_at_the_next_reload(clip, tmp_path, caplog):
+def test_a_missing_source_does_not_end_the_run_and_is_tried_again_at_the_next_reload(clip, tmp_path, caplog):
     late = tmp_path / "late.mp4"
     with Run(cameras({"a": clip})) as run:
         run.reload({"a": clip, "b": late})
@@ -158,7 +158,7 @@ def test_a_source_that_is_not_there_fails_alone_and_is_tried_again_at_the_next_r
         assert "b: " in caplog.text
         assert "no such file" in caplog.text
         run.reload({"a": clip})
-        run.until_state("b", ("ended", "removed"))  # of one that had failed too
+        run.until_state("b", ("ended", "removed"))  # also for a camera that had failed
         run.reload({"a": clip, "b": late})
         run.until_state("b", ("failed", "missing"))
         clip.rename(late)
@@ -171,7 +171,7 @@ def test_a_source_that_is_not_there_fails_alone_and_is_tried_again_at_the_next_r
 def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):
     config = cameras({"a": clip, "b": clip}, realtime="false")
     run = Run(config)
-    run.consume = lambda: None  # nobody takes: both wait to bring their second frame
+    run.consume = lambda: None  # no frame is taken: both files wait to put their second frame
     with run:
         end_s = time.monotonic() + 20
         while any(run.fleet.status[c].captured < 2 for c in "ab"):
@@ -183,7 +183,7 @@ def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):
         assert run.state("a")[0] == "live"
 
 
-def test_when_a_run_ends_nothing_is_added_to_it(clip, caplog):
+def test_no_camera_is_added_to_a_run_that_is_ending(clip, caplog):
     with Run(cameras({"a": clip}, loop="false", realtime="false")) as run:
         assert run.over.wait(20)
         run.reload({"a": clip, "b": clip})
@@ -191,7 +191,7 @@ def test_when_a_run_ends_nothing_is_added_to_it(clip, caplog):
         assert "b" not in run.fleet.status
 
 
-def test_a_camera_that_hangs_is_replaced_once_it_lets_go_and_removed_at_once():
+def test_a_frozen_camera_is_removed_immediately_and_replaced_once_its_read_returns():
     with FakeCamera() as camera:
         address = f"rtsp://127.0.0.1:{camera.port}/cam"
         with Run(cameras({"a": address, "b": address})) as run:
@@ -205,11 +205,11 @@ def test_a_camera_that_hangs_is_replaced_once_it_lets_go_and_removed_at_once():
                 run.wait("a", 1)
 
 
-def test_a_device_that_hangs_is_not_opened_again_by_the_second_of_two_reloads(monkeypatch):
+def test_two_reloads_do_not_open_a_device_that_still_hangs(monkeypatch):
     opened, free = [], threading.Event()
 
     class Hanging:
-        """A webcam whose first opening reads nothing until `free`."""
+        """A webcam whose first opening blocks in `read` until `free` is set."""
 
         size, fps, live = (64, 48), 30.0, True
 
@@ -221,7 +221,7 @@ def test_a_device_that_hangs_is_not_opened_again_by_the_second_of_two_reloads(mo
             if self.is_first:
                 assert free.wait(20)
                 return None
-            time.sleep(0.01)  # its rate
+            time.sleep(0.01)  # its frame interval
             return Picture(np.zeros((48, 64, 3), np.uint8))
 
         def close(self):
@@ -235,7 +235,7 @@ def test_a_device_that_hangs_is_not_opened_again_by_the_second_of_two_reloads(mo
             time.sleep(0.01)
         for resize in (65, 66):
             run.reload({"a": {"source": "0", "resize": resize}})
-        for thread in run.fleet._threads["a"][1:-1]:  # the second, which was stopped before its turn
+        for thread in run.fleet._threads["a"][1:-1]:  # the second thread, which was stopped before it opened the device
             thread.join(10)
         assert opened == [64]
         free.set()

@@ -15,7 +15,7 @@ VIDEO = MALFORMED.parent / "video"
 
 
 def read_all(path):
-    """Pictures of a file and the error at its end, if any."""
+    """Return the closed source of a file, its frames, and the error at its end or None."""
     source = StreamSource(str(path), network=False)
     pictures, error = [], None
     try:
@@ -29,7 +29,7 @@ def read_all(path):
 
 
 def brightness(picture):
-    """Of the corner where the pictures of `write_clip` have their shade."""
+    """Return the mean of the bottom right corner, where the frames of `write_clip` have their grey value."""
     return float(picture.image[-10:, -10:].mean())
 
 
@@ -39,7 +39,7 @@ def error_of(source, network=True, **timeouts):
     return caught.value
 
 
-def test_every_frame_of_a_file_comes_once_and_in_order(tmp_path):
+def test_every_frame_of_a_file_is_read_once_and_in_order(tmp_path):
     source, pictures, error = read_all(write_clip(tmp_path / "clip.mp4", frames=15))
     assert error is None
     assert not source.live
@@ -61,11 +61,11 @@ def test_time_stamps_of_a_clip_with_a_variable_rate_are_its_pts(tmp_path):
         ("grey.mkv", {"codec": "ffv1", "pix_fmt": "gray"}),
         ("grey16.mkv", {"codec": "ffv1", "pix_fmt": "gray16le"}),
         ("ten_bit.mp4", {"pix_fmt": "yuv420p10le"}),
-        ("odd.mp4", {"pix_fmt": "yuv444p", "size": (65, 47)}),  # rows that FFmpeg pads
+        ("odd.mp4", {"pix_fmt": "yuv444p", "size": (65, 47)}),  # FFmpeg pads its rows
         ("alpha.mov", {"codec": "png", "pix_fmt": "rgba"}),
         ("mpeg4.avi", {"codec": "mpeg4"}),
         ("one.mp4", {"frames": 1}),
-        ("clip with späce: and %d.mp4", {}),  # a colon is no protocol, a percent sign no pattern
+        ("clip with späce: and %d.mp4", {}),  # the colon is not a protocol, and %d is not a pattern
     ],
 )
 def test_any_pixel_format_becomes_bgr_of_the_right_size_and_brightness(tmp_path, name, arguments):
@@ -78,11 +78,11 @@ def test_any_pixel_format_becomes_bgr_of_the_right_size_and_brightness(tmp_path,
         assert picture.image.dtype == np.uint8
         assert picture.image.shape == (height, width, 3)
         assert picture.image.flags.c_contiguous
-        # Neighbouring pictures are 10 apart; MPEG-4's coarse quantiser alone strays by up to 6.
+        # Neighbouring frames differ by 10. Only the coarse quantiser of MPEG-4 is off by up to 6.
         assert brightness(picture) == pytest.approx(shade(i), abs=8 if arguments.get("codec") == "mpeg4" else 4)
 
 
-def test_a_turned_file_comes_upright_as_opencv_shows_it(tmp_path):
+def test_a_rotated_file_is_upright_as_opencv_shows_it(tmp_path):
     path = turn(write_clip(tmp_path / "turned.mp4"), 90)
     source, pictures, error = read_all(path)
     shown = cv2.VideoCapture(str(path)).read()[1]
@@ -92,25 +92,25 @@ def test_a_turned_file_comes_upright_as_opencv_shows_it(tmp_path):
     assert np.abs(pictures[0].image.astype(int) - shown).max() <= 2
 
 
-def test_a_raw_stream_without_time_stamps_has_none_and_is_no_error(tmp_path):
+def test_a_raw_stream_is_read_without_time_stamps(tmp_path):
     _, pictures, error = read_all(write_clip(tmp_path / "raw.h264"))
     assert error is None
     assert [p.media_s for p in pictures] == [None] * 10
 
 
 @pytest.mark.parametrize("kept", [0.9, 0.5, 0.2])
-def test_a_truncated_file_gives_its_good_frames_and_then_says_so(tmp_path, kept):
+def test_a_truncated_file_returns_its_good_frames_and_then_an_error(tmp_path, kept):
     path = write_noise(tmp_path / "cut.mp4")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
     _, pictures, error = read_all(path)
     assert isinstance(error, TruncatedError)
-    assert "of 4.0 s: the rest is missing, the file is truncated" in str(error)
-    # Noise: pictures of an equal number of bytes, give or take the index and the coder's rhythm.
+    assert "of 4.0 s: the file is truncated" in str(error)
+    # Frames of noise have about the same number of bytes, apart from key frames and the index.
     assert len(pictures) == pytest.approx(40 * kept, abs=4)
 
 
-def test_an_undecodable_picture_is_passed_over_and_told_at_the_end(tmp_path):
+def test_an_undecodable_frame_is_skipped_and_reported_at_the_end(tmp_path):
     path = write_noise(tmp_path / "hole.mp4")
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -130,7 +130,7 @@ def test_an_undecodable_picture_is_passed_over_and_told_at_the_end(tmp_path):
         (b"\0\0\0\x20ftypisom" + bytes(20), SourceReason.NOT_MEDIA, "the recording was cut off"),
     ],
 )
-def test_what_is_no_video_is_refused_with_its_reason(tmp_path, content, reason, says):
+def test_a_file_that_is_not_a_video_is_refused_with_its_reason(tmp_path, content, reason, says):
     path = tmp_path / "wrong.mp4"
     path.write_bytes(content)
     error = error_of(str(path), network=False)
@@ -156,7 +156,7 @@ def test_a_missing_file_is_refused(tmp_path):
     [
         ("all_black.mp4", 30, 0, False),
         ("corrupt_h264_bitflips.mp4", 40, 13, False),
-        ("corrupt_h264_zero_hole.mp4", 40, 1, True),  # two of them can't be decoded; OpenCV stops after 2
+        ("corrupt_h264_zero_hole.mp4", 40, 1, True),  # two frames can't be decoded; OpenCV stops after 2 frames
         ("good_h264.mp4", 40, 0, False),
         ("gray16.mkv", 10, 0, False),
         ("gray8.mp4", 20, 0, False),
@@ -172,16 +172,16 @@ def test_a_missing_file_is_refused(tmp_path):
         ("rotated_90_display_matrix.mp4", 40, 0, False),
         ("tall_16x2000.mkv", 10, 0, False),
         ("tiny_1x1.mkv", 20, 0, False),
-        ("truncated_faststart.mp4", 21, 0, True),  # the last of them is cut; OpenCV gives 18 and no error
+        ("truncated_faststart.mp4", 21, 0, True),  # the last frame is cut off; OpenCV returns 18 frames and no error
         ("ts_packet_loss_5pct.ts", 29, 8, False),
-        ("ts_starts_mid_gop.ts", 20, 0, False),  # what comes before the first key frame is no damage
+        ("ts_starts_mid_gop.ts", 20, 0, False),  # packets before the first key frame are not damage
         ("vfr_timestamps.mp4", 16, 0, False),
         ("video_with_audio.mp4", 40, 0, False),
         ("yuv420p10.mp4", 20, 0, False),
         ("../video/vtest.avi", 795, 0, False),
     ],
 )
-def test_odd_and_broken_files_give_what_is_in_them(name, frames, corrupt, truncated):
+def test_all_frames_of_unusual_and_damaged_files_are_read(name, frames, corrupt, truncated):
     _, pictures, error = read_all(MALFORMED / name)
     assert len(pictures) == frames
     assert sum(p.fault == "corrupt" for p in pictures) == corrupt
@@ -200,11 +200,11 @@ def test_odd_and_broken_files_give_what_is_in_them(name, frames, corrupt, trunca
         ("zero_byte.mp4", SourceReason.NOT_MEDIA),
     ],
 )
-def test_files_that_hold_no_video_are_refused(name, reason):
+def test_files_without_video_are_refused(name, reason):
     assert error_of(str(MALFORMED / name), network=False).reason is reason
 
 
-def test_an_rtsp_camera_gives_live_pictures_with_time_stamps():
+def test_an_rtsp_camera_delivers_live_frames_with_time_stamps():
     with FakeCamera() as camera:
         source = StreamSource(camera.url(), network=True)
         pictures = [source.read() for _ in range(5)]
@@ -215,7 +215,7 @@ def test_an_rtsp_camera_gives_live_pictures_with_time_stamps():
     assert np.diff(stamped) == pytest.approx(1 / 25, abs=0.002)
 
 
-def test_a_kicked_camera_is_lost_and_not_at_its_end():
+def test_a_camera_that_closes_the_connection_is_lost():
     with FakeCamera() as camera:
         source = StreamSource(camera.url(), network=True)
         source.read()
@@ -226,7 +226,7 @@ def test_a_kicked_camera_is_lost_and_not_at_its_end():
     assert caught.value.reason is SourceReason.LOST
 
 
-def test_a_camera_that_falls_silent_times_out_without_giving_old_pictures():
+def test_a_camera_that_falls_silent_times_out_without_returning_old_frames():
     with FakeCamera() as camera:
         source = StreamSource(camera.url(), network=True, read_timeout_s=0.5)
         source.read()
@@ -237,7 +237,7 @@ def test_a_camera_that_falls_silent_times_out_without_giving_old_pictures():
     assert caught.value.reason is SourceReason.TIMEOUT
 
 
-def test_a_camera_that_answers_and_sends_nothing_is_not_open():
+def test_a_camera_that_answers_and_sends_nothing_cannot_be_opened():
     with FakeCamera() as camera:
         camera.frozen.set()
         error = error_of(camera.url(), open_timeout_s=1.0, read_timeout_s=0.5)
@@ -245,7 +245,7 @@ def test_a_camera_that_answers_and_sends_nothing_is_not_open():
 
 
 @pytest.mark.parametrize("userinfo", ["", "admin:wrong@"])
-def test_a_login_that_fails_is_told_as_such(userinfo):
+def test_a_failed_login_has_a_reason_of_its_own(userinfo):
     with FakeCamera(login=("admin", "hunter2")) as camera:
         error = error_of(camera.url(userinfo))
     assert error.reason is SourceReason.AUTH
@@ -253,19 +253,19 @@ def test_a_login_that_fails_is_told_as_such(userinfo):
 
 
 @pytest.mark.parametrize("userinfo", ["admin:pa%40ss%2F1@", "admin:pa@ss%2F1@"])
-def test_a_password_may_hold_any_character(userinfo):
+def test_a_password_may_contain_any_character(userinfo):
     with FakeCamera(login=("admin", "pa@ss/1")) as camera:
         source = StreamSource(camera.url(userinfo), network=True)
         assert source.read() is not None
         source.close()
 
 
-def test_a_wrong_path_is_told_as_such():
+def test_a_wrong_path_has_a_reason_of_its_own():
     with FakeCamera() as camera:
         assert error_of(camera.url(path="/nope")).reason is SourceReason.NOT_FOUND
 
 
-def test_a_server_that_says_nothing_is_timed_out_and_not_invalid():
+def test_a_server_that_never_answers_times_out():
     with FakeCamera(silent=True) as camera:
         assert error_of(camera.url(), open_timeout_s=0.5).reason is SourceReason.TIMEOUT
 
@@ -275,17 +275,17 @@ def test_a_server_that_says_nothing_is_timed_out_and_not_invalid():
     [
         ("rtsp://127.0.0.1:1/cam", SourceReason.REFUSED),
         ("http://127.0.0.1:1/cam", SourceReason.REFUSED),
-        ("rtsp://camera.invalid/cam", SourceReason.DNS),  # a name that can't exist, RFC 6761
+        ("rtsp://camera.invalid/cam", SourceReason.DNS),  # a name that never exists, by RFC 6761
         ("nonsense://127.0.0.1/cam", SourceReason.NOT_MEDIA),
     ],
 )
-def test_the_reason_why_an_address_gives_nothing_is_told(url, reason):
+def test_an_address_without_a_camera_fails_with_its_reason(url, reason):
     assert error_of(url).reason is reason
 
 
 @pytest.mark.parametrize("userinfo", ["operator:Tr0ub4dor&3@", "operator:Tr0ub%344dor%263@", "operator:S3cret/S1@"])
 @pytest.mark.parametrize("fault", ["login", "path", "silent", "refused"])
-def test_no_error_holds_a_password_however_it_is_looked_at(userinfo, fault):
+def test_no_representation_of_an_error_holds_the_password(userinfo, fault):
     login = ("someone", "else") if fault == "login" else None
     with FakeCamera(login=login, silent=fault == "silent") as camera:
         url = camera.url(userinfo, path="/nope" if fault == "path" else "/cam")
@@ -299,7 +299,11 @@ def test_no_error_holds_a_password_however_it_is_looked_at(userinfo, fault):
 
 
 def damaged(*pictures, loses_pictures=True, fps=25):
-    """For each picture, "K" a key frame, "P" another, lower case where FFmpeg marks it, "-" lost: is it damaged?"""
+    """Return one letter per received frame: "x" if it is damaged, "." if not.
+
+    The input has one letter per frame: "K" for a key frame, "P" for any other, in lower case if FFmpeg marks it as
+    incomplete, "-" for a lost frame and "!" for one that can't be decoded.
+    """
     damage, seen = _Damage(loses_pictures), []
     for k, kind in enumerate("".join(pictures)):
         if kind == "!":
@@ -309,19 +313,19 @@ def damaged(*pictures, loses_pictures=True, fps=25):
     return "".join(".x"[is_damaged] for is_damaged in seen)
 
 
-def test_damage_spreads_up_to_the_next_whole_key_frame():
+def test_damage_spreads_up_to_the_next_intact_key_frame():
     assert damaged("KPPPP", "KPpPP", "KPPPP") == ".......xxx....."
     assert damaged("KPPPP", "kPPPP", "KPPPP") == ".....xxxxx....."
-    assert damaged("KPPPP", "KP!PP", "KPPPP") == ".......xx....."  # one that can't be decoded
-    assert damaged("KPPPP", "KP-PP", "KPPPP") == ".......xx....."  # one that never came
+    assert damaged("KPPPP", "KP!PP", "KPPPP") == ".......xx....."  # a frame that can't be decoded
+    assert damaged("KPPPP", "KP-PP", "KPPPP") == ".......xx....."  # a lost frame
     assert damaged("KPPPP", "-PPPP", "KPPPP") == ".....xxxx....."
 
 
-def test_over_tcp_a_longer_step_is_the_camera_s_own_doing():
+def test_over_tcp_a_longer_step_between_time_stamps_is_not_damage():
     assert damaged("KPPPP", "KP-PP", "KPPPP", loses_pictures=False) == ".............."
     assert damaged("KPPPP", "KPpPP", "KPPPP", loses_pictures=False) == ".......xxx....."
 
 
-def test_a_camera_that_changes_its_rate_is_soon_believed_over_udp_too():
+def test_over_udp_a_lower_frame_rate_is_soon_accepted():
     slower = "P-" * 12
     assert "x" not in damaged("KPPPP" * 4, *(f"K-{slower}" for _ in range(4)))[-26:]

@@ -25,7 +25,7 @@ def timeline(live=False, fps=None):
     ),
     st.booleans(),
 )
-def test_time_strictly_increases_within_an_epoch_and_epochs_never_fall(steps, live):
+def test_time_strictly_increases_within_an_epoch_and_epochs_never_decrease(steps, live):
     line, placed = timeline(live, 25.0), []
     for i, (size, media_s, reopens) in enumerate(steps):
         if reopens:
@@ -36,18 +36,18 @@ def test_time_strictly_increases_within_an_epoch_and_epochs_never_fall(steps, li
         assert next_epoch > epoch or (next_s > time_s and next_size == size)
 
 
-def test_media_time_is_taken_as_it_is():
+def test_media_time_is_used_unchanged():
     line = timeline()
     assert [line.place(SIZE, s, 0.0) for s in (1.6, 1.7, 2.9)] == [(0, 1.6), (0, 1.7), (0, 2.9)]
 
 
-def test_a_time_stamp_that_does_not_increase_is_nudged():
+def test_a_time_stamp_that_does_not_increase_is_nudged_ahead():
     line = timeline()
     times = [line.place(SIZE, s, 0.0)[1] for s in (1.0, 1.0, 0.9, 1.1)]
     assert times == pytest.approx([1.0, 1.0 + NUDGE_S, 1.0 + 2 * NUDGE_S, 1.1])
 
 
-def test_a_time_stamp_that_jumps_back_begins_an_epoch():
+def test_a_time_stamp_that_jumps_back_starts_an_epoch():
     line = timeline()
     assert [line.place(SIZE, s, 0.0) for s in (5.0, 5.1, 0.0, 0.1)] == [(0, 5.0), (0, 5.1), (1, 0.0), (1, 0.1)]
 
@@ -62,16 +62,16 @@ def test_a_file_without_time_stamps_follows_its_nominal_rate():
     assert [line.place(SIZE, None, 7.0)[1] for _ in range(3)] == pytest.approx([0.0, 0.05, 0.1])
 
 
-def test_a_new_size_begins_an_epoch_and_reopening_another():
+def test_a_new_size_starts_an_epoch_and_so_does_reopening():
     line = timeline()
     epochs = [line.place((64, 48), 0.0, 0.0)[0], line.place((48, 64), 0.1, 0.0)[0]]
     line.reopened(200.0, False, None)
-    epochs.append(line.place((64, 48), 0.0, 0.0)[0])  # its first picture's size is no change
+    epochs.append(line.place((64, 48), 0.0, 0.0)[0])  # the size of the first frame is not a change
     assert epochs == [0, 1, 2]
 
 
 class RecordingStop(threading.Event):
-    """An event that notes how long it was waited on, and never waits."""
+    """An event that records the timeout of each wait and returns without waiting."""
 
     def __init__(self):
         super().__init__()
@@ -82,15 +82,15 @@ class RecordingStop(threading.Event):
         return self.is_set()
 
 
-def test_a_picture_is_held_back_until_it_is_due():
+def test_a_frame_is_held_back_until_it_is_due():
     stop = RecordingStop()
     pacer = Pacer(stop)
-    # Time stands nearly still here, so each waits for all the time since the first.
+    # The waits take no time, so each frame waits for the whole time since the first one.
     assert all(pacer.wait(s, 10.0) for s in (3.0, 3.5, 5.0))
     assert stop.waits == pytest.approx([0.0, 0.5, 2.0], abs=0.1)
 
 
-def test_after_a_loop_the_last_picture_is_shown_for_its_time():
+def test_the_last_frame_before_a_loop_lasts_for_its_interval():
     stop = RecordingStop()
     pacer = Pacer(stop)
     for time_s in (0.0, 1.0, 0.0, 1.0):
@@ -98,7 +98,7 @@ def test_after_a_loop_the_last_picture_is_shown_for_its_time():
     assert stop.waits == pytest.approx([0.0, 1.0, 1.5, 2.5], abs=0.1)
 
 
-def test_pacing_ends_at_once_when_the_run_stops():
+def test_pacing_does_not_wait_when_the_run_is_stopping():
     stop = threading.Event()
     pacer = Pacer(stop)
     pacer.wait(0.0, None)
@@ -106,7 +106,7 @@ def test_pacing_ends_at_once_when_the_run_stops():
     assert not pacer.wait(3600.0, None)
 
 
-def test_waits_double_up_to_the_longest_and_begin_again_after_health():
+def test_waits_double_up_to_the_longest_and_restart_after_a_reset():
     backoff = Backoff()
     waits = [backoff.wait_s(SourceReason.REFUSED) for _ in range(8)]
     for wait_s, nominal_s in zip(waits, [0.25, 0.5, 1, 2, 4, 5, 5, LONGEST_S], strict=True):
@@ -116,11 +116,11 @@ def test_waits_double_up_to_the_longest_and_begin_again_after_health():
 
 
 @pytest.mark.parametrize("reason", [SourceReason.AUTH, SourceReason.NOT_FOUND])
-def test_a_camera_is_not_pestered_with_a_wrong_password(reason):
+def test_a_wrong_password_or_path_has_the_long_wait(reason):
     assert Backoff().wait_s(reason) >= HOPELESS_S * (1 - JITTER)
 
 
-def test_a_long_attempt_counts_as_waiting():
+def test_the_duration_of_an_attempt_counts_as_waiting():
     backoff = Backoff()
     for _ in range(5):
         backoff.wait_s(SourceReason.TIMEOUT)

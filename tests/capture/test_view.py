@@ -19,29 +19,29 @@ def camera(**options):
 
 
 def turned(image, degrees):
-    """Clockwise, by numpy, which turns the other way."""
+    """Rotate an image clockwise. numpy rotates counterclockwise by default."""
     return np.rot90(image, -(degrees // 90))
 
 
 @st.composite
 def boxes(draw, width, height):
-    """A part of a picture of this size, of a pixel at least."""
+    """Draw a box of at least one pixel within an image of this size."""
     x1, y1 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
     return x1, y1, draw(st.integers(x1 + 1, width)), draw(st.integers(y1 + 1, height))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (48, 64), (1, 1), (1, 70), (70, 1)])
 @pytest.mark.parametrize("options", [{}, {"resize": 70}, {"resize": 16384}])
-def test_a_picture_of_which_nothing_is_asked_is_the_same_array(size, options):
+def test_an_image_that_needs_no_change_is_returned_as_the_same_array(size, options):
     image = picture(*size)
     assert viewed(image, camera(**options)) is image
 
 
 @pytest.mark.parametrize(
     ("degrees", "corner"),
-    [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))],  # where the upper left corner goes
+    [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))],  # new index of the top left pixel
 )
-def test_it_is_turned_clockwise(degrees, corner):
+def test_rotate_turns_the_image_clockwise(degrees, corner):
     image = np.zeros((3, 5, 3), np.uint8)
     image[0, 0] = 10, 20, 30
     out = viewed(image, camera(rotate=degrees))
@@ -50,7 +50,7 @@ def test_it_is_turned_clockwise(degrees, corner):
 
 
 @given(SIDES, SIDES, st.sampled_from([0, 90, 180, 270]), st.data())
-def test_it_is_turned_and_then_cut_as_numpy_does(width, height, degrees, data):
+def test_an_image_is_rotated_and_then_cropped_as_by_numpy(width, height, degrees, data):
     image = picture(width, height)
     before, expected = image.copy(), turned(image, degrees)
     crop = data.draw(st.none() | boxes(expected.shape[1], expected.shape[0]))
@@ -64,16 +64,16 @@ def test_it_is_turned_and_then_cut_as_numpy_does(width, height, degrees, data):
 
 
 @pytest.mark.parametrize("by", [2, 3, 4])
-def test_it_is_scaled_down_by_the_mean_of_what_a_pixel_covers(by):
+def test_resize_averages_the_pixels_that_each_new_pixel_covers(by):
     image = picture(32 * by, 20 * by)
     means = image.reshape(20, by, 32, by, 3).mean((1, 3))
     out = viewed(image, camera(resize=32))
     assert out.shape == (20, 32, 3)
-    assert np.abs(out - means).max() <= 0.51  # rounded, either way at a half
+    assert np.abs(out - means).max() <= 0.51  # a half may be rounded up or down
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(32, 300), st.sampled_from([0, 90]))
-def test_the_longer_side_is_what_was_asked_and_the_shape_is_kept(width, height, resize, degrees):
+def test_resize_sets_the_longer_side_and_keeps_the_aspect_ratio(width, height, resize, degrees):
     out = viewed(picture(width, height), camera(resize=resize, rotate=degrees))
     if degrees:
         width, height = height, width
@@ -84,9 +84,9 @@ def test_the_longer_side_is_what_was_asked_and_the_shape_is_kept(width, height, 
     assert out.flags.c_contiguous
 
 
-def test_the_three_come_in_their_order_the_crop_in_pixels_of_the_turned_picture():
+def test_the_crop_is_in_pixels_of_the_rotated_image_and_resize_comes_last():
     image = picture(100, 200)
-    crop = (150, 10, 200, 90)  # none of the picture as it came: 100 wide
+    crop = (150, 10, 200, 90)  # outside the unrotated image, which is 100 wide
     out = viewed(image, camera(rotate=270, crop_xyxy=crop, resize=40))
     means = turned(image, 270)[10:90, 150:200].reshape(40, 2, 25, 2, 3).mean((1, 3))
     assert out.shape == (40, 25, 3)
@@ -96,9 +96,9 @@ def test_the_three_come_in_their_order_the_crop_in_pixels_of_the_turned_picture(
 @pytest.mark.parametrize(
     ("size", "options"),
     [
-        ((640, 480), {"crop_xyxy": (0, 0, 640, 480)}),  # all of it
+        ((640, 480), {"crop_xyxy": (0, 0, 640, 480)}),  # the whole image
         ((640, 480), {"crop_xyxy": (639, 479, 640, 480)}),  # the last pixel
-        ((480, 640), {"rotate": 90, "crop_xyxy": (0, 0, 640, 480)}),  # all of the turned one
+        ((480, 640), {"rotate": 90, "crop_xyxy": (0, 0, 640, 480)}),  # the whole rotated image
     ],
 )
 def test_a_crop_may_reach_the_edge(size, options):
@@ -109,14 +109,14 @@ def test_a_crop_may_reach_the_edge(size, options):
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
-        ({"crop_xyxy": (0, 0, 641, 480)}, "640x480"),  # one too wide
-        ({"crop_xyxy": (0, 0, 640, 481)}, "640x480"),  # one too high
-        ({"crop_xyxy": (700, 0, 800, 480)}, "640x480"),  # all of it outside
-        ({"crop_xyxy": (0, 0, 640, 480), "rotate": 90}, "480x640"),  # in the picture, but not in the turned one
-        ({"crop_xyxy": (0, 0, 640, 481), "resize": 32}, "640x480"),  # scaled afterwards
+        ({"crop_xyxy": (0, 0, 641, 480)}, "640x480"),  # one pixel too wide
+        ({"crop_xyxy": (0, 0, 640, 481)}, "640x480"),  # one pixel too high
+        ({"crop_xyxy": (700, 0, 800, 480)}, "640x480"),  # completely outside
+        ({"crop_xyxy": (0, 0, 640, 480), "rotate": 90}, "480x640"),  # inside the image, but not inside the rotated one
+        ({"crop_xyxy": (0, 0, 640, 481), "resize": 32}, "640x480"),  # resize doesn't help: it comes after the crop
     ],
 )
-def test_a_crop_beyond_the_picture_is_refused_with_both_sizes(options, shape):
+def test_the_error_for_a_crop_beyond_the_image_gives_the_crop_and_the_size(options, shape):
     with pytest.raises(SourceError) as caught:
         viewed(picture(640, 480), camera(**options))
     assert caught.value.reason is SourceReason.MODE
@@ -125,7 +125,7 @@ def test_a_crop_beyond_the_picture_is_refused_with_both_sizes(options, shape):
 
 
 @pytest.mark.parametrize("options", [{"rotate": 90}, {"crop_xyxy": (3, 3, 9, 9)}, {"resize": 32}])
-def test_a_picture_that_may_not_be_written_is_viewed_too(options):
+def test_a_read_only_image_is_accepted(options):
     image = picture(64, 48)
     image.setflags(write=False)
     assert viewed(image, camera(**options)).size

@@ -31,11 +31,11 @@ def refusal(devices, source="0", mode=None):
 
 
 def rig_of(devices, enough=None):
-    """The capture thread's body around it."""
+    """Return a camera that captures from webcam 0 of these devices."""
     return Rig("0", opener=lambda config: webcam(devices, config.address, config.mode), enough=enough)
 
 
-def test_a_webcam_gives_every_picture_from_the_first_on_without_time_stamps(devices):
+def test_a_webcam_returns_every_frame_from_the_first_on_without_time_stamps(devices):
     devices.plug(3)
     source = webcam(devices, "3")
     assert (source.size, source.fps, source.live) == ((64, 48), 30.0, True)
@@ -47,20 +47,20 @@ def test_a_webcam_gives_every_picture_from_the_first_on_without_time_stamps(devi
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1e6])
-def test_a_driver_that_does_not_know_its_rate_has_none(devices, fps):
+def test_an_invalid_rate_from_the_driver_counts_as_unknown(devices, fps):
     devices.plug(modes=[(64, 48, fps)])
     assert webcam(devices).fps is None
     assert webcam(devices, mode="64x48@60").fps is None
 
 
-def test_a_device_file_is_a_source_and_so_is_a_link_to_it(devices):
+def test_a_source_may_be_a_device_file_or_a_link_to_it(devices):
     path = devices.plug(2)
     link = devices.folder / "usb-Fake_Cam-index0"
     link.symlink_to(path)
     assert webcam(devices, path).size == webcam(devices, str(link)).size == (64, 48)
 
 
-def test_without_device_files_a_number_goes_to_whatever_the_system_has(devices):
+def test_without_device_files_opencv_opens_the_number_with_any_backend(devices):
     devices.plug()
     opened = []
 
@@ -71,7 +71,7 @@ def test_without_device_files_a_number_goes_to_whatever_the_system_has(devices):
     assert WebcamSource("0", opener=opener, devices=None).size == (64, 48)
     assert opened == [(0, cv2.CAP_ANY)]
     devices.unplug()
-    with pytest.raises(SourceError, match=r"^webcam 0: not available: is it plugged in, used by no other") as caught:
+    with pytest.raises(SourceError, match=r"^webcam 0: not available: check that it is plugged in") as caught:
         WebcamSource("0", opener=opener, devices=None)
     assert caught.value.reason is SourceReason.DEVICE
 
@@ -82,11 +82,11 @@ def test_without_device_files_a_number_goes_to_whatever_the_system_has(devices):
         (7, [7, 7, 7]),  # grey, (H, W)
         ([7], [7, 7, 7]),  # grey, (H, W, 1)
         ([1, 2, 3, 255], [1, 2, 3]),  # BGRA
-        ([235, 128], [255, 255, 255]),  # YUYV: the brightest Y, no colour
+        ([235, 128], [255, 255, 255]),  # YUYV: the brightest Y, without colour
         ([1, 2, 3], [1, 2, 3]),
     ],
 )
-def test_a_picture_of_any_form_becomes_bgr(devices, pixel, bgr):
+def test_a_frame_of_any_pixel_format_becomes_bgr(devices, pixel, bgr):
     devices.plug(pixel=pixel)
     source = webcam(devices)
     image = source.read().image
@@ -95,7 +95,7 @@ def test_a_picture_of_any_form_becomes_bgr(devices, pixel, bgr):
     assert source.size == (64, 48)
 
 
-def test_a_mode_is_asked_for_with_the_compressed_format_first_and_the_rate_last(devices):
+def test_a_mode_is_requested_with_the_compressed_format_first_and_the_rate_last(devices):
     devices.plug(modes=[VGA, HD, FULL_HD])
     source = webcam(devices, mode="192x108@15")
     assert (source.size, source.fps) == ((192, 108), 15.0)
@@ -113,12 +113,12 @@ def test_without_a_mode_the_driver_chooses(devices):
     assert devices.opened[0].asked == {}
 
 
-def test_a_mode_without_a_rate_takes_any(devices):
+def test_a_mode_without_a_rate_accepts_any_rate(devices):
     devices.plug(modes=[VGA, FULL_HD])
     assert webcam(devices, mode="192x108").fps == 15.0
 
 
-def test_a_rate_that_the_driver_rounds_is_the_one_asked_for(devices):
+def test_a_rate_that_the_driver_rounds_counts_as_the_requested_one(devices):
     devices.plug()
     assert webcam(devices, mode="64x48@29.97").fps == 30.0
 
@@ -126,44 +126,44 @@ def test_a_rate_that_the_driver_rounds_is_the_one_asked_for(devices):
 @pytest.mark.parametrize(
     ("mode", "fps", "got"),
     [
-        ("1280x720@60", 30.0, "64x48 at 30 fps"),  # neither
-        ("64x48@25", 30.0, "64x48 at 30 fps"),  # another rate
-        ("640x480", 29.97, "64x48 at 29.97 fps"),  # another size
-        ("640x480@30", 0.0, "64x48"),  # another size, the rate not known
+        ("1280x720@60", 30.0, "64x48 at 30 fps"),  # size and rate differ
+        ("64x48@25", 30.0, "64x48 at 30 fps"),  # only the rate differs
+        ("640x480", 29.97, "64x48 at 29.97 fps"),  # only the size differs
+        ("640x480@30", 0.0, "64x48"),  # the size differs, and the rate is unknown
     ],
 )
-def test_a_mode_that_the_webcam_does_not_have_is_refused(devices, mode, fps, got):
+def test_a_mode_that_the_webcam_lacks_is_refused(devices, mode, fps, got):
     devices.plug(modes=[(64, 48, fps)])
-    says = f"webcam 0: mode: got {got}, expected {mode}: ask for another in cameras[].mode, or leave it out"
+    says = f"webcam 0: mode: got {got}, expected {mode}: set another mode in cameras[].mode, or remove it"
     assert refusal(devices, mode=mode) == (says, SourceReason.MODE)
 
 
 @pytest.mark.parametrize(
     ("plugged", "there"),
-    [((), "there is none"), ((0,), "there are 0"), ((10, 2), "there are 2, 10")],
+    [((), "no webcam is available"), ((0,), "available: 0"), ((10, 2), "available: 2, 10")],
 )
-def test_a_missing_webcam_tells_which_are_there(devices, plugged, there):
+def test_the_error_for_a_missing_webcam_lists_the_available_ones(devices, plugged, there):
     for number in plugged:
         devices.plug(number)
-    (devices.folder / "video-extra").touch()  # no number: no webcam
-    assert refusal(devices, "7") == (f"webcam 7: no such device: {there}", SourceReason.MISSING)
+    (devices.folder / "video-extra").touch()  # not a webcam, because it has no number
+    assert refusal(devices, "7") == (f"webcam 7: no such device ({there})", SourceReason.MISSING)
     path = str(devices.folder / "by-id")
-    assert refusal(devices, path) == (f"webcam {path}: no such device: {there}", SourceReason.MISSING)
+    assert refusal(devices, path) == (f"webcam {path}: no such device ({there})", SourceReason.MISSING)
 
 
-def test_a_webcam_that_may_not_be_used_tells_the_group(devices, monkeypatch):
+def test_the_error_for_a_webcam_without_permission_names_the_group(devices, monkeypatch):
     devices.plug()
     devices.busy.add(0)
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root, who runs tests in containers, may everything
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may access everything
     says = 'webcam 0: permission denied: add your user to the group "video"'
     assert refusal(devices) == (says, SourceReason.PERMISSION)
 
 
-def test_a_webcam_that_another_program_uses_is_noticed_when_it_is_opened(devices):
+def test_opening_a_webcam_that_another_program_uses_fails(devices):
     devices.plug()
     devices.plug(1)
     devices.busy.add(0)
-    says = "webcam 0: gives no picture: used by another program? If not, try another: there are 0, 1"
+    says = "webcam 0: no frame received: close other programs that use it, or try another number (available: 0, 1)"
     assert refusal(devices) == (says, SourceReason.DEVICE)
     devices.busy.clear()
     assert webcam(devices).size == (64, 48)
@@ -173,20 +173,20 @@ def test_an_unplugged_webcam_is_lost(devices):
     devices.plug()
     source = webcam(devices)
     devices.unplug()
-    source.read()  # the one that was read at opening
-    with pytest.raises(SourceError, match=r"^webcam 0: gave no picture: was it unplugged") as caught:
+    source.read()  # the frame that was read when the device was opened
+    with pytest.raises(SourceError, match=r"^webcam 0: no frame received: was it unplugged") as caught:
         source.read()
     assert caught.value.reason is SourceReason.LOST
 
 
-def test_opencv_stays_silent_about_a_missing_webcam(capfd):
+def test_opencv_prints_nothing_about_a_missing_webcam(capfd):
     for source in ("97", "/dev/video97"):
         with pytest.raises(SourceError, match=f"^webcam {source}: "):
             WebcamSource(source)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_webcam_that_is_pulled_out_is_lost_and_comes_back_in_a_new_epoch(devices):
+def test_a_webcam_that_is_unplugged_is_reopened_in_a_new_epoch(devices):
     devices.plug()
     rig = rig_of(devices)
     put, set_state = rig.door.put, rig.status.set_state
@@ -218,7 +218,7 @@ def test_a_webcam_that_is_pulled_out_is_lost_and_comes_back_in_a_new_epoch(devic
 
 
 @pytest.mark.parametrize(("busy", "reason"), [(False, "missing"), (True, "webcam not available")])
-def test_a_webcam_that_cannot_be_opened_at_first_ends_the_run(devices, busy, reason):
+def test_a_webcam_that_cannot_be_opened_at_the_start_ends_the_run(devices, busy, reason):
     if busy:
         devices.plug()
         devices.busy.add(0)
@@ -229,10 +229,10 @@ def test_a_webcam_that_cannot_be_opened_at_first_ends_the_run(devices, busy, rea
     assert rig.state == ("failed", reason)
 
 
-def test_a_slow_webcam_is_waited_for(devices):
+def test_a_slow_webcam_loses_no_frame(devices):
     devices.plug()
     devices.read_s = 0.05
     began_s = time.monotonic()
     assert len(rig_of(devices, enough=3).run()) == 3
-    assert time.monotonic() - began_s >= 0.15  # each picture once, the first of them at opening
+    assert time.monotonic() - began_s >= 0.15  # one read per frame, and the first one is read when opening
     assert len(devices.opened) == 1
