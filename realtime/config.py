@@ -234,8 +234,8 @@ class TrackerConfig(_Section):
     )
     reid: Path | None = Field(
         None,
-        description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt file that boxmot "
-        "can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
+        description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file that "
+        "boxmot can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
     )
     track_score: Score = Field(
         0.45, description="detections with at least this score are matched first and start new tracks"

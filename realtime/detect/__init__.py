@@ -1,1 +1,1 @@
-"""Person detection: Frame -> Detections. Between the door and the tracker."""
+"""Person detection: Frame -> Detections. It sits between the door and the tracker."""

@@ -1,6 +1,6 @@
-"""Which frames the detector looks at: each `every`-th one of a camera.
+"""When the detector runs: on every Nth frame of a camera.
 
-Used by detect/yolo.py. In between, people are where their tracks lead (track/coast.py).
+detect/yolo.py uses it. On the frames in between, track/coast.py extrapolates the tracks.
 """
 
 from __future__ import annotations
@@ -9,20 +9,28 @@ from realtime.types import Frame
 
 
 class Cadence:
-    """Counts the frames of each camera.
+    """Counts each camera's frames and selects every Nth one for detection.
+
+    >>> import numpy as np
+    >>> cadence = Cadence(every=3)
+    >>> image = np.zeros((480, 640, 3), np.uint8)
+    >>> frames = [Frame("cam0", 0, k, image, k / 30, 0, 0) for k in range(7)]
+    >>> [frame.index for frame in frames if cadence.is_due(frame)]
+    [0, 3, 6]
 
     Attributes:
-        every: 1 or more; 1: every frame is looked at. May be changed at any time, from the next frame on it counts.
+        every: run the detector on every Nth frame, at least 1. A new value applies from the next frame on.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
-        self._last: dict[str, tuple[int, int]] = {}  # by camera: its epoch, and frames since the last look
+        self._last: dict[str, tuple[int, int]] = {}  # by camera: epoch, frames since the last detection
 
     def is_due(self, frame: Frame) -> bool:
-        """Whether to look at this frame. To be asked once for each frame, those of one camera in order.
+        """Return whether the detector should run on this frame.
 
-        The first frame of an epoch always is: nobody is known in it.
+        Call it once per frame, with each camera's frames in order. The first frame of an epoch is always due, because
+        no person is tracked yet.
         """
         epoch, since = self._last.get(frame.camera, (frame.epoch, self.every))
         due = epoch != frame.epoch or since + 1 >= self.every

@@ -1,8 +1,8 @@
-"""Letterbox: a frame scaled into the detector's input, and boxes scaled back.
+"""Letterbox: scales frames to the detector's input and maps its boxes back to the frame.
 
-Used by detect.yolo; detect.on_device scales to the same pixels on a GPU. The geometry is that of
+detect/yolo.py uses it; detect/on_device.py computes the same pixels on a GPU. The geometry follows
 ultralytics.data.augment.LetterBox(auto=True, stride=32) and ultralytics.utils.ops.scale_boxes (8.4), so that our
-detections equal `YOLO.predict`'s.
+detections equal those of `YOLO.predict`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# The grey that YOLO was trained with around its images.
+# The grey value that pads the images on which YOLO is trained.
 PADDING = 114
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How frames of one size are placed in the network's input; all in pixels.
+    """Placement of frames of one size in the network's input, in pixels.
+
+    >>> letterbox = Letterbox.of((1280, 720), size=640, stride=32)
+    >>> letterbox.scaled_size, letterbox.input_size, letterbox.top
+    ((640, 360), (640, 384), 12)
+    >>> letterbox.to_frame(np.float32([[320, 192]])).tolist()
+    [[640.0, 360.0]]
 
     Attributes:
         frame_size: width and height of the frame.
-        scaled_size: width and height of the frame once scaled.
-        left: columns of padding to its left; likewise top, right, bottom.
+        scaled_size: width and height of the scaled frame, without padding.
+        left: columns of padding to the left of the scaled frame.
+        top: rows of padding above it.
+        right: columns of padding to its right.
+        bottom: rows of padding below it.
     """
 
     frame_size: tuple[int, int]
@@ -37,12 +46,18 @@ class Letterbox:
 
     @classmethod
     def of(cls, frame_size: tuple[int, int], size: int, stride: int) -> Letterbox:
-        """The placement of a frame in the smallest multiple-of-stride rectangle whose longer side is `size`."""
+        """Fit a frame into the smallest input whose longer side is `size` and whose sides are multiples of `stride`.
+
+        Args:
+            frame_size: width and height of the frame in pixels.
+            size: longer side of the input in pixels, a multiple of `stride`.
+            stride: stride of the network in pixels.
+        """
         width, height = frame_size
         gain = min(size / height, size / width)
         scaled = max(round(width * gain), 1), max(round(height * gain), 1)
         pad_x, pad_y = ((size - side) % stride / 2 for side in scaled)
-        # ultralytics' rounding: half a pixel goes to the right and to the bottom.
+        # As in ultralytics, an odd row or column of padding goes to the bottom or to the right.
         return cls(frame_size, scaled, round(pad_x - 0.1), round(pad_y - 0.1), round(pad_x + 0.1), round(pad_y + 0.1))
 
     @property
@@ -51,7 +66,7 @@ class Letterbox:
         return self.left + self.scaled_size[0] + self.right, self.top + self.scaled_size[1] + self.bottom
 
     def apply(self, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-        """Write the frame uint8 (H, W, 3) as network input into uint8 (h, w, 3)."""
+        """Write a frame, uint8 (H, W, 3), into `out`, uint8 (h, w, 3), scaled and padded."""
         width, height = self.scaled_size
         inside = out[self.top : self.top + height, self.left : self.left + width]
         if self.scaled_size != self.frame_size:
@@ -62,21 +77,21 @@ class Letterbox:
         out[:, : self.left] = out[:, self.left + width :] = PADDING
 
     def to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points (..., 2) from the network's input to the frame, not clipped."""
+        """Map points, float32 (..., 2), from pixels of the network's input to pixels of the frame, without clipping."""
         offset = np.array((self.left, self.top), np.float32)
         gain = np.array(self.scaled_size, np.float32) / np.array(self.frame_size, np.float32)
         return np.asarray((points - offset) / gain, np.float32)
 
 
 def letterboxed(images: Sequence[NDArray[np.uint8]], placements: Sequence[Letterbox]) -> NDArray[np.uint8]:
-    """Frames as one batch of network input.
+    """Scale and pad frames into one batch of network input.
 
     Args:
-        images: B frames uint8 (H, W, 3), sizes may differ.
-        placements: theirs, of one input size.
+        images: B frames, uint8 (H, W, 3). Their sizes may differ.
+        placements: one per image, all with the same `input_size`.
 
     Returns:
-        uint8 (B, h, w, 3), the order of colours of the images.
+        uint8 (B, h, w, 3), in the colour order of the images.
     """
     width, height = placements[0].input_size
     batch = np.empty((len(images), height, width, 3), np.uint8)

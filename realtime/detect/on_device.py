@@ -1,8 +1,8 @@
-"""Letterbox on a GPU: frames that are there become the detector's input without coming back.
+"""Letterbox on a GPU: scales frames to the detector's input without copying them back to the CPU.
 
-Used by detect.yolo in place of detect.letterbox.letterboxed, whose pixels it gives: the resampling is that of
-cv2.resize with INTER_LINEAR for uint8 (OpenCV 4, modules/imgproc/src/resize.cpp: HResizeLinear, VResizeLinear), whole
-numbers only, bit for bit. It runs on a CPU in the tests.
+On a GPU, detect/yolo.py uses it in place of detect.letterbox.letterboxed. It returns the same pixels, bit for bit: the
+resampling is the integer arithmetic of cv2.resize with INTER_LINEAR for uint8 (OpenCV 4,
+modules/imgproc/src/resize.cpp: HResizeLinear, VResizeLinear). The tests run it on a CPU too.
 """
 
 from __future__ import annotations
@@ -18,28 +18,38 @@ from numpy.typing import NDArray
 from realtime.detect.letterbox import PADDING, Letterbox
 from realtime.runtime.device import Lane
 
-# OpenCV counts the shares of two neighbouring pixels in these units: INTER_RESIZE_COEF_SCALE.
+# Interpolation weights are integers in units of 1/2048: OpenCV's INTER_RESIZE_COEF_SCALE.
 _UNITS = 2048
 
 
 class _Lines(NamedTuple):
-    """Of which two lines of the picture each line of the result is made, along one axis of n pixels."""
+    """The two input lines that are blended into each of the n output lines along one axis, and their weights."""
 
-    first: torch.Tensor  # int64 (n,)
-    second: torch.Tensor  # int64 (n,)
-    first_share: torch.Tensor  # int32 (n,), in _UNITS
-    second_share: torch.Tensor  # int32 (n,)
+    first: torch.Tensor  # int64 (n,), index of the input line
+    second: torch.Tensor  # int64 (n,), index of the input line
+    first_share: torch.Tensor  # int32 (n,), weight of the first line, 0.._UNITS
+    second_share: torch.Tensor  # int32 (n,), weight of the second line, 0.._UNITS
 
 
 class DeviceLetterbox:
-    """detect.letterbox.letterboxed on the device of a lane."""
+    """Does the work of detect.letterbox.letterboxed on the device of a lane."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._axes: dict[Letterbox, tuple[_Lines, _Lines]] = {}
 
     def __call__(self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Letterbox]) -> torch.Tensor:
-        """See letterboxed. On the lane's stream; neighbours of one size are scaled together."""
+        """Scale and pad frames into one batch of network input, on the lane's stream.
+
+        Consecutive frames with equal placements are scaled together.
+
+        Args:
+            images: B frames, uint8 (H, W, 3). Their sizes may differ.
+            placements: one per image, all with the same `input_size`.
+
+        Returns:
+            uint8 (B, h, w, 3) on the lane's device, in the colour order of the images.
+        """
         batch = []
         with self._lane.run():
             for placement, alike in groupby(zip(placements, images, strict=True), key=lambda pair: pair[0]):
@@ -51,7 +61,7 @@ class DeviceLetterbox:
             return torch.cat(batch)
 
     def _of(self, placement: Letterbox) -> tuple[_Lines, _Lines]:
-        """Columns and rows, worked out at their first use."""
+        """Return the columns and rows of a placement, computed on first use and then cached."""
         if placement not in self._axes:
             (width, height), (scaled_width, scaled_height) = placement.frame_size, placement.scaled_size
             self._axes[placement] = (
@@ -61,10 +71,16 @@ class DeviceLetterbox:
         return self._axes[placement]
 
     def _lines(self, length: int, scaled: int, hold_at_edges: bool) -> _Lines:
-        """Where `scaled` lines lie among `length`: each in the middle of what it stands for.
+        """Compute the input lines and weights for scaling an axis of `length` pixels to `scaled` pixels.
 
-        Beyond the first and the last line OpenCV takes that one whole along a row, and twice, a share each, along a
-        column, which rounds otherwise.
+        The centre of each output pixel is mapped to the input, where it lies between the centres of two pixels. Beyond
+        the centre of the first or the last input pixel, only this edge pixel counts.
+
+        Args:
+            length: pixels of the input along this axis.
+            scaled: pixels of the output along this axis.
+            hold_at_edges: True gives this edge pixel the full weight, as OpenCV does along x. False splits the weight
+                between two copies of it, as OpenCV does along y, which rounds differently.
         """
         places = ((np.arange(scaled) + 0.5) / (scaled / length) - 0.5).astype(np.float32)
         before = np.floor(places)
@@ -77,7 +93,7 @@ class DeviceLetterbox:
 
 
 def _resized(pictures: torch.Tensor, columns: _Lines, rows: _Lines) -> torch.Tensor:
-    """uint8 (B, H, W, 3) -> (B, h, w, 3)."""
+    """Scale frames bilinearly: uint8 (B, H, W, 3) -> uint8 (B, h, w, 3)."""
 
     def along_rows(number: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
         lines = pictures[:, number]

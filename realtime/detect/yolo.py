@@ -1,7 +1,7 @@
 """Person detection with a YOLO network: Frame -> Detections.
 
-Between the door and the tracker. Frames of all cameras whose letterboxed size is the same go through the network in
-one call.
+This stage sits between the door and the tracker and serves all cameras. Frames with the same letterboxed size go
+through the network as one batch, whichever cameras they come from.
 """
 
 from __future__ import annotations
@@ -20,23 +20,40 @@ from realtime.models.ultralytics import YoloNet
 from realtime.runtime.pool import Part, Work
 from realtime.types import Detections, Frame
 
-# Width and height of most cameras' pictures.
+# Width and height of most cameras' frames, in pixels.
 _USUAL_SIZE = 1920, 1080
 
 
 class DetectStage:
-    """The detector of all cameras.
+    """The person detector of all cameras.
+
+    In this example, `Net` stands in for a network with weights. It finds one person, in pixels of its input.
+
+    >>> from realtime.runtime.device import Lane
+    >>> class Net:
+    ...     stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(torch.device("cpu"))
+    ...     def predict(self, images, min_score, nms_iou):
+    ...         return [(np.float32([[100, 62, 200, 312]]), np.float32([0.9]), np.zeros((1, 0, 3), np.float32))]
+    >>> stage = DetectStage(DetectorConfig(size=640), Net())
+    >>> frame = Frame("cam0", 0, 0, np.zeros((720, 1280, 3), np.uint8), 0.0, 0, 0)
+    >>> stage.process([frame])[0].xyxy.tolist()
+    [[200.0, 100.0, 400.0, 600.0]]
 
     Attributes:
-        engine_name: what computes it: "openvino bf16".
-        cadence: which frames it looks at.
-        size: longer side of the network's input in pixels; may be changed at any time.
+        engine_name: engine and precision of the network, such as "openvino bf16".
+        cadence: selects the frames on which the detector runs.
+        size: longer side of the network's input in pixels. It may be changed at any time.
     """
 
     name = "detect"
 
     def __init__(self, config: DetectorConfig, net: YoloNet) -> None:
-        """Put a network to work."""
+        """Wrap a loaded network.
+
+        Args:
+            config: the detector's section.
+            net: the network. Its lane decides whether frames are letterboxed on the CPU or on its device.
+        """
         self._config = config
         self.size = config.size
         self._net = net
@@ -46,21 +63,29 @@ class DetectStage:
 
     @property
     def keypoints(self) -> int:
-        """K when the detector is itself a pose network, else 0."""
+        """Number of keypoints per person (K) if the network is a pose network, otherwise 0."""
         return self._net.keypoints
 
     def warm_up(self, size: tuple[int, int] = _USUAL_SIZE, side: int | None = None) -> None:
-        """Run once on a picture of this width and height, so that the first frame is not the slow one.
+        """Run the network once on a black image, so that the first real frame is not slow.
 
         Args:
-            size: of the picture.
-            side: longer side of the network's input that is to come; None: `size` of this stage.
+            size: width and height of the image in pixels.
+            side: longer side of the network's input to prepare for, in pixels. None uses the stage's own `size`.
         """
         placement = Letterbox.of(size, side or self.size, self._net.stride)
         self._predict(self._letterboxed([np.zeros((size[1], size[0], 3), np.uint8)], [placement]))
 
     def process(self, batch: list[Frame]) -> list[Detections]:
-        """The people in each frame, by falling score, in the order of the frames; nobody where it isn't looked at."""
+        """Detect the people in a batch of frames.
+
+        Args:
+            batch: frames of any cameras, each camera's frames in order.
+
+        Returns:
+            One Detections per frame, in the order of the batch, with people in descending order of score. If a frame
+            is not due for detection, its Detections are empty and `looked` is False.
+        """
         due = [self.cadence.is_due(frame) for frame in batch]
         found = iter(self._look([frame for frame, is_due in zip(batch, due, strict=True) if is_due]))
         return [
@@ -69,18 +94,27 @@ class DetectStage:
         ]
 
     def divide(self, frame: Frame, calls: int) -> Work[Detections]:
-        """The same for one frame, in one part, or in none where it isn't looked at: see runtime.pool."""
+        """Prepare the detection of one frame as work for the pool (runtime/pool.py).
+
+        Args:
+            frame: the next frame of its camera.
+            calls: number of concurrent inferences. It has no effect, because a single frame is not divided.
+
+        Returns:
+            Work with one part, or without parts if the frame is not due for detection.
+        """
         if not self.cadence.is_due(frame):
             return Work([], lambda: Detections.empty(frame, looked=False))
         found: list[Detections] = []
         return Work([Part(lambda: found.extend(self._look([frame])))], found.pop)
 
     def close(self) -> None:
-        """Nothing to give up."""
+        """Do nothing, because there are no resources to release."""
 
     def _look(self, batch: list[Frame]) -> list[Detections]:
         placements = [Letterbox.of(frame.size, self.size, self._net.stride) for frame in batch]
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        # Sorted by frame size, because DeviceLetterbox scales consecutive frames of one size together.
         for index in sorted(range(len(batch)), key=lambda i: batch[i].size):
             groups[placements[index].input_size].append(index)
         found: dict[int, Detections] = {}
@@ -103,7 +137,10 @@ def _to_frame(
     scores: NDArray[np.float32],
     keypoints: NDArray[np.float32],
 ) -> Detections:
-    """The network's people in pixels of the frame, clipped to it; what lies outside it is left out."""
+    """Map detections from the network's input to the frame; clip their boxes to it and drop those outside it.
+
+    Keypoints are not clipped.
+    """
     width, height = frame.size
     corners = letterbox.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     corners = np.clip(corners, 0, np.array((width, height, width, height), np.float32))

@@ -1,1 +1,1 @@
-"""Identity: Detections -> Tracks. Between the detector and the pose model; one tracker per camera."""
+"""Tracking: Detections -> Tracks. It sits between the detector and the pose model; one tracker per camera."""

@@ -1,8 +1,9 @@
-"""boxmot's trackers behind one call: which detection belongs to whom. The only file of the program that imports boxmot.
+"""boxmot's trackers behind one call, which assigns detections to tracks.
 
-Used by track/stage.py, which makes one for each epoch of each camera. Of boxmot 25 there are those that track boxes
-alone, and BoT-SORT and BoostTrack with appearance too (`tracker.reid`). Left out are StrongSORT and OccluBoost, which
-live on appearance, and Deep OC-SORT and Hybrid-SORT, which without it are OC-SORT with other weights.
+track/stage.py creates one Association per epoch of each camera. `tracker.method` offers the trackers of boxmot 25 that
+work without an appearance network; BoT-SORT and BoostTrack can use one (`tracker.reid`). StrongSORT and OccluBoost are
+not offered because they depend on appearance. Deep OC-SORT and Hybrid-SORT are not offered because, without it, they
+are OC-SORT with different weights. Outside evaluate/, no other file imports boxmot.
 """
 
 from __future__ import annotations
@@ -20,24 +21,25 @@ from realtime.config import TrackerConfig
 from realtime.errors import ConfigError
 from realtime.types import Detections
 
-# boxmot never trims ByteTrack's list of these and walks it on every frame; it needs the last few entries only
-# (measured: 64 of them give the same output over 800 frames, none does not).
+# boxmot never trims ByteTrack's list of removed tracks and walks it on every frame, although it needs only the last
+# entries (measured over 800 frames: keeping 64 does not change the output, keeping none does).
 _REMOVED_KEPT = 200
-# OC-SORT and BoostTrack return who was matched in so many frames in a row. With boxmot's 3, who was hidden for one
-# frame is missing for two more.
+# OC-SORT and BoostTrack return a track once it has been matched in this many consecutive frames. With boxmot's
+# default of 3, a person hidden for one frame is missing for two more.
 _MIN_HITS = 1
-# For how long boxmot's noise of motion in one frame is meant to have gathered, in seconds. Its 1/30 lets speeds follow
-# the boxes' flicker: more switches of identity on MOT sequences, from 1/20 to 1/10 there are equally few.
+# ByteTrack's motion noise is specified per reference frame; this is the duration of that frame in seconds. With
+# boxmot's default of 1/30, speeds follow the jitter of the boxes and identities switch more often on the MOT
+# sequences. All values from 1/20 to 1/10 give equally few switches.
 _NOISE_FRAME_S = 1 / 20
-# Columns of boxmot's output rows: x1 y1 x2 y2 id score class index-of-detection.
+# Columns of boxmot's output rows, which are: x1, y1, x2, y2, id, score, class, index of the detection.
 _ID, _DETECTION = 4, 7
 
 
 class _Names(NamedTuple):
-    """What boxmot calls the same thing in each tracker."""
+    """Names of the attributes that differ between boxmot's trackers."""
 
-    buffer: tuple[str, ...]  # for how many frames a lost track is kept
-    tracks: tuple[str, ...]  # lists of all that can still be returned
+    buffer: tuple[str, ...]  # number of frames for which a lost track is kept
+    tracks: tuple[str, ...]  # lists that together hold all tracks that can still be returned
 
 
 _NAMES = {
@@ -50,12 +52,12 @@ _NAMES = {
 
 
 class Association:
-    """One tracker over one epoch of one camera.
+    """One of boxmot's trackers, for one epoch of one camera.
 
     Args:
-        config: which, and its limits.
+        config: the tracker's section; it names the method and its thresholds.
         size: width and height of the frames in pixels.
-        appearance: of `load_appearance`, None to go by boxes alone.
+        appearance: the network that `load_appearance` returned. None compares boxes only.
     """
 
     def __init__(self, config: TrackerConfig, size: tuple[int, int], appearance: object | None = None) -> None:
@@ -64,22 +66,23 @@ class Association:
         self._low_score = config.low_score
         self._tracker: Any = _build(config, size, appearance)  # Any: boxmot ships no types
         self._wants_picture = self._tracker.requirements.frame or appearance is not None
-        self._has_time_line = config.method != "sfsort"  # it predicts nothing: a track waits where it was seen last
+        self._has_time_line = config.method != "sfsort"  # SFSORT predicts no motion and takes no time stamps
 
     def update(self, detections: Detections, buffer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Take one frame.
+        """Assign the detections of one frame to tracks.
 
         Args:
-            detections: of the frame.
-            buffer: for how many frames a lost track is kept.
+            detections: the detections of the next frame.
+            buffer: number of frames for which a lost track is kept.
 
         Returns:
-            int64 (M,), rising: the rows of `detections` that belong to a track, and int64 (M,): boxmot's id of each.
+            Two arrays, int64 (M,): the rows of `detections` that belong to a track, in ascending order, and boxmot's
+            track id for each of them.
         """
         for name in self._names.buffer:
             setattr(self._tracker, name, buffer)
         frame = detections.frame
-        used = np.flatnonzero(detections.scores >= self._low_score)  # all methods but BoostTrack do that themselves
+        used = np.flatnonzero(detections.scores >= self._low_score)  # BoostTrack would raise and return lower ones
         rows = np.zeros((len(used), 6), np.float32)
         rows[:, :4], rows[:, 4] = detections.xyxy[used], detections.scores[used]
         picture = frame.image if self._wants_picture else None
@@ -91,36 +94,44 @@ class Association:
         return used[out[:, _DETECTION].astype(np.int64)], out[:, _ID].astype(np.int64)
 
     def known(self) -> set[int]:
-        """boxmot's ids that can still be returned."""
+        """Return boxmot's ids of all tracks that it may still return, lost ones included."""
         return {track.id for name in self._names.tracks for track in getattr(self._tracker, name)}
 
 
 def load_appearance(config: TrackerConfig, device: str) -> object | None:
-    """The network that tells people apart by their looks, one for all cameras; None where none is asked for.
+    """Load the appearance network of `tracker.reid`, which tells people apart by how they look.
 
-    boxmot takes its kind from the file's name (osnet_x0_25_msmt17.pt) or from what is stored in it, and unpickles it.
+    One network serves all cameras. boxmot infers the architecture from the file's name (osnet_x0_25_msmt17.pt) or
+    from its contents. It unpickles the file, so the file must be trusted.
+
+    Args:
+        config: the tracker's section.
+        device: device of the network, such as "cpu" or "cuda:0".
+
+    Returns:
+        boxmot's network, or None if `tracker.reid` is not set.
 
     Raises:
-        ConfigError: it can't be loaded.
+        ConfigError: the file is missing, has another suffix than .pt or .pth, or can't be loaded by boxmot.
     """
     if config.reid is None:
         return None
     path = Path(config.reid)
-    if path.suffix not in (".pt", ".pth") or not path.is_file():  # boxmot would download it, or install an engine
-        raise ConfigError(f"tracker.reid: got {path}, expected a .pt file that is there")
+    if path.suffix not in (".pt", ".pth") or not path.is_file():  # boxmot would download it or install a runtime
+        raise ConfigError(f"tracker.reid: got {path}, expected an existing .pt or .pth file")
     from boxmot.reid.core import ReID
 
     quiet()
     try:
-        # A device and not its name: boxmot would set CUDA_VISIBLE_DEVICES.
+        # Pass a torch.device: with a name, boxmot would set CUDA_VISIBLE_DEVICES.
         model: object = ReID(weights=path, device=torch.device(device)).model
-    except Exception as error:  # whatever unpickling, a wrong shape or boxmot's registry raise
+    except Exception as error:  # unpickling, wrong shapes and boxmot's registry raise many types
         raise ConfigError(f"tracker.reid: {path}: boxmot can't load it: {str(error).splitlines()[0]}") from error
     return model
 
 
 def quiet() -> None:
-    """boxmot prints its parameters through a handler of its own: let our log decide."""
+    """Route boxmot's log through ours, from warnings up. By default, its own handler prints every parameter."""
     theirs = logging.getLogger("boxmot")
     theirs.handlers.clear()
     theirs.setLevel(logging.WARNING)
@@ -134,7 +145,7 @@ def _build(config: TrackerConfig, size: tuple[int, int], appearance: object | No
             return ByteTrack(
                 min_conf=config.low_score,
                 track_thresh=config.track_score,
-                match_thresh=1.0 - config.match_iou,  # boxmot's is a distance: 1 - IoU x score
+                match_thresh=1.0 - config.match_iou,  # boxmot expects a distance, 1 - IoU x score
                 variable_dt=True,
                 kf_reference_dt_s=_NOISE_FRAME_S,
             )
@@ -164,7 +175,7 @@ def _build(config: TrackerConfig, size: tuple[int, int], appearance: object | No
                 iou_threshold=config.match_iou,
                 min_hits=_MIN_HITS,
                 min_box_area=0,
-                aspect_ratio_thresh=np.inf,  # boxmot's 1.6 hides people who lie
+                aspect_ratio_thresh=np.inf,  # boxmot's default of 1.6 drops people who lie down
                 cmc_method="sof",
                 variable_dt=True,
                 **reid,

@@ -1,6 +1,7 @@
-"""Where people are in a frame that the detector did not look at (`detector.every`): their boxes go on as they went.
+"""Extrapolation of boxes to frames on which the detector does not run (`detector.every`).
 
-Used by track/stage.py, for any method of association: it sees nothing but the tracks of the frames looked at.
+track/stage.py uses it after the association. It works with every tracking method, because it needs only the tracks of
+the frames with a detection run.
 """
 
 from __future__ import annotations
@@ -13,29 +14,39 @@ from realtime.types import Frame, Tracks
 
 Floats = NDArray[np.float64]
 
-# A speed is fitted to so many looks in a row. On MOT sequences 3 to 6 are equally good, 2 follow the boxes' flicker.
+# A person's speed is fitted to the boxes of at most this many consecutive detection runs. On the MOT sequences, 3 to 6
+# are equally good; with 2, the speed follows the jitter of the boxes.
 LOOKS = 4
-# Longer than this after the last look nobody can say where people are.
+# Extrapolation ends this long after the last detection, because positions are too uncertain by then.
 MOST_S = 1.0
-# What is left of somebody in the picture: those of whom there is less have gone.
+# A person counts as gone once the visible part of their box is less than this wide or high.
 LEAST_VISIBLE_PX = 2.0
 
 
 class Coast:
-    """The people of the last look at one epoch of a camera, each at constant velocity of centre and size.
+    """Extrapolates the boxes of the last detection at constant velocity, for one epoch of a camera.
 
-    Linear in all four corners' coordinates, so that who walks out of the picture, whose box ends at its border, becomes
-    narrower until nothing is left. Only those of the last look go on: who is lost, and who went, is not.
+    x1, y1, x2 and y2 are extrapolated linearly, so both the centre and the size of a box change at constant speed. The
+    box of a person who walks out of the frame ends at the frame's border, so it becomes narrower until nothing is left.
+    Only people seen in the last detection are extrapolated; lost ones are not.
+
+    >>> image, coast = np.zeros((480, 640, 3), np.uint8), Coast()
+    >>> for time_s, x in [(0.0, 100), (0.1, 110)]:
+    ...     box, ids = np.float32([[x, 100, x + 60, 280]]), np.array([1])
+    ...     coast.saw(Tracks(Frame("cam0", 0, 0, image, time_s, 0, 0), box, np.float32([0.9]), ids, np.array([True])))
+    >>> tracks = coast.at(Frame("cam0", 0, 0, image, 0.2, 0, 0))
+    >>> tracks.xyxy.round(3).tolist(), tracks.track_ids.tolist(), tracks.measured.tolist()
+    ([[120.0, 100.0, 180.0, 280.0]], [1], [False])
     """
 
     def __init__(self) -> None:
-        self._times_s: list[float] = []  # of the last looks, the latest last
-        self._boxes: dict[int, list[Floats]] = {}  # by id: its boxes (4,) in the last looks in a row, the latest last
+        self._times_s: list[float] = []  # of the last detection runs, oldest first
+        self._boxes: dict[int, list[Floats]] = {}  # by id: boxes (4,) in consecutive runs, oldest first
         self._scores = np.zeros(0, np.float32)
         self._keypoints: NDArray[np.float32] | None = None
 
     def saw(self, tracks: Tracks) -> None:
-        """Take the people of a frame that was looked at."""
+        """Record the tracks of a frame on which the detector ran."""
         self._times_s = [*self._times_s, tracks.frame.time_s][-LOOKS:]
         self._boxes = {
             track_id: [*self._boxes.get(track_id, ()), box][-LOOKS:]
@@ -44,7 +55,15 @@ class Coast:
         self._scores, self._keypoints = tracks.scores, tracks.keypoints
 
     def at(self, frame: Frame) -> Tracks:
-        """The same people in a later frame, `measured` false; those who have left the picture by then are left out."""
+        """Extrapolate the people of the last detection to a later frame.
+
+        Args:
+            frame: a frame without a detection run.
+
+        Returns:
+            Tracks with `measured` False. People who have left the frame are dropped. The result is empty if the last
+            detection is more than MOST_S old.
+        """
         if not self._boxes or frame.time_s - self._times_s[-1] > MOST_S:
             return Tracks.empty(frame)
         width, height = frame.size
@@ -65,7 +84,15 @@ class Coast:
         )
 
     def _ahead(self, boxes: Floats, now_s: float) -> Floats:
-        """A person's box (4,) at this time: on from the last of theirs (looks, 4), at the speed that fits all best."""
+        """Extrapolate one person's box to `now_s`.
+
+        Args:
+            boxes: float64 (T, 4), the person's boxes in the last T detection runs, oldest first.
+            now_s: time on the source's time line.
+
+        Returns:
+            float64 (4,): the last box, moved on at the speed that fits all T boxes best.
+        """
         times_s = np.array(self._times_s[-len(boxes) :])
         ahead: Floats = boxes[-1] + speed_of(times_s, boxes) * (now_s - times_s[-1])
         return ahead

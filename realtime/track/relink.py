@@ -1,9 +1,10 @@
-"""The second chance: who was lost and comes back as a newcomer gets their identity back. Poses -> Poses.
+"""Re-identification by pose: a lost person who reappears as a new track gets their id back. Poses -> Poses.
 
-Between the pose model and the smoother, where `tracker.relink_s` asks for it. The tracker compares boxes, and gives up
-when they don't overlap where somebody should be. Here a newcomer is compared with everybody who is lost, by the pose:
-object keypoint similarity (COCO's measure) to the last pose, moved on as the box moved, with a tolerance that grows
-with the time that has passed. It is decided in the newcomer's first frame: an identity that was told is not taken back.
+This stage sits between the pose model and the smoother, if `tracker.relink_s` is above 0. The tracker compares boxes
+and finds no match if a person's box does not overlap the place where it expects them. This stage compares each new
+track with each lost person by pose. The measure is COCO's object keypoint similarity (OKS) to the person's last pose,
+which is moved on at the speed of their box. The tolerance grows with the time since then. The decision is made in the
+track's first frame and never revised, because its id is published with that frame.
 """
 
 from __future__ import annotations
@@ -21,29 +22,44 @@ from realtime.types import Poses
 
 Floats = NDArray[np.float64]
 
-# COCO's constants are twice their sigmas; this is that of a box's corners, and of a keypoint without one.
+# OKS constant (COCO's are twice the sigmas) of a box's corners, and of all keypoints if their sigmas are unknown.
 _OTHER = 0.1
-# What somebody may be off for each second they weren't seen, in parts of their size.
+# Growth of the tolerance per second since the person was last seen, relative to their size (root of the box's area).
 _OFF_PER_S = 0.2
-# Somebody goes on as they went for about so long.
+# The speed of a lost person is assumed to decay exponentially with this time constant.
 _GOES_ON_S = 1.0
-# A speed is fitted to the boxes of so long.
+# The speed is fitted to a person's last boxes, which span at most this long.
 _SPEED_OF_S = 1.0
-# Somebody is who they are most similar to, if they are as similar as this and nobody else comes as near as that.
+# Accept a track's best match if its similarity is at least _LEAST and exceeds by _LEAD the similarity of every other
+# pair with the same track or the same lost person.
 _LEAST, _LEAD = 0.2, 0.1
 # Keypoints with a lower score are not compared.
 _LEAST_SCORE = 0.3
 
 
 class RelinkStage:
-    """Identities that outlast the tracker's.
+    """Gives lost people their id back when the tracker reports them as new tracks.
 
-    Ids are this stage's own, from 1 in the order in which people come, never reused within a camera. Memory is bounded
-    by the people seen within `relink_s` and those that the tracker still knows.
+    The stage issues its own ids, from 1 in order of appearance, and never reuses one within a camera. Its memory is
+    bounded by the people seen within `relink_s` and those that the tracker still knows.
+
+    Here the tracker loses track 4 and finds the same person again as track 9. Both get id 1:
+
+    >>> from realtime.types import Frame, Tracks
+    >>> image, relink = np.zeros((480, 640, 3), np.uint8), RelinkStage(relink_s=3.0)
+    >>> for index, track_id in [(0, 4), (1, 4), (20, 9)]:
+    ...     frame, box = Frame("cam0", 0, index, image, index / 25, 0, 0), np.float32([[100, 100, 160, 260]])
+    ...     tracks = Tracks(frame, box, np.float32([0.9]), np.array([track_id]), np.array([True]))
+    ...     poses = Poses.of(tracks, np.float32([[[130, 110]]]), np.float32([[0.8]]))
+    ...     print(relink.process([poses])[0].track_ids)
+    [1]
+    [1]
+    [1]
 
     Args:
-        relink_s: for how long somebody lost may be found again, in seconds.
-        sigmas: of the K keypoints, as in skeleton.Skeleton; empty where unknown, not used where there are others.
+        relink_s: how long a lost person can be re-identified after they were last seen, in seconds.
+        sigmas: OKS sigmas of the K keypoints, as in skeleton.Skeleton. Empty if unknown; ignored for poses with another
+            number of keypoints.
     """
 
     name = "relink"
@@ -54,23 +70,23 @@ class RelinkStage:
         self._cameras: dict[str, _Camera] = {}
 
     def process(self, batch: list[Poses]) -> list[Poses]:
-        """The same people, who was lost under the id that they had.
+        """Replace the tracker's ids with this stage's ids.
 
         Args:
-            batch: frames of any cameras; those of one camera in order of time.
+            batch: poses of any cameras; each camera's in chronological order.
 
         Returns:
-            One Poses for each of the batch; only `track_ids` and `ended` differ. An id has ended when the tracker has
-            given it up and `relink_s` have passed since the person was seen.
+            One Poses per item, in order; only `track_ids` and `ended` differ from the input. An id has ended once the
+            tracker has given up the person's track and the person has not been seen for `relink_s`.
         """
         return [self._relink(poses) for poses in batch]
 
     def remembered(self, camera: str) -> int:
-        """How many people of this camera there is state for."""
+        """Return the number of people of this camera whose state is kept."""
         return len(self._cameras[camera].people) if camera in self._cameras else 0
 
     def close(self) -> None:
-        """Forget everybody."""
+        """Forget all people of all cameras."""
         self._cameras.clear()
 
     def _relink(self, poses: Poses) -> Poses:
@@ -96,7 +112,7 @@ class RelinkStage:
         return replace(poses, track_ids=np.array(ids, np.int64), ended=camera.forget(now_s - self._relink_s))
 
     def _who_they_are(self, poses: Poses, rows: list[int], lost: list[_Person]) -> list[_Person | None]:
-        """For each of these rows, whom of those who are lost it is, or None."""
+        """Return the lost person that each of these rows of `poses` is re-identified as, or None."""
         found: list[_Person | None] = [None] * len(rows)
         if not rows or not lost:
             return found
@@ -109,10 +125,15 @@ class RelinkStage:
         return found
 
     def _similarities(self, poses: Poses, rows: list[int], person: _Person) -> Floats:
-        """How similar each of these rows is to somebody who is lost, (R,): 1 at the same place at once, 0 elsewhere.
+        """Compare rows of `poses` with a lost person.
 
-        COCO's object keypoint similarity over the keypoints seen both times and the box's corners. The tolerance grows
-        with time, and what is expected at any one place falls as it does.
+        The measure is COCO's object keypoint similarity (OKS) over two corners of the box and the keypoints visible
+        both times. The tolerance grows with the time since the person was last seen. The similarity is lowered in
+        proportion, because the longer a person is lost, the less likely they are to be at any one place.
+
+        Returns:
+            float64 (R,), 0..1, for R rows. 1: the same pose at the expected position, right after the person was last
+            seen. 0: far away.
         """
         last = person.sights[-1]
         gone_s = poses.frame.time_s - last.time_s
@@ -132,7 +153,7 @@ class RelinkStage:
 
 
 class _Sight(NamedTuple):
-    """Somebody as they were seen once."""
+    """Box and pose of a person in one frame."""
 
     time_s: float
     xyxy: NDArray[np.float32]  # (4,)
@@ -142,12 +163,12 @@ class _Sight(NamedTuple):
 
 @dataclass(slots=True)
 class _Person:
-    """Somebody under our id.
+    """A person with an id of this stage.
 
     Attributes:
-        our_id: theirs.
-        track_id: the tracker's, of who they are now.
-        sights: of the last second, the latest last.
+        our_id: the id that this stage issued.
+        track_id: the tracker's current id for this person.
+        sights: their boxes and poses of the last _SPEED_OF_S, oldest first.
     """
 
     our_id: int
@@ -164,7 +185,7 @@ class _Person:
             self.sights.popleft()
 
     def speed(self) -> Floats:
-        """Of the middle of the box, float64 (2,), pixels a second."""
+        """Return the velocity of the box's centre, float64 (2,), in pixels per second."""
         times_s = np.array([sight.time_s for sight in self.sights])
         boxes = np.array([sight.xyxy for sight in self.sights], np.float64)
         corners = speed_of(times_s, boxes)
@@ -172,27 +193,31 @@ class _Person:
 
 
 class _Camera:
-    """Who is known in one epoch of a camera."""
+    """The people known in one epoch of a camera."""
 
     def __init__(self, epoch: int, next_id: int) -> None:
         self.epoch, self.next_id = epoch, next_id
         self.people: dict[int, _Person] = {}  # by our id
         self.by_track: dict[int, int] = {}  # the tracker's id -> ours
-        self.given_up: set[int] = set()  # the tracker's ids that won't come back, of people who may
+        self.given_up: set[int] = set()  # ids that the tracker gave up, of people who can still be re-identified
 
     def take_in(self, track_id: int, person: _Person | None) -> None:
-        """A newcomer to the tracker is this person, or somebody new."""
+        """Link a new track to a known person, or to a new person if `person` is None."""
         if person is None:
             person = self.people[self.next_id] = _Person(self.next_id, track_id)
             self.next_id += 1
         else:
-            del self.by_track[person.track_id]  # should the tracker return it, it is a newcomer
+            del self.by_track[person.track_id]  # if the tracker returns this id later, it is a new track
             self.given_up.discard(person.track_id)
             person.track_id = track_id
         self.by_track[track_id] = person.our_id
 
     def forget(self, oldest_s: float) -> tuple[int, ...]:
-        """Those whom neither the tracker nor we would find again; their ids have ended."""
+        """Forget people last seen before `oldest_s` whose track the tracker has given up.
+
+        Returns:
+            Their ids in ascending order; these have ended.
+        """
         self.given_up.intersection_update(self.by_track)
         over = [track for track in self.given_up if self.people[self.by_track[track]].seen_s < oldest_s]
         ended = tuple(sorted(self.by_track[track_id] for track_id in over))
@@ -205,7 +230,11 @@ class _Camera:
 def _points(
     xyxy: NDArray[np.float32], keypoints: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """What is compared of N people: the K keypoints and the box's corners, (N, K + 2, 2), and which were seen."""
+    """Collect the points by which N people are compared: K keypoints, then the box's top left and bottom right corners.
+
+    Returns:
+        Coordinates, float64 (N, K + 2, 2) in pixels, and visibility, bool (N, K + 2). Corners are always visible.
+    """
     points = np.concatenate([keypoints, xyxy.reshape(-1, 2, 2)], axis=1).astype(np.float64)
     return points, np.pad(scores >= _LEAST_SCORE, ((0, 0), (0, 2)), constant_values=True)
 

@@ -1,9 +1,13 @@
 """The tracking stage: Detections -> Tracks.
 
-Between the detector and the pose model. Who is who is boxmot's work (track/boxmot.py), by default ByteTrack: Zhang et
-al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022. What holds here for every method:
-the source's own time line, a buffer in seconds, ids from 1 that are never reused within a session, the detection's own
-box instead of the filter's, and memory that stays bounded.
+This stage sits between the detector and the pose model. boxmot assigns detections to tracks (track/boxmot.py), by
+default with ByteTrack: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022.
+The stage guarantees the same for every method:
+
+- time is the source's own time line, and the buffer of lost tracks is in seconds
+- ids start at 1 and are never reused within a session
+- the box is the detection's own, not the filter's estimate
+- memory stays bounded
 """
 
 from __future__ import annotations
@@ -20,38 +24,48 @@ from realtime.types import Detections, Frame, Tracks
 
 
 class TrackStage:
-    """One tracker per camera, begun anew with each epoch."""
+    """Tracks the people of each camera; each epoch of a camera gets a new tracker.
+
+    >>> stage, image = TrackStage(TrackerConfig()), np.zeros((480, 640, 3), np.uint8)
+    >>> for k in range(3):
+    ...     box = np.float32([[100 + 5 * k, 100, 160 + 5 * k, 280]])
+    ...     detections = Detections(Frame("cam0", 0, k, image, k / 25, 0, 0), box, np.float32([0.9]))
+    ...     tracks = stage.process([detections])[0]
+    >>> tracks.track_ids.tolist(), tracks.xyxy.tolist()
+    ([1], [[110.0, 100.0, 170.0, 280.0]])
+    """
 
     name = "track"
 
     def __init__(self, config: TrackerConfig, device: str = "cpu") -> None:
-        """Load the appearance network, if one is asked for.
+        """Load the appearance network if `tracker.reid` is set.
 
         Args:
             config: the tracker's section.
-            device: where that network runs.
+            device: device of the appearance network, such as "cpu" or "cuda:0".
 
         Raises:
-            ConfigError: its weights can't be loaded.
+            ConfigError: the weights of the network can't be loaded.
         """
         self._config = config
         self._appearance = load_appearance(config, device)
         self._cameras: dict[str, _CameraTracker] = {}
 
     def process(self, batch: list[Detections]) -> list[Tracks]:
-        """The identified people of each frame.
+        """Assign ids to the people of each frame.
 
         Args:
-            batch: frames of any cameras; those of one camera in order of time.
+            batch: detections of any cameras; each camera's in chronological order.
 
         Returns:
-            Of a frame that the detector looked at, the people found, `measured` true. Of one that it didn't, those of
-            the last look where they should be by now, `measured` false; boxmot isn't asked.
+            One Tracks per item, in order. If the detector ran on the frame, it holds the detections that belong to a
+            track, with `measured` True. Otherwise it holds the people of the last detection at their extrapolated
+            positions, with `measured` False; boxmot does not see such a frame.
         """
         return [self._tracker(item.frame).update(item) for item in batch]
 
     def close(self) -> None:
-        """Nothing to give up."""
+        """Do nothing, because there are no resources to release."""
 
     def _tracker(self, frame: Frame) -> _CameraTracker:
         tracker = self._cameras.get(frame.camera)
@@ -64,11 +78,11 @@ class TrackStage:
 
 
 class _CameraTracker:
-    """Identities over one epoch of one camera.
+    """The tracker of one epoch of one camera.
 
     Attributes:
-        epoch: of the frames it follows.
-        next_id: the next identity to give.
+        epoch: the epoch that it tracks.
+        next_id: the id that the next new track gets.
     """
 
     def __init__(self, association: Association, buffer_s: float, epoch: int, first_id: int) -> None:
@@ -77,11 +91,11 @@ class _CameraTracker:
         self._association = association
         self._buffer_s = buffer_s
         self._ids: dict[int, int] = {}  # boxmot's id -> ours
-        self._times_s: deque[float] = deque()  # of the last looks, as far back as the buffer reaches
+        self._times_s: deque[float] = deque()  # of the detection runs within the buffer, oldest first
         self._coast = Coast()
 
     def update(self, detections: Detections) -> Tracks:
-        """The people of this frame; those matched in it in the detector's order."""
+        """Return the people of the next frame; detected people keep the order of the detections."""
         if not detections.looked:
             return self._coast.at(detections.frame)
         tracks = self._matched(detections)
@@ -105,7 +119,7 @@ class _CameraTracker:
         )
 
     def _frames_within_buffer(self, now_s: float) -> int:
-        """boxmot counts its buffer in frames: how many looks lie within the last `buffer_s` s, this one not counted."""
+        """Convert the buffer to boxmot's unit, frames: the number of earlier detection runs in the last `buffer_s`."""
         self._times_s.append(now_s)
         oldest = bisect.bisect_left(self._times_s, now_s - self._buffer_s)
         for _ in range(oldest):
@@ -119,7 +133,7 @@ class _CameraTracker:
         return self._ids[theirs]
 
     def _forget_ids(self) -> tuple[int, ...]:
-        """Keep the identities that boxmot can still return; the others, which have ended."""
+        """Forget the ids of tracks that boxmot can no longer return, and return these ids: they have ended."""
         known = self._association.known()
         ended = tuple(ours for theirs, ours in self._ids.items() if theirs not in known)
         self._ids = {theirs: ours for theirs, ours in self._ids.items() if theirs in known}

@@ -6,7 +6,9 @@ from realtime.detect.letterbox import Letterbox
 
 
 @given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([320, 640, 1280]))
-def test_the_input_fits_the_stride_and_points_come_back(width: int, height: int, size: int) -> None:
+def test_the_input_is_a_multiple_of_the_stride_and_points_map_back_to_the_frame(
+    width: int, height: int, size: int
+) -> None:
     letterbox = Letterbox.of((width, height), size, 32)
     assert max(letterbox.input_size) == size or max(letterbox.scaled_size) == size
     assert all(side % 32 == 0 for side in letterbox.input_size)
@@ -16,7 +18,7 @@ def test_the_input_fits_the_stride_and_points_come_back(width: int, height: int,
     np.testing.assert_allclose(letterbox.to_frame(there.astype(np.float32)), points, rtol=1e-4, atol=1e-2)
 
 
-def test_a_frame_is_centred_on_grey() -> None:
+def test_a_frame_is_centred_on_a_grey_background() -> None:
     for size, shape, columns in (((100, 50), (32, 64), slice(0, 64)), ((50, 110), (64, 32), slice(1, 30))):
         letterbox = Letterbox.of(size, 64, 32)
         assert letterbox.input_size == shape[::-1]

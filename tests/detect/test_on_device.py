@@ -1,4 +1,4 @@
-"""The letterbox of a GPU, on the CPU: the same code without streams. tests/gpu/ runs it on a GPU."""
+"""The GPU letterbox, run on the CPU: the same code without streams. tests/gpu/ runs it on a GPU."""
 
 import numpy as np
 import pytest
@@ -16,18 +16,18 @@ CPU = torch.device("cpu")
     "sizes",
     [
         [(1920, 1080)],
-        [(1280, 720), (1280, 720), (1920, 1080)],  # neighbours of one size, and another
+        [(1280, 720), (1280, 720), (1920, 1080)],  # two consecutive frames of one size, then another size
         [(768, 576)],
-        [(1280, 640)],  # half of it
-        [(640, 480)],  # as it is
-        [(320, 240), (160, 120)],  # enlarged
-        [(3, 2)],  # beyond the first and the last pixel
-        [(333, 777)],  # padded left and right
+        [(1280, 640)],  # halved
+        [(640, 480)],  # not scaled
+        [(320, 240), (160, 120)],  # scaled up
+        [(3, 2)],  # many output pixels beyond the first and last input pixel
+        [(333, 777)],  # padded on the left and right
         [(1000, 1)],
     ],
     ids=str,
 )
-def test_the_pixels_are_opencvs(sizes):
+def test_the_pixels_equal_those_of_opencv(sizes):
     images = [picture(*size, seed=i) for i, size in enumerate(sizes)]
     placements = [Letterbox.of(size, 640, 32) for size in sizes]
     found = DeviceLetterbox(Lane(CPU))(images, placements).numpy()

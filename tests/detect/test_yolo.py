@@ -14,7 +14,7 @@ from realtime.types import Frame
 CPU = torch.device("cpu")
 
 
-def test_frames_between_looks_are_empty_and_the_others_as_ever(yolov8n: Path, photographs: list[Path]) -> None:
+def test_frames_that_are_not_due_are_empty_and_the_others_do_not_change(yolov8n: Path, photographs: list[Path]) -> None:
     image = cv2.imread(str(photographs[0]))
     frames = [Frame(camera, 0, k, image, k / 30, 0, 0) for k in range(5) for camera in ("cam0", "cam1")]
     batches = frames[:2], frames[2:3], frames[3:7], frames[7:]
@@ -24,12 +24,12 @@ def test_frames_between_looks_are_empty_and_the_others_as_ever(yolov8n: Path, ph
         assert found.frame is frames[number]
         assert plain.looked
         assert found.looked == (number // 2 in (0, 3))
-        # Another number of pictures in a call, another rounding.
+        # The batches differ in size, and with it the rounding.
         np.testing.assert_allclose(found.xyxy, plain.xyxy if found.looked else plain.xyxy[:0], atol=0.01)
     assert len(all_looked[0]) > 0
 
 
-def test_it_is_made_ready_for_the_size_of_input_that_is_to_come() -> None:
+def test_warm_up_prepares_the_input_size_to_come() -> None:
     class Net:
         stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(CPU)
         shapes: list[tuple[int, ...]] = []  # noqa: RUF012
@@ -47,7 +47,7 @@ def test_it_is_made_ready_for_the_size_of_input_that_is_to_come() -> None:
     assert Net.shapes == [(1, 384, 640, 3), (1, 192, 320, 3), (1, 192, 320, 3)]
 
 
-def test_what_a_gpu_does_finds_the_same_people_in_frames_of_several_sizes(
+def test_the_gpu_letterbox_finds_the_same_people_in_frames_of_several_sizes(
     yolov8n: Path, photographs: list[Path]
 ) -> None:
     sizes = (640, 480), (500, 375), (640, 480), (480, 640), (320, 240)

@@ -1,4 +1,4 @@
-"""Marked pictures of one size, coded with H.264 and cut into RTP payloads: what the fake camera shows."""
+"""The video that the fake camera serves: marked frames of one size, encoded as H.264 and split into RTP payloads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 from .marks import mark
 
 FPS = 25
-# A key frame five times a second: tests need not wait for one. Real cameras have one a second or less.
+# A key frame every 0.2 s, so that tests do not wait for one. Real cameras send one per second or fewer.
 KEY_EVERY = 5
-# RFC 6184: what a packet may carry so that it fits an Ethernet frame, with room for the headers.
+# Largest payload of an RTP packet (RFC 6184) in bytes; with its headers, it fits into an Ethernet frame.
 MAX_PAYLOAD = 1200
 
 
@@ -25,16 +25,22 @@ MAX_PAYLOAD = 1200
 def encode(
     size: tuple[int, int], frames: int = 50, fps: int = FPS, key_every: int = KEY_EVERY, background: str | None = None
 ) -> list[list[bytes]]:
-    """Marked pictures as lists of H.264 units without start codes; parameter sets come with each key frame.
+    """Encode marked frames as H.264; each key frame comes with its parameter sets.
 
     Args:
-        size: width and height.
-        background: a video file to draw the mark on; without one a texture that moves.
+        size: width and height in pixels.
+        frames: number of frames.
+        fps: frames per second.
+        key_every: distance between key frames, in frames.
+        background: a video file on which the mark is drawn. None draws it on a moving texture.
+
+    Returns:
+        For each frame, its H.264 units without start codes.
     """
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, fps), fps
-    # One thread: with several, zerolatency cuts each picture into slices.
+    # With several threads, zerolatency would split each frame into slices.
     encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(key_every), "bf": "0", "threads": "1"}
     pictures = []
     images = _video(background, size) if background else _texture(size)
@@ -43,13 +49,13 @@ def encode(
         mark(image, i)
         for packet in encoder.encode(av.VideoFrame.from_ndarray(image, "bgr24")):
             units = re.split(b"\x00\x00\x00\x01|\x00\x00\x01", bytes(packet))
-            # Not the notes that x264 leaves about itself (kind 6): cameras have none.
+            # Drop the messages in which x264 describes itself (type 6), because cameras send none.
             pictures.append([unit for unit in units if unit and _kind(unit) != 6])
     return pictures
 
 
 def _texture(size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Patches of grey that move to the right, so that pictures differ and key frames need several packets."""
+    """Yield grey patches that move to the right, so that frames differ and key frames need several packets."""
     patches = np.random.default_rng(0).integers(64, 192, (size[1] // 8, size[0] // 8), np.uint8)
     still = cv2.cvtColor(cv2.resize(patches, size, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
     i = 0
@@ -59,7 +65,7 @@ def _texture(size: tuple[int, int]) -> Iterator[np.ndarray]:
 
 
 def _video(path: str, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """The pictures of a file, over and over."""
+    """Yield the frames of a video file in an endless loop."""
     while True:
         with av.open(path) as container:
             for frame in container.decode(video=0):
@@ -71,14 +77,14 @@ def _kind(unit: bytes) -> int:
 
 
 class Payload(NamedTuple):
-    """What one RTP packet carries, and whether it is the last of its picture."""
+    """The payload of one RTP packet, and whether it is the last of its frame."""
 
     data: bytes
     last: bool
 
 
 def _payloads(units: list[bytes]) -> Iterator[Payload]:
-    """RTP payloads of one picture, RFC 6184: units whole, or in fragments (FU-A)."""
+    """Yield the RTP payloads of one frame (RFC 6184): whole units, or fragments (FU-A) of large ones."""
     for i, unit in enumerate(units):
         last = i == len(units) - 1
         if len(unit) <= MAX_PAYLOAD:
@@ -92,7 +98,7 @@ def _payloads(units: list[bytes]) -> Iterator[Payload]:
 
 
 class Clip:
-    """Pictures of one size, ready to be sent."""
+    """Encoded frames of one size, with their RTP payloads."""
 
     def __init__(self, size: tuple[int, int], pictures: list[list[bytes]]) -> None:
         self.size, self.pictures = size, pictures

@@ -1,4 +1,4 @@
-"""Figures of the fault cases: asserted where they are measured, collected for docs/reliability.md."""
+"""Fixtures of the fault tests: `figure` checks measurements and collects them for docs/reliability.md."""
 
 import logging
 import re
@@ -15,13 +15,13 @@ _rows: list[tuple[str, str, str, str]] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--write-figures", action="store_true", help="put the figures of this run into docs/reliability.md"
+        "--write-figures", action="store_true", help="write the figures of this run to docs/reliability.md"
     )
 
 
 @pytest.fixture
 def figure() -> Callable[..., None]:
-    """figure(case, what, value, unit, at_most=..., at_least=...): note a measurement, and check it."""
+    """Return figure(case, what, value, unit, at_most=..., at_least=...), which records a measurement and checks it."""
 
     def note(
         case: str,
@@ -45,7 +45,7 @@ def figure() -> Callable[..., None]:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """All that is logged while the test runs."""
+    """All log records while the test runs, down to debug level."""
     handler, root, ours = Log(), logging.getLogger(), logging.getLogger("realtime")
     levels = root.level, ours.level
     root.addHandler(handler)

@@ -1,15 +1,16 @@
-"""A live RTSP camera on loopback that fails on command: H.264 over TCP and UDP, in this process or in one of its own.
+"""A live RTSP camera on loopback that fails on command: H.264 over TCP and UDP, in this process or in its own.
 
-It stands in front of capture. In a test `with FakeCamera(...) as camera:`; where the camera must die, stop or be
-started anew, `with CameraProcess(...) as camera:`, or by hand:
+Capture reads from it in place of a real camera. Tests use `with FakeCamera(...) as camera:`, or
+`with CameraProcess(...) as camera:` if the camera must die, stop or restart. It also runs from the command line:
 
     python -m tests.faults.fakecam --port 8554 --control 8654 --size 640x480 --background people.mp4
 
-One line is printed, `READY` and JSON with the port and the clock. Commands (the methods of `FakeCamera` under "faults")
-come one a line over the control port, or by `command("freeze 3")`; the answer is a line of JSON, see `FakeCamera.stat`.
+The process prints one line, `READY` and JSON with its ports and its clock. Commands are the methods of `FakeCamera`
+under "Faults". Send them over the control port, one per line, or with `command("freeze 3")`. Each answer is one line of
+JSON: the counts of `FakeCamera.stat`, or an error.
 
-There is one frame clock for all clients: frame k leaves at began + k / fps, whatever happens. It shows picture
-k % loop, and that number is what `index_of` reads. `Clock.number` gives back k, `Clock.left_mono_s(k)` when it left.
+One frame clock serves all clients: frame k leaves at began + k / fps, whatever happens. It shows image k % loop, the
+number that `index_of` reads. `Clock.number` recovers k, and `Clock.left_mono_s(k)` is the time at which frame k left.
 """
 
 from __future__ import annotations
@@ -35,31 +36,36 @@ from .session import VIDEO, Event, Session, Track
 
 __all__ = ["FPS", "KEY_EVERY", "CameraProcess", "Clock", "FakeCamera", "backlog_full_listener", "encode"]
 
-# Pictures are told apart within it: longer than any delay that a test looks at.
+# Length of the looped video (s). Frames can be told apart within one loop, so it is longer than any delay under test.
 LOOP_S = 10
-# How much a client that doesn't read is owed before it loses pictures: about what the cameras' small memories hold.
+# Bytes buffered for a client that does not read before it loses frames: about as much as a camera's memory holds.
 SEND_BUFFER = 1 << 20
-# G.711 mu-law, RFC 3551: 20 ms of silence in each packet.
+# G.711 mu-law (RFC 3551): each packet holds 20 ms of silence.
 SILENCE = [Payload(b"\xff" * 160, False)]
 
 
 class FakeCamera:
-    """Serves rtsp://127.0.0.1:PORT/cam to any number of clients while the `with` block lasts.
+    """Serves rtsp://127.0.0.1:PORT/cam to any number of clients for the duration of a `with` block.
 
     Args:
-        login: user and password that it asks for.
-        silent: accept connections and never answer.
-        port: 0 for a free one.
-        sizes: of the clips, width and height; the first is shown until `clip` is called.
-        sprop: name the parameter sets in the SDP. Without, they come in band only, and quick probing fails.
-        scheme: digest or basic login.
-        transport: tcp, udp or both; for the other it answers 461.
-        audio: a second track of silence.
-        background: a video file behind the marks.
-        clock_offset_s: by how much the camera's wall clock is wrong.
-        session_timeout_s: clients send a keep-alive about twice in that time. Not enforced.
-        send_buffer: bytes that a slow client may be behind, once here and once in the kernel.
-        control_port: None for no control port, 0 for a free one.
+        login: user and password that clients must send. None requires no login.
+        silent: accept connections, but never answer.
+        port: the RTSP port; 0 chooses a free one.
+        sizes: width and height of each clip; the first clip is shown until `clip` is called.
+        fps: frames per second.
+        key_every: distance between key frames, in frames.
+        loop_s: length of the looped video in seconds, rounded to whole groups of `key_every` frames.
+        background: a video file behind the marks. None shows a moving texture.
+        sprop: include the parameter sets in the SDP. If False, they come in band only, and quick probing fails.
+        scheme: login scheme, "digest" or "basic".
+        transport: "tcp", "udp" or "both"; a request for another transport is answered with 461.
+        audio: add a second track with silence.
+        clock_offset_s: error of the camera's wall clock in seconds.
+        session_timeout_s: session timeout sent to clients, which send a keep-alive about twice in this time. It is not
+            enforced.
+        send_buffer: bytes that a slow client may fall behind, once in this process and once in the kernel.
+        seed: seed of the random losses and garbage.
+        control_port: the port for commands; 0 chooses a free one, None opens none.
     """
 
     def __init__(
@@ -85,11 +91,11 @@ class FakeCamera:
     ) -> None:
         self.login, self.scheme, self.transport, self.sprop = login, scheme, transport, sprop
         self.session_timeout_s, self.send_buffer = session_timeout_s, send_buffer
-        # Whole groups of pictures, so that the loop's seam is a key frame and k % key_every tells key frames.
+        # The loop is a multiple of key_every, so that frame k is a key frame exactly if k % key_every == 0.
         loop = max(1, round(loop_s * fps / key_every)) * key_every
         file = str(background) if background else None
         self.clips = [Clip(size, encode(size, loop, fps, key_every, file)) for size in sizes]
-        # Which clip is shown from which frame on.
+        # (first frame, clip) for each change of clip.
         self._shown: list[tuple[float, Clip]] = [(-math.inf, self.clips[0])]
         self.tracks = [Track(96, fps, 90_000, key_every, self._video_payloads)]
         if audio:
@@ -143,18 +149,18 @@ class FakeCamera:
 
     @property
     def requests(self) -> list[str]:
-        """The methods of all requests so far."""
+        """The methods of all requests so far, in order."""
         return [event.what for event in self.log if event.what != "connect"]
 
     @property
     def connections(self) -> list[float]:
-        """When clients connected, time.monotonic()."""
+        """The times at which clients connected, by time.monotonic()."""
         return [event.at_mono_s for event in self.log if event.what == "connect"]
 
-    # Faults. Each is a command of the control port too, with numbers as arguments.
+    # Faults. Each method is also a command of the control port, with numbers as arguments.
 
     def freeze(self, seconds: float = math.inf) -> None:
-        """Send no media while connections stay up. What is missed is lost; goes on with a key frame."""
+        """Send no media, but keep connections open. Frames due meanwhile are lost; media resumes with a key frame."""
         self._thaw_mono_s = time.monotonic() + seconds
         self.frozen.set()
 
@@ -164,23 +170,23 @@ class FakeCamera:
         self.frozen.clear()
 
     def stall(self, seconds: float = math.inf) -> None:
-        """Send no media, and then all that was held back in one burst (at most HELD_S)."""
+        """Send no media, then send everything that was held back in one burst, at most the last HELD_S."""
         self._stalled_until_s = time.monotonic() + seconds
 
     def backlog(self, seconds: float) -> None:
-        """Begin each new session with the last so many seconds in one burst, from a key frame."""
+        """Start each new session with a burst of the last `seconds` of video, from a key frame on."""
         self.backlog_s = seconds
 
     def video(self, on: float) -> None:
-        """Switch the video track off or on; sound goes on."""
+        """Switch the video track off or on; audio continues."""
         self._is_video_on = bool(on)
 
     def loss(self, rate: float) -> None:
-        """Lose this part (0..1) of the RTP packets."""
+        """Lose this fraction (0..1) of the RTP packets."""
         self.loss_rate = rate
 
     def garbage(self, packets: float = 50) -> None:
-        """Send every client packets of random bytes."""
+        """Send this many packets of random bytes to each client."""
         self._soon(lambda: [session.send_garbage(int(packets)) for session in self._sessions])
 
     def kick(self) -> None:
@@ -189,7 +195,7 @@ class FakeCamera:
         self._soon(lambda: [session.reset() for session in self._sessions])
 
     def clip(self, number: float) -> None:
-        """Show another clip, of another size, from the next key frame on."""
+        """Show another clip, which has another size, from the next key frame on."""
         self._shown.append((self.tracks[VIDEO].key_after(self._newest[VIDEO]), self.clips[int(number)]))
 
     def sr(self, on: float) -> None:
@@ -197,23 +203,26 @@ class FakeCamera:
         self.has_reports = bool(on)
 
     def clock_offset(self, seconds: float) -> None:
-        """Put the camera's wall clock wrong by so much."""
+        """Set the error of the camera's wall clock."""
         self.clock_offset_s = seconds
 
     def describe_delay(self, seconds: float) -> None:
-        """Let each DESCRIBE wait."""
+        """Delay the answer to each DESCRIBE."""
         self.describe_delay_s = seconds
 
     def silence(self, on: float) -> None:
-        """Answer no requests, or do again."""
+        """Stop answering requests, or start again."""
         self.silent = bool(on)
 
     def refuse(self, on: float) -> None:
-        """Reset new connections at once, or accept them again."""
+        """Reset new connections immediately, or accept them again."""
         self.refusing = bool(on)
 
     def stat(self) -> dict[str, int]:
-        """Clients that play, the newest frame, and counts since the start: kicks, frames that slow clients lost."""
+        """Return the number of playing clients, the newest frame, and counts since the start.
+
+        `dropped` counts the frames that slow clients lost.
+        """
         return {
             "clients": sum(bool(session.playing) for session in list(self._sessions)),
             "k": self._newest[VIDEO],
@@ -224,7 +233,7 @@ class FakeCamera:
         }
 
     def command(self, line: str) -> dict[str, object]:
-        """Do what a line says, such as "freeze 3"; the answer is `stat`, for "log" it is what clients did and when."""
+        """Run a command such as "freeze 3" and return `stat()`; "log" returns the connections and requests so far."""
         name, *arguments = line.split()
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}, expected one of {', '.join(COMMANDS)}")
@@ -233,10 +242,10 @@ class FakeCamera:
         getattr(self, name)(*map(float, arguments))
         return self.stat()
 
-    # Serving, all of it on the thread of the event loop.
+    # Serving. All of it runs on the thread of the event loop.
 
     async def serve(self) -> None:
-        """Serve until closed."""
+        """Serve until `close` is called."""
         self._loop = asyncio.get_running_loop()
         servers = [await asyncio.start_server(self._meet, sock=self._listener)]
         if self._control is not None:
@@ -255,7 +264,7 @@ class FakeCamera:
                 session.reset()
 
     def _soon(self, action: Callable[[], object]) -> None:
-        """Do it on the event loop's thread, the only one that may touch connections."""
+        """Run `action` on the thread of the event loop, the only one that may touch connections."""
         self._loop.call_soon_threadsafe(action)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -268,7 +277,7 @@ class FakeCamera:
             else:
                 await session.run()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            pass  # the client went away
+            pass  # the client disconnected
         finally:
             self._sessions.discard(session)
             session.close()
@@ -284,7 +293,7 @@ class FakeCamera:
         writer.close()
 
     async def _pump(self, number: int) -> None:
-        """Let the units of a track leave when they are due. Late ones leave at once, none is left out."""
+        """Send the units of a track when they are due. If this task is late, it sends all overdue units immediately."""
         rate_hz, n = self.tracks[number].rate_hz, 0
         while True:
             await asyncio.sleep(self.clock.began_mono_s + n / rate_hz - time.monotonic())
@@ -312,10 +321,10 @@ class FakeCamera:
         return clip.payloads[k % self.clock.loop]
 
     def begin(self, number: int) -> int:
-        """Where a client that wants to play now begins: the next key frame, or back in the backlog."""
+        """Return the first unit for a client that starts to play now: the next key frame, or one in the backlog."""
         track, newest = self.tracks[number], self._newest[number]
         if self.backlog_s:
-            # May be before frame 0: the camera behaves as if it had always run.
+            # This may be before frame 0: the camera behaves as if it had always been running.
             return track.key_until(newest - round(self.backlog_s * track.rate_hz))
         return track.key_after(newest)
 
@@ -340,22 +349,22 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.fakecam", description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--control", dest="control_port", type=int, help="port for commands")
-    parser.add_argument("--size", dest="sizes", type=_size, action="append", help="640x480; repeated: a clip each")
+    parser.add_argument("--size", dest="sizes", type=_size, action="append", help="clip size (640x480), repeatable")
     parser.add_argument("--fps", type=int, default=FPS)
-    parser.add_argument("--key-every", type=int, default=25, help="frames from key frame to key frame")
-    parser.add_argument("--loop", dest="loop_s", type=float, default=LOOP_S, help="seconds of pictures")
-    parser.add_argument("--background", help="video file to show behind the marks")
+    parser.add_argument("--key-every", type=int, default=25, help="distance between key frames, in frames")
+    parser.add_argument("--loop", dest="loop_s", type=float, default=LOOP_S, help="length of the looped video (s)")
+    parser.add_argument("--background", help="video file behind the marks")
     parser.add_argument("--login", type=_login, help="user:password")
     parser.add_argument("--scheme", choices=("digest", "basic"), default="digest")
     parser.add_argument("--transport", choices=("tcp", "udp", "both"), default="both")
-    parser.add_argument("--no-sprop", dest="sprop", action="store_false", help="no parameter sets in the SDP")
-    parser.add_argument("--audio", action="store_true", help="a second track of silence")
-    parser.add_argument("--silent", action="store_true", help="accept and never answer")
+    parser.add_argument("--no-sprop", dest="sprop", action="store_false", help="send no parameter sets in the SDP")
+    parser.add_argument("--audio", action="store_true", help="add a second track with silence")
+    parser.add_argument("--silent", action="store_true", help="accept connections, but never answer")
     parser.add_argument("--clock-offset", dest="clock_offset_s", type=float, default=0.0)
     parser.add_argument("--session-timeout", dest="session_timeout_s", type=int, default=60)
-    parser.add_argument("--send-buffer", type=int, default=SEND_BUFFER, help="bytes that a slow client may be behind")
-    parser.add_argument("--seed", type=int, default=0, help="of losses and garbage")
-    parser.add_argument("--until-eof", action="store_true", help="end when the standard input does")
+    parser.add_argument("--send-buffer", type=int, default=SEND_BUFFER, help="bytes that a slow client may fall behind")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random losses and garbage")
+    parser.add_argument("--until-eof", action="store_true", help="exit when standard input is closed")
     return parser.parse_args()
 
 

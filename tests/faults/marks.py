@@ -1,6 +1,6 @@
-"""The number that a test picture carries in itself, as black and white blocks, and when the picture left the camera.
+"""Frame numbers drawn into test frames as black and white blocks, and the times at which the frames left the camera.
 
-The fake camera draws it, a test reads it from whatever came out at the other end.
+The fake camera draws a number into each frame; tests read it from the frames that arrive in the pipeline.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS = 16
-# Of the picture's height, for each of two rows of blocks: the bits, and below them their opposites as a check.
+# Height of a row of blocks, as a fraction of the frame's height. The first row has the bits, the second their inverses.
 ROW = 1 / 14
-# Black and white blocks of a good picture differ by 200 and more, those of a torn one by anything.
+# Least difference in brightness between a block and its inverse. In an intact frame it is 200 or more; in a damaged
+# frame it can have any value.
 MIN_CONTRAST = 80
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When which frame leaves. The camera's true clock: `clock_offset` changes only what it tells its clients.
+    """The camera's true clock, which tells when each frame leaves.
+
+    `FakeCamera.clock_offset` does not change it, only the time that the camera reports to its clients.
 
     Args:
-        began_mono_s: when frame 0 leaves, time.monotonic(), which all processes of a machine share.
-        began_unix_s: the same on the wall clock.
-        loop: picture k % loop is shown in frame k.
+        began_mono_s: time at which frame 0 leaves, by time.monotonic(), which all processes of a machine share.
+        began_unix_s: the same time by the wall clock.
+        fps: frames per second.
+        loop: length of the video in frames; frame k shows image k % loop.
     """
 
     began_mono_s: float
@@ -40,20 +44,22 @@ class Clock:
         return self.began_unix_s + k / self.fps
 
     def number(self, index: int, seen_mono_s: float) -> int:
-        """k of the picture with this index that was seen then: the newest that had left by then.
+        """Return the number k of the frame that shows image `index` and was received at `seen_mono_s`.
 
-        Right as long as the picture was underway for less than loop / fps seconds.
+        It is the newest such frame that had left by then. The result is correct if the frame took less than loop / fps
+        seconds to arrive.
         """
         newest = math.floor((seen_mono_s - self.began_mono_s) * self.fps + 0.01)
         return newest - (newest - index) % self.loop
 
 
 def mark(image: NDArray[np.uint8], index: int) -> None:
-    """Draw a number into the upper seventh of a picture.
+    """Draw a number into the top seventh of an image.
 
     Args:
-        image: (H, W, 3) BGR or RGB, at least 160 x 112 pixels so that the blocks survive coding. Changed in place.
-        index: 0 .. 65535.
+        image: uint8 (H, W, 3), BGR or RGB, changed in place. It needs at least 160 x 112 pixels, so that the blocks
+            survive encoding.
+        index: the number, 0..65535.
     """
     for bit in range(BITS):
         bright = 255 * (index >> bit & 1)
@@ -63,13 +69,13 @@ def mark(image: NDArray[np.uint8], index: int) -> None:
 
 
 def index_of(image: NDArray[np.uint8]) -> int | None:
-    """The number that `mark` drew, also after scaling of the whole picture to 160 pixels' width and more.
+    """Read the number that `mark` drew. The image may have been scaled since, to a width of at least 160 pixels.
 
     Args:
-        image: (H, W, 3) BGR or RGB.
+        image: uint8 (H, W, 3), BGR or RGB.
 
     Returns:
-        The number, or None where it can't be read for certain.
+        The number, or None if it can't be read reliably.
     """
     index = 0
     for bit in range(BITS):
@@ -81,7 +87,7 @@ def index_of(image: NDArray[np.uint8]) -> int | None:
 
 
 def _block(shape: tuple[int, ...], row: int, bit: int, margin: float = 0.0) -> tuple[slice, slice]:
-    """Where a block lies, without a margin (a part of its width and height) on each side."""
+    """Return the rows and columns of a block, less a margin on each side (a fraction of its width and height)."""
     height, width = ROW * shape[0], shape[1] / BITS
     return (
         slice(round((row + margin) * height), round((row + 1 - margin) * height)),

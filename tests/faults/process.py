@@ -1,4 +1,4 @@
-"""A fake camera in a process of its own, which can be killed, stopped and started anew; and a host that seems dead."""
+"""A fake camera in its own process, which can be killed, stopped and restarted, and a host that appears to be down."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .marks import Clock
 
 
 class CameraProcess:
-    """A fake camera in a process of its own, for the time of a `with` block.
+    """A fake camera in its own process, for the duration of a `with` block.
 
     Args:
-        arguments: of the command line, see `main`. Its ports are free ones unless given.
+        arguments: options of `python -m tests.faults.fakecam`. Free ports are used unless ports are given.
     """
 
     def __init__(self, *arguments: str) -> None:
@@ -38,7 +38,7 @@ class CameraProcess:
         self.kill()
 
     def start(self) -> None:
-        """Start it and wait until it serves."""
+        """Start the camera and wait until it accepts connections."""
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -50,13 +50,13 @@ class CameraProcess:
                 *self.arguments,
             ],
             cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,  # closes when this process dies, however it does: then the camera ends too
+            stdin=subprocess.PIPE,  # closes when this process dies in any way, which ends the camera
             stdout=subprocess.PIPE,
             text=True,
         )
         line = self._process.stdout.readline()
         if not line.startswith("READY "):
-            raise RuntimeError(f"the camera process did not start, it said {line!r}")
+            raise RuntimeError(f"the camera process did not start: got {line!r}, expected a line with READY")
         ready = json.loads(line.removeprefix("READY "))
         self.port, self.control_port = ready.pop("port"), ready.pop("control_port")
         self.clock = Clock(**ready)
@@ -65,7 +65,7 @@ class CameraProcess:
         return f"rtsp://{userinfo}127.0.0.1:{self.port}{path}"
 
     def command(self, line: str) -> dict[str, object]:
-        """As `FakeCamera.command`. It must run: one that was stopped doesn't answer."""
+        """Send a command to `FakeCamera.command` and return its answer. A stopped process does not answer."""
         with socket.create_connection(("127.0.0.1", self.control_port), timeout=5) as control:
             control.sendall(line.encode() + b"\n")
             answer = json.loads(control.makefile().readline())
@@ -74,7 +74,7 @@ class CameraProcess:
         return answer
 
     def kill(self) -> None:
-        """SIGKILL, and wait for its end. Nothing happens if it is dead."""
+        """Kill the process with SIGKILL and wait for its end. Do nothing if it is not running."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -83,26 +83,26 @@ class CameraProcess:
             self._process = None
 
     def stop(self) -> None:
-        """SIGSTOP: connections stay up and nothing comes."""
+        """Stop the process with SIGSTOP: connections stay open, but no data comes."""
         self._process.send_signal(signal.SIGSTOP)
 
     def cont(self) -> None:
-        """SIGCONT: goes on, with all that was due meanwhile in one burst."""
+        """Resume the process with SIGCONT: it sends everything that became due meanwhile in one burst."""
         self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Kill it if it lives, and start it on the same port; the clock begins anew."""
+        """Kill the process if it is running and start it on the same port. Its clock starts again at frame 0."""
         self.kill()
         self.start()
 
 
 @contextlib.contextmanager
 def backlog_full_listener() -> Iterator[int]:
-    """The port of a host that seems dead: it takes no more connections and leaves those who ask without an answer."""
+    """Yield a port of a host that appears to be down: its backlog is full, so connection attempts get no answer."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         port = listener.getsockname()[1]
-        # Linux queues one more than the backlog; the others wait as the clients will.
+        # Linux queues one connection more than the backlog. The rest wait, as the clients under test will.
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)

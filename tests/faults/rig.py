@@ -1,7 +1,7 @@
-"""A run of the real pipeline before a subscriber, measured from outside: what came, when, and how old it was.
+"""Runs the real pipeline with a subscriber and measures from outside which messages arrive, when, and how old they are.
 
-The age of a message is taken from the number in its picture: from when the camera sent that frame to when the
-subscriber had the message. Neither clocks nor time stamps of the program are believed.
+The age of a message is the time from the moment the camera sent its frame, known by the number drawn into it, to the
+moment the subscriber received the message. It does not rely on the program's clocks or time stamps.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from realtime.pipeline import Pipeline
 
 from .marks import Clock, index_of
 
-# Quick: what is tested is the run, not the models.
+# Fast settings, because the run is tested and not the models.
 QUICK = {"detector.size": "160", "pose.model": "none"}
 ROOT = Path(__file__).parents[2]
-# Until what must come has come: starting the program takes seconds, and many on a busy machine.
+# Default timeout for an expected event. Starting the program takes seconds, or many seconds on a busy machine.
 PATIENCE_S = 60.0
 _endpoints = itertools.count()
 
 
 @dataclass(frozen=True)
 class Told:
-    """A message as the subscriber got it, and when (monotonic seconds)."""
+    """A message that the subscriber received, and when (time.monotonic())."""
 
     at_s: float
     topic: str
@@ -49,11 +49,11 @@ class Told:
 
 
 class Subscriber:
-    """A plain subscriber of everything, on a thread of its own for the time of a `with` block.
+    """A plain ZeroMQ subscriber of all topics, on its own thread for the duration of a `with` block.
 
     Args:
-        endpoint: where it connects; nobody needs to be there yet.
-        keeps_bodies: keep the messages of poses, not only when they came and their epoch.
+        endpoint: the endpoint to connect to. The publisher may start later.
+        keeps_bodies: keep whole pose messages. If False, only their arrival time and epoch are kept.
     """
 
     def __init__(self, endpoint: str, keeps_bodies: bool = True) -> None:
@@ -71,7 +71,7 @@ class Subscriber:
         self._thread.join(10)
 
     def of(self, kind: str, camera: str = "cam0", since_s: float = 0.0) -> list[Told]:
-        """Messages of a kind (pose, status, info) that came after that moment."""
+        """Return the messages of a kind (pose, status, info) that arrived at `since_s` or later."""
         topic = f"{kind}/{camera}"
         late = itertools.takewhile(lambda told: told.at_s >= since_s, reversed(self.told.copy()))
         return [told for told in late if told.topic == topic][::-1]
@@ -93,19 +93,19 @@ class Subscriber:
 
 
 class Waiting:
-    """Waiting for what a subscriber is told."""
+    """Methods that wait for messages of `subscriber`."""
 
     subscriber: Subscriber
 
     def check(self) -> None:
-        """Raise when what is waited for can't come any more."""
+        """Raise if the awaited event can no longer happen."""
 
     def until(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S, what: object = "") -> float:
-        """Wait for it; the monotonic seconds at which it came true."""
+        """Wait until `condition` is true and return the time, by time.monotonic()."""
         end_s = time.monotonic() + timeout_s
         while not condition():
             self.check()
-            assert time.monotonic() < end_s, f"it never came true: {what}"
+            assert time.monotonic() < end_s, f"timed out waiting for: {what}"
             time.sleep(0.002)
         return time.monotonic()
 
@@ -124,19 +124,19 @@ class Waiting:
         return self.subscriber.of("status", camera, since_s)
 
     def until_pose(self, camera: str = "cam0", since_s: float = 0.0, timeout_s: float = PATIENCE_S) -> Told:
-        """The first pose after that moment."""
+        """Wait for the first pose message at or after `since_s` and return it."""
         self.until(lambda: self.poses(camera, since_s), timeout_s, f"a pose of {camera}")
         return self.poses(camera, since_s)[0]
 
     def until_state(
         self, state: str, camera: str = "cam0", since_s: float = 0.0, timeout_s: float = PATIENCE_S
     ) -> Told:
-        """The first message after that moment with this state."""
+        """Wait for the first status message at or after `since_s` with this state and return it."""
 
         def found() -> list[Told]:
             return [told for told in self.states(camera, since_s) if told.body["state"] == state]
 
-        self.until(found, timeout_s, f"{camera} {state}")
+        self.until(found, timeout_s, f"{camera} to be {state}")
         return found()[0]
 
     def fps(self, camera: str = "cam0", since_s: float = 0.0, until_s: float = math.inf) -> float:
@@ -145,13 +145,13 @@ class Waiting:
 
 
 class Program(Waiting):
-    """The program in a process of its own for the time of a `with` block, with what it logs and tells.
+    """The program in its own process, for the duration of a `with` block, with its log and its messages.
 
     Args:
-        arguments: of the command line; models are quick ones.
-        folder: for its socket.
-        endpoint: another place to publish.
-        keeps_bodies: see Subscriber.
+        arguments: command line arguments in addition to those for fast models.
+        folder: folder for its socket.
+        endpoint: endpoint to publish on. Empty uses a socket in `folder`.
+        keeps_bodies: keep whole pose messages. If False, only their arrival time and epoch are kept.
     """
 
     def __init__(self, *arguments: str, folder: Path, endpoint: str = "", keeps_bodies: bool = True) -> None:
@@ -160,7 +160,7 @@ class Program(Waiting):
         self._command = [sys.executable, "run_realtime.py", *quick, "--publish.bind", self.endpoint, *arguments]
         self.subscriber = Subscriber(self.endpoint, keeps_bodies)
         self.log: list[str] = []
-        self._ends = False  # it was asked to
+        self._ends = False  # True once the program should exit
 
     def __enter__(self) -> Program:
         self.subscriber.__enter__()
@@ -183,7 +183,7 @@ class Program(Waiting):
         self.until(lambda: any(text in line for line in self.log), what=text)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Its exit code, and how many seconds it took to end. Its last messages may still be on their way."""
+        """Send a signal; return the exit code and the seconds until exit. The last messages may still be in transit."""
         self._ends = True
         self.process.send_signal(number)
         began_s = time.monotonic()
@@ -207,12 +207,12 @@ class Program(Waiting):
 
 
 class Run(Waiting):
-    """The pipeline on threads of this process for the time of a `with` block, and a plain subscriber of all it says.
+    """The pipeline on threads of this process, with a subscriber of all messages, for the duration of a `with` block.
 
     Args:
-        sources: by camera: a source, or all keys of the camera.
-        folder: for its socket.
-        flags: further keys; "__" stands for ".".
+        sources: by camera name: a source, or all keys of the camera.
+        folder: folder for its socket.
+        flags: further configuration keys, with "__" for ".".
     """
 
     def __init__(self, sources: Mapping[str, str | dict[str, object]], folder: Path, **flags: object) -> None:
@@ -220,7 +220,7 @@ class Run(Waiting):
         entries = [{"name": n, **(s if isinstance(s, dict) else {"source": s})} for n, s in sources.items()]
         keys = {key.replace("__", "."): value for key, value in flags.items()}
         self.config = load(environment={}, flags=QUICK | {"cameras": entries, "publish.bind": [self.endpoint]} | keys)
-        self.seen: dict[tuple[str, int], tuple[int | None, float]] = {}  # (camera, frame) -> mark, monotonic s
+        self.seen: dict[tuple[str, int], tuple[int | None, float]] = {}  # (camera, frame) -> mark, time.monotonic()
         self.sizes: dict[tuple[str, int], tuple[int, int]] = {}
         self.error: BaseException | None = None
         self.subscriber = Subscriber(self.endpoint)
@@ -258,14 +258,14 @@ class Run(Waiting):
     def _run(self) -> None:
         try:
             self.pipeline.run()
-        except BaseException as error:  # raised again where the test ends
+        except BaseException as error:  # raised again at the end of the test
             self.error = error
 
     def check(self) -> None:
         assert self.error is None, self.error
 
     def ages_s(self, clock: Clock, camera: str = "cam0", since_s: float = 0.0) -> np.ndarray:
-        """Age of every pose message on arrival, in seconds; NaN where the picture's number can't be read."""
+        """Return the age of each pose message on arrival in seconds; NaN if the number in its frame can't be read."""
         ages = []
         for told in self.poses(camera, since_s):
             index, seen_s = self.seen[camera, told.body["frame"]]
@@ -274,7 +274,7 @@ class Run(Waiting):
 
 
 def cpu_s(thread_name: str) -> float:
-    """Seconds of processor time that the thread of this name has used; Linux."""
+    """Return the CPU time in seconds that the thread with this name has used. Linux only."""
     thread = next(thread for thread in threading.enumerate() if thread.name == thread_name)
     fields = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -285,7 +285,7 @@ def _resident_mb(process: int) -> float:
 
 
 class Log(logging.Handler):
-    """Every log record, of whatever library, at debug level, as it would be written without our formatter."""
+    """Collects the log records of all libraries at debug level, without our formatter and its redaction."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -295,5 +295,5 @@ class Log(logging.Handler):
         self.lines.append((time.monotonic(), f"{record.levelname} {record.getMessage()}"))
 
     def of(self, text: str) -> list[float]:
-        """When lines with this text came."""
+        """Return the times of the lines that contain this text."""
         return [at_s for at_s, line in self.lines if text in line]

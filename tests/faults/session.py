@@ -1,4 +1,4 @@
-"""What the fake camera does for one client: RTSP 1.0 over its connection, RTP and RTCP over that or over UDP."""
+"""The fake camera's side of one client: RTSP 1.0 over its connection, RTP and RTCP over the connection or over UDP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .clip import Payload
 if TYPE_CHECKING:
     from .fakecam import FakeCamera
 
-# The longest burst after a stall; a camera that was stopped for longer has forgotten what came before.
+# Longest burst after a stall, in seconds of media; a camera does not store more.
 HELD_S = 60
 # NTP counts from 1900, Unix from 1970.
 NTP_UNIX_S = 2208988800
@@ -31,7 +31,7 @@ VIDEO, AUDIO = 0, 1
 
 @dataclass(frozen=True)
 class Track:
-    """A kind of medium: its n-th unit (a picture, a piece of sound) leaves at began + n / rate_hz."""
+    """A video or audio track. Its nth unit (a frame, or a packet of sound) leaves at began + n / rate_hz."""
 
     payload_type: int
     rate_hz: int
@@ -50,18 +50,20 @@ class Track:
 
 
 class Event(NamedTuple):
-    """A connection ("connect") or a request (its method), and when."""
+    """A connection ("connect") or a request (its method), and its time."""
 
     at_mono_s: float
     what: str
 
 
 class Flow:
-    """One track on its way to one client: RTP, RFC 3550, with sender reports.
+    """Sends one track to one client: RTP with sender reports (RFC 3550).
 
     Args:
-        send: takes a packet and whether it is RTCP.
-        is_full: the client doesn't read what it gets.
+        camera: the camera that owns the track.
+        number: index of the track.
+        send: sends a packet; its second argument is True for RTCP.
+        is_full: returns True while the client does not read what it receives.
     """
 
     def __init__(
@@ -75,11 +77,11 @@ class Flow:
         self.is_fresh = True
 
     def skip(self, n: int) -> None:
-        """Leave out what is due up to unit n; goes on with a key frame after it."""
+        """Skip all units up to unit n; continue with the first key frame after it."""
         self.next = max(self.next, self.track.key_after(n))
 
     def catch_up(self, n: int) -> None:
-        """Send all units that are due up to unit n; a client that doesn't keep up loses them."""
+        """Send all units that are due, up to unit n. A client that does not keep up loses them."""
         if self.next > n:
             return
         if self.is_full():
@@ -108,7 +110,7 @@ class Flow:
             self.octets += len(data)
 
     def _report(self, n: int) -> bytes:
-        """A sender report: the wall clock at which unit n leaves."""
+        """Return a sender report with the wall clock time at which unit n leaves."""
         clock = self.camera.clock
         ntp_s = clock.began_unix_s + n / self.track.rate_hz + self.camera.clock_offset_s + NTP_UNIX_S
         seconds = math.floor(ntp_s)
@@ -147,7 +149,7 @@ class Session:
     def __init__(self, camera: FakeCamera, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.camera, self.reader, self.writer = camera, reader, writer
         self.name, self.nonce = f"{random.getrandbits(32):08x}", f"{random.getrandbits(64):016x}"
-        self.flows: dict[int, Callable[[], Flow]] = {}  # by track, set up and ready to begin
+        self.flows: dict[int, Callable[[], Flow]] = {}  # by track: creates its Flow at PLAY
         self.playing: dict[int, Flow] = {}
         self.garbage_ways: list[Callable[[bytes, bool], None]] = []
         self._sockets: list[socket.socket] = []
@@ -157,7 +159,7 @@ class Session:
     async def run(self) -> None:
         while True:
             first = await self.reader.readexactly(1)
-            if first == b"$":  # the client's receiver reports, between its requests
+            if first == b"$":  # receiver reports of the client come between its requests
                 _, length = struct.unpack(">BH", await self.reader.readexactly(3))
                 await self.reader.readexactly(length)
                 continue
@@ -177,8 +179,8 @@ class Session:
             way.close()
 
     def reset(self) -> None:
-        with contextlib.suppress(OSError):  # gone already
-            self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+        with contextlib.suppress(OSError):  # already closed
+            self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() then resets
         self.playing.clear()
         self.writer.transport.abort()
 
@@ -270,7 +272,7 @@ class Session:
         return send
 
     def _over_udp(self, ports: list[int]) -> tuple[Callable[[bytes, bool], None], list[int]]:
-        """How to send to the client's ports for RTP and RTCP, and from which of our ports."""
+        """Return a function that sends to the client's ports for RTP and RTCP, and our own two ports."""
         ways = []
         for port in ports:
             way = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -281,7 +283,7 @@ class Session:
         self._sockets += ways
 
         def send(packet: bytes, is_rtcp: bool) -> None:
-            with contextlib.suppress(OSError):  # full, or nobody listens: it is UDP
+            with contextlib.suppress(OSError):  # UDP: the buffer is full, or the client is not listening
                 ways[is_rtcp].send(packet)
 
         return send, [way.getsockname()[1] for way in ways]

@@ -1,6 +1,7 @@
-"""A crowd that comes and goes, crosses and hides, through tracker and filter: do memory and time of a frame stay flat?
+"""Checks that the tracker's and the smoother's time per frame and memory stay flat with a changing crowd.
 
-`make soak` runs 100,000 frames, not quite an hour of video; the short one is part of the ordinary suite.
+Its people come, go, cross and hide. `make soak` runs 100,000 frames, almost an hour of video. A short run is part of
+the normal test suite.
 """
 
 import gc
@@ -19,18 +20,18 @@ from realtime.types import Detections, Frame, Poses
 WIDTH, HEIGHT = 1280, 720
 IMAGE = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
 FEWEST, MOST = 5, 20
-# Chances of a person in a frame: to go, to hide for a while, to be missed once.
+# Probabilities per person and frame: of leaving, of hiding for a while, of being missed once by the detector.
 GOES, HIDES, MISSED = 1 / 200, 1 / 150, 0.08
-# False alarms in a frame, on average: each begins a track that ends at once.
+# Mean number of false detections per frame. Each starts a track that ends immediately.
 FALSE = 1.5
 
 
 class Crowd:
-    """5 to 20 people who walk across each other, and a detector that errs. The same for the same seed."""
+    """5 to 20 people whose paths cross, and a detector that makes mistakes. Deterministic for a given seed."""
 
     def __init__(self, seed=0):
         self.random = np.random.default_rng(seed)
-        self.people = np.zeros((0, 6))  # x, y of the middle, their speed per frame, height, frames left to hide
+        self.people = np.zeros((0, 6))  # x, y of the centre, dx, dy per frame, height, frames left to hide
         for _ in range(12):
             self.come()
 
@@ -40,7 +41,7 @@ class Crowd:
         self.people = np.vstack([self.people, [*place, *random.normal(0, (4, 0.6)), random.uniform(90, 260), 0]])
 
     def step(self):
-        """float32 boxes (N, 4) and scores (N,) of the next frame."""
+        """Advance by one frame and return its detections: boxes (N, 4) and scores (N,), float32."""
         random, people = self.random, self.people
         people[:, :2] += people[:, 2:4]
         people[:, 5] = np.where(
@@ -61,7 +62,7 @@ class Crowd:
         return xyxy[has_area], random.uniform(0.2, 0.95, has_area.sum()).astype(np.float32)
 
     def pose(self, tracks):
-        """Keypoints somewhere in the box, some of them hidden."""
+        """Return poses with random keypoints within the boxes and random scores."""
         random, n = self.random, len(tracks)
         sides = (tracks.xyxy[:, 2:] - tracks.xyxy[:, :2])[:, None]
         places = tracks.xyxy[:, None, :2] + sides * random.uniform(0, 1, (n, 17, 2))
@@ -69,7 +70,7 @@ class Crowd:
 
 
 class Run:
-    """Tracker and filter over a crowd: their milliseconds in each frame, and what they hold at the end."""
+    """Runs the tracker and the smoother over a crowd and records their time per frame (ms) and `measure()`."""
 
     def __init__(self, frames, method, measure):
         crowd = Crowd()
@@ -80,7 +81,7 @@ class Run:
         for k in range(frames):
             xyxy, scores = crowd.step()
             item = Detections(Frame("cam0", 0, k, IMAGE, k / 30, 0, 0), xyxy, scores)
-            # Of this thread alone: what else the machine does is no matter here.
+            # CPU time of this thread, which does not depend on the load of the machine.
             began = time.thread_time()
             tracks = self.tracker.process([item])[0]
             tracked = time.thread_time()
@@ -96,9 +97,9 @@ class Run:
         tenth = len(self.track_ms) // 10
         for stage, ms in (("tracker", self.track_ms), ("filter", self.smooth_ms)):
             ratio = np.median(ms[-tenth:]) / np.median(ms[:tenth])
-            figure("41", f"{what}: {stage}, a frame of the last tenth to one of the first", ratio, "", at_most=slower)
-        figure("41", f"{what}: tracks begun", self.ids, "", at_least=len(self.track_ms) / 20)
-        figure("41", f"{what}: people that the filter remembers", self.filter.remembered("cam0"), "", at_most=2 * MOST)
+            figure("41", f"{what}: {stage}, time per frame, last tenth / first tenth", ratio, "", at_most=slower)
+        figure("41", f"{what}: tracks started", self.ids, "", at_least=len(self.track_ms) / 20)
+        figure("41", f"{what}: people remembered by the filter", self.filter.remembered("cam0"), "", at_most=2 * MOST)
 
 
 def resident_mb():
@@ -106,12 +107,12 @@ def resident_mb():
     return pages * resource.getpagesize() / 2**20
 
 
-def test_41_a_crowd_comes_and_goes_for_a_while(figure):
+def test_41_time_and_memory_stay_flat_with_a_changing_crowd(figure):
     run = Run(1000, "bytetrack", lambda: len(gc.get_objects()))
     run.check(figure, "1000 frames", slower=2)
-    # In the first half lists fill up to their limits.
+    # In the first half, lists grow to their limits.
     more = run.measured[-1] - run.measured[4]
-    figure("41", "1000 frames: Python objects more than half way", more, "", at_most=500)
+    figure("41", "1000 frames: Python objects added in the second half", more, "", at_most=500)
 
 
 @pytest.mark.soak
@@ -120,9 +121,9 @@ def test_41_a_crowd_comes_and_goes_for_a_while(figure):
     ("method", "frames"),
     [("bytetrack", 100_000), ("ocsort", 10_000), ("botsort", 10_000), ("boosttrack", 10_000), ("sfsort", 10_000)],
 )
-def test_41_a_crowd_comes_and_goes(method, frames, figure):
+def test_41_time_and_memory_stay_flat_with_a_changing_crowd_for_every_method(method, frames, figure):
     run = Run(frames, method, resident_mb)
     what = f"{frames} frames, {method}"
     run.check(figure, what, slower=1.3)
     gained = run.measured[-1] - run.measured[0]
-    figure("41", f"{what}: memory gained after the first tenth", gained, "MB", at_most=5)
+    figure("41", f"{what}: memory growth after the first tenth", gained, "MB", at_most=5)

@@ -1,4 +1,4 @@
-"""That the camera which the fault tests rely on does what it says."""
+"""Tests of the fake camera on which the fault tests rely."""
 
 import contextlib
 import itertools
@@ -21,12 +21,12 @@ from .marks import index_of, mark
 
 pytestmark = pytest.mark.faults
 
-# As capture opens cameras: without them each test would take a second longer.
+# The options with which capture opens cameras. Without them, each test would take a second longer.
 FAST = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "0", "probesize": "32", "max_delay": "0"}
 
 
 class Viewer:
-    """What PyAV makes of a camera."""
+    """A client that decodes the camera's video with PyAV."""
 
     def __init__(self, url, transport="tcp", **options):
         self.container = av.open(url, timeout=(5, 5), options={**FAST, "rtsp_transport": transport, **options})
@@ -38,7 +38,7 @@ class Viewer:
         self.container.close()
 
     def frames(self, count):
-        """(index in the mark, frame, when it was seen) of the next pictures."""
+        """Yield (index in the mark, frame, time of receipt) for the next frames."""
         for frame in itertools.islice(self.container.decode(video=0), count):
             yield index_of(frame.to_ndarray(format="bgr24")), frame, time.monotonic()
 
@@ -47,7 +47,7 @@ class Viewer:
 
 
 class RawClient:
-    """RTSP over a bare socket, media over the same connection."""
+    """An RTSP client on a plain socket, with media over the same connection."""
 
     def __init__(self, port, receive_buffer=None):
         self.socket = socket.socket()
@@ -66,7 +66,7 @@ class RawClient:
         self.socket.close()
 
     def ask(self, method, path="", **fields):
-        """Send a request, and give back the answer's first line, its fields and its body, passing over media."""
+        """Send a request, skip media packets, and return the answer's first line, fields and body."""
         self.sent += 1
         lines = [f"{method} {self.url}{path} RTSP/1.0", f"CSeq: {self.sent}"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
@@ -86,37 +86,37 @@ class RawClient:
         self.ask("PLAY", Session=self.session)
 
     def packet(self, first=None):
-        """Channel and content of the next packet of media."""
+        """Return the channel and the content of the next media packet."""
         assert (first or self.stream.read(1)) == b"$"
         channel, length = struct.unpack(">BH", self.stream.read(3))
         return channel, self.stream.read(length)
 
     def packets(self, count):
-        """The next RTP packets."""
+        """Return the next RTP packets."""
         return list(itertools.islice((data for channel, data in iter(self.packet, None) if channel == 0), count))
 
 
 def gaps(packets):
-    """Of RTP sequence numbers, from each packet to the next."""
+    """Return the differences between the RTP sequence numbers of consecutive packets."""
     sequence = [struct.unpack(">H", packet[2:4])[0] for packet in packets]
     return [(b - a) % 65536 for a, b in itertools.pairwise(sequence)]
 
 
 @pytest.mark.parametrize("index", [0, 1, 0x5555, 0xAAAA, 0xFFFF])
 @pytest.mark.parametrize("shown", [(160, 120), (161, 121), (640, 480), (1920, 1080), (320, 640)])
-def test_a_mark_is_read_from_a_picture_scaled_to_any_size(index, shown):
+def test_a_mark_can_be_read_after_scaling_the_frame(index, shown):
     for size in ((160, 120), (640, 480)):
         image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
         mark(image, index)
         assert index_of(cv2.resize(image, shown)) == index
 
 
-def test_a_picture_without_a_mark_has_no_index():
+def test_a_frame_without_a_mark_has_no_index():
     assert index_of(np.full((120, 160, 3), 128, np.uint8)) is None
 
 
-def test_a_picture_of_one_size_can_lie_before_any_video(tmp_path):
-    # A background of its own size and length: scaled, and over again when it ends.
+def test_a_background_video_is_scaled_and_looped(tmp_path):
+    # The background has another size and length than the clip.
     file = write_clip(tmp_path / "people.mp4", frames=3, size=(64, 48))
     with FakeCamera(background=file, loop_s=1) as camera, Viewer(camera.url()) as viewer:
         index, frame, _ = next(viewer.frames(1))
@@ -126,7 +126,7 @@ def test_a_picture_of_one_size_can_lie_before_any_video(tmp_path):
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_every_frame_comes_once_and_in_order_and_its_number_can_be_read(transport):
+def test_each_frame_arrives_once_and_in_order_with_a_readable_number(transport):
     with FakeCamera() as camera, Viewer(camera.url(), transport) as viewer:
         seen = [(camera.clock.number(index, seen_s), frame, seen_s) for index, frame, seen_s in viewer.frames(12)]
         assert np.diff([k for k, _, _ in seen]).tolist() == [1] * 11
@@ -135,14 +135,14 @@ def test_every_frame_comes_once_and_in_order_and_its_number_can_be_read(transpor
         assert camera.stat()["clients"] == 1
 
 
-def test_all_clients_see_the_same_frames():
+def test_all_clients_receive_the_same_frames():
     with FakeCamera() as camera, Viewer(camera.url()) as one, Viewer(camera.url(), "udp") as other:
         assert set(one.numbers(camera, 15)) & set(other.numbers(camera, 15))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("offset_s", [0.0, -3600.0])
-def test_the_wall_clock_of_the_reports_is_the_cameras(transport, offset_s):
+def test_sender_reports_carry_the_camera_s_wall_clock(transport, offset_s):
     with FakeCamera(clock_offset_s=offset_s) as camera, Viewer(camera.url(), transport) as viewer:
         for index, frame, seen_s in list(viewer.frames(6))[1:]:  # the first has no time stamp
             told_unix_s = viewer.container.start_time_realtime / 1e6 + frame.time
@@ -150,7 +150,7 @@ def test_the_wall_clock_of_the_reports_is_the_cameras(transport, offset_s):
             assert told_unix_s - left_unix_s == pytest.approx(offset_s, abs=0.005)
 
 
-def test_a_camera_without_reports_tells_no_wall_clock():
+def test_a_camera_without_sender_reports_sends_no_wall_clock():
     with FakeCamera() as camera:
         camera.sr(False)
         with Viewer(camera.url()) as viewer:
@@ -158,7 +158,7 @@ def test_a_camera_without_reports_tells_no_wall_clock():
             assert not viewer.container.start_time_realtime
 
 
-def test_another_clip_has_another_size_from_a_key_frame_on_and_no_frame_is_missing():
+def test_a_clip_change_starts_at_a_key_frame_and_loses_no_frame():
     with FakeCamera(sizes=[(160, 120), (640, 480)]) as camera, Viewer(camera.url()) as viewer:
         first = viewer.numbers(camera, 3)
         camera.clip(1)
@@ -172,7 +172,7 @@ def test_another_clip_has_another_size_from_a_key_frame_on_and_no_frame_is_missi
         assert np.diff(numbers).tolist() == [1] * (len(numbers) - 1)
 
 
-def test_a_kick_resets_connections_and_lets_new_ones_in():
+def test_a_kick_resets_connections_but_new_ones_are_accepted():
     with FakeCamera() as camera, RawClient(camera.port) as client:
         client.play()
         camera.kick()
@@ -186,7 +186,7 @@ def test_a_kick_resets_connections_and_lets_new_ones_in():
         assert Counter(camera.requests)["PLAY"] == 2
 
 
-def test_after_a_stall_all_that_was_held_back_comes():
+def test_frames_held_back_by_a_stall_arrive_afterwards():
     with FakeCamera() as camera, Viewer(camera.url()) as viewer:
         first = viewer.numbers(camera, 3)
         camera.stall(0.5)
@@ -196,12 +196,12 @@ def test_after_a_stall_all_that_was_held_back_comes():
             late_s.append(seen_s - camera.clock.left_mono_s(numbers[-1]))
         assert np.diff(numbers).tolist() == [1] * 22
         assert max(late_s) > 0.4
-        # In one burst: the held pictures' delays fall by a picture's duration each.
+        # They arrive in one burst: each one is less late than the one before, by the duration of a frame.
         burst = late_s.index(max(late_s))
         assert late_s[burst + 8] < late_s[burst] - 0.2
 
 
-def test_what_a_freeze_leaves_out_never_comes():
+def test_frames_skipped_by_a_freeze_never_arrive():
     with FakeCamera() as camera, Viewer(camera.url()) as viewer:
         viewer.numbers(camera, 3)
         camera.freeze(0.5)
@@ -215,7 +215,7 @@ def test_what_a_freeze_leaves_out_never_comes():
         assert viewer.numbers(camera, 1)
 
 
-def test_a_backlog_comes_first():
+def test_a_backlog_is_sent_first():
     with FakeCamera() as camera:
         camera.backlog(2)
         with Viewer(camera.url()) as viewer:
@@ -226,7 +226,7 @@ def test_a_backlog_comes_first():
     assert seen[-1][1] - seen[0][1] < 1.5  # 60 frames would take 2.4 s
 
 
-def test_lost_packets_are_missing():
+def test_lost_packets_leave_gaps_in_the_sequence():
     with FakeCamera() as camera, RawClient(camera.port) as client:
         camera.loss(0.3)
         client.play()
@@ -235,7 +235,7 @@ def test_lost_packets_are_missing():
         assert 60 / sum(lossy) == pytest.approx(0.7, abs=0.2)
 
 
-def test_garbage_is_sent_to_clients_that_play():
+def test_garbage_is_sent_to_playing_clients():
     with FakeCamera() as camera, RawClient(camera.port) as client:
         client.play()
         client.packets(1)
@@ -244,7 +244,7 @@ def test_garbage_is_sent_to_clients_that_play():
         assert sum(len(packet) == 600 for packet in packets) == 50
 
 
-def test_sound_goes_on_while_there_is_no_video():
+def test_audio_continues_while_the_video_is_off():
     with FakeCamera(audio=True) as camera, Viewer(camera.url()) as viewer:
         packets = viewer.container.demux()
         kinds = {next(packets).stream.type for _ in range(20)}
@@ -257,7 +257,7 @@ def test_sound_goes_on_while_there_is_no_video():
 
 
 @pytest.mark.parametrize("scheme", ["digest", "basic"])
-def test_only_the_right_login_enters(scheme):
+def test_only_the_right_login_is_accepted(scheme):
     with FakeCamera(login=("admin", "hunter2"), scheme=scheme) as camera:
         for userinfo in ("", "admin:wrong@"):
             with pytest.raises(av.error.HTTPUnauthorizedError):
@@ -283,12 +283,12 @@ def test_a_wrong_path_is_not_found():
         ("both", "RTP/AVP;multicast", "461"),
     ],
 )
-def test_a_transport_that_the_camera_lacks_is_refused(served, asked, answer):
+def test_a_transport_that_the_camera_does_not_support_is_refused(served, asked, answer):
     with FakeCamera(transport=served) as camera, RawClient(camera.port) as client:
         assert client.ask("SETUP", "/track0", Transport=asked)[0].split()[1] == answer
 
 
-def test_keep_alives_are_answered_and_reports_passed_over_while_playing():
+def test_while_playing_keep_alives_are_answered_and_receiver_reports_ignored():
     with FakeCamera() as camera, RawClient(camera.port) as client:
         client.play()
         client.socket.sendall(b"$\x01\x00\x08" + bytes(8))
@@ -300,7 +300,7 @@ def test_keep_alives_are_answered_and_reports_passed_over_while_playing():
         assert camera.requests == ["SETUP", "PLAY", "OPTIONS", "GET_PARAMETER", "TEARDOWN"]
 
 
-def test_a_client_that_does_not_read_loses_frames_and_holds_up_nobody():
+def test_a_client_that_does_not_read_loses_frames_and_delays_no_other_client():
     camera = FakeCamera(sizes=[(640, 480)], loop_s=1, send_buffer=4096)
     with camera, RawClient(camera.port, receive_buffer=4096) as idle, Viewer(camera.url()) as viewer:
         idle.play()
@@ -308,13 +308,13 @@ def test_a_client_that_does_not_read_loses_frames_and_holds_up_nobody():
         while camera.dropped < 10:
             numbers += viewer.numbers(camera, 1)
         assert np.diff(numbers[1:]).tolist() == [1] * (len(numbers) - 2)
-        # What it gets when it reads again goes on with a key frame.
+        # The time stamps that it reads afterwards have a gap.
         timestamps = [struct.unpack(">I", packet[4:8])[0] for packet in idle.packets(200)]
         steps = np.diff(timestamps) // 3600
         assert steps.max() > 1
 
 
-def test_connections_can_be_refused_or_left_without_an_answer():
+def test_connections_can_be_refused_or_ignored():
     with FakeCamera() as camera:
         camera.refuse(True)
         with contextlib.suppress(ConnectionResetError), RawClient(camera.port) as client:
@@ -329,7 +329,7 @@ def test_connections_can_be_refused_or_left_without_an_answer():
         assert camera.requests == ["OPTIONS"]
 
 
-def test_a_description_can_be_delayed():
+def test_the_answer_to_describe_can_be_delayed():
     with FakeCamera() as camera, RawClient(camera.port) as client:
         camera.describe_delay(0.2)
         began_s = time.monotonic()
@@ -337,7 +337,7 @@ def test_a_description_can_be_delayed():
         assert time.monotonic() - began_s >= 0.2
 
 
-def test_large_pictures_are_sent_in_fragments():
+def test_large_frames_are_sent_in_fragments():
     with FakeCamera(sizes=[(640, 480)], loop_s=1) as camera, RawClient(camera.port) as client:
         client.play()
         packets = client.packets(20)
@@ -345,7 +345,7 @@ def test_large_pictures_are_sent_in_fragments():
         assert max(map(len, packets)) <= 1212
 
 
-def test_key_frames_come_when_they_are_due_and_bring_their_parameter_sets():
+def test_key_frames_are_regular_and_come_with_their_parameter_sets():
     kinds = [[unit[0] & 31 for unit in units] for units in encode((160, 120), 20)]
     assert kinds == [[7, 8, 5], *[[1]] * 4] * 4
 
@@ -362,7 +362,7 @@ def test_closing_leaves_no_thread_and_frees_the_port():
         assert viewer.numbers(again, 1)
 
 
-def test_a_dead_host_answers_no_connection():
+def test_a_dead_host_does_not_answer_connection_attempts():
     with backlog_full_listener() as port, pytest.raises(TimeoutError):
         socket.create_connection(("127.0.0.1", port), timeout=0.3)
 
@@ -373,7 +373,7 @@ def process():
         yield camera
 
 
-def test_a_process_can_be_killed_and_comes_back_on_its_port(process):
+def test_a_killed_process_restarts_on_the_same_port(process):
     with Viewer(process.url()) as viewer:
         assert viewer.numbers(process, 5)
         process.kill()
@@ -388,7 +388,7 @@ def test_a_process_can_be_killed_and_comes_back_on_its_port(process):
         assert viewer.numbers(process, 1)
 
 
-def test_a_stopped_process_says_nothing_until_it_goes_on(process):
+def test_a_stopped_process_sends_nothing_until_it_resumes(process):
     with RawClient(process.port) as client:
         client.play()
         client.packets(5)
@@ -400,7 +400,7 @@ def test_a_stopped_process_says_nothing_until_it_goes_on(process):
     assert process.command("stat")["clients"] >= 0
 
 
-def test_a_process_obeys_commands(process):
+def test_a_process_runs_commands_and_rejects_wrong_ones(process):
     process.command("clip 1")
     with Viewer(process.url()) as viewer:
         next(viewer.frames(1))
@@ -419,13 +419,13 @@ def test_a_process_obeys_commands(process):
             process.command(line)
 
 
-def test_a_process_ends_with_the_one_that_started_it():
+def test_a_process_ends_with_its_parent():
     with CameraProcess("--size=160x120", "--loop=1") as camera:
         camera._process.stdin.close()
         assert camera._process.wait(10) == 0
 
 
-def test_a_process_that_cannot_start_says_so():
+def test_a_process_that_cannot_start_raises_an_error():
     with pytest.raises(RuntimeError, match="did not start"):
         CameraProcess("--size=nonsense").start()
 

@@ -1,6 +1,6 @@
-"""The fault cases of the program as a whole and of its stream: signals, subscribers, descriptors. `make faults`.
+"""The fault cases of the whole program and of its stream (signals, subscribers, file descriptors): `make faults`.
 
-The numbers in the names are the rows of the table in docs/reliability.md.
+The numbers in the test names are the cases of the table in docs/reliability.md.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("yolov8n")]
 DEMO = "--source", "demo", "--realtime"
 
 
-# Reads one message and says so; then goes on reading.
+# Reads one message, prints "got", and keeps reading.
 READER = """
 import sys, zmq
 socket = zmq.Context().socket(zmq.SUB)
@@ -47,7 +47,7 @@ def port():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("fault", ["reading", "opening"])
-def test_27_a_signal_while_a_camera_hangs(number, fault, tmp_path, figure):
+def test_27_a_signal_ends_the_program_while_a_camera_hangs(number, fault, tmp_path, figure):
     @contextlib.contextmanager
     def frozen():
         with FakeCamera() as camera:
@@ -67,13 +67,13 @@ def test_27_a_signal_while_a_camera_hangs(number, fault, tmp_path, figure):
             program.run_for(1)
             code, took_s = program.end(number)
             program.subscriber.__exit__()
-        figure("27", f"{number.name} while {fault} hangs: ends after", took_s, "s", at_most=3)
+        figure("27", f"{number.name} while {fault} hangs: program exits after", took_s, "s", at_most=3)
         assert code == 0, program.log
         assert program.told[-1].body["state"] == "ended"
         assert not any("Traceback" in line for line in program.log)
 
 
-def test_29_a_subscriber_that_stands_still(tmp_path, figure):
+def test_29_a_stopped_subscriber_does_not_disturb_the_others(tmp_path, figure):
     with Program(*DEMO, folder=tmp_path, keeps_bodies=False) as program:
         reader = subprocess.Popen([sys.executable, "-c", READER, program.endpoint], stdout=subprocess.PIPE, text=True)
         try:
@@ -84,10 +84,10 @@ def test_29_a_subscriber_that_stands_still(tmp_path, figure):
             stopped_s = time.monotonic()
             program.run_for(60)
             gained_mb, rate = program.resident_mb() - memory_mb, 100 * program.fps(since_s=stopped_s) / before
-            figure("29", "a stopped subscriber, 60 s: memory gained", gained_mb, "MB", at_most=10)
+            figure("29", "a stopped subscriber, 60 s: memory growth", gained_mb, "MB", at_most=10)
             figure("29", "a stopped subscriber, 60 s: another subscriber's rate", rate, "%", at_least=90)
             code, took_s = program.end()
-            figure("29", "a stopped subscriber: the program ends after", took_s, "s", at_most=3)
+            figure("29", "a stopped subscriber: program exits after", took_s, "s", at_most=3)
             assert code == 0
         finally:
             reader.kill()
@@ -95,34 +95,34 @@ def test_29_a_subscriber_that_stands_still(tmp_path, figure):
             reader.stdout.close()
 
 
-def test_30_our_client_goes_on_with_the_newest_after_a_pause(tmp_path, figure):
+def test_30_our_client_continues_with_the_newest_pose_after_a_pause(tmp_path, figure):
     program = Program(*DEMO, folder=tmp_path, keeps_bodies=False)
     with program, PoseSubscriber(program.endpoint, timeout_s=30) as client:
         client.latest()
         time.sleep(10)  # it doesn't read
         ages_s = [client.latest()["cam0"].age_s() for _ in range(20)]
-    figure("30", "our client, 10 s without reading: age of what it gets first", ages_s[0], "s", at_most=0.5)
-    figure("30", "our client, 10 s without reading: oldest of the next 19", max(ages_s[1:]), "s", at_most=0.5)
+    figure("30", "our client, 10 s without reading: age of the first pose afterwards", ages_s[0], "s", at_most=0.5)
+    figure("30", "our client, 10 s without reading: highest age of the next 19", max(ages_s[1:]), "s", at_most=0.5)
 
 
-def test_31_the_program_is_started_anew_under_a_subscriber(tmp_path, figure, port):
+def test_31_a_subscriber_keeps_receiving_after_the_program_restarts(tmp_path, figure, port):
     endpoint = f"tcp://127.0.0.1:{port}"
     with Subscriber(endpoint) as subscriber:
         sessions = []
         for _ in range(2):
             with Program(*DEMO, folder=tmp_path, endpoint=endpoint) as program:
                 program.subscriber, own = subscriber, program.subscriber
-                program.until_logged("opened demo")  # models are loaded between binding and this
+                program.until_logged("opened demo")  # the models load after the port is bound and before this line
                 opened_s = time.monotonic()
                 pose = program.until_pose(since_s=opened_s)
                 sessions.append(pose.body["session"])
                 program.end()
                 program.subscriber = own
-        figure("31", "started anew: first pose after the source is open", pose.at_s - opened_s, "s", at_most=1)
+        figure("31", "program restarted: first pose after the source is open", pose.at_s - opened_s, "s", at_most=1)
     assert sessions[0] != sessions[1]
 
 
-def test_32_and_33_strangers_at_the_port(tmp_path, figure, port):
+def test_32_and_33_garbage_and_silent_connections_are_dropped(tmp_path, figure, port):
     greeting = bytes([0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 0]) + b"NULL".ljust(20, b"\0")
     words = [b"\x00garbage" * 50] * 300 + [greeting + os.urandom(80)] * 200 + [b"GET / HTTP/1.0\r\n\r\n"] * 50
     with Program(*DEMO, folder=tmp_path, endpoint=f"tcp://127.0.0.1:{port}") as program:
@@ -134,20 +134,20 @@ def test_32_and_33_strangers_at_the_port(tmp_path, figure, port):
                 stranger.sendall(word)
         half_open = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(500)]
         opened_s = time.monotonic()
-        took_s = program.until(lambda: program.descriptors() <= files, 20, "strangers are dropped") - opened_s
-        figure("33", "500 connections that say nothing: all dropped after", took_s, "s", at_most=3)
+        took_s = program.until(lambda: program.descriptors() <= files, 20, "the connections to be dropped") - opened_s
+        figure("33", "500 silent connections: all dropped after", took_s, "s", at_most=3)
         for stranger in half_open:
             stranger.close()
         program.run_for(1)
         seqs = [told.body["seq"] for told in program.poses() if told.body["seq"] > before]
         lost = 100 * (1 - len(seqs) / (seqs[-1] - before))
-        figure("32", "550 connections of garbage: messages that a subscriber lost", lost, "%", at_most=5)
-        figure("32", "550 connections of garbage: open files more", program.descriptors() - files, "", at_most=0)
+        figure("32", "550 garbage connections: messages lost by a subscriber", lost, "%", at_most=5)
+        figure("32", "550 garbage connections: additional open files", program.descriptors() - files, "", at_most=0)
         assert program.end()[0] == 0
 
 
-def test_34_a_flood_of_subscriptions(tmp_path, figure):
-    """Without CURVE anyone who can reach the port can do this; loopback is the default."""
+def test_34_a_flood_of_subscriptions_does_not_slow_other_subscribers(tmp_path, figure):
+    """Without CURVE keys, any peer that can reach the port can do this; by default, only loopback peers can."""
     with Program(*DEMO, folder=tmp_path) as program, zmq.Context() as context, context.socket(zmq.SUB) as flooder:
         program.until_pose()
         program.run_for(4)
@@ -159,12 +159,12 @@ def test_34_a_flood_of_subscriptions(tmp_path, figure):
             flooder.subscribe(f"topic{number}".encode())
         program.run_for(max(2.0, 6 - (time.monotonic() - flood_s)))
         rate, gained_mb = 100 * program.fps(since_s=flood_s) / before, program.resident_mb() - memory_mb
-        figure("34", "100 000 subscriptions of one peer: another subscriber's rate", rate, "%", at_least=80)
-        figure("34", "100 000 subscriptions of one peer: memory gained", gained_mb, "MB", at_most=60)
+        figure("34", "100 000 subscriptions by one peer: another subscriber's rate", rate, "%", at_least=80)
+        figure("34", "100 000 subscriptions by one peer: memory growth", gained_mb, "MB", at_most=60)
         assert program.end()[0] == 0
 
 
-def test_35_no_descriptor_is_left(tmp_path, figure):
+def test_35_running_out_of_file_descriptors_delays_only_the_camera_that_reconnects(tmp_path, figure):
     quick = "--fps=10", "--key-every=5"
     with CameraProcess(*quick) as well, CameraProcess(*quick) as ill:
         sources = "--source", f"well={well.url()}", "--source", f"ill={ill.url()}"
@@ -187,8 +187,8 @@ def test_35_no_descriptor_is_left(tmp_path, figure):
             resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
             freed_s = time.monotonic()
             assert not program.poses("ill", since_s=since_s)
-            figure("35", "no file can be opened: another camera's rate", rate, "%", at_least=95, at_most=105)
+            figure("35", "no file descriptor left: another camera's rate", rate, "%", at_least=95, at_most=105)
             back = program.until_pose("ill", since_s=freed_s, timeout_s=20)
-            figure("35", "files can be opened again: first pose after", back.at_s - freed_s, "s", at_most=7.5)
+            figure("35", "file descriptors free again: first pose after", back.at_s - freed_s, "s", at_most=7.5)
             assert program.end()[0] == 0
             assert not any("Traceback" in line for line in program.log)

@@ -7,7 +7,7 @@ from realtime.track.coast import LOOKS, MOST_S, Coast
 from realtime.types import Frame, Tracks
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
-# Boxes are float32, and so are the places that a speed is taken from.
+# Boxes are float32, so the speeds fitted to them are rounded too.
 TOLERANCE_PX = 0.01
 
 
@@ -23,7 +23,7 @@ def seen(time_s: float, xyxy: np.ndarray, ids: list[int], keypoints: np.ndarray 
 
 
 def walking(time_s: float) -> np.ndarray:
-    """Two people: one walks to the right and comes nearer, one walks up to the left."""
+    """Two people: one walks to the right and towards the camera, one walks up and to the left."""
     return np.array([(100, 100, 160, 280), (400, 200, 450, 350)]) + time_s * np.array(
         [(40, -5, 55, 10), (-60, -20, -60, -20)]
     )
@@ -34,10 +34,12 @@ intervals_s = st.lists(st.floats(0.01, 0.4), min_size=3, max_size=12)
 
 @settings(deadline=None, max_examples=60)
 @given(intervals_s=intervals_s, looks=st.lists(st.booleans(), min_size=12, max_size=12))
-def test_constant_velocity_is_followed_exactly_at_any_times(intervals_s: list[float], looks: list[bool]) -> None:
+def test_constant_velocity_is_extrapolated_exactly_at_irregular_intervals(
+    intervals_s: list[float], looks: list[bool]
+) -> None:
     coast, looked_s = Coast(), list[float]()
     for number, time_s in enumerate(np.cumsum(intervals_s).tolist()):
-        if number < 2 or looks[number]:  # a speed takes two looks
+        if number < 2 or looks[number]:  # a speed needs two detection runs
             coast.saw(seen(time_s, walking(time_s), [3, 8]))
             looked_s.append(time_s)
         elif time_s - looked_s[-1] <= MOST_S:
@@ -47,13 +49,13 @@ def test_constant_velocity_is_followed_exactly_at_any_times(intervals_s: list[fl
             assert not tracks.measured.any()
 
 
-def test_who_was_seen_once_stays_where_they_were() -> None:
+def test_a_person_seen_once_stays_in_place() -> None:
     coast = Coast()
     coast.saw(seen(0.0, walking(0.0)[:1], [1]))
     np.testing.assert_array_equal(coast.at(frame_at(0.3)).xyxy, np.float32(walking(0.0)[:1]))
 
 
-def test_who_was_lost_has_no_speed_when_found_again() -> None:
+def test_a_person_found_again_starts_without_a_speed() -> None:
     coast = Coast()
     for time_s, people in ((0.0, [1, 2]), (0.1, [1, 2]), (0.2, [2]), (0.3, [1, 2])):
         coast.saw(seen(time_s, walking(time_s)[np.array(people) - 1], people))
@@ -62,16 +64,16 @@ def test_who_was_lost_has_no_speed_when_found_again() -> None:
     np.testing.assert_allclose(xyxy[1], walking(0.4)[1], atol=TOLERANCE_PX)
 
 
-def test_a_speed_is_that_of_the_last_looks() -> None:
+def test_the_speed_is_fitted_to_the_last_detection_runs_only() -> None:
     coast = Coast()
     boxes = [np.array([(100.0, 100, 150, 250)])] * 5
-    boxes += [boxes[0] + 3 * k for k in range(1, LOOKS + 1)]  # it stood, and then went
+    boxes += [boxes[0] + 3 * k for k in range(1, LOOKS + 1)]  # first it stands, then it moves
     for k, box in enumerate(boxes):
         coast.saw(seen(k / 10, box, [1]))
     np.testing.assert_allclose(coast.at(frame_at(len(boxes) / 10)).xyxy, boxes[-1] + 3, atol=TOLERANCE_PX)
 
 
-def test_who_walks_out_of_the_picture_becomes_narrower_and_is_gone() -> None:
+def test_the_box_of_a_person_who_walks_out_of_the_frame_narrows_and_then_disappears() -> None:
     coast = Coast()
     for k in range(4):
         coast.saw(seen(k / 10, np.clip([(540.0 + 25 * k, 100, 600 + 25 * k, 280)], 0, 640), [1]))
@@ -79,14 +81,14 @@ def test_who_walks_out_of_the_picture_becomes_narrower_and_is_gone() -> None:
     assert [each.tolist() for each in widths] == [[pytest.approx(25 - 6.25 * k)] for k in range(1, 4)] + [[], []]
 
 
-def test_who_is_not_looked_at_for_long_is_nowhere() -> None:
+def test_extrapolation_ends_if_the_detector_does_not_run_for_long() -> None:
     coast = Coast()
     coast.saw(seen(0.0, walking(0.0), [1, 2]))
     assert len(coast.at(frame_at(MOST_S))) == 2
     assert len(coast.at(frame_at(MOST_S + 0.01))) == 0
 
 
-def test_those_who_were_not_found_at_the_last_look_are_not_made_up() -> None:
+def test_people_missing_from_the_last_detection_are_not_extrapolated() -> None:
     coast = Coast()
     coast.saw(seen(0.0, walking(0.0), [1, 2]))
     coast.saw(seen(0.1, walking(0.1)[1:], [2]))
@@ -97,7 +99,7 @@ def test_those_who_were_not_found_at_the_last_look_are_not_made_up() -> None:
     assert len(coast.at(frame_at(0.4))) == 0
 
 
-def test_the_detector_s_keypoints_go_along_with_the_box() -> None:
+def test_the_detector_s_keypoints_move_with_the_box() -> None:
     coast = Coast()
     for time_s in (0.0, 0.1):
         box = walking(time_s)

@@ -14,7 +14,7 @@ UPSIDE_DOWN = STANDING * (1.0, -1.0) + (0.0, 1.0)
 
 
 def poses_of(number: int, people: dict[int, tuple[float, float]], ended=(), epoch=0, camera="cam0", shape=STANDING):
-    """People by the tracker's id, 60 x 160 pixels large, with the top left corner there."""
+    """People by the tracker's id, each 60 x 160 pixels, with the given top left corners."""
     corners = np.array(list(people.values()), np.float32).reshape(-1, 2)
     count = len(people)
     return Poses(
@@ -37,7 +37,7 @@ def ids(stage: RelinkStage, poses: Poses) -> list[int]:
     return stage.process([poses])[0].track_ids.tolist()
 
 
-def test_who_stood_still_and_comes_back_under_another_id_keeps_theirs() -> None:
+def test_a_person_who_stands_still_and_reappears_as_a_new_track_keeps_their_id() -> None:
     relink = stage()
     for number in range(25):
         assert ids(relink, poses_of(number, {4: (100, 100)})) == [1]
@@ -47,51 +47,51 @@ def test_who_stood_still_and_comes_back_under_another_id_keeps_theirs() -> None:
     assert ids(relink, poses_of(61, {9: (103, 99)})) == [1]
 
 
-def test_who_walks_is_looked_for_where_they_went() -> None:
+def test_a_walking_person_is_expected_further_along_their_path() -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100 + 4 * number, 100)}))
-    # 12 frames later they would be 52 px further; whoever stands where they were is somebody else.
+    # Last seen at x = 196, 13 frames earlier, they are now expected at about x = 237. A person at 196 is a new one.
     assert ids(relink, poses_of(37, {8: (196, 100), 9: (244, 100)})) == [2, 1]
 
 
-@pytest.mark.parametrize("newcomer", [{9: (260, 100)}, {9: (100, 300)}], ids=["elsewhere", "elsewhere too"])
-def test_who_is_somewhere_else_is_somebody_else(newcomer) -> None:
+@pytest.mark.parametrize("newcomer", [{9: (260, 100)}, {9: (100, 300)}], ids=["to the right", "below"])
+def test_a_person_who_appears_elsewhere_is_new(newcomer) -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100, 100)}))
     assert ids(relink, poses_of(50, newcomer)) == [2]
 
 
-def test_somebody_of_another_pose_in_the_same_box_is_somebody_else() -> None:
+def test_a_person_with_another_pose_in_the_same_box_is_new() -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100, 100)}))
     assert ids(relink, poses_of(35, {9: (100, 100)}, shape=UPSIDE_DOWN)) == [2]
 
 
-def test_nobody_is_chosen_of_two_that_it_might_be() -> None:
+def test_a_new_track_that_matches_two_lost_people_equally_well_is_new() -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100, 100), 5: (104, 100)}))
     assert ids(relink, poses_of(30, {9: (102, 100)})) == [3]
 
 
-def test_an_id_goes_to_one_of_two_newcomers() -> None:
+def test_each_lost_id_goes_to_the_new_track_that_matches_it() -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100, 100), 5: (300, 100)}))
     assert ids(relink, poses_of(30, {8: (300, 100), 9: (100, 100), 10: (500, 100)})) == [2, 1, 3]
 
 
-def test_who_is_in_the_picture_gives_nobody_their_id() -> None:
+def test_the_id_of_a_visible_person_is_not_given_to_another() -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100, 100)}))
     assert ids(relink, poses_of(25, {4: (100, 100), 9: (101, 100)})) == [1, 2]
 
 
-def test_a_track_that_returns_after_its_id_was_given_away_is_a_newcomer() -> None:
+def test_a_track_that_returns_after_its_id_was_reassigned_gets_a_new_id() -> None:
     relink = stage()
     for number in range(25):
         ids(relink, poses_of(number, {4: (100, 100)}))
@@ -99,7 +99,7 @@ def test_a_track_that_returns_after_its_id_was_given_away_is_a_newcomer() -> Non
     assert ids(relink, poses_of(31, {4: (400, 100), 9: (100, 100)})) == [2, 1]
 
 
-def test_an_id_ends_when_nobody_would_find_it_again_and_once() -> None:
+def test_an_id_ends_exactly_once_when_its_person_can_no_longer_be_found() -> None:
     relink = stage(1.0)
     relink.process([poses_of(0, {4: (100, 100), 5: (300, 100)})])
     ended = {}
@@ -111,18 +111,18 @@ def test_an_id_ends_when_nobody_would_find_it_again_and_once() -> None:
     assert relink.remembered("cam0") == 1
 
 
-def test_a_new_epoch_knows_nobody_and_gives_no_id_again() -> None:
+def test_a_new_epoch_starts_without_people_and_reuses_no_id() -> None:
     relink = stage()
     assert ids(relink, poses_of(0, {4: (100, 100)})) == [1]
     assert ids(relink, poses_of(1, {1: (100, 100)}, epoch=1)) == [2]
     assert ids(relink, poses_of(2, {4: (100, 100)}, camera="cam1")) == [1]
 
 
-def test_without_keypoints_boxes_are_compared() -> None:
+def test_boxes_are_compared_if_there_are_no_keypoints() -> None:
     relink = RelinkStage(3.0)
     for number, people in ((0, {4: (100, 100)}), (1, {4: (100, 100)}), (20, {9: (104, 100)}), (60, {11: (300, 100)})):
         poses = poses_of(number, people)
-        bare = Poses.of(poses, np.zeros((len(poses), 0, 2), np.float32), np.zeros((len(poses), 0), np.float32))  # type: ignore[arg-type]  # the fields that Tracks has are the same
+        bare = Poses.of(poses, np.zeros((len(poses), 0, 2), np.float32), np.zeros((len(poses), 0), np.float32))  # type: ignore[arg-type]  # Poses has all fields of Tracks that are read
         found = ids(relink, bare)
     assert found == [2]
 
@@ -150,8 +150,8 @@ def test_ids_are_unique_never_reused_and_memory_is_bounded(data) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(scale=st.floats(0.2, 3.0), shift=st.tuples(st.integers(-50, 50), st.integers(-50, 50)))
-def test_near_and_far_are_alike(scale, shift) -> None:
-    """The same scene, scaled and moved, links the same people."""
+def test_the_result_does_not_depend_on_scale_or_position(scale, shift) -> None:
+    """Scaling and shifting a scene re-identifies the same people."""
 
     def seen(number, people):
         poses = poses_of(number, people)

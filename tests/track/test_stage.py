@@ -16,7 +16,7 @@ from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Tracks
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
-# What is promised of every method is tested with every method.
+# Guarantees that hold for every method are tested with every method.
 every_method = pytest.mark.parametrize("method", get_args(TrackerMethod))
 
 
@@ -39,7 +39,7 @@ def follow(stage: TrackStage, items: list[Detections]) -> Iterator[Tracks]:
 
 
 @every_method
-def test_a_walker_keeps_id_1_and_its_detection_s_own_box(method: TrackerMethod) -> None:
+def test_a_walker_keeps_id_1_and_the_box_of_the_detection(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     for k, tracks in enumerate(follow(stage, [detections(k / 30, [walker(k)]) for k in range(20)])):
         assert tracks.track_ids.tolist() == [1]
@@ -48,20 +48,20 @@ def test_a_walker_keeps_id_1_and_its_detection_s_own_box(method: TrackerMethod) 
 
 
 @every_method
-def test_who_lies_is_tracked_like_who_stands(method: TrackerMethod) -> None:
+def test_a_lying_person_is_tracked_like_a_standing_one(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     lying = [detections(k / 30, [(100.0 + k, 300.0, 350.0 + k, 360.0)]) for k in range(5)]
     assert [tracks.track_ids.tolist() for tracks in follow(stage, lying)] == [[1]] * 5
 
 
 @every_method
-def test_an_empty_frame_is_no_error(method: TrackerMethod) -> None:
+def test_frames_without_detections_have_no_tracks(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     items = [detections(0.0, []), detections(0.1, [walker(0)]), detections(0.2, [])]
     assert [len(tracks) for tracks in follow(stage, items)][::2] == [0, 0]
 
 
-def test_rows_come_in_the_detector_s_order_with_their_keypoints() -> None:
+def test_tracks_keep_the_order_and_the_keypoints_of_the_detections() -> None:
     stage = TrackStage(TrackerConfig())
     boxes = [(300.0, 10.0, 360.0, 200.0), (10.0, 10.0, 60.0, 200.0), (150.0, 10.0, 210.0, 200.0)]
     item = detections(0.0, boxes, [0.6, 0.9, 0.7])
@@ -74,7 +74,7 @@ def test_rows_come_in_the_detector_s_order_with_their_keypoints() -> None:
 
 
 @every_method
-def test_a_weak_detection_continues_a_track_but_begins_none(method: TrackerMethod) -> None:
+def test_a_weak_detection_continues_a_track_but_does_not_start_one(method: TrackerMethod) -> None:
     config = TrackerConfig(track_score=0.5, low_score=0.1, method=method)
     stage = TrackStage(config)
     stage.process([detections(0.0, [walker(0)])])
@@ -88,12 +88,12 @@ def test_a_weak_detection_continues_a_track_but_begins_none(method: TrackerMetho
     ("fps", "gap_s", "kept"),
     [
         (30.0, 0.8, True),  # within the buffer of 1 s
-        (30.0, 1.5, False),  # beyond it
-        (5.0, 0.8, True),  # the same at another rate: the buffer is seconds, not frames
+        (30.0, 1.5, False),  # beyond the buffer
+        (5.0, 0.8, True),  # the same at another frame rate
         (5.0, 1.5, False),
     ],
 )
-def test_a_lost_person_s_id_is_kept_for_seconds_not_frames(
+def test_the_id_of_a_lost_person_is_kept_for_seconds_not_frames(
     fps: float, gap_s: float, kept: bool, method: TrackerMethod
 ) -> None:
     stage = TrackStage(TrackerConfig(buffer_s=1.0, method=method))
@@ -107,7 +107,7 @@ def test_a_lost_person_s_id_is_kept_for_seconds_not_frames(
 
 
 @every_method
-def test_a_lost_person_s_id_ends_once_and_before_it_is_given_up_for_good(method: TrackerMethod) -> None:
+def test_the_id_of_a_lost_person_ends_once_when_the_buffer_is_over(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(buffer_s=0.5, method=method))
     seen = [detections(k / 30, [walker(k)]) for k in range(10)]
     gone = [detections((10 + k) / 30, []) for k in range(30)]
@@ -117,20 +117,20 @@ def test_a_lost_person_s_id_ends_once_and_before_it_is_given_up_for_good(method:
 
 
 @every_method
-def test_ids_are_not_reused_in_a_new_epoch(method: TrackerMethod) -> None:
+def test_a_new_epoch_reuses_no_ids(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     stage.process([detections(0.0, [walker(0), (300.0, 10.0, 360.0, 200.0)])])
     assert stage.process([detections(0.0, [walker(0)], epoch=1)])[0].track_ids.tolist() == [3]
 
 
-def test_cameras_have_identities_of_their_own() -> None:
+def test_each_camera_counts_its_ids_separately() -> None:
     stage = TrackStage(TrackerConfig())
     first, second = stage.process([detections(0.0, [walker(0)]), detections(0.0, [walker(9)], camera="cam1")])
     assert first.track_ids.tolist() == second.track_ids.tolist() == [1]
 
 
-def test_a_fast_walker_at_irregular_times_keeps_one_id() -> None:
-    """300 px/s, 60 px wide, intervals from 1/30 to 1/6 s: a fixed time step gives some twenty ids."""
+def test_a_fast_walker_keeps_their_id_at_irregular_intervals() -> None:
+    """300 px/s, 60 px wide, intervals from 1/30 to 1/6 s: a fixed time step would produce about 20 ids."""
     random, time_s = np.random.default_rng(0), 0.0
     stage, ids = TrackStage(TrackerConfig()), set()
     for _ in range(60):
@@ -154,7 +154,7 @@ def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) ->
     assert len(tracker._times_s) < 20
 
 
-# ---- frames that the detector did not look at
+# ---- frames without a detection run
 
 
 def not_looked(time_s: float, epoch: int = 0) -> Detections:
@@ -163,31 +163,31 @@ def not_looked(time_s: float, epoch: int = 0) -> Detections:
 
 @every_method
 @pytest.mark.parametrize("every", [2, 3, 5])
-def test_between_looks_people_go_on_with_the_same_ids(every: int, method: TrackerMethod) -> None:
+def test_people_keep_their_ids_between_detection_runs(every: int, method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     people = [[walker(k), (400.0 - 2 * k, 200.0, 450.0 - 2 * k, 350.0)] for k in range(6 * every)]
     items = [detections(k / 30, boxes) if k % every == 0 else not_looked(k / 30) for k, boxes in enumerate(people)]
     for k, tracks in enumerate(follow(stage, items)):
         assert tracks.track_ids.tolist() == [1, 2]
         assert tracks.measured.tolist() == [k % every == 0] * 2
-        if k > every:  # a speed takes two looks
+        if k > every:  # a speed needs two detection runs
             np.testing.assert_allclose(tracks.xyxy, people[k], atol=0.01)
 
 
-def test_who_comes_between_looks_is_seen_at_the_next_one_and_who_went_is_gone() -> None:
+def test_a_person_missing_from_a_detection_run_is_not_extrapolated() -> None:
     stage = TrackStage(TrackerConfig())
     items = [detections(0.0, [walker(0)]), not_looked(0.03), detections(0.06, [walker(2)]), detections(0.09, [])]
     assert [len(tracks) for tracks in follow(stage, [*items, not_looked(0.12)])] == [1, 1, 1, 0, 0]
 
 
-def test_a_new_epoch_knows_nobody_of_the_last_one() -> None:
+def test_a_new_epoch_starts_without_people() -> None:
     stage = TrackStage(TrackerConfig())
     stage.process([detections(0.0, [walker(0)])])
     assert len(stage.process([not_looked(0.1, epoch=1)])[0]) == 0
 
 
 @pytest.mark.parametrize(("gap_s", "kept"), [(0.8, True), (1.5, False)])
-def test_the_buffer_is_seconds_at_any_cadence(gap_s: float, kept: bool) -> None:
+def test_the_buffer_is_in_seconds_at_any_cadence(gap_s: float, kept: bool) -> None:
     stage = TrackStage(TrackerConfig(buffer_s=1.0))
     box = (100.0, 100.0, 160.0, 300.0)
     times_s = np.arange(0, 4, 1 / 30)
@@ -197,8 +197,8 @@ def test_the_buffer_is_seconds_at_any_cadence(gap_s: float, kept: bool) -> None:
     assert list(follow(stage, items))[-1].track_ids.tolist() == ([1] if kept else [2])
 
 
-def test_a_fast_walker_looked_at_now_and_then_keeps_one_id() -> None:
-    """300 px/s, 60 px wide: between looks 1/6 s apart boxes hardly touch, and boxmot has to know how long it was."""
+def test_a_fast_walker_keeps_their_id_with_few_detection_runs() -> None:
+    """300 px/s, 60 px wide: boxes up to 1/6 s apart hardly overlap, so boxmot needs the true time between them."""
     random, time_s = np.random.default_rng(0), 0.0
     stage, ids = TrackStage(TrackerConfig()), set()
     for k in range(120):
@@ -207,11 +207,11 @@ def test_a_fast_walker_looked_at_now_and_then_keeps_one_id() -> None:
         item = detections(time_s, [(x, 100, x + 60, 280)]) if due else not_looked(time_s)
         ids |= set(stage.process([item])[0].track_ids.tolist())
         time_s += random.uniform(1 / 60, 1 / 25)
-    assert len(ids) <= 9  # it is thrown back to the left once in 2 s
+    assert len(ids) <= 9  # the walker jumps back to the left every 2 s
 
 
-def test_where_every_frame_is_looked_at_nothing_else_comes_out_than_without_coasting(shared_data: Path) -> None:
-    """boxmot's ids and the detections' own boxes of 300 real frames, bit by bit."""
+def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_data: Path) -> None:
+    """Compares ids and boxes of 300 real frames with boxmot alone, bit for bit."""
     sequence = open_sequence(shared_data / "mot" / "MOT17-04-FRCNN")
     items = list(given_detections(sequence, Path("det/det.txt"), list(sequence.frames[:300])))
     stage, plain = TrackStage(TrackerConfig()), Association(TrackerConfig(), (1920, 1080))
@@ -226,11 +226,11 @@ def test_where_every_frame_is_looked_at_nothing_else_comes_out_than_without_coas
         assert tracks.measured.all()
 
 
-# ---- trackers that look at the picture
+# ---- trackers that use the image
 
 
 def panned(random: np.random.Generator) -> Iterator[Detections]:
-    """Two who stand still while the camera turns: in one frame all moves by 60 px, as wide as they are."""
+    """Two people stand still and the camera turns: within one frame, everything moves by 60 px, their own width."""
     wide = cv2.GaussianBlur(random.integers(0, 255, (480, 900, 3), np.uint8), (0, 0), 12)
     wide = cv2.normalize(wide, None, 0, 255, cv2.NORM_MINMAX)
     for k in range(12):
@@ -241,14 +241,14 @@ def panned(random: np.random.Generator) -> Iterator[Detections]:
 
 
 @pytest.mark.parametrize(("method", "ids"), [("bytetrack", 4), ("botsort", 2), ("boosttrack", 2)])
-def test_who_sees_the_picture_knows_that_the_camera_turned(method: TrackerMethod, ids: int) -> None:
+def test_trackers_that_use_the_image_compensate_for_a_camera_turn(method: TrackerMethod, ids: int) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     assert len({i for tracks in follow(stage, list(panned(np.random.default_rng(0)))) for i in tracks.track_ids}) == ids
 
 
 @pytest.fixture(scope="module")
 def appearance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An OSNet that has learnt nothing: it tells colours apart all the same."""
+    """An untrained OSNet, which still distinguishes colours."""
     from boxmot.reid.core.registry import ReIDModelRegistry
 
     torch.manual_seed(0)
@@ -256,13 +256,13 @@ def appearance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file = tmp_path_factory.mktemp("reid") / "osnet_x0_25_msmt17.pt"
     torch.save(network.state_dict(), file)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so small a network only waits for the others
+    torch.set_num_threads(1)  # a network this small is slower with several threads
     yield file
     torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("method", ["botsort", "boosttrack"])
-def test_appearance_is_taken_from_a_file_of_weights(method: TrackerMethod, appearance: Path) -> None:
+def test_the_appearance_network_is_loaded_from_a_file(method: TrackerMethod, appearance: Path) -> None:
     stage = TrackStage(TrackerConfig(method=method, reid=appearance))
     images = [IMAGE.copy() for _ in range(6)]
     for k, image in enumerate(images):
@@ -282,13 +282,13 @@ def tracker_of(stage: TrackStage) -> object:
 @pytest.mark.parametrize(
     ("method", "file", "said"),
     [
-        ("botsort", "none.pt", "expected a .pt file that is there"),  # boxmot would download it
-        ("botsort", "osnet.onnx", "expected a .pt file that is there"),
-        ("botsort", "osnet_x0_25.pt", "boxmot can't load it"),  # not a network
+        ("botsort", "none.pt", "expected an existing .pt or .pth file"),  # boxmot would download it
+        ("botsort", "osnet.onnx", "expected an existing .pt or .pth file"),
+        ("botsort", "osnet_x0_25.pt", "boxmot can't load it"),  # the file is not a network
         ("bytetrack", "osnet_x0_25.pt", "expected botsort or boosttrack"),
     ],
 )
-def test_appearance_that_can_t_be_had_is_said(method: str, file: str, said: str, tmp_path: Path) -> None:
+def test_an_unusable_appearance_network_is_an_error(method: str, file: str, said: str, tmp_path: Path) -> None:
     for name in ("osnet.onnx", "osnet_x0_25.pt"):
         (tmp_path / name).write_bytes(b"no network")
     flags = {"tracker.method": method, "tracker.reid": str(tmp_path / file)}
