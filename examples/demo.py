@@ -1,7 +1,8 @@
-"""What `make demo` runs: the pipeline on its built-in source in one process, a subscriber in this one.
+"""The program behind `make demo`: run the pipeline on the built-in demo source and subscribe to its stream.
 
-Shows the stream as it arrives, and saves demo.jpg: a frame with the boxes, ids and skeletons that came for it. The demo
-source draws frame k the same way every time, so the picture is made here, from the stream alone.
+The pipeline runs in another process. This script prints the poses as they arrive and saves demo.jpg, a frame with the
+boxes, ids and skeletons that the stream reported for it. The stream contains no images. The script draws the frame
+itself, because the demo source draws frame k the same way every time.
 """
 
 import socket
@@ -15,7 +16,7 @@ from realtime.capture.demo import demo_frame
 from realtime.client import PoseSubscriber
 from realtime.publish.draw import draw_people
 
-FRAMES = 600  # of 30 a second
+FRAMES = 600  # at 30 frames per second: 20 s
 PICTURE = Path("demo.jpg")
 
 
@@ -44,7 +45,7 @@ def main() -> int:
                     people = " ".join(f"#{i}" for i in pose.track_ids)
                     print(
                         f"{pose.camera} frame {pose.frame}: {len(pose.track_ids)} people {people}, "
-                        f"{pose.keypoints.shape[1]} keypoints each, {pose.age_s() * 1e3:.0f} ms old",
+                        f"{pose.keypoints.shape[1]} keypoints each, age {pose.age_s() * 1e3:.0f} ms",
                         flush=True,
                     )
                 if best is None or len(pose.track_ids) >= len(best.track_ids):
@@ -57,7 +58,7 @@ def main() -> int:
         picture = demo_frame(best.frame)
         draw_people(picture, best.track_ids, best.boxes, best.keypoints, edges)
         cv2.imwrite(str(PICTURE), picture)
-        print(f"{PICTURE}: frame {best.frame} with what the stream said of it; the run's report: demo-report.json")
+        print(f"{PICTURE}: frame {best.frame} with the poses from the stream; the run's report is demo-report.json")
     return code
 
 

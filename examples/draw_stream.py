@@ -1,4 +1,4 @@
-"""Draw a pose stream on a plain ground: in a window, or with --save as a picture of the newest poses.
+"""Draw a pose stream on a plain background, in a window or, with --save, in an image file.
 
 python examples/draw_stream.py --connect tcp://127.0.0.1:5555
 """
@@ -14,7 +14,7 @@ from realtime.publish.draw import draw_people
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--connect", default="tcp://127.0.0.1:5555")
 parser.add_argument("--camera", default="cam0")
-parser.add_argument("--save", help="write a picture after --count messages instead of opening a window")
+parser.add_argument("--save", help="write an image after --count messages instead of opening a window")
 parser.add_argument("--count", type=int, default=50)
 arguments = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Print who is seen where: python examples/print_stream.py [ENDPOINT]. Needs the package: pip install realtime-pose."""
+"""Print the poses of a stream: python examples/print_stream.py [ENDPOINT]. Requires `pip install realtime-pose`."""
 
 import sys
 

@@ -234,8 +234,8 @@ class TrackerConfig(_Section):
     )
     reid: Path | None = Field(
         None,
-        description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file that "
-        "boxmot can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
+        description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file "
+        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
     )
     track_score: Score = Field(
         0.45, description="detections with at least this score are matched first and start new tracks"
@@ -336,7 +336,9 @@ class SmoothingConfig(_Section):
     """Keypoint smoothing. The size of a person is the longer side of their box."""
 
     method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="filter of the keypoints")
-    min_score: Score = Field(0.3, description="keypoints below this score are not trusted: the last position is kept")
+    min_score: Score = Field(
+        0.3, description="ignore keypoints with a lower score: they are held (One-Euro) or predicted (Kalman)"
+    )
     reset_s: float = Field(
         0.5, gt=0.0, description="restart the filter of a keypoint that was not seen for longer than this (s)"
     )
@@ -361,7 +363,9 @@ class SmoothingConfig(_Section):
         8.0, ge=0.0, description="Kalman: increase of that acceleration with speed (1/s); higher lags less"
     )
     gate: float = Field(
-        1.0, gt=0.0, description="Kalman: measurements further off than this many standard deviations count for less"
+        1.0,
+        gt=0.0,
+        description="Kalman: measurements further off than this multiple of the expected distance count for less",
     )
     noise: float = Field(0.015, gt=0.0, description="Kalman: standard deviation of the keypoint noise, in person sizes")
 

@@ -1,4 +1,5 @@
-"""Measurements, `python -m realtime.evaluate`: tracking, keypoints, smoothing, latency, cost.
+"""Measurements of accuracy, latency and cost: `python -m realtime.evaluate`.
 
-Beside the program, not on the data path: it drives the same stages, or reads what they published.
+This package is not on the data path. It runs the same stages as the program, or reads the messages that the program
+published.
 """

@@ -1,7 +1,7 @@
-"""The command line of the measurements: python -m realtime.evaluate tracking | keypoints | smoothing | latency | cost.
+"""The command line of the measurements: `python -m realtime.evaluate COMMAND`.
 
-The front of realtime.evaluate. Each subcommand is a module with two functions, imported only when it is asked for:
-`add_arguments(parser)` adds its flags, `run(options) -> Report` measures. `--json` and errors are dealt with here.
+Each command is a module of this package and is imported only when it is used. Its `add_arguments(parser)` adds the
+flags, its `run(options) -> Report` measures. This file handles `--json` and errors for all of them.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from realtime.redact import redact
 
 PROGRAM = "python -m realtime.evaluate"
 COMMANDS = {
-    "tracking": "identities against ground truth in MOTChallenge form: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
-    "keypoints": "keypoints against ground truth in COCO form: OKS AP and AR",
-    "smoothing": "filters against true motion: error, jitter and lag",
-    "latency": "capture to publish, stage by stage, of a recording or a running publisher; --compare: against others",
-    "cost": "what more cameras and people cost, and the share of all besides the two models",
+    "tracking": "track identities against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
+    "keypoints": "keypoints against ground truth in COCO format: OKS AP and AR",
+    "smoothing": "smoothing filters against true motion: error, jitter and lag",
+    "latency": "latency from capture to publish, by stage; --compare: speed against plain loops of the same models",
+    "cost": "cost of more cameras, people and parallel inferences, and CPU time by part of the program",
 }
 
 
 class Measurement(Protocol):
-    """What a subcommand's module offers."""
+    """The two functions that the module of a command provides."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flags."""
+        """Add the flags of the command."""
 
     def run(self, options: argparse.Namespace) -> Report:
-        """Measure.
+        """Measure and return the results.
 
         Raises:
             ConfigError: a flag, a file or a folder is wrong.
-            RealtimeError: nothing could be measured, for a reason that the user can read in one line.
+            RealtimeError: the measurement failed for a reason that fits one line.
         """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print the table, write the JSON.
+    """Run a command: measure, print the table and write the JSON file.
 
     Args:
-        argv: the arguments after the program's name; default: the process's.
+        argv: the arguments after the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0; 2 for a wrong command line, file or missing library; 1 for anything else.
+        The exit code: 0 on success, 2 for a wrong command line or file or a missing library, 1 for any other failure.
     """
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
@@ -66,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return RealtimeError.exit_code
     except BrokenPipeError:
-        # The reader of the pipe has seen enough. Python would flush, and fail, once more at exit.
+        # The reader of the pipe, such as `head`, has closed it. Python would flush stdout at exit and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _run(argv: list[str]) -> int:
-    parser = _Parser(PROGRAM, allow_abbrev=False, description="Measure: one table on standard output.")
+    parser = _Parser(PROGRAM, allow_abbrev=False, description="Measure accuracy, latency or cost.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     measurement: Measurement | None = None
     for name, line in COMMANDS.items():
@@ -80,9 +80,9 @@ def _run(argv: list[str]) -> int:
         if argv[:1] == [name]:
             measurement = cast("Measurement", importlib.import_module(f"realtime.evaluate.{name}"))
             measurement.add_arguments(command)
-            command.add_argument("--json", type=Path, metavar="FILE", help="write the numbers as JSON, too")
+            command.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     options = parser.parse_args(argv)
-    assert measurement is not None  # parse_args takes no other first word
+    assert measurement is not None  # parse_args rejects any other first word
     if options.json is not None:
         _check_json(options.json)
     report = measurement.run(options)
@@ -94,7 +94,11 @@ def _run(argv: list[str]) -> int:
 
 
 def _check_json(file: Path) -> None:
-    """A file that can't be written is told before the measurement, not after it."""
+    """Check that the file can be written: the error should come before the measurement, not after it.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
     try:
         file.open("a").close()
     except OSError as error:

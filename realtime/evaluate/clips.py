@@ -1,6 +1,6 @@
-"""One person's keypoints over time: clips with the truth, and the tracks of recordings.
+"""Clips of one person's keypoints over time: with ground truth, or from the tracks of a recording.
 
-Read and thinned for evaluate.smoothing.
+evaluate.smoothing reads its clips here, and drops frames from them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from realtime.evaluate.recording import read_recording
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# Left out at the beginning of a clip, where every filter still learns; of short clips a quarter.
+# The start of a clip is not scored, because every filter is still settling; at most a quarter of the clip.
 WARM_UP_S = 0.5
-# A person's box reaches so far beyond the extent of the keypoints, on each side: there is more than joints to a person.
+# A person's box exceeds the extent of the keypoints on each side by this share of its longer side, because a body is
+# larger than its skeleton.
 BOX_MARGIN = 0.1
-# Tracks of a recording that are shorter say nothing.
+# In frames. Shorter tracks of a recording are skipped, because they say too little about jitter.
 SHORTEST_TRACK = 30
 
 
@@ -34,14 +35,14 @@ class Clip:
     """One person's keypoints over time, T frames of K keypoints, in pixels.
 
     Attributes:
-        name: what the report calls it.
-        times_s: float64 (T,), rising.
-        keypoints: float64 (T, K, 2), as a pose model says; NaN where it missed one.
+        name: its name in the report.
+        times_s: float64 (T,), increasing.
+        keypoints: float64 (T, K, 2), the output of a pose model; NaN for a missed keypoint.
         scores: float64 (T, K), 0..1.
-        truth: float64 (T, K, 2), NaN where there is none; None for a recording.
-        size: the square root of the person's area in pixels, COCO's scale.
+        truth: float64 (T, K, 2), the ground truth; NaN for a keypoint without one; None for a recording.
+        size: the square root of the person's area, in pixels (COCO's scale).
         xyxy: float32 (T, 4), the person's box.
-        measured: bool (T,), False where the pose is the program's prediction.
+        measured: bool (T,), False where the program predicted the pose.
     """
 
     name: str
@@ -57,38 +58,39 @@ class Clip:
         return len(self.times_s)
 
     def take(self, frames: Bools) -> Clip:
-        """These frames alone, of a mask (T,)."""
+        """Return a clip with only the frames of a mask (T,)."""
         truth = None if self.truth is None else self.truth[frames]
         arrays = (self.times_s[frames], self.keypoints[frames], self.scores[frames], truth)
         return Clip(self.name, *arrays, self.size, self.xyxy[frames], self.measured[frames])
 
     def without_noise(self) -> Clip:
-        """The truth itself as what the pose model says, every keypoint sure: how a filter moves when nothing shakes."""
+        """Return the clip with the ground truth as keypoints, all with score 1: noise-free input for a filter."""
         assert self.truth is not None
         sure = np.ones_like(self.scores)
         return Clip(self.name, self.times_s, self.truth, sure, self.truth, self.size, self.xyxy, self.measured)
 
     @property
     def step_s(self) -> float:
-        """The time from frame to frame, as it mostly is."""
+        """The median time from frame to frame."""
         return float(np.median(np.diff(self.times_s)))
 
     @property
     def warm_up(self) -> int:
-        """How many frames are left out at the beginning."""
+        """The number of frames at the start that are not scored."""
         learning = self.times_s - self.times_s[0] < WARM_UP_S - self.step_s / 2
         return min(int(learning.sum()), len(self) // 4)
 
 
 def read_clips(paths: Sequence[Path]) -> list[Clip]:
-    """The clips of files and of all such files in folders.
+    """Read clips from files and folders.
 
     Args:
-        paths: `.npz` with `gt` and `noisy` (T, K, 2), `conf` (T, K), `fps` and `scale`, or `times_s` (T,) in the place
-            of `fps` and `xyxy` (T, 4) if it likes; `.jsonl`: a recording of the program, each track is a clip.
+        paths: files, and folders of such files. An `.npz` file holds `gt` and `noisy` (T, K, 2), `conf` (T, K), `fps`
+            and `scale`; `times_s` (T,) may replace `fps`, and `xyxy` (T, 4) is optional. A `.jsonl` file is a recording
+            of the program, and each of its tracks is a clip.
 
     Raises:
-        ConfigError: a file is missing or holds something else.
+        ConfigError: a file is missing or has other content, or no clip was found.
     """
     clips: list[Clip] = []
     for path in paths:
@@ -98,7 +100,7 @@ def read_clips(paths: Sequence[Path]) -> list[Clip]:
     if not clips:
         shown = ", ".join(map(str, paths))
         raise ConfigError(
-            f"smoothing: {shown}: got no clip, expected .npz files or recordings of at least {SHORTEST_TRACK} frames"
+            f"smoothing: {shown}: got no clips, expected .npz files or tracks of at least {SHORTEST_TRACK} frames"
         )
     return clips
 
@@ -113,28 +115,28 @@ def _read_npz(path: Path) -> Clip:
     except KeyError as error:
         raise ConfigError(f"{path}: {error.args[0]}, expected gt, noisy, conf, fps and scale") from None
     except (OSError, ValueError, TypeError, BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "damaged, or something else"
-        raise ConfigError(f"{path}: can't read it as .npz: {reason}") from None
+        reason = getattr(error, "strerror", None) or "it is damaged or not an .npz file"
+        raise ConfigError(f"{path}: can't be read: {reason}") from None
     if not (truth.shape == keypoints.shape == (*scores.shape, 2) and len(truth) == len(times_s) == len(xyxy) > 2):
         raise ConfigError(
             f"{path}: got gt {truth.shape}, noisy {keypoints.shape}, conf {scores.shape}, {len(times_s)} times and "
-            f"{len(xyxy)} boxes, expected (T, K, 2), (T, K, 2), (T, K), T and T, T at least 3"
+            f"{len(xyxy)} boxes, expected (T, K, 2), (T, K, 2), (T, K), T and T, with T at least 3"
         )
     times_s = np.asarray(times_s, np.float64)
     if not (np.diff(times_s) > 0).all():
-        raise ConfigError(f"{path}: times_s: got times that stand still or run backwards, expected them to rise")
+        raise ConfigError(f"{path}: times_s: got times that repeat or decrease, expected them to increase")
     return Clip(path.stem, times_s, keypoints, scores, truth, size, xyxy, np.ones(len(truth), np.bool_))
 
 
 def _boxes_around(truth: Floats) -> Floats:
-    """Boxes (T, 4) as a detector would see the person; true ones, since a filter only takes the person's size of it."""
+    """Boxes (T, 4) as a detector would return them, without noise: a filter uses them only for the person's size."""
     first, last = np.nanmin(truth, axis=1), np.nanmax(truth, axis=1)
     margin = BOX_MARGIN * (last - first).max(axis=1, keepdims=True)
     return np.concatenate([first - margin, last + margin], axis=1)
 
 
 def _read_recording(path: Path) -> list[Clip]:
-    """Each track of a recording that is long enough."""
+    """One clip for each track of a recording that has at least SHORTEST_TRACK frames."""
     tracks: dict[tuple[str, int, int], list[tuple[wire.PoseMessage, int]]] = defaultdict(list)
     for message in read_recording(path):
         for row, track_id in enumerate(message.track_ids):
@@ -148,7 +150,7 @@ def _read_recording(path: Path) -> list[Clip]:
 
 
 def _track(name: str, seen: list[tuple[wire.PoseMessage, int]]) -> Clip:
-    """One track's (message, row) pairs as a clip, on the source's own time line where it has one that rises."""
+    """One track's (message, row) pairs as a clip, timed by the source's own clock if it increases, else by capture."""
     media_s = [message.media_s for message, _ in seen]
     times_s = np.array([np.nan if time_s is None else time_s for time_s in media_s])
     if not (np.diff(times_s) > 0).all():
@@ -171,13 +173,13 @@ def _track(name: str, seen: list[tuple[wire.PoseMessage, int]]) -> Clip:
 
 
 def thin(clip: Clip, every: int, drop: float, random: np.random.Generator) -> Clip:
-    """The clip as a slower camera or a busy machine sees it.
+    """Drop frames from a clip, as a slower camera or a busy machine would.
 
     Args:
         clip: T frames.
-        every: every n-th frame is kept.
-        drop: of those each but the first is lost with this probability.
-        random: decides that.
+        every: keep only every Nth frame.
+        drop: drop each of the remaining frames, except the first, with this probability.
+        random: draws the dropped frames.
     """
     kept = np.arange(len(clip)) % every == 0
     kept[1:] &= random.random(len(clip) - 1) >= drop

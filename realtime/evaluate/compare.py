@@ -1,8 +1,8 @@
-"""Our program against what one would write with the same models: ratios, side by side in one run.
+"""Compare our program with loops that a user would write with the same models: ratios, measured side by side.
 
-`python -m realtime.evaluate latency --compare`. Every side runs in a process of its own (evaluate.loops; ours is the
-program itself), in turns, on the same cores, video, weights and thresholds. Figures are medians over the rounds, ratios
-medians of each round's ratio.
+This is `python -m realtime.evaluate latency --compare`. Each side runs in its own process: ours is the program itself,
+the others are in `evaluate.loops`. The sides run in rotation, on the same cores, video, weights and thresholds. Figures
+are medians over the rounds. Ratios are computed in each round, and the table shows their median.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from realtime.evaluate.videos import images_of, write_video
 from realtime.runtime.share import all_cores
 from realtime.weights import find_detector, find_pose
 
-# What a pose model that is not given is called: a real size, and weights that nobody trained.
+# The default pose model: a network of the size of ViTPose-S with random weights.
 RANDOM_POSE = "vitpose-s"
 THROUGHPUT, LIVE = "throughput", "live"
-# The sides, in the order of the table; the first is compared with the others.
+# The sides, in the order of the table. The first is compared with each of the others.
 OURS = "ours"
 _BOXES = ("track", "track-as-shipped", "sequential", "engines")
 _POSES = ("sequential", "engines")
@@ -43,40 +43,59 @@ _FIGURES = ("people_per_s", "fps", "p50_ms", "p95_ms", "people", "thrown_away")
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    """The flags of a scene; also those of evaluate.cost."""
+    """Add the flags that `latency --compare` and `cost` have in common."""
     add = parser.add_argument
-    add("--video", metavar="FILE", help="default: the built-in source")
-    add("--detector", default="yolov8n", metavar="MODEL", help="as detector.weights; default yolov8n")
+    add("--video", metavar="FILE", help="video file to process; default: the built-in demo source")
+    add("--detector", default="yolov8n", metavar="MODEL", help="detector, as in detector.weights; default yolov8n")
     add(
         "--pose",
         default=RANDOM_POSE,
         metavar="MODEL",
-        help=f"none, detector, a ViTPose folder, or {RANDOM_POSE} (default): its size, random weights",
+        help="pose model: none, detector (the detector's own keypoints), a ViTPose folder, or "
+        f"{RANDOM_POSE} (default), a network of that size with random weights",
     )
-    add("--device", default="auto", help="auto, cpu or cuda, of all sides; default auto")
-    add("--threads", type=int, metavar="N", help="cores and threads of every side; default: all of this process")
-    add("--rounds", type=int, default=5, metavar="N", help="default 5")
-    add("--frames", type=int, default=200, metavar="N", help="of a run as fast as it goes; default 200")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="of our own configuration; repeatable")
-    add("--plot", type=Path, metavar="FILE", help="draw it, too")
+    add("--device", default="auto", help="device for the models: auto, cpu or cuda; default auto")
+    add("--threads", type=int, metavar="N", help="cores and threads to use; default: all cores of this process")
+    add("--rounds", type=int, default=5, metavar="N", help="number of repetitions; default 5")
+    add("--frames", type=int, default=200, metavar="N", help="frames per run at full speed; default 200")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a configuration key of our program, e.g. pose.precision=fp32; repeatable",
+    )
+    add("--plot", type=Path, metavar="FILE", help="also draw a chart to this file")
 
 
 def add_live_arguments(parser: argparse._ActionsContainer) -> None:
-    """What the comparison alone has."""
+    """Add the flags that only the comparison has."""
     add = parser.add_argument
     modes = [THROUGHPUT, LIVE]
-    add("--mode", action="append", choices=modes, help="every frame as fast as it goes, or live; default: both")
-    add("--fps", action="append", type=float, metavar="N", help="of a live source; repeatable; default 10 and 25")
-    add("--live-s", type=float, default=20.0, metavar="S", help="length of a live run; default 20 seconds")
-    add("--against", action="append", choices=_BOXES, metavar="SIDE", help=f"some of {', '.join(_BOXES)}; repeatable")
+    add("--mode", action="append", choices=modes, help="all frames at full speed, or a live source; default: both")
+    add(
+        "--fps",
+        action="append",
+        type=float,
+        metavar="N",
+        help="frame rate of the live source; repeatable; default 10 and 25",
+    )
+    add("--live-s", type=float, default=20.0, metavar="S", help="length of a live run in seconds; default 20")
+    add(
+        "--against",
+        action="append",
+        choices=_BOXES,
+        metavar="SIDE",
+        help=f"compare only with this side: {', '.join(_BOXES)}; repeatable",
+    )
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Run all sides in turns.
+    """Run all sides in rotation and report the ratios.
 
     Raises:
         ConfigError: a flag is wrong.
-        ModelError: a model can't be had.
+        ModelError: a model can't be loaded.
         RealtimeError: a side failed.
     """
     check_arguments(options)
@@ -104,7 +123,7 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def check_arguments(options: argparse.Namespace) -> None:
-    """Say what is wrong with the flags, and keep to the cores that are asked for.
+    """Check the flags, and pin this process to `--threads` cores.
 
     Raises:
         ConfigError: a flag is wrong.
@@ -117,20 +136,24 @@ def check_arguments(options: argparse.Namespace) -> None:
     if options.threads is None:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise ConfigError("--threads: this system can't keep a process to some of its cores, leave it out")
+        raise ConfigError("--threads: this system can't pin a process to cores, omit the flag")
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= options.threads <= len(cores):
-        raise ConfigError(f"--threads: got {options.threads}, expected 1..{len(cores)}: the cores of this process")
-    # Of this process and all that it starts: every side takes its number of threads from its cores.
+        raise ConfigError(f"--threads: got {options.threads}, expected 1..{len(cores)}, the number of available cores")
+    # The affinity also applies to the processes of the sides, which use one thread per core.
     os.sched_setaffinity(0, cores[: options.threads])
 
 
 def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
-    """What the flags ask for, as fast as it goes; what isn't given is made in the folder.
+    """Return the throughput scene that the flags describe.
+
+    Args:
+        options: the flags.
+        folder: where the default video and the default pose model are created.
 
     Raises:
-        ModelError: a model can't be had.
-        ConfigError: the pose model is none that the other sides have.
+        ModelError: a model can't be found.
+        ConfigError: the other sides can't run this pose model, or the video doesn't exist.
     """
     detector = find_detector(options.detector, False, cache_folder())
     settings = dict(text.split("=", 1) for text in options.set)
@@ -139,7 +162,7 @@ def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
         from realtime.evaluate.random_vitpose import SMALL, save_checkpoint
 
         pose = str(save_checkpoint(folder / RANDOM_POSE, size=SMALL))
-        settings = {"pose.self_test": "warn"} | settings  # nobody trained these weights for bf16
+        settings = {"pose.self_test": "warn"} | settings  # random weights may fail the self-test in bf16
     elif pose not in ("none", "detector"):
         found = find_pose(pose, False, cache_folder())
         if found.kind != "vitpose":
@@ -155,10 +178,15 @@ def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
 
 
 def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
-    """One run of our program; with several cameras all of them play the video, and the frames of all are in the run.
+    """Run our program once.
+
+    Args:
+        scene: the scene.
+        folder: where the recording and the report are written.
+        cameras: how many cameras play the video. The result contains the frames of all of them.
 
     Raises:
-        RealtimeError: it failed.
+        RealtimeError: the program failed.
     """
     recording, report = folder / "ours.jsonl", folder / "ours.json"
     flags = scene.configuration | {
@@ -188,17 +216,19 @@ def _run_loop(side: str, scene: Scene, folder: Path) -> Run:
 def _start(*words: str) -> None:
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        last = done.stderr.strip().splitlines()[-1:] or ["no error message"]
         raise RealtimeError(f"{' '.join(words[1:3])[:80]}: exit code {done.returncode}: {last[0]}")
 
 
 def _modes(options: argparse.Namespace, scene: Scene, folder: Path) -> dict[str, Scene]:
-    """The scenes to run, by the name that the table has for them."""
+    """Return the scenes to run, by the name of their mode in the table."""
     wanted = options.mode or [THROUGHPUT, LIVE]
     modes = {THROUGHPUT: scene} if THROUGHPUT in wanted else {}
     for fps in (options.fps or [10.0, 25.0]) if LIVE in wanted else []:
         if not 0 < fps <= 1000 or not 1 <= options.live_s < float("inf"):
-            raise ConfigError(f"--fps, --live-s: got {fps:g} and {options.live_s:g}, expected 0..1000 and at least 1")
+            raise ConfigError(
+                f"--fps, --live-s: got {fps:g} and {options.live_s:g}, expected 0..1000 (not 0) and at least 1"
+            )
         frames, video = round(fps * options.live_s), folder / f"live-{fps:g}.mp4"
         write_video(itertools.islice(images_of(scene.video), frames), fps, video)
         modes[f"{LIVE} {fps:g} fps"] = Scene(
@@ -239,20 +269,21 @@ def _report(scene: Scene, options: argparse.Namespace, runs: Mapping[str, Mappin
         title=f"Ours against others: {video}, {options.detector}, pose {options.pose}, {scene.threads} threads each, "
         f"medians of {options.rounds} rounds",
         columns=["mode", "side", "speed", "age p50", "age p95", "people/s", "frames/s", "p50 ms", "p95 ms", "people",
-                 "thrown away", "found by ours"],
+                 "lost", "found by ours"],
         rows=rows,
         data={"threads": scene.threads, "video": video, "detector": options.detector, "pose": options.pose,
               "frames": scene.frames, "modes": data},
         notes=[
-            "speed, age: ours divided by that side's (speed of a live source: people a second). people: a frame.",
-            "found by ours: share of that side's boxes, in frames that both published, with one of ours at IoU 0.7.",
-            "thrown away: frames that were begun and never published. The age of track on a file begins with the call.",
+            "speed, age: ours divided by that side's; speed is people/s live, else frames/s. people: mean per frame.",
+            "found by ours: share of that side's boxes that ours has (IoU 0.7), in frames that both published.",
+            "lost: frames neither published nor counted as dropped. "
+            "In throughput mode, the age of track and track-as-shipped starts at the request for a frame.",
             *engines,
         ],
     )  # fmt: skip
 
 
 def _ratio(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
-    """Ours to theirs, round by round: the median and the extremes."""
+    """Return the median, minimum and maximum over the rounds of our figure divided by theirs."""
     ratios = [a[name] / b[name] if b[name] else float("nan") for a, b in zip(ours, theirs, strict=True)]
     return {"median": float(np.median(ratios)), "min": min(ratios), "max": max(ratios)}

@@ -1,8 +1,11 @@
-"""What more cameras and more people cost, and what everything besides the two models costs.
+"""Measure the cost of more cameras and more people, and the cost of everything outside the two models.
 
-`python -m realtime.evaluate cost [cameras] [people] [calls] [share]`. Cameras: our program plays the same video 1 to 8
-times at once. People: its stages look at a picture of 1 to 64 people. Calls: a model computes on all cores together, or
-as many calls side by side as there are cores. Share: the CPU time of a run, by who spent it.
+This is `python -m realtime.evaluate cost [cameras] [people] [calls] [share]`:
+
+    cameras  our program processes the same video from 1 to 8 cameras at the same time
+    people   its stages process an image of 1 to 64 people
+    calls    one inference of a model on all cores, against one inference per core at the same time
+    share    the CPU time of a run, by part of the program
 """
 
 from __future__ import annotations
@@ -36,36 +39,39 @@ from realtime.types import Detections, Frame, Tracks
 TABLES = ("cameras", "people", "calls", "share")
 CAMERAS = (1, 2, 3, 4, 6, 8)
 PEOPLE = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
-# What the numbers of a table are.
+# The notes that explain the columns of each table.
 _MEANING = {
-    "cameras": "cameras: ms for a picture of each; median of {} runs",
-    "people": "people: ms a frame, detection included; median of {}",
-    "calls": "calls: ms a call, of so many people, 0 is the detector; relative to all cores on one; median of {}",
-    "share": "share: of one run; each is a frame, relative is the share of all",
+    "cameras": "cameras: ms for one frame of every camera; median of {} runs",
+    "people": "people: ms per frame, detection included; median of {} rounds",
+    "calls": "calls: ms per inference; number: people in it (0: the detector); "
+    "relative: to one inference on all cores; median of {} rounds",
+    "share": "share: CPU time of one run; ms each: per frame; relative: share of the total",
 }
-# Of a call of the pose model; 0 is the detector's picture.
+# Numbers of people per inference of the pose model; 0 stands for the detector, with one image.
 CALLED_WITH = (0, 1, 2, 5, 8)
-# From here on a straight line must fit: a single person's crop doesn't fill the processor.
+# The straight line is fitted from this number on, because the crops of a few people do not use the processor fully.
 STRAIGHT_FROM = {"cameras": 1, "people": 4}
 
-# Of each camera.
+# Minimum number of frames per camera.
 _FEWEST_FRAMES = 30
-# In a row, of one thread.
+# Number of measured inferences in a row on each thread.
 _CALLS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags."""
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"some of {', '.join(TABLES)}; default: all")
+    """Add the flags."""
+    parser.add_argument(
+        "tables", nargs="*", metavar="TABLE", help=f"tables to measure: {', '.join(TABLES)}; default: all"
+    )
     compare.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Measure the tables that are asked for.
+    """Measure the requested tables.
 
     Raises:
         ConfigError: a flag is wrong.
-        ModelError: a model can't be had.
+        ModelError: a model can't be loaded.
         RealtimeError: a run failed.
     """
     if unknown := set(options.tables) - set(TABLES):
@@ -73,7 +79,7 @@ def run(options: argparse.Namespace) -> Report:
     compare.check_arguments(options)
     on_cpu = resolve_device(options.device).type == "cpu"
     if "calls" in options.tables and not on_cpu:
-        raise ConfigError("cost calls: how many cores a call has is a question to a CPU: add --device cpu")
+        raise ConfigError("cost calls: this table needs inference on a CPU, add --device cpu")
     wanted = options.tables or [table for table in TABLES if on_cpu or table != "calls"]
     found = []
     with tempfile.TemporaryDirectory(prefix="realtime-pose-") as name:
@@ -98,24 +104,24 @@ def run(options: argparse.Namespace) -> Report:
 
 @dataclass(frozen=True)
 class Costs:
-    """What so many of something cost.
+    """The time that different numbers of cameras or people take.
 
     Attributes:
-        of: cameras or people.
-        ms: milliseconds by number.
+        of: "cameras" or "people".
+        ms: milliseconds by number of cameras or people.
     """
 
     of: str
     ms: Mapping[int, float]
 
     def line(self) -> tuple[float, float]:
-        """Slope and start, in milliseconds, of the straight line through the costs (least squares)."""
+        """Fit a straight line by least squares and return its slope and its intercept in milliseconds."""
         counts = self._counts()
         slope, start = np.polyfit(counts, [self.ms[n] for n in counts], 1)
         return float(slope), float(start)
 
     def off(self) -> float:
-        """How far a cost is from the line at most, relative to the cost."""
+        """Return the largest deviation from the line, relative to the measured time."""
         slope, start = self.line()
         return max(abs(self.ms[n] - start - slope * n) / self.ms[n] for n in self._counts())
 
@@ -126,7 +132,7 @@ class Costs:
 def _tables(
     found: Sequence[Costs], calls: Mapping[int, tuple[float, float]], spent: Mapping[str, float], frames: int
 ) -> tuple[list[list[Cell]], dict[str, object], list[str]]:
-    """Rows, data and notes of the report."""
+    """Return the rows, the data and the notes of the report."""
     rows: list[list[Cell]] = []
     data: dict[str, object] = {}
     notes = []
@@ -136,12 +142,12 @@ def _tables(
         (slope, start), off = costs.line(), costs.off()
         data[costs.of] = {"ms": costs.ms, "slope_ms": slope, "start_ms": start, "off": off}
         notes.append(
-            f"{costs.of}: {start:.1f} ms + {slope:.2f} ms each, within {off:.0%} from {STRAIGHT_FROM[costs.of]} on"
+            f"{costs.of}: {start:.1f} ms + {slope:.2f} ms each, within {off:.0%} for {STRAIGHT_FROM[costs.of]} or more"
         )
     for people, (together, apart) in calls.items():
-        of, each = {0: "a picture", 1: "1 person"}.get(people, f"{people} people"), max(people, 1)
-        rows.append(["calls", people, f"{of}, all cores on one", together, together / each, 1.0])
-        rows.append(["calls", people, f"{of}, a core for each", apart, apart / each, apart / together])
+        of, each = {0: "1 image", 1: "1 person"}.get(people, f"{people} people"), max(people, 1)
+        rows.append(["calls", people, f"{of}, one inference on all cores", together, together / each, 1.0])
+        rows.append(["calls", people, f"{of}, one inference per core", apart, apart / each, apart / together])
     if calls:
         data["calls"] = {people: {"together_ms": one, "apart_ms": other} for people, (one, other) in calls.items()}
     if spent:
@@ -149,7 +155,7 @@ def _tables(
         rows += [["share", None, part, s * 1e3, s * 1e3 / frames, s / total] for part, s in spent.items()]
         besides = 1 - sum(spent[part] for part in MODELS) / total
         data["share"] = {"cpu_s": spent, "besides_the_models": besides}
-        notes.append(f"share: {besides:.1%} of the CPU time are spent besides the two models ({', '.join(MODELS)})")
+        notes.append(f"share: {besides:.1%} of the CPU time is spent outside the two models ({', '.join(MODELS)})")
     return rows, data, notes
 
 
@@ -157,7 +163,7 @@ def _tables(
 
 
 def _of_cameras(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
-    """Milliseconds for one picture of each of n cameras, as fast as it goes."""
+    """Return the milliseconds for one frame of every camera at full speed, by number of cameras."""
     ms: dict[int, list[float]] = {n: [] for n in CAMERAS}
     for n in progress([n for _ in range(rounds) for n in CAMERAS], "cameras", unit="runs"):
         part = replace(scene, frames=max(_FEWEST_FRAMES, scene.frames // n))
@@ -169,10 +175,10 @@ def _of_cameras(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
 
 
 def crowd(number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A picture of so many people, at half the built-in source's size, and their boxes.
+    """Draw the same person of the demo source `number` times in a grid, at half size.
 
     Returns:
-        uint8 (1080, 1920, 3) BGR and float32 (N, 4) x1 y1 x2 y2 in its pixels.
+        The image uint8 (1080, 1920, 3) BGR, and the people's boxes float32 (N, 4) x1 y1 x2 y2 in pixels.
     """
     x1, y1, x2, y2 = demo_people()[0].astype(int)
     person = demo_canvas()[y1:y2:2, x1:x2:2]
@@ -187,7 +193,10 @@ def crowd(number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
-    """Milliseconds for one frame with n people, one stage after the other. Everybody's box is given, found or not."""
+    """Return the milliseconds per frame by number of people, with the stages called one after the other.
+
+    The detector runs, but the tracker receives the known boxes, so that no person is missed.
+    """
     from realtime.evaluate.loops import message_of
     from realtime.loading import load_models
     from realtime.smooth.stage import SmoothStage
@@ -210,9 +219,9 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
 
     sides = {n: stages(n) for n in PEOPLE}
     ms: dict[int, list[float]] = {n: [] for n in PEOPLE}
-    for index in progress(range(-1, rounds), "people", unit="rounds"):  # the first one warms up
+    for index in progress(range(-1, rounds), "people", unit="rounds"):  # the first round warms up
         for n, (image, one) in sides.items():
-            # A picture of its own, as a camera's is: on a GPU each must be sent.
+            # Each frame has its own image, as a camera's does, so that a GPU has to receive it.
             frame = Frame("cam0", 0, index + 1, image.copy(), index / 25, time.monotonic_ns(), time.time_ns())
             started_s = time.perf_counter()
             one(frame)
@@ -225,10 +234,11 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
 
 
 def _of_calls(scene: Scene, rounds: int) -> dict[int, tuple[float, float]]:
-    """Milliseconds for one call of a model, by the people in it (0: the detector).
+    """Return the milliseconds per inference by number of people in it (0: the detector).
 
     Returns:
-        On all cores, one call after the other; and with as many calls side by side as there are cores, on one each.
+        For each number, the time with one inference at a time on all cores, and the time with one inference per core
+        at the same time.
     """
     from realtime.loading import load_models
 
@@ -245,7 +255,7 @@ def _of_calls(scene: Scene, rounds: int) -> dict[int, tuple[float, float]]:
 
     ms: dict[int, list[tuple[float, float]]] = {}
     calls = {people: call(people) for people in CALLED_WITH if not people or models.pose.name in models.pooled}
-    for index in progress(range(-1, rounds), "calls", unit="rounds"):  # the first one warms up
+    for index in progress(range(-1, rounds), "calls", unit="rounds"):  # the first round warms up
         for people, one in calls.items():
             together, apart = _seconds(one, 1, all_cores()), _seconds(one, all_cores(), 1)
             if index >= 0:
@@ -254,19 +264,25 @@ def _of_calls(scene: Scene, rounds: int) -> dict[int, tuple[float, float]]:
 
 
 def _seconds(call: Callable[[], object], side_by_side: int, cores: int) -> float:
-    """What one call takes on so many cores, while others do the same beside it, over their number."""
+    """Return the wall time in seconds per inference.
+
+    Args:
+        call: runs one inference.
+        side_by_side: number of threads that run inferences at the same time.
+        cores: core budget of each thread.
+    """
     began_s: list[float] = []
     start = threading.Barrier(side_by_side, action=lambda: began_s.append(time.perf_counter()))
 
     def work() -> float:
         try:
             with share(just(cores)):
-                call()  # a thread's first one makes ready what it needs
+                call()  # the first inference of a thread prepares its resources
                 start.wait()
                 for _ in range(_CALLS):
                     call()
         except BaseException:
-            start.abort()  # nobody waits for this thread
+            start.abort()  # the other threads must not wait for this one
             raise
         return time.perf_counter()
 

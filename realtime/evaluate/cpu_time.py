@@ -1,7 +1,7 @@
-"""Who spends the CPU time of a run: the networks, the rest of the stages, the hand-offs between them.
+"""The CPU time of a run by part of the program: the networks, the rest of each stage, and the hand-offs between them.
 
-Used by evaluate.cost. The methods of the data path are wrapped in clocks while our program runs in this process, and
-threads of native libraries are read from /proc.
+`evaluate.cost` uses this module for its table `share`. While our program runs in this process, the methods of the data
+path are wrapped in clocks, and the CPU time of native threads is read from /proc.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from realtime.config import load
 from realtime.errors import ConfigError
 from realtime.evaluate.runs import Scene
 
-# Whose CPU time a call is, without what is called inside it and has a row of its own.
+# The methods whose CPU time is measured: part, module, class, method. The time of a method excludes the calls of other
+# methods in this table.
 PARTS = (
     ("networks", "realtime.models.openvino", "OpenVinoNetwork", "__call__"),
     ("networks", "realtime.models.ultralytics", "_TorchForward", "__call__"),
@@ -35,13 +36,24 @@ PARTS = (
     ("hand-offs", "threading", "Thread", "run"),
 )
 MODELS = ("networks", "letterbox, suppression", "crops, peaks")
-# How the names of threads begin that libraries start beside Python's; a nameless one computes for a network.
+# Native threads with a known name, by its first three characters. All other native threads compute for the networks.
 _NATIVE = {"av:": "capture", "ZMQ": "publish"}
 _POLL_S = 0.1
 
 
 class CpuClock:
-    """CPU time of calls by part: a call's own, without that of the calls inside it."""
+    """CPU time by part. The time of a call excludes the timed calls inside it.
+
+    >>> clock = CpuClock()
+    >>> timed_sum = clock.timed("sums", sum)
+    >>> timed_sum([1, 2, 3])
+    6
+    >>> list(clock.spent_s), clock.spent_s["sums"] >= 0
+    (['sums'], True)
+
+    Attributes:
+        spent_s: CPU seconds by part.
+    """
 
     def __init__(self) -> None:
         self.spent_s: defaultdict[str, float] = defaultdict(float)
@@ -49,9 +61,9 @@ class CpuClock:
         self._inside = threading.local()
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, and its time counted for the part."""
+        """Return the function with a clock that adds the CPU time of each call to the part."""
 
-        def call(*args: object, **keywords: object) -> Any:  # noqa: ANN401 - of the function
+        def call(*args: object, **keywords: object) -> Any:  # noqa: ANN401 - the types of the function
             outer_s, self._inside.s = getattr(self._inside, "s", 0.0), 0.0
             began_s = time.thread_time()
             try:
@@ -66,7 +78,7 @@ class CpuClock:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Around the methods of PARTS."""
+        """Time the methods of PARTS inside the `with` block."""
         places = [(part, getattr(importlib.import_module(module), owner), name) for part, module, owner, name in PARTS]
         before = [(owner, name, getattr(owner, name)) for _, owner, name in places]
         for part, owner, name in places:
@@ -79,21 +91,21 @@ class CpuClock:
 
 
 def cpu_by_part(scene: Scene) -> dict[str, float]:
-    """CPU seconds of one run of our program in this process, by part. Linux only.
+    """Run our program once in this process and return the CPU seconds by part. Works on Linux only.
 
     Raises:
-        ConfigError: this is not Linux.
+        ConfigError: the system has no /proc.
     """
     from realtime.pipeline import Pipeline
 
     if not Path("/proc/self/task").is_dir():
-        raise ConfigError("cost share: the CPU time of threads is read from /proc, which this system doesn't have")
+        raise ConfigError("cost share: this system has no /proc to read the CPU time of threads from, run it on Linux")
     flags: dict[str, object] = scene.configuration | {"publish.bind": ["tcp://127.0.0.1:*"], "max_frames": scene.frames}
     flags["cameras"] = [{"name": "cam0", "source": scene.video}]
     clock, watch = CpuClock(), _Watch()
     with clock.installed():
         pipeline = Pipeline(load(environment={}, flags=flags))
-        clock.spent_s.clear()  # loading doesn't count
+        clock.spent_s.clear()  # loading the models does not count
         watch.start()
         began_s = time.process_time()
         clock.timed("hand-offs", pipeline.run)()
@@ -102,17 +114,17 @@ def cpu_by_part(scene: Scene) -> dict[str, float]:
     spent = clock.spent_s
     for name, seconds in watch.cpu_s.values():
         spent[_NATIVE[name[:3]]] += seconds
-    # What no thread of Python's and none with a name has spent, those did that compute for the networks.
+    # The rest of the process's CPU time belongs to the native threads that compute for the networks.
     spent["networks"] += total_s - watch.own_s - sum(spent.values())
     return {part: spent[part] for part in dict.fromkeys(part for part, *_ in PARTS)}
 
 
 class _Watch(threading.Thread):
-    """Reads the CPU time of the native threads that have a name, which end before the run does.
+    """A thread that samples the CPU time of the threads in _NATIVE, because they end before the run does.
 
     Attributes:
-        cpu_s: the thread's number to its name and CPU seconds.
-        own_s: CPU seconds of this thread.
+        cpu_s: thread number to the thread's name and CPU seconds.
+        own_s: CPU seconds of this thread itself.
     """
 
     def __init__(self) -> None:
@@ -122,11 +134,11 @@ class _Watch(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Look every tenth of a second."""
+        """Read the CPU times every _POLL_S seconds until `end` is called."""
         tick_s = 1 / os.sysconf("SC_CLK_TCK")
         while not self._ended.wait(_POLL_S):
             for task in Path("/proc/self/task").iterdir():
-                with contextlib.suppress(OSError):  # it has just ended
+                with contextlib.suppress(OSError):  # the thread has ended
                     head, _, rest = (task / "stat").read_text().rpartition(")")
                     name, fields = head.partition("(")[2], rest.split()
                     if name[:3] in _NATIVE:
@@ -134,6 +146,6 @@ class _Watch(threading.Thread):
             self.own_s = time.thread_time()
 
     def end(self) -> None:
-        """No more."""
+        """Stop the thread."""
         self._ended.set()
         self.join()

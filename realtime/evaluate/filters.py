@@ -1,6 +1,6 @@
-"""Filters over one clip: the program's own, and those that evaluate.smoothing compares them with.
+"""Filters that run over one clip: the program's own, and the two references that evaluate.smoothing compares them with.
 
-The paper's One-Euro filter is written out here, and not taken from realtime.smooth: it is what that is compared with.
+The paper's One-Euro filter is written out here instead of imported from realtime.smooth, which it is compared with.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from realtime.smooth.stage import SmoothStage
 from realtime.types import Frame, Poses, Tracks
 
 DERIVATIVE_CUTOFF_HZ = 1.0
-# filterpy's: spectral density of the acceleration in px^2/s^3; measurement noise and first speed, standard deviations
-# in px and px/s.
+# Parameters of filterpy's filter: spectral density of the acceleration in px^2/s^3, and standard deviations of the
+# measurement noise in px and of the initial velocity in px/s.
 FILTERPY_DENSITY, FILTERPY_NOISE, FILTERPY_SPEED = 4e4, 3.0, 100.0
 
 
 def as_the_program(clip: Clip, config: SmoothingConfig) -> Floats:
-    """What the program would publish: SmoothStage over Poses, frame by frame.
+    """Filter a clip as the program does, with SmoothStage over Poses.
 
-    A keypoint that the pose model missed is given as pose.stage gives it: in the middle of the box, score 0.
+    A keypoint that the pose model missed enters as it leaves pose.stage: at the centre of the box, with score 0.
 
     Returns:
         float64 (T, K, 2), finite.
@@ -39,14 +39,15 @@ def as_the_program(clip: Clip, config: SmoothingConfig) -> Floats:
 
 
 def paper_one_euro(clip: Clip, min_cutoff_hz: Floats, beta: Floats) -> Floats:
-    """The reference: Casiez, Roussel and Vogel, CHI 2012, Algorithm 1, in pixels, x and y each for itself.
+    """Filter a clip with the reference, the One-Euro filter in pixels, at P settings.
 
-    A missed keypoint is held.
+    Source: Casiez, Roussel and Vogel, CHI 2012, Algorithm 1, applied to x and y separately. A missed keypoint keeps its
+    last position.
 
     Args:
         clip: T frames of K keypoints.
-        min_cutoff_hz: (P,), one for each setting.
-        beta: (P,), in Hz per (pixel per second).
+        min_cutoff_hz: float64 (P,), the cutoff at rest of each setting.
+        beta: float64 (P,), in Hz per (pixel per second).
 
     Returns:
         float64 (P, T, K, 2), NaN until a keypoint is first seen.
@@ -70,7 +71,7 @@ def paper_one_euro(clip: Clip, min_cutoff_hz: Floats, beta: Floats) -> Floats:
 
 
 def filterpy_kalman(clip: Clip) -> Floats:
-    """filterpy's KalmanFilter with a constant velocity, one for each keypoint; a missed keypoint is predicted.
+    """Filter each keypoint with filterpy's constant-velocity KalmanFilter; a missed keypoint is predicted.
 
     Returns:
         float64 (T, K, 2), NaN until a keypoint is first seen.
@@ -79,7 +80,7 @@ def filterpy_kalman(clip: Clip) -> Floats:
 
 
 def _filterpy_keypoint(times_s: Floats, places: Floats) -> Floats:
-    """One keypoint's places (T, 2), filtered; state x, y, vx, vy."""
+    """Filter the positions (T, 2) of one keypoint; the state is x, y, vx, vy."""
     from filterpy.common import Q_continuous_white_noise
     from filterpy.kalman import KalmanFilter
 

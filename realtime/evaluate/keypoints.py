@@ -1,8 +1,9 @@
-"""python -m realtime.evaluate keypoints: COCO pictures and annotations in, OKS average precision and recall out.
+"""Score keypoints against COCO annotations: average precision and recall by OKS, object keypoint similarity.
 
-Drives the program's own detector and pose stages over single pictures, without tracker and filter. The only file that
-imports pycocotools, which does the scoring (parity with ../shared/data/score/score_keypoints.py:
-tests/evaluate/test_keypoints.py).
+This is `python -m realtime.evaluate keypoints`. It runs the program's own detector and pose stages on single images,
+without the tracker and the filter. pycocotools computes the score, and no other file imports it.
+tests/evaluate/test_keypoints.py compares the scores with those of an independent scoring script, which is kept with the
+evaluation data, outside this repository.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from realtime.loading import Models, load_models
 from realtime.skeleton import COCO17
 from realtime.types import Detections, Frame, Poses, Tracks
 
-# COCOeval's summary of keypoints, in its order.
+# The measures that COCOeval summarises for keypoints, in its order.
 MEASURES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
-# Keypoints below this do not count in a person's score. Xiao, Wu and Wei, "Simple Baselines for Human Pose Estimation
-# and Tracking", ECCV 2018: lib/dataset/coco.py, IN_VIS_THRE; mmpose and ViTPose rank people the same way.
+# Only keypoints above this score count towards a person's score. Source: Xiao, Wu and Wei, "Simple Baselines for Human
+# Pose Estimation and Tracking", ECCV 2018, lib/dataset/coco.py, IN_VIS_THRE. mmpose and ViTPose do the same.
 SEEN_SCORE = 0.2
 
-Row = dict[str, Any]  # Any: COCO's annotations and results are numbers, texts and lists
+Row = dict[str, Any]  # Any: COCO's annotations and results mix numbers, strings and lists
 
 
 # ---- the data set
@@ -42,13 +43,14 @@ Row = dict[str, Any]  # Any: COCO's annotations and results are numbers, texts a
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures with people annotated in COCO's form.
+    """Images with people annotated in COCO's format.
 
     Attributes:
-        images: COCO's "images", those that are looked at.
-        people: image id to its people with keypoints, crowds left out: those whose true boxes are given to the model.
-        coco: the whole annotation file, the images above in it.
-        category_id: of a person.
+        images: the entries of COCO's "images" that are evaluated.
+        people: image id to the annotations of its people that have keypoints and are not crowds. With `--boxes truth`
+            the pose model receives the boxes of these people.
+        coco: the annotation file, reduced to these images and to annotations of people.
+        category_id: the id of the category "person".
     """
 
     images: Sequence[Row]
@@ -58,14 +60,14 @@ class Dataset:
 
 
 def read_dataset(annotations: Path, limit: int | None = None) -> Dataset:
-    """The data set of an annotation file.
+    """Read an annotation file.
 
     Args:
-        annotations: person_keypoints_*.json or one like it.
-        limit: take the first so many images alone.
+        annotations: a JSON file such as COCO's person_keypoints_val2017.json.
+        limit: keep only this many images, those with the lowest ids.
 
     Raises:
-        ConfigError: it can't be read, or it isn't COCO's form with 17 keypoints.
+        ConfigError: the file can't be read, or is not in COCO's format with 17 keypoints.
     """
     try:
         coco = json.loads(annotations.read_bytes())
@@ -87,36 +89,36 @@ def read_dataset(annotations: Path, limit: int | None = None) -> Dataset:
     except OSError as error:
         raise ConfigError(f"--annotations: can't read {annotations}: {error.strerror}") from None
     except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--annotations: {annotations}: not COCO's JSON: {error}") from None
+        raise ConfigError(f"--annotations: {annotations}: not JSON in COCO's format: {error}") from None
     except KeyError as error:
-        raise ConfigError(f"--annotations: {annotations}: something has no {error}, expected COCO's keys") from None
+        raise ConfigError(f"--annotations: {annotations}: got no key {error}, expected COCO's keys") from None
     if not people or "person" not in categories:
-        raise ConfigError(f"--annotations: {annotations}: got no people with keypoints, expected some")
+        raise ConfigError(f"--annotations: {annotations}: got no people with keypoints, expected at least one")
     category_id = categories["person"]
     kept = [person for person in coco["annotations"] if person["image_id"] in ids]
     kept = [person for person in kept if person["category_id"] == category_id]
     return Dataset(images, people, {"info": {}, **coco, "images": images, "annotations": kept}, category_id)
 
 
-# ---- what the program makes of it
+# ---- the people that the program finds
 
 
 def estimate(models: Models, dataset: Dataset, folder: Path, boxes: str) -> list[Row]:
-    """The people that the program finds, as COCO's results.
+    """Find the people in each image, and return them in COCO's format for results.
 
     Args:
         models: the program's stages.
-        dataset: N images in `folder`.
-        folder: where they are.
-        boxes: "truth": those of the annotated people, "detected": the detector's.
+        dataset: the images to process.
+        folder: the folder of the image files.
+        boxes: "truth" for the boxes of the annotated people, "detected" for those of the detector.
 
     Returns:
-        A result a person: image_id, category_id, 17 x 3 keypoints (x, y in pixels, score) and the score that ranks it:
-        the box's times the mean of the keypoints' above SEEN_SCORE.
+        One result per person: image_id, category_id, 17 x 3 keypoints (x, y in pixels, score), and the score by which
+        COCO ranks results: the box score times the mean score of the keypoints above SEEN_SCORE.
 
     Raises:
-        SourceError: a picture is missing or can't be read.
-        ConfigError: a picture has another size than its annotations say.
+        SourceError: an image is missing or can't be read.
+        ConfigError: the size of an image differs from its annotation.
     """
     results: list[Row] = []
     for index, image in enumerate(progress(dataset.images, "keypoints", unit="images")):
@@ -130,15 +132,15 @@ def estimate(models: Models, dataset: Dataset, folder: Path, boxes: str) -> list
 
 
 def _frame(path: Path, image: Row, index: int) -> Frame:
-    """A picture as a frame, each of an epoch of its own: none has to do with the one before."""
+    """Read an image as a frame. Each image is its own epoch, because it does not continue the previous one."""
     picture = ImagesSource(str(path)).read()
     assert picture is not None
-    assert picture.image is not None  # the source would have said why it can't be read
+    assert picture.image is not None  # ImagesSource raises if its only image can't be read
     frame = Frame("images", index, index, picture.image, 0.0, captured_mono_ns=0, captured_unix_ns=0)
     expected = image.get("width", frame.size[0]), image.get("height", frame.size[1])
     if frame.size != expected:
         raise ConfigError(
-            f"{path}: got {frame.size[0]}x{frame.size[1]}, its annotations say {expected[0]}x{expected[1]}"
+            f"{path}: got {frame.size[0]}x{frame.size[1]}, expected {expected[0]}x{expected[1]} by its annotation"
         )
     return frame
 
@@ -156,7 +158,7 @@ def _everybody(found: Detections) -> Tracks:
 def _identified(
     frame: Frame, xyxy: NDArray[np.float32], scores: NDArray[np.float32], keypoints: NDArray[np.float32] | None
 ) -> Tracks:
-    """People as the tracker would hand them on, numbered: on a single picture nobody has a past."""
+    """Build tracks without the tracker. Ids start at 1 in each image, because a single image has no past."""
     ids = np.arange(1, len(scores) + 1, dtype=np.int64)
     return Tracks(frame, xyxy, scores, ids, np.ones(len(scores), np.bool_), keypoints)
 
@@ -177,21 +179,22 @@ def _results(poses: Poses, image_id: int, category_id: int) -> list[Row]:
 
 
 def score(dataset: Dataset, results: Sequence[Row]) -> dict[str, float]:
-    """OKS average precision and recall of results, by pycocotools.
+    """Compute the average precision and recall (OKS) of results with pycocotools.
 
     Args:
-        dataset: every image counts: who is missed where nothing was found, and who is found where nobody is.
-        results: as of `estimate`.
+        dataset: the ground truth. Every image counts: a person in an image without results is missed, and a result in
+            an image without people is a false positive.
+        results: the people found, as returned by `estimate`.
 
     Returns:
-        MEASURES in percent; NaN where there is nobody of that size.
+        MEASURES in percent; NaN if the data set has no people of that size.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     if not results:
         return dict.fromkeys(MEASURES, 0.0)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints every step
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every step
         truth = COCO()
         truth.dataset = dataset.coco
         truth.createIndex()
@@ -209,30 +212,38 @@ def score(dataset: Dataset, results: Sequence[Row]) -> dict[str, float]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `keypoints`."""
+    """Add the flags of `keypoints`."""
     add = parser.add_argument
-    add("--annotations", type=Path, required=True, metavar="FILE", help="COCO person keypoints, JSON")
-    add("--images", type=Path, required=True, metavar="FOLDER", help="where the pictures are")
-    add("--boxes", choices=("truth", "detected"), default="detected", help="whose boxes the pose model is given")
-    add("--limit", type=int, metavar="N", help="look at the first N images")
-    add("--results", type=Path, metavar="FILE", help="write what was found, as COCO's results")
-    # Not pose.max_people: on single pictures nobody's turn comes again.
+    add("--annotations", type=Path, required=True, metavar="FILE", help="person keypoints in COCO's JSON format")
+    add("--images", type=Path, required=True, metavar="FOLDER", help="folder of the images")
+    add(
+        "--boxes",
+        choices=("truth", "detected"),
+        default="detected",
+        help="boxes for the pose model: annotated or detected ones; default: detected",
+    )
+    add("--limit", type=int, metavar="N", help="evaluate only the N images with the lowest ids")
+    add("--results", type=Path, metavar="FILE", help="write the people found as a COCO results file")
+    # Without pose.max_people: in a single image, the people left out would never be measured.
     add_keys(parser, lambda key: key.startswith(("device", "detector.", "pose.")) and key != "pose.max_people")
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Look for everybody in every picture, and score.
+    """Find the people in every image, and score their keypoints.
 
     Raises:
-        ConfigError: a flag or the annotations are wrong, or the model doesn't speak COCO's 17 keypoints.
-        ModelError: a model can't be had.
+        ConfigError: a flag or the annotations are wrong, or the model does not have COCO's 17 keypoints.
+        ModelError: a model can't be found or loaded.
+        SourceError: an image is missing or can't be read.
         OutputError: the results can't be written.
     """
     if options.limit is not None and options.limit < 1:
         raise ConfigError(f"--limit: got {options.limit}, expected at least 1")
     config = load_keys(options)
     if config.pose.model == "detector" and options.boxes == "truth":
-        raise ConfigError("--boxes: got truth with pose.model detector, whose keypoints come with its own boxes")
+        raise ConfigError(
+            "--boxes: got truth, expected detected: pose.model detector has keypoints for its own boxes only"
+        )
     dataset = read_dataset(options.annotations, options.limit)
     models = load_models(config)
     if len(models.pose.skeleton) != len(COCO17):
@@ -248,12 +259,12 @@ def _report(models: Models, dataset: Dataset, results: Sequence[Row], boxes: str
     people = sum(map(len, dataset.people.values()))
     models_used = {"detector": models.detector_name, "pose": models.pose_name, "device": str(models.device)}
     return Report(
-        f"keypoints: {len(dataset.images)} images, {people} people with keypoints, {len(results)} found, boxes {boxes}",
+        f"keypoints: {len(dataset.images)} images, {people} people with keypoints, {len(results)} found, {boxes} boxes",
         ["pose model", *MEASURES],
         [[models.pose_name, *measures.values()]],
         {**models_used, "boxes": boxes, "images": len(dataset.images), "people": people, "found": len(results),
          "scores": measures},
-        ["OKS average precision and recall in percent, by pycocotools; m and l: people of 32^2 to 96^2 px, and larger"]
+        ["OKS average precision and recall in percent, by pycocotools; m: people of 32^2 to 96^2 px, l: larger"]
         + ([f"detector: {models.detector_name}"] if boxes == "detected" else []),
     )  # fmt: skip
 

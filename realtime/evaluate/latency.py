@@ -1,8 +1,8 @@
-"""Capture to publish, stage by stage: percentiles of a recording or of a running publisher.
+"""Latency from capture to publish, stage by stage: percentiles of a recording or of a running publisher.
 
-`python -m realtime.evaluate latency`. Reads what the publisher itself measured and wrote into its messages; the way
-from it to a subscriber is not in these numbers. With `--compare` the program is run, side by side with others:
-evaluate.compare.
+This is `python -m realtime.evaluate latency`. It reads the times that the publisher measured and wrote into its
+messages, so the network between publisher and subscriber is not included. With `--compare`, `evaluate.compare` runs the
+program and other loops side by side instead.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from realtime.evaluate.progress import progress
 from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 
-# The rows that are no stage.
+# The rows that are not stages.
 TOTAL = "capture to publish"
 INTERVAL = "between messages"
 _PERCENTILES = (50, 95, 99)
-# How often a silent publisher lets us look at the clock.
+# How often the end time is checked while the publisher is silent.
 _POLL_S = 0.1
 
 
 @dataclass
 class Gaps:
-    """Numbers that were passed over in a series that rises by one.
+    """Gaps in a series of numbers that normally rises by one.
 
     Attributes:
-        count: how often that happened.
-        missing: how many numbers in all.
-        longest: most numbers in one gap.
+        count: number of gaps.
+        missing: total of the missing numbers.
+        longest: most numbers missing in one gap.
     """
 
     count: int = 0
@@ -46,7 +46,7 @@ class Gaps:
     longest: int = 0
 
     def add(self, step: int) -> None:
-        """One step of the series: 1 is none missing; one that stays or falls back is no gap."""
+        """Add the difference of two successive numbers. Only a difference above 1 is a gap."""
         if step > 1:
             self.count += 1
             self.missing += step - 1
@@ -55,14 +55,14 @@ class Gaps:
 
 @dataclass
 class CameraTimes:
-    """What the messages of one camera say.
+    """The times and gaps in the messages of one camera.
 
     Attributes:
-        ms: row of the table to its durations in milliseconds, one a message that has it.
-        frames: gaps in `frame`: what the pipeline dropped.
-        seqs: gaps in `seq`: messages that this reader, or the recorder, missed.
-        messages: how many were read.
-        seconds: from the first to the last message of each session, added up.
+        ms: durations in milliseconds by row of the table, one for each message that has this row.
+        frames: gaps in `frame`, which are frames that the pipeline dropped.
+        seqs: gaps in `seq`, which are messages that this reader or the recorder missed.
+        messages: number of messages.
+        seconds: time from the first to the last message of each session, summed over the sessions.
     """
 
     ms: dict[str, list[float]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class CameraTimes:
     _last: wire.PoseMessage | None = None
 
     def add(self, message: wire.PoseMessage) -> None:
-        """The next message of this camera."""
+        """Add the next message of this camera."""
         self.messages += 1
         for stage, ms in message.timing_ms.items():
             self.ms.setdefault(stage, []).append(ms)
@@ -92,39 +92,39 @@ class CameraTimes:
 
     @property
     def rate_hz(self) -> float:
-        """Messages per second; NaN of a single one."""
+        """Messages per second; NaN if no session has two messages."""
         return (self.messages - self._sessions) / self.seconds if self.seconds > 0 else float("nan")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags."""
+    """Add the flags."""
     add = parser.add_argument
-    add("recording", nargs="?", type=Path, metavar="FILE", help="a .jsonl file made with --record")
+    add("recording", nargs="?", type=Path, metavar="FILE", help="a .jsonl recording made with --record")
     add("--connect", metavar="ENDPOINT", action="append", help="listen to a running publisher instead; repeatable")
     add("--seconds", type=float, default=30.0, metavar="S", help="how long to listen; default 30")
-    add("--camera", metavar="NAME", action="append", help="this camera only; repeatable")
-    add("--curve-secret", metavar="FILE", help="this reader's secret key, where keys are wanted")
+    add("--camera", metavar="NAME", action="append", help="read only this camera; repeatable")
+    add("--curve-secret", metavar="FILE", help="this reader's secret key, if the publisher requires keys")
     add("--curve-server", metavar="FILE", help="the publisher's public key")
     from realtime.evaluate import compare
 
     group = parser.add_argument_group("comparison")
-    group.add_argument("--compare", action="store_true", help="run our program against loops of the same models")
+    group.add_argument("--compare", action="store_true", help="compare our program with loops that use the same models")
     compare.add_arguments(group)
     compare.add_live_arguments(group)
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Read all messages and put their times together.
+    """Read all messages and summarise their times, or run the comparison.
 
     Raises:
         ConfigError: a flag, the file or a key is wrong.
-        RealtimeError: there were no messages, or one can't be read.
+        RealtimeError: no message arrived, or a message can't be decoded.
     """
     if options.compare:
         from realtime.evaluate import compare
 
         if options.recording is not None or options.connect:
-            raise ConfigError("latency: got --compare with a recording or --connect, expected one of them")
+            raise ConfigError("latency: got --compare with a recording or --connect, expected only one of them")
         return compare.run(options)
     if (options.recording is None) == (not options.connect):
         raise ConfigError("latency: expected either a recording (.jsonl) or --connect ENDPOINT")
@@ -136,16 +136,16 @@ def run(options: argparse.Namespace) -> Report:
         origin, messages = ", ".join(options.connect), _listen(options)
     cameras = gather(m for m in progress(messages, origin, unit="messages") if _is_wanted(m, options.camera))
     if not cameras:
-        hint = "has anything been published?" if options.recording else "is the publisher running?"
+        hint = "did that run publish anything?" if options.recording else "is the publisher running?"
         raise RealtimeError(f"{origin}: got no poses{_of(options.camera)}: {hint}")
     return _report(origin, cameras)
 
 
 def gather(messages: Iterable[wire.PoseMessage]) -> dict[str, CameraTimes]:
-    """The times of each camera.
+    """Collect the times of each camera.
 
     Args:
-        messages: in the order in which they were published.
+        messages: the messages in the order in which they were published.
     """
     cameras: dict[str, CameraTimes] = {}
     for message in messages:
@@ -154,7 +154,7 @@ def gather(messages: Iterable[wire.PoseMessage]) -> dict[str, CameraTimes]:
 
 
 def _listen(options: argparse.Namespace) -> Iterator[wire.PoseMessage]:
-    """What a publisher sends in the next `options.seconds`."""
+    """Yield the messages that arrive within the next `options.seconds`."""
     try:
         subscriber = PoseSubscriber(
             options.connect,
@@ -181,11 +181,11 @@ def _is_wanted(message: wire.PoseMessage, cameras: list[str] | None) -> bool:
 
 
 def _of(cameras: list[str] | None) -> str:
-    return f" of {', '.join(cameras)}" if cameras else ""
+    return f" from {', '.join(cameras)}" if cameras else ""
 
 
 def _summary(ms: list[float]) -> dict[str, float]:
-    """p50, p95, p99 and max of durations in milliseconds."""
+    """Return p50, p95, p99 and max of the durations, in milliseconds."""
     values = np.percentile(ms, [*_PERCENTILES, 100])
     return dict(zip([*(f"p{percent}" for percent in _PERCENTILES), "max"], values.tolist(), strict=True))
 
@@ -209,7 +209,7 @@ def _report(origin: str, cameras: dict[str, CameraTimes]) -> Report:
         notes += _notes(name, times)
     return Report(
         title=f"Latency of {origin}",
-        columns=["camera", "from to", "messages", *(f"p{percent} ms" for percent in _PERCENTILES), "max ms"],
+        columns=["camera", "stage", "messages", *(f"p{percent} ms" for percent in _PERCENTILES), "max ms"],
         rows=rows,
         data={"cameras": data},
         notes=notes,
@@ -220,13 +220,13 @@ def _report(origin: str, cameras: dict[str, CameraTimes]) -> Report:
 def _notes(name: str, times: CameraTimes) -> list[str]:
     return [
         f"{name}: {times.messages} messages, {times.rate_hz:.1f} per second",
-        f"{name}: frames that were not processed: {_in_words(times.frames)}",
-        f"{name}: messages that were lost on the way here: {_in_words(times.seqs)}",
+        f"{name}: frames dropped before publishing: {_in_words(times.frames)}",
+        f"{name}: messages lost after publishing: {_in_words(times.seqs)}",
     ]
 
 
 def _in_words(gaps: Gaps) -> str:
-    return f"{gaps.missing} in {gaps.count} gaps, at most {gaps.longest} in one" if gaps.count else "none"
+    return f"{gaps.missing} in {gaps.count} gaps, at most {gaps.longest} per gap" if gaps.count else "none"
 
 
 if __name__ == "__main__":

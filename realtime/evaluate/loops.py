@@ -1,11 +1,12 @@
-"""The loops that our program is compared with, each in a process of its own.
+"""The loops that our program is compared with, each in its own process.
 
-Started by evaluate.compare: `python -m realtime.evaluate.loops LOOP SCENE RESULT`. All of them do one frame after the
-other, as one writes it with these libraries:
+`evaluate.compare` starts them with `python -m realtime.evaluate.loops LOOP SCENE RESULT`. Each loop processes one frame
+after the other, as a user of these libraries would write it:
 
-    track       ultralytics' YOLO.track with its ByteTrack; on its own number of threads as `track-as-shipped`
-    sequential  YOLO.predict, boxmot's ByteTrack, Hugging Face's ViTPose in fp32, ZeroMQ
-    engines     our own stages, called one after the other
+    track             ultralytics' YOLO.track with its ByteTrack, on all cores
+    track-as-shipped  the same with the number of threads that ultralytics sets
+    sequential        YOLO.predict, boxmot's ByteTrack, Hugging Face's ViTPose in fp32, ZeroMQ
+    engines           our own stages, called one after the other
 """
 
 from __future__ import annotations
@@ -37,12 +38,18 @@ Step = Callable[[Shot], Boxes]
 
 
 def shots(scene: Scene) -> Iterator[Shot]:
-    """The scene's pictures: every one, or the newest of a live source."""
+    """Return the frames of a scene: all frames, or the newest ones of a live source."""
     return every(scene.video, scene.frames) if scene.fps is None else newest(scene.video, scene.frames, scene.fps)
 
 
 def go(scene: Scene, engine: str, step: Step) -> Run:
-    """One frame after the other: a step looks at a picture, publishes and gives the people's boxes."""
+    """Run a loop over all frames of a scene and return the results.
+
+    Args:
+        scene: the scene.
+        engine: description of the inference engines.
+        step: processes and publishes one frame, and returns the boxes of its people.
+    """
     run = Run(engine)
     for shot in shots(scene):
         boxes = step(shot)
@@ -51,7 +58,7 @@ def go(scene: Scene, engine: str, step: Step) -> Run:
 
 
 def _publisher(kind: int) -> zmq.Socket[bytes]:
-    """A socket on a free port of this machine."""
+    """Return a socket that is bound to a free port on 127.0.0.1."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.bind_to_random_port("tcp://127.0.0.1")
     return socket
@@ -61,12 +68,12 @@ def _publisher(kind: int) -> zmq.Socket[bytes]:
 
 
 def track(scene: Scene) -> Run:
-    """YOLO.track, every core to its torch."""
+    """YOLO.track, with torch on all cores."""
     return _track(scene, lambda: torch.set_num_threads(all_cores()))
 
 
 def track_as_shipped(scene: Scene) -> Run:
-    """YOLO.track as it comes: it sets torch's threads to one less than there are cores."""
+    """YOLO.track as shipped, with torch on one thread fewer than the machine has cores (1 to 8)."""
     return _track(scene, lambda: None)
 
 
@@ -79,13 +86,14 @@ def _track(scene: Scene, set_threads: Callable[[], None]) -> Run:
         detected = _boxes_of(predictor.results[0])[:, :4]
 
     def people(result: Any) -> Boxes:  # noqa: ANN401 - ultralytics ships no types
-        """The detections that the tracker's boxes, which are filtered, belong to."""
+        """Return the detections that the tracks match best, because the boxes of the tracks are filtered."""
         boxes = _boxes_of(result)[:, :4]
         return detected[iou(boxes, detected).argmax(axis=1)] if len(boxes) else boxes
 
     options |= {"tracker": "bytetrack.yaml"}
-    model.add_callback("on_predict_postprocess_end", look)  # before the tracker's own
-    # Whenever it sets itself up it takes a thread away, as it does again when `tracker` is given for the first time.
+    model.add_callback("on_predict_postprocess_end", look)  # runs before the tracker's own callback
+    # ultralytics resets the number of threads whenever it sets up a predictor, and the first `tracker` argument causes
+    # another setup. Set the number at every start.
     model.add_callback("on_predict_start", lambda predictor: set_threads())
     model.track(np.zeros((SIZE, SIZE, 3), np.uint8), **options)
     engine = f"ultralytics, torch fp32, {torch.get_num_threads()} threads"
@@ -96,14 +104,14 @@ def _track(scene: Scene, set_threads: Callable[[], None]) -> Run:
         if index == scene.frames:
             break
         now_s = time.monotonic()
-        # When the picture was there nobody tells: this age begins where it was asked for.
+        # ultralytics does not report when a frame was read, so its age starts at the request for it.
         run.add(index, asked_s, now_s, people(result))
         asked_s = now_s
     return run
 
 
 def _yolo(scene: Scene) -> Any:  # noqa: ANN401 - ultralytics ships no types
-    # It would install packages and call home.
+    # Keep ultralytics from installing packages and from using the network.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
     from ultralytics import YOLO
@@ -112,7 +120,7 @@ def _yolo(scene: Scene) -> Any:  # noqa: ANN401 - ultralytics ships no types
 
 
 def _detection(scene: Scene) -> dict[str, object]:
-    """What all calls of ultralytics are given."""
+    """Return the arguments of every ultralytics call."""
     return {
         "imgsz": SIZE,
         "conf": MIN_SCORE,
@@ -124,15 +132,15 @@ def _detection(scene: Scene) -> dict[str, object]:
 
 
 def _boxes_of(result: Any) -> Boxes:  # noqa: ANN401 - ultralytics ships no types
-    """Of one result: float32 (N, 6 or more), x1 y1 x2 y2 and what else there is."""
+    """Return the boxes of one result: float32 (N, 6 or more), x1 y1 x2 y2 and further columns."""
     return np.asarray(result.boxes.data.cpu().numpy(), np.float32)
 
 
-# ---- what one would write
+# ---- a plain loop
 
 
 def sequential(scene: Scene) -> Run:
-    """Detect, track, estimate poses, publish; one after the other."""
+    """Detect, track, estimate poses and publish, one step after the other."""
     from boxmot import ByteTrack
 
     model, options = _yolo(scene), _detection(scene)
@@ -151,18 +159,18 @@ def sequential(scene: Scene) -> Run:
             keypoints = result.keypoints.data.cpu().numpy()[rows[:, 7].astype(int)].tolist()
         message = {"frame": shot.number, "time": time.time(), "people": rows.tolist(), "keypoints": keypoints}
         socket.send_multipart((b"poses", msgspec.msgpack.encode(message)))
-        return found[rows[:, 7].astype(int), :4]  # the detector's, as ours: the tracker's are filtered
+        return found[rows[:, 7].astype(int), :4]  # the detector's boxes, like ours; the tracker's are filtered
 
     grey = np.full((SIZE, SIZE, 3), 114, np.uint8)
     model.predict(grey, **options)
-    torch.set_num_threads(all_cores())  # ultralytics has taken one away
+    torch.set_num_threads(all_cores())  # ultralytics has reduced the number of threads
     if pose is not None:
         pose(grey, np.array([[100, 100, 300, 500]], np.float32))
     return go(scene, f"ultralytics and Hugging Face, torch fp32, {torch.get_num_threads()} threads", step)
 
 
 class _HuggingFacePose:
-    """Processor, network, post-processing."""
+    """Hugging Face's ViTPose: processor, network and post-processing."""
 
     def __init__(self, scene: Scene) -> None:
         from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
@@ -174,7 +182,7 @@ class _HuggingFacePose:
         self._more = {"dataset_index": torch.tensor([0], device=self._device)} if is_plus else {}
 
     def __call__(self, image: NDArray[np.uint8], boxes: Boxes) -> list[list[list[float]]]:
-        """For each person, keypoints x, y, score."""
+        """Return a list of keypoints (x, y, score) for each person."""
         xywh = [np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).tolist()]
         rgb = np.ascontiguousarray(image[..., ::-1])
         inputs = self._processor([rgb], boxes=xywh, return_tensors="pt").to(self._device)
@@ -184,11 +192,11 @@ class _HuggingFacePose:
         return [torch.cat((p["keypoints"], p["scores"][:, None]), dim=1).tolist() for p in people]
 
 
-# ---- our engines, without the scheduler
+# ---- our stages, without the scheduler
 
 
 def engines(scene: Scene) -> Run:
-    """Our stages, each with all cores, one after the other."""
+    """Our own stages, each on all cores, called one after the other."""
     from realtime.loading import load_models
     from realtime.smooth.stage import SmoothStage
     from realtime.track.relink import RelinkStage
@@ -212,7 +220,7 @@ def engines(scene: Scene) -> Run:
 
 
 def message_of(poses: Poses, skeleton: str) -> wire.PoseMessage:
-    """What is published of one frame."""
+    """Return the message that is published for one frame."""
     frame = poses.frame
     return wire.pose_message(
         session="loop",

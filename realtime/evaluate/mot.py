@@ -1,8 +1,8 @@
-"""MOTChallenge folders: ground truth, detections and results in their text form, and which of it counts.
+"""MOTChallenge files: read ground truth, detections and results, write results, and select the rows that count.
 
-Read and written by evaluate.tracking. The form and the rules are those of MOT15 to MOT20 (Dendorfer et al.,
-"MOTChallenge", IJCV 2021) as TrackEval applies them in trackeval/datasets/mot_challenge_2d_box.py. Frame numbers begin
-at 1, boxes are x, y of the top left corner, width and height in pixels.
+`evaluate.tracking` uses this module for all its files. The format and the rules are those of MOT15 to MOT20 (Dendorfer
+et al., "MOTChallenge", IJCV 2021), as TrackEval applies them in trackeval/datasets/mot_challenge_2d_box.py. Frame
+numbers start at 1. Boxes are x and y of the top left corner, width and height, in pixels.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from scipy.optimize import linear_sum_assignment
 from realtime.boxes import iou
 from realtime.errors import ConfigError, OutputError
 
-# Columns of every row; those that a file leaves out are 1.
+# The columns of a row. Columns that a file lacks are 1.
 FRAME, ID, XYWH, SCORE, CLASS = 0, 1, slice(2, 6), 6, 7
 _COLUMNS = 9
-# Ground truth of MOT16 and later has nine columns: the last two are class and visibility. That of MOT15 has ten, the
-# last three a place in the world, and no classes.
+# Ground truth of MOT16 and later has nine columns, the last two of which are class and visibility. That of MOT15 has
+# ten columns, the last three of which are a position in world coordinates, and no classes.
 _WITH_CLASSES = 9
 _PEDESTRIAN = 1
-# Person on a vehicle, static person, distractor, reflection: to find one is neither right nor wrong. MOT20 adds
-# vehicles.
+# Person on a vehicle, static person, distractor, reflection: a track on one of these is neither a hit nor a false
+# positive. MOT20 adds the non-motorised vehicle.
 _DISTRACTORS = (2, 7, 8, 12)
 _VEHICLE = 6
 _SAME_IOU = 0.5
@@ -43,14 +43,14 @@ class MotSequence:
     """One clip with ground truth.
 
     Attributes:
-        name: the folder's.
-        folder: holds gt/gt.txt.
-        frames: the numbers of its frames, from 1 on.
-        rate_hz: frames per second; None where neither seqinfo.ini nor the user says it.
-        size: width and height in pixels, None where seqinfo.ini is missing.
-        images: folder of its pictures; it need not be there.
-        truth: frame number to float64 (N, 9): frame, id, x, y, w, h, 0 where ignored, class, visibility.
-        has_classes: its class column means something (MOT16 and later).
+        name: name of the folder.
+        folder: the folder that holds gt/gt.txt.
+        frames: the frame numbers. They start at 1 unless seqinfo.ini has `firstFrame`.
+        rate_hz: frames per second; None if neither seqinfo.ini nor the user specifies it.
+        size: width and height in pixels; None if seqinfo.ini does not specify them.
+        images: the folder of images, which need not exist.
+        truth: frame number to float64 (N, 9): frame, id, x, y, w, h, flag (0: ignored), class, visibility.
+        has_classes: whether the class column is valid (MOT16 and later).
     """
 
     name: str
@@ -65,12 +65,12 @@ class MotSequence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """One frame of ground truth beside one frame of tracks, after what doesn't count was taken out.
+    """The ground truth and the tracks of one frame that count, and their overlaps.
 
     Attributes:
-        truth_ids: int64 (N,), unique.
-        track_ids: int64 (M,), unique.
-        iou: float64 (N, M), 0..1.
+        truth_ids: ids of the people in the ground truth, int64 (N,), unique.
+        track_ids: ids of the tracks, int64 (M,), unique.
+        iou: IoU of each person and each track, float64 (N, M), 0..1.
     """
 
     truth_ids: NDArray[np.int64]
@@ -79,30 +79,30 @@ class Compared:
 
 
 def find_sequences(folders: Iterable[Path]) -> list[Path]:
-    """The folders with a gt/gt.txt: those given themselves, or those inside them by name.
+    """Find the sequences: each folder itself if it holds gt/gt.txt, otherwise its subfolders that do, by name.
 
     Raises:
-        ConfigError: there is none in one of them.
+        ConfigError: a folder contains no sequence.
     """
     found: list[Path] = []
     for folder in folders:
         inside = sorted(file.parent.parent for file in folder.glob("*/gt/gt.txt"))
         here = [folder] if (folder / "gt" / "gt.txt").is_file() else inside
         if not here:
-            raise ConfigError(f"{folder}: got no gt/gt.txt, expected a MOTChallenge folder or a folder of such")
+            raise ConfigError(f"{folder}: got no gt/gt.txt, expected a MOTChallenge sequence or a folder of sequences")
         found += here
     return found
 
 
 def open_sequence(folder: Path, rate_hz: float | None = None) -> MotSequence:
-    """Read ground truth and seqinfo.ini.
+    """Read the ground truth and seqinfo.ini of a sequence.
 
     Args:
-        folder: holds gt/gt.txt.
-        rate_hz: frames per second where seqinfo.ini is missing or wrong.
+        folder: the folder that holds gt/gt.txt.
+        rate_hz: frames per second, in place of the rate in seqinfo.ini.
 
     Raises:
-        ConfigError: a file is malformed.
+        ConfigError: a file is malformed, or the ground truth is missing or empty.
     """
     file = folder / "gt" / "gt.txt"
     truth, columns = _read(file)
@@ -123,10 +123,20 @@ def open_sequence(folder: Path, rate_hz: float | None = None) -> MotSequence:
 
 
 def read_rows(file: Path) -> Rows:
-    """Detections or results: frame number to float64 (N, 9), in the file's order; missing columns are 1.
+    """Read detections or results. Spaces may stand for commas.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "det.txt"
+        ...     _ = file.write_text("3,-1,100,50,40,100,0.9")
+        ...     read_rows(file)[3].tolist()
+        [[3.0, -1.0, 100.0, 50.0, 40.0, 100.0, 0.9, 1.0, 1.0]]
+
+    Returns:
+        Frame number to float64 (N, 9), in the order of the file. Columns that the file lacks are 1.
 
     Raises:
-        ConfigError: there is no such file, or a line isn't of numbers: frame, id, x, y, w, h and more.
+        ConfigError: the file can't be read, or a line does not start with the numbers frame, id, x, y, w, h.
     """
     return _read(file)[0]
 
@@ -134,12 +144,19 @@ def read_rows(file: Path) -> Rows:
 def write_results(file: Path, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]) -> None:
     """Write tracks as MOTChallenge results: frame, id, x, y, w, h, 1, -1, -1, -1.
 
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "walk.txt"
+        ...     write_results(file, {1: (np.array([7]), np.array([[100.0, 50, 40, 100]]))})
+        ...     file.read_text()
+        '1,7,100.000,50.000,40.000,100.000,1,-1,-1,-1\\n'
+
     Args:
-        file: where to.
+        file: the file to write. Missing folders are created.
         tracks: frame number to ids (N,) and boxes x, y, w, h (N, 4) in pixels.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     lines = [
         f"{number},{track_id},{x:.3f},{y:.3f},{w:.3f},{h:.3f},1,-1,-1,-1\n"
@@ -154,22 +171,29 @@ def write_results(file: Path, tracks: Mapping[int, tuple[NDArray[np.int64], NDAr
 
 
 def compare(sequence: MotSequence, number: int, ids: NDArray[np.int64], xywh: NDArray[np.float64]) -> Compared:
-    """Take out what doesn't count in a frame, and measure how far the rest overlaps.
+    """Select the ground truth and the tracks of a frame that count, and compute their overlaps.
 
-    Ground truth counts unless its flag (column 7) is 0 or, where there are classes, it is no pedestrian. A track that
-    fits one of the distractors best (IoU of 0.5 and more, one to one over all ground truth) is left out.
+    Ground truth counts unless its flag (column 7) is 0. If the sequence has classes, only pedestrians count, and a
+    track that matches a distractor is dropped. For this, all tracks are matched one to one to all ground truth, with an
+    IoU of at least 0.5.
+
+        >>> truth = {1: np.array([[1, 5, 100.0, 50, 40, 100, 1, 1, 1]])}
+        >>> sequence = MotSequence("MOT17-00", Path(), range(1, 2), 10.0, None, Path(), truth, has_classes=True)
+        >>> compared = compare(sequence, 1, np.array([9]), np.array([[100.0, 50, 40, 80]]))
+        >>> compared.truth_ids, compared.track_ids, compared.iou
+        (array([5]), array([9]), array([[0.8]]))
 
     Args:
-        sequence: its ground truth.
-        number: of the frame.
-        ids: int64 (M,), the tracks'.
-        xywh: float64 (M, 4), their boxes in pixels.
+        sequence: the sequence with its ground truth.
+        number: the frame number.
+        ids: ids of the tracks, int64 (M,).
+        xywh: boxes of the tracks, float64 (M, 4), in pixels.
 
     Raises:
         ValueError: two tracks of the frame have the same id.
     """
     if len(np.unique(ids)) != len(ids):
-        raise ValueError(f"{sequence.name}: frame {number}: got an id twice, expected one box for each")
+        raise ValueError(f"{sequence.name}: frame {number}: got an id twice, expected one box per id")
     truth = sequence.truth.get(number, _NONE)
     counts = truth[:, SCORE] != 0
     if sequence.has_classes:
@@ -181,12 +205,16 @@ def compare(sequence: MotSequence, number: int, ids: NDArray[np.int64], xywh: ND
 
 
 def iou_of(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """boxes.iou of boxes x, y, w, h: (N, 4) and (M, 4) -> (N, M)."""
+    """Compute the IoU of every pair of boxes x, y, w, h: float64 (N, 4) and (M, 4) -> (N, M).
+
+    >>> iou_of(np.array([[0.0, 0, 10, 10]]), np.array([[0.0, 0, 10, 10], [0, 0, 10, 5]]))
+    array([[1. , 0.5]])
+    """
     return iou(*(np.hstack((xywh[:, :2], xywh[:, :2] + xywh[:, 2:])) for xywh in (a, b)))
 
 
 def _on_distractors(sequence: MotSequence, truth: NDArray[np.float64], xywh: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which tracks (M,) fit a distractor better than anything else."""
+    """Return a mask bool (M,) of the tracks that are matched to a distractor."""
     classes = (*_DISTRACTORS, _VEHICLE) if sequence.name.startswith("MOT20") else _DISTRACTORS
     iou = iou_of(truth[:, XYWH], xywh)
     iou[iou < _SAME_IOU - np.finfo(float).eps] = 0  # TrackEval's tolerance
@@ -198,7 +226,7 @@ def _on_distractors(sequence: MotSequence, truth: NDArray[np.float64], xywh: NDA
 
 
 def _read(file: Path) -> tuple[Rows, int]:
-    """The rows by frame, and how many columns the first line has."""
+    """Return the rows by frame number, and the number of columns in the first line."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -223,12 +251,12 @@ def _row(line: str, words: list[str], where: str) -> list[float]:
     except ValueError:
         row = []
     if len(row) < XYWH.stop or not np.isfinite(row).all():
-        raise ConfigError(f"{where}: got {line[:60]!r}, expected numbers: frame, id, x, y, w, h, score, ...")
+        raise ConfigError(f"{where}: got {line[:60]!r}, expected the numbers frame, id, x, y, w, h, score, ...")
     return row + [1.0] * (_COLUMNS - len(row))
 
 
 class _Info:
-    """A seqinfo.ini; one that is missing says nothing."""
+    """The keys of a seqinfo.ini. A missing file has no keys."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -236,13 +264,13 @@ class _Info:
         try:
             self._parser.read(file, encoding="utf-8-sig")
         except (configparser.Error, UnicodeDecodeError):
-            raise ConfigError(f"{file}: can't be read, expected [Sequence] and its keys") from None
+            raise ConfigError(f"{file}: can't be read, expected a section [Sequence] with its keys") from None
 
     def text(self, key: str, default: str) -> str:
         return self._parser.get("Sequence", key, fallback=default)
 
     def number(self, key: str) -> float | None:
-        """None where it isn't said."""
+        """Return the value of a key, or None if it is missing or empty."""
         text = self.text(key, "")
         if not text:
             return None

@@ -1,7 +1,7 @@
-"""How well a filtered motion follows the true one: error, jitter, lag, overshoot.
+"""Measures of how well a filtered motion follows the true one: error, jitter, lag and overshoot.
 
-Used by evaluate.smoothing. Error, jitter and lag are those of the evaluation data's score_smoothing.py (parity:
-tests/evaluate/test_smoothing.py).
+evaluate.smoothing uses them. tests/evaluate/test_smoothing.py compares error, jitter and lag with an independent
+implementation: a scoring script that is kept with the evaluation data, outside this repository.
 """
 
 from __future__ import annotations
@@ -13,32 +13,38 @@ import numpy as np
 
 from realtime.evaluate.clips import WARM_UP_S, Clip, Floats
 
-# The largest lag that is looked for.
+# The largest lag that is searched for.
 MAX_LAG_S = 0.25
-# Frames further apart than this are no neighbours: their difference says nothing about jitter.
+# Frames further apart than this do not count as neighbours, because their difference says nothing about jitter.
 LONGEST_STEP_S = 0.25
-# True speeds in person sizes per second: slower than the first is at rest, faster than the second in motion. A walker's
-# keypoints move at 0.7, in the middle.
+# True speeds in person sizes per second. A keypoint slower than the first is at rest, one faster than the second is in
+# motion. The median speed of a walker's keypoints is 0.7.
 REST_SPEED, MOTION_SPEED = 0.1, 0.5
-# Overshoot is what lies beyond the truth's own range so long before and after.
+# Overshoot is the distance beyond the range of the truth, taken over this time before and after each frame.
 OVERSHOOT_S = 0.5
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a filter did on a clip, or the mean over clips. NaN where it can't be told.
+    """The score of a filter on one clip, or its mean over clips. A measure that is undefined is NaN.
 
     Attributes:
         rmse_px: root mean square distance from the truth.
-        rmse_percent: the same, of the person's size.
-        jitter_px: root mean square of the second difference, px per frame^2, of the error; of the output itself where
-            there is no truth. 0 where the output moves exactly as the truth does.
-        rest_px: that, where the keypoint truly moves by less than REST_SPEED.
-        motion_px: that, where it moves by more than MOTION_SPEED.
-        lag_ms: by how much the output trails the truth.
-        overshoot_px: how far the output of noise-free input goes beyond where the truth turns or stops: each keypoint's
-            worst, the mean of them.
-        missing_percent: true keypoints with no output; they are left out of the rest.
+        rmse_percent: the same, in percent of the person's size.
+        jitter_px: root mean square of the second difference of the error, in px per frame^2; 0 if the output moves
+            exactly as the truth does. Without ground truth it is computed from the output itself.
+        rest_px: jitter of the keypoints while their true speed is below REST_SPEED.
+        motion_px: jitter of the keypoints while their true speed is above MOTION_SPEED.
+        lag_ms: the time by which the output trails the truth.
+        overshoot_px: how far the output for noise-free input goes beyond the truth where the truth turns or stops: the
+            worst overshoot of each keypoint, averaged over the keypoints.
+        missing_percent: share of the true keypoints without an output, which the other measures skip.
+
+    Example:
+        >>> from realtime.evaluate.motion import Score
+        >>> mean = Score.mean([Score(lag_ms=10.0, rmse_px=2.0), Score(lag_ms=20.0)])
+        >>> mean.lag_ms, mean.rmse_px, mean.jitter_px
+        (15.0, 2.0, nan)
     """
 
     rmse_px: float = np.nan
@@ -52,19 +58,38 @@ class Score:
 
     @classmethod
     def mean(cls, scores: Sequence[Score]) -> Score:
-        """Of each measure, over the clips where it can be told."""
+        """Average each measure over the clips for which it is defined."""
         columns = {field.name: np.array([getattr(score, field.name) for score in scores]) for field in fields(cls)}
         return cls(**{name: float(column[np.isfinite(column)].mean()) if np.isfinite(column).any() else np.nan
                       for name, column in columns.items()})  # fmt: skip
 
 
 def measure(clip: Clip, output: Floats, of_truth: Floats | None = None) -> Score:
-    """All measures of one filter's output on one clip.
+    """Score the output of a filter on one clip.
+
+    The warm-up at the start of the clip counts for overshoot only.
 
     Args:
         clip: T frames of K keypoints.
-        output: (T, K, 2), pixels.
-        of_truth: (T, K, 2), the filter's output where `clip.without_noise()` is its input; overshoot needs it.
+        output: float64 (T, K, 2), pixels; NaN for a missing keypoint.
+        of_truth: float64 (T, K, 2), the filter's output for `clip.without_noise()`. Overshoot is NaN without it.
+
+    Returns:
+        All measures. Without ground truth only the jitter measures are defined, and a moving average of the keypoints
+        separates rest from motion.
+
+    Example:
+        An output that is 3 pixels to the right of the truth and 4 below it moves as the truth does.
+
+        >>> from realtime.evaluate.clips import Clip
+        >>> from realtime.evaluate.motion import measure
+        >>> times_s = np.arange(60) / 30
+        >>> truth = 50 * np.sin(3 * times_s)[:, None, None] * [1, 0]
+        >>> boxes = np.zeros((60, 4), np.float32)
+        >>> clip = Clip("wave", times_s, truth, np.ones((60, 1)), truth, 100.0, boxes, np.ones(60, np.bool_))
+        >>> score = measure(clip, truth + [3, 4])
+        >>> round(score.rmse_px, 6), round(score.jitter_px, 6), round(score.lag_ms, 6)
+        (5.0, 0.0, 0.0)
     """
     start = clip.warm_up
     if clip.truth is None:
@@ -97,10 +122,24 @@ def measure(clip: Clip, output: Floats, of_truth: Floats | None = None) -> Score
 
 
 def second_difference(places: Floats, times_s: Floats) -> Floats:
-    """The second difference of (T, K, 2): (T - 2, K, 2), NaN across gaps.
+    """Return the second difference of positions over time.
 
-    Where frames are missing it is the divided difference, scaled to the clip's usual step: a parabola gives the same
-    everywhere. With equal steps it is the plain one.
+    If frames are missing, this is the divided difference, scaled to the median time step, so that a parabola has the
+    same value everywhere. With equal steps it is the ordinary second difference.
+
+    Args:
+        places: float64 (T, K, 2), pixels.
+        times_s: float64 (T,), increasing.
+
+    Returns:
+        float64 (T - 2, K, 2), px per frame^2; NaN across gaps longer than LONGEST_STEP_S.
+
+    Example:
+        >>> from realtime.evaluate.motion import second_difference
+        >>> parabola = np.array([[[0.0, 0.0]], [[1.0, 0.0]], [[4.0, 0.0]], [[9.0, 0.0]]])
+        >>> second_difference(parabola, np.array([0.0, 0.125, 0.25, 0.375]))[:, 0]
+        array([[2., 0.],
+               [2., 0.]])
     """
     step = np.diff(times_s)
     before, after = step[:-1, None, None], step[1:, None, None]
@@ -110,29 +149,49 @@ def second_difference(places: Floats, times_s: Floats) -> Floats:
 
 
 def speeds(places: Floats, times_s: Floats) -> Floats:
-    """How fast (T, K, 2) moves in each frame but the first and the last: (T - 2, K), pixels per second."""
+    """Return the speed of each keypoint in every frame except the first and the last, by central differences.
+
+    Args:
+        places: float64 (T, K, 2), pixels.
+        times_s: float64 (T,), increasing.
+
+    Returns:
+        float64 (T - 2, K), pixels per second.
+
+    Example:
+        >>> from realtime.evaluate.motion import speeds
+        >>> speeds(np.array([[[0.0, 0.0]], [[3.0, 4.0]], [[6.0, 8.0]]]), np.array([0.0, 0.125, 0.25]))
+        array([[40.]])
+    """
     return np.asarray(np.linalg.norm(places[2:] - places[:-2], axis=2) / (times_s[2:] - times_s[:-2])[:, None])
 
 
 def _centred_mean(places: Floats, times_s: Floats) -> Floats:
-    """Each frame's mean over a quarter of a second before and after: roughly the motion, where there is no truth."""
+    """The mean over a quarter of a second before and after each frame: estimates the motion without ground truth."""
     near = np.abs(times_s[:, None] - times_s[None, :]) <= WARM_UP_S / 2
     return np.stack([np.nanmean(places[row], axis=0) for row in near])
 
 
 def lag_ms(output: Floats, truth: Floats, times_s: Floats) -> float:
-    """By how much the output trails: the shift at which its velocity is most like the truth's.
+    """Return the time by which the output trails the truth: the shift at which their velocities correlate best.
 
-    score_smoothing.py's: the normalised correlation of the velocities, all keypoints and axes together, at shifts of
-    whole frames up to MAX_LAG_S; between them the vertex of the parabola through the best and its neighbours.
+    The velocities of all keypoints and axes enter one normalised cross-correlation. It is computed at shifts of whole
+    frames up to MAX_LAG_S, and refined by the vertex of the parabola through the best shift and its two neighbours.
 
     Args:
-        output: (T, K, 2), pixels; NaN where there is none.
-        truth: (T, K, 2).
-        times_s: (T,); where frames are missing, both are read between the others by the same straight lines.
+        output: float64 (T, K, 2), pixels; NaN for a missing keypoint.
+        truth: float64 (T, K, 2), pixels.
+        times_s: float64 (T,), increasing. If frames are missing, output and truth are both interpolated linearly.
 
     Returns:
-        Milliseconds, positive is late; NaN where the truth stands still.
+        Milliseconds, positive if the output is late; NaN if the truth stands still.
+
+    Example:
+        >>> from realtime.evaluate.motion import lag_ms
+        >>> times_s = np.arange(90) / 30
+        >>> truth, late = (50 * np.sin(3 * (times_s - delay_s))[:, None, None] * [1, 0] for delay_s in (0.0, 0.1))
+        >>> round(lag_ms(late, truth, times_s))
+        100
     """
     if not _rms(np.diff(truth, axis=0)) > 0.1:
         return np.nan
@@ -150,7 +209,7 @@ def lag_ms(output: Floats, truth: Floats, times_s: Floats) -> float:
 
 
 def _alike(moved: Floats, truly: Floats, shift: int) -> float:
-    """The correlation of velocities (T, K, 2), the first taken to be `shift` frames late."""
+    """The normalised correlation of two series of velocities (T, K, 2), with the first `shift` frames late."""
     first, second = (moved[shift:], truly[: len(truly) - shift]) if shift >= 0 else (moved[:shift], truly[-shift:])
     both = np.isfinite(first) & np.isfinite(second)
     first, second = first[both], second[both]
@@ -158,7 +217,7 @@ def _alike(moved: Floats, truly: Floats, shift: int) -> float:
 
 
 def _evenly(places: Floats, times_s: Floats, step_s: float) -> Floats:
-    """(T, K, 2) at equal steps of time, by straight lines between the frames; as they are where steps are equal."""
+    """Resample (T, K, 2) to equal time steps by linear interpolation; returned as they are if the steps are equal."""
     if np.abs(np.diff(times_s) - step_s).max() < step_s * 1e-3:
         return places
     wanted = np.arange(times_s[0], times_s[-1], step_s)
@@ -168,15 +227,26 @@ def _evenly(places: Floats, times_s: Floats, step_s: float) -> Floats:
 
 
 def overshoot(output: Floats, truth: Floats, times_s: Floats) -> float:
-    """How far a filter goes beyond where the truth turns or stops, along x or y.
+    """Return how far a filter goes beyond the points where the truth turns or stops, along x or y.
 
     Args:
-        output: (T, K, 2), of noise-free input.
-        truth: (T, K, 2).
-        times_s: (T,).
+        output: float64 (T, K, 2), the filter's output for noise-free input, in pixels.
+        truth: float64 (T, K, 2), pixels.
+        times_s: float64 (T,), increasing.
 
     Returns:
-        Pixels: each keypoint's worst distance beyond the truth's range within OVERSHOOT_S, the mean of them.
+        Pixels, the mean over the keypoints of each one's largest distance beyond the range of the truth. The range is
+        taken over OVERSHOOT_S before and after each frame. NaN if the result is undefined for all keypoints.
+
+    Example:
+        The truth jumps from 0 to 100 px, and the output swings to 108 px.
+
+        >>> from realtime.evaluate.motion import overshoot
+        >>> truth = np.repeat([0.0, 100.0], 5)[:, None, None] * [1, 0]
+        >>> output = truth.copy()
+        >>> output[6, 0, 0] = 108.0
+        >>> overshoot(output, truth, np.arange(10) / 10)
+        8.0
     """
     near = np.abs(times_s[:, None] - times_s[None, :]) <= OVERSHOOT_S
     low, high = (np.stack([pick(truth[row], axis=0) for row in near]) for pick in (np.min, np.max))

@@ -1,7 +1,7 @@
-"""People hidden on purpose: what becomes of their identity when the detector doesn't see them for a while.
+"""Artificial occlusions: hide people from the tracker for a while and check which id they have afterwards.
 
-`python -m realtime.evaluate tracking --hide S`. Ground truth says where somebody is; what was detected there is
-withheld for S seconds, of everybody who is there long enough, at times drawn by `--seed`.
+This is `python -m realtime.evaluate tracking --hide S`. Every person visible for long enough is hidden for S
+seconds, at times drawn at random with `--seed`: detections that overlap the person's ground truth are withheld.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from realtime.types import Detections
 KEPT, TAKEN, NEW = "kept", "taken", "new"
 OUTCOMES = (KEPT, TAKEN, NEW)
 
-# Seconds that somebody is seen before the first time and between two, and how much the times are moved by chance.
+# A person stays visible for at least _SEEN_S before, between and after occlusions. The start of each occlusion is
+# delayed at random by up to _BY_CHANCE_S.
 _SEEN_S, _BY_CHANCE_S = 2.0, 2.0
-# A detection that overlaps somebody hidden by so much is withheld; a track that overlaps a person by so much is theirs.
+# A detection is withheld if it overlaps a hidden person by this IoU. A track belongs to a person if it overlaps the
+# person by this IoU.
 _HIDES_IOU, _SAME_IOU = 0.4, 0.5
-# An identity counts that is found within this time of the hiding.
+# A person's id is searched for within this time before and after the occlusion.
 _LOOKED_FOR_S = 2.0
 
 
 @dataclass(frozen=True)
 class _Gap:
-    """Somebody hidden: `person` of the ground truth, in frames first..last."""
+    """One occlusion: `person` of the ground truth is hidden in the frames first..last."""
 
     person: int
     first: int
@@ -38,15 +40,25 @@ class _Gap:
 
 
 class Occlusions:
-    """Who of a sequence is hidden when.
+    """The occlusions of a sequence.
+
+        >>> from pathlib import Path
+        >>> frames = range(1, 121)  # one person stands still for 12 s
+        >>> truth = {n: np.array([[n, 1, 100.0, 50, 40, 100, 1, 1, 1]]) for n in frames}
+        >>> sequence = MotSequence("standing", Path(), frames, 10.0, None, Path(), truth, has_classes=False)
+        >>> occlusions = Occlusions(sequence, seconds=3.0, seed=0)
+        >>> len(occlusions)
+        1
+        >>> occlusions.outcomes({n: (np.array([7 if n < 45 else 8]), truth[n][:, XYWH]) for n in frames})
+        Counter({'new': 1})
 
     Args:
-        sequence: with a frame rate.
-        seconds: how long.
-        seed: of the times.
+        sequence: the sequence, which must have a frame rate.
+        seconds: duration of each occlusion.
+        seed: seed of the random start times.
 
     Raises:
-        ConfigError: nothing says the frame rate.
+        ConfigError: the frame rate is unknown.
     """
 
     def __init__(self, sequence: MotSequence, seconds: float, seed: int) -> None:
@@ -69,7 +81,7 @@ class Occlusions:
         return len(self._gaps)
 
     def withheld(self, detections: Iterable[Detections]) -> Iterator[Detections]:
-        """The detections without those of people who are hidden; frame.index is the frame's number - 1."""
+        """Yield the detections without those of hidden people. `frame.index` is the frame number minus 1."""
         for item in detections:
             number = item.frame.index + 1
             hidden = [self._box_of(number, gap.person) for gap in self._gaps if gap.first <= number <= gap.last]
@@ -84,15 +96,15 @@ class Occlusions:
             yield replace(item, xyxy=item.xyxy[stays], scores=item.scores[stays], keypoints=keypoints)
 
     def outcomes(self, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Counter[str]:
-        """How often somebody had their id again afterwards, one that somebody else had had before, or a new one.
+        """Count how often a person kept the id over an occlusion, took an older id, or got a new one.
 
         Args:
             tracks: frame number to ids (N,) and boxes x, y, w, h (N, 4).
 
         Returns:
-            Counts by OUTCOMES; who had no id before or none within 2 s afterwards is not counted.
+            Counts by OUTCOMES. An occlusion does not count if the person has no id within 2 s before or after it.
         """
-        begun: dict[int, int] = {}  # id -> the first frame that has it
+        begun: dict[int, int] = {}  # id -> the first frame with this id
         for number in sorted(tracks):
             for track_id in tracks[number][0].tolist():
                 begun.setdefault(track_id, number)
@@ -107,7 +119,7 @@ class Occlusions:
     def _first_id(
         self, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]], person: int, numbers: Iterable[int]
     ) -> int | None:
-        """The id of the track that fits a person best, in the first of these frames that has one."""
+        """Return the id of the person's best matching track in the first of these frames that has a match, or None."""
         for number in numbers:
             box = self._box_of(number, person)
             ids, boxes = tracks.get(number, (np.zeros(0, np.int64), np.zeros((0, 4))))

@@ -1,4 +1,4 @@
-"""Pictures of what evaluate.compare and evaluate.cost measured."""
+"""Plots of the results of evaluate.compare and evaluate.cost, drawn with `--plot`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from realtime.errors import OutputError
 
 
 def plot_ratios(file: Path, data: Mapping[str, Any]) -> None:
-    """Bars of the speed of ours to each side's, a group a mode.
+    """Draw our speed relative to that of each other side, as bars in one group per mode.
 
     Args:
-        file: to write.
-        data: of the report of evaluate.compare.
+        file: the image file to write.
+        data: `Report.data` of evaluate.compare.
 
     Raises:
         OutputError: the file can't be written.
@@ -31,16 +31,16 @@ def plot_ratios(file: Path, data: Mapping[str, Any]) -> None:
     axes.barh([name for name, _ in bars], middles, xerr=reach, capsize=3)
     axes.axvline(1, color="0.4", ls="--")
     axes.invert_yaxis()
-    axes.set(xlabel="speed of ours to this, median and range of the rounds", xlim=0)
+    axes.set(xlabel="our speed relative to theirs, median and range of the rounds", xlim=0)
     _save(figure, file)
 
 
 def plot_costs(file: Path, panels: Sequence[tuple[str, Mapping[int, float], float, float]]) -> None:
-    """Milliseconds over cameras or people, each with its straight line.
+    """Draw milliseconds over the number of cameras or people, each with its straight line.
 
     Args:
-        file: to write.
-        panels: for each the label of x, milliseconds by number, and the slope and start of the line.
+        file: the image file to write.
+        panels: for each panel the label of the x axis, milliseconds by number, and slope and intercept of the line.
 
     Raises:
         OutputError: the file can't be written.
@@ -56,14 +56,14 @@ def plot_costs(file: Path, panels: Sequence[tuple[str, Mapping[int, float], floa
     _save(figure, file)
 
 
-def _figure(height: float = 4.0, columns: int = 1) -> tuple[Any, Any]:  # matplotlib's types are not ours
+def _figure(height: float = 4.0, columns: int = 1) -> tuple[Any, Any]:  # Any: one Axes or an array of them
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(7, 5 * columns), height), layout="tight")
     return figure, figure.subplots(1, columns)
 
 
-def _save(figure: Any, file: Path) -> None:  # noqa: ANN401 - see _figure
+def _save(figure: Any, file: Path) -> None:  # noqa: ANN401 - matplotlib is imported in _figure only
     try:
         figure.savefig(file, dpi=100)
     except (OSError, ValueError) as error:

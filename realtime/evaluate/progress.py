@@ -1,6 +1,6 @@
-"""The bar that shows how far a measurement is: on standard error, and only on a terminal.
+"""The progress bar of a measurement: on standard error, and only on a terminal.
 
-Used by every module of realtime.evaluate. The only file that imports tqdm.
+Every module of realtime.evaluate uses it. No other file imports tqdm.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None, unit: str = "frames") -> Iterable[Item]:
-    """The same items, with a bar that advances as they are taken.
+    """Return the same items, with a bar that advances while they are consumed.
 
     Args:
-        items: what is worked through.
-        label: stands before the bar: a sequence, a file.
-        total: how many there are, where `items` has no length.
-        unit: what is counted.
+        items: the items to iterate over.
+        label: text before the bar, such as the name of a sequence or a file.
+        total: the number of items, if `items` has no length.
+        unit: what an item is, in the plural.
     """
     bar = tqdm(items, desc=label, total=total, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True)
     return cast("Iterable[Item]", bar)  # tqdm ships no types

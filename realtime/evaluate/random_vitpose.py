@@ -1,6 +1,6 @@
-"""ViTPose checkpoints with random weights: what a network costs does not depend on them.
+"""ViTPose checkpoints with random weights, for measurements of speed, which does not depend on the weights.
 
-Used by evaluate.compare and evaluate.cost where no checkpoint is given, and by tests.
+`evaluate.compare` and `evaluate.cost` use them if no checkpoint is given. Tests use them too.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ import torch
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation, VitPoseImageProcessor
 from transformers.utils import logging
 
-# The sizes of networks: what tests are quick with, and the published ViTPose-S and -B.
+# Network sizes: a tiny one for quick tests, and the published ViTPose-S and ViTPose-B.
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2, "part_features": 8}
 SMALL = {"hidden_size": 384, "num_attention_heads": 12, "part_features": 96}
 BASE = {"hidden_size": 768, "num_attention_heads": 12, "part_features": 192}
 
 
 def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: Mapping[str, int] = TINY) -> Path:
-    """A ViTPose with random weights whose heatmaps have clear maxima of about 0.5."""
+    """Save a ViTPose with random weights whose heatmaps have clear maxima of about 0.5.
+
+    Args:
+        folder: where the checkpoint is written.
+        simple: use the simple decoder, otherwise the classic one.
+        experts: number of experts, as in ViTPose+; 1: a plain ViTPose.
+        size: parameters of the backbone, e.g. SMALL.
+
+    Returns:
+        The folder.
+    """
     torch.manual_seed(0)
     backbone = VitPoseBackboneConfig(num_experts=experts, **size)
     module = VitPoseForPoseEstimation(
@@ -28,7 +38,7 @@ def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: M
     ).eval()
     with torch.no_grad():
         for weights in module.backbone.parameters():
-            weights.mul_(2)  # freshly initialised layers hardly look at the picture
+            weights.mul_(2)  # with their initial weights, the layers hardly respond to the image
         noise = torch.randn(4, 3, 256, 192)
         peaks = module(noise, dataset_index=torch.zeros(1, dtype=torch.long)).heatmaps.amax()
         module.head.conv.weight.mul_(0.5 / peaks)
@@ -40,7 +50,7 @@ def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: M
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without transformers' progress bars."""
+    """Hide the progress bars of transformers inside the `with` block."""
     logging.disable_progress_bar()
     try:
         yield

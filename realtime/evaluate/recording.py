@@ -1,4 +1,4 @@
-"""Reading what `--record` wrote.
+"""Reads the recordings that `--record` writes.
 
 Used by evaluate.latency, compare and clips.
 """
@@ -11,15 +11,17 @@ from pathlib import Path
 from realtime import wire
 from realtime.errors import ConfigError
 
-# wire.decode wants a message's topic; lines of a recording have none, and the camera stands in the message.
+# wire.decode expects the topic of a message. Lines of a recording have none; they contain the camera instead.
 _TOPIC = wire.pose_topic("recording")
 
 
 def read_recording(file: Path) -> Iterator[wire.PoseMessage]:
-    """The messages of a .jsonl file. A last line without its end is passed over: that run was killed.
+    """Yield the messages of a .jsonl file.
+
+    An incomplete last line is skipped, because it comes from a run that was killed.
 
     Raises:
-        ConfigError: it can't be read, or a line is no pose message.
+        ConfigError: the file can't be read, or a line is not a pose message.
     """
     try:
         with file.open("rb") as lines:
@@ -35,5 +37,5 @@ def _message(line: bytes, where: str) -> wire.PoseMessage:
         message = wire.decode(_TOPIC, line)
     except wire.WireError as error:
         raise ConfigError(f"{where}: {error}") from None
-    assert isinstance(message, wire.PoseMessage)  # the topic says so
+    assert isinstance(message, wire.PoseMessage)  # because _TOPIC is that of a pose message
     return message

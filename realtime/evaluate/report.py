@@ -1,6 +1,6 @@
-"""What a measurement found: a table for people, a dict for programs.
+"""The result of a measurement: a table to read, and data for programs.
 
-The end of every module of realtime.evaluate; knows nothing of what was measured.
+Each command of realtime.evaluate ends with a Report. This module does not depend on the measurement.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _GAP = "  "
 
 @dataclass(frozen=True)
 class Report:
-    """One table and what stands behind it.
+    """One table, and the data behind it.
 
     Attributes:
         title: one line above the table.
-        columns: the heads; units belong into them ("p50 ms").
-        rows: one cell a column: text, whole numbers, floats (shown with `decimals`), None where there is no value.
-        data: the same and more for `--json`: plain data, floats unrounded.
-        notes: lines below the table: what was left out, how to read it.
-        decimals: digits after the point of every float in the table.
+        columns: the headers, including units ("p50 ms").
+        rows: one cell per column: text, an integer, a float (shown with `decimals`), or None for no value.
+        data: the results for `--json`, at least those of the table: plain data, floats not rounded.
+        notes: lines below the table: which data were skipped, how to read the table.
+        decimals: digits after the decimal point of every float in the table.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Report:
                 raise ValueError(f"Report.rows: expected {len(self.columns)} cells ({self.columns}), got {row}")
 
     def text(self) -> str:
-        """The table: columns of numbers to the right, others to the left, nothing but spaces between them."""
+        """Return the table as text: numbers right-aligned, other columns left-aligned, separated by spaces."""
         shown = [[self._shown(cell) for cell in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *shown, strict=True)]
         to_left = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
@@ -54,7 +54,7 @@ class Report:
         return "\n".join([*lines, *([""] if self.notes else []), *self.notes]) + "\n"
 
     def write_json(self, file: Path) -> None:
-        """Write the title, the data and the notes; a NaN or an infinity becomes null.
+        """Write title, data and notes as JSON; NaN and infinity become null.
 
         Raises:
             OutputError: the file can't be written.
@@ -72,7 +72,7 @@ class Report:
 
 
 def _plain(value: object) -> object:
-    """The value with its mappings as dicts, sequences as lists, and null for what JSON has no number for."""
+    """Convert mappings to dicts, sequences to lists, and NaN and infinity to None, which JSON writes as null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

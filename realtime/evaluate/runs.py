@@ -1,7 +1,7 @@
-"""What one side of a comparison is given, and what it did: frames, people and times.
+"""The input and the result of one side of a comparison: `Scene` and `Run`.
 
-Between evaluate.compare, which starts each side in a process of its own, and evaluate.loops, where the others run. Goes
-from process to process as JSON.
+`evaluate.compare` starts each side in its own process, and `evaluate.loops` implements the sides other than ours.
+Scenes and runs pass between the processes as JSON.
 """
 
 from __future__ import annotations
@@ -16,29 +16,31 @@ from numpy.typing import NDArray
 
 from realtime.boxes import iou
 
-# The first frames of a run are not counted: caches and the filters' states fill.
+# The first frames of a run do not count, because caches and filter states are still filling.
 WARM_FRAMES = 5
-# Boxes that overlap so much are the same person.
+# Boxes with this IoU or more are the same person.
 SAME_IOU = 0.7
-# The thresholds of ultralytics' bytetrack.yaml, for all sides: scores of good and of weak detections, IoU x score.
+# The thresholds of ultralytics' bytetrack.yaml, used by all sides: least score in the first and in the second
+# association, and least IoU x score of a match.
 TRACK_SCORE, LOW_SCORE, MATCH_IOU = 0.25, 0.1, 0.2
-# The detector's: longer side of its input, weakest score, and the IoU of its non-maximum suppression.
+# The detector's settings: longer side of its input in pixels, least score, and IoU of non-maximum suppression.
 SIZE, MIN_SCORE, NMS_IOU = 640, 0.1, 0.7
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What all sides are given.
+    """The input of all sides.
 
     Attributes:
-        video: a file; `frames` of it are read.
-        weights: the detector's .pt file.
+        video: path of the video file.
+        weights: path of the detector's .pt file.
         pose: none, detector, or the folder of a ViTPose checkpoint.
-        frames: how many to read.
-        fps: pictures a second of a live source, which gives its newest one; None: every frame, as fast as it goes.
-        threads: how many every side computes with; set by the cores it may use, said here.
+        frames: number of frames to read from the video.
+        fps: frame rate of a live source, of which the newest frame is processed; None: process every frame at full
+            speed.
+        threads: number of threads of every side. It is set by the CPU affinity of the process and only recorded here.
         device: auto, cpu, cuda or mps.
-        settings: keys of our own configuration and their values.
+        settings: additional keys of our configuration and their values.
     """
 
     video: str
@@ -52,7 +54,7 @@ class Scene:
 
     @property
     def configuration(self) -> dict[str, str]:
-        """The same for our program: keys of its configuration, and `settings`."""
+        """The scene as keys of our configuration, including `settings`."""
         return {
             "device": self.device,
             "detector.weights": self.weights,
@@ -66,26 +68,26 @@ class Scene:
         } | self.settings
 
     def to_json(self) -> str:
-        """As text."""
+        """Return the scene as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Scene:
-        """From `to_json`."""
+        """Read a scene that `to_json` returned."""
         return cls(**json.loads(text))
 
 
 @dataclass
 class Run:
-    """What a side did, one item a published frame.
+    """The result of one side. The lists have one item per published frame.
 
     Attributes:
-        engine: what computed.
-        frames: the source frames' indices.
-        captured_s: when each was there, in seconds of one clock.
-        published_s: when it was published, same clock.
-        boxes: its people, (N, 4) x1 y1 x2 y2 in pixels.
-        thrown_away: frames that were begun and never published.
+        engine: description of the inference engines.
+        frames: indices of the source frames.
+        captured_s: capture times in seconds.
+        published_s: publishing times in seconds of the same clock.
+        boxes: boxes of the people, float32 (N, 4) x1 y1 x2 y2 in pixels.
+        thrown_away: number of frames that were captured but neither published nor counted as dropped.
     """
 
     engine: str
@@ -96,29 +98,29 @@ class Run:
     thrown_away: int = 0
 
     def add(self, frame: int, captured_s: float, published_s: float, boxes: NDArray[np.float32]) -> None:
-        """One published frame."""
+        """Add a published frame."""
         self.frames.append(frame)
         self.captured_s.append(captured_s)
         self.published_s.append(published_s)
         self.boxes.append(boxes)
 
     def write(self, file: Path) -> None:
-        """To a file, as JSON."""
+        """Write the run to a file, as JSON."""
         file.write_text(json.dumps(asdict(self) | {"boxes": [boxes.tolist() for boxes in self.boxes]}))
 
     @classmethod
     def read(cls, file: Path) -> Run:
-        """From `write`."""
-        data: dict[str, Any] = json.loads(file.read_text())  # Any: as JSON has it
+        """Read a run that `write` wrote."""
+        data: dict[str, Any] = json.loads(file.read_text())  # Any: decoded JSON
         data["boxes"] = [np.array(boxes, np.float32).reshape(-1, 4) for boxes in data["boxes"]]
         return cls(**data)
 
     def figures(self) -> dict[str, float]:
-        """What is compared.
+        """Return the figures that are compared.
 
         Returns:
-            fps, people_per_s, people (a frame), p50_ms and p95_ms (age when published), thrown_away. The first frames
-            are left out.
+            fps, people_per_s, people (mean per frame), p50_ms and p95_ms (time from capture to publish), thrown_away.
+            The first WARM_FRAMES frames do not count. All but thrown_away are NaN if fewer than two frames remain.
         """
         ages_ms = (np.array(self.published_s) - np.array(self.captured_s))[WARM_FRAMES:] * 1e3
         if len(ages_ms) < 2:
@@ -139,7 +141,14 @@ class Run:
         }
 
     def share_found_by(self, other: Run) -> float:
-        """Of our boxes, in frames that both published, the share that overlaps with a box of the other's."""
+        """Return the share of this run's boxes, in frames that both published, that the other run has as well.
+
+        Args:
+            other: the other run. It has a box if one of its boxes overlaps with it by SAME_IOU or more.
+
+        Returns:
+            0..1, or NaN if there are no boxes.
+        """
         theirs = dict(zip(other.frames, other.boxes, strict=True))
         best = [
             iou(boxes, theirs[frame]).max(axis=1, initial=0.0)

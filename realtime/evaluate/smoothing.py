@@ -1,10 +1,12 @@
-"""python -m realtime.evaluate smoothing: filters against true motion, side by side: error, jitter, lag, overshoot.
+"""Compare smoothing filters on true motion: error, jitter, lag and overshoot.
 
-Drives the program's own filters (evaluate.filters); beside them the paper's One-Euro filter, in pixels, over a sweep of
-its two parameters, and filterpy's constant-velocity Kalman filter.
+This is `python -m realtime.evaluate smoothing`. It runs the program's own filters (evaluate.filters). They are compared
+with the One-Euro filter of the paper, which works in pixels and is swept over its two parameters, and with filterpy's
+constant-velocity Kalman filter.
 
-A filter is judged on jitter and lag together: either alone is had for nothing, by freezing the output or by passing the
-input. So the plot is jitter over lag, and the last two columns compare with the best that the reference reaches there.
+Jitter and lag must be judged together, because each alone is easy to minimise: frozen output has no jitter, and
+unfiltered input has no lag. The plot therefore shows jitter over lag, and the last two columns of the table compare
+each filter with the best that the reference reaches at the same lag or jitter.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
 
 FILTERS = ("none", "one-euro", "kalman", "reference", "filterpy")
-# The reference's two parameters, min_cutoff in Hz and beta in Hz per (pixel per second): from a filter that hardly
-# moves to one that hardly filters.
+# The grid of the reference's two parameters, min_cutoff in Hz and beta in Hz per (pixel per second). It ranges from a
+# filter that hardly moves to one that hardly filters.
 SWEEP_MIN_CUTOFF_HZ = np.geomspace(0.1, 25.6, 11)
 SWEEP_BETA = np.concatenate([[0.0], np.geomspace(4e-4, 0.8, 20)])
-# Settings of it that are met in the wild: the authors' constructor, pose demos, and a good one from the sweep.
+# (min_cutoff, beta) of well-known settings: the authors' default, a common one in pose demos, a good one of the sweep.
 KNOWN = ((1.0, 0.0), (1.0, 0.007), (0.5, 0.02))
 
 
@@ -41,7 +43,7 @@ KNOWN = ((1.0, 0.0), (1.0, 0.007), (0.5, 0.02))
 
 @dataclass(frozen=True)
 class Setting:
-    """One of the reference's settings and how it did, mean over the clips in which somebody moves."""
+    """A setting of the reference, and its mean score over the clips in which the person moves."""
 
     min_cutoff_hz: float
     beta: float
@@ -50,11 +52,11 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The least jitter that the reference reaches at each lag.
+    """The lowest jitter that the reference reaches at each lag.
 
     Attributes:
-        lag_ms: (C,), rising.
-        jitter_px: (C,), falling.
+        lag_ms: float64 (C,), increasing.
+        jitter_px: float64 (C,), decreasing.
     """
 
     lag_ms: Floats
@@ -62,7 +64,7 @@ class Curve:
 
     @classmethod
     def of(cls, settings: Sequence[Setting]) -> Curve:
-        """Of all settings those that no other beats in both."""
+        """Build the curve from the settings that no other setting beats in both lag and jitter."""
         points = sorted((setting.score.lag_ms, setting.score.jitter_px) for setting in settings)
         best: list[tuple[float, float]] = []
         for lag, jitter in points:
@@ -72,17 +74,17 @@ class Curve:
         return cls(lags, jitters)
 
     def jitter_ratio(self, score: Score) -> float:
-        """A filter's jitter relative to the reference's at the same lag; NaN beyond the curve's ends."""
+        """A filter's jitter divided by the reference's at the same lag; NaN beyond the ends of the curve."""
         return score.jitter_px / float(np.interp(score.lag_ms, self.lag_ms, self.jitter_px, left=np.nan, right=np.nan))
 
     def later_ms(self, score: Score) -> float:
-        """A filter's lag less the reference's at the same jitter; NaN beyond the curve's ends."""
+        """A filter's lag minus the reference's at the same jitter; NaN beyond the ends of the curve."""
         at = np.interp(score.jitter_px, self.jitter_px[::-1], self.lag_ms[::-1], left=np.nan, right=np.nan)
         return score.lag_ms - float(at)
 
 
 def sweep(clips: Sequence[Clip]) -> list[Setting]:
-    """The reference at all its settings, on the clips with a truth that moves."""
+    """Score the reference at every setting of its grid, on the clips whose ground truth moves."""
     cutoffs, betas = (grid.ravel() for grid in np.meshgrid(SWEEP_MIN_CUTOFF_HZ, SWEEP_BETA, indexing="ij"))
     scores: list[list[Score]] = [[] for _ in betas]
     for clip in progress([clip for clip in clips if _moves(clip)], "reference", unit="clips"):
@@ -111,14 +113,14 @@ _COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `smoothing`."""
+    """Add the flags of `smoothing`."""
     add = parser.add_argument
-    add("clips", nargs="+", type=Path, metavar="CLIP", help=".npz with gt, noisy, conf, fps and scale, .jsonl that the program recorded (no truth: jitter only), or a folder of them")  # fmt: skip # noqa: E501
-    add("--filter", type=_filters, default=FILTERS, metavar="NAME,...", help=f"some of {', '.join(FILTERS)}; all by default")  # fmt: skip # noqa: E501
-    add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
-    add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
-    add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped")
-    add("--plot", type=Path, metavar="FILE.png", help="draw jitter over lag, with the reference's curve")
+    add("clips", nargs="+", type=Path, metavar="CLIP", help=".npz file with gt, noisy, conf, fps and scale, .jsonl recording of the program (no ground truth: jitter only), or folder of such files")  # fmt: skip # noqa: E501
+    add("--filter", type=_filters, default=FILTERS, metavar="NAME,...", help=f"some of {', '.join(FILTERS)}; default: all")  # fmt: skip # noqa: E501
+    add("--every", type=int, default=1, metavar="N", help="keep only every Nth frame")
+    add("--drop", type=float, default=0.0, metavar="SHARE", help="drop this share of the frames at random, e.g. 0.3")
+    add("--seed", type=int, default=0, metavar="N", help="random seed of --drop; default 0")
+    add("--plot", type=Path, metavar="FILE.png", help="plot jitter over lag, with the reference's curve")
     add_keys(parser, lambda key: key.startswith("smoothing.") and key != "smoothing.method")
 
 
@@ -131,7 +133,7 @@ def _filters(text: str) -> tuple[str, ...]:
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Filter every clip with every filter, and measure.
+    """Filter every clip with every filter, and measure the results.
 
     Raises:
         ConfigError: a flag or a file is wrong.
@@ -139,13 +141,15 @@ def run(options: argparse.Namespace) -> Report:
     """
     if options.every < 1 or not 0 <= options.drop < 1:
         raise ConfigError(
-            f"got --every {options.every} --drop {options.drop}, expected at least 1, and 0 up to below 1"
+            f"got --every {options.every} --drop {options.drop}, expected --every >= 1 and 0 <= --drop < 1"
         )
     random = np.random.default_rng(options.seed)
     config = load_keys(options).smoothing
     clips = [thin(clip, options.every, options.drop, random) for clip in read_clips(options.clips)]
     if short := [clip.name for clip in clips if len(clip) < 4]:
-        raise ConfigError(f"smoothing: {short[0]}: less than 4 frames are left of it, expected more")
+        raise ConfigError(
+            f"smoothing: {short[0]}: got fewer than 4 frames after --every and --drop, expected 4 or more"
+        )
     results = {
         label: [measure(*each) for each in outputs] for label, outputs in _outputs(options.filter, clips, config)
     }
@@ -159,7 +163,10 @@ def run(options: argparse.Namespace) -> Report:
 def _outputs(
     names: Sequence[str], clips: Sequence[Clip], config: SmoothingConfig
 ) -> Iterator[tuple[str, list[tuple[Clip, Floats, Floats | None]]]]:
-    """Each filter's label, and for every clip what it makes of it and of its truth."""
+    """Yield each filter's label, and a list with an item per clip.
+
+    An item is the clip, the filter's output for it, and its output for the ground truth as input (None without one).
+    """
     for name in names:
         for label, filtered in _labelled(name, config):
             yield (
@@ -172,7 +179,7 @@ def _outputs(
 
 
 def _labelled(name: str, config: SmoothingConfig) -> list[tuple[str, Callable[[Clip], Floats]]]:
-    """The filters that a name stands for, each with its label."""
+    """The filters that a name of --filter stands for, each with its label in the table."""
     if name == "none":
         return [("none", lambda clip: clip.keypoints)]
     if name == "filterpy":
@@ -188,7 +195,7 @@ def _one_setting(min_cutoff_hz: float, beta: float, clip: Clip) -> Floats:
 
 
 def _moving(clips: Sequence[Clip], results: Mapping[str, Sequence[Score]]) -> dict[str, Score]:
-    """Each filter's mean over the clips that the reference's curve is made of."""
+    """Each filter's mean score over the clips with motion, from which the reference's curve is built."""
     moving = [_moves(clip) for clip in clips]
     return {label: Score.mean([*compress(scores, moving)]) for label, scores in results.items()}
 
@@ -228,24 +235,24 @@ def _report(
 
 def _notes(clips: Sequence[Clip], curve: Curve | None) -> list[str]:
     notes = [
-        "jitter: RMS second difference of the error, px per frame^2; at rest, in motion: where the keypoint truly "
-        f"moves slower than {REST_SPEED:g}, faster than {MOTION_SPEED:g} person sizes per second",
+        "jitter: RMS second difference of the error, in px per frame^2; at rest: of keypoints with a true speed below "
+        f"{REST_SPEED:g} person sizes per second; in motion: above {MOTION_SPEED:g}",
     ]
     if curve is not None:
         notes.append(
-            "jitter/ref, lag-ref: against the paper's One-Euro filter at its best setting for the same lag, the same "
-            "jitter; clips with motion only"
+            "jitter/ref: jitter divided by that of the paper's One-Euro filter at the same lag; lag-ref: lag minus its "
+            "lag at the same jitter; both at its best setting, on the clips with motion"
         )
     if untrue := sum(clip.truth is None for clip in clips):
         notes.append(
-            f"{untrue} clips have no truth: their jitter is the output's own. Record with --smoothing.method none to "
-            "compare filters"
+            f"{untrue} clips have no ground truth: their jitter is that of the output itself. To compare filters, "
+            "record with --smoothing.method none"
         )
     return notes
 
 
 def _plot(file: Path, means: Mapping[str, Score], settings: Sequence[Setting]) -> None:
-    """Jitter over lag: the reference's settings and their curve, every other filter as a point."""
+    """Plot jitter over lag: the settings of the reference with their curve, every other filter as a point."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="tight")

@@ -1,7 +1,8 @@
-"""Identities against ground truth: HOTA, DetA, AssA, MOTA, IDF1 and IDSW of MOTChallenge sequences.
+"""Score track identities against ground truth: HOTA, DetA, AssA, MOTA, IDF1 and IDSW on MOTChallenge sequences.
 
-`python -m realtime.evaluate tracking`. Runs the program's own stages, from given detections or from the pictures, or
-reads results that another program wrote; `mot` knows the files, `mot_metrics` the scores.
+This is `python -m realtime.evaluate tracking`. It runs the program's own tracking stages on detections from a file or
+on the images, or it scores the results that another program wrote. `mot` reads and writes the files, `mot_metrics`
+computes the scores.
 """
 
 from __future__ import annotations
@@ -49,30 +50,34 @@ from realtime.types import Detections, Frame, Tracks
 _KEYS = ("device", "detector.", "tracker.", "pose.")
 _SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
 _ALL = "COMBINED"
-_HIDDEN_NOTES = ["Of those hidden, afterwards: kept their id, had one taken from somebody else, or a new one."]
+_HIDDEN_NOTES = ["kept, taken, new: how often a hidden person had the same, another person's or a new id afterwards."]
 OURS = "ours"
 
-# One frame's tracks: ids int64 (N,) and boxes x, y, w, h float64 (N, 4) in pixels.
+# The tracks of one frame: ids int64 (N,) and boxes x, y, w, h float64 (N, 4) in pixels.
 Boxes = tuple[NDArray[np.int64], NDArray[np.float64]]
 _NOBODY: Boxes = np.zeros(0, np.int64), np.zeros((0, 4))
 
 
 class Tracker(Protocol):
-    """What follows the people of one sequence."""
+    """Anything that tracks the people of one sequence, frame by frame."""
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4) of the people in this frame, in pixels."""
+        """Track the people of the next frame.
+
+        Returns:
+            Ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4) in pixels.
+        """
 
 
 class OurTracker:
-    """The program's tracking stage over one sequence, and the second chance by the detections' keypoints or boxes."""
+    """The program's tracking stage for one sequence, with re-identification by the detections' keypoints or boxes."""
 
     def __init__(self, config: TrackerConfig) -> None:
         self._stage = TrackStage(config)
         self._relink = RelinkStage(config.relink_s, COCO17.sigmas) if config.relink_s else None
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """As in Tracker."""
+        """Track the people of the next frame, as described in `Tracker.follow`."""
         tracks = self._stage.process([detections])[0]
         keypoints = np.zeros((len(tracks), 0, 3), np.float32) if tracks.keypoints is None else tracks.keypoints
         poses = with_keypoints(tracks, keypoints)
@@ -82,10 +87,10 @@ class OurTracker:
 
 
 class Timed:
-    """A tracker, and how long it took.
+    """A tracker whose time per frame is measured.
 
     Attributes:
-        seconds: of each frame, in order.
+        seconds: duration of each call of `follow`, in order.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -93,7 +98,7 @@ class Timed:
         self.seconds: list[float] = []
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """As in Tracker."""
+        """Track the people of the next frame and record the time this takes."""
         began_s = time.perf_counter()
         tracks = self._tracker.follow(detections)
         self.seconds.append(time.perf_counter() - began_s)
@@ -102,12 +107,13 @@ class Timed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tracker made of one sequence, or of several.
+    """The results of one tracker on one sequence, or on several together.
 
     Attributes:
-        scores: against ground truth.
-        seconds: for each frame; none where the tracks came from a file.
-        hidden: what became of those that `--hide` hid, by occlusion.OUTCOMES.
+        scores: the scores against ground truth.
+        seconds: tracking time of each frame; empty if the tracks came from a file.
+        hidden: how often a person hidden by `--hide` kept the id, took another person's or got a new one; counts by
+            `occlusion.OUTCOMES`.
     """
 
     scores: Scores
@@ -116,18 +122,18 @@ class Outcome:
 
     @property
     def ms(self) -> float | None:
-        """Mean milliseconds a frame."""
+        """Mean tracking time per frame in milliseconds, or None if it was not measured."""
         return 1e3 * float(np.mean(self.seconds)) if self.seconds else None
 
 
 @dataclass(frozen=True)
 class Thinning:
-    """Which frames of a sequence are kept; ground truth is compared on these alone.
+    """The choice of the frames that are tracked and scored. Ground truth of other frames does not count.
 
     Attributes:
-        every: each so many-th one, beginning with the first.
-        drop: share of these, 0..1, that is left out at random.
-        seed: of that chance.
+        every: keep every Nth frame, starting with the first.
+        drop: fraction of these frames that is dropped at random, 0 <= drop < 1.
+        seed: seed of the random choice.
     """
 
     every: int = 1
@@ -135,42 +141,60 @@ class Thinning:
     seed: int = 0
 
     def of(self, frames: range) -> list[int]:
-        """The numbers that are kept, rising."""
+        """Return the frame numbers that are kept, in ascending order."""
         candidates = frames[:: self.every]
         kept = np.random.default_rng(self.seed).random(len(candidates)) >= self.drop
         return [number for number, is_kept in zip(candidates, kept, strict=True) if is_kept]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags, the configuration's keys of detector and tracker among them."""
+    """Add the flags, including the configuration keys of the device, the detector, the tracker and the pose model."""
     add = parser.add_argument
-    add("folder", nargs="+", type=Path, metavar="DIR", help="a folder with gt/gt.txt, or a folder of such")
+    add(
+        "folder",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="a MOTChallenge sequence (with gt/gt.txt), or a folder of sequences",
+    )
     origin = parser.add_mutually_exclusive_group()
-    origin.add_argument("--detections", type=Path, metavar="FILE", help="track these, e.g. det/det.txt in each folder")
-    origin.add_argument("--video", type=Path, metavar="FILE", help="the sequence's pictures; else its folder img1")
-    origin.add_argument("--results", type=Path, metavar="FOLDER", help="score tracks that are there: FOLDER/NAME.txt")
+    origin.add_argument(
+        "--detections",
+        type=Path,
+        metavar="FILE",
+        help="track the detections in this file of each sequence, e.g. det/det.txt",
+    )
+    origin.add_argument(
+        "--video", type=Path, metavar="FILE", help="run the detector on this video; default: on the sequence's images"
+    )
+    origin.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="score the existing tracks FOLDER/SEQUENCE.txt; run no tracker"
+    )
     add(
         "--against",
         choices=["boxmot", "methods", "naive", "no-relink"],
-        help="on the same detections: boxmot's own ByteTrack with both its defaults, every other tracker.method, no "
-        "boxes and boxes held still between the frames that detector.every looks at, or ours without tracker.relink_s",
+        help="compare with, on the same detections: boxmot (its ByteTrack, with each of its two sets of defaults), "
+        "methods (every other tracker.method), naive (no boxes, or boxes that stand still, on frames that "
+        "detector.every skips) or no-relink (ours without tracker.relink_s)",
     )
-    add("--hide", type=float, metavar="S", help="withhold everybody's detections for S seconds, now and then")
-    add("--every", type=int, default=1, metavar="N", help="keep each Nth frame only")
-    add("--drop", type=float, default=0.0, metavar="SHARE", help="leave out this share of the frames, at random")
-    add("--seed", type=int, default=0, metavar="N", help="another N, other frames are dropped, other people hidden")
-    add("--rate", type=float, metavar="HZ", help="frames per second; default: seqinfo.ini's, or the video's times")
-    add("--write", type=Path, metavar="FOLDER", help="write our tracks there as MOTChallenge results")
+    add("--hide", type=float, metavar="S", help="hide each person's detections for S seconds now and then")
+    add("--every", type=int, default=1, metavar="N", help="keep every Nth frame only; default 1")
+    add(
+        "--drop", type=float, default=0.0, metavar="SHARE", help="drop this fraction of the frames at random; default 0"
+    )
+    add("--seed", type=int, default=0, metavar="N", help="random seed of --drop and --hide; default 0")
+    add("--rate", type=float, metavar="HZ", help="frames per second; default: from seqinfo.ini or the video")
+    add("--write", type=Path, metavar="FOLDER", help="write our tracks to this folder as MOTChallenge results")
     add_keys(parser, lambda key: key.startswith(_KEYS))
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Track or read, and score.
+    """Track the sequences, or read existing tracks, and score them against ground truth.
 
     Raises:
         ConfigError: a flag, a folder or a file is wrong.
-        SourceError: pictures can't be read.
-        ModelError: the detector can't be had.
+        SourceError: the images or the video can't be read.
+        ModelError: a model can't be loaded.
     """
     _check(options)
     thinning = Thinning(options.every, options.drop, options.seed)
@@ -187,14 +211,14 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def track(detections: Iterable[Detections], trackers: Mapping[str, Tracker]) -> dict[str, dict[int, Boxes]]:
-    """Let every tracker see the same detections, frame by frame.
+    """Run every tracker on the same detections, frame by frame.
 
     Args:
-        detections: of the frames that are kept, in order; frame.index is the frame's number - 1.
-        trackers: by name; none has seen a frame yet.
+        detections: detections of the kept frames, in order; `frame.index` is the frame number minus 1.
+        trackers: new trackers by name.
 
     Returns:
-        Of each tracker: frame number to its tracks.
+        For each tracker name, a mapping from frame number to the tracks of that frame.
     """
     tracks: dict[str, dict[int, Boxes]] = {name: {} for name in trackers}
     for item in detections:
@@ -205,15 +229,15 @@ def track(detections: Iterable[Detections], trackers: Mapping[str, Tracker]) -> 
 
 
 def score_tracks(sequence: MotSequence, tracks: Mapping[int, Boxes], kept: list[int]) -> Scores:
-    """Compare with ground truth.
+    """Score tracks against ground truth.
 
     Args:
-        sequence: with its ground truth.
-        tracks: frame number to ids and boxes; a frame that is missing has none.
+        sequence: the sequence with its ground truth.
+        tracks: frame number to ids and boxes; a missing frame has no tracks.
         kept: numbers of the frames that count.
 
     Raises:
-        ConfigError: an id stands twice in a frame.
+        ConfigError: an id occurs twice in a frame.
     """
     try:
         return score([compare(sequence, number, *tracks.get(number, _NOBODY)) for number in kept])
@@ -222,20 +246,21 @@ def score_tracks(sequence: MotSequence, tracks: Mapping[int, Boxes], kept: list[
 
 
 def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iterator[Detections]:
-    """Detections from a file as the detector would give them. Boxes without an area are left out.
+    """Read detections from a file, in the form in which the detector returns them. Boxes without area are skipped.
 
     Args:
-        sequence: whose frame rate gives the times.
-        file: MOTChallenge detections: frame, -1, x, y, w, h, score. Relative to the sequence's folder.
-        kept: numbers of the frames, rising.
+        sequence: the sequence; time stamps follow from its frame rate.
+        file: MOTChallenge detections (frame, -1, x, y, w, h, score), relative to the sequence's folder.
+        kept: numbers of the frames to return, in ascending order.
 
     Raises:
-        ConfigError: the file can't be read, or nothing says the frame rate.
+        ConfigError: the file can't be read, or the frame rate is unknown.
     """
     rows = read_rows(sequence.folder / file)
     if sequence.rate_hz is None:
         raise ConfigError(f"{sequence.folder}: no frame rate in seqinfo.ini, expected --rate")
-    # There are no pictures: a method that looks at them sees a black one, as large as the boxes reach.
+    # Methods that use the image receive a black one. It has the size of the sequence or, if that is
+    # unknown, a size that contains all boxes.
     ends = [row[:, XYWH][:, :2] + row[:, XYWH][:, 2:] for row in rows.values()]
     width, height = sequence.size or np.concatenate([*ends, np.ones((1, 2))]).max(axis=0).astype(int) + 1
     image = np.zeros((height, width, 3), np.uint8)
@@ -248,18 +273,21 @@ def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iter
 
 
 def seen(detections: Iterable[Detections], every: int) -> Iterator[Detections]:
-    """What is left of them when the detector looks at each so many-th frame only, as in DetectStage."""
+    """Empty the detections of all but every Nth frame, as DetectStage does with `detector.every`."""
     cadence = Cadence(every)
     for item in detections:
         yield item if cadence.is_due(item.frame) else Detections.empty(item.frame, looked=False)
 
 
 def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
-    """Tracks that another run wrote: frame number to ids and boxes.
+    """Read the tracks that an earlier run or another program wrote.
 
     Args:
-        sequence: whose; the file is called after it.
-        folder: where the file is.
+        sequence: the sequence; its name is the name of the file.
+        folder: the folder that holds the file.
+
+    Returns:
+        Frame number to ids and boxes.
 
     Raises:
         ConfigError: the file can't be read.
@@ -269,20 +297,20 @@ def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
 
 
 def frames(sequence: MotSequence, video: Path | None, rate_hz: float | None, kept: list[int]) -> Iterator[Frame]:
-    """The pictures of a sequence, read and timed as the program does.
+    """Read the frames of a sequence, with the time stamps that the program itself would assign.
 
     Args:
-        sequence: whose pictures.
-        video: the file with them; None: the sequence's folder of images.
-        rate_hz: frames per second; None: a video's own time stamps, and seqinfo.ini for images.
-        kept: numbers of the frames, rising.
+        sequence: the sequence.
+        video: a video file with its frames; None: the sequence's folder of images.
+        rate_hz: frames per second; None: a video's own time stamps, or the rate in seqinfo.ini for images.
+        kept: numbers of the frames to return, in ascending order.
 
     Raises:
-        ConfigError: there are no pictures, or fewer than frames of ground truth.
-        SourceError: the pictures can't be read.
+        ConfigError: the folder of images is missing, or the source ends before the last kept frame.
+        SourceError: the source can't be read.
     """
     if video is None and not sequence.images.is_dir():
-        raise ConfigError(f"{sequence.images}: no such folder, expected pictures there, --video or --detections")
+        raise ConfigError(f"{sequence.images}: no such folder; add the images, or use --video or --detections")
     source = open_source(CameraConfig(name="evaluated", source=str(video or sequence.images)))
     timeline = Timeline()
     timeline.reopened(0.0, live=False, fps=rate_hz or (source.fps if video else sequence.rate_hz))
@@ -291,7 +319,7 @@ def frames(sequence: MotSequence, video: Path | None, rate_hz: float | None, kep
         for number in range(1, max(kept, default=0) + 1):
             picture = source.read()
             if picture is None:
-                raise ConfigError(f"{video or sequence.images}: ends after {number - 1} pictures, expected {kept[-1]}")
+                raise ConfigError(f"{video or sequence.images}: ends after {number - 1} frames, expected {kept[-1]}")
             _, time_s = timeline.place(source.size, picture.media_s if rate_hz is None else None, 0.0)
             if number in wanted and picture.image is not None:
                 yield _frame(sequence.name, number, picture.image, time_s)
@@ -311,11 +339,11 @@ def _check(options: argparse.Namespace) -> None:
         "--seed: got {seed}, expected 0 or more": options.seed < 0,
         "--rate: got {rate}, expected more than 0": options.rate is not None and not options.rate > 0,
         "--hide: got {hide}, expected more than 0": options.hide is not None and not options.hide > 0,
-        "--hide: got {hide} with --results, expected detections or pictures": options.results and options.hide,
-        "--pose.*: got a key with --detections or --results, expected pictures": _asks_for_poses(options)
+        "--hide: got {hide} with --results, expected --detections or images": options.results and options.hide,
+        "--pose.*: got a key with --detections or --results, expected images": _asks_for_poses(options)
         and (options.detections or options.results),
-        "--against: got {against} with --results, expected detections or pictures": options.results and options.against,
-        "--write: got {write} with --results, expected detections or pictures": options.results and options.write,
+        "--against: got {against} with --results, expected --detections or images": options.results and options.against,
+        "--write: got {write} with --results, expected --detections or images": options.results and options.write,
     }
     if first := next((message for message, is_wrong in wrong.items() if is_wrong), None):
         raise ConfigError(first.format_map(vars(options)))
@@ -328,7 +356,7 @@ def _asks_for_poses(options: argparse.Namespace) -> bool:
 def _track_all(
     sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
 ) -> dict[str, dict[str, Outcome]]:
-    """What came out, by tracker and sequence."""
+    """Run all trackers on all sequences and return the outcomes by tracker and sequence."""
     makers = _makers(config, options.against)
     detect = None if options.detections else _detector(config, with_poses=_asks_for_poses(options))
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
@@ -351,7 +379,7 @@ def _track_all(
 
 
 def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tracker]]:
-    """What makes a fresh tracker, by its name in the table."""
+    """Return functions that create a new tracker, by the tracker's name in the table."""
     makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker)}
     if against == "methods":
         others = [method for method in get_args(TrackerMethod) if method != config.tracker.method]
@@ -372,7 +400,12 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
 
 
 def _detector(config: AppConfig, with_poses: bool) -> Callable[[Frame], Detections]:
-    """The program's detector, loaded: one frame to its people, with the pose model's keypoints or its own."""
+    """Load the detector and return a function from a frame to its detections.
+
+    Args:
+        config: the configuration.
+        with_poses: also run the pose model, so that the detections carry its keypoints and not the detector's own.
+    """
     from realtime.loading import load_detector, load_models
 
     if not with_poses:
@@ -382,7 +415,7 @@ def _detector(config: AppConfig, with_poses: bool) -> Callable[[Frame], Detectio
 
     def look(frame: Frame) -> Detections:
         found = models.detect.process([frame])[0]
-        numbers = np.arange(1, len(found) + 1)  # nobody's id: the pose model wants people with one
+        numbers = np.arange(1, len(found) + 1)  # placeholder ids: the pose model takes tracks
         people = Tracks(frame, found.xyxy, found.scores, numbers, np.ones(len(found), np.bool_), found.keypoints)
         poses = models.pose.process([people])[0]
         return replace(found, keypoints=np.dstack([poses.keypoints, poses.keypoint_scores]))
@@ -423,7 +456,7 @@ def _report(
     ]
     of = sum(len(sequence.frames) for sequence in sequences)
     return Report(
-        title=f"Tracking of {len(sequences)} sequences, {counted[_ALL]} of {of} frames",
+        title=f"Tracking: {len(sequences)} sequences, {counted[_ALL]} of {of} frames",
         columns=["sequence", "tracker", "frames", *shown],
         rows=rows,
         data={
@@ -434,7 +467,7 @@ def _report(
             "trackers": numbers,
         },
         notes=[
-            "HOTA, DetA, AssA, MOTA, IDF1 in percent; IDSW: identity switches; ms: of the tracker, mean of a frame.",
+            "HOTA, DetA, AssA, MOTA, IDF1: percent; IDSW: number of id switches; ms: mean tracking time per frame.",
             *(_HIDDEN_NOTES if hidden else []),
         ],
     )

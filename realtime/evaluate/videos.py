@@ -1,6 +1,7 @@
-"""Pictures for the loops that a comparison runs against us: every one of a file, or the newest of a live source.
+"""Video input for the loops that our program is compared with: every frame of a file, or the newest of a live source.
 
-Used by evaluate.loops; evaluate.compare has its videos written here. OpenCV alone, as a user would.
+`evaluate.loops` reads its frames here and `evaluate.compare` writes its videos. The code uses OpenCV alone, as a user's
+loop would.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from numpy.typing import NDArray
 
 from realtime.errors import SourceError, SourceReason
 
-# Of a video that doesn't tell it.
+# Frame rate of a video file that does not specify one.
 _UNKNOWN_FPS = 25.0
 
 
 class Shot(NamedTuple):
-    """One picture."""
+    """One frame of a video."""
 
-    number: int  # of the picture in its video, from 0
+    number: int  # frame number in the video, from 0
     image: NDArray[np.uint8]  # (H, W, 3) BGR
-    captured_s: float  # time.monotonic when it was there
-    time_s: float  # by the video's rate
+    captured_s: float  # time.monotonic() when the frame became available
+    time_s: float  # position in the video, from the frame rate
 
 
 def write_video(images: Iterable[NDArray[np.uint8]], fps: float, file: Path) -> None:
-    """Write pictures, uint8 (H, W, 3) BGR of one size, as MPEG-4."""
+    """Write images, uint8 (H, W, 3) BGR of one size, to an MPEG-4 file."""
     writer = None
     for image in images:
         if writer is None:
@@ -44,21 +45,21 @@ def write_video(images: Iterable[NDArray[np.uint8]], fps: float, file: Path) -> 
 
 
 def images_of(file: str) -> Iterator[NDArray[np.uint8]]:
-    """The pictures of a video over and over, uint8 (H, W, 3) BGR.
+    """Yield the images of a video in an endless loop, uint8 (H, W, 3) BGR.
 
     Raises:
-        SourceError: there are none.
+        SourceError: OpenCV can't read any frame of the file.
     """
     while True:
         shot = None
         for shot in every(file, None):
             yield shot.image
         if shot is None:
-            raise SourceError(f"{file}: OpenCV reads no pictures from it", SourceReason.NOT_MEDIA)
+            raise SourceError(f"{file}: OpenCV can't read any frame, expected a video", SourceReason.NOT_MEDIA)
 
 
 def every(file: str, frames: int | None) -> Iterator[Shot]:
-    """The pictures of a video, each read when it is asked for."""
+    """Yield the frames of a video, at most `frames` of them. Each frame is read when it is requested."""
     video = cv2.VideoCapture(file)
     fps = video.get(cv2.CAP_PROP_FPS) or _UNKNOWN_FPS
     try:
@@ -72,9 +73,15 @@ def every(file: str, frames: int | None) -> Iterator[Shot]:
 
 
 def newest(file: str, frames: int, fps: float) -> Iterator[Shot]:
-    """The newest picture of a video that a thread plays at its pace, whenever one is asked for; none of them twice."""
+    """Yield the newest frame of a video that a thread plays like a live camera. No frame is repeated.
+
+    Args:
+        file: the video file.
+        frames: number of frames to play.
+        fps: frame rate.
+    """
     changed = threading.Condition()
-    waiting: list[Shot | None] = []  # the newest at most; None: that was the end
+    waiting: list[Shot | None] = []  # at most the newest frame; None marks the end
 
     def put(item: Shot | None) -> None:
         with changed:
@@ -86,7 +93,7 @@ def newest(file: str, frames: int, fps: float) -> Iterator[Shot]:
         for shot in every(file, frames):
             time.sleep(max(0.0, started_s + shot.number / fps - time.monotonic()))
             put(shot._replace(captured_s=time.monotonic()))
-        time.sleep(1 / fps)  # the last one may still be taken
+        time.sleep(1 / fps)  # leave time to take the last frame
         put(None)
 
     threading.Thread(target=play, name="source", daemon=True).start()

@@ -1,1 +1,4 @@
-"""Temporal smoothing: what the pose model says of a person, frame after frame, becomes calm motion. Poses -> Poses."""
+"""Temporal smoothing: filters that remove the jitter from each person's keypoints.
+
+Poses -> Poses, between the pose model and the publisher.
+"""

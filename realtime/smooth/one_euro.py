@@ -1,10 +1,11 @@
-"""The One-Euro filter on many keypoints at once: pure functions on arrays.
+"""The One-Euro filter for many keypoints at once, as pure functions on arrays.
 
-Used by smooth/stage.py, which keeps the state. A low-pass filter whose cutoff rises with speed: calm at rest, quick in
-motion. Source: Casiez, Roussel and Vogel, "1€ Filter", CHI 2012, Algorithm 1 and 2. What we changed: the speed is
-divided by the person's size before it meets beta, so one beta fits near and far people alike; with size 1 it is the
-paper's filter. As in the paper the speed is taken against the previous filtered value (the authors' later code takes
-the previous raw one).
+`smooth/stage.py` keeps the state and calls these functions. The filter is a low-pass whose cutoff rises with speed:
+calm at rest, responsive in motion. Source: Casiez, Roussel and Vogel, "1€ Filter", CHI 2012, Algorithms 1 and 2.
+
+We changed one thing: the speed is divided by the person's size before it is multiplied by beta, so that one beta suits
+people near and far. With size 1 this is the paper's filter. As in the paper, the speed is the difference from the
+previous filtered value; the authors' later code uses the previous raw value.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# The state of one keypoint: x and y in pixels, and their low-passed speeds in pixels per second.
+# The state of one keypoint: the filtered x, y in pixels, and their low-passed speeds in pixels per second.
 WIDTH = 4
 PLACE = slice(0, 2)
 SPEED = slice(2, 4)
 
 
 def start(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The state after a first measurement: there, at rest.
+    """Return the state after a first measurement: at the measured position, at rest.
 
     Args:
-        values: float64 (N, K, 2), pixels.
+        values: float64 (N, K, 2), the measured positions in pixels.
 
     Returns:
         State, float64 (N, K, 4).
+
+    Example:
+        >>> from realtime.smooth import one_euro
+        >>> one_euro.start(np.array([[[100.0, 50.0]]]))
+        array([[[100.,  50.,   0.,   0.]]])
     """
     return np.concatenate([values, np.zeros_like(values)], axis=-1)
 
@@ -40,19 +46,30 @@ def step(
     beta: float = 0.0,
     derivative_cutoff_hz: float = 1.0,
 ) -> NDArray[np.float64]:
-    """The state after one more measurement. `state[..., PLACE]` is the filtered value.
+    """Return the state after one more measurement; `state[..., PLACE]` is the filtered position.
 
     Args:
-        state: float64 (N, K, 4), of `start` or `step`.
-        values: float64 (N, K, 2), pixels.
-        dt_s: seconds since the previous measurement, > 0: a number, (N,) or (N, K).
-        size: size of the person in pixels, > 0: a number or (N,).
+        state: float64 (N, K, 4), from `start` or `step`.
+        values: float64 (N, K, 2), the measured positions in pixels.
+        dt_s: seconds since the previous measurement, > 0: a scalar, (N,) or (N, K).
+        size: size of the person in pixels, > 0: a scalar or (N,).
         min_cutoff_hz: cutoff at rest.
-        beta: cutoff gained per speed, in Hz per (size per second).
+        beta: how much the cutoff rises with speed, in Hz per (size per second).
         derivative_cutoff_hz: cutoff of the low-pass filter on the speed.
 
     Returns:
         State, float64 (N, K, 4).
+
+    Example:
+        A keypoint jumps by 10 pixels between two frames. With a higher beta the filter follows faster.
+
+        >>> from realtime.smooth import one_euro
+        >>> state = one_euro.start(np.array([[[100.0, 50.0]]]))
+        >>> jumped = np.array([[[110.0, 50.0]]])
+        >>> one_euro.step(state, jumped, dt_s=1 / 30)[..., one_euro.PLACE].round(1)
+        array([[[101.7,  50. ]]])
+        >>> one_euro.step(state, jumped, dt_s=1 / 30, size=200.0, beta=8.0)[..., one_euro.PLACE].round(1)
+        array([[[103.9,  50. ]]])
     """
     dt = _per_keypoint(dt_s)
     speed = _low_pass(state[..., SPEED], (values - state[..., PLACE]) / dt, derivative_cutoff_hz, dt)
@@ -64,12 +81,12 @@ def step(
 def _low_pass(
     before: NDArray[np.float64], values: NDArray[np.float64], cutoff_hz: ArrayLike, dt_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Exponential smoothing with the paper's alpha = 1 / (1 + tau / dt), tau = 1 / (2 pi cutoff)."""
+    """Smooth exponentially with the paper's alpha = 1 / (1 + tau / dt), tau = 1 / (2 pi cutoff)."""
     alpha = 1.0 / (1.0 + 1.0 / (2.0 * np.pi * np.asarray(cutoff_hz) * dt_s))
     return before + alpha * (values - before)
 
 
 def _per_keypoint(values: ArrayLike) -> NDArray[np.float64]:
-    """A number, (N,) or (N, K) with as many trailing axes as broadcast over (N, K, 2)."""
+    """Append axes to an (N,) or (N, K) array so that it broadcasts over (N, K, 2); a scalar needs none."""
     array = np.asarray(values, np.float64)
     return array.reshape(array.shape + (1,) * (3 - array.ndim)) if array.ndim else array

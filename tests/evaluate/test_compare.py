@@ -20,7 +20,7 @@ BOX = np.array([[0, 0, 10, 20]], np.float32)
 
 
 def run(fps: float, age_s: float, frames: int = 30, boxes: np.ndarray = BOX) -> Run:
-    """A side that publishes at an even pace."""
+    """The result of a side that publishes at a constant rate."""
     side = Run("fake")
     for i in range(frames):
         side.add(i, i / fps, i / fps + age_s, boxes)
@@ -29,13 +29,13 @@ def run(fps: float, age_s: float, frames: int = 30, boxes: np.ndarray = BOX) -> 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """20 pictures that become brighter, 10 a second."""
+    """A video of 20 frames that become brighter, at 10 frames per second."""
     file = tmp_path / "clip.mp4"
     write_video((np.full((48, 64, 3), 10 * k, np.uint8) for k in range(20)), 10, file)
     return file
 
 
-def test_figures_are_of_the_frames_after_the_first_ones() -> None:
+def test_figures_exclude_the_first_frames() -> None:
     side = run(fps=10, age_s=0.2)
     side.published_s[0] = -100.0
     side.boxes[: WARM_FRAMES + 5] = [np.concatenate([BOX, BOX])] * (WARM_FRAMES + 5)
@@ -48,7 +48,7 @@ def test_a_run_that_is_too_short_has_no_figures() -> None:
     assert np.isnan(run(fps=10, age_s=0.2, frames=WARM_FRAMES + 1).figures()["fps"])
 
 
-def test_a_run_and_a_scene_come_back_from_their_files(tmp_path: Path) -> None:
+def test_a_run_and_a_scene_are_unchanged_after_writing_and_reading(tmp_path: Path) -> None:
     side = run(fps=10, age_s=0.2, frames=2)
     side.boxes[1] = np.zeros((0, 4), np.float32)
     side.write(tmp_path / "run.json")
@@ -58,12 +58,12 @@ def test_a_run_and_a_scene_come_back_from_their_files(tmp_path: Path) -> None:
     assert Scene.from_json(SCENE.to_json()) == SCENE
 
 
-def test_what_ours_is_told_are_keys_of_the_configuration() -> None:
+def test_a_scene_is_a_valid_configuration_of_our_program() -> None:
     config = load(environment={}, flags=SCENE.configuration)
     assert (config.detector.weights, config.pose.model, config.pose.engine) == ("yolov8n.pt", "none", "torch")
 
 
-def test_people_are_found_where_boxes_overlap_in_the_same_frame() -> None:
+def test_a_person_is_found_if_boxes_overlap_in_the_same_frame() -> None:
     shifted = run(fps=10, age_s=0.1, boxes=BOX + np.array([0, 2, 0, 2], np.float32))  # IoU 0.82
     far = run(fps=10, age_s=0.1, boxes=BOX + np.float32(8))
     both = run(fps=10, age_s=0.1, boxes=np.concatenate([BOX, BOX + np.float32(8)]))
@@ -73,19 +73,19 @@ def test_people_are_found_where_boxes_overlap_in_the_same_frame() -> None:
     assert np.isnan(run(10, 0.1, frames=0).share_found_by(shifted))
 
 
-def test_every_picture_of_a_video_comes_with_its_time(clip: Path) -> None:
+def test_every_frame_of_a_video_has_its_number_and_time(clip: Path) -> None:
     shots = list(every(str(clip), None))
     assert [shot.number for shot in shots] == list(range(20))
     assert [shot.time_s for shot in shots] == pytest.approx([k / 10 for k in range(20)])
     assert len(list(every(str(clip), 7))) == 7
 
 
-def test_a_video_begins_again_at_its_end(clip: Path) -> None:
+def test_images_of_starts_the_video_again_at_its_end(clip: Path) -> None:
     means = [image.mean() for image in itertools.islice(images_of(str(clip)), 25)]
     assert means[20:] == means[:5]
 
 
-def test_a_live_source_gives_its_newest_picture_and_never_one_twice(clip: Path) -> None:
+def test_a_live_source_returns_its_newest_frame_and_no_frame_twice(clip: Path) -> None:
     numbers = []
     for shot in newest(str(clip), 20, fps=200):
         numbers.append(shot.number)
@@ -97,7 +97,7 @@ def test_a_live_source_gives_its_newest_picture_and_never_one_twice(clip: Path) 
 
 @pytest.fixture
 def sides(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float | None]]:
-    """All sides are fakes; what ran, in order: name and pace."""
+    """Replace all sides by fakes and return the list of runs, in order: side and frame rate."""
     ran: list[tuple[str, float | None]] = []
 
     def ours(scene: Scene, folder: Path) -> Run:
@@ -113,7 +113,7 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float | None]]:
     return ran
 
 
-def test_the_table_has_ratios_of_ours_to_each_side(
+def test_the_report_has_the_ratios_of_ours_to_each_side(
     sides: list[tuple[str, float | None]], yolov8n: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     numbers, plot = tmp_path / "numbers.json", tmp_path / "plot.png"
@@ -122,8 +122,8 @@ def test_the_table_has_ratios_of_ours_to_each_side(
     assert main(["latency", "--compare", *words, *more]) == 0
     modes = json.loads(numbers.read_text())["modes"]
     fast, live = modes["throughput"]["track"], modes["live 25 fps"]["track"]
-    assert fast["ours_to_this"]["speed"]["median"] == pytest.approx(2)  # frames
-    assert live["ours_to_this"]["speed"]["median"] == pytest.approx(1)  # people: it has two of them
+    assert fast["ours_to_this"]["speed"]["median"] == pytest.approx(2)  # ratio of frames/s
+    assert live["ours_to_this"]["speed"]["median"] == pytest.approx(1)  # ratio of people/s: track finds two
     assert live["ours_to_this"]["age_p95"]["max"] == pytest.approx(0.25)
     assert fast["found_by_ours"] == 0.5
     assert sides == [("ours", None), ("track", None), ("ours", 25), ("track", 25),
@@ -145,7 +145,7 @@ def test_the_table_has_ratios_of_ours_to_each_side(
         (["--fps", "0"], "--fps, --live-s: got 0"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_runs(
+def test_a_wrong_flag_is_reported_before_any_side_runs(
     words: list[str], said: str, sides: list[object], yolov8n: Path, capsys: pytest.CaptureFixture[str], clip: Path
 ) -> None:
     pose = [] if "--pose" in words else ["--pose", "none"]
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_said_before_anything_runs(
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fps", [None, 5.0])
-def test_all_sides_find_the_built_in_source_s_people(fps: float | None, yolov8n: Path, tmp_path: Path) -> None:
+def test_all_sides_find_the_people_of_the_demo_source(fps: float | None, yolov8n: Path, tmp_path: Path) -> None:
     video = tmp_path / "demo.mp4"
     write_video((demo_frame(k) for k in range(20)), fps or 30, video)
     cores = len(os.sched_getaffinity(0))

@@ -11,7 +11,7 @@ from realtime.evaluate.plots import plot_costs
 from realtime.runtime.share import cores
 
 
-def test_a_straight_line_is_found_and_what_is_off_it() -> None:
+def test_costs_are_fitted_by_a_line_and_the_deviation_is_reported() -> None:
     costs = Costs("cameras", {1: 15.0, 2: 25.0, 4: 45.0, 8: 85.0})
     assert costs.line() == pytest.approx((10, 5))
     assert costs.off() == pytest.approx(0)
@@ -19,7 +19,7 @@ def test_a_straight_line_is_found_and_what_is_off_it() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 17, 64])
-def test_a_crowd_s_boxes_lie_in_its_picture_each_on_a_person(number: int) -> None:
+def test_each_box_of_a_crowd_lies_in_the_image_on_its_own_person(number: int) -> None:
     image, boxes = crowd(number)
     assert boxes.shape == (number, 4)
     assert (boxes[:, :2] >= 0).all()
@@ -28,7 +28,7 @@ def test_a_crowd_s_boxes_lie_in_its_picture_each_on_a_person(number: int) -> Non
     assert len(np.unique(boxes, axis=0)) == number
 
 
-def test_the_share_of_what_is_no_model_is_told() -> None:
+def test_the_share_of_time_outside_the_models_is_reported() -> None:
     spent = dict.fromkeys((part for part, *_ in PARTS), 1.0)
     rows, data, notes = _tables([], {}, spent, frames=10)
     assert len(rows) == len(spent)
@@ -36,7 +36,7 @@ def test_the_share_of_what_is_no_model_is_told() -> None:
     assert "of the CPU time" in notes[0]
 
 
-def test_calls_side_by_side_have_a_core_each_and_count_together() -> None:
+def test_parallel_inferences_use_one_core_each_and_share_the_wall_time() -> None:
     counts: list[int] = []
 
     def call() -> None:
@@ -45,29 +45,32 @@ def test_calls_side_by_side_have_a_core_each_and_count_together() -> None:
             time.sleep(0.02)
 
     together, apart = _seconds(call, 1, 4), _seconds(call, 4, 1)
-    assert set(counts[:6]) == {4}  # one to warm up, five
+    assert set(counts[:6]) == {4}  # 1 for warm-up and 5 measured
     assert counts[6:] == [1] * 24
-    assert apart < together  # who sleeps needs no core
+    assert apart < together  # sleeping calls run in parallel on any number of cores
     rows, data, _ = _tables([], {0: (40.0, 30.0), 2: (100.0, 90.0)}, {}, frames=10)
-    assert [row[2] for row in rows][::2] == ["a picture, all cores on one", "2 people, all cores on one"]
+    assert [row[2] for row in rows][::2] == [
+        "1 image, one inference on all cores",
+        "2 people, one inference on all cores",
+    ]
     assert [row[-1] for row in rows] == pytest.approx([1, 0.75, 1, 0.9])
     assert data["calls"][2] == {"together_ms": 100.0, "apart_ms": 90.0}
 
 
-def test_a_call_that_fails_fails_the_table() -> None:
+def test_an_error_in_one_inference_ends_the_measurement() -> None:
     def call() -> None:
-        raise RuntimeError("no more light")
+        raise RuntimeError("out of memory")
 
-    with pytest.raises(RuntimeError, match="no more light"):
+    with pytest.raises(RuntimeError, match="out of memory"):
         _seconds(call, 3, 1)
 
 
-def test_the_picture_has_a_panel_a_table(tmp_path: Path) -> None:
+def test_the_plot_accepts_one_panel_per_table(tmp_path: Path) -> None:
     file = tmp_path / "plot.png"
     plot_costs(file, [("cameras", {1: 2.0, 2: 3.0}, 1.0, 1.0), ("people", {1: 2.0}, 1.0, 1.0)])
     assert file.stat().st_size > 0
 
 
-def test_an_unknown_table_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_table_is_named_in_the_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", "peple"]) == 2
     assert "cost: got 'peple', expected some of cameras, people, calls, share" in capsys.readouterr().err

@@ -14,7 +14,7 @@ def work(seconds: float) -> None:
         pass
 
 
-def test_a_call_s_time_is_its_own_alone() -> None:
+def test_the_time_of_a_call_excludes_timed_calls_inside_it() -> None:
     clock = CpuClock()
     inner = clock.timed("inner", lambda: work(0.02))
     clock.timed("outer", lambda: (inner(), work(0.001), inner()))()
@@ -22,15 +22,15 @@ def test_a_call_s_time_is_its_own_alone() -> None:
     assert 0.001 <= clock.spent_s["outer"] < clock.spent_s["inner"]
 
 
-def test_what_is_timed_is_as_it_was_afterwards() -> None:
+def test_timed_methods_are_restored_afterwards() -> None:
     before = TrackStage.process
     with CpuClock().installed():
         assert TrackStage.process is not before
     assert TrackStage.process is before
 
 
-def test_every_part_of_a_run_spends_something(tmp_path: Path, yolov8n: Path) -> None:
+def test_every_part_of_a_run_has_cpu_time(tmp_path: Path, yolov8n: Path) -> None:
     video = tmp_path / "crowd.mp4"
     write_video([crowd(4)[0]] * 5, 10, video)
     spent = cpu_by_part(Scene(str(video), str(yolov8n), "none", 5, None, 1, "cpu", {"detector.engine": "torch"}))
-    assert {part for part, seconds in spent.items() if seconds <= 0} <= {"crops, peaks"}  # pose none has none
+    assert {part for part, seconds in spent.items() if seconds <= 0} <= {"crops, peaks"}  # without a pose model

@@ -20,12 +20,12 @@ IMAGES, PEOPLE = 4, 2
 
 
 def box_of(image, person):
-    """x, y, width, height of a made person."""
+    """x, y, width and height of a synthetic person."""
     return [40.0 + 200 * person, 30.0 + 10 * image, 120.0, 260.0]
 
 
 def keypoints_of(image, person):
-    """17 places in the person's box."""
+    """17 positions in the person's box."""
     x, y, width, height = box_of(image, person)
     random = np.random.default_rng(10 * image + person)
     return np.round(random.uniform(0.1, 0.9, (17, 2)) * [width, height]) + np.array([x, y])
@@ -33,7 +33,7 @@ def keypoints_of(image, person):
 
 @pytest.fixture
 def coco(tmp_path):
-    """A folder with pictures and annotations of IMAGES x PEOPLE people."""
+    """A folder with images and annotations of IMAGES x PEOPLE people."""
     data = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
     for image in range(IMAGES):
         name = f"{image}.png"
@@ -51,7 +51,7 @@ def coco(tmp_path):
 
 
 class Knowing:
-    """A pose model that knows the made people by their pictures and boxes, and says them `off` px beside."""
+    """A pose model that recognises the synthetic people by image and box, and returns keypoints off by `off` px."""
 
     name, engine_name, skeleton = "knowing", None, COCO17
 
@@ -70,7 +70,7 @@ class Knowing:
 
     def of(self, image, box):
         person = int(box[0] > 200)
-        # In a box that is nobody's, a pose that is nobody's.
+        # In a box without a person, the keypoints are all at (0, 0).
         known = list(box[:2]) == box_of(image, person)[:2]
         places = keypoints_of(image, person) + self.off if known else np.zeros((17, 2))
         return np.concatenate([places, np.full((17, 1), 0.9)], axis=1).astype(np.float32)
@@ -80,7 +80,7 @@ class Knowing:
 
 
 class Seeing:
-    """A detector that finds these people, given as (x, y, width, height) a picture."""
+    """A detector that finds the people that `people(image)` returns as (x, y, width, height)."""
 
     def __init__(self, people):
         self.people = people
@@ -94,11 +94,11 @@ class Seeing:
         return found
 
 
-def everybody(image):
+def all_people(image):
     return [box_of(image, person) for person in range(PEOPLE)]
 
 
-def models_of(pose, people=everybody):
+def models_of(pose, people=all_people):
     return Models(
         torch.device("cpu"),
         "seeing",
@@ -119,35 +119,35 @@ def scores(coco, models, boxes="truth"):
 def test_perfect_keypoints_score_100(coco, boxes):
     measures = scores(coco, models_of(Knowing()), boxes)
     assert measures["AP"] == measures["AP50"] == measures["AR"] == pytest.approx(100.0)
-    assert np.isnan(measures["APm"])  # nobody is that small
+    assert np.isnan(measures["APm"])  # no person is that small
 
 
-def test_the_further_off_the_lower_the_score(coco):
+def test_keypoints_further_off_score_lower(coco):
     ap = [scores(coco, models_of(Knowing(off)))["AP"] for off in (0.0, 6.0, 12.0, 200.0)]
     assert ap == sorted(ap, reverse=True)
     assert 0 < ap[2] < ap[1] < 100
     assert ap[3] == 0
 
 
-def test_true_boxes_are_those_of_the_annotations(coco):
+def test_truth_boxes_are_the_annotated_boxes(coco):
     scores(coco, models_of(model := Knowing()), "truth")
     wanted = [box_of(image, person) for image in range(IMAGES) for person in range(PEOPLE)]
     corners = [[x, y, x + width, y + height] for x, y, width, height in wanted]
     np.testing.assert_allclose(model.boxes, corners)
 
 
-def test_who_is_not_detected_is_missed_and_who_is_not_there_costs_precision(coco):
+def test_missed_people_lower_recall_and_false_detections_lower_precision(coco):
     missed = scores(coco, models_of(Knowing(), lambda image: [box_of(image, 0)]), "detected")
     assert missed["AR"] == pytest.approx(50.0)
-    # Of three, the surest is nobody.
-    wrong = scores(coco, models_of(Knowing(), lambda image: [[60, 50, 90, 90], *everybody(image)]), "detected")
+    # The detection with the highest score is false.
+    wrong = scores(coco, models_of(Knowing(), lambda image: [[60, 50, 90, 90], *all_people(image)]), "detected")
     assert wrong["AR"] == pytest.approx(100.0)
     assert wrong["AP"] < 70
-    nobody = scores(coco, models_of(Knowing(), lambda image: []), "detected")
-    assert set(nobody.values()) == {0.0}
+    none = scores(coco, models_of(Knowing(), lambda image: []), "detected")
+    assert set(none.values()) == {0.0}
 
 
-def test_crowds_and_people_without_keypoints_are_given_to_no_model(coco):
+def test_crowds_and_people_without_keypoints_are_not_passed_to_the_pose_model(coco):
     data = json.loads((coco / "gt.json").read_text())
     data["annotations"][0] |= {"iscrowd": 1}
     data["annotations"][1] |= {"num_keypoints": 0, "keypoints": [0] * 51}
@@ -156,7 +156,7 @@ def test_crowds_and_people_without_keypoints_are_given_to_no_model(coco):
     assert len(model.boxes) == IMAGES * PEOPLE - 2
 
 
-def test_a_persons_score_is_the_boxs_times_the_mean_of_the_keypoints_that_are_seen(coco):
+def test_a_persons_score_is_the_box_score_times_the_mean_score_of_visible_keypoints(coco):
     class HalfSeen(Knowing):
         def of(self, image, box):
             found = super().of(image, box)
@@ -168,33 +168,33 @@ def test_a_persons_score_is_the_boxs_times_the_mean_of_the_keypoints_that_are_se
     np.testing.assert_allclose([row["score"] for row in rows], [0.9 * 0.9, 0.5 * 0.9], rtol=1e-5)
 
 
-# ---- what is wrong
+# ---- errors
 
 
-def test_a_picture_of_another_size_than_annotated_is_named(coco):
+def test_an_image_whose_size_differs_from_its_annotation_is_named(coco):
     cv2.imwrite(str(coco / "2.png"), np.zeros((360, 481, 3), np.uint8))
-    with pytest.raises(ConfigError, match=r"2\.png: got 481x360, its annotations say 480x360"):
+    with pytest.raises(ConfigError, match=r"2\.png: got 481x360, expected 480x360 by its annotation"):
         scores(coco, models_of(Knowing()))
 
 
-def test_a_missing_picture_is_named(coco):
+def test_a_missing_image_is_named(coco):
     (coco / "2.png").unlink()
     with pytest.raises(SourceError, match=r"2\.png: no such file"):
         scores(coco, models_of(Knowing()))
 
 
-# the file's text, what is said
+# content of the file, part of the error
 ANNOTATIONS = [
-    ("no json", "not COCO's JSON"),
-    ("[]", "not COCO's JSON"),
-    ("{}", "something has no 'images'"),
+    ("no json", "not JSON in COCO's format"),
+    ("[]", "not JSON in COCO's format"),
+    ("{}", "got no key 'images'"),
     ('{"images": [], "annotations": [], "categories": []}', "no people"),
     ('{"images": [], "annotations": [{"id": 1, "keypoints": [1, 2, 2]}], "categories": []}', "expected 51"),
 ]
 
 
 @pytest.mark.parametrize(("text", "said"), ANNOTATIONS)
-def test_annotations_that_are_none_are_told(tmp_path, text, said):
+def test_an_invalid_annotation_file_is_an_error(tmp_path, text, said):
     (tmp_path / "gt.json").write_text(text)
     with pytest.raises(ConfigError, match=said):
         keypoints.read_dataset(tmp_path / "gt.json")
@@ -203,7 +203,7 @@ def test_annotations_that_are_none_are_told(tmp_path, text, said):
 # ---- the command
 
 
-def test_the_command_prints_a_table_and_writes_numbers_and_results(coco, monkeypatch, capsys):
+def test_the_command_prints_a_table_and_writes_scores_and_results(coco, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(keypoints, "load_models", lambda config: asked.append(config) or models_of(Knowing()))
     words = ["keypoints", "--annotations", str(coco / "gt.json"), "--images", str(coco), "--boxes", "truth"]
@@ -215,13 +215,13 @@ def test_the_command_prints_a_table_and_writes_numbers_and_results(coco, monkeyp
     assert len(json.loads((coco / "results.json").read_text())) == IMAGES * PEOPLE
 
 
-def test_the_detectors_keypoints_can_not_be_had_in_true_boxes(coco, capsys):
+def test_the_detectors_keypoints_are_not_available_in_truth_boxes(coco, capsys):
     words = ["keypoints", "--annotations", str(coco / "gt.json"), "--images", str(coco), "--boxes", "truth"]
     assert main([*words, "--pose.model", "detector"]) == ConfigError.exit_code
     assert "--boxes" in capsys.readouterr().err
 
 
-# ---- parity with the script beside the data, on the program's own models
+# ---- parity with the independent scoring script, on the program's own models
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def real_models(yolov8n, yolo11n_pose):
 
 
 @pytest.mark.parametrize("boxes", ["truth", "detected"])
-def test_scores_equal_the_scripts_on_real_pictures(shared_data, real_models, boxes):
+def test_scores_equal_those_of_the_script_on_real_images(shared_data, real_models, boxes):
     spec = importlib.util.spec_from_file_location("score_keypoints", shared_data / "score" / "score_keypoints.py")
     theirs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(theirs)
@@ -240,6 +240,6 @@ def test_scores_equal_the_scripts_on_real_pictures(shared_data, real_models, box
     results = keypoints.estimate(real_models, dataset, folder / "images", boxes)
     wanted = theirs.evaluate(str(folder / "gt.json"), results)
     measures = keypoints.score(dataset, results)
-    # Theirs is rounded to two digits.
+    # The script rounds to two digits.
     assert measures == pytest.approx({name: wanted[name] for name in keypoints.MEASURES}, abs=0.006)
     assert measures["AP"] > 40

@@ -14,7 +14,7 @@ from realtime.evaluate.latency import INTERVAL, TOTAL, gather
 def message(
     seq: int, *, frame: int | None = None, total_ms: float = 50.0, camera: str = "cam0", session: str = "one"
 ) -> wire.PoseMessage:
-    """Published every 100 ms; half of the time is the detector's."""
+    """A message of a stream that publishes every 100 ms. The detector takes half of the latency."""
     published_ns = 1_700_000_000_000_000_000 + seq * 100_000_000
     return wire.pose_message(
         session=session,
@@ -49,7 +49,7 @@ def measured(file: Path, *flags: str) -> dict[str, dict]:
     return json.loads(numbers.read_text())["cameras"]
 
 
-def test_percentiles_of_each_stage_and_of_the_whole_way(tmp_path: Path) -> None:
+def test_percentiles_are_computed_for_each_stage_and_for_the_whole_latency(tmp_path: Path) -> None:
     camera = measured(record(tmp_path / "r.jsonl", [message(i, total_ms=float(i)) for i in range(101)]))["cam0"]
     assert camera["ms"][TOTAL] == pytest.approx({"p50": 50, "p95": 95, "p99": 99, "max": 100})
     assert camera["ms"]["detect"] == pytest.approx({"p50": 25, "p95": 47.5, "p99": 49.5, "max": 50})
@@ -58,20 +58,20 @@ def test_percentiles_of_each_stage_and_of_the_whole_way(tmp_path: Path) -> None:
     assert camera["messages"] == 101
 
 
-def test_gaps_in_frames_and_messages_are_told_apart(tmp_path: Path) -> None:
+def test_gaps_in_frames_and_in_messages_are_counted_separately(tmp_path: Path) -> None:
     seen = [message(0, frame=0), message(1, frame=3), message(2, frame=4), message(5, frame=20)]
     camera = measured(record(tmp_path / "r.jsonl", seen))["cam0"]
     assert camera["frame_gaps"] == {"count": 2, "missing": 17, "longest": 15}
     assert camera["seq_gaps"] == {"count": 1, "missing": 2, "longest": 2}
 
 
-def test_cameras_are_told_apart_and_can_be_chosen(tmp_path: Path) -> None:
+def test_cameras_are_measured_separately_and_can_be_selected(tmp_path: Path) -> None:
     file = record(tmp_path / "r.jsonl", [message(i, camera=camera) for i in range(3) for camera in ("a", "b")])
     assert list(measured(file)) == ["a", "b"]
     assert list(measured(file, "--camera", "b")) == ["b"]
 
 
-def test_a_new_session_is_no_gap_and_its_pause_not_in_the_rate() -> None:
+def test_the_pause_between_two_sessions_is_neither_a_gap_nor_part_of_the_rate() -> None:
     first = [message(i) for i in range(5)]
     second = [message(1000 + i, session="two") for i in range(5)]
     times = gather(first + second)["cam0"]
@@ -79,7 +79,7 @@ def test_a_new_session_is_no_gap_and_its_pause_not_in_the_rate() -> None:
     assert times.rate_hz == pytest.approx(10)
 
 
-def test_the_cut_last_line_of_a_killed_run_is_passed_over(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_a_killed_run_is_skipped(tmp_path: Path) -> None:
     file = record(tmp_path / "r.jsonl", [message(0), message(1)], rest=b'{"schema":"pose/1","ses')
     assert measured(file)["cam0"]["messages"] == 2
 
@@ -96,13 +96,13 @@ def test_a_single_message_has_no_rate(tmp_path: Path, capsys: pytest.CaptureFixt
         (["{dir}/r.jsonl", "--connect", "tcp://127.0.0.1:5555"], 2, "expected either a recording"),
         (["{dir}/none.jsonl"], 2, "no such file"),
         (["{dir}/bad.jsonl"], 2, "bad.jsonl:2: "),
-        (["{dir}/r.jsonl", "--camera", "other"], 1, "got no poses of other"),
+        (["{dir}/r.jsonl", "--camera", "other"], 1, "got no poses from other"),
         (["--connect", "tcp://nowhere"], 2, "expected tcp://HOST:PORT"),
         (["--connect", "tcp://127.0.0.1:5555", "--seconds", "0"], 2, "--seconds: got 0"),
-        (["--connect", "ipc://{dir}/nobody", "--seconds", "0.01"], 1, "is the publisher running?"),
+        (["--connect", "ipc://{dir}/unused", "--seconds", "0.01"], 1, "is the publisher running?"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_a_user_error_is_one_line_on_stderr(
     words: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(tmp_path / "r.jsonl", [message(0)])
@@ -113,13 +113,13 @@ def test_what_is_wrong_is_said_in_one_line(
     assert err.count("\n") == 1
 
 
-def test_a_running_publisher_is_listened_to(tmp_path: Path) -> None:
+def test_the_messages_of_a_running_publisher_are_measured(tmp_path: Path) -> None:
     context = zmq.Context()
     socket = context.socket(zmq.XPUB)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
 
     def publish() -> None:
-        for _ in (b"info", b"pose"):  # the subscriber is there
+        for _ in (b"info", b"pose"):  # the subscriptions: the reader has connected
             socket.recv()
         for i in range(20):
             socket.send_multipart([wire.pose_topic("cam0"), wire.encode(message(i), "msgpack")])

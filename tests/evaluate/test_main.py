@@ -21,7 +21,7 @@ REPORT = Report(
 
 @pytest.fixture
 def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A subcommand of its own, `fake`, that gives REPORT or raises what is in `error`."""
+    """Add a command, `fake`, that returns REPORT, or raises its attribute `error` if one is set."""
     module = ModuleType("realtime.evaluate.fake")
     module.error = None
 
@@ -37,22 +37,22 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_the_table_is_aligned_and_plain() -> None:
+def test_the_table_is_aligned_plain_text() -> None:
     assert REPORT.text() == (
         "Two things\n\nname          share  count\nshort          1.00      7\na longer one  12.35      -\n\nA note.\n"
     )
 
 
-def test_a_row_must_have_a_cell_for_each_column() -> None:
+def test_a_row_must_have_one_cell_per_column() -> None:
     with pytest.raises(ValueError, match="expected 2 cells"):
         Report("t", ["a", "b"], [[1]], {})
 
 
-def test_a_table_without_rows_shows_its_head() -> None:
+def test_a_table_without_rows_shows_its_header() -> None:
     assert Report("t", ["a", "b"], [], {}).text() == "t\n\na  b\n"
 
 
-def test_the_table_goes_to_standard_output_and_the_numbers_to_the_file(
+def test_the_table_goes_to_standard_output_and_the_data_to_the_json_file(
     measure: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "numbers.json"
@@ -71,13 +71,13 @@ def test_the_table_goes_to_standard_output_and_the_numbers_to_the_file(
     [
         (ConfigError("det.txt: no such file"), 2),
         (RealtimeError("got no poses"), 1),
-        (SourceError("clip.mp4: lost", SourceReason.LOST), 1),  # 3 in the program; here it is a failure like others
+        (SourceError("clip.mp4: lost", SourceReason.LOST), 1),  # the pipeline exits with 3, a measurement with 1
         (ModelError("no weights"), 1),
         (ModuleNotFoundError("No module named 'tqdm'", name="tqdm"), 2),
         (KeyboardInterrupt(), 1),
     ],
 )
-def test_an_error_is_one_line_and_an_exit_code(
+def test_an_error_is_one_line_with_an_exit_code(
     measure: ModuleType, error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measure.error = error
@@ -87,13 +87,15 @@ def test_an_error_is_one_line_and_an_exit_code(
     assert shown.err.count("\n") == (0 if isinstance(error, KeyboardInterrupt) else 1)
 
 
-def test_a_missing_library_is_named_with_the_extra(measure: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_library_is_named_with_the_extra_that_installs_it(
+    measure: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     measure.error = ModuleNotFoundError("No module named 'trackers.eval'", name="trackers.eval")
     command.main(["fake"])
     assert capsys.readouterr().err == "error: trackers is not installed: pip install 'realtime-pose[eval]'\n"
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(measure: ModuleType) -> None:
+def test_a_missing_module_of_our_own_keeps_its_traceback(measure: ModuleType) -> None:
     measure.error = ModuleNotFoundError("No module named 'realtime.gone'", name="realtime.gone")
     with pytest.raises(ModuleNotFoundError):
         command.main(["fake"])
@@ -109,7 +111,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(measure: ModuleType) -> None:
         (["fake", "--json", "/nowhere/numbers.json"], "--json: can't write /nowhere/numbers.json"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+def test_a_wrong_command_line_is_one_error_line_and_exit_code_2(
     measure: ModuleType, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.main(words) == 2
@@ -118,7 +120,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert err.count("\n") == 1
 
 
-def test_help_names_every_command_and_imports_none(
+def test_help_names_every_command_without_importing_any(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))

@@ -18,7 +18,7 @@ K = 4
 
 
 def clip_of(truth, *, noise=0.0, times_s=None, scores=0.9, size=200.0):
-    """A clip of true places (T,) along x, the same for K keypoints, with white noise of `noise` px."""
+    """Make a clip of true positions (T,) along x, the same for K keypoints, with white noise of `noise` px."""
     truth = np.asarray(truth, np.float64)[:, None, None] * [1.0, 0.0] + np.full((1, K, 1), 300.0)
     frames = len(truth)
     keypoints = truth + np.random.default_rng(0).normal(0, 1, truth.shape) * noise
@@ -36,7 +36,7 @@ def clip_of(truth, *, noise=0.0, times_s=None, scores=0.9, size=200.0):
 
 
 def swing(times_s):
-    """A motion that repeats itself in no window that lag is looked for in."""
+    """A motion that does not repeat itself within the range of lags that is searched."""
     return 80 * np.sin(2.1 * times_s) + 40 * np.sin(5.3 * times_s + 1) + 10 * np.sin(11 * times_s)
 
 
@@ -44,30 +44,30 @@ def step(frames=120):
     return np.where(np.arange(frames) < frames // 2, 0.0, 100.0)
 
 
-# ---- what a measure says of a known case
+# ---- measures of known cases
 
 
-def test_a_delay_of_three_frames_is_a_lag_of_100_ms_and_nothing_else():
+def test_a_delay_of_three_frames_is_a_lag_of_100_ms():
     times_s = np.arange(300) / FPS
     score = measure(clip_of(swing(times_s)), clip_of(swing(times_s - 0.1)).keypoints)
-    # The parabola is none quite: the motion's two ends differ.
+    # Tolerance 0.1 ms: the peak is not exactly a parabola, because the two ends of the motion differ.
     assert score.lag_ms == pytest.approx(100.0, abs=0.1)
     assert score.missing_percent == 0.0
 
 
-# every n-th frame, share of frames lost
+# every Nth frame is kept, share of frames dropped
 @pytest.mark.parametrize(("every", "drop"), [(2, 0.0), (1, 0.3), (2, 0.3)])
-def test_a_delay_is_measured_right_where_frames_are_missing(every, drop):
+def test_a_delay_is_measured_correctly_when_frames_are_missing(every, drop):
     times_s = np.arange(600) / FPS
     late = clip_of(swing(times_s - 0.1)).keypoints
     thinned = clips.thin(clip_of(swing(times_s)), every, drop, np.random.default_rng(1))
     frames = np.searchsorted(times_s, thinned.times_s)
-    # Straight lines between frames that are up to a fifth of a second apart: a few milliseconds.
+    # Linear interpolation between frames that are up to a fifth of a second apart costs a few milliseconds.
     assert measure(thinned, late[frames]).lag_ms == pytest.approx(100.0, abs=4.0)
 
 
 def test_noise_at_rest_has_the_jitter_of_its_second_difference():
-    # Var(x0 - 2 x1 + x2) = 6 on each of two axes. 3 %: 4000 x 4 samples, each in three differences.
+    # Var(x0 - 2 x1 + x2) = 6 on each of two axes. Tolerance 3 %: 4000 x 4 samples, each in three differences.
     score = measure(still := clip_of(np.zeros(4000), noise=2.0), still.keypoints)
     assert score.jitter_px == score.rest_px == pytest.approx(2.0 * np.sqrt(12), rel=0.03)
     assert score.rmse_px == pytest.approx(2.0 * np.sqrt(2), rel=0.03)
@@ -75,14 +75,14 @@ def test_noise_at_rest_has_the_jitter_of_its_second_difference():
     assert np.isnan([score.lag_ms, score.motion_px]).all()
 
 
-def test_output_that_moves_as_the_truth_does_has_no_jitter():
+def test_output_that_moves_exactly_as_the_truth_has_no_jitter():
     moving = clip_of(swing(np.arange(300) / FPS))
     score = measure(moving, moving.keypoints + np.array([30.0, -5.0]))
     assert score.jitter_px == pytest.approx(0.0, abs=1e-9)
     assert score.rmse_px == pytest.approx(np.hypot(30.0, 5.0))
 
 
-def test_rest_and_motion_are_told_apart_by_the_truth():
+def test_the_true_speed_separates_rest_from_motion():
     walk = np.concatenate([np.zeros(200), np.arange(200) * 10.0])
     noisy = clip_of(walk, noise=1.0)
     shaken = noisy.keypoints.copy()
@@ -91,7 +91,7 @@ def test_rest_and_motion_are_told_apart_by_the_truth():
     assert score.motion_px == pytest.approx(5 * score.rest_px, rel=0.2)
 
 
-def test_the_second_difference_of_a_parabola_is_the_same_whichever_frames_are_missing():
+def test_the_second_difference_of_a_parabola_does_not_depend_on_missing_frames():
     times_s = np.arange(60) / FPS
     kept = np.random.default_rng(0).random(60) < 0.6
     bends = motion.second_difference((times_s**2)[kept, None, None], times_s[kept])
@@ -99,18 +99,18 @@ def test_the_second_difference_of_a_parabola_is_the_same_whichever_frames_are_mi
     np.testing.assert_allclose(bends, 2 * np.median(steps) ** 2, rtol=1e-9)
 
 
-def test_across_a_gap_there_is_no_jitter():
+def test_a_gap_does_not_count_as_jitter():
     times_s = np.concatenate([np.arange(10) / FPS, 5 + np.arange(10) / FPS])
     bends = motion.second_difference(np.where(times_s < 1, 0.0, 500.0)[:, None, None], times_s)
     assert np.isnan(bends[8:10]).all()
     assert (np.delete(bends, [8, 9]) == 0).all()
 
 
-def test_overshoot_is_what_lies_beyond_the_truths_range():
+def test_overshoot_is_the_distance_beyond_the_range_of_the_truth():
     truth = clip_of(step())
     output = truth.truth.copy()
-    output[63, :, 0] += 20.0  # beyond the new place
-    output[10:20, :, 0] += 7.0  # beyond the old one, by less
+    output[63, :, 0] += 20.0  # beyond the new position
+    output[10:20, :, 0] += 7.0  # beyond the old position, by less
     assert motion.overshoot(output, truth.truth, truth.times_s) == pytest.approx(20.0)
 
 
@@ -124,7 +124,7 @@ def test_kalman_overshoots_a_step_and_one_euro_does_not():
     assert over["kalman"] > 2.0
 
 
-def test_missed_keypoints_are_counted_and_left_out():
+def test_missed_keypoints_are_counted_and_excluded_from_the_error():
     noisy = clip_of(np.zeros(200), noise=1.0)
     noisy.keypoints[100:, 0] = np.nan
     score = measure(noisy, noisy.keypoints)
@@ -136,7 +136,7 @@ def test_missed_keypoints_are_counted_and_left_out():
 
 
 @pytest.mark.parametrize("method", ["one-euro", "kalman"])
-def test_the_programs_filters_are_calmer_than_raw_and_fill_what_was_missed(method):
+def test_the_filters_of_the_program_reduce_jitter_and_fill_missed_keypoints(method):
     noisy = clip_of(np.zeros(200), noise=2.0)
     noisy.keypoints[50:55, 1] = np.nan
     score = measure(noisy, filters.as_the_program(noisy, SmoothingConfig(method=method)))
@@ -144,15 +144,15 @@ def test_the_programs_filters_are_calmer_than_raw_and_fill_what_was_missed(metho
     assert score.missing_percent == 0.0
 
 
-def test_a_person_whom_nobody_looked_at_is_predicted_not_followed():
+def test_a_person_who_is_not_measured_is_predicted_not_followed():
     waits = clip_of(np.where(np.arange(60) < 40, 0.0, 500.0))
     waits.measured[40:] = False
     out = filters.as_the_program(waits, SmoothingConfig())
     np.testing.assert_allclose(out, 300.0, atol=1e-3)
 
 
-def test_the_curve_is_what_no_other_setting_beats_and_others_are_held_against_it():
-    points = [(0.0, 20.0), (10.0, 10.0), (20.0, 15.0), (30.0, 5.0)]  # the third is later and shakier than the second
+def test_the_curve_holds_the_settings_that_no_other_beats_and_filters_are_compared_with_it():
+    points = [(0.0, 20.0), (10.0, 10.0), (20.0, 15.0), (30.0, 5.0)]  # the third has more lag and jitter than the second
     curve = Curve.of([Setting(1.0, 0.0, Score(lag_ms=lag, jitter_px=jitter)) for lag, jitter in points])
     np.testing.assert_array_equal(curve.lag_ms, [0.0, 10.0, 30.0])
     assert curve.jitter_ratio(Score(lag_ms=20.0, jitter_px=3.0)) == pytest.approx(0.4)
@@ -160,7 +160,7 @@ def test_the_curve_is_what_no_other_setting_beats_and_others_are_held_against_it
     assert np.isnan(curve.jitter_ratio(Score(lag_ms=40.0, jitter_px=1.0)))
 
 
-# ---- parity with the script beside the data
+# ---- parity with the independent scoring script
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def theirs(shared_data):
     return module
 
 
-# its name there, ours
+# name of the filter in the script, our filter
 PAIRS = [
     ("raw", lambda clip: clip.keypoints),
     ("one_euro(1.0,0)", lambda clip: smoothing._one_setting(1.0, 0.0, clip)),
@@ -182,7 +182,7 @@ PAIRS = [
 
 @pytest.mark.parametrize("name", ["cmu_02_01_walk_30hz", "cmu_02_03_run_60hz", "static_hold_30hz"])
 @pytest.mark.parametrize(("their_name", "ours"), PAIRS, ids=[name for name, _ in PAIRS])
-def test_filters_and_measures_equal_the_scripts(shared_data, theirs, name, their_name, ours):
+def test_filters_and_measures_equal_those_of_the_script(shared_data, theirs, name, their_name, ours):
     path = shared_data / "motion" / f"{name}.npz"
     with np.load(path) as data:
         gt, fps = data["gt"], float(data["fps"])
@@ -191,14 +191,14 @@ def test_filters_and_measures_equal_the_scripts(shared_data, theirs, name, their
     score = measure(clip, ours(clip))
     got = {"rmse": score.rmse_px, "rmse_n": score.rmse_percent, "j2": score.jitter_px, "lag": score.lag_ms}
     got["miss"] = score.missing_percent
-    # Theirs takes the truth's differences in float32. And its Kalman filter counts from the first frame, filterpy's
-    # from the first sight of a keypoint.
+    # The script computes differences of the truth in float32. Its Kalman filter starts at the first frame, filterpy's
+    # when a keypoint is first seen.
     tolerance = 1e-3 if "kalman" in their_name else 1e-4
     for key, value in got.items():
         assert value == pytest.approx(wanted[key], rel=tolerance, abs=tolerance, nan_ok=True), key
 
 
-# ---- files and the command
+# ---- files, and the command
 
 
 def save(path, clip, **more):
@@ -212,7 +212,7 @@ def small_sweep(monkeypatch):
     monkeypatch.setattr(smoothing, "SWEEP_BETA", np.array([0.0, 0.01, 0.1]))
 
 
-def test_the_command_prints_all_filters_and_writes_numbers_and_a_plot(tmp_path, small_sweep, capsys):
+def test_the_command_prints_all_filters_and_writes_results_and_a_plot(tmp_path, small_sweep, capsys):
     for name, truth in (("moving", swing(np.arange(150) / FPS)), ("still", np.zeros(150))):
         made = clip_of(truth, noise=2.0)
         save(tmp_path / f"{name}.npz", made, xyxy=made.xyxy)
@@ -230,7 +230,7 @@ def test_the_command_prints_all_filters_and_writes_numbers_and_a_plot(tmp_path, 
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_keys_of_the_configuration_reach_the_filter(tmp_path, capsys):
+def test_configuration_keys_reach_the_filter(tmp_path, capsys):
     save(tmp_path / "still.npz", clip_of(np.zeros(150), noise=2.0))
     rest = {}
     for cutoff_hz in ("0.1", "10"):
@@ -241,7 +241,7 @@ def test_keys_of_the_configuration_reach_the_filter(tmp_path, capsys):
     assert rest["0.1"] < rest["10"] / 10
 
 
-def test_times_and_boxes_in_a_file_are_taken_as_they_are(tmp_path):
+def test_times_and_boxes_in_a_file_are_used_unchanged(tmp_path):
     clip = clip_of(np.zeros(20))
     times_s = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.1, 20))
     [read] = clips.read_clips([save(tmp_path / "own.npz", clip, times_s=times_s, xyxy=clip.xyxy)])
@@ -250,7 +250,7 @@ def test_times_and_boxes_in_a_file_are_taken_as_they_are(tmp_path):
 
 
 def record(path, frames):
-    """A recording of two people who stand still; the second leaves after 20 frames."""
+    """Write a recording of two people who stand still; the second leaves after 20 frames."""
     random = np.random.default_rng(0)
     lines = []
     for index in range(frames):
@@ -268,14 +268,14 @@ def record(path, frames):
     return path
 
 
-def test_a_recording_of_a_killed_run_is_read_as_far_as_it_goes(tmp_path):
+def test_a_recording_of_a_killed_run_is_read_up_to_its_incomplete_line(tmp_path):
     path = record(tmp_path / "run.jsonl", 40)
     path.write_bytes(path.read_bytes()[:-30])
     [clip] = clips.read_clips([path])
     assert len(clip) == 39
 
 
-def test_a_recordings_long_tracks_are_clips_whose_jitter_is_told_and_no_more(tmp_path, capsys):
+def test_long_tracks_of_a_recording_become_clips_with_jitter_only(tmp_path, capsys):
     path = record(tmp_path / "run.jsonl", 90)
     [clip] = clips.read_clips([path])
     assert (clip.name, len(clip), clip.truth) == ("door/0/1", 90, None)
@@ -284,30 +284,30 @@ def test_a_recordings_long_tracks_are_clips_whose_jitter_is_told_and_no_more(tmp
     assert score.jitter_px == pytest.approx(2 * np.sqrt(12), rel=0.1)
     assert np.isnan([score.rmse_px, score.lag_ms, score.overshoot_px]).all()
     assert main(["smoothing", str(path)]) == 0
-    assert "1 clips have no truth" in capsys.readouterr().out
+    assert "1 clips have no ground truth" in capsys.readouterr().out
 
 
-# what stands on the command line, what is said
+# words on the command line, part of the error
 WRONG = [
     (["nowhere.npz"], "nowhere.npz"),
-    (["empty"], "got no clip"),
+    (["empty"], "got no clips"),
     (["keys.npz"], "expected gt, noisy, conf, fps and scale"),
-    (["damaged.npz"], "damaged.npz: can't read it"),
-    (["cut.npz"], "cut.npz: can't read it"),
-    (["array.npy"], "array.npy: can't read it"),
-    (["backwards.npz"], "expected them to rise"),
+    (["damaged.npz"], "damaged.npz: can't be read"),
+    (["cut.npz"], "cut.npz: can't be read"),
+    (["array.npy"], "array.npy: can't be read"),
+    (["backwards.npz"], "expected them to increase"),
     (["damaged.jsonl"], "damaged.jsonl:1"),
     (["good.npz", "--filter", "median"], "got 'median', expected some of"),
     (["good.npz", "--drop", "1"], "expected"),
     (["good.npz", "--smoothing.beta", "-1"], "smoothing.beta"),
-    (["good.npz", "--every", "100"], "less than 4 frames"),
+    (["good.npz", "--every", "100"], "fewer than 4 frames"),
     (["good.npz", "--plot", "nowhere/plot.png"], "--plot: can't write"),
     (["good.npz", "--plot", "plot.word"], "--plot: got plot.word"),
 ]
 
 
 @pytest.mark.parametrize(("words", "said"), WRONG)
-def test_what_is_wrong_is_said_in_a_line(tmp_path, monkeypatch, small_sweep, capsys, words, said):
+def test_a_wrong_input_is_reported_in_one_line(tmp_path, monkeypatch, small_sweep, capsys, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     np.savez("keys.npz", gt=np.zeros((5, 2, 2)))

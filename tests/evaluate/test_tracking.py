@@ -16,7 +16,7 @@ from realtime.evaluate.occlusion import Occlusions
 from realtime.evaluate.tracking import OurTracker, Thinning, given_detections, read_results, score_tracks, track
 from realtime.types import Detections, Frame
 
-# The reference rounds to 0.001 percent points.
+# The reference rounds to 0.001 percentage points.
 REFERENCE_TOLERANCE = 0.0005
 BOX = (100.0, 50.0, 40.0, 100.0)
 
@@ -41,13 +41,13 @@ def truth_of_one(frames: int = 4) -> str:
 
 
 def tracks_of(*ids: int | None, box: tuple[float, ...] = BOX) -> dict[int, tracking.Boxes]:
-    """Frame 1 on: one track with this id, or none."""
+    """One track with this id, or none, in each frame from frame 1."""
     return {n: (np.array([i]), np.array([box])) for n, i in enumerate(ids, 1) if i is not None}
 
 
 @pytest.fixture
 def one(tmp_path: Path) -> MotSequence:
-    """One person who stands still for four frames."""
+    """A sequence of one person who stands still for four frames."""
     return open_sequence(make_sequence(tmp_path / "one", truth_of_one()))
 
 
@@ -55,39 +55,42 @@ def numbers(sequence: MotSequence, tracks: dict[int, tracking.Boxes]) -> dict[st
     return score_tracks(sequence, tracks, list(sequence.frames)).numbers()
 
 
-# ---- scores, worked out by hand
+# ---- scores, calculated by hand
 
 
 @pytest.mark.parametrize(
     ("tracks", "expected"),
     [
-        # All found, one id: all is 100.
+        # The person is found in every frame, with one id: all scores are 100.
         (tracks_of(7, 7, 7, 7), {"HOTA": 100, "DetA": 100, "AssA": 100, "MOTA": 100, "IDF1": 100, "IDSW": 0}),
-        # The id changes half way. Each match has TPA 2, FNA 2, FPA 0: AssA 1/2. One switch of 4: MOTA 3/4. The best
-        # of both ids: IDTP 2, IDFN 2, IDFP 2.
+        # The id changes after two of four frames. Each match has TPA 2, FNA 2, FPA 0: AssA 1/2. One switch in 4 frames:
+        # MOTA 3/4. Either id has IDTP 2, IDFN 2, IDFP 2: IDF1 1/2.
         (tracks_of(7, 7, 8, 8), {"HOTA": 50**0.5 * 10, "DetA": 100, "AssA": 50, "MOTA": 75, "IDF1": 50, "IDSW": 1}),
-        # Half is missed: DetA 1/2; TPA 2, FNA 2: AssA 1/2. IDTP 2, IDFN 2: IDF1 4/6.
+        # The person is missed in half of the frames: DetA 1/2; TPA 2, FNA 2: AssA 1/2. IDTP 2, IDFN 2: IDF1 4/6.
         (tracks_of(7, 7, None, None), {"HOTA": 50, "DetA": 50, "AssA": 50, "MOTA": 50, "IDF1": 200 / 3, "IDSW": 0}),
-        # Nothing is found.
+        # The person is never found.
         ({}, {"HOTA": 0, "DetA": 0, "AssA": 0, "MOTA": 0, "IDF1": 0, "IDSW": 0}),
-        # All beside it: four missed, four false.
+        # Every box is beside the person: four misses, four false positives.
         (
             tracks_of(7, 7, 7, 7, box=(400.0, 50.0, 40.0, 100.0)),
             {"HOTA": 0, "DetA": 0, "AssA": 0, "MOTA": -100, "IDF1": 0, "IDSW": 0},
         ),
-        # Half of it: IoU 0.5 is a match at .05, .10, ..., .50 (10 of 19 thresholds), and for MOTA and IDF1.
+        # Every box covers half of the person: IoU 0.5 is a match at .05, .10, ..., .50 (10 of 19 thresholds), and for
+        # MOTA and IDF1.
         (
             tracks_of(7, 7, 7, 7, box=(100.0, 50.0, 20.0, 100.0)),
             {"HOTA": 1000 / 19, "DetA": 1000 / 19, "AssA": 1000 / 19, "MOTA": 100, "IDF1": 100, "IDSW": 0},
         ),
     ],
 )
-def test_scores_of_one_person(one: MotSequence, tracks: dict[int, tracking.Boxes], expected: dict[str, float]) -> None:
+def test_the_scores_of_one_person_are_those_calculated_by_hand(
+    one: MotSequence, tracks: dict[int, tracking.Boxes], expected: dict[str, float]
+) -> None:
     found = numbers(one, tracks)
     assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
-def test_combined_sums_counts_and_does_not_average_percentages(tmp_path: Path) -> None:
+def test_combined_scores_sum_counts_instead_of_averaging_percentages(tmp_path: Path) -> None:
     short = open_sequence(make_sequence(tmp_path / "short", truth_of_one(2), frames=2))
     long = open_sequence(make_sequence(tmp_path / "long", truth_of_one(8), frames=8))
     scores = [score_tracks(s, t, list(s.frames)) for s, t in ((short, {}), (long, tracks_of(*[1] * 8)))]
@@ -97,11 +100,11 @@ def test_combined_sums_counts_and_does_not_average_percentages(tmp_path: Path) -
     assert together["FN"] == 2
 
 
-def test_a_sequence_without_a_counted_frame_scores_0() -> None:
+def test_a_sequence_without_frames_scores_0() -> None:
     assert score([]).numbers()["HOTA"] == 0
 
 
-def test_iou_of_boxes() -> None:
+def test_iou_is_1_for_equal_boxes_and_0_for_disjoint_or_empty_ones() -> None:
     boxes = np.array([(0.0, 0, 10, 10), (5, 0, 10, 10), (20, 20, 5, 5), (0, 0, 0, 0)])
     np.testing.assert_allclose(iou_of(boxes[:1], boxes), [[1, 1 / 3, 0, 0]])
 
@@ -110,7 +113,7 @@ def test_iou_of_boxes() -> None:
 
 
 def mot17(*rows: tuple[int, float, int, int]) -> str:
-    """Ground truth of one frame with classes: (id, x, flag, class) a row."""
+    """Ground truth of one frame with classes, from rows of (id, x, flag, class)."""
     return "".join(line(1, i, (x, 50, 40, 100), flag, kind, 1) for i, x, flag, kind in rows)
 
 
@@ -118,18 +121,20 @@ def mot17(*rows: tuple[int, float, int, int]) -> str:
     ("name", "truth", "truths", "tracks"),
     [
         ("MOT17-00", mot17((1, 100, 1, 1)), [1], [9]),  # a pedestrian counts
-        ("MOT17-00", mot17((1, 100, 0, 1)), [], [9]),  # not when it is flagged; what is found there is false
-        ("MOT17-00", mot17((1, 100, 1, 3)), [], [9]),  # nor does a car
-        ("MOT17-00", mot17((1, 100, 0, 7)), [], []),  # someone sitting: finding them is neither right nor wrong
-        ("MOT17-00", mot17((1, 130, 0, 7)), [], [9]),  # too far from them
-        ("MOT17-00", mot17((1, 110, 0, 7), (2, 100, 1, 1)), [2], [9]),  # the pedestrian beside them fits better
-        ("MOT17-00", mot17((1, 100, 0, 6)), [], [9]),  # a vehicle that doesn't move is one only in MOT20
+        ("MOT17-00", mot17((1, 100, 0, 1)), [], [9]),  # not with flag 0: the track is a false positive
+        ("MOT17-00", mot17((1, 100, 1, 3)), [], [9]),  # a car does not count
+        ("MOT17-00", mot17((1, 100, 0, 7)), [], []),  # a static person is a distractor: its track does not count
+        ("MOT17-00", mot17((1, 130, 0, 7)), [], [9]),  # this distractor is too far away
+        ("MOT17-00", mot17((1, 110, 0, 7), (2, 100, 1, 1)), [2], [9]),  # the pedestrian overlaps more
+        ("MOT17-00", mot17((1, 100, 0, 6)), [], [9]),  # a non-motorised vehicle is a distractor only in MOT20
         ("MOT20-00", mot17((1, 100, 0, 6)), [], []),
-        ("PETS", line(1, 1, BOX, 1, 7, 1, 1), [1], [9]),  # MOT15: column 8 is a place in the world, no class
+        ("PETS", line(1, 1, BOX, 1, 7, 1, 1), [1], [9]),  # MOT15: column 8 is a world coordinate, not a class
         ("PETS", line(1, 1, BOX, 0, 1, 1, 1), [], [9]),
     ],
 )
-def test_what_counts(name: str, truth: str, truths: list[int], tracks: list[int], tmp_path: Path) -> None:
+def test_only_pedestrians_and_tracks_off_distractors_count(
+    name: str, truth: str, truths: list[int], tracks: list[int], tmp_path: Path
+) -> None:
     sequence = open_sequence(make_sequence(tmp_path / name, truth))
     compared = compare(sequence, 1, np.array([9]), np.array([BOX]))
     assert compared.truth_ids.tolist() == truths
@@ -137,32 +142,32 @@ def test_what_counts(name: str, truth: str, truths: list[int], tracks: list[int]
     assert compared.iou.shape == (len(truths), len(tracks))
 
 
-def test_without_seqinfo_the_last_frame_is_that_of_the_truth(tmp_path: Path) -> None:
+def test_without_seqinfo_the_sequence_ends_with_the_ground_truth(tmp_path: Path) -> None:
     sequence = open_sequence(make_sequence(tmp_path / "bare", truth_of_one(5), info=False))
     assert sequence.frames == range(1, 6)
     assert sequence.rate_hz is None
 
 
-def test_missing_columns_are_1_and_spaces_do_as_commas(tmp_path: Path) -> None:
+def test_missing_columns_are_1_and_spaces_may_stand_for_commas(tmp_path: Path) -> None:
     (tmp_path / "rows.txt").write_text("3 -1 1 2 3 4\n\n")
     np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt")[3], [[3, -1, 1, 2, 3, 4, 1, 1, 1]])
 
 
-# ---- fewer frames
+# ---- dropped frames
 
 
-def test_every_nth_frame_is_kept_from_the_first_on() -> None:
+def test_every_nth_frame_is_kept_starting_with_the_first() -> None:
     assert Thinning(every=3).of(range(1, 11)) == [1, 4, 7, 10]
 
 
-def test_a_share_is_dropped_by_the_seed() -> None:
+def test_the_seed_determines_which_frames_are_dropped() -> None:
     kept = Thinning(drop=0.3, seed=0).of(range(1, 2001))
     assert len(kept) == pytest.approx(1400, abs=60)
     assert kept == Thinning(drop=0.3, seed=0).of(range(1, 2001))
     assert kept != Thinning(drop=0.3, seed=1).of(range(1, 2001))
 
 
-def test_ground_truth_counts_on_the_frames_kept(one: MotSequence) -> None:
+def test_only_kept_frames_are_scored(one: MotSequence) -> None:
     assert score_tracks(one, tracks_of(7, None, 7, None), Thinning(every=2).of(one.frames)).numbers()["MOTA"] == 100
 
 
@@ -176,13 +181,13 @@ def evaluate(tmp_path: Path, *words: str) -> dict:
 
 
 def walk(frames: int = 12) -> tuple[str, str]:
-    """Truth and detections of one who walks, at 10 frames per second."""
+    """Ground truth and detections of one walking person, at 10 frames per second."""
     boxes = [(100.0 + 3 * n, 50.0, 40.0, 100.0) for n in range(1, frames + 1)]
     truth = "".join(line(n, 1, box, 1, -1, -1, -1) for n, box in enumerate(boxes, 1))
     return truth, "".join(line(n, -1, box, 0.9) for n, box in enumerate(boxes, 1))
 
 
-def test_given_detections_go_through_our_tracker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detections_from_a_file_go_through_our_tracker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_sequence(tmp_path / "mot" / "walk", *walk(), frames=12)
     found = evaluate(tmp_path, str(tmp_path / "mot"), "--detections", "det/det.txt")
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
@@ -193,7 +198,7 @@ def test_given_detections_go_through_our_tracker(tmp_path: Path, capsys: pytest.
     assert found["trackers"]["ours"]["walk"]["ms"] > 0
 
 
-def test_methods_that_look_at_pictures_need_no_size_in_the_sequences_file(tmp_path: Path) -> None:
+def test_methods_that_use_images_work_without_an_image_size_in_seqinfo(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     about = folder / "seqinfo.ini"
     about.write_text("".join(line for line in about.read_text().splitlines(True) if not line.startswith("im")))
@@ -201,7 +206,7 @@ def test_methods_that_look_at_pictures_need_no_size_in_the_sequences_file(tmp_pa
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
 
 
-def test_tracker_keys_are_flags(tmp_path: Path) -> None:
+def test_tracker_keys_can_be_set_with_flags(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     for flag in ("--tracker.track-score", "--tracker.track_score"):
         found = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", flag, "0.95")
@@ -209,7 +214,7 @@ def test_tracker_keys_are_flags(tmp_path: Path) -> None:
         assert found["tracker_config"]["track_score"] == 0.95
 
 
-def test_boxmot_s_own_runs_beside_ours_on_the_same_frames(tmp_path: Path) -> None:
+def test_boxmots_own_tracker_runs_on_the_same_frames_as_ours(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     found = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--against", "boxmot", "--every", "2")
     assert list(found["trackers"]) == ["ours", "boxmot constructor", "boxmot yaml"]
@@ -217,7 +222,7 @@ def test_boxmot_s_own_runs_beside_ours_on_the_same_frames(tmp_path: Path) -> Non
     assert found["trackers"]["boxmot yaml"]["walk"]["IDF1"] == pytest.approx(100)
 
 
-def test_frames_that_the_detector_does_not_look_at_count_all_the_same(tmp_path: Path) -> None:
+def test_frames_that_the_detector_skips_are_scored_too(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     words = "--detections", "det/det.txt", "--against", "naive", "--detector.every", "3"
     found = evaluate(tmp_path, str(folder), *words)
@@ -226,11 +231,11 @@ def test_frames_that_the_detector_does_not_look_at_count_all_the_same(tmp_path: 
     assert found["detector_every"] == 3
     assert scores["nothing between"]["FN"] == 8
     assert scores["held between"]["FN"] == scores["ours"]["FN"] == 0
-    # Who walks is held still a little beside where they are, and followed but for the first three frames.
+    # A box that stands still lags behind the walking person. Our box follows, except in the first three frames.
     assert scores["held between"]["MOTP"] < scores["ours"]["MOTP"] < 100
 
 
-def test_every_method_runs_beside_the_one_asked_for(tmp_path: Path) -> None:
+def test_every_other_method_runs_beside_the_configured_one(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     words = "--detections", "det/det.txt", "--against", "methods", "--tracker.method", "ocsort"
     found = evaluate(tmp_path, str(folder), *words)["trackers"]
@@ -239,7 +244,7 @@ def test_every_method_runs_beside_the_one_asked_for(tmp_path: Path) -> None:
 
 
 def standing(tmp_path: Path, seconds: int = 20) -> Path:
-    """One person who stands still, at 10 frames a second, found in every frame."""
+    """A sequence of one person who stands still and is detected in every frame, at 10 frames per second."""
     frames = range(1, 10 * seconds + 1)
     found = "".join(line(n, -1, BOX, 0.9) for n in frames)
     return make_sequence(tmp_path / "standing", truth_of_one(frames[-1]), found, frames[-1])
@@ -248,7 +253,7 @@ def standing(tmp_path: Path, seconds: int = 20) -> Path:
 @pytest.mark.parametrize(
     ("hidden_s", "ours", "without"), [("1", "kept", "kept"), ("2.2", "kept", "new"), ("6", "new", "new")]
 )
-def test_who_was_hidden_is_known_again_within_the_second_chance(
+def test_a_hidden_person_is_reidentified_within_relink_s(
     hidden_s: str, ours: str, without: str, tmp_path: Path
 ) -> None:
     words = [str(standing(tmp_path)), "--detections", "det/det.txt", "--hide", hidden_s, "--against", "no-relink"]
@@ -258,7 +263,7 @@ def test_who_was_hidden_is_known_again_within_the_second_chance(
         assert counts[expected] == sum(counts.values()) >= 1
 
 
-def test_who_is_hidden_is_not_detected_and_others_are(tmp_path: Path) -> None:
+def test_only_the_detections_of_hidden_people_are_withheld(tmp_path: Path) -> None:
     sequence = open_sequence(standing(tmp_path))
     beside = "".join(line(n, -1, (300.0, 50.0, 40.0, 100.0), 0.8) for n in sequence.frames)
     file = sequence.folder / "det" / "det.txt"
@@ -270,14 +275,14 @@ def test_who_is_hidden_is_not_detected_and_others_are(tmp_path: Path) -> None:
     assert left[:20] == left[-20:] == [2] * 20
 
 
-def test_an_id_that_somebody_else_had_is_taken(tmp_path: Path) -> None:
+def test_an_id_that_another_person_had_before_counts_as_taken(tmp_path: Path) -> None:
     sequence = open_sequence(standing(tmp_path, 12))
     tracks = {n: (np.array([7, 8]), np.array([BOX, (300.0, 50.0, 40.0, 100.0)])) for n in range(1, 45)}
     after = {n: (np.array([8]), np.array([BOX])) for n in range(45, 121)}
     assert Occlusions(sequence, 3.0, seed=0).outcomes(tracks | after) == {"taken": 1}
 
 
-def test_what_was_written_scores_the_same_when_read(tmp_path: Path) -> None:
+def test_written_tracks_score_the_same_when_read_back(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     tracked = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--write", str(tmp_path / "out"))
     read = evaluate(tmp_path, str(folder), "--results", str(tmp_path / "out"))
@@ -285,7 +290,7 @@ def test_what_was_written_scores_the_same_when_read(tmp_path: Path) -> None:
     assert read["trackers"]["results"] == without_time
 
 
-def test_pictures_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(4))
     (folder / "img1").mkdir()
     for n in range(1, 5):
@@ -295,7 +300,7 @@ def test_pictures_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: p
     times_s = []
 
     def detect(frame: Frame) -> Detections:
-        """The white rectangle, where a network would see a person."""
+        """Detect the white rectangle, which stands for a person."""
         times_s.append(frame.time_s)
         x, y, w, h = cv2.boundingRect(np.ascontiguousarray(frame.image[..., 0]))
         return Detections(frame, np.array([[x, y, x + w, y + h]], np.float32), np.array([0.9], np.float32))
@@ -321,11 +326,11 @@ def test_pictures_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: p
         (["{dir}/one", "--drop", "1"], "--drop: got 1.0"),
         (["{dir}/one", "--hide", "0"], "--hide: got 0.0"),
         (["{dir}/one", "--results", "{dir}/twice", "--hide", "2"], "--hide: got 2.0 with --results"),
-        (["{dir}/one", "--detections", "det/det.txt", "--pose.model", "none"], "expected pictures"),
+        (["{dir}/one", "--detections", "det/det.txt", "--pose.model", "none"], "expected images"),
         (["{dir}/one", "--tracker.buffer_s", "long"], "tracker.buffer_s: got 'long'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_a_user_error_is_one_line_on_stderr(
     words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_sequence(tmp_path / "one", *walk(4))
@@ -339,7 +344,7 @@ def test_what_is_wrong_is_said_in_one_line(
     assert err.count("\n") == 1
 
 
-# ---- beside the reference, on real sequences
+# ---- comparison with the reference on real sequences
 
 
 @pytest.fixture(scope="module")
@@ -352,8 +357,8 @@ def reference(shared_data: Path) -> ModuleType:
     return module
 
 
-def test_scores_are_those_of_the_reference(shared_data: Path, reference: ModuleType, tmp_path: Path) -> None:
-    """One with classes and distractors, one whose camera moves, one where ground truth is ignored, a short one."""
+def test_scores_equal_those_of_the_reference(shared_data: Path, reference: ModuleType, tmp_path: Path) -> None:
+    """A sequence with classes and distractors, one with a moving camera, one with ignored ground truth, a short one."""
     ours, raw = [], []
     for name in ("MOT17-04-FRCNN", "KITTI-17", "ETH-Bahnhof", "TUD-Campus"):
         sequence = open_sequence(shared_data / "mot" / name)
@@ -374,8 +379,8 @@ def check(ours: Scores, expected: dict[str, float]) -> None:
     assert ours.numbers() == pytest.approx(wanted, abs=REFERENCE_TOLERANCE, rel=0)
 
 
-def test_boxmot_s_scores_are_those_that_were_measured_before(shared_data: Path, tmp_path: Path) -> None:
-    """HOTA, MOTA, IDF1 of TUD-Campus in shared/data/README.md."""
+def test_boxmots_scores_equal_those_measured_before(shared_data: Path, tmp_path: Path) -> None:
+    """HOTA, MOTA and IDF1 of boxmot's ByteTrack on TUD-Campus, measured independently of this program."""
     folder = shared_data / "mot" / "TUD-Campus"
     found = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--against", "boxmot")["trackers"]
     for name, expected in {"constructor": (47.71, 54.04, 67.17), "yaml": (47.06, 61.00, 64.82)}.items():

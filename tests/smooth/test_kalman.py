@@ -7,7 +7,7 @@ from realtime.smooth import kalman
 
 
 def filterpy_keypoint(place, r, speed):
-    """One keypoint as filterpy users write it; state x, y, vx, vy."""
+    """The filter of one keypoint as filterpy users write it; its state is x, y, vx, vy."""
     filter_ = KalmanFilter(dim_x=4, dim_z=2)
     filter_.x = np.array([*place, 0.0, 0.0])
     filter_.H = np.eye(2, 4)
@@ -24,8 +24,8 @@ def filterpy_step(filter_, dt_s, acceleration, measurement, r):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_is_filterpys_constant_velocity_filter(seed):
-    # 1e-6 px: filterpy inverts S and uses Joseph's form of the covariance, we the closed form.
+def test_it_equals_filterpys_constant_velocity_filter(seed):
+    # Tolerance 1e-6 px: filterpy inverts S and uses the Joseph form of the covariance update, we use the closed form.
     random = np.random.default_rng(seed)
     people, keypoints, frames = 2, 4, 50
     values = random.normal(0, 8, (frames, people, keypoints, 2)).cumsum(axis=0) + 400
@@ -45,14 +45,14 @@ def test_it_is_filterpys_constant_velocity_filter(seed):
             np.testing.assert_allclose(state[i][4:], oracle.P[[0, 0, 2], [0, 2, 2]], atol=1e-6, rtol=1e-9)
 
 
-def test_half_the_score_is_twice_the_noise_and_no_score_is_finite():
+def test_half_the_score_doubles_the_noise_and_a_score_of_zero_keeps_it_finite():
     r = kalman.variance(np.array([[1.0, 0.5, 0.0]]), 3.0)
     np.testing.assert_allclose(r[0, :2], [9.0, 36.0])
     assert np.isfinite(r).all()
 
 
 def follow(values, dt_s=1 / 30, **keys):
-    """The filter's places along a line of measurements (T, 2), with noise of 3 px at a size of 200 px."""
+    """Filter a series of measurements (T, 2), with noise of 3 px at a size of 200 px, and return the positions."""
     r = np.full((1, 1), 9.0)
     state, places = kalman.start(values[None, None, 0], r, 400.0), [values[0]]
     for value in values[1:]:
@@ -62,7 +62,7 @@ def follow(values, dt_s=1 / 30, **keys):
     return np.array(places)
 
 
-def test_a_single_wild_measurement_is_hardly_followed_and_a_lasting_one_soon():
+def test_a_single_outlier_is_hardly_followed_and_a_lasting_jump_is_followed_soon():
     still = np.zeros((60, 2))
     wild, jump = still.copy(), still.copy()
     wild[30] = 100.0, 0.0
@@ -71,13 +71,13 @@ def test_a_single_wild_measurement_is_hardly_followed_and_a_lasting_one_soon():
     assert np.abs(follow(jump, gate=1.0)[45:, 0] - 100.0).max() < 15.0  # within half a second
 
 
-def test_what_is_within_the_gate_counts_in_full():
+def test_measurements_within_the_gate_count_in_full():
     random = np.random.default_rng(0)
-    values = random.uniform(-1.0, 1.0, (60, 2))  # a third of the noise that is expected
+    values = random.uniform(-1.0, 1.0, (60, 2))  # a third of the expected noise
     np.testing.assert_array_equal(follow(values, gate=1.0), follow(values))
 
 
-def test_agility_lags_less_in_motion_and_is_as_calm_at_rest():
+def test_agility_reduces_lag_in_motion_and_stays_calm_at_rest():
     moving = np.concatenate([np.zeros((30, 2)), np.cumsum(np.full((15, 2), 12.0), axis=0)])
     lag = {agility: np.abs(follow(moving, agility=agility) - moving)[35:].max() for agility in (0.0, 8.0)}
     assert lag[8.0] < 0.6 * lag[0.0]

@@ -6,7 +6,7 @@ from realtime.smooth import one_euro
 
 
 class LowPass:
-    """Casiez, Roussel, Vogel, CHI 2012, Algorithm 2: exponential smoothing of one number."""
+    """Algorithm 2 of Casiez, Roussel and Vogel, CHI 2012: exponential smoothing of one number."""
 
     def __init__(self):
         self.before = None
@@ -17,7 +17,7 @@ class LowPass:
 
 
 class PaperOneEuro:
-    """Algorithm 1 for one number, with the time step of each call in the place of 1/rate."""
+    """Algorithm 1 for one number, with the time step of each call instead of 1/rate."""
 
     def __init__(self, min_cutoff_hz, beta, derivative_cutoff_hz):
         self.min_cutoff_hz, self.beta, self.derivative_cutoff_hz = min_cutoff_hz, beta, derivative_cutoff_hz
@@ -34,8 +34,8 @@ class PaperOneEuro:
         return 1.0 / (1.0 + tau / dt_s)
 
 
-def test_with_size_1_it_is_the_papers_filter():
-    # 1e-9 px: the same float64 arithmetic in another order.
+def test_with_size_1_it_equals_the_filter_of_the_paper():
+    # Tolerance 1e-9 px: the same float64 arithmetic in a different order.
     random = np.random.default_rng(1)
     people, keypoints, frames = 3, 5, 60
     values = random.normal(0, 5, (frames, people, keypoints, 2)).cumsum(axis=0) + 300
@@ -50,7 +50,7 @@ def test_with_size_1_it_is_the_papers_filter():
         np.testing.assert_allclose(state[..., one_euro.PLACE].ravel(), expected, atol=1e-9, rtol=0)
 
 
-def test_size_divides_the_speed_that_meets_beta():
+def test_the_speed_is_divided_by_the_size_before_it_is_multiplied_by_beta():
     state = one_euro.start(np.zeros((2, 1, 2)))
     values = np.full((2, 1, 2), 10.0)
     by_size = one_euro.step(state, values, 0.1, size=np.array([1.0, 50.0]), beta=2.0)
@@ -58,7 +58,7 @@ def test_size_divides_the_speed_that_meets_beta():
     np.testing.assert_allclose(by_size, by_beta)
 
 
-def test_a_time_step_per_keypoint_equals_filtering_each_by_itself():
+def test_one_time_step_per_keypoint_equals_filtering_each_keypoint_alone():
     random = np.random.default_rng(2)
     state = one_euro.start(random.normal(size=(2, 3, 2)))
     values, dt_s = random.normal(size=(2, 3, 2)), random.uniform(0.01, 1, (2, 3))

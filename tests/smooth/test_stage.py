@@ -16,7 +16,7 @@ K = 3
 
 
 def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=None, measured=True, camera="cam0", epoch=0):
-    """Poses of N people from keypoints (N, K, 2); scores, boxes and measured broadcast."""
+    """Make the poses of N people from keypoints (N, K, 2); scores, boxes and measured are broadcast."""
     keypoints = np.array(keypoints, np.float32)
     n, k = keypoints.shape[:2]
     return Poses(
@@ -44,14 +44,14 @@ def stage_of(method, **keys):
 
 
 def run(method, sequence, dt_s, **keys):
-    """The smoothed keypoints (T, N, K, 2) of a sequence of keypoints."""
+    """Smooth a sequence of T frames of keypoints (N, K, 2) and return it as (T, N, K, 2)."""
     stage, times = stage_of(method), np.cumsum(dt_s)
     return np.stack([smooth(stage, poses_of(t, frame, **keys)) for t, frame in zip(times, sequence, strict=True)])
 
 
 @st.composite
 def motions(draw):
-    """Random walks of 2 people with any positive time steps: keypoints (T, 2, K, 2) and dt_s (T,)."""
+    """Random walks of 2 people with arbitrary positive time steps: keypoints (T, 2, K, 2) and dt_s (T,)."""
     frames = draw(st.integers(2, 12))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dt_s = draw(st.lists(st.floats(1e-6, 2.0), min_size=frames, max_size=frames))
@@ -64,7 +64,7 @@ def motions(draw):
 @pytest.mark.parametrize("method", METHODS)
 @given(x=st.floats(-1e4, 1e4), dt_s=st.lists(st.floats(1e-6, 2.0), min_size=1, max_size=12))
 @settings(max_examples=50, deadline=None)
-def test_constant_in_is_constant_out(method, x, dt_s):
+def test_a_constant_input_stays_constant(method, x, dt_s):
     out = run(method, [points(x)] * len(dt_s), dt_s)
     np.testing.assert_allclose(out, np.broadcast_to(points(x), out.shape), rtol=1e-6, atol=1e-6)
 
@@ -93,7 +93,7 @@ def test_scaling_everything_scales_the_output(method, motion, scale):
     motion=motions(), where=st.tuples(st.integers(0, 1), st.integers(0, K - 1)), bad=st.sampled_from([np.nan, np.inf])
 )
 @settings(max_examples=50, deadline=None)
-def test_what_is_not_finite_stays_in_its_keypoint_and_never_leaves(method, motion, where, bad):
+def test_a_value_that_is_not_finite_affects_only_its_keypoint_and_is_never_published(method, motion, where, bad):
     keypoints, dt_s = motion
     spoilt = keypoints.copy()
     spoilt[(slice(1, None), *where, 0)] = bad
@@ -111,7 +111,7 @@ def test_what_is_not_finite_stays_in_its_keypoint_and_never_leaves(method, motio
     dt_s=st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=8),
 )
 @settings(max_examples=100, deadline=None)
-def test_the_output_is_finite_float32_whatever_comes_in(method, value, score, dt_s):
+def test_the_output_is_finite_float32_for_any_input(method, value, score, dt_s):
     sequence = [points(value if t % 2 else 150.0) for t in range(len(dt_s))]
     out = run(method, sequence, dt_s, scores=score)
     assert out.dtype == np.float32
@@ -126,7 +126,7 @@ def test_noise_around_a_still_person_becomes_calmer(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_batch_gives_what_its_frames_give_one_by_one(method):
+def test_a_batch_equals_its_frames_processed_one_by_one(method):
     frames = [poses_of(t / 30, points(100.0 + t * t), camera=c) for t in range(5) for c in ("a", "b")]
     together = stage_of(method).process(frames)
     alone = stage_of(method)
@@ -134,11 +134,11 @@ def test_a_batch_gives_what_its_frames_give_one_by_one(method):
         np.testing.assert_array_equal(got.keypoints, smooth(alone, frame))
 
 
-# ---- whose state
+# ---- state per camera, epoch and track
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_new_epoch_starts_afresh_even_when_its_time_runs_backwards(method):
+def test_a_new_epoch_restarts_the_filter_even_if_its_time_runs_backwards(method):
     stage = stage_of(method)
     smooth(stage, poses_of(10.0, points(100.0)))
     out = smooth(stage, poses_of(0.0, points(180.0), epoch=1))
@@ -146,9 +146,9 @@ def test_a_new_epoch_starts_afresh_even_when_its_time_runs_backwards(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-# gap in seconds, whether the state has to survive it (reset_s is 0.5)
+# gap in seconds, whether the state survives it (reset_s is 0.5)
 @pytest.mark.parametrize(("gap_s", "survives"), [(0.4, True), (0.6, False)])
-def test_a_track_that_comes_back_is_followed_on_or_starts_afresh(method, gap_s, survives):
+def test_a_track_keeps_its_state_only_if_it_returns_within_reset_s(method, gap_s, survives):
     stage = stage_of(method)
     for t in range(10):
         smooth(stage, poses_of(t / 30, points(100.0)))
@@ -177,7 +177,7 @@ def test_two_cameras_with_the_same_track_ids_do_not_mix(method):
     np.testing.assert_allclose(right.keypoints, points(900.0))
 
 
-def test_state_stays_bounded_when_every_frame_brings_new_people():
+def test_state_stays_bounded_if_every_frame_has_new_people():
     stage = stage_of("one-euro")
     for t in range(1000):
         smooth(stage, poses_of(t / 30, points(100.0, n=2), ids=[2 * t + 1, 2 * t + 2]))
@@ -186,10 +186,10 @@ def test_state_stays_bounded_when_every_frame_brings_new_people():
     assert stage.remembered("cam0") == 0
 
 
-def test_time_that_stands_still_is_an_error_that_names_the_camera():
+def test_a_time_that_does_not_increase_raises_an_error_that_names_the_camera():
     stage = stage_of("one-euro")
     smooth(stage, poses_of(1.0, points(100.0)))
-    with pytest.raises(ValueError, match=r"cam0: smooth: time went from 1\.0 s to 1\.0 s, expected it to rise"):
+    with pytest.raises(ValueError, match=r"cam0: smooth: time went from 1\.0 s to 1\.0 s, expected it to increase"):
         smooth(stage, poses_of(1.0, points(100.0)))
 
 
@@ -197,7 +197,7 @@ def test_time_that_stands_still_is_an_error_that_names_the_camera():
 
 
 def lose_one(stage, upto_s, **lost):
-    """Keypoint 0 is measured at 100 for a second, then lost; the output at that time."""
+    """Measure keypoint 0 at 100 px for a second, then lose it; return the output at `upto_s`."""
     for t in np.arange(0, 1.001, 0.1):
         smooth(stage, poses_of(float(t), points(100.0)))
     out = np.empty(0)
@@ -216,17 +216,17 @@ def test_a_lost_keypoint_is_held(method, lost):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keypoint_lost_for_longer_than_reset_s_passes_as_the_model_says(method):
+def test_a_keypoint_lost_for_longer_than_reset_s_passes_unfiltered(method):
     assert lose_one(stage_of(method), 1.7, value=900.0, score=0.1)[0, 0, 0] == 900.0
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keypoint_that_stays_without_a_value_keeps_its_last_place(method):
+def test_a_keypoint_that_remains_without_a_value_keeps_its_last_position(method):
     np.testing.assert_allclose(lose_one(stage_of(method), 3.0, value=np.nan), points(100.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keypoint_that_comes_back_after_reset_s_starts_afresh_and_the_others_go_on(method):
+def test_a_keypoint_that_returns_after_reset_s_restarts_and_the_others_keep_their_state(method):
     stage = stage_of(method)
     lose_one(stage, 1.7, value=900.0, score=0.1)
     out = smooth(stage, poses_of(1.8, points(180.0)))
@@ -235,18 +235,18 @@ def test_a_keypoint_that_comes_back_after_reset_s_starts_afresh_and_the_others_g
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keypoint_that_never_had_a_value_sits_in_the_middle_of_the_box(method):
+def test_a_keypoint_that_never_had_a_value_is_put_at_the_centre_of_the_box(method):
     out = smooth(stage_of(method), poses_of(0.0, points(np.nan)))
     np.testing.assert_array_equal(out, points(150.0, 200.0))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_weak_keypoint_with_no_history_passes_as_the_model_says(method):
+def test_a_weak_keypoint_without_history_passes_unfiltered(method):
     out = smooth(stage_of(method), poses_of(0.0, points(180.0), scores=0.1))
     np.testing.assert_array_equal(out, points(180.0))
 
 
-def test_kalman_moves_a_lost_keypoint_on_and_one_euro_holds_it():
+def test_kalman_extrapolates_a_lost_keypoint_and_one_euro_holds_it():
     after = {}
     for method in METHODS:
         stage = stage_of(method)
@@ -257,7 +257,7 @@ def test_kalman_moves_a_lost_keypoint_on_and_one_euro_holds_it():
     np.testing.assert_allclose(after["kalman"][..., 0], 10.0, atol=1.0)
 
 
-# ---- people who wait for their turn: nobody looked at them, their keypoints are a prediction
+# ---- people who wait to be measured: the pose model did not run on them, their keypoints are a prediction
 
 FPS = 30.0
 WALK = 10.0  # px per frame
@@ -265,7 +265,7 @@ WALK = 10.0  # px per frame
 
 @st.composite
 def crowds(draw):
-    """2 people and their boxes at random, waiting now and then: `follow`'s arguments, of T frames."""
+    """2 random people and their boxes in T frames, each waiting in some of them: the arguments of `follow`."""
     keypoints, dt_s = draw(motions())
     frames = len(dt_s)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -275,7 +275,7 @@ def crowds(draw):
 
 
 def follow(stage, keypoints, boxes, measured, times_s):
-    """The smoothed keypoints (T, N, K, 2) of keypoints (T, N, K, 2), boxes (T, N, 4), measured (T, N), times (T,)."""
+    """Smooth keypoints (T, N, K, 2) with boxes (T, N, 4), measured (T, N) and times (T,); return (T, N, K, 2)."""
     return np.stack(
         [
             smooth(stage, poses_of(float(time_s), frame, boxes=box, measured=looked_at))
@@ -285,9 +285,9 @@ def follow(stage, keypoints, boxes, measured, times_s):
 
 
 def walk(stage, frames, waits, *, speed=WALK * FPS, fps=FPS, wrong=0.0):
-    """Somebody walks to the right from 100 px with their box, waiting where `waits`: what comes out, (T, 1, K, 2).
+    """Smooth a person who walks to the right from 100 px with their box; return the keypoints (T, 1, K, 2).
 
-    The keypoints given are `wrong` px off while they wait.
+    The person waits in the frames `waits`. The input keypoints of these frames are off by `wrong` px.
     """
     times_s = np.arange(frames) / fps
     way = np.broadcast_to(speed, frames).cumsum() / fps
@@ -299,14 +299,14 @@ def walk(stage, frames, waits, *, speed=WALK * FPS, fps=FPS, wrong=0.0):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_who_waits_is_predicted_to_move_with_their_box(method):
+def test_a_waiting_person_moves_with_their_box(method):
     out = walk(stage_of(method), 50, slice(40, 50), wrong=500.0)
-    # A tenth of a step: the box's filter has settled at this speed that far.
+    # The tolerance is a tenth of a step: after 40 frames the box's filter is that close to the true speed.
     np.testing.assert_allclose(np.diff(out[39:, 0, :, 0], axis=0), WALK, atol=0.1 * WALK)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_box_of_who_waits_is_filtered_like_a_keypoint(method):
+def test_the_box_of_a_waiting_person_is_filtered_like_a_keypoint(method):
     stage, random = stage_of(method), np.random.default_rng(5)
     boxes = np.array([BOX]) + random.normal(0, 4, (90, 1, 4))
     still = np.broadcast_to(points(150.0), (90, 1, K, 2))
@@ -318,8 +318,8 @@ def test_the_box_of_who_waits_is_filtered_like_a_keypoint(method):
 @pytest.mark.parametrize("method", METHODS)
 @given(crowd=crowds(), wrong=st.floats(-1e4, 1e4) | st.just(float("nan")), score=st.floats(0, 1, width=32))
 @settings(max_examples=50, deadline=None)
-def test_what_is_said_of_who_waits_is_never_taken_for_a_measurement(method, crowd, wrong, score):
-    right, spoilt = stage_of(method, reset_s=10.0), stage_of(method, reset_s=10.0)  # no gap between frames is so long
+def test_the_keypoints_of_a_waiting_person_are_never_used_as_a_measurement(method, crowd, wrong, score):
+    right, spoilt = stage_of(method, reset_s=10.0), stage_of(method, reset_s=10.0)  # longer than any gap between frames
     seen = np.zeros(2, np.bool_)
     for keypoints, boxes, measured, time_s in zip(*crowd, strict=True):
         said = np.where(measured[:, None, None], keypoints, wrong)
@@ -333,7 +333,7 @@ def test_what_is_said_of_who_waits_is_never_taken_for_a_measurement(method, crow
 @pytest.mark.parametrize("method", METHODS)
 @given(crowd=crowds())
 @settings(max_examples=50, deadline=None)
-def test_who_waits_changes_nothing_for_the_others(method, crowd):
+def test_a_waiting_person_does_not_affect_the_others(method, crowd):
     keypoints, boxes, measured, times_s = crowd
     measured[:, 0] = True
     beside_one_who_waits = follow(stage_of(method), keypoints, boxes, measured, times_s)
@@ -344,7 +344,7 @@ def test_who_waits_changes_nothing_for_the_others(method, crowd):
 @pytest.mark.parametrize("method", METHODS)
 @given(crowd=crowds(), shift=st.floats(-1000, 1000), scale=st.floats(0.05, 20))
 @settings(max_examples=50, deadline=None)
-def test_moving_and_scaling_everything_moves_and_scales_what_is_predicted(method, crowd, shift, scale):
+def test_shifting_and_scaling_everything_shifts_and_scales_the_prediction(method, crowd, shift, scale):
     keypoints, boxes, measured, times_s = crowd
     plain = follow(stage_of(method), keypoints, boxes, measured, times_s)
     moved = follow(stage_of(method), keypoints * scale + shift, boxes * scale + shift, measured, times_s)
@@ -359,7 +359,7 @@ def test_moving_and_scaling_everything_moves_and_scales_what_is_predicted(method
     score=st.floats(0, 1, width=32) | st.just(float("nan")),
 )
 @settings(max_examples=100, deadline=None)
-def test_what_is_predicted_is_finite_whatever_the_box(method, crowd, side, score):
+def test_the_prediction_is_finite_for_any_box(method, crowd, side, score):
     stage = stage_of(method)
     for t, (keypoints, boxes, measured, time_s) in enumerate(zip(*crowd, strict=True)):
         boxes[:, t % 4] = side if t % 2 else boxes[:, t % 4]
@@ -369,26 +369,26 @@ def test_what_is_predicted_is_finite_whatever_the_box(method, crowd, side, score
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_who_waits_for_longer_than_reset_s_is_still_moved_and_then_followed_on(method):
+def test_a_person_who_waits_longer_than_reset_s_still_moves_and_keeps_their_state(method):
     stage = stage_of(method)
     out = walk(stage, 75, slice(40, 75), wrong=500.0)  # 35 frames are more than twice reset_s
     assert np.diff(out[39:, 0, 0, 0]).min() > 0.5 * WALK
     before = out[-1, 0, 0, 0]
     after = smooth(stage, poses_of(75 / FPS, points(before + 80.0), boxes=BOX))[0, 0, 0]
-    assert before < after < before + 80.0  # the value itself is where it would start afresh
+    assert before < after < before + 80.0  # a filter that restarts would return the value itself
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_who_stopped_while_waiting_is_not_thrown_on_when_measured_again(method):
-    # Walks for 40 frames, the last two unseen, stands for 30 more unseen and is then looked at.
+def test_a_person_who_stopped_while_waiting_does_not_overshoot_when_measured_again(method):
+    # The person walks for 40 frames and then stands. Frames 38 to 69 are not measured.
     speed = np.where(np.arange(75) < 40, WALK * FPS, 0.0)
     out = walk(stage_of(method), 75, slice(38, 70), speed=speed)
-    # The Kalman filter with its speed of before the wait would overshoot by 0.4 of a step.
+    # With its velocity from before the wait, the Kalman filter would overshoot by 0.4 of a step.
     np.testing.assert_allclose(out[70:, 0, :, 0], 100.0 + 40 * WALK, atol=0.05 * WALK)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keypoint_that_the_look_after_the_wait_does_not_show_was_lost_all_the_while(method):
+def test_a_keypoint_not_shown_by_the_measurement_after_the_wait_counts_as_lost_for_the_whole_wait(method):
     stage, lost = stage_of(method), points(900.0)
     for t in np.arange(0, 2.001, 0.1):
         smooth(stage, poses_of(float(t), points(100.0), measured=t < 1.05))
@@ -398,9 +398,9 @@ def test_a_keypoint_that_the_look_after_the_wait_does_not_show_was_lost_all_the_
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keypoint_with_nothing_to_move_passes_as_the_pose_stage_says(method):
+def test_a_predicted_keypoint_without_a_state_passes_unfiltered(method):
     out = smooth(stage_of(method), poses_of(0.0, points(180.0), measured=False))
-    np.testing.assert_array_equal(out, points(180.0))  # a person never looked at
+    np.testing.assert_array_equal(out, points(180.0))  # the person was never measured
     stage = stage_of(method)
     lose_one(stage, 1.7, value=900.0, score=0.1)  # unseen for longer than reset_s
     out = smooth(stage, poses_of(1.8, points(180.0), measured=False))
@@ -408,47 +408,47 @@ def test_a_keypoint_with_nothing_to_move_passes_as_the_pose_stage_says(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_who_waits_is_predicted_alike_at_any_frame_rate(method):
+def test_the_prediction_of_a_waiting_person_is_the_same_at_any_frame_rate(method):
     slow = walk(stage_of(method), 45, slice(30, 45), fps=30.0)
     fast = walk(stage_of(method), 90, slice(60, 90), fps=60.0)
-    # Both filters lag by up to a frame; a step of the slow one bounds what that is worth.
+    # Both runs lag by up to a frame, which is at most one step of the slower run.
     np.testing.assert_allclose(fast[1::2, :, :, 0][30:], slow[30:, :, :, 0], atol=WALK)
 
 
-# ---- the shape of things
+# ---- inputs and outputs
 
 
-def test_method_none_passes_the_very_same_objects():
+def test_method_none_passes_the_same_objects():
     frames = [poses_of(0.0, points(np.nan)), poses_of(0.0, points(1.0))]
     out = stage_of("none").process(frames)
     assert [id(o) for o in out] == [id(f) for f in frames]
 
 
 @pytest.mark.parametrize("method", METHODS)
-# people, keypoints: nobody; --pose.model none; neither
+# people and keypoints: no people, --pose.model none, neither
 @pytest.mark.parametrize(("n", "k"), [(0, K), (2, 0), (0, 0)])
-def test_nobody_and_no_keypoints_are_normal(method, n, k):
+def test_no_people_and_no_keypoints_are_accepted(method, n, k):
     stage = stage_of(method)
     for t in range(3):
         assert smooth(stage, poses_of(float(t), np.zeros((n, k, 2)))).shape == (n, k, 2)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_all_but_the_keypoints_is_kept(method):
+def test_everything_but_the_keypoints_is_kept(method):
     poses = poses_of(0.0, points(1.0, n=2), ids=[4, 9])
     [out] = stage_of(method).process([poses])
     for field in ("frame", "track_ids", "xyxy", "scores", "keypoint_scores", "measured"):
         assert getattr(out, field) is getattr(poses, field)
 
 
-def test_the_poses_given_are_not_written_to():
+def test_the_input_poses_are_not_modified():
     poses = poses_of(0.0, points(np.nan))
     before = poses.keypoints.copy()
     stage_of("one-euro").process([poses])
     np.testing.assert_array_equal(poses.keypoints, before)
 
 
-def test_close_forgets_everybody():
+def test_close_drops_all_state():
     stage = stage_of("one-euro")
     smooth(stage, poses_of(0.0, points(1.0)))
     stage.close()
@@ -458,7 +458,7 @@ def test_close_forgets_everybody():
 # ---- prediction
 
 
-def test_a_keypoint_that_moves_evenly_is_published_where_it_will_be():
+def test_a_keypoint_with_constant_velocity_is_published_where_it_will_be():
     ahead, here = stage_of("kalman", predict_ms=100.0), stage_of("kalman")
     for t in range(90):
         poses = poses_of(t / 30, points(100 + 5.0 * t))  # 150 px/s
@@ -466,15 +466,15 @@ def test_a_keypoint_that_moves_evenly_is_published_where_it_will_be():
     np.testing.assert_allclose(there, [15.0, 0.0], atol=0.5)
 
 
-def test_prediction_leaves_alone_what_no_filter_follows():
+def test_a_keypoint_that_no_filter_follows_is_not_predicted_ahead():
     stage = stage_of("kalman", predict_ms=200.0)
     for t in range(30):
         smooth(stage, poses_of(t / 30, points(100 + 5.0 * t)))
-    late = poses_of(30 / 30 + 5.0, points(700.0), scores=0.1)  # long unseen, and not sure now
+    late = poses_of(30 / 30 + 5.0, points(700.0), scores=0.1)  # unseen for 5 s, and below min_score now
     np.testing.assert_array_equal(smooth(stage, late), late.keypoints)
 
 
-def test_prediction_by_age_goes_as_far_as_the_frame_is_old(monkeypatch):
+def test_predict_ms_age_extrapolates_by_the_age_of_the_frame(monkeypatch):
     now_ns = 10**12
     monkeypatch.setattr("realtime.smooth.stage.time.monotonic_ns", lambda: now_ns)
     shifts = {}
@@ -486,10 +486,10 @@ def test_prediction_by_age_goes_as_far_as_the_frame_is_old(monkeypatch):
             shifts[age_ms] = (smooth(ahead, aged) - smooth(here, poses))[0, 0, 0]
     assert shifts[0] == 0.0
     assert shifts[80] == pytest.approx(2 * shifts[40], rel=1e-3)
-    assert shifts[5000] == pytest.approx(500 / 40 * shifts[40], rel=1e-3)  # never further than half a second
+    assert shifts[5000] == pytest.approx(500 / 40 * shifts[40], rel=1e-3)  # at most half a second
 
 
-def test_what_the_keypoints_were_goes_along():
+def test_raw_holds_the_keypoints_before_smoothing():
     stage, poses = stage_of("kalman"), poses_of(0.0, points(100))
     smooth(stage, poses)
     moved = poses_of(0.1, points(150))
