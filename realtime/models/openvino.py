@@ -1,7 +1,7 @@
-"""OpenVINO: torch networks converted once and computed in the CPU's own numbers. Its only importer, and nncf's.
+"""OpenVINO: converts torch networks once and runs them in a precision that the CPU supports natively.
 
-Used by pose.engine and models.ultralytics. A network here takes one batch of uint8 pictures and returns
-one float32 array.
+pose.engine and models.ultralytics use it; no other file imports openvino or nncf. A network here takes one batch of
+uint8 images and returns one float32 array.
 """
 
 from __future__ import annotations
@@ -23,41 +23,44 @@ from numpy.typing import NDArray
 from realtime.runtime.share import all_cores, cores
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-# OpenVINO's names of the numbers it computes in, and of the capability that a CPU needs for them.
+# OpenVINO's name for each precision, and for the CPU capability that the precision needs.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 
 
 def is_installed() -> bool:
-    """Whether there is OpenVINO here (it has no wheels for some systems)."""
+    """Whether OpenVINO is installed (it has no wheels for some systems)."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def version() -> str:
-    """Of OpenVINO: what one version converted is not read by another."""
+    """The version of OpenVINO. A cached network is used only by the version that converted it."""
     return str(_openvino().get_version())
 
 
 def native_precisions() -> list[Precision]:
-    """What this CPU computes in by itself, widest first. Anything else OpenVINO would quietly compute in float32."""
+    """The precisions that this CPU supports natively, widest first.
+
+    OpenVINO accepts the others too, but silently computes in float32.
+    """
     offered = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names: list[Precision] = ["fp32", "bf16", "fp16", "int8"]
     return [name for name in names if _CAPABILITIES[name] in offered]
 
 
 def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_size: bool = False) -> None:
-    """Write a torch network as an OpenVINO one, weights in float32.
+    """Convert a torch network to OpenVINO and write it with weights in float32.
 
     Args:
         network: takes uint8 (B, h, w, 3), returns float32.
-        pictures: uint8 (B, h, w, 3) to trace it with. B stays free; h and w become fixed, unless `free_size`.
-        path: of the .xml file; the weights go beside it.
-        free_size: leave h and w free too, for a network that works out all that depends on them anew in each call.
+        pictures: uint8 (B, h, w, 3), images to trace it with. B stays free; h and w become fixed, unless `free_size`.
+        path: the .xml file to write; the weights go into a file beside it.
+        free_size: leave h and w free too. The network must then compute all values that depend on them in each call.
     """
     openvino = _openvino()
     sides = (-1, -1) if free_size else pictures.shape[1:3]
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer: that h and w become fixed
+        warnings.simplefilter("ignore")  # the tracer warns that h and w become fixed
         model = openvino.convert_model(
             network, example_input=pictures, input=[openvino.PartialShape([-1, *sides, pictures.shape[3]])]
         )
@@ -65,12 +68,12 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_s
 
 
 def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quantized: Path) -> None:
-    """Write a converted network with its matrices in 8-bit integers (post-training quantisation with nncf).
+    """Write a copy of a converted network with 8-bit integer matrices (post-training quantisation with nncf).
 
     Args:
-        path: of the network in float32.
-        pictures: uint8 (B, h, w, 3), what it will be given: they decide the range of every layer.
-        but: regular expressions of the names of layers that stay in float.
+        path: the .xml file of the network in float32.
+        pictures: uint8 (B, h, w, 3), typical inputs. They calibrate the value range of every layer.
+        but: regular expressions that match the names of layers that stay in floating point.
         quantized: the .xml file to write.
 
     Raises:
@@ -79,7 +82,7 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
     openvino = _openvino()
     import nncf
 
-    nncf.set_log_level(40)  # errors
+    nncf.set_log_level(40)  # logging.ERROR
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = nncf.quantize(
@@ -87,69 +90,76 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
             nncf.Dataset([picture[np.newaxis] for picture in pictures]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(pictures),
-            ignored_scope=nncf.IgnoredScope(patterns=list(but), validate=False),  # not every network has them
+            ignored_scope=nncf.IgnoredScope(patterns=list(but), validate=False),  # some match no layer of this network
         )
     openvino.save_model(model, quantized, compress_to_fp16=False)
 
 
-def read(path: Path) -> Any:  # noqa: ANN401 - see _openvino
-    """A converted network, as OpenVinoNetwork takes it.
+def read(path: Path) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
+    """Read a converted network.
 
     Args:
-        path: of the .xml file.
+        path: the .xml file.
+
+    Returns:
+        The model, as `OpenVinoNetwork` expects it.
 
     Raises:
-        RuntimeError: it can't be read.
+        RuntimeError: the file can't be read.
     """
     _openvino()
     from openvino.frontend import FrontEndManager
 
-    # Core.read_model would ask the readers of all formats about a damaged file, and they write to standard error.
+    # On a damaged file Core.read_model would try the readers of all formats, and those write to standard error.
     reader = FrontEndManager().load_by_framework("ir")
     return reader.convert(reader.load(str(path)))
 
 
 class OpenVinoNetwork:
-    """A converted network, compiled for this CPU. All methods may be called from any thread.
+    """A converted network, compiled for this CPU. Any thread may call it.
 
-    It is compiled once for each number of cores that a call may use (runtime.share): as many calls as find cores then
-    run side by side. Each thread has a request of its own.
+    The network is compiled once for each core budget that an inference may get (runtime.share), for as many concurrent
+    inferences as fit on all cores. Each thread has its own inference request.
     """
 
     def __init__(
         self,
-        model: Any,  # noqa: ANN401 - see _openvino
+        model: Any,  # noqa: ANN401 - OpenVINO is not followed by mypy
         precision: Precision,
         shape: tuple[int, int, int] | None = None,
     ) -> None:
-        """Make it ready.
+        """Prepare the network. It is compiled later, by the first inference with each core budget.
 
         Args:
-            model: what `read` gave; it stays as it is.
-            precision: one of `native_precisions`; int8 for what `quantize` wrote.
-            shape: number (-1: any), height and width of the pictures, for a network that was converted with all free.
-                Where the number is known, nothing is copied that layers can share.
+            model: what `read` returned. It is not modified.
+            precision: one of `native_precisions`; int8 for a network that `quantize` wrote.
+            shape: batch size (-1: any), height and width of the images, for a network converted with `free_size`. With
+                a free batch size OpenVINO copies at every concatenation, which costs 4 % of yolov8n.
         """
         native = native_precisions()
-        rest: Precision = "bf16" if "bf16" in native else "fp32"  # of an int8 network: what isn't a matrix
+        rest: Precision = "bf16" if "bf16" in native else "fp32"  # for the float layers of an int8 network
         self._hint = _HINTS[rest if precision == "int8" else precision]
         self._model = model
         if shape is not None:
             self._model = model.clone()
             self._model.reshape([*shape, 3])
-        self._compiled: dict[int, Any] = {}  # cores of a call -> network
-        self._thread = threading.local()  # its requests, by cores
+        self._compiled: dict[int, Any] = {}  # core budget -> network
+        self._thread = threading.local()  # .requests: core budget -> inference request
         self._lock = threading.Lock()
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's output for uint8 (B, h, w, 3). Valid until the thread's next call: it is the network's own."""
+        """Run the network on uint8 (B, h, w, 3).
+
+        Returns:
+            The network's own output buffer, valid until this thread's next call.
+        """
         with cores() as count:
             requests: dict[int, Any] = self._thread.__dict__.setdefault("requests", {})
             if count not in requests:
                 requests[count] = self._compile(count).create_infer_request()
             return np.asarray(requests[count].infer({0: pictures}, share_inputs=True, share_outputs=True)[0])
 
-    def _compile(self, count: int) -> Any:  # noqa: ANN401 - Any: OpenVINO is not followed by mypy
+    def _compile(self, count: int) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
         with self._lock:
             if count not in self._compiled:
                 calls = max(1, all_cores() // count)
@@ -157,7 +167,7 @@ class OpenVinoNetwork:
                     "INFERENCE_PRECISION_HINT": self._hint,
                     "INFERENCE_NUM_THREADS": count * calls,
                     "NUM_STREAMS": calls,
-                    # Pinned threads of two networks would share one core and leave another idle.
+                    # With pinning, the threads of two networks can share one core and leave another idle.
                     "ENABLE_CPU_PINNING": False,
                 }
                 self._compiled[count] = _core().compile_model(self._model, "CPU", settings)
@@ -165,14 +175,18 @@ class OpenVinoNetwork:
 
 
 @functools.cache
-def _core() -> Any:  # noqa: ANN401 - see _openvino
-    """The one that there is: each gives its thread a stack for signals, and takes that of another away when it dies."""
+def _core() -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
+    """The only Core of the process.
+
+    Every Core installs a signal stack on its thread, and its destruction removes that of another Core. The next signal,
+    for example Ctrl-C, would then crash the process.
+    """
     return _openvino().Core()
 
 
-def _openvino() -> Any:  # noqa: ANN401 - Any: not followed by mypy
-    # Importing OpenVINO reports to Google Analytics, unless its reporter is not there.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: an import of it fails
+def _openvino() -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
+    # Importing OpenVINO sends a report to Google Analytics, unless the import of its telemetry package fails.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes that import fail
     import openvino
 
     return openvino

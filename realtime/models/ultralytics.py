@@ -1,7 +1,8 @@
-"""YOLO networks of the ultralytics package: from pictures to the people in them. Its only importer, and torchvision's.
+"""YOLO networks of the ultralytics package: from images to the people in them.
 
-Used by detect/ and pose/ (YOLO pose models). We drive the network ourselves: `YOLO.predict` synchronises the whole
-device several times a call, prints, and cuts its NMS off by wall clock. Parity with it is tested.
+detect/ and pose/ (YOLO pose models) use it; no other file imports ultralytics or torchvision. We run the network
+ourselves because `YOLO.predict` synchronises the whole device several times per call, prints, and stops its NMS after a
+time limit. A parity test compares the results.
 """
 
 from __future__ import annotations
@@ -31,35 +32,36 @@ from realtime.runtime.device import Lane, exact_float32
 log = logging.getLogger(__name__)
 
 _PERSON = "person"
-# ultralytics' default: no picture has more boxes.
+# At most this many boxes per image, as in ultralytics (`max_det`).
 _MOST_BOXES = 300
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EXACT = Choice("torch", "fp32")
 
 
 class YoloNet:
-    """One YOLO network on its lane. On a CPU `predict` may be called from any thread.
+    """One YOLO network on its lane. On a CPU any thread may call `predict`.
 
     Attributes:
-        path: of its weights.
-        engine_name: what computes it: "openvino bf16".
+        path: the file of its weights.
+        engine_name: engine and precision: "openvino bf16".
         task: "detect" or "pose".
-        stride: the input's height and width must be multiples of it.
-        keypoints: K for a pose network, else 0.
-        lane: where it computes.
+        stride: the height and width of an input must be multiples of it.
+        keypoints: K of a pose network, 0 for a detection network.
+        lane: the device and stream that it runs on.
     """
 
     def __init__(self, path: Path, device: torch.device, choice: Choice = EXACT, cache: Path | None = None) -> None:
         """Load the weights.
 
         Args:
-            path: a .pt file that the caller trusts: it is unpickled.
+            path: a .pt file that the caller trusts, because loading it unpickles it.
             device: where to run.
-            choice: what computes the network, and in which numbers.
-            cache: folder for networks converted for OpenVINO, which alone needs it.
+            choice: the engine and its precision.
+            cache: the folder for converted networks. Required for OpenVINO, unused by torch.
 
         Raises:
-            ModelError: this is no YOLO detection or pose network, it knows no people, or OpenVINO can't take it.
+            ModelError: the file is not a YOLO detection or pose network, the network has no class for people, or
+                OpenVINO can't convert it.
         """
         from ultralytics.nn.modules.head import Detect
 
@@ -71,7 +73,7 @@ class YoloNet:
             raise ModelError(f"{path}: got a YOLO model for {self.task!r}, expected one for detection or pose")
         if not isinstance(module.model[-1], Detect):
             kind = type(module.model[-1]).__name__
-            raise ModelError(f"{path}: got a network that ends in {kind}, expected one that ends as YOLOs do")
+            raise ModelError(f"{path}: got a network that ends in {kind}, expected a YOLO detection or pose head")
         self.stride = int(max(module.stride))
         self.keypoints: int = int(module.kpt_shape[0]) if self.task == "pose" else 0
         self._columns: int = int(module.kpt_shape[1]) if self.task == "pose" else 0
@@ -89,16 +91,17 @@ class YoloNet:
     def predict(
         self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        """The people in a batch of pictures.
+        """Detect the people in a batch of images.
 
         Args:
-            images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride; or the same on the lane.
-            min_score: weaker boxes are left out.
-            nms_iou: of two boxes that overlap more, the weaker is left out.
+            images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride; or such a tensor on the
+                lane's device.
+            min_score: only boxes with a higher score are returned.
+            nms_iou: if two boxes overlap by more than this IoU, the one with the lower score is dropped.
 
         Returns:
-            For each image, by falling score: boxes float32 (n, 4) x1 y1 x2 y2, scores float32 (n,), keypoints float32
-            (n, K, 3) x, y, score; K = 0 for a detection network. In pixels of the network's input.
+            For each image, by descending score: boxes float32 (n, 4) x1 y1 x2 y2, scores float32 (n,), keypoints
+            float32 (n, K, 3) x, y, score; K = 0 for a detection network. Coordinates are pixels of the network's input.
         """
         select = self._of_end2end if self._end2end else self._of_anchors
         with self.lane.run():
@@ -108,7 +111,15 @@ class YoloNet:
         return [self._split(part if self._end2end else _suppressed(part, nms_iou)) for part in parts]
 
     def _of_end2end(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """The people of (B, n, 6 + 3 K) by falling score, x1 y1 x2 y2 score class; see _of_anchors."""
+        """Select the people from the output of an end-to-end network.
+
+        Args:
+            predictions: float32 (B, n, 6 + 3 K), x1 y1 x2 y2 score class keypoints, by descending score.
+            min_score: only higher scores are kept.
+
+        Returns:
+            The same as _of_anchors.
+        """
         likely = predictions[..., 4] > min_score
         if self._person is not None:
             likely &= predictions[..., 5] == self._person
@@ -117,12 +128,17 @@ class YoloNet:
         return picture, torch.cat((found[:, :5], found[:, 6:]), 1)
 
     def _of_anchors(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Who is in (B, 4 + classes + 3 K, anchors), centre and size, doubles and all.
+        """Select the people from the output of a network that needs NMS; duplicates are still among them.
 
-        As ultralytics does it: what is rather something else than a person is nobody.
+        As in ultralytics, an anchor whose best class is not `person` is discarded.
+
+        Args:
+            predictions: float32 (B, 4 + classes + 3 K, anchors); a box is its centre and size.
+            min_score: only higher scores are kept.
 
         Returns:
-            The picture of each find, never falling, int64 (M,); float32 (M, 5 + 3 K) x1 y1 x2 y2 score x y score ...
+            The index of each detection's image, ascending, int64 (M,); and float32 (M, 5 + 3 K), x1 y1 x2 y2 score
+            x y score ...
         """
         best, which = predictions[:, 4 : 4 + self._classes].max(1)
         likely = best > min_score
@@ -138,7 +154,7 @@ class YoloNet:
         keypoints = rows[:, 5:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None
         if keypoints is None:
             keypoints = np.zeros((len(rows), 0, 3), np.float32)
-        elif self._columns == 2:  # a network without visibility: its keypoints are as sure as its box
+        elif self._columns == 2:  # the network predicts no keypoint scores: use the box's
             sure = np.broadcast_to(rows[:, 4, None, None], (*keypoints.shape[:2], 1))
             keypoints = np.concatenate([keypoints, sure], axis=2)
         return (
@@ -149,7 +165,7 @@ class YoloNet:
 
 
 def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32]:
-    """The finds of one picture, x1 y1 x2 y2 score ..., without doubles, by falling score."""
+    """Apply NMS to the detections of one image, (M, 5 + 3 K); the result is sorted by descending score."""
     from torchvision.ops import nms
 
     kept = nms(torch.from_numpy(rows[:, :4]), torch.from_numpy(rows[:, 4]), nms_iou)
@@ -157,7 +173,7 @@ def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32
 
 
 class _PersonOrElse(torch.nn.Module):
-    """The scores of a person, and of whatever else is likeliest, of those of all classes."""
+    """Reduces the class scores to two: person, and the best of all other classes."""
 
     def __init__(self, scores: torch.nn.Conv2d, person: int) -> None:
         super().__init__()
@@ -168,15 +184,22 @@ class _PersonOrElse(torch.nn.Module):
         self.scores = scores
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """From (B, C, h, w) to logits (B, 2, h, w)."""
+        """Turn features (B, C, h, w) into logits (B, 2, h, w)."""
         scores = self.scores(features)
         return torch.cat((scores[:, :1], scores[:, 1:].amax(1, keepdim=True)), 1)
 
 
-def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - see _Pictures
-    """Let a network tell no more than whether there is a person or rather something else, if it is of the usual kind.
+def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - ultralytics ships no types
+    """Reduce the classes of a network to two, person and best other class, if it has a plain detection head.
 
-    Most of what 80 classes cost beyond the convolutions: sigmoids, copies, the search for the best.
+    This saves most of the cost of 80 classes beyond the convolutions: sigmoids, copies and the search for the best.
+
+    Args:
+        module: the network, which is modified.
+        person: the index of its class for people.
+
+    Returns:
+        Whether the head was changed.
     """
     from ultralytics.nn.modules.head import Detect
 
@@ -189,16 +212,17 @@ def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - see _
     return True
 
 
-def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - see _Pictures
-    """Let a head work out boxes and keypoints in float32, whatever its convolutions computed in.
+def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - ultralytics ships no types
+    """Make a head decode boxes and keypoints in float32, whatever the precision of its convolutions.
 
-    In 16 bits a pixel of a picture 640 wide has no half. Its anchors, which it keeps, then are those of any number of
-    pictures.
+    At 640 px adjacent values are 0.5 px apart in fp16 and 4 px in bf16. The anchors that the head caches then also work
+    for any batch size.
     """
 
     def decode(head: Any, predictions: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401
         told: dict[str, Any] = {name: value.float() for name, value in predictions.items() if name != "feats"}
-        # Of these only the shape counts.
+        # The head needs the feature maps only to compute its anchors, which it caches by their shape. A constant batch
+        # size of 1 keeps that cache valid.
         told["feats"] = [maps.new_empty((1, *maps.shape[1:]), dtype=torch.float32) for maps in predictions["feats"]]
         return type(head)._inference(head, told)  # type: ignore[no-any-return]  # ultralytics
 
@@ -207,15 +231,19 @@ def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - see _Pictures
 
 
 class _Pictures(torch.nn.Module):
-    """A YOLO network from pictures to its predictions, before suppression."""
+    """A YOLO network, from images to its predictions before NMS."""
 
     def __init__(self, module: Any, dtype: torch.dtype) -> None:  # noqa: ANN401 - ultralytics ships no types
         super().__init__()
         self.module, self.dtype = module, dtype
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """From uint8 (B, h, w, 3) BGR to float32: (B, 4 + classes + 3 K, anchors), or (B, n, 6 + 3 K) end to end."""
-        # Flat: OpenVINO is ten times slower at numbers that lie in threes.
+        """Compute the predictions of uint8 (B, h, w, 3) BGR.
+
+        Returns:
+            float32 (B, 4 + classes + 3 K, anchors); (B, n, 6 + 3 K) from an end-to-end network.
+        """
+        # Normalise the flattened images: OpenVINO is ten times slower on a last axis of length 3.
         batch = (pictures.flatten(1).float() / 255).reshape(pictures.shape).permute(0, 3, 1, 2)
         predictions = self.module(batch.to(self.dtype))
         first: torch.Tensor = predictions[0] if isinstance(predictions, tuple) else predictions
@@ -223,21 +251,21 @@ class _Pictures(torch.nn.Module):
 
 
 class _TorchForward:
-    """The network in torch. It keeps what it worked out for the size of the last pictures: a copy for each size."""
+    """The network in torch, copied for each image size because its head caches the anchors of one size only."""
 
-    def __init__(self, module: Any, lane: Lane, dtype: torch.dtype) -> None:  # noqa: ANN401 - see _Pictures
+    def __init__(self, module: Any, lane: Lane, dtype: torch.dtype) -> None:  # noqa: ANN401 - untyped
         network = _Pictures(module.to(dtype), dtype)
         _decode_in_float32(module.model[-1])
         if dtype == torch.float32:
             exact_float32()
-        if lane.stream is not None:  # the order of the pictures, else each call turns the weights over
+        if lane.stream is not None:  # the memory order of the images; otherwise every call reorders the weights
             network = network.to(memory_format=torch.channels_last)
         self._network, self._lane = network.to(lane.device), lane
         self._by_size: dict[tuple[int, ...], _Pictures] = {}
         self._lock = threading.Lock()
 
     def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """Predictions of uint8 (B, h, w, 3) BGR, on the lane's device; within `lane.run`."""
+        """Compute the predictions of uint8 (B, h, w, 3) BGR on the lane's device; call it within `lane.run`."""
         network = self._of(pictures.shape[1:3])
         if not isinstance(pictures, torch.Tensor):
             pictures = self._lane.upload(pictures)
@@ -248,21 +276,21 @@ class _TorchForward:
         with self._lock:
             if size not in self._by_size:
                 weights = {id(weight): weight for weight in self._network.parameters()}
-                self._by_size[size] = copy.deepcopy(self._network, weights)  # all but the weights, which they share
+                self._by_size[size] = copy.deepcopy(self._network, weights)  # the copies share the weights
             return self._by_size[size]
 
 
 class _OpenVinoForward:
-    """The network in OpenVINO, compiled for each size of picture that comes, for one of them and for any number."""
+    """The network in OpenVINO, compiled for each image size on first use; separately for one image and for batches."""
 
-    def __init__(self, model: Any, precision: openvino.Precision) -> None:  # noqa: ANN401 - see openvino.read
+    def __init__(self, model: Any, precision: openvino.Precision) -> None:  # noqa: ANN401 - OpenVINO ships no types
         self._model, self._precision = model, precision
         self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
         self._lock = threading.Lock()
 
     def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """Predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
-        assert isinstance(pictures, np.ndarray)  # OpenVINO computes on CPUs
+        """Compute the predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
+        assert isinstance(pictures, np.ndarray)  # OpenVINO runs on CPUs only
         count, height, width, _ = pictures.shape
         shape = 1 if count == 1 else -1, height, width
         with self._lock:
@@ -271,32 +299,35 @@ class _OpenVinoForward:
         return torch.from_numpy(self._by_shape[shape](pictures))
 
 
-# ---- which engine, and whether it computes what float32 does
+# ---- the choice of an engine, and its self-test against float32
 
-# Whom float32 is sure of must be found again, so well; 16 bits move a box of 200 pixels by 0.2, a score by 0.02. A
-# keypoint that it is sure of, too: within so much of the box's longer side.
+# Self-test: the chosen engine must find each person that fp32 detects with a score above _SURE. The two boxes must have
+# an IoU of at least _SAME_IOU and scores that differ by at most _SAME_SCORE. Keypoints with a score above _SURE may be
+# apart by at most _SAME_PLACE times the longer side of the box. For comparison, bf16 moves a 200 px box by about 0.2 px
+# and a score by 0.02.
 _SURE, _SAME_IOU, _SAME_SCORE, _SAME_PLACE = 0.5, 0.8, 0.2, 0.1
 
 
 def build_net(
     section: str, path: Path, device: torch.device, wish: Wish, cache: Path, sample: NDArray[np.uint8]
 ) -> YoloNet:
-    """A network on the engine that its section asks for, tested: it finds the people of a picture that float32 finds.
+    """Load a network on the engine that its configuration section asks for, and test it against float32.
 
     Args:
-        section: its name, for errors: "detector".
-        path: a .pt file that the caller trusts: it is unpickled.
+        section: the name of the section, for log and error messages: "detector".
+        path: a .pt file that the caller trusts, because loading it unpickles it.
         device: where to run.
         wish: the section.
-        cache: folder for networks converted for an engine.
-        sample: uint8 (H, W, 3) BGR, a picture of people.
+        cache: the folder for converted networks.
+        sample: uint8 (H, W, 3) BGR, an image of people for the test.
 
     Returns:
-        The network; where the section leaves the choice and the test fails, on torch in float32.
+        The network. It runs on torch in float32 if the chosen engine fails and `engine` and `precision` are both auto.
 
     Raises:
-        ModelError: no YOLO network; or what was asked for doesn't compute what float32 does.
-        ConfigError: see choose.
+        ModelError: the file is not a YOLO network; or the chosen engine failed and is not replaced, because the section
+            sets `engine` or `precision`, or because it is torch in float32 already.
+        ConfigError: the engine or the precision is not available on this device.
     """
     choice = choose(section, device, wish)
     if choice == EXACT and device.type == "cpu":
@@ -307,7 +338,7 @@ def build_net(
     try:
         net = YoloNet(path, device, choice, cache)
         lost = _lost(exact, net, picture)
-        problem = f"{lost} of the people that fp32 finds in a test picture aren't found" if lost else ""
+        problem = f"it misses {lost} of the people that fp32 detects in the test image" if lost else ""
     except ModelError as error:
         problem = str(error)
     if not problem:
@@ -317,12 +348,12 @@ def build_net(
         raise ModelError(f"{section}: {choice} on {device}: {problem}; try --device cpu")
     if wish.engine != "auto" or wish.precision != "auto":
         raise ModelError(f"{section}: {choice}: {problem}; try --{section}.engine torch --{section}.precision fp32")
-    log.warning("%s: %s: %s; %s takes its place", section, choice, problem, EXACT)
+    log.warning("%s: %s: %s; using %s instead", section, choice, problem, EXACT)
     return YoloNet(path, device)
 
 
 def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
-    """How many of the people that the exact network is sure to see in uint8 (1, h, w, 3) the other one doesn't."""
+    """Count the people in uint8 (1, h, w, 3) that `exact` detects with a score above _SURE and `net` misses."""
     boxes, scores, keypoints = exact.predict(picture, _SURE, 0.7)[0]
     found, sure, points = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
     same = (iou(boxes, found) >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
@@ -333,27 +364,28 @@ def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
     return int((~same.any(axis=1)).sum())
 
 
-def _converted(module: Any, path: Path, cache: Path) -> Any:  # noqa: ANN401 - see _Pictures
-    """The network as OpenVINO's, converted once.
+def _converted(module: Any, path: Path, cache: Path) -> Any:  # noqa: ANN401 - both libraries ship no types
+    """Return the network converted for OpenVINO, from the cache if it is there.
 
     Raises:
-        ModelError: it can't be converted.
+        ModelError: the network can't be converted.
     """
 
     def build(into: Path) -> None:
-        log.info("%s: converting the network for OpenVINO, once", path.name)
+        log.info("%s: converting the network for OpenVINO; later starts reuse the result", path.name)
         for layer in module.modules():
             if hasattr(layer, "dynamic"):
-                layer.dynamic = True  # the head works out its anchors in each call
+                layer.dynamic = True  # the head then computes its anchors in each call
         pictures = torch.zeros((2, 480, 640, 3), dtype=torch.uint8)
         try:
             openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
-        except Exception as error:  # whatever a converter meets in a layer that it doesn't know
+        except Exception as error:  # a converter can raise anything for a layer that it doesn't know
             summary = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise ModelError(f"{path}: OpenVINO can't take this network ({summary}): use engine torch") from error
+            raise ModelError(f"{path}: OpenVINO can't convert this network ({summary}); use engine torch") from error
 
     versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
-    digest = hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()  # what is done to it here, too
+    # This file modifies the network, so its own text is part of the key.
+    digest = hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()
     key = ["yolo", digest, openvino.version(), *versions]
     return read_built(cache, key, build, lambda folder: openvino.read(folder / "network.xml"))
 
@@ -365,25 +397,29 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
 
     try:
         module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
-    except Exception as error:  # whatever an unpickler meets in a file that isn't a model
+    except Exception as error:  # unpickling a file that isn't a model can raise anything
         summary = str(error).strip().splitlines()
         raise ModelError(
             f"{path}: not a YOLO model that ultralytics can load ({type(error).__name__}: "
             f"{summary[0] if summary else 'no reason given'})"
         ) from error
     finally:
-        torch.set_num_threads(threads)  # which importing it and loading lower, for the whole process
-    # Frames are BGR. The network is turned once instead of every picture.
+        torch.set_num_threads(threads)  # importing ultralytics and loading a model lower it for the process
+    # Frames are BGR: swap the input channels of the first layer once, instead of those of every image.
     first = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
     first.weight.data = first.weight.data.flip(1).contiguous()
     return module.requires_grad_(False)
 
 
-def _person_class(module: Any, path: Path) -> int | None:  # noqa: ANN401 - see _Pictures
-    """The class of people; None where all classes are: whatever a pose network was trained for, or a detector alone.
+def _person_class(module: Any, path: Path) -> int | None:  # noqa: ANN401 - ultralytics ships no types
+    """Find the index of the class `person`.
+
+    Returns:
+        The index. None if there is no such class but all classes count as people, because the network is a pose network
+        or has a single class.
 
     Raises:
-        ModelError: it knows no people.
+        ModelError: a detection network has several classes, and `person` is not one of them.
     """
     for index, name in module.names.items():
         if name.lower() == _PERSON:
@@ -396,17 +432,20 @@ def _person_class(module: Any, path: Path) -> int | None:  # noqa: ANN401 - see 
 
 
 def _tame() -> None:
-    """Keep ultralytics from installing packages, calling home and printing on standard output. Before its import."""
+    """Keep ultralytics from installing packages, calling home and printing on standard output.
+
+    Call it before the first import of ultralytics.
+    """
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_VERBOSE", "false")
-    # Its first import writes a notice about its settings file to standard output.
+    # The first import prints a notice about a settings file on standard output.
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
         import ultralytics.nn.tasks  # noqa: F401
     finally:
         sys.stdout = stdout
-    # Its own handler writes to standard output: let our log decide.
+    # Its own log handler writes to standard output. Pass its records to our log instead.
     theirs = logging.getLogger("ultralytics")
     theirs.handlers.clear()
     theirs.propagate = True

@@ -1,1 +1,1 @@
-"""Pose estimation: Tracks -> Poses. Between the tracker and the smoother."""
+"""Pose estimation: Tracks -> Poses, between the tracker and the smoother."""

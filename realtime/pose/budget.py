@@ -1,6 +1,7 @@
-"""Whose pose is measured when a frame has more people than the model has time for, and where the others are meanwhile.
+"""The pose budget: which people of a crowded frame are measured, and how the poses of the others are predicted.
 
-Used by pose/stage.py on both sides of the pose model: people are chosen before it is called, poses completed after it.
+Used by pose/stage.py on both sides of the pose model. `PersonBudget.choose` picks the people to measure before the
+model runs; `completed` adds the predicted poses of the others afterwards.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from realtime.types import Frame, Tracks
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-# How long somebody may be out of the picture and keep their turn and their pose: longer than the 2 s that the tracker
-# looks for them by default (tracker.buffer_s), so that who is found again was not forgotten.
+# A person out of view keeps their place in the queue and their last pose for this long. The tracker keeps a lost
+# person's identity for 2 s by default (tracker.buffer_s), so a person found again is still known here.
 FORGET_S = 5.0
 
 
 @dataclass(slots=True)
 class Measurement:
-    """A pose that the model was asked for.
+    """One run of the pose model on one person.
 
     Attributes:
-        xyxy: float32 (4,), the box that the model was given.
-        keypoints: float32 (K, 3) x, y, score as the model gave them; None until it has answered.
+        xyxy: float32 (4,), the box that the model receives, in pixels of the frame.
+        keypoints: float32 (K, 3) x, y, score that the model returned; None until it has.
     """
 
     xyxy: NDArray[np.float32]
@@ -37,12 +38,12 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Who of one frame's N people is measured, and what there is to go by for the others.
+    """The choice for one frame of N people.
 
     Attributes:
-        chosen: bool (N,), whose pose the model is to measure.
-        latest: N: the last measurement of each person, for those chosen the one that is due now; None: there never was
-            one.
+        chosen: bool (N,), True where the model is to measure the person in this frame.
+        latest: the latest measurement of each of the N people: for a chosen person the one that this frame fills in,
+            for any other person an earlier one, or None if they were never chosen.
     """
 
     chosen: Bools
@@ -50,24 +51,41 @@ class Turn:
 
 
 class PersonBudget:
-    """At most `max_people` of a frame are measured; when there are more, they take turns.
+    """Chooses which people of a frame to measure, at most `max_people`; the people of a crowd take turns.
 
-    `max_people` may be changed between frames; None: everybody is measured, and remembered until there is one.
+    While a frame has no more than `max_people` people, all of them are measured. Otherwise the budget is split:
 
-    Half of the budget, rounded up, goes round: to those who wait longest since they were measured. A newcomer waits
-    since they were first seen, and so joins at the back. The other half goes by need: to those never measured, then to
-    those whose box changed most since they were.
+    - Half of it, rounded up, goes to the people at the front of a queue: those who have waited longest since their
+      last measurement. A new person waits from their first frame on and joins at the back.
+    - The rest is assigned by need: first to people never measured, then to those whose box has changed most since
+      their last measurement.
 
-    Nobody is forgotten. Who is present is measured at least once in any
+    The queue bounds every wait. Each person present is measured at least once in any
 
         n = ceil(N / ceil(max_people / 2))
 
-    of their frames in a row, N being the most people present at once meanwhile: each frame, so many of those ahead of
-    them in the round move to its end, and nobody gets in ahead. Who drops out and is found again within `FORGET_S` has
-    kept their place, lest a flickering detection starve: each of them who is back meanwhile counts towards N.
+    consecutive frames, where N is the largest number of people present at one time during these frames: every frame
+    moves at least ceil(max_people / 2) people from the front of the queue to its back, and new people join at the back.
 
-    State is kept per camera, on `frame.time_s`. It is dropped when the camera's epoch changes, and a person's when they
-    weren't seen for `FORGET_S`: memory is bounded by the people seen within that time.
+    A person who drops out and returns within `FORGET_S` keeps their place in the queue, so a flickering detection does
+    not starve its person. The bound then holds for the frames in which that person is present, and N counts all people
+    present in any of these frames.
+
+    State is kept per camera; its clock is `frame.time_s`. A new epoch of the camera drops the state. A person unseen
+    for more than `FORGET_S` is forgotten, which bounds the memory.
+
+    Attributes:
+        max_people: may be changed between frames. None measures all people; they are still remembered, so that a
+            budget set later knows when each person was last measured.
+
+    Example:
+        >>> def tracks(time_s: float) -> Tracks:
+        ...     frame = Frame("cam0", 0, 0, np.zeros((2, 2, 3), np.uint8), time_s, 0, 0)
+        ...     boxes, scores = np.ones((3, 4), np.float32), np.ones(3, np.float32)
+        ...     return Tracks(frame, boxes, scores, np.array([1, 2, 3]), np.ones(3, np.bool_))
+        >>> budget = PersonBudget(max_people=1)
+        >>> [budget.choose(tracks(time_s)).chosen.tolist() for time_s in (0.0, 0.1, 0.2)]
+        [[True, False, False], [False, True, False], [False, False, True]]
     """
 
     def __init__(self, max_people: int | None) -> None:
@@ -75,14 +93,16 @@ class PersonBudget:
         self._cameras: dict[str, _Camera] = {}
 
     def choose(self, tracks: Tracks) -> Turn:
-        """Who of these people is measured. A camera's frames in order of time; each is to be completed in that order.
+        """Choose the people of a frame to measure.
+
+        Pass the frames of a camera in order of time, and pass each of them to `completed` in the same order.
 
         Args:
             tracks: N people.
 
         Returns:
-            Everybody where N <= max_people, else max_people of them. The same people in the same order of frames give
-            the same turns.
+            A turn with all N people chosen if N <= max_people, otherwise with max_people of them. The choice is
+            deterministic and does not depend on the order of the people in `tracks`.
         """
         now_s = tracks.frame.time_s
         people = self._camera(tracks.frame).present(tracks.track_ids, now_s)
@@ -93,7 +113,7 @@ class PersonBudget:
         return Turn(chosen, [person.latest for person in people])
 
     def remembered(self, camera: str) -> int:
-        """How many people of this camera there is state for."""
+        """Return the number of people of this camera whose state is kept."""
         return len(self._cameras[camera].people) if camera in self._cameras else 0
 
     def _camera(self, frame: Frame) -> _Camera:
@@ -110,8 +130,8 @@ class PersonBudget:
         chosen = np.zeros(len(people), np.bool_)
         waits_since_s = np.array([person.waits_since_s for person in people])
         had_a_turn = np.array([person.latest is not None for person in people])
-        # Last key first. Who was first seen in a frame waits longer than who was measured in it; what is still equal is
-        # told apart by the track's id, since the order of the detector's boxes is no reason.
+        # lexsort compares the last key first. Ties: people never measured come first, then the lower track id, because
+        # detection order is arbitrary.
         by_wait = tracks.track_ids, had_a_turn, waits_since_s
         chosen[np.lexsort(by_wait)[:goes_round]] = True
         need = np.where(chosen, -np.inf, _need(people, tracks.xyxy))
@@ -121,16 +141,18 @@ class PersonBudget:
 
 
 def completed(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The keypoints of everybody, from those of the chosen. To be called once for each frame, in order of time.
+    """Return the keypoints of all people of a frame: the measured ones, and a prediction for the others.
+
+    Call it once per frame and in order of time, because it stores the measurements that later predictions start from.
 
     Args:
         tracks: N people.
-        turn: what `choose` said of them.
-        found: float32 (number chosen, K, 3) x, y in pixels of the frame, score: what the model measured.
+        turn: what `choose` returned for them.
+        found: float32 (M, K, 3) x, y in pixels of the frame, score: what the model returned for the M chosen people.
 
     Returns:
-        float32 (N, K, 3). Who was not chosen has the pose they were last measured with, carried along with their box,
-        its scores as they were; NaN where they never were.
+        float32 (N, K, 3). The pose of a person not chosen is their last measured one, moved and stretched with their
+        box, with its scores unchanged; NaN if they were never measured.
     """
     keypoints = np.full((len(tracks), *found.shape[1:]), np.nan, np.float32)
     keypoints[turn.chosen] = found
@@ -141,7 +163,7 @@ def completed(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> NDArray
         if latest is None:
             continue
         if is_chosen:
-            # A copy: a view would keep the keypoints of the whole batch alive.
+            # Copied, because a view would keep the keypoints of the whole frame in memory.
             latest.keypoints = keypoints[row].copy()
         elif latest.keypoints is not None:
             carried_rows.append(row)
@@ -153,9 +175,10 @@ def completed(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> NDArray
 
 
 def _need(people: list[_Person], xyxy: NDArray[np.float32]) -> Floats:
-    """How much each person needs to be measured, (N,): how far a side of the box has moved since they were.
+    """Return how far each person's box has changed since they were last measured, float64 (N,).
 
-    In person sizes, the longer side of the box; infinite for who never was measured.
+    This is the largest movement of any of the four sides, divided by the longer side of the current box. It is infinite
+    for a person never measured.
     """
     never = np.full(4, -np.inf, np.float32)
     before = np.stack([never if person.latest is None else person.latest.xyxy for person in people])
@@ -164,27 +187,27 @@ def _need(people: list[_Person], xyxy: NDArray[np.float32]) -> Floats:
     return need
 
 
-# ---- who is remembered
+# ---- state
 
 
 @dataclass(slots=True)
 class _Person:
-    """What is remembered of one track."""
+    """State of one track. Times are `frame.time_s`."""
 
-    waits_since_s: float  # when last measured; before that, when first seen
-    seen_s: float
+    waits_since_s: float  # time of the last measurement; until the first one, time of the person's first frame
+    seen_s: float  # time of the last frame that showed the person
     latest: Measurement | None = None
 
 
 @dataclass(slots=True)
 class _Camera:
-    """What is remembered of one camera."""
+    """State of one camera in one epoch."""
 
     epoch: int
     people: dict[int, _Person]  # by track id
 
     def present(self, track_ids: NDArray[np.int64], now_s: float) -> list[_Person]:
-        """The person of each track, new ones made; who was not seen for long is forgotten."""
+        """Return the state of each track, creating it for new ones; forget people unseen for more than `FORGET_S`."""
         self.people = {
             track_id: person for track_id, person in self.people.items() if now_s - person.seen_s <= FORGET_S
         }

@@ -1,8 +1,8 @@
-"""ViTPose checkpoints: a folder on disk -> the network that computes its heatmaps. The only importer of transformers.
+"""ViTPose checkpoints: from a folder on disk to the network that computes heatmaps. The only importer of transformers.
 
-Used by pose.engine. The network is the published one. What is changed at load leaves its output as it is and computes
-less (an expert folded into its layer, the simple head's sums in another order, colours in the order of our frames), or
-was asked for (another input size).
+Used by pose.engine. The network is the published one with changes made at load. Three of them keep its output and save
+work: an expert is folded into its layer, the simple head sums in a different order, and the first layer takes BGR.
+Another input size changes the output; it is applied only if the configuration asks for it.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from numpy.typing import NDArray
 from realtime.errors import ModelError
 from realtime.skeleton import Skeleton, from_labels
 
-# What ViTPose was trained with, RGB of range 0..1, where a folder doesn't say (ImageNet's).
+# Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# ViTPose+ has an expert for each data set. COCO's is the only one whose head Hugging Face's checkpoints carry.
+# ViTPose+ has one expert per data set. Hugging Face's checkpoints only contain the head for COCO's.
 _COCO_EXPERT = 0
 
-# A heatmap is so much smaller than its crop along each side, in every published ViTPose.
+# Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
 CROP_PER_HEATMAP = 4
 
-# transformers' VitPoseForPoseEstimation, which mypy doesn't follow.
+# A module of transformers: VitPoseForPoseEstimation, or its head. Any, because mypy does not follow transformers.
 Published = Any
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is to be known of a network besides its weights.
+    """The properties of a network that are known without its weights.
 
     Attributes:
-        skeleton: its K keypoints.
+        skeleton: the network's K keypoints.
         input_size: width and height of its crops in pixels.
-        digest: sha256 of the checkpoint's files and of this one.
+        digest: sha256 of the checkpoint's files and of this source file.
     """
 
     skeleton: Skeleton
@@ -51,7 +51,7 @@ class Description:
 
 
 class HeatmapNetwork(torch.nn.Module):
-    """Crops to heatmaps, on any device, in the numbers that its weights are in."""
+    """A network from crops to heatmaps, on any device, that computes in the precision of its weights."""
 
     def __init__(self, module: Published, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
         super().__init__()
@@ -64,16 +64,16 @@ class HeatmapNetwork(torch.nn.Module):
         self.register_buffer("expert", torch.tensor([_COCO_EXPERT]) if experts > 1 else None, persistent=False)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Heatmaps.
+        """Compute the heatmaps.
 
         Args:
             crops: uint8 (P, h, w, 3) BGR.
 
         Returns:
-            float32 (P, K, h / 4, w / 4).
+            Heatmaps float32 (P, K, h / 4, w / 4).
         """
-        # The arithmetic is that of transformers' rescale_and_normalize, to the bit, whatever follows it. By whole rows:
-        # OpenVINO is ten times slower at numbers that lie in threes.
+        # The normalisation is bit-identical to transformers' rescale_and_normalize. It works on whole rows, because
+        # OpenVINO is ten times slower on an innermost axis of length 3.
         rows = crops.flatten(2).float()
         mean, std = (colour.repeat(crops.shape[2]) for colour in (self.mean, self.std))
         pixels = ((rows - mean) / std).reshape(crops.shape).permute(0, 3, 1, 2)
@@ -81,19 +81,19 @@ class HeatmapNetwork(torch.nn.Module):
         return heatmaps.float()
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """Put the weights into these numbers; the normalisation stays in float32."""
+        """Convert the weights to `dtype`; the normalisation stays in float32."""
         self.module.to(dtype)
 
 
 def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Description:
-    """What config.json says, without loading weights.
+    """Describe a checkpoint from its config.json, without loading its weights.
 
     Args:
-        folder: of the checkpoint.
-        input_size: width and height of the crops to be used; None: as it was trained.
+        folder: the checkpoint's folder.
+        input_size: width and height of the crops that will be used; None: those of the training.
 
     Raises:
-        ModelError: this is no folder of a ViTPose checkpoint.
+        ModelError: the folder holds no ViTPose checkpoint.
     """
     config = _read_config(folder)
     return Description(
@@ -104,15 +104,18 @@ def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Descrip
 
 
 def load_network(folder: Path, input_size: tuple[int, int] | None = None, published: bool = False) -> HeatmapNetwork:
-    """The network of a checkpoint: plain or MoE (ViTPose+), simple or classic head; float32, in evaluation mode.
+    """Load a checkpoint's network, plain or MoE (ViTPose+), with a simple or classic head.
 
     Args:
-        folder: with config.json, weights and, if it likes, preprocessor_config.json. Nothing is downloaded.
-        input_size: width and height of the crops to be used; None: as it was trained.
-        published: True keeps the network's own form, to compare with: experts not folded, head not reordered.
+        folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
+        input_size: width and height of the crops that will be used; None: those of the training.
+        published: True keeps the published form as a reference: no folded expert, no reordered head.
+
+    Returns:
+        The network in float32, on the CPU, in evaluation mode.
 
     Raises:
-        ModelError: the folder holds no ViTPose checkpoint, or its weights are not those of its config.
+        ModelError: the folder holds no ViTPose checkpoint, or the weights don't match config.json.
     """
     module = _load(folder)
     mean, std = _normalisation(folder)
@@ -123,26 +126,27 @@ def load_network(folder: Path, input_size: tuple[int, int] | None = None, publis
             _fold_expert(module)
         if module.config.use_simple_decoder:
             module.head = SimpleHead(module.head, _grid(module.config.backbone_config))
-    # Frames are BGR. The network is turned once instead of every picture.
+    # Frames are BGR: swap the input channels of the first layer once, instead of those of every crop.
     projection = module.backbone.embeddings.patch_embeddings.projection
     projection.weight.data = projection.weight.data.flip(1).contiguous()
     return HeatmapNetwork(module, mean[::-1].copy(), std[::-1].copy()).eval().requires_grad_(False)
 
 
 class SimpleHead(torch.nn.Module):
-    """The simple head (ReLU, upsampling by 4, 3x3 convolution) as three products of matrices.
+    """The simple head (ReLU, upsampling by 4, 3x3 convolution) as three matrix products.
 
-    The convolution is a sum of nine 1x1 convolutions, each shifted by a pixel. A 1x1 convolution works on channels, the
-    upsampling on places: they can go in either order. So the products are computed where there are 16 times fewer
-    pixels, for 9 K maps. What is left, upsampling these, shifting and adding, is linear and the same along rows and
-    columns: two matrices with multiples of 1/8 in them. The same sums; 6 % of a whole ViTPose-S.
+    The convolution is a sum of nine 1x1 convolutions, each shifted by at most one pixel per axis. A 1x1 convolution
+    acts on channels and the upsampling on pixels, so their order can be swapped: the convolutions then run before the
+    upsampling, on 16 times fewer pixels, and produce 9 K maps. The rest (upsampling, shifting and adding these maps) is
+    linear and separable into rows and columns: two matrices of multiples of 1/8. The sums are the same, and a whole
+    ViTPose-S is 6 % faster than with the published head.
     """
 
     def __init__(self, published: Published, grid: tuple[int, int]) -> None:
-        """Take the published head's place.
+        """Build the equivalent of a published head.
 
         Args:
-            published: that head.
+            published: the simple head of transformers' network.
             grid: height and width of the backbone's features, in patches.
         """
         super().__init__()
@@ -158,7 +162,7 @@ class SimpleHead(torch.nn.Module):
         self.columns = torch.nn.Parameter(_upsample_and_add(grid[1], scale).T.contiguous())
 
     def forward(self, hidden_state: torch.Tensor, flip_pairs: None = None) -> torch.Tensor:
-        """Features (P, C, h / 16, w / 16) to heatmaps (P, K, h / 4, w / 4); flipping is not used here."""
+        """Compute heatmaps (P, K, h / 4, w / 4) from features (P, C, h / 16, w / 16). `flip_pairs` is ignored."""
         height, width = self._grid
         features = self.activation(hidden_state.flatten(2).transpose(1, 2))
         products = self.products(features).reshape(-1, height, width, self._keypoints, 3, 3)
@@ -168,10 +172,14 @@ class SimpleHead(torch.nn.Module):
 
 
 def _upsample_and_add(count: int, scale: float) -> torch.Tensor:
-    """Of three lines of numbers, upsample each bilinearly, shift them by 1, 0 and -1 and add them up.
+    """Return the matrix that upsamples three rows of numbers bilinearly, shifts them by 1, 0 and -1, and adds them.
+
+    Args:
+        count: length of a row before upsampling.
+        scale: upsampling factor.
 
     Returns:
-        float32 (scale * count, 3 * count): what of each number gets where. What is shifted in from outside is 0.
+        float32 (scale * count, 3 * count), to multiply with the three rows, concatenated. Positions outside count as 0.
     """
     once = torch.nn.functional.interpolate(
         torch.eye(count)[None, None], size=(int(scale * count), count), mode="bilinear", align_corners=False
@@ -181,9 +189,9 @@ def _upsample_and_add(count: int, scale: float) -> torch.Tensor:
 
 
 def _fold_expert(module: Published) -> None:
-    """Make one matrix of fc2 and the one expert that is used, in each layer. Exact: no sum changes its order.
+    """Merge fc2 and the one expert in use into a single matrix, in each layer. Exact: no sum changes its order.
 
-    The published layer computes all experts, multiplies all but one by zero and puts the rest behind fc2's output.
+    The published layer computes all experts, multiplies all but one by zero, and appends the result to fc2's output.
     """
     from transformers.models.vitpose_backbone.modeling_vitpose_backbone import VitPoseBackboneMLP
 
@@ -199,10 +207,11 @@ def _fold_expert(module: Published) -> None:
 
 
 def _resize_positions(module: Published, size: tuple[int, int]) -> None:
-    """Let the network take crops of another size.
+    """Change the size of the crops that the network takes.
 
-    As the ViTPose authors do when they load weights (mmcv_custom/checkpoint.py): position embeddings resampled to the
-    new grid of patches, bicubically, without aligned corners; the class token's, which ViTPose adds everywhere, stays.
+    Resamples the position embeddings to the new grid of patches, bicubically and without aligned corners, as the
+    ViTPose authors do when they load weights (mmcv_custom/checkpoint.py). The embedding of the class token, which
+    ViTPose adds to every patch, stays as it is.
     """
     config, embeddings = module.config.backbone_config, module.backbone.embeddings
     trained, patch = _sides(config.image_size), _sides(config.patch_size)
@@ -211,7 +220,7 @@ def _resize_positions(module: Published, size: tuple[int, int]) -> None:
         return
     if height % patch[0] or width % patch[1]:
         raise ModelError(
-            f"pose.input_size: got {height}x{width}, expected multiples of {patch[0]}x{patch[1]}, the patch"
+            f"pose.input_size: got {height}x{width}, expected multiples of {patch[0]}x{patch[1]}, the patch size"
         )
     token, grid = embeddings.position_embeddings.data[:, :1], embeddings.position_embeddings.data[:, 1:]
     grid = grid.reshape(1, trained[0] // patch[0], trained[1] // patch[1], -1).permute(0, 3, 1, 2)
@@ -223,20 +232,20 @@ def _resize_positions(module: Published, size: tuple[int, int]) -> None:
 
 
 def _grid(backbone: Any) -> tuple[int, int]:  # noqa: ANN401 - Any: transformers is not followed by mypy
-    """Height and width of the backbone's features, in patches."""
+    """Return height and width of the backbone's features, in patches."""
     height, width = _sides(backbone.image_size)
     patch = _sides(backbone.patch_size)
     return height // patch[0], width // patch[1]
 
 
 def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width as transformers' configs give them: a pair, or one number for both."""
+    """Return height and width from an entry of transformers' configs: a pair, or one number for both."""
     height, width = (sides, sides) if isinstance(sides, int) else sides
     return int(height), int(width)
 
 
 def _digest(folder: Path) -> str:
-    """sha256 of what decides the network: its config, its normalisation, its weights, and what is done to them here."""
+    """Return the sha256 of everything that determines the network: its JSON files, its weights and this source file."""
     total = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         try:
@@ -256,55 +265,56 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is no
 
         try:
             config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # whatever a config can be filled with
-            raise ModelError(f"{folder}: not a ViTPose checkpoint that can be loaded ({_summary(error)})") from error
+        except Exception as error:  # a malformed config can raise anything
+            raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
     patch = _sides(config.backbone_config.patch_size)[0]
     pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4  # the classic head doubles twice
     if pixels != CROP_PER_HEATMAP:
-        raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop, expected 1/{CROP_PER_HEATMAP}")
+        raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
     return config
 
 
 def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
-    """The network of a folder, float32, in evaluation mode, every weight from its file."""
+    """Load transformers' network in float32 and evaluation mode, with every weight from the checkpoint's file."""
     _read_config(folder)
     with quiet():
         from transformers import VitPoseForPoseEstimation
 
         try:
-            # Without the two flags, sizes that don't match raise an error that refers to a report we keep quiet, and
-            # whatever is missing is filled with random numbers under a mere warning: ask, and judge below.
+            # The last two flags return all mismatches, which _check_complete then judges. Without them, a shape that
+            # doesn't match raises an error that points to a report we silence, and a missing weight is filled with
+            # random numbers after a mere warning.
             module, report = VitPoseForPoseEstimation.from_pretrained(
                 folder,
                 local_files_only=True,
-                use_safetensors=True,  # nothing is unpickled, and nothing but what _digest has seen is loaded
+                use_safetensors=True,  # never unpickle, and load only files that _digest covers
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-        except Exception as error:  # whatever configs and unpicklers meet in files that aren't a model
-            raise ModelError(f"{folder}: not a ViTPose checkpoint that can be loaded ({_summary(error)})") from error
+        except Exception as error:  # files that aren't a model can raise anything
+            raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
     _check_complete(folder, report)
     return module
 
 
 def _check_complete(folder: Path, report: dict[str, Any]) -> None:  # Any: transformers' loading_info
-    """Raise ModelError unless the weights in the file are exactly those that the config asks for."""
+    """Raise ModelError unless the file holds exactly the weights that the config requires."""
     mismatched = [entry[0] for entry in report["mismatched_keys"]]
     faults = {
         "missing": sorted(report["missing_keys"]),
-        "of another shape": sorted(mismatched),
-        "too many": sorted(report["unexpected_keys"]),
+        "of the wrong shape": sorted(mismatched),
+        "unexpected": sorted(report["unexpected_keys"]),
     }
     for fault, keys in faults.items():
-        # How many batches a BatchNorm was trained on means nothing here, and converted checkpoints leave it out.
+        # The number of batches that a BatchNorm was trained on has no effect here, and converted checkpoints lack it.
         keys = [key for key in keys if not key.endswith("num_batches_tracked")]
         if keys:
-            raise ModelError(f"{folder}: the weights don't match config.json: {len(keys)} {fault}, {keys[0]} for one")
+            raise ModelError(f"{folder}: the weights don't match config.json: {len(keys)} {fault}, e.g. {keys[0]}")
 
 
 def _normalisation(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of the input, float32 (3,) RGB each, in grey levels 0..255."""
+    """Return mean and standard deviation of the input, float32 (3,) RGB each, in grey levels 0..255."""
     path = folder / "preprocessor_config.json"
     told = _read_json(path, "") if path.exists() else {}
     mean, std = told.get("image_mean", _MEAN), told.get("image_std", _STD)
@@ -318,17 +328,17 @@ def _normalisation(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float3
     return means, stds
 
 
-def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: what a file holds
+def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: a file can hold anything
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{path.parent}: no {path.name} there: {hint}") from None
+        raise ModelError(f"{path.parent}: no {path.name} found: {hint}") from None
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     except ValueError:
-        raise ModelError(f"{path}: not JSON text") from None
+        raise ModelError(f"{path}: not valid JSON") from None
     if not isinstance(data, dict):
-        raise ModelError(f"{path}: expected keys and values, got a {type(data).__name__}")
+        raise ModelError(f"{path}: expected a JSON object, got a {type(data).__name__}")
     return data
 
 
@@ -339,7 +349,7 @@ def _summary(error: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and warnings off the terminal: what matters becomes a ModelError."""
+    """Keep transformers' progress bars and warnings off the terminal. Problems that matter become a ModelError."""
     from transformers.utils import logging
 
     verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,9 +1,9 @@
-"""Crops: each person's box cut out of the frame and resampled to the size of a pose model's input.
+"""Crops: each person's box cut out of the frame and resampled to the input size of a pose model.
 
-Used by pose.engine and pose.yolo_pose; pose.on_device resamples at the same places on a GPU. The geometry is unbiased
-(UDP: Huang et al., "The Devil is in the Details", CVPR 2020): the centres of the crop's corner pixels lie on the
-corners of a window in the frame, so that pixel i of n samples the frame at center - scale / 2 + i * scale / (n - 1),
-and pose.decode.to_frame undoes it exactly.
+Used by pose.engine and pose.yolo_pose; pose.on_device resamples at the same coordinates on a GPU. The geometry is
+unbiased (UDP: Huang et al., "The Devil is in the Details", CVPR 2020): the centres of the crop's corner pixels lie on
+the corners of a window in the frame. Pixel i of n samples the frame at center - scale / 2 + i * scale / (n - 1), and
+pose.decode.to_frame inverts this exactly.
 """
 
 from __future__ import annotations
@@ -17,51 +17,52 @@ from numpy.typing import NDArray
 
 from realtime.runtime.native import compile_loops
 
-# How much a window is wider than its box: what ViTPose was trained with.
+# A window is larger than its box by this factor, as in ViTPose's training.
 _PADDING = np.float32(1.25)
-# Hugging Face counts scales in these units. Kept because it rounds to float32 there.
+# Hugging Face measures scales in units of 200 px and rounds them to float32 in this unit, so we do too.
 _SCALE_UNIT_PX = 200.0
-# A box without area would give a window without one, which nothing can be divided by.
+# Sides of a box are at least this long: a window without area would lead to a division by zero.
 _SMALLEST_SIDE_PX = 1e-3
-# Instead of a share: this line of the crop lies outside the frame.
+# Marks a row or column of the crop that lies outside the frame, in place of its share.
 OUTSIDE = np.float32(-1)
 
 
 class Crowd(NamedTuple):
-    """P people in B frames, and the windows of the frames that show them."""
+    """P people in B frames, each with the window of the frame that their crop shows."""
 
     images: Sequence[NDArray[np.uint8]]  # B of (H, W, 3) BGR, sizes may differ
-    owners: NDArray[np.intp]  # (P,), the index of each person's frame, never falling
-    centers: NDArray[np.float32]  # (P, 2), of `windows`
-    scales: NDArray[np.float32]  # (P, 2), of `windows`
+    owners: NDArray[np.intp]  # (P,), the index of each person's frame in `images`, in ascending order
+    centers: NDArray[np.float32]  # (P, 2), as `windows` returns them
+    scales: NDArray[np.float32]  # (P, 2), as `windows` returns them
 
     def part(self, people: slice) -> Crowd:
-        """Some of the people."""
+        """Return the crowd of these people alone, with all images."""
         return Crowd(self.images, self.owners[people], self.centers[people], self.scales[people])
 
 
 class Places(NamedTuple):
-    """Where the pixels of P crops lie in their frames, axis by axis, because a window is never rotated.
+    """The coordinates at which the pixels of P crops sample their frames.
 
-    A pixel of the crop is (1 - share) x the frame's pixel `first` + share x the next one, along both axes.
+    Rows and columns are stored separately, because a window is never rotated. Along each axis, a pixel of the crop is
+    (1 - share) x the frame's pixel at the index stored here + share x the next pixel.
     """
 
-    columns: NDArray[np.int32]  # (P, w), the column of the frame at or left of each column of the crop
-    column_shares: NDArray[np.float32]  # (P, w), 0..1 of the column right of it, OUTSIDE where there is nothing
-    rows: NDArray[np.int32]  # (P, h), likewise the row at or above
-    row_shares: NDArray[np.float32]  # (P, h)
+    columns: NDArray[np.int32]  # (P, w), the frame's column at or left of each column of the crop
+    column_shares: NDArray[np.float32]  # (P, w), weight 0..1 of the frame's next column, or OUTSIDE
+    rows: NDArray[np.int32]  # (P, h), the frame's row at or above each row of the crop
+    row_shares: NDArray[np.float32]  # (P, h), weight 0..1 of the frame's next row, or OUTSIDE
 
     def of(self, person: int) -> tuple[NDArray[Any], ...]:
-        """One crop's part: (w,), (w,), (h,), (h,)."""
+        """Return one crop's columns (w,), their shares (w,), rows (h,) and their shares (h,)."""
         return self.columns[person], self.column_shares[person], self.rows[person], self.row_shares[person]
 
 
 def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The parts of the frame that the crops of these boxes show.
+    """Return the window of the frame that the crop of each box shows.
 
-    The box is widened or heightened to the crop's aspect ratio and padded by a quarter. Equal to
-    `box_to_center_and_scale` of transformers/models/vitpose/image_processing_vitpose.py (5.23) for the same box as
-    COCO xywh, to the bit, except that the scale is in pixels and not in 200 of them.
+    The box is extended to the crop's aspect ratio, in width or in height, and then enlarged by a quarter. Bit-identical
+    to `box_to_center_and_scale` of transformers/models/vitpose/image_processing_vitpose.py (5.23) for the same box in
+    COCO's xywh, except that the scale is in pixels, not in units of 200 pixels.
 
     Args:
         xyxy: float32 (P, 4) boxes x1 y1 x2 y2, pixels of the frame; may lie outside it.
@@ -69,6 +70,11 @@ def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[n
 
     Returns:
         Centers float32 (P, 2) x, y and scales float32 (P, 2) width, height, both in pixels of the frame.
+
+    Example:
+        >>> centers, scales = windows(np.array([[10, 20, 40, 120]], np.float32), (192, 256))
+        >>> centers.tolist(), scales.tolist()
+        ([[25.0, 70.0]], [[93.75, 125.0]])
     """
     corners = xyxy.astype(np.float64)
     sides = np.maximum(corners[:, 2:] - corners[:, :2], _SMALLEST_SIDE_PX)
@@ -87,16 +93,22 @@ def places(
     size: tuple[int, int],
     frame_sizes: NDArray[np.intp],
 ) -> Places:
-    """Where to resample each person's frame.
+    """Compute at which coordinates of its frame each crop samples.
 
     Args:
-        centers: float32 (P, 2) x, y of the windows' middles, pixels of the frame; likewise scales, their sides, > 0.
-        scales: see centers.
+        centers: float32 (P, 2) x, y of the centres of the windows, pixels of the frame.
+        scales: float32 (P, 2) width and height of the windows, pixels of the frame, > 0.
         size: width and height of the crops in pixels.
         frame_sizes: int (P, 2), width and height of each person's frame in pixels.
 
     Returns:
-        The places of all pixels of the crops.
+        The coordinates of all pixels of the P crops.
+
+    Example:
+        >>> center, scale = np.array([[1, 0.5]], np.float32), np.array([[2, 1]], np.float32)
+        >>> found = places(center, scale, (5, 2), np.array([[3, 2]]))
+        >>> found.columns.tolist(), found.column_shares.tolist()
+        ([[0, 0, 1, 1, 2]], [[0.0, 0.5, 0.0, 0.5, 0.0]])
     """
     columns = _along(centers[:, 0], scales[:, 0], size[0], frame_sizes[:, 0])
     rows = _along(centers[:, 1], scales[:, 1], size[1], frame_sizes[:, 1])
@@ -111,22 +123,28 @@ def crop_people(
     size: tuple[int, int],
     outside: int = 0,
 ) -> NDArray[np.uint8]:
-    """The crops of people in several frames, resampled bilinearly, in one batch.
+    """Crop people out of several frames, by bilinear interpolation, into one batch.
 
-    Follows the Hugging Face processor (scipy.ndimage.affine_transform, order 1, mode constant) within one grey level:
-    a sample is looked up whole or not at all, so one that lies outside the pixel centres of the frame is `outside`,
-    not a blend with it; values round half up.
+    Matches the Hugging Face processor (scipy.ndimage.affine_transform, order 1, mode constant) within one grey level.
+    A sample beyond the centres of the frame's outermost pixels is `outside`, never a blend of the frame and `outside`.
+    Values round half up.
 
     Args:
-        images: uint8 (H, W, 3) each, any order of colours; sizes may differ.
+        images: uint8 (H, W, 3) each, any colour order; sizes may differ.
         owners: int (P,), the index of each person's frame in `images`.
-        centers: float32 (P, 2) x, y of the windows' middles, pixels of the frame; likewise scales, their sides, > 0.
-        scales: see centers.
+        centers: float32 (P, 2) x, y of the centres of the windows, pixels of the frame.
+        scales: float32 (P, 2) width and height of the windows, pixels of the frame, > 0.
         size: width and height of the crops in pixels.
-        outside: the grey of samples outside the frame, 0..255.
+        outside: grey level of samples outside the frame, 0..255.
 
     Returns:
-        uint8 (P, h, w, 3), the order of colours of the images.
+        uint8 (P, h, w, 3), in the colour order of the images.
+
+    Example:
+        >>> image = np.tile(np.array([0, 10, 20, 30], np.uint8)[:, np.newaxis], (2, 1, 3))  # (2, 4, 3)
+        >>> center, scale = np.array([[1.5, 0.5]], np.float32), np.array([[3, 1]], np.float32)
+        >>> crop_people([image], np.array([0]), center, scale, (7, 2))[0, 0, :, 0].tolist()
+        [0, 5, 10, 15, 20, 25, 30]
     """
     crops = np.empty((len(owners), size[1], size[0], 3), np.uint8)
     if len(owners):
@@ -138,27 +156,32 @@ def crop_people(
 
 
 def sizes_of(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
-    """Width and height of each image (H, W, 3), int (B, 2)."""
+    """Return the width and height of each image (H, W, 3), int (B, 2).
+
+    Example:
+        >>> sizes_of([np.zeros((480, 640, 3), np.uint8), np.zeros((100, 50, 3), np.uint8)]).tolist()
+        [[640, 480], [50, 100]]
+    """
     return np.array([image.shape[1::-1] for image in images], np.intp).reshape(-1, 2)
 
 
 def _along(
     centers: NDArray[np.float32], scales: NDArray[np.float32], count: int, lengths: NDArray[np.intp]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Where the crops' pixels lie along one axis of their frames.
+    """Compute where the crops' pixels lie along one axis of their frames.
 
-    Rounds where Hugging Face does (`get_warp_matrix` keeps the inverse map in float32): on a window that ends at the
-    frame's very border, the last bit decides whether a whole line of samples counts as outside.
+    Rounds where Hugging Face rounds (`get_warp_matrix` keeps the inverse map in float32): if a window ends exactly at
+    the frame's border, the last bit decides whether a whole line of samples counts as outside.
 
     Args:
-        centers: (P,) of the windows along this axis, pixels of the frame; likewise scales, their lengths.
-        scales: see centers.
-        count: pixels of the crops along this axis.
-        lengths: (P,) pixels of the frames along this axis.
+        centers: float32 (P,), centres of the windows along this axis, pixels of the frame.
+        scales: float32 (P,), lengths of the windows along this axis, pixels of the frame, > 0.
+        count: length of the crops along this axis, in pixels.
+        lengths: int (P,), lengths of the frames along this axis, in pixels.
 
     Returns:
-        The pixel at or before each place, int32 (P, count), 0..length - 1; and how much of the next one counts,
-        float32 (P, count), OUTSIDE for places outside 0..length - 1.
+        The frame's pixel at or before each coordinate, int32 (P, count), 0..length - 1; and the share of the next
+        pixel, float32 (P, count), 0..1, or OUTSIDE for coordinates outside 0..length - 1.
     """
     crop_per_frame = (count - 1) / scales.astype(np.float64)
     shifts = (crop_per_frame * (np.float32(0.5) * scales - centers)).astype(np.float32).astype(np.float64)
@@ -185,9 +208,10 @@ def _resample(
     outside: np.uint8,
     out: NDArray[np.uint8],
 ) -> None:
-    """One crop: loops for runtime.native.
+    """Resample one crop; written as loops for runtime.native to compile.
 
-    Between the rows first: that runs along memory, in vector instructions. Then along each row, which gathers.
+    Interpolates between rows first, which runs along memory in vector instructions, and then along each row, which
+    has to gather single pixels.
     """
     height, width = out.shape[0], out.shape[1]
     begin, end = 0, width
@@ -219,4 +243,4 @@ def _resample(
             for channel in range(3):
                 value = line[here + channel]
                 value += (line[there + channel] - value) * column_shares[x]
-                out[y, x, channel] = np.uint8(value + np.float32(0.5))  # truncated: rounds half up
+                out[y, x, channel] = np.uint8(value + np.float32(0.5))  # the cast truncates, so this rounds half up

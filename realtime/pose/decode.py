@@ -1,11 +1,11 @@
-"""Heatmaps -> keypoints: the place of each heatmap's peak to a fraction of a pixel, and its way back into the frame.
+"""Heatmaps -> keypoints: the peak of each heatmap to a fraction of a pixel, and its position in the frame.
 
 Used by pose.engine, after the network; pose.on_device takes the same steps on a GPU. The logarithm of a Gaussian is a
-parabola, so one Newton step from the highest pixel of the blurred map lands on its centre (DARK: Zhang et al.,
-"Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020, in the unbiased coordinates of UDP:
-Huang et al., CVPR 2020). Follows `post_dark_udp` of mmpose 0.x (mmpose/core/evaluation/top_down_eval.py) and
-`post_dark_unbiased_data_processing` of transformers 5.23 (image_processing_vitpose.py), but blurs only what the step
-looks at.
+parabola, so one Newton step on the logarithm of the blurred map, from the map's highest pixel, lands on the peak (DARK:
+Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020, in the unbiased
+coordinates of UDP: Huang et al., CVPR 2020). Follows `post_dark_udp` of mmpose 0.x
+(mmpose/core/evaluation/top_down_eval.py) and `post_dark_unbiased_data_processing` of transformers 5.23
+(image_processing_vitpose.py), but blurs only the pixels that the step needs.
 """
 
 from __future__ import annotations
@@ -18,34 +18,43 @@ from numpy.typing import NDArray
 
 from realtime.runtime.native import compile_loops
 
-# The blur's kernel has 11 taps whatever its sigma, in mmpose and in Hugging Face.
+# The blur's kernel has 11 taps for every sigma, as in mmpose and in Hugging Face.
 RADIUS = 5
-# Keeps the logarithm finite; mmpose's limits.
+# The blurred map is clipped to these limits, which keeps its logarithm finite; mmpose's values.
 LOWEST, HIGHEST = 0.001, 50.0
-# On the Hessian's diagonal, so that a flat neighbourhood makes no step. mmpose's.
+# Added to the Hessian's diagonal, so that a flat neighbourhood makes no step; mmpose's value.
 EPSILON = float(np.finfo(np.float32).eps)
-# A longer step than to the end of the blur's reach is no correction: there was no parabola to fit. Noisy bumps make
-# steps of up to 2.2; the references have no limit, and leave the crop where the map is no bump at all.
+# A step beyond the blur's reach is dropped, because the map then has no parabola to fit. Noisy bumps make steps of up
+# to 2.2 px. The references have no limit, and their keypoint leaves the crop if the map has no bump.
 LONGEST_STEP_PX = float(RADIUS)
 
 
 def decode(heatmaps: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The peak of every heatmap.
+    """Locate the peak of every heatmap.
 
     Args:
-        heatmaps: float32 (P, K, h, w), a bump of height <= 1 where the keypoint is.
-        sigma: of the Gaussian blur before the step, in heatmap pixels: 2.0 as published (cv2.GaussianBlur(11, 0)), 0.8
-            as Hugging Face decodes. The map is mirrored beyond its border, as in scipy; OpenCV, so mmpose, does not
-            repeat the border pixel there, which shows on peaks nearer than 6 pixels to it.
+        heatmaps: float32 (P, K, h, w), each with a bump of height <= 1 at its keypoint.
+        sigma: standard deviation of the Gaussian blur before the step, in heatmap pixels: 2.0 as published
+            (cv2.GaussianBlur(11, 0)), 0.8 as in Hugging Face. The map is mirrored beyond its border, as in scipy.
+            OpenCV, and therefore mmpose, mirrors without repeating the border pixel; the difference shows on peaks
+            less than 6 pixels from the border.
 
     Returns:
         Keypoints float32 (P, K, 2) x, y in heatmap pixels, always finite, and scores float32 (P, K), the height of the
-        peak, 0..1. A map without a peak (flat, nowhere positive, NaN or infinite) gives the middle of the crop and 0.
+        peak, 0..1. A map without a peak (flat, nowhere positive, NaN or infinite) yields the middle of the map and
+        score 0.
+
+    Example:
+        >>> rows, columns = np.mgrid[:32, :24]
+        >>> bump = np.exp(-((columns - 10.3) ** 2 + (rows - 15.8) ** 2) / 8).astype(np.float32)
+        >>> keypoints, scores = decode(bump[np.newaxis, np.newaxis], sigma=2.0)
+        >>> keypoints.round(2), scores.round(2)
+        (array([[[10.3, 15.8]]], dtype=float32), array([[0.98]], dtype=float32))
     """
     people, keypoints, height, width = heatmaps.shape
     maps = np.ascontiguousarray(heatmaps).reshape(people * keypoints, height, width)
     places, scores = np.empty((len(maps), 2), np.float32), np.empty(len(maps), np.float32)
-    # Numpy finds the highest in vector instructions; a compiled loop would not.
+    # argmax is numpy's because it uses vector instructions; a compiled loop would not.
     highest = maps.reshape(len(maps), height * width).argmax(axis=1)
     _refiner()(maps, highest, gaussian(sigma), around(height), around(width), places, scores)
     return places.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
@@ -57,15 +66,22 @@ def to_frame(
     scales: NDArray[np.float32],
     size: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """Keypoints from heatmap pixels to the frame: undoes pose.crop.
+    """Map keypoints from heatmap pixels to the frame: the inverse of pose.crop.
 
     Args:
         keypoints: float32 (P, K, 2) x, y, pixels of the heatmap.
-        centers: float32 (P, 2), of the windows, pixels of the frame; likewise scales.
+        centers: float32 (P, 2) x, y of the centres of the windows, pixels of the frame.
+        scales: float32 (P, 2) width and height of the windows, pixels of the frame.
         size: width and height of the heatmap in pixels.
 
     Returns:
-        float32 (P, K, 2), pixels of the frame.
+        float32 (P, K, 2) x, y, pixels of the frame.
+
+    Example:
+        >>> middle, corner = (23.5, 31.5), (0, 0)
+        >>> center, scale = np.array([[25, 70]], np.float32), np.array([[90, 120]], np.float32)
+        >>> to_frame(np.array([[middle, corner]], np.float32), center, scale, (48, 64)).tolist()
+        [[[25.0, 70.0], [-20.0, 10.0]]]
     """
     corners = centers - scales / 2
     steps = scales / (np.array(size, np.float32) - 1)
@@ -74,23 +90,34 @@ def to_frame(
 
 @functools.cache
 def gaussian(sigma: float) -> NDArray[np.float64]:
-    """The taps of the blur, float64 (11,); sigma in pixels."""
+    """Return the taps of the blur, float64 (11,) with sum 1; sigma is in pixels.
+
+    Example:
+        >>> gaussian(0.8)[3:8].round(3).tolist()
+        [0.022, 0.228, 0.499, 0.228, 0.022]
+    """
     taps = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / sigma) ** 2)
     return np.asarray(taps / taps.sum())
 
 
 @functools.cache
 def around(length: int) -> NDArray[np.int64]:
-    """What the blurs of a peak and of its neighbours look at, along one axis.
+    """Return the pixels that the blur of each pixel and of its two neighbours needs, along one axis.
 
-    The references blur the whole map, mirrored, and repeat its border for neighbours outside. A mirrored map is just as
-    mirrored after the blur, so the first line outside is the border's own: blurring the patch is the same.
+    The references blur the whole map, mirrored at its border, and repeat the border pixel for neighbours outside the
+    map. A mirrored map is still mirrored after the blur, so its first line outside equals the border line. Blurring
+    only the patch around a peak therefore has the same result.
 
     Args:
-        length: of the heatmap along this axis, pixels.
+        length: length of the heatmap along this axis, in pixels.
 
     Returns:
-        int64 (length, 13): for each pixel those from 6 before to 6 after it, in a mirror at the border: b a | a b c.
+        int64 (length, 13): for each pixel the indices from 6 before it to 6 after it, mirrored at the border
+        (b a | a b c).
+
+    Example:
+        >>> around(20)[2].tolist()
+        [3, 2, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
     """
     index = (np.arange(length)[:, np.newaxis] + np.arange(-RADIUS - 1, RADIUS + 2)) % (2 * length)
     return np.where(index < length, index, 2 * length - 1 - index)
@@ -111,16 +138,16 @@ def _refine(
     places: NDArray[np.float32],
     scores: NDArray[np.float32],
 ) -> None:
-    """From each map's highest pixel to its peak: loops for runtime.native.
+    """Step from each map's highest pixel to its peak; written as loops for runtime.native to compile.
 
     Args:
         maps: float32 (M, h, w).
-        highest: int64 (M,), the index of the highest pixel of each, by rows.
-        taps: of `gaussian`.
-        rows_around: of `around`, for h; likewise columns_around, for w.
-        columns_around: see rows_around.
-        places: float32 (M, 2), written here: x, y.
-        scores: float32 (M,), written here.
+        highest: int64 (M,), index of the highest pixel of each map, counted row by row.
+        taps: float64 (11,), from `gaussian`.
+        rows_around: int64 (h, 13), from `around`.
+        columns_around: int64 (w, 13), from `around`.
+        places: float32 (M, 2), output: x, y of the peaks in heatmap pixels.
+        scores: float32 (M,), output: heights of the peaks, 0..1.
     """
     count, height, width = maps.shape
     reach = len(taps) + 2
@@ -129,7 +156,7 @@ def _refine(
     for m in range(count):
         y, x = highest[m] // width, highest[m] % width
         peak = maps[m, y, x]
-        # Of equals argmax takes the first: only a map whose first pixel is its highest can be flat.
+        # argmax returns the first of equal pixels, so a map can only be flat if its first pixel is the highest.
         if not 0 < peak < np.inf or (highest[m] == 0 and maps[m].min() == peak):
             places[m, 0], places[m, 1], scores[m] = (width - 1) / 2, (height - 1) / 2, 0
             continue
@@ -154,6 +181,6 @@ def _refine(
         step_x, step_y = 0.0, 0.0
         if determinant != 0:
             step_x, step_y = (dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant
-        if not step_x * step_x + step_y * step_y <= LONGEST_STEP_PX**2:  # NaN is no step either
+        if not step_x * step_x + step_y * step_y <= LONGEST_STEP_PX**2:  # true for NaN as well
             step_x, step_y = 0.0, 0.0
         places[m, 0], places[m, 1], scores[m] = x + step_x, y + step_y, min(peak, 1)

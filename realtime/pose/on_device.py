@@ -1,8 +1,9 @@
-"""The way from frames to peaks on a GPU: crops, network and decoder stay where the frames are, peaks come down.
+"""From frames to peaks on a GPU: crops, network and decoder run on the device, and only the peaks are downloaded.
 
-Used by pose.engine; pose.yolo_pose takes the crops alone. The same steps as pose.crop and pose.decode, for all people
-at once, in torch. On CUDA they are captured as one graph for each size of batch, so that a batch costs one launch;
-elsewhere they run as they are, which is how they are tested on a CPU. Nothing here waits but for the peaks.
+Used by pose.engine; pose.yolo_pose uses the crops only. The steps are those of pose.crop and pose.decode, written in
+torch for all people of a batch. On CUDA they are captured as one graph per batch size, so that a batch costs a single
+launch. On other devices they run without a graph, which is how the tests run them on a CPU. The host waits for the
+device only when it downloads the peaks.
 """
 
 from __future__ import annotations
@@ -22,46 +23,46 @@ from realtime.runtime.device import Lane
 
 log = logging.getLogger(__name__)
 
-# Sizes of a batch: people are padded to the next one, which is at most half as large again.
+# Batch sizes. A batch is padded to the next size, which adds less than half of its people.
 BUCKETS = 1, 2, 3, 4, 6, 8, 12, 16, 24, 32
-# The frames of a batch lie one after the other in one buffer: so many of its people as have theirs in it are a batch.
-# Ten frames in 4K; it grows when one alone needs more.
+# Size of the buffer that holds the frames of a batch, one after the other; it limits the frames, and therefore the
+# people, of a batch. Holds ten 4K frames. The buffer grows if a single frame needs more.
 _FRAMES_BYTES = 256 * 2**20
-# Before a graph is captured the libraries under it must have made what they make at their first calls.
+# Runs before a graph is captured. In their first calls libraries allocate memory and handles, which a capture forbids.
 _CALLS_BEFORE_CAPTURE = 2
 
 
 class _Inputs(NamedTuple):
-    """What a batch of b people is told, at fixed addresses, since a graph knows nothing else."""
+    """The inputs of a batch of b people, in tensors that stay in place, because a graph reads fixed addresses."""
 
-    frames: torch.Tensor  # int64 (b, 3): where the person's frame begins in the buffer, its width and its height
-    pixels: torch.Tensor  # int32 (b, w + h): pose.crop.Places, columns and rows
-    shares: torch.Tensor  # float32 (b, w + h)
+    frames: torch.Tensor  # int64 (b, 3): offset of the person's frame in the buffer, its width and its height
+    pixels: torch.Tensor  # int32 (b, w + h): columns and rows of pose.crop.Places
+    shares: torch.Tensor  # float32 (b, w + h): their shares
 
 
 class _Batch(NamedTuple):
-    """A batch of b people made ready."""
+    """The inputs of a batch of b people, its graph, and the tensors that the graph writes."""
 
     inputs: _Inputs
-    graph: torch.cuda.CUDAGraph | None
-    peaks: torch.Tensor | None  # of the graph: float32 (b, K, 3)
-    heatmaps: torch.Tensor | None  # of the graph: float32 (b, K, h, w)
+    graph: torch.cuda.CUDAGraph | None  # None: the steps run without a graph
+    peaks: torch.Tensor | None  # float32 (b, K, 3)
+    heatmaps: torch.Tensor | None  # float32 (b, K, h, w)
 
 
 class DeviceEngine:
-    """A network with crops and decoder on its device. See pose.engine.Engine."""
+    """Runs crops, network and decoder on a device: the pose.engine.Engine for GPUs."""
 
     def __init__(
         self, network: torch.nn.Module, device: torch.device, input_size: tuple[int, int], sigma: float, name: str
     ) -> None:
-        """Move the network there.
+        """Move a network to the device and allocate its frame buffer.
 
         Args:
-            network: uint8 crops (P, h, w, 3) BGR -> float32 heatmaps (P, K, h', w').
-            device: any of torch's.
-            input_size: width and height of the crops.
-            sigma: of the decoder, see pose.decode.
-            name: what the log calls it.
+            network: maps uint8 crops (P, h, w, 3) BGR to float32 heatmaps (P, K, h', w').
+            device: any torch device.
+            input_size: width and height of the crops in pixels.
+            sigma: standard deviation of the decoder's blur, in heatmap pixels.
+            name: engine, precision and device for the log.
         """
         self.name = name
         self._network = network.to(device)
@@ -74,23 +75,24 @@ class DeviceEngine:
         self._pool = self._new_pool()
 
     def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
-        """See Engine. All batches are queued before the first one's peaks are waited for."""
+        """Return the peaks of P >= 1 people, float32 (P, K, 3). All batches are queued before the one download."""
         return self._run(crowd)[0]
 
     def heatmaps(self, crowd: Crowd) -> NDArray[np.float32]:
-        """See Engine."""
+        """Return the heatmaps of P >= 1 people, float32 (P, K, h', w')."""
         return self._run(crowd, want_heatmaps=True)[1]
 
     def warm_up(self) -> None:
-        """Capture the graphs of all sizes of batch, on CUDA; only here, while no other thread uses the device.
+        """On CUDA, capture the graphs of all batch sizes. On other devices, run once for one person.
 
-        The largest first: the smaller ones then find room in its memory.
+        Graphs are captured only here, before other threads use the device. The largest comes first, so that the smaller
+        ones fit into its memory.
         """
         width, height = self._input_size
         grey = np.full((height, width, 3), 114, np.uint8)
         center, scale = np.array([[width / 2, height / 2]], np.float32), np.array([[width, height]], np.float32)
         if self._lane.stream is not None and not self._is_warm:
-            self._batches.clear()  # the self-test's, without a graph
+            self._batches.clear()  # made by the self-test, without graphs
             self._captures = True
         for size in reversed(BUCKETS) if self._lane.stream is not None else BUCKETS[:1]:
             self.peaks(Crowd([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0)))
@@ -108,7 +110,7 @@ class DeviceEngine:
                 batch = self._batch(next(size for size in BUCKETS if size >= count))
                 self._tell(batch.inputs, people, self._place(people, lengths), sizes)
                 places_found, maps = self._compute(batch)
-                peaks.append(places_found[:count].clone())  # the next batch of this size writes to the same place
+                peaks.append(places_found[:count].clone())  # the next batch of this size overwrites it
                 if want_heatmaps:
                     heatmaps.append(maps[:count].clone())
             found = np.asarray(self._lane.download(torch.cat(peaks)), np.float32)
@@ -117,9 +119,10 @@ class DeviceEngine:
             return found, np.asarray(self._lane.download(torch.cat(heatmaps)), np.float32)
 
     def _place(self, crowd: Crowd, lengths: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Put these people's frames into the buffer: where each begins, int (B,).
+        """Copy these people's frames into the buffer, and return the offset of each frame, int (B,).
 
-        In the order of the stream: the batch before has read its own by then, and this one begins when they are there.
+        The copies are ordered by the stream: they start after the batch before has read its frames, and end before
+        this batch is computed.
         """
         starts, end = np.zeros(len(lengths), np.intp), 0
         for frame in np.unique(crowd.owners):
@@ -128,30 +131,30 @@ class DeviceEngine:
         return starts
 
     def _make_room(self, needed: int) -> None:
-        """Replace a buffer that is too small, and with it the graphs that know its address.
+        """Replace a buffer that is too small, and drop the graphs, because they read from its address.
 
-        Nothing is in flight: every call waits for its peaks.
+        This is safe because no work is in flight: every call waits for its peaks.
         """
         if needed > len(self._frames):
-            log.info("pose: a frame of %.0f MB: from now on without graphs", needed / 1e6)
+            log.info("pose: a frame of %.0f MB exceeds the buffer; CUDA graphs are off from now on", needed / 1e6)
             self._batches.clear()
-            self._pool = self._new_pool()  # one whose graphs are gone can't be used again
+            self._pool = self._new_pool()  # a pool can't be reused once its graphs are gone
             self._frames = torch.empty(needed, dtype=torch.uint8, device=self._lane.device)
 
     def _new_pool(self) -> Any:  # noqa: ANN401 - torch's name for its handle is private
-        """Memory that the graphs of all sizes share, since one runs at a time."""
+        """Return a memory pool for the graphs of all sizes, which can share it because only one runs at a time."""
         return torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
 
     def _tell(self, inputs: _Inputs, crowd: Crowd, starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> None:
-        """Send where the people's crops lie; those that fill up the batch see nothing."""
+        """Upload the crops' coordinates; the padding of the batch lies outside every frame."""
         frames, pixels, shares = _described(crowd, starts, sizes, self._input_size, len(inputs.frames))
-        # On the computing stream: the batch before may still be reading them.
+        # On the computing stream, because the batch before may still be reading these tensors.
         self._lane.upload(frames, into=inputs.frames)
         self._lane.upload(pixels, into=inputs.pixels)
         self._lane.upload(shares, into=inputs.shares)
 
     def _batch(self, size: int) -> _Batch:
-        """The batch of this size, made at its first use."""
+        """Return the batch of this size, created at its first use."""
         if size not in self._batches:
             lines = sum(self._input_size)
             inputs = _Inputs(
@@ -163,21 +166,22 @@ class DeviceEngine:
         return self._batches[size]
 
     def _capture(self, inputs: _Inputs) -> _Batch:
-        """Capture the steps as a CUDA graph, by hand: `torch.cuda.graph` would synchronise the device.
+        """Capture the steps as a CUDA graph, during warm-up; otherwise return a batch without a graph.
 
-        Errors of other threads' calls are not this capture's: "thread_local".
+        The capture is written out because `torch.cuda.graph` would synchronise the device. With "thread_local", CUDA
+        calls of other threads don't invalidate it.
         """
         if not self._captures:
             return _Batch(inputs, None, None, None)
         for _ in range(_CALLS_BEFORE_CAPTURE):
             self._steps(inputs)
-        torch.cuda.empty_cache()  # what those have used: the graph can't
+        torch.cuda.empty_cache()  # free the memory of those calls, which the graph's pool can't use
         graph = torch.cuda.CUDAGraph()
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             peaks, heatmaps = self._steps(inputs)
         except BaseException:
-            with contextlib.suppress(RuntimeError):  # of the same cause
+            with contextlib.suppress(RuntimeError):  # raised by the same cause
                 graph.capture_end()
             raise
         graph.capture_end()
@@ -190,7 +194,7 @@ class DeviceEngine:
         return batch.peaks, batch.heatmaps
 
     def _steps(self, inputs: _Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames to peaks float32 (b, K, 3) and heatmaps float32 (b, K, h, w)."""
+        """Compute peaks float32 (b, K, 3) and heatmaps float32 (b, K, h, w) from the frames in the buffer."""
         heatmaps = self._network(_cropped(self._frames, inputs, self._input_size[0]))
         return self._decoder(heatmaps), heatmaps
 
@@ -198,14 +202,17 @@ class DeviceEngine:
 def _described(
     crowd: Crowd, starts: NDArray[np.intp], sizes: NDArray[np.intp], size: tuple[int, int], room: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """What _Inputs hold.
+    """Return the arrays that _Inputs holds on the device.
 
     Args:
-        crowd: no more people than there is room for; the rest sees nothing.
-        starts: int (B,), where the frames begin in the buffer.
-        sizes: int (B, 2), their widths and heights.
+        crowd: at most `room` people. The remaining rows are padding, which lies outside every frame.
+        starts: int (B,), offsets of the frames in the buffer, in bytes.
+        sizes: int (B, 2), widths and heights of the frames.
         size: width and height of the crops.
-        room: b.
+        room: b, the batch size.
+
+    Returns:
+        frames, pixels and shares, with the dtypes and shapes of _Inputs.
     """
     count, lines = len(crowd.owners), sum(size)
     where = places(crowd.centers, crowd.scales, size, sizes[crowd.owners])
@@ -219,7 +226,17 @@ def _described(
 
 
 def crop_people_on_device(lane: Lane, crowd: Crowd, size: tuple[int, int], outside: int) -> torch.Tensor:
-    """What pose.crop.crop_people does, on the device of a lane and within one grey level: uint8 (P, h, w, 3)."""
+    """Crop people on a lane's device; equals pose.crop.crop_people within one grey level.
+
+    Args:
+        lane: the lane that the network runs on.
+        crowd: P >= 1 people in frames of any size.
+        size: width and height of the crops in pixels.
+        outside: grey level of samples outside the frame, 0..255.
+
+    Returns:
+        uint8 (P, h, w, 3) on the device, in the colour order of the images.
+    """
     with lane.run():
         sizes = sizes_of(crowd.images)
         seen = np.unique(crowd.owners)
@@ -232,13 +249,13 @@ def crop_people_on_device(lane: Lane, crowd: Crowd, size: tuple[int, int], outsi
 
 
 def _cropped(buffer: torch.Tensor, inputs: _Inputs, width: int, outside: int = 0) -> torch.Tensor:
-    """The crops of b people, resampled as pose.crop does, within one grey level.
+    """Resample the crops of b people; equal to pose.crop within one grey level.
 
     Args:
         buffer: uint8 (bytes,), frames (H, W, 3) one after the other.
-        inputs: where the crops lie.
-        width: w.
-        outside: the grey of samples outside the frame, 0..255.
+        inputs: the frame and coordinates of each crop.
+        width: w, width of the crops.
+        outside: grey level of samples outside the frame, 0..255.
 
     Returns:
         uint8 (b, h, w, 3).
@@ -258,7 +275,7 @@ def _cropped(buffer: torch.Tensor, inputs: _Inputs, width: int, outside: int = 0
     first, second = look_up(upper, left), look_up(upper, right)
     first += (look_up(lower, left) - first) * row_shares
     second += (look_up(lower, right) - second) * row_shares
-    values = first + (second - first) * column_shares + 0.5  # truncated below: rounds half up
+    values = first + (second - first) * column_shares + 0.5  # the cast below truncates, so this rounds half up
     inside = (column_shares >= 0) & (row_shares >= 0)
     return torch.where(inside, values, float(outside)).to(torch.uint8)
 
@@ -273,7 +290,7 @@ class DeviceDecoder:
         self._around: dict[int, torch.Tensor] = {}
 
     def __call__(self, heatmaps: torch.Tensor) -> torch.Tensor:
-        """The peaks of heatmaps float32 (P, K, h, w): float32 (P, K, 3) x, y in heatmap pixels, score 0..1."""
+        """Return the peaks of heatmaps float32 (P, K, h, w): float32 (P, K, 3) x, y in heatmap pixels, score 0..1."""
         people, keypoints, height, width = heatmaps.shape
         maps = heatmaps.reshape(people * keypoints, height * width)
         peak, index = maps.max(dim=1)
@@ -296,7 +313,7 @@ class DeviceDecoder:
 
 
 def _newton_step(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """From the middle of 3x3 neighbourhoods (M, 9) to the extremum of the parabola: x, y (M,) each; see pose.decode."""
+    """Return the Newton step of pose.decode, x and y (M,) each, from the middle of 3x3 neighbourhoods (M, 9)."""
     corner, above, _, left, middle, right, _, below, opposite = z.unbind(dim=1)
     dx, dy = (right - left) / 2, (below - above) / 2
     dxx = right - 2 * middle + left + EPSILON
@@ -307,12 +324,12 @@ def _newton_step(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _parts(owners: NDArray[np.intp], lengths: NDArray[np.intp], room: int) -> Iterator[slice]:
-    """People in parts, none larger than the largest batch, each with its frames in the room.
+    """Split people into parts of at most the largest batch size; the frames of a part fit into the buffer together.
 
     Args:
-        owners: int (P,), the index of each person's frame, never falling.
-        lengths: int (B,), bytes of the frames, none over `room`.
-        room: bytes.
+        owners: int (P,), the index of each person's frame, in ascending order.
+        lengths: int (B,), sizes of the frames in bytes, at most `room` for every frame that has people.
+        room: size of the buffer in bytes.
     """
     start = used = 0
     for person, owner in enumerate(owners):

@@ -1,7 +1,7 @@
-"""The stage in place of a pose model: `--pose.model detector` and `--pose.model none`.
+"""The stage that replaces the pose model: `--pose.model detector` and `--pose.model none`.
 
-Between the tracker and the smoother. A stage of its own and not a pose model, since it looks at no picture: what it
-publishes came with the tracks, or is nothing.
+Between the tracker and the smoother. This is a stage of its own and not a pose model, because it reads no image: it
+passes on the keypoints that come with the tracks, or none.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from realtime.types import Poses, Tracks
 
 
 class PassThrough:
-    """The detector's own keypoints, or none.
+    """Passes on the detector's own keypoints, or none.
 
     Attributes:
-        skeleton: what comes out: the detector's K keypoints, or NO_SKELETON.
-        engine_name: None, nothing is computed.
+        skeleton: the keypoints of the poses: the detector's K, or NO_SKELETON.
+        engine_name: None, because nothing is computed.
+
+    Example:
+        >>> from realtime.skeleton import COCO17
+        >>> from realtime.types import Frame
+        >>> frame = Frame("cam0", 0, 0, np.zeros((240, 320, 3), np.uint8), 0.0, 0, 0)
+        >>> box, score, keypoints = np.ones((1, 4), np.float32), np.ones(1, np.float32), np.ones((1, 17, 3), np.float32)
+        >>> tracks = Tracks(frame, box, score, np.array([7]), np.array([True]), keypoints)
+        >>> [poses] = PassThrough(COCO17).process([tracks])
+        >>> poses.track_ids.tolist(), poses.keypoints.shape, poses.keypoint_scores.shape
+        ([7], (1, 17, 2), (1, 17))
     """
 
     name = "pose"
@@ -28,18 +38,18 @@ class PassThrough:
         self.skeleton = skeleton
 
     def warm_up(self) -> None:
-        """Nothing to make ready."""
+        """Do nothing: this stage has no model."""
 
     def process(self, batch: list[Tracks]) -> list[Poses]:
-        """The people of each frame with the keypoints that came with them, in the order of the frames.
+        """Return the people of each frame with the keypoints that came with them, in the order of the frames.
 
         Raises:
-            ValueError: a skeleton was promised, and people came without keypoints or with another number of them.
+            ValueError: `skeleton` has K keypoints, but people came without keypoints or with a different number.
         """
         return [self._pass(tracks) for tracks in batch]
 
     def close(self) -> None:
-        """Nothing to give up."""
+        """Do nothing: this stage holds no resources."""
 
     def _pass(self, tracks: Tracks) -> Poses:
         expected = len(self.skeleton)
@@ -47,5 +57,5 @@ class PassThrough:
             return with_keypoints(tracks, np.zeros((len(tracks), expected, 3), np.float32))
         if tracks.keypoints is None or tracks.keypoints.shape[1] != expected:
             got = None if tracks.keypoints is None else tracks.keypoints.shape[1]
-            raise ValueError(f"Tracks.keypoints: expected {expected} a person, as the skeleton says, got {got}")
+            raise ValueError(f"Tracks.keypoints: expected {expected} per person, as in the skeleton, got {got}")
         return with_keypoints(tracks, tracks.keypoints)

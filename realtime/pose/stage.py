@@ -1,6 +1,7 @@
 """Pose estimation as a stage: Tracks -> Poses.
 
-Between the tracker and the smoother. The people of all cameras that wait go through the model together.
+Between the tracker and the smoother. The model runs once for the people of all waiting frames, across cameras; on a CPU
+the runtime divides each frame into parts instead (`PoseStage.divide`).
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from realtime.runtime.pool import Part, Work
 from realtime.skeleton import Skeleton
 from realtime.types import Poses, Tracks
 
-# More together are hardly faster on a CPU, and then the last part of a frame keeps other threads from helping.
+# Larger parts are hardly faster on a CPU, and threads that could help with a frame stay idle during its last part.
 _PEOPLE_IN_A_PART = 2
 
 
 class PoseModel(Protocol):
-    """What finds the keypoints of people in their boxes: VitPose, YoloPose, or a fake in a test.
+    """A model that finds the keypoints of people in their boxes: VitPose, YoloPose, or a fake in a test.
 
     Attributes:
-        skeleton: its K keypoints.
-        engine_name: what computes it, where there is a choice.
+        skeleton: the model's K keypoints.
+        engine_name: engine and precision, such as "openvino bf16"; None for a model without a choice of engine.
     """
 
     engine_name: str | None
@@ -37,22 +38,43 @@ class PoseModel(Protocol):
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
-        """For uint8 (H, W, 3) BGR images and boxes (N, 4) on each: keypoints float32 (N, K, 3) x, y, score of each."""
+        """Estimate the keypoints of all people of all images.
+
+        Args:
+            images: uint8 (H, W, 3) BGR each, sizes may differ.
+            xyxy: for each image, its people's boxes float32 (N, 4), pixels of the image. N may be 0.
+
+        Returns:
+            For each image float32 (N, K, 3): x, y in pixels of the image, and score.
+        """
         ...
 
     def warm_up(self) -> None:
-        """Run once, so that the first frame is not the slow one."""
+        """Run once, so that the first frame is not slower than the others."""
         ...
 
 
 class PoseStage:
-    """The pose model of all cameras, and who of a crowd it looks at.
+    """Runs the pose model for all cameras, on at most `budget.max_people` people per frame.
 
-    At most `budget.max_people` of a frame are measured, in turns that pose/budget.py deals out; the others' poses
-    are predicted.
+    In a larger crowd people take turns, which pose/budget.py decides; the poses of the others are predicted.
 
     Attributes:
-        budget: its `max_people` may be changed between frames.
+        budget: decides which people are measured; its `max_people` may be changed between frames.
+
+    Example:
+        >>> from realtime.skeleton import COCO17
+        >>> from realtime.types import Frame
+        >>> class StandIn:
+        ...     skeleton, engine_name = COCO17, None
+        ...     def estimate(self, images, xyxy):
+        ...         return [np.ones((len(boxes), 17, 3), np.float32) for boxes in xyxy]
+        >>> frame = Frame("cam0", 0, 0, np.zeros((240, 320, 3), np.uint8), 0.0, 0, 0)
+        >>> boxes, scores = np.ones((2, 4), np.float32), np.ones(2, np.float32)
+        >>> tracks = Tracks(frame, boxes, scores, np.array([1, 2]), np.ones(2, np.bool_))
+        >>> [poses] = PoseStage(StandIn(), max_people=1).process([tracks])
+        >>> poses.keypoints.shape, poses.measured.tolist()
+        ((2, 17, 2), [True, False])
     """
 
     name = "pose"
@@ -63,31 +85,38 @@ class PoseStage:
 
     @property
     def engine_name(self) -> str | None:
-        """What computes the model, where there is a choice: "openvino bf16"."""
+        """Engine and precision of the model, such as "openvino bf16"; None for a model without a choice of engine."""
         return self._model.engine_name
 
     @property
     def skeleton(self) -> Skeleton:
-        """The keypoints that come out."""
+        """The keypoints of the poses."""
         return self._model.skeleton
 
     def warm_up(self) -> None:
-        """Make the model ready, before any camera opens."""
+        """Warm up the model, before any camera opens."""
         self._model.warm_up()
 
     def process(self, batch: list[Tracks]) -> list[Poses]:
-        """The people of each frame with their keypoints, in the order of the frames.
+        """Return the people of each frame with their keypoints, in the order of the frames.
 
         Args:
             batch: frames of any cameras; those of one camera in order of time.
         """
-        # All turns are dealt out before the one call of the model, so frames of a camera that wait together share it.
+        # The people of all frames are chosen before the model runs, so that one call serves the whole batch, even if it
+        # holds several frames of one camera.
         turns = [self.budget.choose(tracks) for tracks in batch]
         found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
         return [_complete(*each) for each in zip(batch, turns, found, strict=True)]
 
     def divide(self, tracks: Tracks, calls: int) -> Work[Poses]:
-        """The same for one frame, a few people in a part where networks compute side by side: see runtime.pool."""
+        """Return the same work for one frame, as parts that the threads of runtime.pool run side by side.
+
+        Args:
+            tracks: the people of one frame.
+            calls: how many inferences the pool runs at the same time. With more than one, a part is at most
+                _PEOPLE_IN_A_PART people; with one, the frame is a single part.
+        """
         turn = self.budget.choose(tracks)
         xyxy = tracks.xyxy[turn.chosen]
         found = np.zeros((len(xyxy), len(self.skeleton), 3), np.float32)
@@ -102,28 +131,28 @@ class PoseStage:
         return Work(parts, lambda: _complete(tracks, turn, found))
 
     def close(self) -> None:
-        """Nothing to give up."""
+        """Do nothing: the stage holds no resources of its own."""
 
     def _estimate(self, batch: list[Tracks], xyxy: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         return self._model.estimate([tracks.frame.image for tracks in batch], xyxy)
 
 
 def _complete(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> Poses:
-    """Everybody's pose, from the keypoints (number chosen, K, 3) found of those whose turn it was."""
+    """Return the poses of all people, given the keypoints float32 (M, K, 3) that the model found for the M chosen."""
     keypoints = completed(tracks, turn, found)
     return with_keypoints(replace(tracks, measured=turn.chosen), keypoints)
 
 
 def with_keypoints(tracks: Tracks, keypoints: NDArray[np.float32]) -> Poses:
-    """The tracks' people with these keypoints.
+    """Return the tracks' people with these keypoints.
 
     Args:
         tracks: N people.
         keypoints: float32 (N, K, 3) x, y in pixels of the frame, score.
 
     Returns:
-        Poses with scores 0..1. A keypoint that isn't finite is in the middle of the person's box, score 0: nothing on
-        the stream is NaN or infinite, whatever a model makes of a picture.
+        Poses with scores clipped to 0..1. A keypoint with a value that is not finite is moved to the middle of the
+        person's box and scored 0, so the stream never carries NaN or infinity, whatever the model returns.
     """
     finite = np.asarray(np.isfinite(keypoints).all(axis=2))
     middles = (tracks.xyxy[:, np.newaxis, :2] + tracks.xyxy[:, np.newaxis, 2:]) / 2

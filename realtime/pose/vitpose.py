@@ -1,8 +1,8 @@
 """ViTPose: the keypoints of people in their boxes.
 
-Run by pose.stage, between the tracker and the smoother. The Hugging Face processor crops and decodes with scipy, one
-person and keypoint after the other, and is wrong from about 300 people on; ours follows it otherwise, and parity is
-tested.
+Run by pose.stage, between the tracker and the smoother. It replaces the Hugging Face processor, which crops and decodes
+with scipy, one person and one keypoint at a time, and returns wrong keypoints beyond about 300 people. Parity tests
+check that the results are the same below that.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from realtime.skeleton import Skeleton
 
 
 class VitPose:
-    """One ViTPose network behind boxes and keypoints.
+    """A ViTPose network: images and boxes in, keypoints out.
 
     Attributes:
-        skeleton: its K keypoints.
-        engine_name: what computes it: "openvino bf16".
+        skeleton: the network's K keypoints.
+        engine_name: engine and precision, such as "openvino bf16".
     """
 
     def __init__(self, folder: Path, device: torch.device, config: PoseConfig, people: People, cache: Path) -> None:
-        """Load a checkpoint: plain or MoE (ViTPose+), simple or classic head; build its engine and test that.
+        """Load a checkpoint, plain or MoE (ViTPose+), with a simple or classic head; build its engine and test it.
 
         Args:
-            folder: with config.json, weights and, if it likes, preprocessor_config.json. Nothing is downloaded.
-            device: where to run.
+            folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
+            device: the device that runs the network.
             config: the pose section: engine, precision, input size, decoder.
-            people: a picture of people, to test the engine with.
+            people: an image of people; the engine is tested with it and an int8 network calibrated.
             cache: folder for networks converted for an engine.
 
         Raises:
-            ModelError: the folder holds no ViTPose checkpoint, its weights are not those of its config, the engine
-                doesn't compute what float32 does.
-            ConfigError: an engine or precision that can't be had here.
+            ModelError: the folder holds no ViTPose checkpoint, the weights don't match config.json, or the engine's
+                heatmaps differ too much from those of float32.
+            ConfigError: the engine or precision is not available here.
         """
         about = describe(folder, config.input_width_height)
         self.skeleton: Skeleton = about.skeleton
@@ -52,20 +52,20 @@ class VitPose:
         self.engine_name: str | None = self._engine.name
 
     def warm_up(self) -> None:
-        """Run for one person and for several, so that the first frame is not the slow one."""
+        """Run on blank crops, so that the first frame is not slower than the others."""
         self._engine.warm_up()
 
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
-        """The keypoints of all people of all images, in one batch.
+        """Estimate the keypoints of all people of all images.
 
         Args:
             images: uint8 (H, W, 3) BGR each, sizes may differ.
             xyxy: for each image, its people's boxes float32 (N, 4), pixels of the image. N may be 0.
 
         Returns:
-            For each image float32 (N, K, 3): x, y in pixels of the image, may lie outside it, and score 0..1.
+            For each image float32 (N, K, 3): x, y in pixels of the image, which may lie outside it, and score 0..1.
         """
         counts = [len(boxes) for boxes in xyxy]
         owners = np.repeat(np.arange(len(counts)), counts)

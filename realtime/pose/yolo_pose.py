@@ -1,8 +1,8 @@
 """A YOLO pose network as a top-down pose model: the keypoints of people in their boxes.
 
-Run by pose.stage, between the tracker and the smoother. Each person's crop is enlarged to the size that the network
-knows people at, and of what it finds there the detection that fits the tracked box best is the person. That beats the
-same network on the whole frame, where distant people are a few pixels tall.
+Run by pose.stage, between the tracker and the smoother. Each person's crop is resampled to the size at which the
+network knows people, and the detection that overlaps the tracked box most is used as the person. This is more accurate
+than the same network on the whole frame, where distant people are only a few pixels tall.
 """
 
 from __future__ import annotations
@@ -20,46 +20,47 @@ from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.on_device import crop_people_on_device
 from realtime.skeleton import Skeleton, from_labels
 
-# Width and height of a crop: on 83 COCO val pictures yolo11n-pose reached OKS AP 49.8 at 192x256, 53.2 here and 52.9 at
-# 288x384, against 48.4 on whole frames. Multiples of every YOLO's stride.
+# Width and height of a crop, multiples of every YOLO's stride. On 83 COCO val images, yolo11n-pose reached OKS AP 53.2
+# at this size, 49.8 at 192x256, 52.9 at 288x384, and 48.4 on whole images.
 _INPUT_SIZE = 256, 320
-# The grey that YOLO was trained with around its images.
+# Grey level of the padding that YOLO was trained with.
 _OUTSIDE = 114
-# There is a person in the crop, the tracker says: only which of the finds it is counts, so weak ones are welcome.
+# Low, because the tracker has already confirmed the person: a weak detection in the right place is good enough.
 _MIN_SCORE = 0.05
 _NMS_IOU = 0.7
-# Of 27 COCO people those found overlap their box by an IoU of 0.52 and more; a neighbour's detection by 0.05.
+# Smallest IoU of a detection with the tracked box. Measured on 27 people of COCO: a person's own detection overlaps the
+# box by 0.52 or more, a neighbour's by 0.05.
 _MIN_FIT_IOU = 0.2
-# People in one forward pass. Bounds the memory.
+# Largest number of people in one forward pass. Bounds the memory.
 _LARGEST_BATCH = 32
 
 
 class YoloPose:
-    """A YOLO pose network for crops.
+    """A YOLO pose network that runs on the crops of people.
 
     Attributes:
-        skeleton: its K keypoints.
-        engine_name: what computes it: "openvino bf16".
+        skeleton: the network's K keypoints.
+        engine_name: engine and precision, such as "openvino bf16".
     """
 
     def __init__(self, net: YoloNet) -> None:
-        """Put it in front of people.
+        """Wrap a YOLO pose network.
 
         Args:
             net: the network.
 
         Raises:
-            ModelError: it knows no keypoints.
+            ModelError: the network is a detection model, without keypoints.
         """
         if not net.keypoints:
             raise ModelError(f"{net.path}: got a YOLO detection model, expected a YOLO pose model")
         self._net = net
         self.engine_name: str | None = net.engine_name
-        # The file doesn't name its keypoints; 17 of them are COCO's.
+        # The model file does not name its keypoints; from_labels takes 17 unnamed ones to be COCO's.
         self.skeleton: Skeleton = from_labels({i: f"LABEL_{i}" for i in range(self._net.keypoints)})
 
     def warm_up(self) -> None:
-        """Run once each for one person and for several, so that the first frame is not the slow one."""
+        """Run once for one person and once for two, so that the first frame is not slower than the others."""
         width, height = _INPUT_SIZE
         grey = np.full((height, width, 3), _OUTSIDE, np.uint8)
         for people in (1, 2):
@@ -68,15 +69,15 @@ class YoloPose:
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
-        """The keypoints of all people of all images, in one batch.
+        """Estimate the keypoints of all people of all images, in batches of at most _LARGEST_BATCH.
 
         Args:
             images: uint8 (H, W, 3) BGR each, sizes may differ.
             xyxy: for each image, its people's boxes float32 (N, 4), pixels of the image. N may be 0.
 
         Returns:
-            For each image float32 (N, K, 3): x, y in pixels of the image, may lie outside it, and score 0..1. Of a
-            person whom the network doesn't find in the box, all keypoints are in its middle with score 0.
+            For each image float32 (N, K, 3): x, y in pixels of the image, which may lie outside it, and score 0..1. If
+            the network does not find a person, all of their keypoints are in the middle of the box with score 0.
         """
         counts = [len(boxes) for boxes in xyxy]
         owners = np.repeat(np.arange(len(counts)), counts)
@@ -99,21 +100,22 @@ class YoloPose:
         return [keypoints[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
     def _crops(self, crowd: Crowd) -> NDArray[np.uint8] | torch.Tensor:
-        """The crops uint8 (P, 320, 256, 3), where the network is."""
+        """Return the crops uint8 (P, 320, 256, 3), on the network's device."""
         if self._net.lane.device.type == "cpu":
             return crop_people(*crowd, _INPUT_SIZE, _OUTSIDE)
         return crop_people_on_device(self._net.lane, crowd, _INPUT_SIZE, _OUTSIDE)
 
 
-# ---- geometry: YOLO measures between the outer edges of pixels, so a window of scale px is exactly a crop of size px
+# ---- geometry: YOLO measures between the outer edges of pixels, so `scale` frame pixels are exactly `size` crop pixels
 
 
 def _between_pixel_edges(
     centers: NDArray[np.float32], scales: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The windows as pose.crop counts them, between the centres of the outermost pixels: a crop pixel smaller.
+    """Convert windows from YOLO's convention, between outer pixel edges, to pose.crop's, between pixel centres.
 
-    Half a pixel less too: the centre of a frame's first pixel is 0 to pose.crop and 0.5 to YOLO.
+    The window shrinks by one crop pixel, from the outer edges of the outermost pixels to their centres. It also moves
+    by half a frame pixel: the centre of a frame's first pixel is at 0.5 in YOLO's convention and at 0 in pose.crop's.
     """
     size = np.array(_INPUT_SIZE, np.float32)
     return centers - np.float32(0.5), scales * ((size - 1) / size)
@@ -122,7 +124,7 @@ def _between_pixel_edges(
 def _to_crop(
     points: NDArray[np.float32], centers: NDArray[np.float32], scales: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Points (P, n, 2) of the frame in pixels of each person's crop; centers and scales float32 (P, 2)."""
+    """Map points (P, n, 2) from the frame to pixels of each person's crop; centers and scales are float32 (P, 2)."""
     size = np.array(_INPUT_SIZE, np.float32)
     corners = centers - scales / 2
     return np.asarray((points - corners[:, np.newaxis]) * (size / scales)[:, np.newaxis], np.float32)
@@ -131,19 +133,20 @@ def _to_crop(
 def _to_frame(
     points: NDArray[np.float32], center: NDArray[np.float32], scale: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Points (n, 2) of one person's crop in pixels of the frame; center and scale float32 (2,)."""
+    """Map points (n, 2) from one person's crop to pixels of the frame; center and scale are float32 (2,)."""
     return np.asarray(points * (scale / np.array(_INPUT_SIZE, np.float32)) + center - scale / 2, np.float32)
 
 
 def _best_fit(box: NDArray[np.float32], found: NDArray[np.float32]) -> int | None:
-    """The detection that overlaps a box most.
+    """Find the detection that overlaps a box most.
 
     Args:
         box: float32 (4,) x1 y1 x2 y2.
-        found: float32 (n, 4), by falling score.
+        found: float32 (n, 4) x1 y1 x2 y2, in descending order of score.
 
     Returns:
-        Its index; of equals the one with the higher score; None where they are all somebody else's.
+        The index of the detection with the highest IoU, in a tie the one with the higher score; None if no IoU reaches
+        _MIN_FIT_IOU.
     """
     fits = iou(box[np.newaxis], found)[0]
     return int(fits.argmax()) if fits.max(initial=0) >= _MIN_FIT_IOU else None

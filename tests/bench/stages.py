@@ -1,6 +1,7 @@
-"""What each stage costs, with pytest-benchmark: `make bench`, or pytest tests/bench/stages.py -k track.
+"""Benchmarks of each stage, with pytest-benchmark: `make bench` runs all of them.
 
-Not collected with the tests; test_stages.py runs everything here once.
+Run one with `pytest tests/bench/stages.py --benchmark-enable -k track`. This file is not collected with the tests;
+test_stages.py runs everything in it once.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def frame(index: int = 0, image: np.ndarray | None = None) -> Frame:
 
 
 def detections(people: int, index: int = 0) -> Detections:
-    boxes = boxes_of(people) + np.float32(index)  # everybody walks
+    boxes = boxes_of(people) + np.float32(index)  # all people move by one pixel per frame
     return Detections(frame(index), boxes, np.full(people, 0.9, np.float32))
 
 
@@ -62,7 +63,7 @@ def poses(people: int, index: int = 0) -> Poses:
 
 @pytest.fixture(scope="module")
 def pose_stage(tmp_path_factory: pytest.TempPathFactory) -> PoseStage:
-    """ViTPose-S with the engine that `auto` takes."""
+    """ViTPose-S on the engine that `auto` chooses."""
     torch.set_num_threads(all_cores())
     folder = save_checkpoint(tmp_path_factory.mktemp("stages") / "vitpose", size=SMALL)
     stage = PoseStage(load_vitpose(folder, engine="auto", precision="auto", self_test="warn"))
@@ -77,7 +78,7 @@ def test_letterbox(benchmark):
 
 @pytest.fixture(scope="module")
 def detect_stage(yolov8n: Path) -> DetectStage:
-    """yolov8n with the engine that `auto` takes."""
+    """yolov8n on the engine that `auto` chooses."""
     stage, _ = load_detector(load(environment={}, flags={"device": "cpu", "detector.weights": str(yolov8n)}))
     stage.warm_up()
     return stage

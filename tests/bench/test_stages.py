@@ -1,4 +1,4 @@
-"""That the benchmarks of the stages run: each once, untimed (--benchmark-disable), with a tiny network."""
+"""Run each benchmark of the stages once, untimed (--benchmark-disable), with a tiny pose network."""
 
 from __future__ import annotations
 

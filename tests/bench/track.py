@@ -1,6 +1,7 @@
-"""What our tracking stage costs beside the bare boxmot ByteTrack inside it: `python -m tests.bench.track`.
+"""The cost of our tracking stage compared with the boxmot ByteTrack inside it: `python -m tests.bench.track`.
 
-The same made crowds through both, frame by frame in turn; processor time of this thread, median of a frame.
+Both process the same synthetic crowds, alternately, frame by frame. The table shows the median processor time of this
+thread per frame.
 """
 
 import time
@@ -19,7 +20,7 @@ FRAMES, WARM_UP = 200, 40
 
 
 def crowd(people: int) -> Iterator[Detections]:
-    """So many who walk about, seen with some noise, a third of them with weak scores."""
+    """Yield detections of people who walk about: noisy boxes with random scores, about a third of them below 0.5."""
     random = np.random.default_rng(0)
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     middle, speed = random.uniform((50, 50), (WIDTH - 50, HEIGHT - 50), (people, 2)), random.normal(0, 3, (people, 2))
@@ -34,7 +35,7 @@ def crowd(people: int) -> Iterator[Detections]:
 
 
 def measure(people: int) -> tuple[float, float]:
-    """Milliseconds a frame: ours, and boxmot's alone."""
+    """Measure the milliseconds per frame of our stage, and of boxmot alone."""
     quiet()
     stage, bare = TrackStage(TrackerConfig()), ByteTrack(variable_dt=True)
     spent_s = []

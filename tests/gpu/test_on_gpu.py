@@ -1,4 +1,4 @@
-"""What needs a CUDA device. Skipped loudly where there is none: then none of this is shown."""
+"""Tests that need a CUDA device. Without one they are skipped, and the GPU path stays untested."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.pose.training import jittered_boxes
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the GPU path is NOT tested on one"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the GPU path is NOT tested"),
     pytest.mark.timeout(600),
 ]
 GPU = torch.device("cuda:0")
@@ -38,17 +38,17 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.05), ("fp16", 0.2), ("bf16", 1.0)])
-def test_keypoints_of_a_trained_network_are_those_of_the_cpu(trained_vitpose, precision, tolerance):
+def test_keypoints_of_a_trained_network_match_the_cpu(trained_vitpose, precision, tolerance):
     _, boxes = jittered_boxes(np.random.default_rng(5), 80, jitter=0.1)
     expected = load_vitpose(trained_vitpose).estimate([people().image], [boxes])[0]
     found = load_vitpose(trained_vitpose, device=GPU, precision=precision).estimate([people().image], [boxes])[0]
     clear = expected[..., 2] >= 0.3
-    heights = (boxes[:, 3] - boxes[:, 1])[:, np.newaxis] * 1.25 / 255  # of the frame per pixel of the crop
+    heights = (boxes[:, 3] - boxes[:, 1])[:, np.newaxis] * 1.25 / 255  # frame pixels per crop pixel
     distances = (np.linalg.norm((found - expected)[..., :2], axis=-1) / heights)[clear]
     assert np.quantile(distances, 0.99) <= tolerance
 
 
-def test_every_size_of_batch_is_one_graph_and_finds_the_same(tmp_path):
+def test_each_batch_size_has_a_graph_and_all_return_the_same_scores(tmp_path):
     model = load_vitpose(save_checkpoint(tmp_path, **KINDS["plus"]), device=GPU)
     model.warm_up()
     engine = model._engine
@@ -59,7 +59,7 @@ def test_every_size_of_batch_is_one_graph_and_finds_the_same(tmp_path):
     np.testing.assert_allclose(model.estimate([image], [boxes])[0][..., 2], alone[..., 2], atol=2e-3)
 
 
-def test_a_frame_larger_than_the_buffer_is_found_too(tmp_path, monkeypatch):
+def test_a_frame_larger_than_the_buffer_is_processed(tmp_path, monkeypatch):
     monkeypatch.setattr(on_device, "_FRAMES_BYTES", 2**20)
     model = load_vitpose(save_checkpoint(tmp_path), device=GPU)
     model.warm_up()
@@ -70,18 +70,18 @@ def test_a_frame_larger_than_the_buffer_is_found_too(tmp_path, monkeypatch):
     np.testing.assert_allclose(model.estimate([small], [boxes])[0], before, atol=1e-3)
 
 
-def test_nothing_waits_but_for_the_peaks(tmp_path):
+def test_the_host_waits_only_for_the_peaks(tmp_path):
     model = load_vitpose(save_checkpoint(tmp_path, **KINDS["plus"]), device=GPU)
     model.warm_up()
-    image, boxes = people().image.copy(), people().xyxy  # one that wasn't sent before
-    torch.cuda.set_sync_debug_mode("error")  # whatever makes the host wait for the device raises, but for events
+    image, boxes = people().image.copy(), people().xyxy  # a copy, which is not on the device yet
+    torch.cuda.set_sync_debug_mode("error")  # any wait for the device raises, except waits for an event
     try:
         model.estimate([image], [boxes])
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_the_detector_finds_what_it_finds_on_a_cpu(yolov8n, photographs):
+def test_detections_match_the_cpu(yolov8n, photographs):
     frames = [Frame(f"cam{i}", 0, 0, cv2.imread(str(path)), 0.0, 0, 0) for i, path in enumerate(photographs)]
     here, there = (DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, device)) for device in (CPU, GPU))
     for expected, found in zip(here.process(frames), there.process(frames), strict=True):
@@ -91,7 +91,7 @@ def test_the_detector_finds_what_it_finds_on_a_cpu(yolov8n, photographs):
 
 @pytest.mark.parametrize("weights", ["yolov8n", "yolo11n_pose"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_a_yolo_network_passes_its_own_test(request, weights, precision, tmp_path):
+def test_a_yolo_network_passes_its_self_test(request, weights, precision, tmp_path):
     wish = DetectorConfig(engine="torch", precision=precision)
     net = build_net("detector", request.getfixturevalue(weights), GPU, wish, tmp_path, demo_canvas())
     assert net.engine_name == f"torch {precision}"
@@ -99,13 +99,13 @@ def test_a_yolo_network_passes_its_own_test(request, weights, precision, tmp_pat
         assert len(net.predict(np.zeros((count, 320, 256, 3), np.uint8), 0.3, 0.7)) == count
 
 
-def test_a_yolo_pose_network_finds_the_keypoints_of_a_cpu(yolo11n_pose):
+def test_keypoints_of_a_yolo_pose_network_match_the_cpu(yolo11n_pose):
     image, boxes = people()
     here, there = (YoloPose(YoloNet(yolo11n_pose, device)).estimate([image], [boxes])[0] for device in (CPU, GPU))
     np.testing.assert_allclose(there, here, atol=1)
 
 
-def test_the_program_runs(tmp_path, yolov8n):
+def test_the_program_runs_on_the_gpu(tmp_path, yolov8n):
     report = tmp_path / "report.json"
     command = [sys.executable, "run_realtime.py", "--source", "demo", "--device", "cuda:0", "--max-frames", "60"]
     command += ["--detector.weights", str(yolov8n), "--pose.model", str(save_checkpoint(tmp_path / "vitpose"))]
@@ -113,7 +113,7 @@ def test_the_program_runs(tmp_path, yolov8n):
     assert json.loads(report.read_text())["device"] == "cuda:0"
 
 
-def test_the_detectors_input_is_that_of_a_cpu(photographs):
+def test_the_letterbox_equals_that_of_the_cpu(photographs):
     images = [cv2.imread(str(path)) for path in photographs]
     for image in images:
         placement = Letterbox.of(image.shape[1::-1], 640, 32)
@@ -123,7 +123,7 @@ def test_the_detectors_input_is_that_of_a_cpu(photographs):
         np.testing.assert_array_equal(found, letterboxed([image], [placement]))
 
 
-def test_frames_of_two_models_are_sent_once_and_their_memory_comes_back():
+def test_two_models_share_one_upload_of_a_frame_and_its_memory_is_freed():
     first, second = Lane(GPU), Lane(GPU)
 
     def look(seed):
@@ -144,7 +144,7 @@ def test_frames_of_two_models_are_sent_once_and_their_memory_comes_back():
     assert torch.cuda.memory_allocated(GPU) <= before
 
 
-def test_detector_and_pose_overlap_in_a_trace(tmp_path, yolov8n):
+def test_kernels_of_the_detector_and_the_pose_model_overlap(tmp_path, yolov8n):
     model = load_vitpose(save_checkpoint(tmp_path / "vitpose", size=SMALL), device=GPU, precision="fp16")
     detector = YoloNet(yolov8n, GPU)
     image, boxes = people()

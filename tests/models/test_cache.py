@@ -26,7 +26,7 @@ def test_the_same_key_is_built_once(tmp_path):
     assert (first / "file").read_text() == "built"
 
 
-def test_what_is_damaged_is_built_again_once(tmp_path):
+def test_a_damaged_folder_is_rebuilt_once(tmp_path):
     build, calls = builder()
     built_once(tmp_path, ["a"], build)
     broken = [OSError("half"), None]
@@ -39,16 +39,16 @@ def test_what_is_damaged_is_built_again_once(tmp_path):
     assert read_built(tmp_path, ["a"], build, read) == "built"
     assert len(calls) == 2
     broken[:] = [RuntimeError("half"), RuntimeError("half again")]
-    with pytest.raises(ModelError, match=r"can't be read \(RuntimeError\): delete it"):
+    with pytest.raises(ModelError, match=r"can't be read \(RuntimeError\) even after a rebuild; delete it"):
         read_built(tmp_path, ["a"], build, read)
 
 
-def test_other_keys_are_other_folders(tmp_path):
+def test_each_key_has_its_own_folder(tmp_path):
     build, _ = builder()
     assert len({built_once(tmp_path, key, build) for key in (["a"], ["b"], ["a", "b"], ["ab"])}) == 4
 
 
-def test_a_build_that_fails_leaves_nothing(tmp_path):
+def test_a_failed_build_leaves_nothing_behind(tmp_path):
     def fail(folder):
         (folder / "half").write_text("half")
         raise ValueError("planted")
@@ -58,7 +58,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_one_line(tmp_path):
+def test_a_full_disk_is_reported_in_one_line(tmp_path):
     def fill(folder):
         raise OSError(28, "No space left on device")
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_one_line(tmp_path):
         built_once(tmp_path, ["a"], fill)
 
 
-def test_who_builds_the_same_meanwhile_wins(tmp_path):
+def test_the_first_of_two_concurrent_builds_wins(tmp_path):
     build, _ = builder("first")
 
     def build_late(folder):
@@ -77,7 +77,7 @@ def test_who_builds_the_same_meanwhile_wins(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_folders_unused_for_longest_are_removed(tmp_path):
+def test_the_least_recently_used_folders_are_removed(tmp_path):
     build, calls = builder()
     for i in range(8):
         os.utime(built_once(tmp_path, [str(i)], build), (1000 + i, 1000 + i))
@@ -90,9 +90,9 @@ def test_the_folders_unused_for_longest_are_removed(tmp_path):
     assert len(calls) == 10
 
 
-def test_a_cache_that_cant_be_written_is_built_elsewhere(tmp_path, caplog):
+def test_an_unwritable_cache_is_replaced_by_a_temporary_folder(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     build, _ = builder()
     folder = built_once(tmp_path / "file" / "cache", ["a"], build)
     assert (folder / "file").read_text() == "built"
-    assert "built anew at every start" in caplog.text
+    assert "every start converts the network again" in caplog.text

@@ -1,4 +1,4 @@
-"""OpenVINO behind numpy; what it computes is tested in tests/parity and test_ultralytics."""
+"""OpenVINO and signals. Its numerical results are tested in tests/parity and test_ultralytics."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ signal.raise_signal(signal.SIGINT)
 """
 
 
-def test_a_signal_is_heard_when_networks_have_gone(tmp_path):
-    # Each of OpenVINO's cores gives its thread a stack for signals, and takes that of another away when it dies.
+def test_a_signal_is_handled_after_networks_are_destroyed(tmp_path):
+    # Every OpenVINO Core installs a signal stack on its thread, and its destruction removes that of another Core.
     command = [sys.executable, "-X", "faulthandler", "-c", _PROGRAM, str(tmp_path)]
     program = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert (program.returncode, program.stdout) == (0, "heard\n"), program.stderr

@@ -1,4 +1,4 @@
-"""YOLO networks on their engines against torch in float32, on real photographs."""
+"""YOLO networks on each engine against torch in float32, on real photographs."""
 
 import shutil
 import threading
@@ -31,9 +31,9 @@ def pictures(photographs, width=320, height=256):
 
 @pytest.mark.parametrize("weights", ["yolov8n", "yolo11n_pose"])
 @pytest.mark.parametrize(("precision", "pixels", "sure"), [("fp32", 0.05, 1e-3), ("bf16", 3, 0.1)])
-def test_openvino_finds_what_torch_finds(request, photographs, cache, weights, precision, pixels, sure):
+def test_openvino_detects_the_same_people_as_torch(request, photographs, cache, weights, precision, pixels, sure):
     if precision not in openvino.native_precisions():
-        pytest.skip(f"this CPU has no {precision}: {precision} detections are NOT compared here")
+        pytest.skip(f"this CPU does not support {precision}: {precision} detections are NOT compared here")
     path = request.getfixturevalue(weights)
     exact, net = YoloNet(path, CPU), YoloNet(path, CPU, Choice("openvino", precision), cache)
     people = 0
@@ -52,11 +52,11 @@ def test_openvino_finds_what_torch_finds(request, photographs, cache, weights, p
 
 
 @pytest.mark.parametrize(("precision", "pixels"), [("fp16", 0.3), ("bf16", 1.5)])
-def test_what_16_bits_compute_is_decoded_in_32(yolo11n_pose, photographs, precision, pixels):
+def test_16_bit_networks_decode_boxes_in_float32(yolo11n_pose, photographs, precision, pixels):
     exact, net = YoloNet(yolo11n_pose, CPU), YoloNet(yolo11n_pose, CPU, Choice("torch", precision))
     batches = [np.concatenate(pictures(photographs, 640, 480)), *pictures(photographs, 640, 480)]
     people = 0
-    for batch in batches:  # of several pictures and of one
+    for batch in batches:  # a batch of several images, then single images
         for found, expected in zip(net.predict(batch, 0.3, 0.7), exact.predict(batch, 0.5, 0.7), strict=True):
             for box, points in zip(expected[0], expected[2], strict=True):
                 same = iou(box[np.newaxis], found[0])[0].argmax()
@@ -67,7 +67,7 @@ def test_what_16_bits_compute_is_decoded_in_32(yolo11n_pose, photographs, precis
     assert people >= 8
 
 
-def test_anchors_are_those_of_any_number_of_pictures(yolov8n, photographs):
+def test_cached_anchors_work_for_any_batch_size(yolov8n, photographs):
     net = YoloNet(yolov8n, CPU)
     one = pictures(photographs)[0]
     net.predict(one, 0.3, 0.7)
@@ -79,7 +79,7 @@ def test_anchors_are_those_of_any_number_of_pictures(yolov8n, photographs):
 
 
 @pytest.mark.parametrize("choice", [EXACT, Choice("openvino", "fp32")], ids=str)
-def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolov8n, photographs, cache, choice):
+def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8n, photographs, cache, choice):
     net = YoloNet(yolov8n, CPU, choice, cache)
     sizes = [(320, 256), (256, 320), (320, 256), (192, 192)]
     batches = [np.concatenate(pictures(photographs, *size)) for size in sizes]
@@ -102,7 +102,7 @@ def test_threads_with_pictures_of_different_sizes_do_not_disturb_each_other(yolo
     assert not wrong
 
 
-def test_loading_a_model_takes_no_cores_from_torch(yolov8n, monkeypatch):
+def test_loading_a_model_leaves_the_thread_count_of_torch_unchanged(yolov8n, monkeypatch):
     def load(*args, **keywords):
         torch.set_num_threads(1)  # as importing ultralytics does
         return load_checkpoint(*args, **keywords)
@@ -118,14 +118,14 @@ def test_loading_a_model_takes_no_cores_from_torch(yolov8n, monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_a_network_computes_on_the_cores_that_it_is_given(yolov8n, photographs):
+def test_a_network_uses_its_core_budget(yolov8n, photographs):
     net = YoloNet(yolov8n, CPU)
     with share(just(3)):
         net.predict(pictures(photographs)[0], 0.5, 0.7)
     assert torch.get_num_threads() == 3
 
 
-def test_a_damaged_conversion_is_made_again_and_a_lost_one_is_no_trouble(yolov8n, photographs, tmp_path):
+def test_a_damaged_conversion_is_repeated_and_a_running_network_survives_its_deletion(yolov8n, photographs, tmp_path):
     choice = Choice("openvino", "fp32")
     expected = YoloNet(yolov8n, CPU, choice, tmp_path).predict(pictures(photographs)[0], 0.3, 0.7)
     [folder] = tmp_path.iterdir()
@@ -133,33 +133,31 @@ def test_a_damaged_conversion_is_made_again_and_a_lost_one_is_no_trouble(yolov8n
     net = YoloNet(yolov8n, CPU, choice, tmp_path)
     for found, wanted in zip(net.predict(pictures(photographs)[0], 0.3, 0.7)[0], expected[0], strict=True):
         np.testing.assert_array_equal(found, wanted)
-    shutil.rmtree(folder)  # somebody empties the cache while we run
+    shutil.rmtree(folder)  # the user empties the cache while the program runs
     assert len(net.predict(pictures(photographs, 192, 192)[0], 0.3, 0.7)) == 1
 
 
 @pytest.fixture
 def blind(monkeypatch):
-    """Every engine but float32 on torch sees nothing."""
+    """Make every network on OpenVINO detect nothing."""
     monkeypatch.setattr(
         ultralytics._OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 6, 100), dtype=torch.float32)
     )
 
 
-def test_an_engine_that_finds_other_people_is_replaced_where_the_choice_is_ours(
-    yolov8n, photographs, cache, blind, caplog
-):
+def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photographs, cache, blind, caplog):
     net = build_net("detector", yolov8n, CPU, DetectorConfig(), cache, cv2.imread(str(photographs[0])))
     assert net.engine_name == "torch fp32"
-    assert "of the people that fp32 finds in a test picture aren't found; torch fp32 takes its place" in caplog.text
+    assert "of the people that fp32 detects in the test image; using torch fp32 instead" in caplog.text
 
 
-def test_an_engine_that_was_asked_for_and_finds_other_people_is_refused(yolov8n, photographs, cache, blind):
+def test_an_explicit_engine_is_refused_if_it_misses_people(yolov8n, photographs, cache, blind):
     wish = DetectorConfig(engine="openvino", precision="fp32")
     with pytest.raises(ModelError, match=r"detector: openvino fp32: .* try --detector.engine torch"):
         build_net("detector", yolov8n, CPU, wish, cache, cv2.imread(str(photographs[0])))
 
 
-def test_a_pose_network_that_puts_keypoints_elsewhere_is_refused(yolo11n_pose, photographs, cache, monkeypatch):
+def test_the_self_test_counts_people_whose_keypoints_moved(yolo11n_pose, photographs, cache, monkeypatch):
     exact = YoloNet(yolo11n_pose, CPU)
     other = YoloNet(yolo11n_pose, CPU)
     picture = pictures(photographs)[0]
@@ -173,7 +171,7 @@ def test_a_pose_network_that_puts_keypoints_elsewhere_is_refused(yolo11n_pose, p
     assert ultralytics._lost(exact, other, picture) > 0
 
 
-def test_a_network_with_another_head_is_refused(yolov8n, tmp_path):
+def test_a_network_without_a_yolo_head_is_refused(yolov8n, tmp_path):
     stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
     head = stored["model"].model[-1]
     head.__class__ = type("Decoder", (torch.nn.Module,), {"__module__": __name__})
@@ -184,7 +182,7 @@ def test_a_network_with_another_head_is_refused(yolov8n, tmp_path):
 
 
 def with_person_as(number, weights, path):
-    """The same network with its classes in another order: what was class 0 is called so and so."""
+    """Save the network with classes 0 and `number` swapped, so that `number` is the class of people."""
     stored = torch.load(weights, map_location="cpu", weights_only=False)
     module = stored["model"]
     names = dict(module.names)
@@ -197,7 +195,7 @@ def with_person_as(number, weights, path):
     return path
 
 
-def test_people_are_found_whatever_the_number_of_their_class(yolov8n, photographs, tmp_path):
+def test_people_are_detected_whatever_the_index_of_their_class(yolov8n, photographs, tmp_path):
     expected, net = (YoloNet(path, CPU) for path in (yolov8n, with_person_as(41, yolov8n, tmp_path / "other.pt")))
     people = 0
     for picture in pictures(photographs):
@@ -209,7 +207,7 @@ def test_people_are_found_whatever_the_number_of_their_class(yolov8n, photograph
     assert people
 
 
-def test_a_network_that_knows_no_people_is_refused(yolov8n, tmp_path):
+def test_a_network_without_a_class_for_people_is_refused(yolov8n, tmp_path):
     stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
     stored["model"].names = {index: f"fish {index}" for index in range(80)}
     torch.save(stored, tmp_path / "fish.pt")
@@ -217,10 +215,10 @@ def test_a_network_that_knows_no_people_is_refused(yolov8n, tmp_path):
         YoloNet(tmp_path / "fish.pt", CPU)
 
 
-def test_a_pose_network_finds_whatever_it_was_trained_for(yolo11n_pose, photographs, tmp_path):
+def test_a_pose_network_detects_all_of_its_classes(yolo11n_pose, photographs, tmp_path):
     stored = torch.load(yolo11n_pose, map_location="cpu", weights_only=False)
     head = stored["model"].model[-1]
-    for branch in head.cv3:  # a second class, as likely as the first: half of the finds are called one, half the other
+    for branch in head.cv3:  # add a second class as likely as the first: each gets about half of the detections
         last = branch[-1]
         branch[-1] = torch.nn.Conv2d(last.in_channels, 2, 1).to(last.weight.dtype)
         branch[-1].weight.data = last.weight.data.repeat(2, 1, 1, 1)
@@ -243,15 +241,15 @@ def test_a_pose_network_finds_whatever_it_was_trained_for(yolo11n_pose, photogra
 
 
 @pytest.mark.parametrize(("classes", "person"), [(1, 0), (2, 0), (2, 1), (80, 0), (80, 41)])
-def test_doubles_are_suppressed_as_ultralytics_does_it(yolov8n, classes, person):
+def test_nms_equals_that_of_ultralytics(yolov8n, classes, person):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(classes)
     places, sizes = torch.rand((2, 400), generator=generator) * 100, torch.rand((2, 400), generator=generator) * 40 + 20
     scores = (torch.rand((classes, 400), generator=generator) * 20).round() / 20
-    scores[person, ::2] = scores[:, ::2].amax(0)  # as sure as the surest
+    scores[person, ::2] = scores[:, ::2].amax(0)  # as high as the highest
     one = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
-    predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # nobody is in the second picture
+    predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # no person in the second image
     net = YoloNet(yolov8n, CPU)
     net.keypoints, net._columns, net._classes, net._person = 2, 3, classes, person
     net._forward = lambda images: predictions
@@ -265,5 +263,5 @@ def test_doubles_are_suppressed_as_ultralytics_does_it(yolov8n, classes, person)
 
 
 def sorted_rows(rows):
-    """In an order that doesn't depend on who comes first of equals."""
+    """Sort rows so that the order of equal scores does not matter."""
     return rows[np.lexsort(rows.T.numpy()).copy()]

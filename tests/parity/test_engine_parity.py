@@ -1,7 +1,7 @@
-"""Each engine and precision against float32 on real people, real-size networks against Hugging Face.
+"""Each engine and precision against float32 on real people, and real-size networks against Hugging Face.
 
-What is computed in fewer bits is judged by where the keypoints of a trained network are: a random one's heatmaps have
-maxima that any rounding tips over.
+Precisions below float32 are tested with a trained network, because in the heatmaps of a random one any rounding can
+make another peak the maximum.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from realtime.pose.crop import windows
 from tests.pose.checkpoints import BASE, SMALL, load_vitpose, people, save_checkpoint, xywh
 from tests.pose.training import SIZE, jittered_boxes
 
-# Keypoints that a smoother follows: smoothing.min_score.
+# The smoother follows keypoints with at least this score (smoothing.min_score).
 CLEAR = 0.3
 
 ENGINES = [
@@ -33,11 +33,11 @@ ENGINES = [
 ]
 
 
-@pytest.mark.timeout(600)  # the first to ask for the trained network waits for its training
+@pytest.mark.timeout(600)  # the first test that needs the trained network waits for its training
 @pytest.mark.parametrize(("engine", "precision", "tolerance"), ENGINES)
-def test_keypoints_of_a_trained_network_are_those_of_float32(trained_vitpose, engine, precision, tolerance):
+def test_keypoints_of_a_trained_network_match_float32(trained_vitpose, engine, precision, tolerance):
     if engine == "openvino" and precision not in native_precisions():
-        pytest.skip(f"this CPU has no {precision}: {precision} keypoints are NOT compared here")
+        pytest.skip(f"this CPU does not support {precision}: {precision} keypoints are NOT compared here")
     _, boxes = jittered_boxes(np.random.default_rng(5), 80, jitter=0.1)
     scales = windows(boxes, SIZE)[1][:, np.newaxis]
     expected = load_vitpose(trained_vitpose).estimate([people().image], [boxes])[0]
@@ -52,7 +52,7 @@ def test_keypoints_of_a_trained_network_are_those_of_float32(trained_vitpose, en
 
 SHALLOW = SMALL | {"num_hidden_layers": 3}
 REAL_SIZES = [
-    # head and experts, size, engines; the two whose layers are those of the others need few of them
+    # head and experts, size, engines; the first two have three layers only, because the others cover the full depth
     ({"simple": True}, SHALLOW, ("torch", "openvino")),  # plain, simple head
     ({"simple": False}, SHALLOW, ("torch", "openvino")),  # plain, classic head
     ({"simple": False, "experts": 6}, SMALL, ("torch", "openvino")),  # vitpose-plus-small
@@ -61,7 +61,7 @@ REAL_SIZES = [
 
 
 @pytest.mark.parametrize(("kind", "size", "engines"), REAL_SIZES)
-def test_keypoints_of_real_size_networks_equal_hugging_faces(tmp_path, kind, size, engines):
+def test_keypoints_of_real_size_networks_equal_those_of_hugging_face(tmp_path, kind, size, engines):
     folder = save_checkpoint(tmp_path / "vitpose", size=size, **kind)
     image, boxes = people()
     processor = VitPoseImageProcessor.from_pretrained(folder)
@@ -81,7 +81,10 @@ def test_keypoints_of_real_size_networks_equal_hugging_faces(tmp_path, kind, siz
 
 
 def is_clear(heatmaps: np.ndarray) -> np.ndarray:
-    """Which heatmaps (P, K, h, w) have one maximum that rounding can't tip over, and a bump around it: bool (P, K)."""
+    """Select the heatmaps (P, K, h, w) whose keypoint does not depend on rounding: bool (P, K).
+
+    Their maximum exceeds all others by 0.5 % of the heatmap's range, and the decoder moves it by less than 1.5 px.
+    """
     peaks, heights = get_keypoint_predictions(heatmaps)
     steps = post_dark_unbiased_data_processing(peaks.copy(), heatmaps, kernel=11) - peaks
     second = np.array(

@@ -1,6 +1,6 @@
-"""Our crop, decode and whole path against Hugging Face's processor and mmpose's decoder.
+"""Our crop, our decoder and the whole pose path against Hugging Face's processor and mmpose's decoder.
 
-Nothing here may be skipped: these are the references that the package says it follows.
+No test here may be skipped, because the package claims to follow these references.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ BOXES = [
     ((50, 30, 130, 190), 200, 220),  # well inside
     ((50.25, 30.5, 131.75, 190.125), 200, 220),  # not on whole pixels
     ((0, 0, 200, 220), 200, 220),  # the whole frame
-    ((-60, -40, 40, 90), 200, 220),  # over the top left corner
-    ((150, 120, 320, 300), 200, 220),  # over the bottom right corner
-    ((500, 500, 600, 700), 200, 220),  # wholly outside
-    ((-300, -300, -200, -100), 200, 220),  # wholly outside, negative
+    ((-60, -40, 40, 90), 200, 220),  # beyond the top left corner
+    ((150, 120, 320, 300), 200, 220),  # beyond the bottom right corner
+    ((500, 500, 600, 700), 200, 220),  # entirely outside
+    ((-300, -300, -200, -100), 200, 220),  # entirely outside, negative coordinates
     ((90, 100, 91, 101), 200, 220),  # one pixel
     ((0, 0, 1, 1), 200, 220),  # one pixel in the corner
     ((199, 219, 200, 220), 200, 220),  # one pixel in the other corner
-    ((-5000, -4000, 6000, 9000), 200, 220),  # huge: the frame is a speck in it
+    ((-5000, -4000, 6000, 9000), 200, 220),  # huge: the frame fills a tiny part of it
     ((0, 100, 200, 104), 200, 220),  # flat
     ((100, 0, 102, 220), 200, 220),  # thin
     ((0, 0, 1, 40), 1, 40),  # a frame of one column
-    ((0, 0, 40, 1), 40, 1),  # a frame of one line
+    ((0, 0, 40, 1), 40, 1),  # a frame of one row
     ((0, 0, 1, 1), 1, 1),  # a frame of one pixel
-    ((0, 0, 96, 128), 96, 128),  # the window's padding is the only outside
-    ((9.6, 12.8, 86.4, 115.2), 97, 129),  # the window ends within the last bit of the frame's border
+    ((0, 0, 96, 128), 96, 128),  # only the window's padding is outside
+    ((9.6, 12.8, 86.4, 115.2), 97, 129),  # the window ends on the frame's border, up to the last bit
     ((9.5, 12.7, 85.5, 114.0333), 96, 128),  # the same, half a pixel off
 ]
 
 
 @pytest.mark.parametrize(("box", "width", "height"), BOXES)
-def test_a_crop_equals_hugging_faces_within_a_grey_level(box, width, height):
+def test_a_crop_equals_that_of_hugging_face_within_one_grey_level(box, width, height):
     image = picture(width, height)
     boxes = np.array([box], np.float32)
     centers, scales = windows(boxes, SIZE)
@@ -59,12 +59,12 @@ def test_a_crop_equals_hugging_faces_within_a_grey_level(box, width, height):
     bytes_only = VitPoseImageProcessor(do_rescale=False, do_normalize=False)
     theirs = bytes_only([rgb], boxes=[xywh(boxes)], return_tensors="np", input_data_format="channels_last")
     difference = np.abs(theirs["pixel_values"][0].transpose(1, 2, 0)[..., ::-1].astype(int) - ours.astype(int))
-    # Theirs interpolates in float64, ours in float32: a value of almost .5 rounds either way.
+    # They interpolate in float64, we in float32, so a value close to .5 can round either way.
     assert difference.max() <= 1
 
 
-def test_windows_that_end_on_the_frames_border_lose_the_same_lines_as_hugging_faces():
-    # 100 frames whose border the window's corner meets to the last bit, where rounding decides inside from outside.
+def test_windows_on_the_border_of_the_frame_lose_the_same_rows_as_with_hugging_face():
+    # In 100 frames the corner of the window meets the border to the last bit: rounding decides which pixels are inside.
     for width in range(30, 130):
         height = round((width - 1) * 4 / 3) + 1
         image = picture(width, height, seed=width)
@@ -78,7 +78,7 @@ def test_windows_that_end_on_the_frames_border_lose_the_same_lines_as_hugging_fa
         assert np.abs(theirs["pixel_values"][0].transpose(1, 2, 0).astype(int) - ours.astype(int)).max() <= 1, width
 
 
-def test_centers_and_scales_equal_hugging_faces_to_the_bit():
+def test_centers_and_scales_equal_those_of_hugging_face_to_the_bit():
     rng = np.random.default_rng(0)
     corners = rng.uniform(-500, 4000, (500, 2, 2))
     boxes = np.concatenate((corners.min(axis=1), corners.max(axis=1) + 1), axis=1).astype(np.float32)
@@ -92,7 +92,7 @@ def test_centers_and_scales_equal_hugging_faces_to_the_bit():
 
 
 def bumps(people: int, noise: float, margin: float, seed: int = 0) -> np.ndarray:
-    """Heatmaps (people, 17, 64, 48) with a Gaussian each, nearer than `margin` to no border (negative: beyond it)."""
+    """Heatmaps (people, 17, 64, 48), each a Gaussian at least `margin` px inside the border (negative: outside)."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(margin, 47 - margin, (people, 17, 1, 1))
     y = rng.uniform(margin, 63 - margin, (people, 17, 1, 1))
@@ -112,18 +112,18 @@ HEATMAPS = [
 
 
 @pytest.mark.parametrize(("noise", "margin"), HEATMAPS)
-def test_decoding_with_sigma_0_8_equals_hugging_faces(noise, margin):
+def test_decoding_with_sigma_0_8_equals_hugging_face(noise, margin):
     maps = bumps(12, noise, margin)
     peaks, heights = get_keypoint_predictions(maps)
     theirs = post_dark_unbiased_data_processing(peaks, maps, kernel=11)
     keypoints, scores = decode(maps, sigma=0.8)
-    # Theirs blurs and takes logarithms in float32, ours in float64; measured: 2e-6.
+    # They blur and take logarithms in float32, we in float64; measured: 2e-6.
     np.testing.assert_allclose(keypoints, theirs, atol=1e-4)
     np.testing.assert_array_equal(scores, np.clip(heights[..., 0], 0, 1))
 
 
 def mmpose_post_dark_udp(maps: np.ndarray, border: int) -> np.ndarray:
-    """mmpose 0.x mmpose/core/evaluation/top_down_eval.py, written out for one map at a time."""
+    """The decoder in mmpose/core/evaluation/top_down_eval.py of mmpose 0.x, rewritten for one heatmap at a time."""
     places = np.zeros((*maps.shape[:2], 2))
     for index in np.ndindex(*maps.shape[:2]):
         y, x = np.unravel_index(maps[index].argmax(), maps[index].shape)
@@ -140,22 +140,22 @@ def mmpose_post_dark_udp(maps: np.ndarray, border: int) -> np.ndarray:
 
 DARK = [
     # noise, margin, OpenCV's border rule
-    (0.0, 6, cv2.BORDER_DEFAULT),  # clean, where the kernel meets no border: mmpose as it is
-    (0.02, 6, cv2.BORDER_DEFAULT),  # noisy, likewise
-    (0.0, -0.4, cv2.BORDER_REFLECT),  # up to the border, with the mirror that we follow there
-    (0.02, -0.4, cv2.BORDER_REFLECT),  # noisy, likewise
+    (0.0, 6, cv2.BORDER_DEFAULT),  # clean, where the kernel meets no border: mmpose unchanged
+    (0.02, 6, cv2.BORDER_DEFAULT),  # the same, noisy
+    (0.0, -0.4, cv2.BORDER_REFLECT),  # up to the border, with mirroring there, as we do
+    (0.02, -0.4, cv2.BORDER_REFLECT),  # the same, noisy
 ]
 
 
 @pytest.mark.parametrize(("noise", "margin", "border"), DARK)
-def test_decoding_with_sigma_2_equals_mmposes(noise, margin, border):
+def test_decoding_with_sigma_2_equals_mmpose(noise, margin, border):
     maps = bumps(6, noise, margin)
     keypoints, _ = decode(maps, sigma=2.0)
-    # OpenCV blurs in float32; what is left after the logarithm and two differences, measured: 3e-5.
+    # OpenCV blurs in float32; the error after the logarithm and two differences, measured: 3e-5.
     np.testing.assert_allclose(keypoints, mmpose_post_dark_udp(maps, border), atol=1e-3)
 
 
-def test_the_way_back_to_the_frame_equals_hugging_faces():
+def test_the_transform_back_to_the_frame_equals_that_of_hugging_face():
     rng = np.random.default_rng(0)
     points = rng.uniform(-2, 66, (5, 17, 2)).astype(np.float32)
     boxes = np.array(
@@ -166,31 +166,31 @@ def test_the_way_back_to_the_frame_equals_hugging_faces():
         transform_preds(point, center, scale / np.float32(200), (64, 48))
         for point, center, scale in zip(points, centers, scales, strict=True)
     ]
-    # float32 at about 2000 px: a few of its last bits.
+    # The last few bits of float32 at about 2000 px.
     np.testing.assert_allclose(to_frame(points, centers, scales, (48, 64)), theirs, atol=1e-3)
 
 
 # ---- the whole path
 
 
-def test_the_network_is_given_the_numbers_that_hugging_face_gives_it(tmp_path):
+def test_the_network_receives_the_same_input_as_from_hugging_face(tmp_path):
     folder = save_checkpoint(tmp_path)
     image = picture(640, 480)
     boxes = np.array([[40.5, 60, 180, 400], [-40, 200, 90, 620]], np.float32)
     model = load_vitpose(folder, decode_sigma=0.8)
     given = []
-    # Ours is turned to BGR: the same numbers, blue first.
+    # Our network takes BGR: flip its input to compare it with their RGB.
     network = model._engine._network._network
     network.module.register_forward_pre_hook(lambda module, args: given.append(args[0].flip(1).numpy()))
     model.estimate([image], [boxes])
     processor = VitPoseImageProcessor.from_pretrained(folder)
     theirs = processor([image[..., ::-1].copy()], boxes=[xywh(boxes)], return_tensors="np")["pixel_values"]
-    assert (given[0] == theirs).mean() > 0.999  # the others differ by a grey level, see the crops
+    assert (given[0] == theirs).mean() > 0.999  # the rest differ by one grey level, as the crops do
     np.testing.assert_allclose(given[0], theirs, atol=1.01 / (255 * 0.224))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_keypoints_equal_hugging_faces(kind, tmp_path):
+def test_keypoints_equal_those_of_hugging_face(kind, tmp_path):
     folder = save_checkpoint(tmp_path, **KINDS[kind])
     images = [picture(640, 480, seed=1), picture(300, 500, seed=2)]
     rng = np.random.default_rng(0)
@@ -210,9 +210,9 @@ def test_keypoints_equal_hugging_faces(kind, tmp_path):
     places = np.concatenate([np.stack([person["keypoints"] for person in image]) for image in results])
     scores = np.concatenate([np.stack([person["scores"] for person in image]) for image in results])
     ours = np.concatenate(ours)
-    # Random weights make heatmaps without clear maxima here and there: a grey level's difference in the crop tips the
-    # balance to another peak, or there is no parabola at the peak and we stay where theirs leaves the crop. So the 99th
-    # percentile of the places, and all the heights.
+    # With random weights some heatmaps have no clear maximum, and one grey level in the crop can select another peak.
+    # Other peaks have no parabola to fit: we keep the peak, while their keypoint leaves the crop. That is why the
+    # distances are compared by their 99th percentile, and only the scores one by one.
     distances = np.linalg.norm(ours[..., :2] - places, axis=-1)
     assert np.quantile(distances, 0.99) < 0.05
     assert np.median(distances) < 0.001

@@ -1,4 +1,4 @@
-"""Our letterbox, forward and NMS against `YOLO.predict` with the same weights, on real photographs."""
+"""Our letterbox, forward pass and NMS against `YOLO.predict` with the same weights, on real photographs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from realtime.models.ultralytics import YoloNet
 from realtime.types import Frame
 
 CPU = torch.device("cpu")
-# float32 on both sides and the same operations: what differs is fused batch layout, some 1e-4 px.
+# Both sides do the same operations in float32, in another memory layout, which moves boxes by some 1e-4 px.
 BOX_TOLERANCE_PX = 0.01
 SCORE_TOLERANCE = 1e-4
 
@@ -38,13 +38,13 @@ def reference(yolov8n: Path) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize(
     ("size", "crop"),
     [
-        (640, (slice(None), slice(None))),  # the whole picture
+        (640, (slice(None), slice(None))),  # the whole image
         (320, (slice(None), slice(None))),  # scaled far down
         (640, (slice(0, 701), slice(0, 611))),  # odd sides: half a pixel of padding
         (640, (slice(100, 600), slice(50, 350))),  # scaled up
     ],
 )
-def test_detections_equal_predict(
+def test_detections_equal_those_of_predict(
     yolov8n: Path, photographs: list[Path], reference: Callable[..., tuple[np.ndarray, np.ndarray]], size: int,
     crop: tuple[slice, slice], make_frame: Callable[..., Frame],
 ) -> None:  # fmt: skip
@@ -61,7 +61,7 @@ def test_detections_equal_predict(
     assert people >= 3
 
 
-def test_cameras_of_one_and_of_different_sizes_go_through_one_call_in_order(
+def test_one_call_keeps_the_order_of_cameras_with_equal_and_different_frame_sizes(
     yolov8n: Path, photographs: list[Path], make_frame: Callable[..., Frame]
 ) -> None:
     stage = DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, CPU))
@@ -74,6 +74,6 @@ def test_cameras_of_one_and_of_different_sizes_go_through_one_call_in_order(
         np.testing.assert_allclose(found.xyxy, alone.xyxy, atol=BOX_TOLERANCE_PX)
 
 
-def test_an_empty_picture_has_no_people(yolov8n: Path, make_frame: Callable[..., Frame]) -> None:
+def test_an_empty_image_has_no_people(yolov8n: Path, make_frame: Callable[..., Frame]) -> None:
     stage = DetectStage(DetectorConfig(size=320), YoloNet(yolov8n, CPU))
     assert len(stage.process([make_frame()])[0]) == 0

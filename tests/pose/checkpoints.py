@@ -1,4 +1,4 @@
-"""Tiny random ViTPose checkpoints, and what tests of them share."""
+"""Tiny random ViTPose checkpoints, and helpers for tests that use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from realtime.pose.vitpose import VitPose
 
 CPU = torch.device("cpu")
 
-# What a checkpoint on the hub can be: head and experts.
+# The kinds of checkpoints on the Hugging Face hub, by head and number of experts.
 KINDS = {
     "simple": {"simple": True, "experts": 1},
     "classic": {"simple": False, "experts": 1},
@@ -32,25 +32,25 @@ KINDS = {
 
 @functools.cache
 def people() -> People:
-    """The built-in source's five people: what engines are tested and calibrated with."""
+    """The five people of the built-in source, which engines are tested and calibrated with."""
     return People(demo_canvas(), demo_people())
 
 
 def load_vitpose(folder: Path, cache: Path | None = None, device: torch.device = CPU, **config: object) -> VitPose:
-    """The checkpoint behind the published path: torch in float32, unless `config` says something else."""
+    """Load a checkpoint on the reference path, torch in float32, unless `config` overrides it."""
     section = PoseConfig.model_validate({"engine": "torch", "precision": "fp32"} | config)
     where = cache or Path(tempfile.mkdtemp(prefix="realtime-pose-test-"))
     return VitPose(folder, device, section, people(), where)
 
 
 def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """A BGR picture with detail at all sizes."""
+    """A random BGR image with coarse and fine detail."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 200, (height // 16 + 1, width // 16 + 1, 3)).repeat(16, axis=0).repeat(16, axis=1)
     return (coarse[:height, :width] + rng.integers(0, 56, (height, width, 3))).astype(np.uint8)
 
 
 def xywh(xyxy: NDArray[np.float32]) -> list[list[float]]:
-    """Boxes as Hugging Face wants them."""
+    """Boxes in the format that the Hugging Face processor takes: x, y, width, height."""
     corners = xyxy.astype(np.float64)
     return np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1).tolist()

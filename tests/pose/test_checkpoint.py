@@ -20,19 +20,19 @@ def test_folding_an_expert_changes_no_heatmap(tmp_path, size):
     crops = crops_of(3)
     folded, published = load_network(folder), load_network(folder, published=True)
     with torch.inference_mode():
-        # The same products and sums; libraries may block a wider matrix differently.
+        # The same products and sums, but libraries may split a wider matrix into different blocks.
         torch.testing.assert_close(folded(crops), published(crops), rtol=1e-5, atol=1e-5)
     count = {network: sum(p.numel() for p in network.parameters()) for network in (folded, published)}
     assert count[folded] < count[published]
 
 
-def test_the_simple_head_in_another_order_gives_the_same_heatmaps(tmp_path):
+def test_the_reordered_simple_head_computes_the_same_heatmaps(tmp_path):
     folder = save_checkpoint(tmp_path, simple=True, size=SMALL | {"num_hidden_layers": 2})
     crops = crops_of(2)
     with torch.inference_mode():
         expected = load_network(folder, published=True)(crops)
         torch.testing.assert_close(load_network(folder)(crops), expected, rtol=1e-5, atol=1e-5)
-    assert expected[:, :, 0].abs().max() > 0.01  # at the border too, where the convolution pads
+    assert expected[:, :, 0].abs().max() > 0.01  # not trivially 0 at the border, which the convolution pads
 
 
 def test_the_experts_of_other_data_sets_are_not_used(tmp_path):
@@ -50,7 +50,7 @@ def test_the_experts_of_other_data_sets_are_not_used(tmp_path):
 # ---- other input sizes
 
 
-def test_the_trained_size_asked_for_changes_nothing(tmp_path):
+def test_the_trained_size_as_input_size_changes_nothing(tmp_path):
     folder = save_checkpoint(tmp_path)
     crops = crops_of(2)
     with torch.inference_mode():
@@ -58,7 +58,7 @@ def test_the_trained_size_asked_for_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("width", "height"), [(288, 384), (144, 192), (192, 192)])
-def test_another_size_gives_heatmaps_of_a_quarter_of_it(tmp_path, width, height):
+def test_heatmaps_are_a_quarter_of_any_input_size(tmp_path, width, height):
     folder = save_checkpoint(tmp_path, simple=False)
     network = load_network(folder, (width, height))
     with torch.inference_mode():
@@ -67,33 +67,33 @@ def test_another_size_gives_heatmaps_of_a_quarter_of_it(tmp_path, width, height)
     assert describe(folder, (width, height)).input_size == (width, height)
 
 
-def test_position_embeddings_are_resampled_as_the_authors_do(tmp_path):
+def test_position_embeddings_are_resampled_as_in_the_authors_code(tmp_path):
     folder = save_checkpoint(tmp_path)
     files = {path: path.read_bytes() for path in folder.iterdir()}
     published = load_network(folder).module.backbone.embeddings.position_embeddings
     resized = load_network(folder, (288, 384)).module.backbone.embeddings.position_embeddings
-    # mmcv_custom/checkpoint.py of ViTPose: bicubic, align_corners=False, the extra token left alone.
+    # mmcv_custom/checkpoint.py of ViTPose: bicubic, align_corners=False, the extra token unchanged.
     grid = published[:, 1:].reshape(1, 16, 12, 32).permute(0, 3, 1, 2)
     expected = torch.nn.functional.interpolate(grid, size=(24, 18), mode="bicubic", align_corners=False)
     torch.testing.assert_close(resized[:, 1:], expected.permute(0, 2, 3, 1).flatten(1, 2))
     torch.testing.assert_close(resized[:, :1], published[:, :1])
-    assert files == {path: path.read_bytes() for path in folder.iterdir()}  # the checkpoint itself is left alone
+    assert files == {path: path.read_bytes() for path in folder.iterdir()}  # the checkpoint's files are unchanged
 
 
-def test_a_size_that_is_no_multiple_of_the_patch_is_refused(tmp_path):
+def test_an_input_size_must_be_a_multiple_of_the_patch_size(tmp_path):
     with pytest.raises(ModelError, match="multiples of 16x16"):
         load_network(save_checkpoint(tmp_path), (200, 256))
 
 
 OTHER_SIZES = [
-    # height x width, median distance to the keypoints at the trained size, pixels of the frame
+    # height x width, largest median distance to the keypoints at the trained size in pixels of the frame
     ("320x240", 10),  # a quarter larger; measured: 4.8
     ("224x160", 10),  # a sixth smaller; measured: 4.0
-    ("384x288", 12),  # half as large again, which a network trained at one size only bears badly; measured: 4.9
+    ("384x288", 12),  # 1.5 times, hard for a network trained at a single size; measured: 4.9
 ]
 
 
-@pytest.mark.timeout(600)  # trains the network, if it is the first to ask for it
+@pytest.mark.timeout(600)  # trains the network, unless an earlier test has
 @pytest.mark.parametrize(("input_size", "tolerance"), OTHER_SIZES)
 def test_a_trained_network_finds_people_at_other_sizes(trained_vitpose, input_size, tolerance):
     image, boxes = people()

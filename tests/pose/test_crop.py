@@ -18,29 +18,29 @@ def resample(image, center, scale):
     return crop_people([image], np.array([0]), centers, scales, SIZE)[0]
 
 
-def test_a_window_has_the_crops_aspect_and_a_quarter_more_than_the_box():
-    boxes = np.array([[0, 0, 30, 100], [0, 0, 100, 30]], np.float32)  # a thin one is widened, a flat one heightened
+def test_a_window_has_the_crops_aspect_ratio_and_is_a_quarter_larger_than_the_box():
+    boxes = np.array([[0, 0, 30, 100], [0, 0, 100, 30]], np.float32)  # a narrow box is widened, a flat one heightened
     centers, scales = windows(boxes, SIZE)
     np.testing.assert_allclose(centers, [[15, 50], [50, 15]])
     np.testing.assert_allclose(scales, [[93.75, 125], [125, 125 / 0.75]])
 
 
-def test_a_box_without_area_still_has_a_window():
+def test_a_box_without_area_has_a_window_with_area():
     centers, scales = windows(np.array([[5, 5, 5, 5], [9, 9, 7, 7]], np.float32), SIZE)
     assert np.isfinite(centers).all()
     assert (scales > 0).all()
 
 
-def test_no_boxes_have_no_windows():
+def test_without_boxes_windows_and_crops_are_empty():
     centers, scales = windows(np.zeros((0, 4), np.float32), SIZE)
     assert centers.shape == scales.shape == (0, 2)
     assert crop_people([], np.zeros(0, np.intp), centers, scales, SIZE).shape == (0, 256, 192, 3)
 
 
-def test_the_corner_pixels_of_a_crop_are_the_corners_of_its_window():
+def test_the_corner_pixels_of_a_crop_lie_on_the_corners_of_its_window():
     image = picture(400, 400)
     out = resample(image, (200, 180), (95.5, 127.5))
-    # A window of 95.5 x 127.5 px at its middle: from 152.25, 116.25; each crop pixel is half a frame pixel further.
+    # The window of 95.5 x 127.5 px starts at 152.25, 116.25; crop pixels are half a frame pixel apart.
     exact = image[116:118, 152:154].astype(np.float64)
     weights = np.array([0.75, 0.25])
     expected = np.einsum("yxc,y,x->c", exact, weights, weights)
@@ -53,14 +53,14 @@ def test_a_window_of_the_crops_own_size_copies_the_frame():
     np.testing.assert_array_equal(out, image[100:356, 150:342])
 
 
-def test_what_lies_outside_the_frame_has_the_grey_asked_for():
+def test_samples_outside_the_frame_have_the_requested_grey_level():
     image = np.full((100, 100, 3), 200, np.uint8)
     out = crop_of(image, (50, 50, 150, 150), outside=114)
     assert set(np.unique(out)) == {114, 200}
     assert (crop_of(image, (500, 500, 600, 600), outside=114) == 114).all()
 
 
-def test_crops_of_several_frames_are_those_of_each_alone():
+def test_crops_of_several_frames_equal_those_of_each_frame_alone():
     images = [picture(300, 200, seed=1), picture(100, 400, seed=2)]
     boxes = np.array([[10, 10, 60, 160], [20, 50, 90, 300], [100, 20, 250, 190]], np.float32)
     centers, scales = windows(boxes, SIZE)

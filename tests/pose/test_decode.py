@@ -24,45 +24,45 @@ def test_a_gaussian_is_found_where_it_is(sigma):
     for x, y in ((20.0, 30.0), (20.5, 30.5), (17.3, 40.8), (10.01, 10.99)):
         place, score = decode_one(bump(x, y, peak=0.8), sigma)
         np.testing.assert_allclose(place, (x, y), atol=0.01)
-        assert score == pytest.approx(0.8, abs=0.06)  # the pixel next to the peak
+        assert score == pytest.approx(0.8, abs=0.06)  # the score is the height of the nearest pixel
 
 
 NOT_A_PEAK = [
-    np.zeros((64, 48)),  # nothing
+    np.zeros((64, 48)),  # empty
     np.full((64, 48), 0.3),  # flat: equally likely everywhere
     np.full((64, 48), -0.3),  # flat below zero
     -bump(20, 30),  # negative everywhere
-    np.full((64, 48), np.nan),  # a network gone wrong
-    np.where(bump(20, 30) > 0.5, np.nan, bump(20, 30)),  # only its peak gone wrong
-    np.where(bump(20, 30) > 0.5, np.inf, bump(20, 30)),  # overflowed
-    np.full((64, 48), -np.inf),  # overflowed the other way
+    np.full((64, 48), np.nan),  # the network failed
+    np.where(bump(20, 30) > 0.5, np.nan, bump(20, 30)),  # NaN at the peak only
+    np.where(bump(20, 30) > 0.5, np.inf, bump(20, 30)),  # the peak overflowed
+    np.full((64, 48), -np.inf),  # everything overflowed to minus infinity
 ]
 
 
 @pytest.mark.parametrize("heatmap", NOT_A_PEAK)
 @pytest.mark.filterwarnings("error")
-def test_a_map_without_a_peak_is_in_the_middle_with_score_0(heatmap):
+def test_a_map_without_a_peak_yields_its_middle_with_score_0(heatmap):
     place, score = decode_one(heatmap.astype(np.float32))
     assert tuple(place) == MIDDLE
     assert score == 0
 
 
 STRANGE = [
-    bump(0, 0),  # in a corner
-    bump(47, 63),  # in the other
-    bump(-3, 30),  # its top is beyond the border
-    bump(20, 30, peak=900),  # above what the logarithm is cut at
-    bump(20, 30, peak=1e-6),  # below it
-    bump(20, 30) + bump(22, 30),  # two peaks in one
+    bump(0, 0),  # in the top left corner
+    bump(47, 63),  # in the bottom right corner
+    bump(-3, 30),  # peak beyond the border
+    bump(20, 30, peak=900),  # above the upper limit of the logarithm
+    bump(20, 30, peak=1e-6),  # below its lower limit
+    bump(20, 30) + bump(22, 30),  # two peaks that merge
     np.where(np.arange(64 * 48).reshape(64, 48) == 1000, 1, -5),  # a single pixel
-    np.where(bump(20, 30) < 0.1, -np.inf, bump(20, 30)),  # minus infinity around it
+    np.where(bump(20, 30) < 0.1, -np.inf, bump(20, 30)),  # minus infinity around the peak
     np.indices((64, 48)).sum(axis=0) / 200,  # a slope up to the corner
 ]
 
 
 @pytest.mark.parametrize("heatmap", STRANGE)
 @pytest.mark.filterwarnings("error")
-def test_a_strange_map_is_found_near_its_highest_pixel(heatmap):
+def test_the_peak_of_an_unusual_map_is_near_its_highest_pixel(heatmap):
     heatmap = heatmap.astype(np.float32)
     place, score = decode_one(heatmap)
     y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
@@ -70,7 +70,7 @@ def test_a_strange_map_is_found_near_its_highest_pixel(heatmap):
     assert 0 < score <= 1
 
 
-def test_noise_never_moves_a_keypoint_further_than_the_blur_looks():
+def test_noise_never_moves_a_keypoint_beyond_the_blurs_reach():
     maps = np.random.default_rng(0).standard_normal((40, 17, 64, 48)).astype(np.float32)
     for sigma in (0.8, 2.0):
         keypoints, _ = decode(maps, sigma)
@@ -78,8 +78,8 @@ def test_noise_never_moves_a_keypoint_further_than_the_blur_looks():
         assert np.hypot(keypoints[..., 0] - peaks % 48, keypoints[..., 1] - peaks // 48).max() <= 5.001
 
 
-def test_320_people_at_once_equal_one_by_one():
-    # float32 counts no further than 2**24 pixels: Hugging Face's decoder is 12 to 35 px off from about 299 people on.
+def test_320_people_in_one_batch_equal_each_person_alone():
+    # Hugging Face's decoder is 12 to 35 px off from about 299 people on: float32 can't count beyond 2**24 pixels.
     rng = np.random.default_rng(0)
     places = rng.uniform(8, 39, (320, 17, 2))
     maps = np.stack([bump(x, y) for x, y in places.reshape(-1, 2)]).reshape(320, 17, 64, 48)
@@ -91,7 +91,7 @@ def test_320_people_at_once_equal_one_by_one():
         np.testing.assert_array_equal(score[0], scores[person])
 
 
-def test_nobody_is_decoded_to_nothing():
+def test_an_empty_batch_yields_empty_arrays():
     keypoints, scores = decode(np.zeros((0, 17, 64, 48), np.float32), 2.0)
     assert keypoints.shape == (0, 17, 2)
     assert scores.shape == (0, 17)
@@ -107,15 +107,15 @@ def test_the_middle_of_a_heatmap_is_the_middle_of_the_box():
 
 
 DOTS = [
-    # the size that the picture is cropped and decoded at; the dot's sigma in frame pixels
-    ((192, 256), 3.0),  # as the network is given it
-    ((48, 64), 6.0),  # as the network gives it back
+    # size of the crop that is decoded, the dot's sigma in frame pixels
+    ((192, 256), 3.0),  # the network's input size
+    ((48, 64), 6.0),  # the network's output size
 ]
 
 
 @pytest.mark.parametrize(("size", "sigma"), DOTS)
 def test_crop_and_decode_together_have_no_bias(size, sigma):
-    # Rounded boxes or half-pixel conventions that don't fit each other show here as a constant 0.7 px and more.
+    # Rounded boxes or inconsistent half-pixel conventions would show here as a constant error of 0.7 px or more.
     centers, scales = windows(np.array([[60.3, 40.7, 180.1, 331.9]], np.float32), (192, 256))
     rows, columns = np.mgrid[:400, :260]
     errors = []

@@ -27,9 +27,9 @@ def checkpoint(tmp_path_factory):
 
 
 CHOICES = [
-    # device, engine, precision, what the processor has, the choice
-    (CPU, "auto", "auto", ["fp32", "bf16", "int8"], ("openvino", "bf16")),  # never fewer bits than 16 by itself
-    (CPU, "auto", "auto", ["fp32", "int8"], ("openvino", "fp32")),  # an older processor
+    # device, engine, precision, the CPU's native precisions, the choice
+    (CPU, "auto", "auto", ["fp32", "bf16", "int8"], ("openvino", "bf16")),  # auto never chooses fewer than 16 bits
+    (CPU, "auto", "auto", ["fp32", "int8"], ("openvino", "fp32")),  # an older CPU
     (CPU, "auto", "int8", ["fp32", "bf16", "int8"], ("openvino", "int8")),
     (CPU, "torch", "auto", ["fp32", "bf16"], ("torch", "fp32")),
     (CPU, "torch", "bf16", ["fp32"], ("torch", "bf16")),
@@ -41,13 +41,13 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("device", "engine", "precision", "native", "expected"), CHOICES)
-def test_auto_takes_the_fastest_engine_that_is_exact(monkeypatch, device, engine, precision, native, expected):
+def test_auto_chooses_the_fastest_engine_of_at_least_16_bits(monkeypatch, device, engine, precision, native, expected):
     monkeypatch.setattr(openvino, "native_precisions", lambda: native)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     assert choose("pose", device, PoseConfig(engine=engine, precision=precision)) == expected
 
 
-def test_an_old_gpu_and_a_machine_without_openvino_get_float32(monkeypatch):
+def test_auto_chooses_float32_on_an_old_gpu_and_without_openvino(monkeypatch):
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
     assert choose("pose", CUDA, PoseConfig()) == ("torch", "fp32")
@@ -55,8 +55,8 @@ def test_an_old_gpu_and_a_machine_without_openvino_get_float32(monkeypatch):
 
 
 REFUSED = [
-    # device, engine, precision, what the message says
-    (CUDA, "openvino", "auto", "runs on a CPU alone"),
+    # device, engine, precision, part of the message
+    (CUDA, "openvino", "auto", "runs on a CPU only"),
     (CPU, "openvino", "fp16", "expected one of fp32, bf16"),
     (CPU, "auto", "fp16", "expected one of fp32, bf16"),
     (CPU, "torch", "int8", "needs --pose.engine openvino"),
@@ -65,19 +65,19 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("device", "engine", "precision", "says"), REFUSED)
-def test_what_was_asked_for_is_never_replaced(monkeypatch, device, engine, precision, says):
+def test_an_explicit_choice_is_refused_rather_than_replaced(monkeypatch, device, engine, precision, says):
     monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
     with pytest.raises(ConfigError, match=says):
         choose("pose", device, PoseConfig(engine=engine, precision=precision))
 
 
-def test_openvino_asked_for_and_not_installed_is_an_error(monkeypatch):
+def test_openvino_as_an_explicit_choice_must_be_installed(monkeypatch):
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     with pytest.raises(ConfigError, match="not installed"):
         choose("pose", CPU, PoseConfig(engine="openvino"))
 
 
-def test_a_person_more_never_costs_a_whole_batch():
+def test_batches_are_bounded_and_differ_by_at_most_one_person():
     for count in range(200):
         parts = list(even_parts(count, 16))
         assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
@@ -88,7 +88,7 @@ def test_a_person_more_never_costs_a_whole_batch():
 # ---- the self-test
 
 
-def test_deviation_is_relative_to_what_the_heatmaps_show():
+def test_deviation_is_relative_to_the_signal_of_the_heatmaps():
     expected = np.random.default_rng(0).normal(5, 0.1, (1, 3, 8, 6)).astype(np.float32)
     assert deviation(expected, expected) == 0
     assert deviation(expected + np.float32(0.01), expected) == pytest.approx(0.1, rel=0.2)
@@ -97,7 +97,7 @@ def test_deviation_is_relative_to_what_the_heatmaps_show():
 
 
 class Broken:
-    """An engine that turns heatmaps upside down, in every precision that is named."""
+    """Makes OpenVINO engines turn heatmaps upside down in the given precisions."""
 
     def __init__(self, monkeypatch, precisions):
         build = engines._build_openvino
@@ -113,26 +113,26 @@ class Broken:
         monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
 
 
-def test_an_engine_that_is_off_ends_the_run_before_it_begins(monkeypatch, checkpoint, tmp_path):
+def test_a_failed_self_test_stops_the_run_before_it_starts(monkeypatch, checkpoint, tmp_path):
     Broken(monkeypatch, {"bf16"})
     with pytest.raises(ModelError, match=r"self-test of openvino bf16 failed.*--pose\.self-test warn"):
         load_vitpose(checkpoint, tmp_path, engine="openvino", precision="bf16")
 
 
-def test_an_engine_that_is_off_is_only_told_where_the_user_says_so(monkeypatch, checkpoint, tmp_path, caplog):
+def test_a_failed_self_test_is_only_logged_if_the_user_chose_warn(monkeypatch, checkpoint, tmp_path, caplog):
     Broken(monkeypatch, {"bf16"})
     load_vitpose(checkpoint, tmp_path, engine="openvino", precision="bf16", self_test="warn")
     assert "self-test of openvino bf16 failed" in caplog.text
 
 
-def test_auto_goes_back_to_float32_when_the_engine_is_off(monkeypatch, checkpoint, tmp_path, caplog):
+def test_auto_falls_back_to_float32_after_a_failed_self_test(monkeypatch, checkpoint, tmp_path, caplog):
     Broken(monkeypatch, {"bf16"})
     model = load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
     assert model.engine_name == "openvino fp32"
-    assert "fp32 takes its place" in caplog.text
+    assert "using fp32 instead" in caplog.text
 
 
-def test_auto_ends_the_run_too_when_nothing_is_right(monkeypatch, checkpoint, tmp_path):
+def test_auto_stops_the_run_if_float32_fails_the_self_test_too(monkeypatch, checkpoint, tmp_path):
     Broken(monkeypatch, {"bf16", "fp32"})
     with pytest.raises(ModelError, match="self-test of openvino fp32 failed"):
         load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
@@ -142,26 +142,26 @@ def test_auto_ends_the_run_too_when_nothing_is_right(monkeypatch, checkpoint, tm
 
 
 def converted(monkeypatch):
-    """How often a network was converted, as a list that grows."""
+    """A list that grows by one entry with every conversion of a network."""
     calls = []
     convert = openvino.convert
     monkeypatch.setattr(openvino, "convert", lambda *args: calls.append(1) or convert(*args))
     return calls
 
 
-def test_the_second_start_converts_nothing_and_says_the_same(monkeypatch, checkpoint, tmp_path, caplog):
+def test_the_second_start_converts_nothing_and_finds_the_same_keypoints(monkeypatch, checkpoint, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     calls = converted(monkeypatch)
     image, boxes = people()
     first = load_vitpose(checkpoint, tmp_path, engine="openvino").estimate([image], [boxes])[0]
-    monkeypatch.setattr(engines, "load_network", None)  # torch's network isn't even loaded
+    monkeypatch.setattr(engines, "load_network", None)  # the torch network must not be loaded either
     second = load_vitpose(checkpoint, tmp_path, engine="openvino").estimate([image], [boxes])[0]
     assert len(calls) == 1
     np.testing.assert_array_equal(first, second)
     assert caplog.text.count("converting") == 1
 
 
-def test_another_checkpoint_or_size_is_converted_by_itself(monkeypatch, checkpoint, tmp_path):
+def test_every_checkpoint_and_input_size_is_converted_once(monkeypatch, checkpoint, tmp_path):
     calls = converted(monkeypatch)
     other = save_checkpoint(tmp_path / "other", **KINDS["simple"])
     for folder, size in ((checkpoint, None), (other, None), (checkpoint, "192x144"), (checkpoint, "192x144")):
@@ -171,23 +171,23 @@ def test_another_checkpoint_or_size_is_converted_by_itself(monkeypatch, checkpoi
 
 DAMAGES = [
     lambda folder: (folder / "network.xml").write_text("nonsense"),  # not a network
-    lambda folder: (folder / "network.bin").write_bytes(b""),  # its weights are gone
-    lambda folder: (folder / "expected.npy").write_bytes(b"x"),  # what it is tested with
-    lambda folder: (folder / "expected.npy").write_bytes(b""),  # the same after a power cut
-    lambda folder: (folder / "expected.npy").write_bytes(b"PK\x03\x04"),  # the same, as another format
+    lambda folder: (folder / "network.bin").write_bytes(b""),  # no weights
+    lambda folder: (folder / "expected.npy").write_bytes(b"x"),  # the self-test's reference is not an array
+    lambda folder: (folder / "expected.npy").write_bytes(b""),  # the reference is empty, as after a power cut
+    lambda folder: (folder / "expected.npy").write_bytes(b"PK\x03\x04"),  # the reference looks like a zip file
 ]
 
 
 @pytest.fixture(scope="module")
 def cache(checkpoint, tmp_path_factory):
-    """With the checkpoint converted; not to be changed."""
+    """A cache that holds the converted checkpoint. Tests must not change it."""
     folder = tmp_path_factory.mktemp("cache")
     load_vitpose(checkpoint, folder, engine="openvino")
     return folder
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_built_again(monkeypatch, checkpoint, cache, tmp_path, damage):
+def test_a_damaged_cache_is_rebuilt(monkeypatch, checkpoint, cache, tmp_path, damage):
     shutil.copytree(cache, tmp_path, dirs_exist_ok=True)
     for folder in tmp_path.iterdir():
         damage(folder)
@@ -201,7 +201,7 @@ def test_converting_prints_nothing(checkpoint, tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_int8_without_its_extra_is_one_line(monkeypatch, checkpoint, tmp_path):
+def test_int8_without_its_extra_is_an_error_that_names_the_extra(monkeypatch, checkpoint, tmp_path):
     def missing(*args):
         raise ModuleNotFoundError("No module named 'nncf'", name="nncf")
 
@@ -211,7 +211,7 @@ def test_int8_without_its_extra_is_one_line(monkeypatch, checkpoint, tmp_path):
         load_vitpose(checkpoint, tmp_path, engine="openvino", precision="int8")
 
 
-def test_nothing_is_reported_to_openvinos_makers(checkpoint, tmp_path):
+def test_openvinos_telemetry_is_off(checkpoint, tmp_path):
     import sys
 
     load_vitpose(checkpoint, tmp_path, engine="openvino")

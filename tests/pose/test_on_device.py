@@ -1,4 +1,4 @@
-"""The path of a GPU, on the CPU: the same code without streams and graphs. tests/gpu/ runs it on a GPU."""
+"""The GPU's path, tested on the CPU: the same code without streams and graphs. tests/gpu/ runs it on a GPU."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SIZE = (192, 256)
 
 @pytest.mark.parametrize(("box", "width", "height"), BOXES)
 @pytest.mark.parametrize("outside", [0, 114])
-def test_a_crop_is_that_of_the_cpu_within_a_grey_level(box, width, height, outside):
-    images = [picture(31, 17, seed=1), picture(width, height)]  # another frame lies before it
+def test_a_crop_equals_the_cpus_within_one_grey_level(box, width, height, outside):
+    images = [picture(31, 17, seed=1), picture(width, height)]  # another frame precedes it in the buffer
     centers, scales = windows(np.array([box], np.float32), SIZE)
     crowd = Crowd(images, np.array([1]), centers, scales)
     found = crop_people_on_device(Lane(CPU), crowd, SIZE, outside).numpy()
@@ -38,16 +38,16 @@ def test_a_crop_is_that_of_the_cpu_within_a_grey_level(box, width, height, outsi
 
 @pytest.mark.parametrize(("noise", "margin"), [(0.0, 4), (0.0, -0.4), (0.02, 4), (0.02, -0.4)])
 @pytest.mark.parametrize("sigma", [0.8, 2.0])
-def test_peaks_are_those_of_the_cpus_decoder(noise, margin, sigma):
+def test_peaks_equal_those_of_the_cpus_decoder(noise, margin, sigma):
     maps = bumps(12, noise, margin)
     found = DeviceDecoder(sigma, CPU)(torch.from_numpy(maps)).numpy()
     keypoints, scores = decode(maps, sigma)
-    np.testing.assert_allclose(found[..., :2], keypoints, atol=2e-3)  # float32 there, float64 here
+    np.testing.assert_allclose(found[..., :2], keypoints, atol=2e-3)  # float32 on the device, float64 on the CPU
     np.testing.assert_array_equal(found[..., 2], scores)
 
 
 @pytest.mark.parametrize("heatmap", [*NOT_A_PEAK, *STRANGE])
-def test_strange_heatmaps_are_decoded_as_on_the_cpu(heatmap):
+def test_unusual_heatmaps_are_decoded_as_on_the_cpu(heatmap):
     maps = heatmap.astype(np.float32)[np.newaxis, np.newaxis]
     found = DeviceDecoder(2.0, CPU)(torch.from_numpy(maps.copy())).numpy()
     keypoints, scores = decode(maps, 2.0)
@@ -62,7 +62,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture
 def pair(network):
-    """The device's path and the CPU's around the same network."""
+    """The device's engine and the CPU's, with the same network."""
     return DeviceEngine(network, CPU, SIZE, 2.0, "device"), HostEngine(TorchNetwork(network), SIZE, 2.0, "host")
 
 
@@ -78,24 +78,24 @@ def assert_equal(pair, images, crowd):
     assert device.shape == host.shape
     assert device.dtype == np.float32
     np.testing.assert_allclose(device[..., 2], host[..., 2], atol=2e-3)
-    # A grey level in a crop tips a random network's maxima over here and there.
+    # One grey level in a crop can move a maximum of a random network's heatmap to another pixel.
     distances = np.linalg.norm(device[..., :2] - host[..., :2], axis=-1)
     assert np.quantile(distances, 0.95) < 0.02
 
 
 @pytest.mark.parametrize("people", [1, 5, BUCKETS[-1], BUCKETS[-1] + 5])
-def test_any_number_of_people_is_found_as_on_the_cpu(pair, people):
+def test_any_number_of_people_has_the_same_peaks_as_on_the_cpu(pair, people):
     images = [picture(200, 240, seed=1), picture(300, 200, seed=2), picture(160, 160, seed=3)]
     assert_equal(pair, images, crowd(people, len(images)))
 
 
-def test_heatmaps_are_those_of_the_cpu(pair):
+def test_heatmaps_equal_those_of_the_cpu(pair):
     images = [picture(200, 240)]
     device, host = (engine.heatmaps(Crowd(images, *crowd(3, 1))) for engine in pair)
     np.testing.assert_allclose(device, host, atol=0.02)
 
 
-def test_a_read_only_frame_and_one_without_people_are_no_trouble(pair):
+def test_frames_may_be_read_only_and_without_people(pair):
     images = [picture(200, 240, seed=i) for i in range(3)]
     for image in images:
         image.setflags(write=False)
@@ -104,10 +104,10 @@ def test_a_read_only_frame_and_one_without_people_are_no_trouble(pair):
     assert_equal(pair, images, (owners, centers, scales))
 
 
-def test_a_batch_is_as_many_people_as_have_their_frames_in_the_buffer(pair):
+def test_a_batch_holds_only_people_whose_frames_fit_into_the_buffer(pair):
     images = [picture(200, 240, seed=1), picture(300, 200, seed=2), picture(160, 160, seed=3)]
     engine = pair[0]
-    engine._frames = engine._frames[: 200 * 240 * 3 + 160 * 160 * 3]  # two of them at most
+    engine._frames = engine._frames[: 200 * 240 * 3 + 160 * 160 * 3]  # room for two frames at most
     assert_equal(pair, images, crowd(BUCKETS[-1] + 5, 3))
     assert len(engine._frames) == 200 * 240 * 3 + 160 * 160 * 3
 
@@ -116,16 +116,16 @@ def test_a_batch_is_as_many_people_as_have_their_frames_in_the_buffer(pair):
     ("owners", "room", "expected"),
     [
         ([0, 0, 1], 30, [(0, 3)]),
-        ([0, 0, 1], 29, [(0, 2), (2, 3)]),  # the second frame finds no room
-        ([1, 2, 2], 50, [(0, 3)]),  # the first one isn't needed
+        ([0, 0, 1], 29, [(0, 2), (2, 3)]),  # no room for the second frame
+        ([1, 2, 2], 50, [(0, 3)]),  # the first frame has no people and needs no room
         ([2], 30, [(0, 1)]),
         ([0] * (BUCKETS[-1] + 2), 10, [(0, BUCKETS[-1]), (BUCKETS[-1], BUCKETS[-1] + 2)]),
-        # A frame counts again in the next part.
+        # A frame that two parts need counts in both.
         ([0] * (BUCKETS[-1] + 1) + [1], 30, [(0, BUCKETS[-1]), (BUCKETS[-1], BUCKETS[-1] + 2)]),
         ([0] * (BUCKETS[-1] + 1) + [1, 2], 30, [(0, 32), (32, 34), (34, 35)]),
     ],
 )
-def test_parts_have_people_and_frames_enough(owners, room, expected):
+def test_parts_stay_within_the_largest_batch_and_the_buffer(owners, room, expected):
     parts = list(_parts(np.array(owners), np.array([10, 20, 30]), room))
     assert [(part.start, part.stop) for part in parts] == expected
 
@@ -138,21 +138,21 @@ def test_a_frame_larger_than_the_buffer_makes_it_grow(pair):
     before = dict(engine._batches)
     assert_equal(pair, images, crowd(4, 2))
     assert len(engine._frames) == 3 * 300 * 250
-    # What knew the old buffer's address is gone.
+    # The batches that refer to the old buffer's address were dropped.
     assert before
     assert all(engine._batches.get(size) is not batch for size, batch in before.items())
     assert_equal(pair, images, crowd(4, 2))
 
 
-def test_who_fills_up_a_batch_changes_nothing(pair):
+def test_the_padding_of_a_batch_does_not_change_the_result(pair):
     images = [picture(200, 240)]
     owners, centers, scales = crowd(5, 1)  # a batch of 6
     together = pair[0].peaks(Crowd(images, owners, centers, scales))
-    pair[0].peaks(Crowd(images, *crowd(6, 1)))  # leaves another person in the sixth place
+    pair[0].peaks(Crowd(images, *crowd(6, 1)))  # leaves another person in the sixth row
     np.testing.assert_array_equal(pair[0].peaks(Crowd(images, owners, centers, scales)), together)
 
 
-def test_detector_and_pose_model_send_a_frame_once(pair, yolov8n, monkeypatch):
+def test_a_frame_is_sent_once_for_detector_and_pose_model(pair, yolov8n, monkeypatch):
     sent = []
     monkeypatch.setattr(
         _Pictures, "_send", lambda self, image: sent.append(id(image)) or _Sent(torch.tensor(image), None)
@@ -166,7 +166,7 @@ def test_detector_and_pose_model_send_a_frame_once(pair, yolov8n, monkeypatch):
 
 
 class StreamLane(Lane):
-    """A CPU's lane that says it has a stream."""
+    """A CPU lane that claims to have a CUDA stream."""
 
     def __init__(self):
         super().__init__(CPU)
@@ -191,7 +191,7 @@ class FakeGraph:
         pass
 
 
-def test_graphs_are_captured_by_the_warm_up_and_never_afterwards(network, monkeypatch):
+def test_graphs_are_captured_during_the_warm_up_and_never_later(network, monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -205,7 +205,7 @@ def test_graphs_are_captured_by_the_warm_up_and_never_afterwards(network, monkey
     graphs = {size: batch.graph for size, batch in engine._batches.items()}
     assert set(graphs) == {1, 2, 3}
     assert None not in graphs.values()
-    engine.warm_up()  # on the stage's thread
+    engine.warm_up()  # again, as on the stage's thread
     assert {size: batch.graph for size, batch in engine._batches.items()} == graphs
     engine._frames = engine._frames[: image.size - 1]
     engine.peaks(Crowd([image], *crowd(2, 1)))

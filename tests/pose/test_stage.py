@@ -23,7 +23,7 @@ def tracks_of(camera, boxes, keypoints=None, index=0, epoch=0):
 
 
 class FakeModel:
-    """Puts every keypoint at the top left corner of the box, score 0.5; remembers what it was asked."""
+    """Puts every keypoint at the top left corner of the box with score 0.5, and records the calls."""
 
     name = "fake"
     engine_name = "fake engine"
@@ -61,7 +61,7 @@ def test_people_of_all_cameras_go_through_the_model_in_one_call():
     np.testing.assert_array_equal(poses[2].keypoints[:, 0], [[5, 5]])
 
 
-def test_who_a_person_is_goes_through_untouched():
+def test_ids_boxes_and_scores_pass_through_unchanged():
     tracks = tracks_of("door", [A, B])
     poses = PoseStage(FakeModel()).process([tracks])[0]
     assert poses.frame is tracks.frame
@@ -69,12 +69,12 @@ def test_who_a_person_is_goes_through_untouched():
         np.testing.assert_array_equal(getattr(poses, field), getattr(tracks, field))
 
 
-def test_a_pose_is_measured_in_a_predicted_box_too():
-    """The model looked at this frame's image, wherever the box came from (here: each second one is a prediction)."""
+def test_a_pose_in_a_predicted_box_counts_as_measured():
+    """The model ran on this frame's image, no matter where the box came from (here every second box is predicted)."""
     tracks = tracks_of("door", [A, B], np.zeros((2, 17, 3), np.float32))
     assert tracks.measured.tolist() == [True, False]
     assert PoseStage(FakeModel()).process([tracks])[0].measured.tolist() == [True, True]
-    for no_model in (PassThrough(NO_SKELETON), PassThrough(COCO17)):  # they look at no image
+    for no_model in (PassThrough(NO_SKELETON), PassThrough(COCO17)):  # they read no image
         assert no_model.process([tracks])[0].measured.tolist() == [True, False]
 
 
@@ -82,12 +82,12 @@ def test_an_empty_batch_has_no_poses():
     assert PoseStage(FakeModel()).process([]) == []
 
 
-def test_nobody_has_keypoints_of_the_right_shape():
+def test_without_people_the_keypoints_have_the_right_shape():
     poses = PoseStage(FakeModel()).process([tracks_of("door", [])])[0]
     assert poses.keypoints.shape == (0, 17, 2)
 
 
-def test_the_stage_speaks_for_its_model():
+def test_the_stage_exposes_its_models_skeleton_engine_and_warm_up():
     model = FakeModel()
     stage = PoseStage(model)
     assert (stage.name, stage.skeleton) == ("pose", COCO17)
@@ -98,11 +98,11 @@ def test_the_stage_speaks_for_its_model():
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_a_model_makes_of_a_picture_is_always_finite_and_its_scores_0_to_1():
+def test_keypoints_are_always_finite_and_scores_within_0_and_1():
     keypoints = np.full((1, 17, 3), 7, np.float32)
     keypoints[0, :6] = [
-        [np.nan, 1, 0.5], [1, np.inf, 0.5], [1, 1, np.nan],  # not finite: in the middle of the box, score 0
-        [1, 2, -0.5], [1, 2, 1.5], [1, 2, 0.25],  # finite: the place stays, the score is clipped
+        [np.nan, 1, 0.5], [1, np.inf, 0.5], [1, 1, np.nan],  # not finite: moved to the middle of the box, score 0
+        [1, 2, -0.5], [1, 2, 1.5], [1, 2, 0.25],  # finite: the position stays, the score is clipped
     ]  # fmt: skip
     poses = with_keypoints(tracks_of("door", [A]), keypoints)
     np.testing.assert_array_equal(poses.keypoints[0, :6], [[30, 55]] * 3 + [[1, 2]] * 3)
@@ -118,13 +118,13 @@ def same(left, right):
     return all(np.array_equal(getattr(left, field), getattr(right, field)) for field in FIELDS)
 
 
-def test_a_budget_that_is_not_exceeded_changes_nothing():
+def test_a_budget_changes_nothing_for_frames_within_it():
     batch = [tracks_of("door", [A, B], index=i) for i in range(3)]
     without, within = PoseStage(FakeModel()).process(batch), PoseStage(FakeModel(), max_people=2).process(batch)
     assert all(same(*pair) for pair in zip(without, within, strict=True))
 
 
-def test_the_model_is_given_no_more_people_of_a_frame_than_the_budget():
+def test_the_model_runs_on_at_most_the_budgets_people_per_frame():
     model = FakeModel()
     PoseStage(model, max_people=2).process(
         [tracks_of("door", [A, B, C]), tracks_of("yard", [A]), tracks_of("hall", [])]
@@ -134,20 +134,20 @@ def test_the_model_is_given_no_more_people_of_a_frame_than_the_budget():
     assert [len(boxes) for boxes in xyxy] == [2, 1, 0]
 
 
-def test_who_had_no_turn_is_not_measured_and_carried_along_with_their_box():
+def test_people_over_the_budget_are_predicted_from_their_box_and_not_measured():
     stage = PoseStage(FakeModel(), max_people=1)
     first, second = stage.process([tracks_of("door", [A, C]), tracks_of("door", [np.add(A, 20), C], index=1)])
     assert (first.measured.tolist(), second.measured.tolist()) == ([True, False], [False, True])
-    # Measured at the corner of its box; never measured: in the middle of it, score 0.
+    # The first is measured, at the corner of its box. The second was never measured: middle of its box, score 0.
     np.testing.assert_allclose(first.keypoints[:, 0], [[10, 10], [22.5, 22.5]])
     np.testing.assert_allclose(first.keypoint_scores[:, 0], [0.5, 0])
-    # Carried along with the box; measured for the first time.
+    # The first moved with its box. The second is measured for the first time.
     np.testing.assert_allclose(second.keypoints[:, 0], [[30, 30], [5, 5]], rtol=1e-6)
     np.testing.assert_allclose(second.keypoint_scores[:, 0], [0.5, 0.5])
 
 
 @pytest.mark.parametrize("max_people", [1, 2, 3])
-def test_frames_that_wait_together_give_what_they_give_one_by_one(max_people):
+def test_a_batch_of_frames_has_the_same_poses_as_each_frame_alone(max_people):
     random = np.random.default_rng(1)
     batch = [
         tracks_of(
@@ -164,7 +164,7 @@ def test_frames_that_wait_together_give_what_they_give_one_by_one(max_people):
 # ---- no pose model
 
 
-def test_none_publishes_people_without_keypoints():
+def test_the_model_none_publishes_people_without_keypoints():
     stage = PassThrough(NO_SKELETON)
     own = np.ones((2, 17, 3), np.float32)
     for tracks in (tracks_of("door", [A, B]), tracks_of("door", [A, B], own)):
@@ -174,30 +174,30 @@ def test_none_publishes_people_without_keypoints():
         np.testing.assert_array_equal(poses.track_ids, tracks.track_ids)
 
 
-def test_detector_publishes_the_detectors_own_keypoints():
+def test_the_model_detector_publishes_the_detectors_own_keypoints():
     own = np.random.default_rng(0).uniform(0, 1, (2, 17, 3)).astype(np.float32)
     stage = PassThrough(COCO17)
-    first, nobody = stage.process([tracks_of("door", [A, B], own), tracks_of("yard", [])])
+    first, second = stage.process([tracks_of("door", [A, B], own), tracks_of("yard", [])])
     np.testing.assert_array_equal(first.keypoints, own[..., :2])
     np.testing.assert_array_equal(first.keypoint_scores, own[..., 2])
-    assert nobody.keypoints.shape == (0, 17, 2)
+    assert second.keypoints.shape == (0, 17, 2)
     assert (stage.name, stage.skeleton) == ("pose", COCO17)
 
 
 NOT_PROMISED = [
-    None,  # a detector without keypoints
-    np.ones((2, 5, 3), np.float32),  # one with others
+    None,  # no keypoints
+    np.ones((2, 5, 3), np.float32),  # a different number of keypoints
 ]
 
 
 @pytest.mark.parametrize("keypoints", NOT_PROMISED)
-def test_keypoints_other_than_promised_are_our_mistake(keypoints):
+def test_keypoints_that_do_not_match_the_skeleton_are_an_internal_error(keypoints):
     with pytest.raises(ValueError, match="expected 17"):
         PassThrough(COCO17).process([tracks_of("door", [A, B], keypoints)])
 
 
 @pytest.mark.parametrize(("max_people", "threads", "parts"), [(None, 2, 4), (3, 2, 2), (None, 1, 1), (3, 1, 1)])
-def test_divided_among_threads_the_poses_are_the_same(max_people, threads, parts):
+def test_work_divided_among_threads_yields_the_same_poses(max_people, threads, parts):
     whole, divided = (PoseStage(FakeModel(), max_people) for _ in range(2))
     for index in range(4):
         tracks = tracks_of("door", [A, B, C, A, B, C, A], index=index)

@@ -39,12 +39,12 @@ def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_the_model_says_who_it_is(model):
+def test_the_model_names_its_engine_and_its_skeleton(model):
     assert model.engine_name == "torch fp32"
     assert model.skeleton == COCO17
 
 
-def test_a_skeleton_of_its_own_is_read_from_the_config(folder):
+def test_a_custom_skeleton_is_read_from_the_config(folder):
     names = {str(i): f"L_Part{i}" for i in range(17)}
     edit(folder / "config.json", id2label=names, label2id={v: int(k) for k, v in names.items()}, edges=[[0, 1], [1, 2]])
     skeleton = load(folder).skeleton
@@ -53,7 +53,7 @@ def test_a_skeleton_of_its_own_is_read_from_the_config(folder):
     assert skeleton.edges == ((0, 1), (1, 2))
 
 
-def test_people_of_two_pictures_are_those_of_each_alone(model):
+def test_people_of_two_images_equal_those_of_each_image_alone(model):
     images = [picture(300, 320, seed=1), picture(200, 260, seed=2)]
     together = model.estimate(images, [BOXES, BOXES[:2]])
     assert [found.shape for found in together] == [(3, 17, 3), (2, 17, 3)]
@@ -62,16 +62,16 @@ def test_people_of_two_pictures_are_those_of_each_alone(model):
         np.testing.assert_allclose(model.estimate([image], [boxes])[0], found, atol=1e-3)
 
 
-def test_more_people_than_go_into_one_batch_are_all_found(model):
+def test_more_people_than_fit_into_one_batch_are_all_found(model):
     image = picture(300, 320)
     many = np.tile(BOXES, (12, 1))  # 36 people in batches of 32
     found = model.estimate([image], [many])[0]
     np.testing.assert_allclose(found, np.tile(found[:3], (12, 1, 1)), atol=1e-3)
 
 
-def test_320_people_in_one_picture_are_those_of_each_alone(tmp_path):
+def test_320_people_in_one_image_equal_each_person_alone(tmp_path):
     # Hugging Face's decoder is 12 to 35 px off from about 299 people on.
-    model = load_vitpose(save_checkpoint(tmp_path / "vitpose", **KINDS["simple"]))  # the quicker head
+    model = load_vitpose(save_checkpoint(tmp_path / "vitpose", **KINDS["simple"]))  # the faster head
     image = picture(300, 320)
     rng = np.random.default_rng(0)
     corners = rng.uniform(-20, 200, (320, 2))
@@ -83,26 +83,26 @@ def test_320_people_in_one_picture_are_those_of_each_alone(tmp_path):
 
 
 NOBODY = [
-    ([], []),  # no picture
-    ([picture(30, 20)], [np.zeros((0, 4), np.float32)]),  # a picture without people
-    ([picture(30, 20)] * 2, [np.zeros((0, 4), np.float32)] * 2),  # two
+    ([], []),  # no image
+    ([picture(30, 20)], [np.zeros((0, 4), np.float32)]),  # an image without people
+    ([picture(30, 20)] * 2, [np.zeros((0, 4), np.float32)] * 2),  # two images without people
 ]
 
 
 @pytest.mark.parametrize(("images", "boxes"), NOBODY)
-def test_nobody_is_no_error_and_runs_nothing(model, monkeypatch, images, boxes):
+def test_without_people_the_network_does_not_run(model, monkeypatch, images, boxes):
     monkeypatch.setattr(model, "_engine", None)
     found = model.estimate(images, boxes)
     assert [part.shape for part in found] == [(0, 17, 3)] * len(images)
 
 
-def test_a_picture_without_people_beside_one_with(model):
+def test_images_with_and_without_people_can_share_a_call(model):
     image = picture(300, 320)
     found = model.estimate([image, image, image], [np.zeros((0, 4), np.float32), BOXES, np.zeros((0, 4), np.float32)])
     assert [len(part) for part in found] == [0, 3, 0]
 
 
-def test_scores_and_places_are_finite_for_any_box(model):
+def test_coordinates_and_scores_are_finite_for_any_box(model):
     boxes = np.array([[0, 0, 1, 1], [-9000, -9000, 9000, 9000], [5000, 5000, 5001, 5002], [7, 7, 7, 7]], np.float32)
     found = model.estimate([picture(300, 320)], [boxes])[0]
     assert np.isfinite(found).all()
@@ -115,13 +115,13 @@ def test_the_folders_own_normalisation_is_used(folder, model):
     assert not np.allclose(load(folder).estimate([image], [BOXES])[0], model.estimate([image], [BOXES])[0], atol=1)
 
 
-def test_without_a_preprocessor_config_the_normalisation_is_imagenets(folder, model):
+def test_the_default_normalisation_is_imagenets(folder, model):
     (folder / "preprocessor_config.json").unlink()
     image = picture(300, 320)
     np.testing.assert_array_equal(load(folder).estimate([image], [BOXES])[0], model.estimate([image], [BOXES])[0])
 
 
-def test_warming_up_runs_the_network(model, monkeypatch):
+def test_the_warm_up_runs_the_network_on_one_and_on_two_people(model, monkeypatch):
     batches = []
     network = model._engine._network
     monkeypatch.setattr(model._engine, "_network", lambda crops: batches.append(crops.shape) or network(crops))
@@ -129,12 +129,12 @@ def test_warming_up_runs_the_network(model, monkeypatch):
     assert batches == [(1, 256, 192, 3), (2, 256, 192, 3)]
 
 
-def test_weights_are_float32_whatever_the_file_holds(folder):
+def test_weights_are_float32_even_if_the_file_holds_float16(folder):
     change_weights(folder, lambda weights: weights.update({k: v.astype(np.float16) for k, v in weights.items()}))
     assert {p.dtype for p in load(folder)._engine._network._network.parameters()} == {torch.float32}
 
 
-def test_batch_counters_that_converters_leave_out_are_not_missed(folder):
+def test_missing_batch_counters_are_no_error(folder):
     change_weights(folder, lambda weights: [weights.pop(key) for key in list(weights) if key.endswith("tracked")])
     load(folder)
 
@@ -144,7 +144,7 @@ def test_loading_prints_nothing(folder, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-# ---- folders that hold no ViTPose
+# ---- folders without a ViTPose
 
 
 def change_weights(folder, change):
@@ -166,35 +166,38 @@ def fewer_layers(folder):
 
 
 BROKEN = [
-    # how, what the message says
+    # the damage, part of the message
     (lambda f: shutil.rmtree(f), "no config.json"),  # no such folder
     (lambda f: [p.unlink() for p in f.iterdir()], "no config.json"),  # an empty folder
-    (lambda f: (f / "config.json").write_text("{"), "not JSON"),  # a damaged config
-    (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "not JSON"),  # no text at all
-    (lambda f: (f / "config.json").write_text("[]"), "expected keys"),  # JSON, but no config
-    (lambda f: edit(f / "config.json", model_type="bert"), "'bert'"),  # another network
-    (lambda f: (f / "config.json").write_text("{}"), "model type None"),  # no Hugging Face config
-    (lambda f: edit(f / "config.json", backbone_config={"hidden_size": "wide"}), "can be loaded"),  # nonsense
-    (lambda f: (f / "model.safetensors").unlink(), "can be loaded"),  # no weights
-    (lambda f: truncate(f / "model.safetensors"), "can be loaded"),  # half a download
-    (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "can be loaded"),  # no weights file
-    (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "can be loaded"),  # would be unpickled
-    (lambda f: (f / "more.safetensors").symlink_to(f / "nothing"), "can't be read"),  # a link that leads nowhere
+    (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),  # a damaged config
+    (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "not valid JSON"),  # not text
+    (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object"),  # JSON, but not a config
+    (lambda f: edit(f / "config.json", model_type="bert"), "'bert'"),  # another kind of network
+    (lambda f: (f / "config.json").write_text("{}"), "model type None"),  # not a Hugging Face config
+    (lambda f: edit(f / "config.json", backbone_config={"hidden_size": "wide"}), "can't be loaded"),  # nonsense
+    (lambda f: (f / "model.safetensors").unlink(), "can't be loaded"),  # no weights
+    (lambda f: truncate(f / "model.safetensors"), "can't be loaded"),  # a partial download
+    (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), "can't be loaded"),  # not a weights file
+    (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "can't be loaded"),  # needs unpickling
+    (lambda f: (f / "more.safetensors").symlink_to(f / "nothing"), "can't be read"),  # a broken link
     (lambda f: edit(f / "config.json", use_simple_decoder=True, scale_factor=2), "1/8 of the crop"),  # smaller heatmaps
-    (lambda f: change_weights(f, lambda w: w.pop("head.conv.weight")), "1 missing, head.conv.weight"),  # a hole
-    (lambda f: change_weights(f, lambda w: w.update({"head.conv.bias": np.zeros(5, np.float32)})), "of another shape"),
-    (lambda f: change_weights(f, lambda w: w.update({"head.extra": np.zeros(5, np.float32)})), "too many, head.extra"),
-    (fewer_layers, "too many"),  # the weights of a deeper network
-    (lambda f: edit(f / "config.json", use_simple_decoder=True), "missing|shape|too many"),  # another head
-    (lambda f: (f / "preprocessor_config.json").write_text("no"), "preprocessor_config.json: not JSON"),
-    (lambda f: edit(f / "preprocessor_config.json", image_mean=[0.5]), "three numbers"),  # grey pictures
+    (lambda f: change_weights(f, lambda w: w.pop("head.conv.weight")), "1 missing, e.g. head.conv.weight"),  # a gap
+    (lambda f: change_weights(f, lambda w: w.update({"head.conv.bias": np.zeros(5, np.float32)})), "the wrong shape"),
+    (
+        lambda f: change_weights(f, lambda w: w.update({"head.extra": np.zeros(5, np.float32)})),
+        "unexpected, e.g. head.extra",
+    ),
+    (fewer_layers, "unexpected"),  # the weights of a deeper network
+    (lambda f: edit(f / "config.json", use_simple_decoder=True), "missing|shape|unexpected"),  # another head
+    (lambda f: (f / "preprocessor_config.json").write_text("no"), "preprocessor_config.json: not valid JSON"),
+    (lambda f: edit(f / "preprocessor_config.json", image_mean=[0.5]), "three numbers"),  # a grey image's
     (lambda f: edit(f / "preprocessor_config.json", image_std=[0, 1, 1]), "std > 0"),  # would divide by zero
-    (lambda f: edit(f / "preprocessor_config.json", image_std="wide"), "three numbers"),  # no numbers
+    (lambda f: edit(f / "preprocessor_config.json", image_std="wide"), "three numbers"),  # not numbers
 ]
 
 
 @pytest.mark.parametrize(("damage", "says"), BROKEN)
-def test_a_folder_that_holds_no_vitpose_is_refused_in_a_line(folder, capfd, damage, says):
+def test_a_folder_without_a_vitpose_is_refused_with_a_one_line_message(folder, capfd, damage, says):
     damage(folder)
     with pytest.raises(ModelError, match=says) as caught:
         load(folder)

@@ -1,7 +1,7 @@
-"""A tiny ViTPose trained on the built-in source's people: what tests of accuracy look at instead of random weights.
+"""A tiny ViTPose trained on the built-in source's people, for tests of accuracy, where random weights are of no use.
 
-It follows Hugging Face's own conventions (RGB, its normalisation, COCO's order of keypoints) and uses nothing of our
-path from pictures to keypoints but the crop, so that a mistake in that path shows.
+The training follows Hugging Face's conventions (RGB, its normalisation, COCO's order of keypoints). From our path from
+images to keypoints it uses the crop only, so that the tests reveal a mistake in the rest of that path.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from tests.pose.checkpoints import CPU, people, quietly
 STEPS = 280
 BATCH = 8
 LEARNING_RATE = 3e-3
-# A teacher's keypoint below this isn't in the picture.
+# Keypoints that the teacher scores below this count as not visible.
 SURE = 0.5
 SIZE, HEATMAP = (192, 256), (48, 64)
 
 
 def true_keypoints(teacher: Path) -> NDArray[np.float32]:
-    """The five people's keypoints on the canvas, float32 (5, 17, 3), as a YOLO pose network finds them."""
+    """The keypoints of the five people in their image, float32 (5, 17, 3), as the teacher finds them."""
     return YoloPose(YoloNet(teacher, CPU)).estimate([people().image], [people().xyxy])[0]
 
 
 def jittered_boxes(rng: np.random.Generator, count: int, jitter: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Whose, int (count,), and their boxes moved and resized by up to `jitter` of their sides, float32 (count, 4)."""
+    """Draw people, int (count,), and their boxes, moved and resized by up to `jitter` of their sides.
+
+    Returns:
+        Indices of the people int (count,), and boxes float32 (count, 4).
+    """
     who = rng.integers(0, len(people().xyxy), count)
     boxes = people().xyxy[who]
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
@@ -40,11 +44,11 @@ def jittered_boxes(rng: np.random.Generator, count: int, jitter: float) -> tuple
 
 
 def train_checkpoint(folder: Path, teacher: Path) -> Path:
-    """Train on jittered boxes of the five people, under a minute on two cores, and save as a checkpoint.
+    """Train on jittered boxes of the five people (under a minute on two cores), and save a checkpoint.
 
     Args:
-        folder: where to save.
-        teacher: the weights of a YOLO pose network that says where the keypoints are.
+        folder: folder of the new checkpoint.
+        teacher: weights of a YOLO pose network; its keypoints are the training target.
     """
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -59,7 +63,7 @@ def train_checkpoint(folder: Path, teacher: Path) -> Path:
         crops, wanted = _batch(rng, truth)
         pixels = ((torch.from_numpy(crops).flip(3).float() - mean) / std).permute(0, 3, 1, 2)
         heatmaps = module(pixels).heatmaps
-        loss = ((heatmaps - wanted) ** 2 * (1 + 20 * wanted)).mean()  # there is little bump and much nothing
+        loss = ((heatmaps - wanted) ** 2 * (1 + 20 * wanted)).mean()  # the bump is a small part of the map
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -72,7 +76,7 @@ def train_checkpoint(folder: Path, teacher: Path) -> Path:
 
 
 def _batch(rng: np.random.Generator, truth: NDArray[np.float32]) -> tuple[NDArray[np.uint8], torch.Tensor]:
-    """Crops uint8 (B, 256, 192, 3) BGR and the heatmaps wanted, float32 (B, 17, 64, 48)."""
+    """Crops uint8 (B, 256, 192, 3) BGR and their target heatmaps float32 (B, 17, 64, 48)."""
     who, boxes = jittered_boxes(rng, BATCH, jitter=0.12)
     centers, scales = windows(boxes, SIZE)
     crops = crop_people([people().image], np.zeros(BATCH, np.intp), centers, scales, SIZE)
