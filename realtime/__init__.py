@@ -7,9 +7,10 @@ The folder listing is the data path:
     track/     ByteTrack                  Detections -> Tracks
     pose/      ViTPose                    Tracks     -> Poses
     smooth/    One-Euro, Kalman           Poses      -> Poses
-    publish/   ZeroMQ, JSON lines         Poses      -> the world
+    publish/   ZeroMQ, JSON lines         Poses      -> subscribers, recordings
 
-`pipeline.py` joins them, `runtime/` runs them, `types.py` is what flows. Subscribers need `realtime.client` alone.
+`pipeline.py` connects the stages, `runtime/` runs them, and `types.py` defines the four types that flow between them.
+A subscriber needs only `realtime.client`.
 """
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""Boxes: how much two have in common, where one that moves is going, and poses that move with them.
+"""Geometry of boxes: overlap, size, velocity, and poses that move with their box.
 
-Used by tracking, the pose models, smoothing and evaluate. Numpy only.
+Tracking, the pose models, smoothing and evaluate use it. Numpy only.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-# Sides are divided by; a box is never this small.
+# Lower limit for box sides that are used as divisors.
 LEAST_SIDE_PX = 1.0
+# Keeps the division defined if all times are equal.
 _TINY_S2 = 1e-12
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 
 def iou(first: NDArray[_Float], second: NDArray[_Float]) -> NDArray[_Float]:
-    """Intersection over union of every box of one list with every one of another.
+    """Intersection over union of every box of one array with every box of another.
+
+    >>> iou(np.float32([[0, 0, 10, 10]]), np.float32([[0, 0, 10, 5], [20, 0, 30, 10]]))
+    array([[0.5, 0. ]], dtype=float32)
 
     Args:
         first: (N, 4), x1 y1 x2 y2 in pixels.
-        second: (M, 4), likewise.
+        second: (M, 4), x1 y1 x2 y2 in pixels.
 
     Returns:
-        (N, M), 0..1. A box without an area has nothing in common with any.
+        (N, M), 0..1. A box without an area overlaps no other box.
     """
     low = np.maximum(first[:, np.newaxis, :2], second[:, :2])
     high = np.minimum(first[:, np.newaxis, 2:], second[:, 2:])
@@ -39,16 +43,22 @@ def iou(first: NDArray[_Float], second: NDArray[_Float]) -> NDArray[_Float]:
 def carried(
     keypoints: NDArray[np.float32], before: NDArray[np.float32], now: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Poses moved and stretched as their boxes were.
+    """Move and stretch poses with their boxes.
+
+    A box that moves by (50, 0) and doubles its height takes its keypoint along:
+
+    >>> pose = np.float32([[[5, 5, 0.9]]])
+    >>> carried(pose, np.float32([[0, 0, 10, 10]]), np.float32([[50, 0, 60, 20]]))
+    array([[[55. , 10. ,  0.9]]], dtype=float32)
 
     Args:
         keypoints: float32 (N, K, 3) x, y in pixels of the frame, score.
-        before: float32 (N, 4), the boxes x1, y1, x2, y2 that the poses were measured in.
-        now: float32 (N, 4), the boxes they are wanted in.
+        before: float32 (N, 4), the boxes x1, y1, x2, y2 in which the poses were measured.
+        now: float32 (N, 4), the boxes x1, y1, x2, y2 to which the poses are moved.
 
     Returns:
-        float32 (N, K, 3): each keypoint at the same spot of the box, the score as it was. Width and height are
-        stretched each for itself: a walker's box widens and narrows with the legs.
+        float32 (N, K, 3): each keypoint at the same relative position in its new box, with its old score. Width and
+        height are scaled independently, because a walker's box widens and narrows with the legs.
     """
     old, new = before.astype(np.float64)[:, np.newaxis], now.astype(np.float64)[:, np.newaxis]
     stretch = sides_of(new) / sides_of(old)
@@ -58,20 +68,34 @@ def carried(
 
 
 def sides_of(xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Width and height of boxes float64 (..., 4) in pixels, at least LEAST_SIDE_PX: (..., 2)."""
+    """Width and height of boxes, at least LEAST_SIDE_PX.
+
+    >>> sides_of(np.float64([[10, 20, 50, 90], [3, 3, 3, 3]]))
+    array([[40., 70.],
+           [ 1.,  1.]])
+
+    Args:
+        xyxy: float64 (..., 4), x1 y1 x2 y2 in pixels.
+
+    Returns:
+        float64 (..., 2) in pixels.
+    """
     sides: NDArray[np.float64] = np.maximum(xyxy[..., 2:] - xyxy[..., :2], LEAST_SIDE_PX)
     return sides
 
 
 def speed_of(times_s: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The speed that fits a moving box best, by least squares.
+    """Fit a constant velocity to a moving box, by least squares.
+
+    >>> speed_of(np.float64([0, 1, 2]), np.float64([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10]]))
+    array([5., 0., 5., 0.])
 
     Args:
-        times_s: float64 (T,), T at least 1.
+        times_s: float64 (T,), the time of each box, T at least 1.
         boxes: float64 (T, 4), x1 y1 x2 y2 in pixels.
 
     Returns:
-        float64 (4,), of each coordinate in pixels a second; 0 where there is one box alone.
+        float64 (4,), the velocity of each coordinate in pixels per second; 0 for a single box.
     """
     offsets_s = times_s - times_s.mean()
     speed: NDArray[np.float64] = offsets_s @ boxes / max(offsets_s @ offsets_s, _TINY_S2)

@@ -1,6 +1,6 @@
-"""Every error that a user can cause, each with the exit code of the program.
+"""Every error that a user can cause, each with the program's exit code.
 
-Raised anywhere on the data path, caught once, in realtime.cli.
+These errors are raised anywhere on the data path and caught once, in realtime.cli.
 
     RealtimeError            1   the run failed
     ├── ConfigError          2   a flag, key, file, endpoint or missing extra is wrong
@@ -9,8 +9,8 @@ Raised anywhere on the data path, caught once, in realtime.cli.
     │   └── TruncatedError   1   a file ended before its end
     └── ModelError           4   a model can't be found or loaded
 
-A message is one plain line: which camera or key, got, expected, what to do.
-Our own mistakes are ValueError and end the program with a traceback and exit code 1.
+A message is one plain line: which camera or key, what it got, what it expected, what to do.
+A bug in this package raises ValueError instead, which ends the program with a traceback and exit code 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from enum import Enum
 
 
 class RealtimeError(Exception):
-    """A run that failed for a reason which the user can read in one line."""
+    """The run failed, for a reason that one line explains to the user."""
 
     exit_code = 1
 
@@ -35,7 +35,7 @@ class OutputError(ConfigError):
 
 
 class SourceReason(Enum):
-    """Why a source can't be read, as users meet it in logs and in StatusMessage.reason."""
+    """Why a source can't be read, in the words of the log and of StatusMessage.reason."""
 
     MISSING = "missing"
     NOT_MEDIA = "not a video or an image"
@@ -55,10 +55,10 @@ class SourceReason(Enum):
 
 
 class SourceError(RealtimeError):
-    """A source can't be opened, or was lost.
+    """A source can't be opened, or was lost while it was read.
 
     Attributes:
-        reason: the kind of fault; how soon the camera is tried again depends on it (capture.backoff).
+        reason: the kind of fault, which determines how soon the camera is opened again (capture.backoff).
     """
 
     exit_code = 3
@@ -69,7 +69,7 @@ class SourceError(RealtimeError):
 
 
 class TruncatedError(SourceError):
-    """A file ended before its end: its good frames were published, the rest is missing."""
+    """A file is cut off: its intact frames were published, the rest is missing."""
 
     exit_code = 1
 

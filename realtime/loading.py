@@ -1,7 +1,7 @@
-"""The stages that hold a model: found, checked, loaded and warm.
+"""Loading of the stages that hold a model: find it, check the configuration, load it, warm it up.
 
-Used by pipeline, which puts them to work, and by evaluate, which calls them one by one. What is wrong is said before
-anything slow is done: a device or an engine that can't be had before a model is loaded.
+Used by pipeline, which connects the stages, and by evaluate, which calls them one by one. Mistakes are reported before
+anything slow happens: an unavailable device or engine is an error before the first model is loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,18 @@ from realtime.weights import Model, find_detector, find_pose
 
 @dataclass(frozen=True)
 class Models:
-    """The stages that hold a model, loaded and warm, and what these are called."""
+    """The stages that hold a model, loaded and warmed up, and the names of the models.
+
+    Attributes:
+        device: the device on which the models run.
+        detector_name: the detector's name, for reports and the stream.
+        pose_name: the pose model's name, for reports and the stream.
+        detect: the detection stage.
+        track: the tracking stage; its appearance network, if any, is loaded.
+        pose: the pose stage.
+        calls: how many inferences the pool runs concurrently.
+        unhurried: throughput mode, for files only: more frames per second, at a higher latency.
+    """
 
     device: torch.device
     detector_name: str
@@ -42,18 +53,22 @@ class Models:
     detect: DetectStage
     track: TrackStage
     pose: PoseStage | PassThrough
-    calls: int  # of the pool
-    unhurried: bool = False  # nobody waits for a frame: more of them a second, if older
+    calls: int
+    unhurried: bool = False
 
     @property
     def pooled(self) -> list[str]:
-        """The stages whose work a pool of threads does: on a CPU those with a model, else none."""
+        """The names of the stages whose work a pool of threads does: those with a model on a CPU, otherwise none."""
         if self.device.type != "cpu":
             return []
         return [stage.name for stage in (self.detect, self.pose) if not isinstance(stage, PassThrough)]
 
     def shares(self) -> Iterator[None]:
-        """Once for each number of cores that a call may be given: on a CPU alone, and beside others."""
+        """Yield once for each core budget that an inference may get, with that budget set for the calling thread.
+
+        On a CPU, an inference gets all cores if it runs alone, and fewer if others run concurrently. OpenVINO
+        compiles a network for each budget.
+        """
         for cores in {all_cores(), cores_each(self.calls)} if self.pooled else {1}:
             with share(just(cores)):
                 yield
@@ -63,16 +78,16 @@ def load_models(config: AppConfig) -> Models:
     """Find, load and warm up the detector and the pose model.
 
     Raises:
-        ModelError: one of them can't be had or loaded, or the GPU has too little memory.
-        ConfigError: the device, `tracker.reid`, an engine or a precision can't be had, or `pose.model detector` with a
-            detector that knows no keypoints.
+        ModelError: a model can't be found or loaded, or the GPU has too little memory.
+        ConfigError: the device, `tracker.reid`, an engine or a precision is not available, or `pose.model` is
+            `detector` and the detector has no keypoints.
     """
     device = resolve_device(config.device)
     try:
         return _load_models(config, device)
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            f"{device}: too little memory for these models: a smaller pose.model or detector.weights, or --device cpu"
+            f"{device}: not enough memory: choose a smaller pose.model or detector.weights, or --device cpu"
         ) from error
 
 
@@ -80,7 +95,7 @@ def _load_models(config: AppConfig, device: torch.device) -> Models:
     choose("detector", device, config.detector)
     found = find_pose(config.pose.model, device.type == "cuda", cache_folder())
     _check_pose_keys(config.pose, found, device)
-    # An Apple GPU serves one thread at a time.
+    # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
     track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
@@ -94,14 +109,18 @@ def _load_models(config: AppConfig, device: torch.device) -> Models:
 
 
 def load_detector(config: AppConfig, device: torch.device | None = None) -> tuple[DetectStage, str]:
-    """The detector, loaded, and its name.
+    """Load the detector.
 
     Args:
-        config: `detector`, and `device` where none is given.
-        device: where to run.
+        config: its section `detector` is used, and `device` if no device is given.
+        device: the device on which the detector runs.
+
+    Returns:
+        The stage and the name of the model.
 
     Raises:
-        ModelError, ConfigError: see load_models.
+        ModelError: the detector can't be found or loaded.
+        ConfigError: the device, engine or precision is not available.
     """
     device = device or resolve_device(config.device)
     found = find_detector(config.detector.weights, device.type == "cuda", cache_folder())
@@ -116,7 +135,7 @@ def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: to
     if found.kind == "detector":
         if not detect.keypoints:
             raise ConfigError(
-                "pose.model: got detector, but the detector finds no keypoints: give it YOLO pose weights"
+                "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model"
             )
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
     assert found.path is not None
@@ -130,12 +149,12 @@ def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: to
 
 
 def _compiled() -> Path:
-    """Where networks are kept that were converted for an engine."""
+    """The folder of networks that were converted for an engine."""
     return cache_folder() / "compiled"
 
 
 def _check_pose_keys(config: PoseConfig, found: Model, device: torch.device) -> None:
-    """What was asked of a model can't be had on every device, nor of every model: said before anything loads."""
+    """Raise ConfigError for keys of `pose` that the device or the model does not support, before anything loads."""
     if found.kind in ("vitpose", "yolo"):
         choose("pose", device, config)
     asked = {

@@ -1,13 +1,13 @@
-"""The graph: builds sources, door, stages and channels, starts them, stops them, waits for them.
+"""The graph: builds cameras, door, stages and channels, starts them, stops them, and waits for their threads.
 
-The one file that knows them all:
+The only file that knows all parts of the data path:
 
     Camera threads -> Door -> detect -> track -> pose -> relink -> smooth -> publish
                        ^                                                        |
-                       +------------------- a place is free ---------------------+
+                       +------------ published: the next frame may enter -------+
 
-What is wrong fails in the first second: configuration, files, outputs and ports are checked before models are loaded,
-models before cameras are opened.
+Mistakes are reported in the first second: configuration, files, outputs and ports are checked before models are loaded,
+and models are loaded before cameras are opened.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ from realtime.types import Detections, Poses, Tracks
 
 log = logging.getLogger(__name__)
 
-# In the order in which a frame passes them; the names that the stages have in timings and reports.
+# The stages in the order in which a frame passes them, by their names in timings and reports.
 STAGES = ("detect", "track", "pose", "relink", "smooth", "publish")
-# After a stop, frames past the door get this long to be finished; then the run ends without them.
+# After a stop, frames past the door have this long to be published; the rest is dropped.
 _DRAIN_S = 1.5
-# By then every thread has ended, or it is given up: a stop takes less than 3 s.
+# After this, threads that are still alive are given up (`stuck_threads`), so that a stop takes less than 3 s.
 _JOIN_S = 1.0
-# How often the publisher looks after its subscribers and states while no frame comes.
+# How often the publisher handles subscribers and states while no frame comes, and the main loop checks the run.
 _TICK_S = 0.05
-# How often the ages are looked at where latency.target_ms asks for it.
+# How often the latency is compared with latency.target_ms.
 _GOVERN_EVERY_S = 1.0
 
 
 def _check_file(camera: CameraConfig) -> None:
-    """A source that is a file or images is opened once, so that one that can't be ends the run before models load."""
+    """Open a file or images once, so that a source that can't be opened ends the run before models load."""
     if kind_of(camera.address) not in ("file", "images"):
         return
     with contextlib.suppress(OSError):
-        if Path(camera.address).is_fifo():  # which can be read once
+        if Path(camera.address).is_fifo():  # a named pipe can be read only once
             return
     try:
         open_source(camera).close()
@@ -73,21 +73,21 @@ def _check_file(camera: CameraConfig) -> None:
 
 
 def _check_report(config: AppConfig) -> None:
-    """The report goes to a file of its own, which can be written.
+    """Check that the report has a file of its own, and that it can be written.
 
     Raises:
-        ConfigError: it is the recording, or read by a camera.
-        OutputError: it can't be written.
+        ConfigError: the file is also the recording or the source of a camera.
+        OutputError: the file can't be written.
     """
     if config.report is None:
         return
     if config.report == config.record:
-        raise ConfigError("report: got the same file as record, expected another")
+        raise ConfigError("report: got the same file as record, expected a different one")
     for camera in config.cameras:
-        with contextlib.suppress(OSError):  # one of them isn't there
+        with contextlib.suppress(OSError):  # one of the two does not exist
             if config.report.samefile(camera.address):
                 raise ConfigError(
-                    f"report: got {config.report}, which {camera.name} is read from, expected another file"
+                    f"report: got {config.report}, the source of {camera.name}, expected a different file"
                 )
     try:
         config.report.open("a").close()
@@ -103,29 +103,38 @@ def _governor(config: AppConfig) -> Governor | None:
 
 
 class Pipeline:
-    """One run: built ready, then `run` until the sources end or `stop` is called.
+    """One run: the constructor prepares it, `run` processes the cameras until they end or `stop` is called.
+
+    A video file, processed completely and recorded (tests/pipeline/test_running.py runs this)::
+
+        config = load(flags={"cameras": [{"name": "clip", "source": "clip.mp4"}], "record": "poses.jsonl"})
+        pipeline = Pipeline(config)
+        pipeline.run()
+        print(pipeline.status["clip"].published, "frames")
 
     Attributes:
-        stuck_threads: after `run`, the threads that a C library still holds; normally none.
+        stuck_threads: names of the threads that did not end with `run`, because a C library holds them; normally
+            empty.
     """
 
     def __init__(self, config: AppConfig, read_again: Callable[[], AppConfig] | None = None) -> None:
-        """Check everything cheap, bind the port, load the models.
+        """Check files and outputs, bind the port, load the models.
 
         Args:
-            config: what to do.
-            read_again: gives the configuration as it is by now, for `reload`.
+            config: the configuration of the run.
+            read_again: reads the current configuration, for `reload`; None if the run can't be reloaded.
 
         Raises:
-            SourceError: a file that isn't there.
-            OutputError: a port or a file that can't be had.
-            ModelError: see load_models.
+            SourceError: a file can't be opened.
+            ConfigError: the report's file is also an input or the recording, or an option is not available here.
+            OutputError: a port can't be bound, or a file can't be written.
+            ModelError: a model can't be found or loaded.
         """
         self._config = config
         self._read_again = read_again
-        self._reload_asked = False  # no Event: a signal may come while the main thread holds that one's lock
+        self._reload_asked = False  # no Event: a signal handler would deadlock if the main thread held its lock
         self._crew = Crew()
-        self._stopping = False  # likewise
+        self._stopping = False  # no Event, for the same reason
         self._meter = StageMeter()
         self.stuck_threads: list[str] = []
         self._fleet = Fleet(config, self._crew, self._prepare)
@@ -151,10 +160,10 @@ class Pipeline:
             held=publish.wait_for_subscribers > 0,
             one_at_a_time=bool(self._models.pooled),
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
-            # Those of files are read ahead: that they wait here means nothing.
+            # File frames are read ahead, so their wait at the door is not a delay.
             waited=partial(self._meter.waited, "detect") if not self._models.unhurried else lambda seconds: None,
         )
-        # Both say when a frame may enter: when a stage's own thread, or one of the pool's, will be free for it.
+        # Both tell the door when a frame may enter: once a thread, the stage's own or one of the pool's, will be free.
         self._pace = Pace(STAGES, self._door.not_before)
         self._pool: Pool | None = None
         if self._models.pooled:
@@ -179,11 +188,13 @@ class Pipeline:
         )
 
     def run(self) -> None:
-        """Run to the end. Afterwards no thread is alive and the port can be bound again.
+        """Run until the end. Afterwards no thread is alive (see `stuck_threads`) and the port can be bound again.
 
         Raises:
-            SourceError: a source that could not be opened, or (TruncatedError) a file that ended before its end.
-            BaseException: whatever a stage raised, unchanged.
+            SourceError: a source could not be opened.
+            TruncatedError: a file is cut off; its intact frames were published.
+            OutputError: the recording or the report could not be written.
+            BaseException: any other exception from a thread, unchanged.
         """
         started = time.monotonic()
         channels = self._start()
@@ -203,18 +214,18 @@ class Pipeline:
         try:
             self._write_report(wall_s)
         finally:
-            if self._crew.failure is not None:  # what came first, and is the cause
+            if self._crew.failure is not None:  # the first failure, which is the cause of the others
                 raise self._crew.failure
         if self._fleet.truncated is not None:
             raise self._fleet.truncated
 
     @property
     def status(self) -> Mapping[str, CameraStatus]:
-        """Each camera's state and counters, by name; also of those that were removed."""
+        """The state and counters of each camera by name, including removed cameras."""
         return self._fleet.status
 
     def _prepare(self, size: tuple[int, int]) -> None:
-        """Have the detector ready for pictures of this size, so that the first one doesn't wait for that."""
+        """Warm up the detector for frames of this size (width, height), before the first one. Needed on a CPU only."""
         if size in self._prepared or not all(size) or not self._pool:
             return
         for _ in self._models.shares():
@@ -222,7 +233,7 @@ class Pipeline:
         self._prepared.add(size)
 
     def _look_at(self, side: int) -> None:
-        """Let the detector look at smaller or larger pictures, once it is ready for them."""
+        """Set the longer side of the detector's input, once the detector is warmed up for it."""
         for size in list(self._prepared) if side != self._models.detect.size else []:
             for _ in self._models.shares():
                 if self._stopping or self._crew.failed.is_set():
@@ -233,10 +244,10 @@ class Pipeline:
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
             if status.check_silence():
-                log.warning("%s: timed out: nothing comes, and its driver doesn't say why; waiting for it", name)
+                log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
 
     def _keep_target(self) -> None:
-        """Compute less, or more again, where `latency.target_ms` asks for it."""
+        """Let the models do less, or more again, to keep `latency.target_ms`."""
         if self._governor is None or time.monotonic() < self._govern_s:
             return
         self._govern_s = time.monotonic() + _GOVERN_EVERY_S
@@ -252,21 +263,21 @@ class Pipeline:
             self._models.pose.budget.max_people = effort.max_people
         for status in self.status.values():
             status.lowered = self._governor.lowered
-        now = ", ".join(self._governor.lowered) or "all is as configured again"
+        now = ", ".join(self._governor.lowered) or "everything is as configured again"
         log.info("latency: p95 %.0f ms, target %.0f ms: %s", p95_ms, self._config.latency.target_ms, now)
 
     def stop(self) -> None:
-        """End the run in order: what is past the door is finished and published. Safe in a signal handler."""
+        """End the run in order: frames past the door are still published. Safe in a signal handler."""
         self._stopping = True
 
     def reload(self) -> None:
-        """Read the configuration again and take its cameras. Safe in a signal handler.
+        """Read the configuration again and apply its cameras. Safe in a signal handler.
 
         Raises:
             ValueError: the pipeline was built without `read_again`.
         """
         if self._read_again is None:
-            raise ValueError("Pipeline.reload: expected read_again to be given to the pipeline, got None")
+            raise ValueError("Pipeline.reload: expected a pipeline with read_again, got None")
         self._reload_asked = True
 
     def _reload(self) -> None:
@@ -274,24 +285,24 @@ class Pipeline:
         try:
             config = self._read_again()
         except ConfigError as error:
-            log.error("reload: %s; nothing is changed", error)
+            log.error("reload: %s; nothing was changed", error)
             return
-        except Exception:  # ours; cameras that run are worth more than a file that can't be read
-            log.exception("reload: failed; nothing is changed")
+        except Exception:  # our bug; the running cameras matter more than the reload
+            log.exception("reload: failed; nothing was changed")
             return
         new_live = [camera.name for camera in config.cameras if kind_of(camera.address) in ("webcam", "network")]
         if self._models.unhurried and new_live:
-            log.warning("reload: %s: live, but this run began with files, whose frames may be older: start anew for it",
+            log.warning("reload: %s: live, but a run that started with files has a higher latency: restart the program",
                         ", ".join(new_live))  # fmt: skip
         other = [key for key in changes(self._config, config) if key != "cameras"]
         if other:
-            log.warning("reload: %s: changed too, but only a new start takes that", ", ".join(other))
+            log.warning("reload: %s: also changed, but takes effect only after a restart", ", ".join(other))
         self._fleet.reload(config.cameras)
 
     def _start(self) -> list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]:
-        """Start all threads, last stage first; the channels between them."""
+        """Start all threads, the last stage first. Returns the channels between the stages."""
         config = self._config
-        # Never full, unless cameras are added: the door lets no more frames in than fit into any one of them.
+        # No channel fills up, unless cameras are added: all frames that the door lets in fit into any one of them.
         capacity = max(1, len(self.status) * config.latency.frames_in_flight)
         relinks = config.tracker.relink_s > 0
         detections: Channel[Detections] = self._channel("track", capacity)
@@ -318,23 +329,23 @@ class Pipeline:
         return [detections, tracks, poses, relinked, smoothed]
 
     def _channel(self, stage: str, capacity: int) -> Channel[Any]:
-        """What leads to a stage; its waits are measured here, those of a pooled stage in the pool."""
+        """The channel to a stage. It measures how long items wait, unless the pool does that for the stage."""
         pooled = self._pool is not None and stage in self._models.pooled
         return Channel(capacity) if pooled else Channel(capacity, partial(self._meter.waited, stage))
 
-    def _loop(self, stage: Any, inbox: Any, outbox: Any, **more: Any) -> Callable[[], None]:  # noqa: ANN401 - Any: see run_stage
-        """What the stage's thread runs."""
+    def _loop(self, stage: Any, inbox: Any, outbox: Any, **more: Any) -> Callable[[], None]:  # noqa: ANN401 - any stage's types
+        """The body of the stage's thread."""
         if self._pool and stage.name in self._models.pooled:
-            # Live frames wait for the first stage at the door.
+            # Live frames wait for the first stage at the door, which measures that.
             at_door = inbox is self._door and not self._models.unhurried
             waits = {} if at_door else {"waited": partial(self._meter.waited, stage.name)}
             return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed, **waits)
         if stage in (self._models.detect, self._models.pose):
-            more["prepare"] = stage.warm_up  # what a GPU's libraries make ready is the calling thread's alone
+            more["prepare"] = stage.warm_up  # a GPU's libraries initialise per thread
         return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **more)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
-        """Finish what is past the door if that goes quickly, then end every thread."""
+        """Let the frames past the door be published within _DRAIN_S, then end every thread."""
         failed = self._crew.failed.is_set()
         self._stopping = True
         self._fleet.stop()
@@ -351,7 +362,7 @@ class Pipeline:
         self._pace.ended(stage, seconds)
 
     def _mark_failed(self) -> None:
-        """Before anything is closed, so that subscribers are told of no ordinary end."""
+        """Set all cameras to `failed` before anything closes, so that subscribers do not see an ordinary end."""
         for status in self.status.values():
             status.set_state("failed", "the run failed")
 

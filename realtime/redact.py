@@ -1,6 +1,6 @@
-"""Takes secrets out of text: the password in a camera's URL, tokens in its query.
+"""Removal of secrets from text: passwords in camera URLs and tokens in their queries.
 
-Used wherever text leaves the program: log records, errors, --print-config, reports, status messages.
+Used wherever a camera's source may leave the program: in log records, error messages and --print-config.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
-# Greedy up to the last "@" of the word: a raw password may itself contain "@", ":" or "/".
+# Greedy up to the last "@" of the word, because a raw password may itself contain "@", ":" or "/".
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
-# The same where the kind of URL was forgotten: user:password@10.0.0.5/s1. Not a drive's letter, nor a URL's.
+# The same without a scheme: user:password@10.0.0.5/s1. Windows paths (C:\clips\a@b.mp4) and URLs do not match.
 _LOGIN = re.compile(r"(?<![\w/])[^\s'\"<>:/\\@]+:(?!//)[^\s'\"<>\\]+@(?=[\w\[])")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>?]*\?)[^\s'\"<>]*[^\s'\"<>:,;.]")
-# Cheap cameras want the login in the path: rtsp://h/user=admin_password=abc_channel=1_stream=0.sdp. What follows up to
-# the next such pair, or the end of the path's part, is the value: a password may hold an underscore.
+# Cheap cameras expect the login in the path: rtsp://h/user=admin_password=abc_channel=1_stream=0.sdp. The value ends at
+# the next `_name=` or at the end of the path segment, not at the first underscore, which a password may contain.
 _IN_PATH = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*?(?:pass(?:word|wd)?|pwd|token|secret|auth|key)=)"
     r"([^\s'\"<>/&;]+?)(?=_[A-Za-z0-9]+=|[/&;\s'\"<>:,]|$)",
@@ -25,11 +25,18 @@ HIDDEN = "***"
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with every URL's user information, query and passwords in its path replaced by ***.
+    """Replace the secrets in a text by ***.
+
+    In every URL, these are the user information, the query, and passwords in the path.
+
+    >>> redact("can't open rtsp://admin:hunter2@10.0.0.5/s1")
+    "can't open rtsp://***@10.0.0.5/s1"
+    >>> redact("login failed for hunter2", ["hunter2"])
+    'login failed for ***'
 
     Args:
-        text: any text that may hold URLs.
-        secrets: strings that must not be seen anywhere in it, as `secrets_of` finds them.
+        text: any text that may contain URLs.
+        secrets: more strings to replace wherever they occur, as `secrets_of` returns them.
     """
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
     text = _LOGIN.sub(f"{HIDDEN}@", text)
@@ -41,24 +48,35 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def shown(source: str) -> str:
-    """A camera's source as it may be printed: known as a whole, so that no character in a password hides its end."""
+    """Redact a camera's source for printing.
+
+    Unlike `redact`, it knows that the text is one source, so that a space or a quote in a password cannot end the URL.
+
+    >>> shown("rtsp://admin:two words@10.0.0.5/s1")
+    'rtsp://***@10.0.0.5/s1'
+    """
     return redact(source, secrets_of(source))
 
 
 def secrets_of(source: str) -> list[str]:
-    """What must never be printed of a source: user information, passwords and query values, raw and percent-encoded.
+    """Find the parts of a source that must never be printed.
+
+    These are the user information, passwords and query values, both raw and percent-encoded.
+
+    >>> secrets_of("rtsp://admin:hunter2@10.0.0.5/s1?token=abc")
+    ['admin%3Ahunter2', 'admin:hunter2', 'hunter2', 'abc']
 
     Args:
         source: a camera's source as configured.
 
     Returns:
-        The strings to hide, longest first. Empty for a source without a URL's secrets. A password shorter than three
-        characters is hidden only inside its URL: replacing it everywhere would shred the text.
+        The strings to hide, longest first; empty if the source holds no secret. Strings shorter than three characters
+        are left to `redact`, which hides them inside their URL: replacing them everywhere would shred the text.
     """
     _, found, rest = source.partition("://")
-    if not found:  # forgotten, or mistyped: what looks like a login or a query is one all the same
+    if not found:  # the scheme is missing or mistyped: a login or a query in the rest is a secret all the same
         rest = source
-        if "\\" in source:  # a path of Windows
+        if "\\" in source:  # a Windows path
             return []
     userinfo, at, address = rest.rpartition("@")
     parts = []

@@ -1,6 +1,6 @@
-"""What the keypoints are called and how they are joined: COCO-17, and the skeletons that a model's config names.
+"""Keypoint names and limbs: COCO-17, and skeletons built from a model's configuration.
 
-Used by the pose models, who say which skeleton they speak, by the stream (InfoMessage) and by drawing.
+Every pose model has a skeleton, and the stream describes it to subscribers (InfoMessage).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Sides of boxes are divided by; none is ever this short.
+# Lower limit for box sides that are used as divisors.
 LEAST_SIDE_PX = 1.0
 
 
@@ -17,11 +17,11 @@ class Skeleton:
     """A set of K keypoints.
 
     Attributes:
-        name: what the stream calls it.
+        name: its name on the stream.
         keypoint_names: K names.
-        edges: pairs of keypoint indices, from 0, that are drawn as limbs.
-        flip_pairs: left and right counterparts, as index pairs.
-        sigmas: K object-keypoint-similarity constants (COCO evaluation), empty where unknown.
+        edges: pairs of keypoint indices, from 0, to draw as limbs.
+        flip_pairs: index pairs of left and right counterparts.
+        sigmas: K object-keypoint-similarity constants (COCO evaluation); empty if unknown.
     """
 
     name: str
@@ -34,8 +34,8 @@ class Skeleton:
         return len(self.keypoint_names)
 
 
-# COCO person keypoints: names and limbs from the annotation file's "categories" entry (there from 1, here from 0),
-# sigmas from pycocotools' cocoeval.Params.kpt_oks_sigmas.
+# COCO person keypoints. Names and limbs are those of the annotation file's "categories" entry (indices from 1 there,
+# from 0 here); sigmas are pycocotools' cocoeval.Params.kpt_oks_sigmas.
 COCO17 = Skeleton(
     name="coco17",
     keypoint_names=(
@@ -54,20 +54,20 @@ COCO17 = Skeleton(
     ),
 )  # fmt: skip
 
-# `--pose.model none`: boxes and identities only.
+# For `--pose.model none`, which publishes boxes and track ids only.
 NO_SKELETON = Skeleton(name="none", keypoint_names=())
 
 
 def from_labels(id2label: Mapping[int, str], edges: Sequence[Sequence[int]] = ()) -> Skeleton:
-    """The skeleton that a model's configuration names.
+    """Build the skeleton that a model's configuration describes.
 
     Args:
-        id2label: keypoint index (from 0) to name, as in a Hugging Face config.
-        edges: index pairs from 0, as in a ViTPose config; may be empty.
+        id2label: maps keypoint index (from 0) to name, as in a Hugging Face config.
+        edges: index pairs from 0, as in a ViTPose config; may be empty. Pairs out of range are dropped.
 
     Returns:
-        COCO17 for its 17 names in any spelling (Nose, L_Eye, ...) and for 17 unnamed LABEL_n keypoints, as a bare
-        `save_pretrained` folder has them; else a skeleton "custom<K>" with the config's own names and edges.
+        COCO17 if the labels are its 17 names in any spelling (Nose, L_Eye, ...) or 17 placeholders LABEL_n, which a
+        bare `save_pretrained` folder contains. Otherwise a skeleton "custom<K>" with the config's names and edges.
     """
     names = tuple(id2label[i] for i in range(len(id2label)))
     unnamed = all(name == f"LABEL_{i}" for i, name in enumerate(names))
@@ -85,7 +85,7 @@ def from_labels(id2label: Mapping[int, str], edges: Sequence[Sequence[int]] = ()
 
 
 def _spell(name: str) -> str:
-    """`L_Eye`, `left eye`, `Left-Eye` -> `left_eye`."""
+    """Normalise a name: `L_Eye`, `left eye` and `Left-Eye` all become `left_eye`."""
     word = name.strip().lower().replace(" ", "_").replace("-", "_")
     for short, long in (("l_", "left_"), ("r_", "right_")):
         if word.startswith(short):

@@ -1,7 +1,7 @@
-"""The four things that flow: Frame -> Detections -> Tracks -> Poses.
+"""The four types that flow through the pipeline: Frame -> Detections -> Tracks -> Poses.
 
 Every stage of the data path takes one of these and returns the next; numpy only.
-Arrays are C-contiguous; shape and dtype are checked once, here. Boxes and keypoints are in pixels of the source
+Arrays are C-contiguous; their shape and dtype are checked once, here. Boxes and keypoints are in pixels of the source
 frame, origin at its top left corner, x right, y down. Letters: N people, K keypoints, H and W the frame's size.
 """
 
@@ -17,8 +17,11 @@ Clock = Literal["arrival", "rtcp"]
 
 
 def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], sizes: dict[str, int]) -> None:
-    """Raise ValueError unless the field is a C-contiguous array of this dtype and shape; letters bind in `sizes`."""
-    array: Any = getattr(owner, name)  # Any: what a caller passed, not yet known to be an array
+    """Raise ValueError unless the field is a C-contiguous array of this dtype and shape.
+
+    A letter in `shape` stands for any size; `sizes` keeps it, so that all fields agree on N and K.
+    """
+    array: Any = getattr(owner, name)  # Any: not yet known to be an array
     where = f"{type(owner).__name__}.{name}"
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{where}: expected a numpy array, got {type(array).__name__}")
@@ -37,19 +40,29 @@ def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture from one camera.
+    """One image from one camera, with its times.
+
+    >>> image = np.zeros((480, 640, 3), np.uint8)
+    >>> frame = Frame("cam0", epoch=0, index=7, image=image, time_s=0.28, captured_mono_ns=10, captured_unix_ns=10)
+    >>> frame.size
+    (640, 480)
+    >>> Frame("cam0", 0, 7, image[..., 0], 0.28, captured_mono_ns=10, captured_unix_ns=10)
+    Traceback (most recent call last):
+    ValueError: Frame.image: expected shape (H, W, 3), got (480, 640)
 
     Attributes:
         camera: the camera's name.
-        epoch: +1 whenever the source reopened, looped, jumped in time or changed its size; earlier tracks are over.
-        index: of the source frame, from 0, never decreasing within a camera; a gap is what was dropped.
+        epoch: +1 whenever the source reopens, loops, jumps in time or changes its size. No track spans two epochs.
+        index: index of the source frame, from 0, never decreasing within a camera; a gap means dropped frames.
         image: uint8 (H, W, 3), BGR; made read-only here.
-        time_s: the source's own time line, strictly increasing within an epoch. Tracker and filters use this alone.
-        captured_mono_ns: monotonic clock at capture; for ages.
-        captured_unix_ns: Unix time at capture; for people.
-        clock: where `captured_unix_ns` comes from.
-        media_s: the source's presentation time stamp in seconds, None where it has none.
-        timing_ms: milliseconds spent in each stage so far. The one thing written after capture, by the stage runner.
+        time_s: time on the source's own time line, strictly increasing within an epoch. Tracker and filters use no
+            other clock.
+        captured_mono_ns: monotonic clock at capture, for latencies.
+        captured_unix_ns: Unix time at capture, published with the poses.
+        clock: `arrival` if `captured_unix_ns` is our clock when the frame arrived, `rtcp` if it is the camera's clock.
+        media_s: the source's presentation time stamp in seconds; None if it has none.
+        timing_ms: milliseconds spent in each stage so far. The only field written after capture; the loops that run
+            the stages write it.
     """
 
     camera: str
@@ -75,14 +88,22 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The people that the detector sees in one frame.
+    """The people that the detector found in one frame.
+
+    >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
+    >>> found = Detections(frame, np.float32([[10, 20, 60, 200]]), np.float32([0.9]))
+    >>> len(found), len(Detections.empty(frame))
+    (1, 0)
+    >>> Detections(frame, np.float32([[10, 20, 60, 200]]), np.float32([0.9, 0.8]))
+    Traceback (most recent call last):
+    ValueError: Detections.scores: expected shape (N=1), got (2,)
 
     Attributes:
-        frame: the frame looked at.
+        frame: the frame in which they were found.
         xyxy: float32 (N, 4), clipped to the frame, x2 > x1 and y2 > y1.
         scores: float32 (N,), 0..1.
-        keypoints: float32 (N, K, 3) x, y, score where the detector is itself a pose model, else None.
-        looked: False where the detector didn't look at this frame: nobody was found since nobody was sought.
+        keypoints: float32 (N, K, 3) x, y, score if the detector is itself a pose model, otherwise None.
+        looked: whether the detector ran on this frame (`detector.every`). If not, N is 0 even if people are in it.
     """
 
     frame: Frame
@@ -111,16 +132,26 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
-    """The people of one frame, each with an identity.
+    """The people of one frame, each with a track id.
+
+    >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
+    >>> Tracks(frame, np.float32([[10, 20, 60, 200]]), np.float32([0.9]), np.array([4]), np.array([True])).track_ids
+    array([4])
+    >>> Tracks.empty(frame, ended=(4,)).ended
+    (4,)
+    >>> Tracks(frame, np.float32([[10, 20, 60, 200]]), np.float32([0.9]), np.array([4]), np.array([1]))
+    Traceback (most recent call last):
+    ValueError: Tracks.measured: expected dtype bool, got int64
 
     Attributes:
-        frame: the frame looked at.
-        xyxy: float32 (N, 4), the matched detection's box, clipped to the frame.
-        scores: float32 (N,), the detection's score, 0..1.
-        track_ids: int64 (N,), >= 1, unique here, never reused within a session and camera.
-        measured: bool (N,), False where the box is the tracker's prediction.
-        keypoints: float32 (N, K, 3), the matched detection's own keypoints where the detector is a pose model.
-        ended: ids that were given up with this frame, and won't come back.
+        frame: the frame in which they are.
+        xyxy: float32 (N, 4), the matched detection's box, or the extrapolated one; clipped to the frame.
+        scores: float32 (N,), the score of the track's last detection, 0..1.
+        track_ids: int64 (N,), >= 1, unique within the frame, never reused within a session and camera.
+        measured: bool (N,), False if the box is extrapolated because the detector did not run on this frame.
+        keypoints: float32 (N, K, 3) x, y, score, those of the detection if the detector is a pose model, otherwise
+            None.
+        ended: ids of the tracks that ended with this frame; they never return.
     """
 
     frame: Frame
@@ -145,7 +176,7 @@ class Tracks:
 
     @classmethod
     def empty(cls, frame: Frame, ended: tuple[int, ...] = ()) -> Tracks:
-        """Nobody is tracked in this frame."""
+        """No people in this frame; `ended` as in the class."""
         return cls(
             frame,
             np.zeros((0, 4), np.float32),
@@ -158,17 +189,27 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Poses:
-    """The people of one frame, each with an identity and a skeleton.
+    """The people of one frame, each with a track id and keypoints.
+
+    >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
+    >>> tracks = Tracks(frame, np.float32([[10, 20, 60, 200]]), np.float32([0.9]), np.array([4]), np.array([True]))
+    >>> Poses.of(tracks, np.zeros((1, 17, 2), np.float32), np.ones((1, 17), np.float32)).keypoints.shape
+    (1, 17, 2)
+    >>> Poses.empty(frame, keypoints=17).keypoints.shape
+    (0, 17, 2)
+    >>> Poses.of(tracks, np.zeros((1, 17, 2), np.float32), np.ones((1, 16), np.float32))
+    Traceback (most recent call last):
+    ValueError: Poses.keypoint_scores: expected shape (N=1, K=17), got (1, 16)
 
     Attributes:
-        frame: the frame looked at.
+        frame: the frame in which they are.
         track_ids: int64 (N,), as in Tracks.
-        xyxy: float32 (N, 4), the box that the pose model was given.
-        scores: float32 (N,), the detection's score, 0..1.
+        xyxy: float32 (N, 4), the box that the pose model received.
+        scores: float32 (N,), as in Tracks.
         keypoints: float32 (N, K, 2), x and y; may lie outside the frame; always finite.
         keypoint_scores: float32 (N, K), 0..1.
-        measured: bool (N,), False where the pose was predicted, not seen in this frame's image.
-        raw: float32 (N, K, 2), the keypoints before they were smoothed; None where they weren't.
+        measured: bool (N,), False if the pose was predicted instead of measured in this frame's image.
+        raw: float32 (N, K, 2), the keypoints before smoothing; None if they were not smoothed.
         ended: as in Tracks.
     """
 
@@ -198,14 +239,14 @@ class Poses:
 
     @classmethod
     def empty(cls, frame: Frame, keypoints: int) -> Poses:
-        """Nobody in this frame; `keypoints` is K."""
+        """No people in this frame; `keypoints` is K."""
         return cls.of(
             Tracks.empty(frame), np.zeros((0, keypoints, 2), np.float32), np.zeros((0, keypoints), np.float32)
         )
 
     @classmethod
     def of(cls, tracks: Tracks, keypoints: NDArray[np.float32], keypoint_scores: NDArray[np.float32]) -> Poses:
-        """The tracks' people with these keypoints (N, K, 2) and scores (N, K)."""
+        """Add keypoints float32 (N, K, 2) and their scores float32 (N, K) to tracked people."""
         return cls(
             tracks.frame,
             tracks.track_ids,

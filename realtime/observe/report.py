@@ -1,6 +1,6 @@
-"""The run report: what `--report` writes and what the summary at the end says.
+"""The run report that `--report` writes, and the summary that is logged at the end of a run.
 
-Built by realtime.pipeline at the end of every run, from the cameras' status and the stages' meter.
+Beside the data path: realtime.pipeline builds both from the cameras' status and the stages' meter.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from realtime.observe.status import CameraStatus
 def build_report(
     cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float, device: str, models: Mapping[str, str]
 ) -> dict[str, object]:
-    """The report as JSON-ready data.
+    """Build the report as JSON-ready data.
 
     Args:
-        cameras: the status of each.
+        cameras: the status of each camera.
         meter: the stages' calls and times.
-        wall_s: seconds from the first camera's start to the end.
-        device: where the models ran.
-        models: "detector" and "pose" to their names, "pose_engine" to what computes a ViTPose.
+        wall_s: duration of the run in seconds, without loading.
+        device: the device on which the models ran.
+        models: names of the models ("detector", "pose") and of their engines ("detector_engine", "pose_engine").
     """
     return {
         "version": __version__,
@@ -49,7 +49,7 @@ def build_report(
 
 
 def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float) -> list[str]:
-    """The same for people, a line each."""
+    """The most important numbers of the report as log lines: one per camera, and one for the run."""
     lines = [
         f"{c.camera}: {c.captured} frames captured, {c.dropped} dropped, {c.published} published, {c.fps():.1f} fps, "
         f"latency p50 {c.latency.percentile(50):.0f} ms, p95 {c.latency.percentile(95):.0f} ms"
@@ -58,9 +58,9 @@ def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: fl
     ]
     stages = meter.summary()
     busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in stages.items())
-    return [*lines, f"{wall_s:.1f} s in all; busy: {busy or 'nothing'}"]
+    return [*lines, f"{wall_s:.1f} s in total; busy: {busy or 'nothing'}"]
 
 
 def _peak_rss_mb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1024  # bytes on macOS, KiB on Linux

@@ -1,7 +1,7 @@
-"""The state and the counters of one camera, written by its capture thread, the door and the publisher.
+"""The state and the counters of one camera.
 
-Read by the publisher (StatusMessage), the run report and the summary. At the end of every run
-captured = dropped + published.
+Beside the data path: the capture thread, the door and the publisher write it; the publisher (StatusMessage), the run
+report and the summary read it. At the end of every run captured = dropped + published.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ State = Literal["starting", "live", "reconnecting", "ended", "failed"]
 
 REMOVED: tuple[State, str] = ("ended", "removed")
 
-# Latencies and rate in a StatusMessage are those of the last seconds.
+# A StatusMessage reports the latencies and the frame rate of this many last seconds.
 RECENT_S = 5.0
 
 
 class CameraStatus:
-    """One camera's state and counters. All methods may be called from any thread."""
+    """The state and counters of one camera. All methods may be called from any thread."""
 
     def __init__(self, camera: str) -> None:
         self.camera = camera
@@ -48,49 +48,58 @@ class CameraStatus:
 
     @property
     def state(self) -> tuple[State, str | None]:
-        """The state and why it is so. A camera has ended, or failed, once its last frame was published."""
+        """The state and its reason.
+
+        A camera that has ended or failed stays `live` until its last frame is published or dropped.
+        """
         if self._state[0] in ("ended", "failed") and self.unfinished() > 0:
             return "live", None
         return self._state
 
     @property
     def has_failed(self) -> bool:
-        """Whether it failed, although frames of it may still be on their way."""
+        """Whether the camera failed, even if frames of it are still in the pipeline."""
         return self._state[0] == "failed"
 
     @property
     def is_removed(self) -> bool:
-        """Whether it was taken out of the run and all its frames are out."""
+        """Whether the camera was removed and none of its frames is left in the pipeline."""
         return self.state == REMOVED
 
     def set_state(self, state: State, reason: str | None = None) -> None:
-        """Change the state, but never the last one; subscribers are told. `reason` must hold no secret."""
+        """Change the state, unless the camera has ended or failed.
+
+        The state and the reason are published, so `reason` must not contain a secret.
+        """
         with self._lock:
             self._change(state, reason)
 
     def restart(self) -> None:
-        """The camera begins anew, with other options or after it was removed; the counters go on."""
+        """Start again, with other options or after a removal. The counters continue."""
         with self._lock:
             self._state = ("starting", None)
 
     def remove(self) -> None:
-        """It is taken out of the run: that is its last state, whatever it was."""
+        """Mark the camera as removed, whatever its state. Only `restart` changes this state again."""
         with self._lock:
             self._state = REMOVED
 
     def expect(self, silence_limit_s: float | None) -> None:
-        """From now on a picture is due every so many seconds; None: nothing is due."""
+        """Expect a frame at least every `silence_limit_s` seconds from now on; None: expect nothing."""
         with self._lock:
             self._heard_s, self._silence_limit_s = time.monotonic(), silence_limit_s
 
     def heard(self) -> None:
-        """A picture came, good or not, or the end."""
+        """Record that the source delivered a frame, good or not, or its end."""
         self._heard_s = time.monotonic()
 
     def check_silence(self) -> bool:
-        """Say `reconnecting` of a camera whose read hangs in a driver; whether this is new.
+        """Set the state `reconnecting` if a read hangs in a driver.
 
-        The thread that hangs can't say it itself. It goes on by itself: the next picture makes the camera live.
+        The capture thread cannot do this while it hangs. If the read returns, the next frame makes the camera live.
+
+        Returns:
+            Whether the state changed.
         """
         with self._lock:
             limit_s, silent_s = self._silence_limit_s, time.monotonic() - self._heard_s
@@ -107,21 +116,21 @@ class CameraStatus:
         self._state = (state, reason)
 
     def describe(self, size: tuple[int, int], fps: float | None) -> None:
-        """What the source says of itself: width and height in pixels, nominal frames per second."""
+        """Set what the source reports: width and height in pixels, and the nominal frames per second or None."""
         self.size, self.source_fps = size, fps
 
     def count_captured(self) -> None:
-        """A frame came out of the source, good or not."""
+        """Count a frame that the source delivered, good or not."""
         with self._lock:
             self.captured += 1
 
     def count_dropped(self, cause: str) -> None:
-        """A captured frame will not be published."""
+        """Count a captured frame that will not be published."""
         with self._lock:
             self.drops[cause] += 1
 
     def count_published(self, latency_ms: float) -> None:
-        """A frame was published so many milliseconds after its capture."""
+        """Count a published frame, with the time since its capture."""
         now = time.monotonic()
         with self._lock:
             self.published += 1
@@ -133,17 +142,17 @@ class CameraStatus:
             self._last_published_s = now
 
     def finish(self) -> None:
-        """Nothing more will be published: frames that entered the pipeline and never came out are dropped."""
+        """Set the state `ended`. From now on, captured frames that were not published count as dropped."""
         self._finished = True
         self.set_state("ended")
 
     def unfinished(self) -> int:
-        """Frames captured that are neither published nor dropped yet."""
+        """Number of captured frames that are neither published nor dropped yet."""
         return self.captured - self.published - self.dropped
 
     @property
     def dropped(self) -> int:
-        """Frames captured that were not, and will not be, published."""
+        """Number of captured frames that will never be published."""
         return self.captured - self.published if self._finished else sum(self.drops.values())
 
     def fps(self) -> float:

@@ -1,1 +1,1 @@
-"""Out to the world: Poses -> ZeroMQ, JSON lines. The end of the data path."""
+"""Publishing and recording: Poses -> ZeroMQ messages, JSON lines. The end of the data path."""

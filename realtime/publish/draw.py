@@ -1,7 +1,6 @@
-"""Draws boxes, identities and skeletons on a picture.
+"""Drawing of boxes, track ids and skeletons on an image.
 
-A side of publish/: for pictures and videos that people look at. Takes plain arrays, so that a subscriber's program can
-draw what it received as well.
+Beside the data path. It takes plain arrays, so that a subscriber can draw the messages it receives.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# A keypoint below this score is not drawn: it was guessed.
+# Keypoints with a lower score are guesses and are not drawn.
 _VISIBLE = 0.3
 
 
@@ -24,14 +23,14 @@ def draw_people(
     keypoints: NDArray[np.float32],
     edges: Sequence[Sequence[int]],
 ) -> None:
-    """Draw people into a picture; each identity has its colour.
+    """Draw people on an image, each track in a colour of its own.
 
     Args:
-        image: uint8 (H, W, 3) BGR, drawn into.
-        track_ids: N identities.
-        boxes: float32 (N, 4) x1 y1 x2 y2 in pixels of the picture.
-        keypoints: float32 (N, K, 3) x, y, score; K may be 0.
-        edges: pairs of keypoint indices to join.
+        image: uint8 (H, W, 3) BGR, modified in place.
+        track_ids: N track ids.
+        boxes: float32 (N, 4) x1 y1 x2 y2 in pixels of the image.
+        keypoints: float32 (N, K, 3) x, y in pixels of the image, score 0..1; K may be 0.
+        edges: pairs of keypoint indices to connect.
     """
     thick = max(1, round(min(image.shape[:2]) / 300))
     for track_id, box, points in zip(track_ids, boxes, keypoints, strict=True):
@@ -51,7 +50,7 @@ def draw_people(
 
 
 def colour_of(track_id: int) -> tuple[int, int, int]:
-    """A bright BGR colour; neighbouring identities differ well (steps of the golden ratio around the hue circle)."""
+    """A bright BGR colour, clearly different for consecutive ids: hues advance by the golden ratio."""
     red, green, blue = colorsys.hsv_to_rgb(track_id * 0.618034 % 1.0, 0.75, 1.0)
     return int(blue * 255), int(green * 255), int(red * 255)
 

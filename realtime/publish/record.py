@@ -1,8 +1,8 @@
 """The recording: every pose message as a JSON line, in order.
 
-A side branch of the publisher with a thread of its own: encoding and a slow disk never delay the stream of live
-cameras, unless there are files beside them. Of those nothing is left out, so all wait for the disk where they must.
-Each line is flushed, so that a killed run loses at most its last one.
+A side branch of the publisher with a thread of its own, so that encoding and a slow disk never delay live cameras.
+File input is recorded completely, so a run that mixes both may wait for the disk. Each line is flushed, and a killed
+run loses at most its last one.
 """
 
 from __future__ import annotations
@@ -16,18 +16,38 @@ from realtime.runtime.channel import Channel, Closed
 
 log = logging.getLogger(__name__)
 
-# Messages that may wait for the disk: about ten seconds of one camera.
+# Capacity of the queue in messages: about ten seconds of one camera.
 _WAITING = 256
 
 
 class Recorder:
-    """Writes pose messages to a .jsonl file."""
+    """Writes pose messages to a .jsonl file.
+
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name) / "poses.jsonl"
+    >>> recorder = Recorder(path)
+    >>> message = wire.PoseMessage(
+    ...     session="s", camera="cam0", epoch=0, seq=0, frame=0, captured_ns=1, clock="arrival", published_ns=2,
+    ...     media_s=None, size=(640, 480), skeleton="none", track_ids=[], scores=[], boxes=b"", keypoints=b"",
+    ...     measured=[], timing_ms={},
+    ... )
+    >>> recorder.write(message, wait=True)
+    >>> recorder.finish()
+    >>> recorder.run()  # in the pipeline, this runs on its own thread from the start
+    >>> len(path.read_text().splitlines())
+    1
+    >>> folder.cleanup()
+    """
 
     def __init__(self, path: Path) -> None:
-        """See that the file can be written. What is in it is replaced when the run begins, not before.
+        """Open the file, to find out whether it can be written. `run` replaces its content, not this.
+
+        Args:
+            path: the file; a pipe or a device works too.
 
         Raises:
-            OutputError: it can't be written.
+            OutputError: the file can't be written.
         """
         self._path = path
         try:
@@ -38,11 +58,12 @@ class Recorder:
         self._lost = 0
 
     def write(self, message: wire.PoseMessage, wait: bool) -> None:
-        """Hand over a message.
+        """Queue a message for writing.
 
         Args:
-            message: what was published.
-            wait: block while too many wait (files: the recording is complete); else it is left out and counted.
+            message: the published message.
+            wait: what to do while the queue is full. True blocks, so that the recording of a file is complete; False
+                drops the message and counts it as lost.
         """
         try:
             if wait:
@@ -53,24 +74,24 @@ class Recorder:
             pass
 
     def finish(self) -> None:
-        """No more messages; those that wait are still written."""
+        """Accept no more messages. Those in the queue are still written."""
         self._channel.close()
 
     def run(self) -> None:
-        """The recorder's thread: write until `finish`, then close the file.
+        """Write messages until `finish`, then close the file. The body of the recorder's thread.
 
         Raises:
-            OutputError: the disk is full or gone.
+            OutputError: the file can't be written any more, for example because the disk is full.
         """
         try:
-            if self._path.is_file():  # no pipe, no device: nothing is in these
+            if self._path.is_file():  # a pipe or a device has no content to replace
                 self._file.truncate(0)
             while True:
                 for message in self._channel.take():
                     self._file.write(wire.encode(message, "json") + b"\n")
         except Closed:
             if self._lost:
-                log.warning("record: %d messages left out, the disk was too slow", self._lost)
+                log.warning("record: %d messages lost, the disk was too slow", self._lost)
         except OSError as error:
             raise OutputError(f"record: can't write {self._path}: {error.strerror}") from None
         finally:
@@ -78,5 +99,5 @@ class Recorder:
             self.close()
 
     def close(self) -> None:
-        """Close the file of a recorder that never ran, or at its end."""
+        """Close the file. Needed only if `run` was never called."""
         self._file.close()

@@ -1,7 +1,6 @@
-"""The stream: Poses -> ZeroMQ messages, and what subscribers are told besides.
+"""The stream: Poses -> ZeroMQ messages, with the status and info messages beside them.
 
-The last stage. One XPUB socket, used from one thread. No subscriber can block it: a slow one loses
-messages.
+The last stage. It owns one XPUB socket, used from one thread. A slow subscriber loses messages and never blocks it.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ log = logging.getLogger(__name__)
 
 _STATUS_EVERY_S = 1.0
 _INFO_EVERY_S = 5.0
-# Messages kept for a subscriber that doesn't read; older news are of no use to it.
+# Length of the queue of each subscriber, in messages. ZeroMQ drops what doesn't fit; older poses would be of no use.
 _SEND_HIGH_WATER = 64
-# The last messages get this long to leave the process. 0 loses them, the default can hang for ever.
+# How long closing waits for the last messages to be sent. 0 loses them, ZeroMQ's default may wait forever.
 _LINGER_MS = 200
-# What a subscriber may send us: subscriptions, a few bytes each.
+# Limit for a message from a subscriber, which only sends subscriptions of a few bytes.
 _MAX_INCOMING_BYTES = 4096
 
 _WHY_NOT_BOUND = {
@@ -51,7 +50,7 @@ _WHY_NOT_BOUND = {
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What InfoMessage says of the whole run."""
+    """The fields of InfoMessage that hold for the whole run."""
 
     session: str
     skeleton: Skeleton
@@ -63,26 +62,26 @@ class StreamInfo:
 
 
 class _Context(zmq.Context[zmq.Socket[bytes]]):
-    """A context, and the thread that lets readers in by their keys."""
+    """A ZeroMQ context with the thread that checks the keys of subscribers."""
 
     authenticator: ThreadAuthenticator | None = None
 
 
 def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
-    """The bound XPUB socket. It may be handed to another thread once, before its first use there.
+    """Bind the XPUB socket. It may be handed to another thread once, before its first use there.
 
     Raises:
-        OutputError: an endpoint can't be bound, or keys can't be had.
+        OutputError: an endpoint can't be bound, or a key can't be read.
     """
     context = _Context()
     socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # tell every subscription, also the second of two equal ones
+    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports each subscription, also the second of two equal ones
     socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
     socket.setsockopt(zmq.LINGER, _LINGER_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
-    # By the system, not by ZeroMQ's heartbeats: these cut off a subscriber that pauses until its queue is full, and
-    # libzmq then aborts that program when it reads again (issue 3937).
+    # The operating system detects dead peers. ZeroMQ's heartbeats would disconnect a subscriber that pauses until its
+    # queue is full, and libzmq then aborts that program when it reads again (libzmq issue 3937).
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
@@ -94,7 +93,7 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
         socket.close()
         context.term()
         raise OutputError(f"publish.curve_secret: {error}") from None
-    # Watched from before the first bind: who connects while models load is counted as well.
+    # The monitor starts before the first bind, so that subscribers that connect while models load are counted.
     socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
     for endpoint in config.bind:
         try:
@@ -108,17 +107,17 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
 
 
 def _use_keys(context: _Context, socket: zmq.Socket[bytes], config: PublishConfig) -> None:
-    """Let in only readers with a key that is in the folder, and encrypt what they get.
+    """Encrypt the stream, and accept only readers whose public key is in the folder.
 
     Raises:
-        ValueError: a key can't be read, or there is none of a reader.
+        ValueError: a key can't be read, or the folder contains no reader's key.
     """
     if config.curve_secret is None or config.clients is None:
         return
     key = load_secret(config.curve_secret)
     readers = sorted(config.clients.glob("*.key"))
     if not readers:
-        raise ValueError(f"no public key (*.key) of a reader in {config.clients}: nobody could read the stream")
+        raise ValueError(f"no reader's public key (*.key) in {config.clients}: add one, or the stream can't be read")
     for reader in readers:
         load_public(reader)
     context.authenticator = ThreadAuthenticator(context)
@@ -126,15 +125,15 @@ def _use_keys(context: _Context, socket: zmq.Socket[bytes], config: PublishConfi
     context.authenticator.configure_curve(domain="*", location=config.clients)
     socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
     socket.curve_server = True
-    log.info("publishing to %d readers by their keys", len(readers))
+    log.info("the stream is encrypted, accepted reader keys: %d", len(readers))
 
 
 def close_socket(socket: zmq.Socket[bytes]) -> None:
-    """Close the socket and its context; the last messages get a moment to leave."""
+    """Close the socket and its context, after at most _LINGER_MS for the last messages."""
     context = socket.context
     monitor = socket.get_monitor_socket()
     socket.disable_monitor()
-    monitor.close(linger=0)  # pyzmq leaves it open, and the context would wait for it for ever
+    monitor.close(linger=0)  # pyzmq leaves it open, and context.term() would wait for it forever
     socket.close(linger=_LINGER_MS)
     if isinstance(context, _Context) and context.authenticator is not None:
         context.authenticator.stop()
@@ -142,7 +141,21 @@ def close_socket(socket: zmq.Socket[bytes]) -> None:
 
 
 class PublishStage:
-    """Publishes poses, states and descriptions; hands every pose message to the recorder as well."""
+    """Publishes pose, status and info messages, and hands every pose message to the recorder.
+
+    >>> from realtime.skeleton import COCO17
+    >>> from realtime.types import Frame
+    >>> config = PublishConfig(bind=["tcp://127.0.0.1:*"])
+    >>> status, info = {"cam0": CameraStatus("cam0")}, StreamInfo("s", COCO17, "yolov8n", "none", "cpu", "none", "0.1")
+    >>> stage = PublishStage(
+    ...     open_socket(config), config, info, lambda: status, None,
+    ...     is_live=lambda camera: True, on_published=print, on_ready=lambda: None,
+    ... )
+    >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
+    >>> published = stage.process([Poses.empty(frame, 17)])
+    cam0
+    >>> stage.close()
+    """
 
     name = "publish"
 
@@ -161,15 +174,16 @@ class PublishStage:
         """Take over the socket.
 
         Args:
-            socket: from `open_socket`.
-            config: the section.
-            info: what subscribers are told of the run.
-            cameras: the status of each camera, by name; counted here, published every second and at each change of
-                state. Cameras may be added.
-            recorder: gets every pose message, if there is one.
-            is_live: of a camera: its recording may have gaps rather than wait for the disk.
-            on_published: told the camera of every frame that is out.
-            on_ready: called once, when as many subscribers listen as the configuration wants.
+            socket: the socket from `open_socket`; `close` closes it.
+            config: the section `publish` of the configuration.
+            info: the fields of InfoMessage that hold for the whole run.
+            cameras: returns the status of each camera by name; cameras may be added during the run. The stage counts
+                published frames there, and publishes the status every second and at each change of state.
+            recorder: receives every pose message; None records nothing.
+            is_live: returns whether a camera is live. The recording of a live camera may have gaps; that of a file
+                waits for the disk.
+            on_published: called with the camera's name after each published frame.
+            on_ready: called once, when `publish.wait_for_subscribers` subscribers are connected; never if that is 0.
         """
         self._socket = socket
         self._config = config
@@ -189,15 +203,18 @@ class PublishStage:
         self._audience = _Audience(socket, [wire.pose_topic(camera) for camera in cameras()])
 
     def process(self, batch: list[Poses]) -> list[Poses]:
-        """Publish each, in order."""
+        """Publish the poses of each frame, in order."""
         for poses in batch:
             self._publish(poses)
         return batch
 
     def tick(self) -> None:
-        """Look after subscribers, states and the clock; called between batches and while nothing comes."""
+        """Handle new subscribers and send the info and status messages that are due.
+
+        Called between batches and while no frame comes.
+        """
         now = time.monotonic()
-        # Of a camera that was removed nothing is told any more, once that was told.
+        # Send nothing more for a removed camera after its final status.
         cameras = {
             camera: status
             for camera, status in self._cameras().items()
@@ -206,7 +223,7 @@ class PublishStage:
         for prefix in self._audience.listen():
             self._send_info([camera for camera in cameras if wire.info_topic(camera).startswith(prefix)])
         if self._waits and self._audience.size() >= self._config.wait_for_subscribers:
-            log.info("%d subscribers listen, starting", self._audience.size())
+            log.info("%d subscribers are connected, starting", self._audience.size())
             self._waits = False
             self._on_ready()
         source = {camera: (status.size, status.source_fps) for camera, status in cameras.items()}
@@ -227,7 +244,7 @@ class PublishStage:
             self._send_status(news)
 
     def close(self) -> None:
-        """Tell the last states and counts, then close the socket."""
+        """Send the final states and counts, then close the socket."""
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
@@ -271,7 +288,7 @@ class PublishStage:
             self._recorder.write(message, wait=not self._is_live(frame.camera))
 
     def _raw(self, poses: Poses) -> NDArray[np.float32] | None:
-        """The keypoints before smoothing, where they are wanted; finite."""
+        """The keypoints before smoothing, made finite, if `publish.raw_keypoints` is set; otherwise None."""
         if not self._config.raw_keypoints:
             return None
         raw = poses.keypoints if poses.raw is None else poses.raw
@@ -324,7 +341,7 @@ class PublishStage:
 
 
 class _Presence:
-    """Which tracks of one camera there are, and what of them wasn't told yet."""
+    """The current tracks of one camera, and those that started or ended since the last status message."""
 
     def __init__(self) -> None:
         self._epoch = 0
@@ -334,11 +351,11 @@ class _Presence:
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something that wasn't told."""
+        """Whether a track started or ended since the last status message."""
         return bool(self._started or self._ended)
 
     def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
-        """The tracks of a frame, and those that the tracker gave up with it. With an epoch all earlier ones end."""
+        """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks."""
         if epoch != self._epoch:
             self._ended += sorted(self._there)
             self._epoch, self._there = epoch, set()
@@ -348,14 +365,14 @@ class _Presence:
         self._there.difference_update(ended)
 
     def news(self) -> tuple[list[int], list[int]]:
-        """What began and what ended since the last call."""
+        """The tracks that started and those that ended since the last call."""
         told = self._started, self._ended
         self._started, self._ended = [], []
         return told
 
 
 class _Audience:
-    """Who listens: peers that are connected, and subscriptions that a pose message would reach."""
+    """Counts the subscribers: connected peers, and their subscriptions to pose messages."""
 
     def __init__(self, socket: zmq.Socket[bytes], pose_topics: list[bytes]) -> None:
         self._socket = socket
@@ -365,7 +382,7 @@ class _Audience:
         self._monitor = socket.get_monitor_socket()
 
     def listen(self) -> list[bytes]:
-        """Read what came in; the prefixes newly subscribed to."""
+        """Read all pending events and subscriptions. Returns the topic prefixes of the new subscriptions."""
         new: list[bytes] = []
         with contextlib.suppress(zmq.Again):
             while True:
@@ -378,11 +395,11 @@ class _Audience:
                 prefix = word[1:]
                 if word[:1] == b"\x01":
                     new.append(prefix)
-                # Only what a pose message would match is kept: a flood of other topics costs no memory here.
+                # Only prefixes of pose topics are kept, so that a flood of other subscriptions costs no memory.
                 if any(topic.startswith(prefix) for topic in self._pose_topics):
                     self._subscriptions[prefix] += 1 if word[:1] == b"\x01" else -1
         return new
 
     def size(self) -> int:
-        """Subscribers: one that names several cameras is one, one that is connected but has not subscribed is none."""
+        """Number of subscribers. Several subscriptions of a peer count once, a peer without a subscription does not."""
         return min(len(self._peers), sum(self._subscriptions.values()))

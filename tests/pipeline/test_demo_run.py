@@ -1,4 +1,4 @@
-"""One complete run on the built-in source, as a stranger starts it, looked at from outside."""
+"""One complete run on the built-in source, started and observed as by a user."""
 
 import json
 import subprocess
@@ -19,8 +19,8 @@ from tests.conftest import packaged
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 60
-# How far a keypoint may stray on the wall while the camera moves: the pose model's own noise, its crop grid and the
-# smoother's lag at the camera's speed of at most 4 px a frame. A swapped axis or a wrong frame is off by far more.
+# How far a keypoint may stray on the wall while the camera moves by up to 4 px per frame. This allows for the noise of
+# the pose model, its crop grid and the lag of the smoother. A swapped axis or a wrong frame is off by far more.
 FOLLOWS_WITHIN_PX = 8.0
 
 
@@ -31,7 +31,7 @@ class Run:
     stderr: str
     recorded: list[dict[str, Any]]
     report: dict[str, Any]
-    received: list[list[tuple[bytes, dict[str, Any]]]]  # of two plain subscribers: (topic, message)
+    received: list[list[tuple[bytes, dict[str, Any]]]]  # by each of two plain subscribers: (topic, message)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def subscribe(endpoint: str, messages: list[tuple[bytes, dict[str, Any]]]) -> None:
-    """A subscriber with pyzmq and msgpack alone, until the camera has ended."""
+    """Receive with pyzmq and msgpack only, until the camera has ended."""
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.linger, socket.rcvtimeo, socket.rcvhwm = 0, 90_000, 10_000
         socket.subscribe(b"")
@@ -68,7 +68,7 @@ def subscribe(endpoint: str, messages: list[tuple[bytes, dict[str, Any]]]) -> No
                 return
 
 
-def test_the_run_ends_well_and_keeps_standard_output_clean(run: Run) -> None:
+def test_the_run_succeeds_and_keeps_standard_output_clean(run: Run) -> None:
     assert run.code == 0, run.stderr
     assert run.stdout == ""
     assert "Traceback" not in run.stderr
@@ -81,13 +81,13 @@ def test_every_frame_is_published_once_in_order(run: Run) -> None:
     assert (camera["captured"], camera["dropped"], camera["published"]) == (FRAMES, 0, FRAMES)
     assert list(run.report["stages"]) == ["detect", "track", "pose", "relink", "smooth", "publish"]
     assert all(stage["items"] == FRAMES for stage in run.report["stages"].values())
-    # A file's frames wait at the door, which leads to the detector; the hand-offs behind it take next to nothing.
+    # File frames wait at the door, which is in front of the detector; behind it they hardly wait.
     waits_ms = {name: stage["wait_ms"]["p50"] for name, stage in run.report["stages"].items()}
     assert all(ms > 0 for ms in waits_ms.values())
     assert max(waits_ms, key=waits_ms.__getitem__) == "detect"
 
 
-def test_two_equal_subscribers_both_get_everything_from_message_0_on(run: Run) -> None:
+def test_two_subscribers_both_receive_every_message_from_the_first(run: Run) -> None:
     for messages in run.received:
         poses = [message for topic, message in messages if topic == b"pose/cam0/"]
         assert [pose["seq"] for pose in poses] == list(range(FRAMES))
@@ -96,12 +96,12 @@ def test_two_equal_subscribers_both_get_everything_from_message_0_on(run: Run) -
         np.testing.assert_allclose(keypoints, recorded["keypoints"], rtol=1e-6)
 
 
-def test_subscribers_are_told_what_draws_the_skeleton_and_how_it_went(run: Run) -> None:
+def test_subscribers_receive_the_skeleton_and_the_final_status(run: Run) -> None:
     info = [message for topic, message in run.received[0] if topic == b"info/cam0/"][-1]
     assert len(info["keypoint_names"]) == 17
     assert info["size"] == [1280, 720]
     assert "yolo11n-pose" in info["pose"]
-    assert "can't be had" in info["pose"]  # why it isn't ViTPose
+    assert "is not available" in info["pose"]  # the reason why it isn't ViTPose
     status = [message for topic, message in run.received[0] if topic == b"status/cam0/"]
     assert status[0]["state"] in ("starting", "live")
     assert (status[-1]["state"], status[-1]["published"]) == ("ended", FRAMES)
@@ -114,7 +114,7 @@ def test_each_person_keeps_one_id(run: Run) -> None:
 
 
 def test_keypoints_follow_the_known_motion_of_the_camera(run: Run) -> None:
-    """Taken back to the wall by the camera's exact motion, a keypoint stays where it is."""
+    """Mapped back to the wall by the camera's exact motion, a keypoint stays in place."""
     places: dict[tuple[int, int], list[np.ndarray]] = defaultdict(list)
     for message in run.recorded:
         motion = np.vstack([demo_motion(message["frame"]), [0, 0, 1]])
@@ -123,16 +123,16 @@ def test_keypoints_follow_the_known_motion_of_the_camera(run: Run) -> None:
                 if score > 0.6:
                     places[track_id, k].append((np.linalg.inv(motion) @ (x, y, 1))[:2])
     steady = {key: np.array(seen) for key, seen in places.items() if len(seen) > 0.9 * FRAMES}
-    assert len(steady) > 40  # of 85 keypoints, most are seen well all the time
+    assert len(steady) > 40  # most of the 85 keypoints are clearly visible all the time
     strays = [np.median(np.linalg.norm(seen - np.median(seen, axis=0), axis=1)) for seen in steady.values()]
     assert np.percentile(strays, 90) < FOLLOWS_WITHIN_PX
-    # And it is the camera that moved, further than that: keypoints that stood still would fail.
+    # The camera moved further than that, so keypoints that stand still would fail.
     first, last = demo_motion(0), demo_motion(FRAMES - 1)
     assert np.linalg.norm((last - first)[:, 2]) > 3 * FOLLOWS_WITHIN_PX
 
 
-def test_the_order_of_the_parts_of_a_person_is_right(run: Run) -> None:
-    """Person 1 stands upright and faces the camera: nose above shoulders above hips above ankles, left on the right."""
+def test_the_keypoints_of_a_person_are_in_anatomical_order(run: Run) -> None:
+    """Person 1 stands upright and faces the camera: from nose to ankle, each keypoint is below the one before."""
     for message in run.recorded[:: FRAMES // 6]:
         keypoints = np.array(message["keypoints"][message["track_ids"].index(1)])
         nose, left, right, hip, ankle = keypoints[0], keypoints[5], keypoints[6], keypoints[11], keypoints[15]

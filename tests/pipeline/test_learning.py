@@ -1,6 +1,6 @@
-"""The complete pipeline with a network that has learnt something: its keypoints lie where the people's are.
+"""The complete pipeline with a trained network, which puts the keypoints on the people.
 
-A swapped axis, channel or keypoint shows here and with no random weights.
+A swapped axis, channel or keypoint shows here; with random weights it would not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.pose.training import SURE, true_keypoints
 FRAMES = 12
 
 
-@pytest.mark.timeout(600)  # trains the network, if it is the first to ask for it
+@pytest.mark.timeout(600)  # the first test that uses the network trains it
 def test_the_pipeline_puts_keypoints_where_they_belong(
     trained_vitpose: Path, yolo11n_pose: Path, yolov8n: Path, tmp_path: Path
 ) -> None:
@@ -32,14 +32,14 @@ def test_the_pipeline_puts_keypoints_where_they_belong(
     errors = [
         error for line in (tmp_path / "x.jsonl").read_text().splitlines() for error in _errors(json.loads(line), truth)
     ]
-    # In sizes of the person; measured: 0.012 in the middle, 0.03 at the 90th percentile.
+    # In units of the person's size. Measured: median 0.012, 90th percentile 0.03.
     assert len(errors) > FRAMES * 50
     assert np.median(errors) < 0.03
     assert np.quantile(errors, 0.9) < 0.1
 
 
 def _errors(message: dict[str, list[list[float]]], truth: np.ndarray) -> list[float]:
-    """How far the sure keypoints of everybody are from where they are, in sizes of the person."""
+    """Distances of the keypoints from the true ones that are certain, in units of the person's size."""
     motion = demo_motion(int(message["frame"]))  # type: ignore[call-overload]
     homes = people().xyxy.reshape(5, 2, 2).mean(axis=1) @ motion[:, :2].T + motion[:, 2]
     errors = []
@@ -51,7 +51,7 @@ def _errors(message: dict[str, list[list[float]]], truth: np.ndarray) -> list[fl
     return errors
 
 
-def test_other_colours_or_another_order_of_sides_would_be_noticed(trained_vitpose: Path) -> None:
+def test_swapped_colours_and_swapped_sides_would_be_noticed(trained_vitpose: Path) -> None:
     image, boxes = people()
     model = load_vitpose(trained_vitpose)
     expected = model.estimate([image], [boxes])[0]

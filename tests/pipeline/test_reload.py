@@ -1,4 +1,4 @@
-"""SIGHUP: the program reads its configuration files again and takes the cameras that they hold by now."""
+"""On SIGHUP the program reads its configuration files again and applies their cameras."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def write(file: Path, *cameras: dict[str, object], **keys: object) -> None:
     file.write_text(yaml.safe_dump({"realtime": True, "cameras": list(cameras)} | keys))
 
 
-def test_cameras_come_and_go_with_the_file_and_nothing_wrong_in_it_does_harm(tmp_path: Path, yolov8n: Path) -> None:
+def test_cameras_follow_the_file_and_mistakes_in_it_do_no_harm(tmp_path: Path, yolov8n: Path) -> None:
     demo = {"name": "a", "source": "demo"}
     file, report = tmp_path / "cameras.yaml", tmp_path / "report.json"
     write(file, demo)
@@ -29,7 +29,7 @@ def test_cameras_come_and_go_with_the_file_and_nothing_wrong_in_it_does_harm(tmp
 
         write(file, demo, {"name": "b", "source": camera.url("admin:s3cr3t-pw@")}, smoothing={"method": "none"})
         run.process.send_signal(signal.SIGHUP)
-        run.until_logged("reload: smoothing.method: changed too, but only a new start takes that")
+        run.until_logged("reload: smoothing.method: also changed, but takes effect only after a restart")
         run.until_logged("reload: added b; 1 unchanged")
         run.until_pose("b")
 
@@ -39,7 +39,7 @@ def test_cameras_come_and_go_with_the_file_and_nothing_wrong_in_it_does_harm(tmp
             run.process.send_signal(signal.SIGHUP)
             run.until(lambda told=told: len(run.log) > told, what=mistake)
             assert "error reload: " in run.log[-1]
-            assert "nothing is changed" in run.log[-1]
+            assert "nothing was changed" in run.log[-1]
 
         write(file, demo, {"name": "b", "source": camera.url("admin:wr0ng-pw@")})
         run.process.send_signal(signal.SIGHUP)
@@ -63,11 +63,11 @@ def test_cameras_come_and_go_with_the_file_and_nothing_wrong_in_it_does_harm(tmp
     assert "Traceback" not in everything
 
 
-def test_a_reload_that_comes_while_models_load_is_kept(tmp_path: Path, yolov8n: Path) -> None:
+def test_a_reload_requested_while_models_load_is_carried_out(tmp_path: Path, yolov8n: Path) -> None:
     file = tmp_path / "cameras.yaml"
     write(file, {"name": "a", "source": "demo"})
     with Program("--config", str(file), folder=tmp_path) as run:
-        run.until_logged("publishing on")  # the port is bound first, then models are loaded
+        run.until_logged("publishing on")  # the port is bound before models are loaded
         write(file, {"name": "b", "source": "demo"})
         run.process.send_signal(signal.SIGHUP)
         run.until_pose("b")
@@ -93,7 +93,7 @@ def test_a_closed_terminal_ends_the_program(tmp_path: Path, yolov8n: Path, with_
     os.close(master)  # the terminal is gone: the system sends SIGHUP
     end_s = time.monotonic() + 30
     while (status := os.waitpid(child, os.WNOHANG))[0] == 0:
-        assert time.monotonic() < end_s, "it runs on without anybody there"
+        assert time.monotonic() < end_s, "the program runs on without its terminal"
         time.sleep(0.05)
     assert os.waitstatus_to_exitcode(status[1]) == 0
     assert json.loads(report.read_text())["cameras"]

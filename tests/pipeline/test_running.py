@@ -1,4 +1,4 @@
-"""How a run ends: by its sources, by a signal, by an error; alone and with several cameras."""
+"""Complete runs, with one camera or several, that end with their sources, by a signal or by an error."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ from tests.capture.clips import write_clip, write_noise
 from tests.faults.rig import ROOT, Program
 from tests.pose.checkpoints import save_checkpoint
 
-# Quick models: what is tested here is how the parts work together.
+# Fast models, because these tests are about how the parts work together.
 QUICK = {"detector.size": "320", "pose.model": "none"}
 
 
@@ -41,7 +41,7 @@ def threads_of_a_run() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
-def test_two_cameras_are_both_published_whole_and_nobody_is_left(tmp_path: Path, yolov8n: Path) -> None:
+def test_two_cameras_are_published_completely_and_no_thread_is_left(tmp_path: Path, yolov8n: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=12)
     config = configuration(tmp_path, {"a": str(clip), "b": "demo"}, max_frames="20", record=str(tmp_path / "out.jsonl"))
     pipeline = Pipeline(config)
@@ -64,17 +64,17 @@ def vitpose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("pose", "detector", "keypoints", "smoothing"),
     [
-        ("{vitpose}", "auto", 17, "one-euro"),  # a ViTPose checkpoint's folder
-        ("{yolo11n_pose}", "auto", 17, "one-euro"),  # a YOLO pose network on people's crops
+        ("{vitpose}", "auto", 17, "one-euro"),  # the folder of a ViTPose checkpoint
+        ("{yolo11n_pose}", "auto", 17, "one-euro"),  # a YOLO pose network, run on each person's crop
         ("detector", "{yolo11n_pose}", 17, "one-euro"),  # the detector's own keypoints
-        ("detector", "{yolo11n_pose}", 17, "kalman"),  # where keypoints come from is nothing to a filter
+        ("detector", "{yolo11n_pose}", 17, "kalman"),  # a filter works the same for any source of keypoints
         ("detector", "{yolo11n_pose}", 17, "none"),
-        ("none", "auto", 0, "one-euro"),  # boxes and identities alone
+        ("none", "auto", 0, "one-euro"),  # only boxes and track ids
         ("none", "auto", 0, "kalman"),
         ("none", "auto", 0, "none"),
     ],
 )
-def test_every_pose_model_and_filter_publishes_its_skeletons(
+def test_every_pose_model_publishes_its_skeleton_with_every_filter(
     tmp_path: Path, vitpose: Path, yolo11n_pose: Path, pose: str, detector: str, keypoints: int, smoothing: str
 ) -> None:
     places = {"vitpose": vitpose, "yolo11n_pose": yolo11n_pose}
@@ -87,13 +87,13 @@ def test_every_pose_model_and_filter_publishes_its_skeletons(
     for number, line in enumerate(lines):
         people = len(line["track_ids"])
         assert people >= 3
-        # A pose model looks at every frame's image, the detector at each second one.
+        # A pose model runs on every frame, the detector on every second one.
         assert line["measured"] == [pose.startswith("{") or number % 2 == 0] * people
         assert line["skeleton"] == ("coco17" if keypoints else "none")
         assert np.shape(line["keypoints"]) == ((people, keypoints, 3) if keypoints else (0,))
 
 
-def test_pedestrians_are_followed_through_a_real_clip(tmp_path: Path, yolov8n: Path, shared_data: Path) -> None:
+def test_pedestrians_are_tracked_through_a_real_clip(tmp_path: Path, yolov8n: Path, shared_data: Path) -> None:
     record = tmp_path / "x.jsonl"
     clip = shared_data / "video" / "vtest.avi"
     flags = {"detector__size": "640", "max_frames": "50", "record": str(record)}
@@ -119,7 +119,7 @@ def test_an_error_in_a_stage_ends_the_run_with_that_error(
     tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     kind: Any = STAGES[stage]
-    method = "_look" if stage == "detect" else "process"  # what the pool's threads run
+    method = "_look" if stage == "detect" else "process"  # the threads of the pool call it
     process = getattr(kind, method)
 
     def fail(self: object, batch: list[Any]) -> list[Any]:
@@ -136,7 +136,7 @@ def test_an_error_in_a_stage_ends_the_run_with_that_error(
     assert status.state[0] == "failed"
 
 
-def test_stopping_finishes_what_is_past_the_door(tmp_path: Path, yolov8n: Path) -> None:
+def test_a_stop_still_publishes_the_frames_past_the_door(tmp_path: Path, yolov8n: Path) -> None:
     run = Pipeline(configuration(tmp_path, {"a": "demo"}, realtime="true", record=str(tmp_path / "out.jsonl")))
     threading.Timer(2.0, run.stop).start()
     run.run()
@@ -147,7 +147,7 @@ def test_stopping_finishes_what_is_past_the_door(tmp_path: Path, yolov8n: Path) 
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == status.published
 
 
-def test_a_truncated_file_is_published_as_far_as_it_goes_while_others_go_on(tmp_path: Path, yolov8n: Path) -> None:
+def test_a_truncated_file_is_published_up_to_the_cut_and_others_completely(tmp_path: Path, yolov8n: Path) -> None:
     from realtime.errors import TruncatedError
 
     whole = write_noise(tmp_path / "whole.mp4", frames=40)
@@ -162,17 +162,17 @@ def test_a_truncated_file_is_published_as_far_as_it_goes_while_others_go_on(tmp_
     assert run.status["whole"].published == 40
 
 
-def test_an_interrupt_ends_the_program_soon_with_a_last_status_and_exit_code_0(tmp_path: Path, yolov8n: Path) -> None:
+def test_an_interrupt_ends_the_program_with_a_final_status_and_exit_code_0(tmp_path: Path, yolov8n: Path) -> None:
     with Program("--source", "demo", "--realtime", folder=tmp_path) as program:
         program.until_pose()
-        code, took_s = program.end(signal.SIGINT)  # SIGTERM ends those of test_reload
+        code, took_s = program.end(signal.SIGINT)  # test_reload covers SIGTERM
         program.until_state("ended")
     assert code == 0, program.log
-    assert took_s < 20  # the contract says 3 s: measured by `make faults`, not here
+    assert took_s < 20  # `make faults` measures the limit of 3 s, not this test
     assert not any("Traceback" in line for line in program.log)
 
 
-def test_a_dry_run_loads_models_and_opens_nothing(tmp_path: Path, yolov8n: Path) -> None:
+def test_a_dry_run_loads_models_and_opens_no_source(tmp_path: Path, yolov8n: Path) -> None:
     command = [sys.executable, "run_realtime.py", "--dry-run", "--source", "rtsp://127.0.0.1:1/none", "--fail-fast"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 0, result.stderr
@@ -197,7 +197,7 @@ def test_a_camera_that_is_down_does_not_end_the_run_or_disturb_another(
     assert "s3cret" not in caplog.text
 
 
-def test_a_smaller_input_is_compiled_for_every_picture_before_it_is_used(
+def test_a_smaller_input_is_warmed_up_for_every_frame_size_before_it_is_used(
     tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = Pipeline(configuration(tmp_path, {"a": "demo"}, max_frames=1))
@@ -212,11 +212,11 @@ def test_a_smaller_input_is_compiled_for_every_picture_before_it_is_used(
     assert detect.size == 160
     pipeline.stop()
     pipeline._look_at(320)
-    assert detect.size == 160  # nobody waits for that any more
+    assert detect.size == 160  # a run that stops does not warm up any more
     pipeline.run()
 
 
-def test_a_live_camera_that_joins_files_is_told_to_be_late(
+def test_a_warning_is_logged_when_a_live_camera_joins_a_run_of_files(
     tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip = tmp_path / "clip.mp4"
@@ -225,6 +225,6 @@ def test_a_live_camera_that_joins_files_is_told_to_be_late(
     pipeline = Pipeline(configuration(tmp_path, {"a": str(clip)}), lambda: later)
     monkeypatch.setattr(pipeline._fleet, "reload", lambda cameras: None)
     pipeline._reload()
-    assert "reload: gate: live, but this run began with files, whose frames may be older" in caplog.text
+    assert "reload: gate: live, but a run that started with files has a higher latency" in caplog.text
     pipeline.stop()
     pipeline.run()

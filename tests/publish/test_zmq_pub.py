@@ -1,3 +1,5 @@
+"""The publish stage and the recorder, observed by real subscribers."""
+
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +27,7 @@ ANY_PORT = "tcp://127.0.0.1:*"
 
 
 class Running:
-    """A publisher on its own thread, as in the pipeline, and the endpoint it got."""
+    """A publisher on a thread of its own, as in the pipeline, and the endpoint it is bound to."""
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class Running:
 @pytest.fixture
 def subscribe() -> Iterator[Callable[..., zmq.Socket[bytes]]]:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    sockets = []  # a socket that nobody holds is closed
+    sockets = []  # keeps them open: a socket without a reference is closed
 
     def make(endpoint: str, *prefixes: bytes) -> zmq.Socket[bytes]:
         socket = context.socket(zmq.SUB)
@@ -93,7 +95,7 @@ def people(frame: Frame, count: int = 2) -> Poses:
     )
 
 
-def test_two_equal_subscribers_both_get_every_message_from_the_first(make_frame: Make, subscribe: Callable) -> None:
+def test_two_equal_subscribers_both_receive_every_message_from_the_first(make_frame: Make, subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2))
     first = subscribe(run.endpoint, b"pose/")
     assert not run.ready.wait(0.2)
@@ -114,8 +116,8 @@ def test_two_equal_subscribers_both_get_every_message_from_the_first(make_frame:
     assert run.left == ["cam0"] * 5
 
 
-def test_a_subscriber_that_came_before_the_stage_counts(subscribe: Callable) -> None:
-    """The port is bound before models are loaded: subscribers connect long before anything is published."""
+def test_a_subscriber_that_connects_before_the_stage_exists_counts(subscribe: Callable) -> None:
+    """The port is bound before models are loaded, so subscribers may connect long before anything is published."""
     config = PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1)
     socket = open_socket(config)
     subscribe(socket.get_string(zmq.LAST_ENDPOINT), b"pose/")
@@ -125,14 +127,14 @@ def test_a_subscriber_that_came_before_the_stage_counts(subscribe: Callable) -> 
     run.end()
 
 
-def test_one_subscriber_of_several_topics_counts_once(subscribe: Callable) -> None:
+def test_a_subscriber_with_several_topics_counts_once(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2), cameras=("a", "b"))
     subscribe(run.endpoint, b"pose/a/", b"pose/b/", b"info/")
     assert not run.ready.wait(0.3)
     run.end()
 
 
-def test_info_comes_when_a_subscriber_joins_and_when_the_size_is_known(subscribe: Callable) -> None:
+def test_info_is_sent_when_a_subscriber_joins_and_when_the_size_is_known(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber = subscribe(run.endpoint, b"info/cam0/")
     assert wire.decode(*subscriber.recv_multipart()).keypoint_names == list(COCO17.keypoint_names)
@@ -143,7 +145,7 @@ def test_info_comes_when_a_subscriber_joins_and_when_the_size_is_known(subscribe
     run.end()
 
 
-def test_a_change_of_state_is_told_and_the_last_status_has_the_final_counts(
+def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts(
     make_frame: Make, subscribe: Callable
 ) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
@@ -184,7 +186,7 @@ def test_the_recording_has_every_message_in_order(make_frame: Make, tmp_path: Pa
     assert all(len(line["keypoints"]) == line["seq"] % 3 for line in lines)
 
 
-def test_a_recording_may_go_to_a_device(make_frame: Make, tmp_path: Path) -> None:
+def test_a_device_can_be_the_recording(make_frame: Make, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.symlink_to("/dev/null")
     run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
@@ -192,16 +194,16 @@ def test_a_recording_may_go_to_a_device(make_frame: Make, tmp_path: Path) -> Non
     run.end()
 
 
-def test_a_port_in_use_is_one_clear_line() -> None:
+def test_a_port_in_use_is_an_error_until_it_is_free_again() -> None:
     socket = open_socket(PublishConfig(bind=[ANY_PORT]))
     endpoint = socket.get_string(zmq.LAST_ENDPOINT)
     with pytest.raises(OutputError, match="already in use"):
         open_socket(PublishConfig(bind=[endpoint]))
     close_socket(socket)
-    close_socket(open_socket(PublishConfig(bind=[endpoint])))  # and free again afterwards
+    close_socket(open_socket(PublishConfig(bind=[endpoint])))  # now it is free again
 
 
-def test_a_subscriber_that_never_reads_does_not_hold_up_the_end(make_frame: Make, subscribe: Callable) -> None:
+def test_a_subscriber_that_never_reads_does_not_delay_the_end(make_frame: Make, subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1))
     subscribe(run.endpoint, b"")
     assert run.ready.wait(10)
@@ -211,7 +213,7 @@ def test_a_subscriber_that_never_reads_does_not_hold_up_the_end(make_frame: Make
     assert len(run.left) == 900
 
 
-def test_keypoints_before_smoothing_are_published_where_they_are_wanted(subscribe: Callable, make_frame: Make) -> None:
+def test_keypoints_before_smoothing_are_published_only_if_configured(subscribe: Callable, make_frame: Make) -> None:
     for wanted in (True, False):
         run = Running(PublishConfig(bind=[ANY_PORT], raw_keypoints=wanted, wait_for_subscribers=1))
         subscriber = subscribe(run.endpoint, b"pose/")
@@ -229,11 +231,11 @@ def test_keypoints_before_smoothing_are_published_where_they_are_wanted(subscrib
             assert got is None
 
 
-def test_tracks_that_begin_and_end_are_told_once(subscribe: Callable, make_frame: Make) -> None:
+def test_started_and_ended_tracks_are_reported_once(subscribe: Callable, make_frame: Make) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber = subscribe(run.endpoint, b"status/")
     subscriber.recv_multipart()
-    seen = {0: ([1, 2], ()), 1: ([1], ()), 2: ([1], (2,)), 3: ([1, 3], ()), 4: ([1], (9,))}  # frame: ids, given up
+    seen = {0: ([1, 2], ()), 1: ([1], ()), 2: ([1], (2,)), 3: ([1, 3], ()), 4: ([1], (9,))}  # frame: (ids, ended)
     for index, (ids, gone) in seen.items():
         poses = people(make_frame(index), len(ids))
         run.inbox.put(replace(poses, track_ids=np.array(ids, np.int64), ended=gone))
@@ -244,13 +246,13 @@ def test_tracks_that_begin_and_end_are_told_once(subscribe: Callable, make_frame
         started += status.tracks_started
         ended += status.tracks_ended
     run.end()
-    assert started == [1, 2, 3, 1]  # the last one is of the next epoch
+    assert started == [1, 2, 3, 1]  # the last one belongs to the next epoch
     assert ended == [2, 1, 3]
 
 
 @pytest.mark.parametrize("buffer_s", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_track_that_was_told_to_have_ended_never_comes_back(buffer_s: float, seed: int) -> None:
+def test_a_track_reported_as_ended_never_comes_back(buffer_s: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     stage, presence, time_s = TrackStage(TrackerConfig(buffer_s=buffer_s)), _Presence(), 0.0
     ended: set[int] = set()
