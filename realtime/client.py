@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Reading the stream: PoseSubscriber, and `python -m realtime.client` for the terminal and for pipes.
+"""The client of the pose stream: PoseSubscriber, and `python -m realtime.client` for terminals and pipes.
 
-The other side of the data path, in the subscriber's own program. It imports pyzmq, msgspec and numpy alone (no torch),
-and is under the MIT licence.
+It is the far end of the data path and runs in the subscriber's own program. It imports only pyzmq, msgspec and numpy,
+not torch, and is under the MIT licence.
 
     from realtime.client import PoseSubscriber
-    for pose in PoseSubscriber("tcp://127.0.0.1:5555"):
-        print(pose.camera, pose.track_ids, pose.keypoints.shape)      # keypoints: float32 (N, K, 3)
+
+    with PoseSubscriber("tcp://127.0.0.1:5555") as subscriber:
+        for pose in subscriber:
+            print(pose.camera, pose.track_ids, pose.keypoints.shape)  # keypoints: float32 (N, K, 3): x, y, score
 """
 
 from __future__ import annotations
@@ -34,45 +36,47 @@ from realtime import wire
 from realtime.keys import Key, load_public, load_secret
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5555"
-# Messages that wait for a reader: two seconds of one camera. More would only make a slow reader's poses older.
+# Length of the receive queue in messages: two seconds of one camera. A longer queue only adds latency to a slow reader.
 RECEIVE_QUEUE = 64
-# After a pause in which the queue filled, what comes is old until a message has to be waited for so long; after
-# CATCH_UP_S in any case.
+# If a pause filled the queue, old messages keep arriving from the buffers behind it. `latest` then keeps reading until
+# it has to wait this long for a message, which means that it has caught up, or until CATCH_UP_S have passed.
 WAITED_S = 0.01
 CATCH_UP_S = 0.2
-# A publisher whose machine is gone is noticed after so many seconds, and connected to anew. By the system's keep-alive:
-# with ZeroMQ's heartbeats a reader that pauses until its queue is full is aborted (libzmq issue 3937).
+# TCP keep-alive detects that the publisher's machine is gone. The system probes a silent connection every KEEPALIVE_S
+# seconds and drops it after KEEPALIVE_PROBES unanswered probes; then ZeroMQ reconnects. ZeroMQ's own heartbeats don't
+# work here: with them, libzmq aborts a reader that pauses until its queue is full (libzmq issue 3937).
 KEEPALIVE_S = 1
 KEEPALIVE_PROBES = 3
-# What --timeout takes at most.
+# Upper limit of --timeout in seconds.
 LONGEST_S = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pose:
-    """One processed frame of one camera: N people with K keypoints each.
+    """The people of one processed frame: N people with K keypoints each.
 
     Attributes:
-        session: the publisher's run; seq and track ids begin anew with it.
-        camera: the camera's name.
-        epoch: +1 whenever the source reopened or looped; tracks of an earlier epoch are over.
-        seq: +1 per pose message of this camera.
-        frame: index of the source frame.
-        captured_ns: Unix time of the moment the frame was taken, by `clock`.
-        clock: "arrival" or "rtcp" (the camera's own wall clock).
-        published_ns: Unix time just before the message was sent.
-        media_s: the source's own clock in seconds, None where it has none.
+        session: random id of the publisher's run. `seq` and track ids start again in a new session.
+        camera: name of the camera.
+        epoch: increases when the source is reopened, loops or changes its frame size; this ends all earlier tracks.
+        seq: number of this message, counted per camera from 0.
+        frame: index of the source frame, from 0.
+        captured_ns: Unix time in nanoseconds when the frame was captured, according to `clock`.
+        clock: "arrival" (when the frame reached the publisher) or "rtcp" (the camera's own wall clock).
+        published_ns: Unix time in nanoseconds just before the message was sent.
+        media_s: timestamp of the frame in seconds on the source's own clock; None if it has none.
         size: width and height of the source frame in pixels.
-        skeleton: "coco17", another name that `PoseSubscriber.info` spells out, or "none".
+        skeleton: "coco17", "none", or another name; `PoseSubscriber.info` returns the names of its keypoints.
         track_ids: int64 (N,), >= 1.
         scores: float32 (N,), detection scores, 0..1.
         boxes: float32 (N, 4), x1, y1, x2, y2 in pixels. Read-only, as are the keypoints.
-        keypoints: float32 (N, K, 3), x, y in pixels and score 0..1. K is 0 where there is nobody.
-        measured: bool (N,), False where the pose was predicted.
-        raw_keypoints: float32 (N, K, 2), x and y before smoothing; None unless the publisher has `raw_keypoints` on.
-        timing_ms: milliseconds that the frame spent in each stage.
-        missed: messages of this camera between the Pose you were given before and this one, by `seq`: lost because
-            the reader was slow, or skipped by `latest`.
+        keypoints: float32 (N, K, 3), x, y in pixels and score 0..1. K is 0 in a frame without people.
+        measured: bool (N,), False if the pose was predicted instead of measured in this frame.
+        raw_keypoints: float32 (N, K, 2), x, y in pixels before smoothing; None if the publisher doesn't send them
+            (`publish.raw_keypoints`).
+        timing_ms: milliseconds that the frame spent in each stage, and waiting between stages (`wait`).
+        missed: number of messages of this camera, by `seq`, between the previous Pose and this one. They were lost
+            because the reader was too slow, or `latest` skipped them.
     """
 
     session: str
@@ -97,7 +101,22 @@ class Pose:
 
     @classmethod
     def of(cls, message: wire.PoseMessage, missed: int = 0) -> Pose:
-        """The message with arrays in the place of bytes and lists."""
+        """Build a Pose from a message: its bytes and lists become arrays.
+
+        >>> message = wire.pose_message(
+        ...     session="s1", camera="cam0", epoch=0, seq=0, frame=0, captured_ns=1, clock="arrival", published_ns=2,
+        ...     media_s=None, size=(640, 480), skeleton="coco17", track_ids=np.array([7]), scores=np.float32([0.9]),
+        ...     boxes=np.float32([[10, 20, 110, 220]]), keypoints=np.zeros((1, 17, 2), np.float32),
+        ...     keypoint_scores=np.ones((1, 17), np.float32), measured=np.array([True]), timing_ms={},
+        ... )
+        >>> pose = Pose.of(message)
+        >>> pose.track_ids, pose.boxes.tolist(), pose.keypoints.shape
+        (array([7]), [[10.0, 20.0, 110.0, 220.0]], (1, 17, 3))
+
+        Args:
+            message: a message as `PoseSubscriber.next_message` or `wire.decode` returns it.
+            missed: value of the attribute `missed`.
+        """
         return cls(
             session=message.session,
             camera=message.camera,
@@ -124,15 +143,28 @@ class Pose:
         return len(self.track_ids)
 
     def age_s(self) -> float:
-        """Seconds since the frame was taken, by this machine's clock."""
+        """Seconds since the frame was captured, by this machine's clock."""
         return (time.time_ns() - self.captured_ns) / 1e9
 
 
 class PoseSubscriber:
-    """The poses of a publisher: iterate over it, or ask for the `latest`.
+    """A subscriber to the poses of one or more publishers.
 
-    To be used by one thread, since ZeroMQ sockets are. It may be made before the publisher is there, and it connects
-    again by itself. Leave the `with` block or call `close` when done.
+    Iterate over it to receive every pose, or call `latest` for the newest pose of each camera. Iteration waits for the
+    next pose and never ends by itself. A subscriber may be created before the publisher starts, and it reconnects by
+    itself. Use it in a `with` block or call `close`, and use it from one thread only, because ZeroMQ sockets are not
+    thread-safe.
+
+    This prints where each person's nose is::
+
+        from realtime.client import PoseSubscriber
+
+        with PoseSubscriber("tcp://127.0.0.1:5555", cameras=["cam0"], timeout_s=10) as subscriber:
+            nose = subscriber.info("cam0").keypoint_names.index("nose")
+            for pose in subscriber:
+                for track_id, keypoints in zip(pose.track_ids, pose.keypoints):
+                    x, y, score = keypoints[nose]
+                    print(f"person {track_id}: nose at ({x:.1f}, {y:.1f}), score {score:.2f}")
     """
 
     def __init__(
@@ -144,17 +176,17 @@ class PoseSubscriber:
         curve_secret: str | Path | None = None,
         curve_server: str | Path | None = None,
     ) -> None:
-        """Connect.
+        """Start connecting, without waiting for the publisher.
 
         Args:
-            connect: endpoint, or several: tcp://HOST:PORT or ipc://PATH.
-            cameras: their names; None: all.
-            timeout_s: an iteration raises TimeoutError when nothing came for so long; None: never.
-            curve_secret: file of this reader's secret key, for a publisher that wants keys (`realtime.keys`).
-            curve_server: file of that publisher's public key.
+            connect: one or several endpoints, tcp://HOST:PORT or ipc://PATH.
+            cameras: names of the cameras to read; None reads all of them.
+            timeout_s: iteration raises TimeoutError if no pose arrives for this long (s); None waits forever.
+            curve_secret: file with this reader's secret key, if the publisher uses keys (see `realtime.keys`).
+            curve_server: file with the publisher's public key.
 
         Raises:
-            ValueError: an endpoint, the list of cameras or a key can't be right.
+            ValueError: an endpoint or a key is invalid, only one of the keys was passed, or a list is empty.
         """
         self._endpoints = [connect] if isinstance(connect, str) else list(connect)
         self._timeout_s = timeout_s
@@ -165,13 +197,13 @@ class PoseSubscriber:
         names = [cameras] if isinstance(cameras, str) else cameras
         if not self._endpoints or (names is not None and not names):
             raise ValueError("PoseSubscriber: got an empty list, expected at least one endpoint and one camera")
-        # info first: it is there already when the first pose arrives.
+        # Info is subscribed to first, so that it arrives before the first pose.
         topics = [b"info/", b"status/", b"pose/"]
         if names is not None:
             topics = [topic(n) for topic in (wire.info_topic, wire.status_topic, wire.pose_topic) for n in names]
         keys = _keys(curve_secret, curve_server)
         self._context, self._socket = _open(self._endpoints, topics, keys)
-        self._doubt = "is the publisher running" + (", and does it know this key?" if keys else "?")
+        self._doubt = "is the publisher running" + (", and does it accept this key?" if keys else "?")
 
     def __enter__(self) -> PoseSubscriber:
         return self
@@ -188,11 +220,11 @@ class PoseSubscriber:
         return self._pose(self.next_message())
 
     def next_message(self) -> wire.PoseMessage:
-        """The next pose message as it was sent; waits for it.
+        """Wait for the next pose and return it as a message, without converting it to arrays.
 
         Raises:
-            TimeoutError: nothing came for `timeout_s`.
-            realtime.wire.WireError: the publisher sends what this version can't read.
+            TimeoutError: no pose arrived for the subscriber's `timeout_s`.
+            realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(self._timeout_s)
         while not self._pending:
@@ -201,18 +233,21 @@ class PoseSubscriber:
         return self._pending.popleft()
 
     def latest(self, timeout_s: float | None = None) -> dict[str, Pose]:
-        """The newest pose of each camera, so that a slow reader is never behind; all older ones are skipped.
+        """Return the newest pose of each camera and skip all older ones, so that a slow reader stays up to date.
 
         Args:
-            timeout_s: how long to wait where nothing is there yet; None: the subscriber's own `timeout_s`.
+            timeout_s: how long to wait (s) if no pose has arrived yet; None uses the subscriber's own `timeout_s`.
 
         Returns:
-            Camera to its newest Pose, of the cameras that sent something since the last call. Empty after a timeout.
+            The newest Pose by camera name, for the cameras that sent one since the last call. Empty after a timeout.
+
+        Raises:
+            realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(self._timeout_s if timeout_s is None else timeout_s)
         while not self._pending and self._receive(deadline_s):
             pass
-        # Into a dict, not into the bounded queue: one busy camera must not push out the only message of another.
+        # A dict, because in the bounded queue a busy camera would push out the only message of another.
         newest = {message.camera: message for message in self._pending}
         self._pending.clear()
         received, waited_s, until_s = 0, 0.0, 0.0
@@ -230,13 +265,18 @@ class PoseSubscriber:
         return {camera: self._pose(message) for camera, message in newest.items()}
 
     def info(self, camera: str, timeout_s: float | None = 10.0) -> wire.InfoMessage:
-        """What is needed to draw this camera's people: names of the keypoints, edges, models.
+        """Return the newest info message of a camera: names of the keypoints, edges to draw, names of the models.
 
-        The publisher sends it when a subscriber joins and every 5 s; the newest that was received is kept. Poses that
-        arrive while this waits are kept for the next iteration (as many as the socket's queue holds).
+        The publisher sends it when a subscriber joins and every 5 s. Poses that arrive while this waits are kept for
+        the next iteration, except that more than RECEIVE_QUEUE poses push out the oldest.
+
+        Args:
+            camera: name of the camera.
+            timeout_s: how long to wait (s) if no info has arrived yet; None waits forever.
 
         Raises:
-            TimeoutError: none came for `timeout_s` (None: wait for ever).
+            TimeoutError: no info about this camera arrived for `timeout_s`.
+            realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(timeout_s)
         while camera not in self._infos:
@@ -247,14 +287,18 @@ class PoseSubscriber:
         return self._infos[camera]
 
     def statuses(self, timeout_s: float | None = 0.0) -> list[wire.StatusMessage]:
-        """How the cameras are: what the publisher said of them since the last call, oldest first.
+        """Return the status messages that were received since the last call, oldest first.
 
-        A camera's state, its reason, counts and ages, once a second and at each change; and `tracks_ended`, the ids
-        that won't come back. Iterating receives them too, so a program may ask between two poses.
+        The publisher sends the status of each camera every second and at each change: its state and the reason, frame
+        counts, latencies, and the ids of tracks that ended (`tracks_ended`). Iteration and `latest` receive status
+        messages too and keep the last RECEIVE_QUEUE of them, so a program can call this between two poses.
 
         Args:
-            timeout_s: how long to wait where nothing was said yet (None: for ever). Poses that arrive meanwhile are
-                kept for the next iteration (as many as the socket's queue holds).
+            timeout_s: how long to wait (s) if no status has been received yet; None waits forever. Poses that arrive
+                meanwhile are kept for the next iteration, except that more than RECEIVE_QUEUE push out the oldest.
+
+        Raises:
+            realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(timeout_s)
         while not self._statuses and self._receive(deadline_s):
@@ -264,13 +308,17 @@ class PoseSubscriber:
         return said
 
     def close(self) -> None:
-        """Disconnect; returns at once. Safe to call twice."""
+        """Disconnect without waiting. Safe to call twice."""
         self._context.destroy(linger=0)
 
     def _receive(self, deadline_s: float | None) -> bool:
-        """Put the next message in its place. False where none came before the deadline (monotonic; 0: don't wait)."""
+        """Receive one message and store it by its kind. False if none arrived before the deadline.
+
+        Args:
+            deadline_s: monotonic time in seconds; 0 does not wait, None waits forever.
+        """
         if self._socket.closed:
-            raise ValueError("PoseSubscriber: is closed")
+            raise ValueError("PoseSubscriber: it is closed; create a new one to receive poses")
         if not self._socket.poll(_wait_ms(deadline_s)):
             return False
         message = wire.decode(*_two_parts(self._socket.recv_multipart()))
@@ -285,7 +333,7 @@ class PoseSubscriber:
     def _pose(self, message: wire.PoseMessage) -> Pose:
         session, seq = self._last.get(message.camera, (message.session, message.seq - 1))
         self._last[message.camera] = (message.session, message.seq)
-        # A new session counts from its own 0: what was lost of it before can't be told from joining late.
+        # A new session counts from 0 again. Messages lost at its start look the same as joining late, so none count.
         return Pose.of(message, missed=max(0, message.seq - seq - 1) if session == message.session else 0)
 
     def _named(self) -> str:
@@ -293,18 +341,18 @@ class PoseSubscriber:
 
 
 def _keys(curve_secret: str | Path | None, curve_server: str | Path | None) -> tuple[Key, Key] | None:
-    """This reader's key pair and the publisher's public key; None without keys."""
+    """Load this reader's key pair and the publisher's public key; None if the stream needs no keys."""
     if curve_secret is None and curve_server is None:
         return None
     if curve_secret is None or curve_server is None:
-        raise ValueError("PoseSubscriber: expected curve_secret and curve_server, or none of them")
+        raise ValueError("PoseSubscriber: got only one of curve_secret and curve_server, expected both or neither")
     return load_secret(Path(curve_secret)), load_public(Path(curve_server))
 
 
 def _open(
     endpoints: Sequence[str], topics: Sequence[bytes], keys: tuple[Key, Key] | None
 ) -> tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]:
-    """A connected SUB socket and the context that owns it."""
+    """Create a SUB socket that connects to all endpoints. Returns it with the context that owns it."""
     for endpoint in endpoints:
         _check_endpoint(endpoint)
     context = zmq.Context()
@@ -321,7 +369,7 @@ def _open(
         socket.subscribe(topic)
     try:
         for endpoint in endpoints:
-            # Not for all: "localhost" would become ::1, where a publisher on 127.0.0.1 can't be found.
+            # Only for IPv6 addresses: otherwise "localhost" would become ::1 and miss a publisher on 127.0.0.1.
             socket.ipv6 = endpoint.startswith("tcp://[")
             socket.connect(endpoint)
     except zmq.ZMQError as error:
@@ -331,7 +379,7 @@ def _open(
 
 
 def _check_endpoint(endpoint: str) -> None:
-    """Raise ValueError unless ZeroMQ would connect to exactly what this says (it silently wraps ports beyond 65535)."""
+    """Raise ValueError unless the endpoint is valid. ZeroMQ itself silently wraps ports beyond 65535."""
     match = re.fullmatch(r"ipc://.+|tcp://(?:\[[^\]]+\]|[^:/\[\]]+):(\d+)", endpoint)
     if match is None or (match[1] is not None and not 1 <= int(match[1]) <= 65535):
         raise ValueError(f"connect: got {endpoint!r}, expected tcp://HOST:PORT (port 1..65535) or ipc://PATH")
@@ -339,7 +387,7 @@ def _check_endpoint(endpoint: str) -> None:
 
 def _two_parts(parts: list[bytes]) -> tuple[bytes, bytes]:
     if len(parts) != 2:
-        raise wire.WireError(f"got a message of {len(parts)} parts, expected two: topic and payload")
+        raise wire.WireError(f"message parts: got {len(parts)}, expected two: topic and payload")
     return parts[0], parts[1]
 
 
@@ -348,7 +396,7 @@ def _deadline(timeout_s: float | None) -> float | None:
 
 
 def _wait_ms(deadline_s: float | None) -> int | None:
-    """What is left until the deadline, rounded up: a wait of 0 would spin through the last millisecond."""
+    """Milliseconds until the deadline, rounded up, because a wait of 0 would spin through the last millisecond."""
     return None if deadline_s is None else max(0, math.ceil((deadline_s - time.monotonic()) * 1000))
 
 
@@ -356,10 +404,11 @@ def _wait_ms(deadline_s: float | None) -> int | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the stream.
+    """Print the stream until it is interrupted, `--count` lines are printed or the reader of the pipe closes it.
 
     Returns:
-        Exit code: 0 when stopped, 1 after a timeout or a message that can't be read, 2 for a bad command line.
+        Exit code: 0 after one of these ends; 1 after a timeout, or if a message can't be read or standard output can't
+        be written; 2 for an invalid argument or key.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -372,7 +421,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader of the pipe has seen enough. Python would flush, and fail, once more at exit.
+        # The reader of the pipe closed it. Python flushes standard output again at exit, which would fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (TimeoutError, wire.WireError) as error:
@@ -389,25 +438,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m realtime.client", description="Print the poses that a publisher streams, one line a message."
+        prog="python -m realtime.client", description="Print the poses of a stream, one line per message."
     )
     parser.add_argument(
-        "--connect", metavar="ENDPOINT", action="append", help=f"repeatable; default {DEFAULT_ENDPOINT}"
+        "--connect",
+        metavar="ENDPOINT",
+        action="append",
+        help=f"endpoint of a publisher; repeatable (default: {DEFAULT_ENDPOINT})",
     )
-    parser.add_argument("--camera", metavar="NAME", action="append", help="this camera only; repeatable")
-    parser.add_argument("--json", action="store_true", help="each message as one line of JSON (docs/wire.md)")
-    parser.add_argument("--status", action="store_true", help="how the cameras are, instead of poses")
-    parser.add_argument("--topics", action="store_true", help="print every topic that is sent, once, instead of poses")
-    parser.add_argument("--curve-secret", metavar="FILE", help="this reader's secret key, where keys are wanted")
-    parser.add_argument("--curve-server", metavar="FILE", help="the publisher's public key")
-    parser.add_argument("--count", metavar="N", type=_positive, help="stop after N lines")
-    parser.add_argument("--timeout", metavar="S", type=_seconds, help="exit with 1 when nothing came for S seconds")
+    parser.add_argument(
+        "--camera", metavar="NAME", action="append", help="read only this camera; repeatable (default: all)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print each message as one line of JSON, as in docs/wire.md"
+    )
+    parser.add_argument("--status", action="store_true", help="print the status of the cameras instead of poses")
+    parser.add_argument("--topics", action="store_true", help="print each topic once instead of poses")
+    parser.add_argument(
+        "--curve-secret", metavar="FILE", help="file with this reader's secret key, if the publisher uses keys"
+    )
+    parser.add_argument("--curve-server", metavar="FILE", help="file with the publisher's public key")
+    parser.add_argument("--count", metavar="N", type=_positive, help="exit after N lines")
+    parser.add_argument(
+        "--timeout", metavar="S", type=_seconds, help="exit with code 1 if nothing arrives for S seconds"
+    )
     return parser
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number, at least 1")
     return int(text)
 
 
@@ -419,7 +479,7 @@ def _seconds(text: str) -> float:
 
 
 def _messages(options: argparse.Namespace) -> Iterator[bytes]:
-    """Poses or, with --status, how the cameras are."""
+    """Yield the line of each pose message or, with --status, of each status message."""
     connect = options.connect or DEFAULT_ENDPOINT
     with PoseSubscriber(
         connect,
@@ -448,11 +508,11 @@ def _told(status: wire.StatusMessage) -> str:
 def _human(message: wire.PoseMessage) -> str:
     people = ", ".join(f"id {i} ({score:.2f})" for i, score in zip(message.track_ids, message.scores, strict=True))
     age_ms = (time.time_ns() - message.captured_ns) / 1e6
-    return f"{message.camera} frame {message.frame}: {people or 'nobody'}, {age_ms:.0f} ms old"
+    return f"{message.camera} frame {message.frame}: {people or 'no people'}, {age_ms:.0f} ms old"
 
 
 def _topics(options: argparse.Namespace) -> Iterator[bytes]:
-    """Each topic when it is first seen, info and status too."""
+    """Yield each topic when its first message arrives, including those of info and status."""
     endpoints = options.connect or [DEFAULT_ENDPOINT]
     wanted = [t(c) for c in options.camera or [] for t in (wire.info_topic, wire.pose_topic, wire.status_topic)]
     context, socket = _open(endpoints, wanted or [b""], _keys(options.curve_secret, options.curve_server))
@@ -463,7 +523,9 @@ def _topics(options: argparse.Namespace) -> Iterator[bytes]:
             if topic not in seen:
                 seen.add(topic)
                 yield topic
-        raise TimeoutError(f"nothing from {', '.join(endpoints)} for {options.timeout:g} s: is the publisher running?")
+        raise TimeoutError(
+            f"no messages from {', '.join(endpoints)} for {options.timeout:g} s: is the publisher running?"
+        )
     finally:
         context.destroy(linger=0)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What goes over ZeroMQ: the messages, their topics, and how they become bytes and back.
+"""The messages of the ZeroMQ stream, their topics, and how they are encoded and decoded.
 
-Used by publish/ at the end of the data path and by realtime.client at the other side. This file is the source of
-docs/wire.schema.json and of the tables in docs/wire.md: `python -m realtime.wire docs` writes both. It is under the
-MIT licence and imports nothing else of this package, so that a subscriber's own program stays free.
+At the end of the data path, publish/ encodes the messages, and realtime.client decodes them in the subscriber's
+program. `python -m realtime.wire docs` generates docs/wire.schema.json and the tables in docs/wire.md from this file.
+It is under the MIT licence and imports no other module of this package, so programs that use it may have any licence.
 """
 
 from __future__ import annotations
@@ -21,65 +21,72 @@ from numpy.typing import NDArray
 
 Encoding = Literal["msgpack", "json"]
 
-# Every array on the wire is float32, least significant byte first, whatever machine sends it.
+# Every array on the wire is float32, least significant byte first, on any machine.
 WIRE_FLOAT = np.dtype("<f4")
 BOX_BYTES = 4 * WIRE_FLOAT.itemsize
 KEYPOINT_BYTES = 3 * WIRE_FLOAT.itemsize
-# Keys that are sent only where the publisher is told to.
+# Keys that are sent only if the publisher's configuration asks for them.
 OPTIONAL = frozenset({"raw_keypoints"})
 RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
-# ---- the keys. Those that several messages share are described once.
+# ---- the keys: types and descriptions that several messages share
 
-Session = Annotated[str, Meta(description="a new random id for every run of the publisher")]
-Camera = Annotated[str, Meta(description="the camera's name, as in the topic: letters, digits, `_` and `-`")]
+Session = Annotated[str, Meta(description="random id, new for every run of the publisher")]
+Camera = Annotated[str, Meta(description="name of the camera, as in the topic: letters, digits, `_` and `-`")]
 Epoch = Annotated[
     int,
-    Meta(description="+1 when the source reopened, looped or changed its size: track ids of an earlier epoch are over"),
+    Meta(
+        description="+1 whenever the source was reopened, looped or changed its frame size: "
+        "tracks of earlier epochs are over"
+    ),
 ]
 Seq = Annotated[
     int,
     Meta(
         description="+1 per pose message of this camera, from 0, never restarted within a session: "
-        "a gap is what the subscriber missed"
+        "a gap means that the subscriber missed messages"
     ),
 ]
 FrameIndex = Annotated[
     int,
     Meta(
         description="index of the source frame, from 0, never decreasing within a camera: "
-        "a gap is what the pipeline dropped"
+        "a gap means that the pipeline dropped frames"
     ),
 ]
-CapturedNs = Annotated[int, Meta(description="Unix time in nanoseconds of the moment the frame was taken, by `clock`")]
+CapturedNs = Annotated[
+    int, Meta(description="Unix time in nanoseconds when the frame was captured, according to `clock`")
+]
 Clock = Annotated[
     Literal["arrival", "rtcp"],
     Meta(description='"arrival" (when the frame reached the publisher) or "rtcp" (the camera\'s own wall clock)'),
 ]
 PublishedNs = Annotated[int, Meta(description="Unix time in nanoseconds just before the message was sent")]
 MediaS = Annotated[
-    float | None, Meta(description="the source's own clock (presentation time stamp) in seconds; nil where it has none")
+    float | None,
+    Meta(description="presentation timestamp of the frame in seconds, on the source's own clock; nil if it has none"),
 ]
 Size = Annotated[tuple[int, int], Meta(description="width and height of the source frame in pixels")]
 SkeletonName = Annotated[
-    str, Meta(description='"coco17", another name that InfoMessage spells out, or "none" (K is 0)')
+    str,
+    Meta(description='name of the skeleton: "coco17", "none" (K is 0), or another; InfoMessage lists its keypoints'),
 ]
 TrackIds = Annotated[
     list[int],
-    Meta(description="N ids, >= 1, unique within the message and never reused within (session, camera)"),
+    Meta(description="N ids, >= 1, unique within the message and never reused within a session and camera"),
 ]
 Scores = Annotated[list[float], Meta(description="N detection scores, 0..1")]
 Measured = Annotated[
     list[bool],
-    Meta(description="N: true where this frame's image was looked at, false where the pose was predicted"),
+    Meta(description="N: true if the pose was measured in this frame's image, false if it was predicted"),
 ]
 TimingMs = Annotated[
     dict[str, float],
-    Meta(description="milliseconds this frame spent in each stage, and `wait`, the sum of its waits between them"),
+    Meta(description="milliseconds that the frame spent in each stage, and `wait`, the sum of its waits between them"),
 ]
 BOXES = "(N, 4): x1, y1, x2, y2 in pixels"
-KEYPOINTS = "(N, K, 3): x, y in pixels and score 0..1; smoothed; empty where K is 0"
-RAW_KEYPOINTS = "(N, K, 2): x, y in pixels before smoothing; only with `publish.raw_keypoints`"
+KEYPOINTS = "(N, K, 3): x, y in pixels and score 0..1; smoothed; empty if K is 0"
+RAW_KEYPOINTS = "(N, K, 2): x, y in pixels before smoothing; sent only with `publish.raw_keypoints`"
 
 
 class WireError(ValueError):
@@ -87,7 +94,7 @@ class WireError(ValueError):
 
 
 class PoseMessage(Struct, frozen=True, kw_only=True):
-    """One processed frame, with or without people. N people, K keypoints."""
+    """The people of one processed frame: N people, K keypoints each. N may be 0."""
 
     schema: Annotated[Literal["pose/1"], Meta(description='"pose/1"')] = "pose/1"
     session: Session
@@ -128,18 +135,18 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
         _finite("media_s", [self.media_s])
 
     def boxes_array(self) -> NDArray[np.float32]:
-        """The boxes, float32 (N, 4): x1, y1, x2, y2 in pixels. Read-only."""
+        """Return the boxes, float32 (N, 4): x1, y1, x2, y2 in pixels. Read-only."""
         boxes = np.frombuffer(self.boxes, WIRE_FLOAT).astype(np.float32, copy=False)
         return boxes.reshape(len(self.track_ids), 4)
 
     def keypoints_array(self) -> NDArray[np.float32]:
-        """The keypoints, float32 (N, K, 3): x, y in pixels, score 0..1. K is 0 where there is nobody. Read-only."""
+        """Return the keypoints, float32 (N, K, 3): x, y in pixels, score 0..1. Read-only. K is 0 if N is 0."""
         people = len(self.track_ids)
         keypoints = np.frombuffer(self.keypoints, WIRE_FLOAT).astype(np.float32, copy=False)
         return keypoints.reshape(people, len(self.keypoints) // (max(people, 1) * KEYPOINT_BYTES), 3)
 
     def raw_array(self) -> NDArray[np.float32] | None:
-        """The keypoints before smoothing, float32 (N, K, 2): x, y in pixels; None where not sent. Read-only."""
+        """Return the keypoints before smoothing, float32 (N, K, 2): x, y in pixels. Read-only. None if not sent."""
         if self.raw_keypoints is UNSET:
             return None
         points = len(self.keypoints) // KEYPOINT_BYTES
@@ -150,8 +157,9 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
 
 
 class PoseMessageJson(Struct, frozen=True, kw_only=True):
-    """PoseMessage as JSON: `boxes` and `keypoints` are nested lists (msgspec would write bytes as base64)."""
+    """PoseMessage in JSON form, with nested lists instead of bytes."""
 
+    # A struct of its own, because msgspec would write bytes as base64.
     schema: Annotated[Literal["pose/1"], Meta(description='"pose/1"')] = "pose/1"
     session: Session
     camera: Camera
@@ -174,21 +182,19 @@ class PoseMessageJson(Struct, frozen=True, kw_only=True):
 
 
 class InfoMessage(Struct, frozen=True, kw_only=True):
-    """What a subscriber has to know of a camera to draw its people."""
+    """A camera's skeleton, models and frame size: what a subscriber needs to draw its people."""
 
     schema: Annotated[Literal["info/1"], Meta(description='"info/1"')] = "info/1"
     session: Session
     camera: Camera
     keypoint_names: Annotated[list[str], Meta(description="K names, in the order of `keypoints`")]
-    edges: Annotated[
-        list[tuple[int, int]], Meta(description="pairs of keypoint indices, from 0, that are drawn as limbs")
-    ]
+    edges: Annotated[list[tuple[int, int]], Meta(description="pairs of keypoint indices, from 0, to draw as limbs")]
     detector: Annotated[str, Meta(description="name of the detection model")]
     pose: Annotated[str, Meta(description="name of the pose model")]
-    device: Annotated[str, Meta(description="what the models run on: cpu, cuda:0, ...")]
-    smoothing: Annotated[str, Meta(description="one-euro, kalman or none")]
+    device: Annotated[str, Meta(description="device that runs the models: cpu, cuda:0, ...")]
+    smoothing: Annotated[str, Meta(description="smoothing method: one-euro, kalman or none")]
     source_fps: Annotated[
-        float | None, Meta(description="frames per second that the source says it has; nil where it says nothing")
+        float | None, Meta(description="nominal frames per second of the source; nil if it declares none")
     ]
     size: Annotated[
         tuple[int, int] | None,
@@ -201,7 +207,7 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
 
 
 class StatusMessage(Struct, frozen=True, kw_only=True):
-    """How a camera is doing."""
+    """The state and the counters of one camera."""
 
     schema: Annotated[Literal["status/1"], Meta(description='"status/1"')] = "status/1"
     session: Session
@@ -210,33 +216,35 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         Literal["starting", "live", "reconnecting", "ended", "failed"],
         Meta(description='"starting", "live", "reconnecting", "ended" or "failed"'),
     ]
-    reason: Annotated[str | None, Meta(description="why it is not live, in words; nil where there is nothing to say")]
-    captured: Annotated[int, Meta(description="frames taken from the source so far")]
-    dropped: Annotated[int, Meta(description="frames that were not processed")]
+    reason: Annotated[str | None, Meta(description="why the camera is not live, in words; nil if there is no reason")]
+    captured: Annotated[int, Meta(description="frames captured from the source so far")]
+    dropped: Annotated[int, Meta(description="frames that were dropped instead of published")]
     published: Annotated[int, Meta(description="pose messages sent")]
-    fps: Annotated[float, Meta(description="pose messages per second over the last seconds")]
+    fps: Annotated[float, Meta(description="pose messages per second over the last few seconds")]
     latency_ms: Annotated[
         dict[str, float],
         Meta(
-            description="`p50`, `p95` and `p99` of the milliseconds from captured to published, over the last seconds"
+            description="`p50`, `p95` and `p99` of the time from capture to publishing, in milliseconds, "
+            "over the last few seconds"
         ),
     ]
     uptime_s: Annotated[float, Meta(description="seconds since the publisher started")]
     tracks_started: Annotated[
-        list[int], Meta(description="track ids seen for the first time since the last status of this camera")
+        list[int], Meta(description="track ids seen for the first time since the previous status of this camera")
     ] = []
     tracks_ended: Annotated[
         list[int],
         Meta(
-            description="track ids that won't come back, since the last status: not seen for `tracker.buffer_s` or of "
-            "an earlier epoch; with the state ended or failed all others end too"
+            description="track ids that ended since the previous status and won't return: not seen for "
+            "`tracker.buffer_s` and `tracker.relink_s`, or of an earlier epoch; if the state is ended or failed, all "
+            "other tracks have ended too"
         ),
     ] = []
     lowered: Annotated[
         list[str],
         Meta(
-            description="what is lower than configured, to keep `latency.target_ms`: keys with their value now, "
-            'such as "detector.every=2"; empty where nothing is'
+            description="configuration keys changed to compute less and meet `latency.target_ms`, with their current "
+            'values, such as "detector.every=2"; empty if none'
         ),
     ] = []
 
@@ -255,34 +263,40 @@ def _expect(key: str, got: int, expected: int, meaning: str) -> None:
 
 
 def _finite(key: str, values: NDArray[np.float32] | Iterable[float | None]) -> None:
-    """Raise ValueError where a value is NaN or infinite; None is fine."""
+    """Raise ValueError if a value is NaN or infinite; None is allowed."""
     if isinstance(values, np.ndarray):
         good = bool(np.isfinite(values).all())
     else:
         good = all(value is None or math.isfinite(value) for value in values)
     if not good:
-        raise ValueError(f"{key}: got a number that is NaN or infinite, expected finite ones")
+        raise ValueError(f"{key}: got a NaN or infinite number, expected finite numbers")
 
 
 # ---- topics
 
 
 def pose_topic(camera: str) -> bytes:
-    """`pose/CAMERA/`. The slash at the end keeps `cam1` from matching `cam10`: ZeroMQ compares prefixes."""
+    """Return the topic of a camera's pose messages.
+
+    ZeroMQ compares prefixes, so without the slash at the end a subscription to `cam1` would match `cam10` too.
+
+    >>> pose_topic("cam1")
+    b'pose/cam1/'
+    """
     return f"pose/{camera}/".encode()
 
 
 def info_topic(camera: str) -> bytes:
-    """`info/CAMERA/`."""
+    """Return the topic of a camera's info messages, `info/CAMERA/`."""
     return f"info/{camera}/".encode()
 
 
 def status_topic(camera: str) -> bytes:
-    """`status/CAMERA/`."""
+    """Return the topic of a camera's status messages, `status/CAMERA/`."""
     return f"status/{camera}/".encode()
 
 
-# ---- writing
+# ---- encoding
 
 
 def pose_message(
@@ -307,21 +321,32 @@ def pose_message(
     timing_ms: dict[str, float],
     raw_keypoints: NDArray[np.float32] | None = None,
 ) -> PoseMessage:
-    """A PoseMessage from arrays.
+    """Build a PoseMessage from arrays.
+
+    >>> message = pose_message(
+    ...     session="s1", camera="cam0", epoch=0, seq=0, frame=0, captured_ns=1, clock="arrival", published_ns=2,
+    ...     media_s=None, size=(640, 480), skeleton="coco17", track_ids=np.array([7]), scores=np.float32([0.5]),
+    ...     boxes=np.float32([[10, 20, 110, 220]]), keypoints=np.full((1, 17, 2), 60, np.float32),
+    ...     keypoint_scores=np.ones((1, 17), np.float32), measured=np.array([True]), timing_ms={"detect": 12.5},
+    ... )
+    >>> message.track_ids, message.scores, len(message.boxes)
+    ([7], [0.5], 16)
+    >>> message.keypoints_array()[0, 0]
+    array([60., 60.,  1.], dtype=float32)
 
     Args:
-        session, camera, epoch, seq, frame, captured_ns, clock, published_ns, media_s, size, skeleton, timing_ms: as in
-            PoseMessage.
+        session, camera, epoch, seq, frame, captured_ns, clock, published_ns, media_s, size, skeleton, timing_ms: the
+            fields of PoseMessage with these names.
         track_ids: int64 (N,).
         scores: float32 (N,), 0..1.
         boxes: float32 (N, 4), x1, y1, x2, y2 in pixels.
         keypoints: float32 (N, K, 2), pixels.
         keypoint_scores: float32 (N, K), 0..1.
         measured: bool (N,).
-        raw_keypoints: float32 (N, K, 2), pixels; None: not sent.
+        raw_keypoints: float32 (N, K, 2), pixels, before smoothing; None leaves the key out.
 
     Raises:
-        ValueError: a number is NaN or infinite, or the arrays are not of the same people.
+        ValueError: a number is NaN or infinite, or the shapes of the arrays don't match.
     """
     if boxes.shape != (len(track_ids), 4) or keypoints.shape != (*keypoint_scores.shape, 2):
         raise ValueError(
@@ -352,7 +377,7 @@ def pose_message(
 
 
 def to_json(message: PoseMessage) -> PoseMessageJson:
-    """The same message with nested lists in the place of bytes. The numbers are the same float32 values."""
+    """Convert the arrays of a message from bytes to nested lists. The numbers keep their float32 values."""
     keypoints = message.keypoints_array()
     fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}  # Any: of many types
     fields["boxes"] = message.boxes_array().tolist()
@@ -364,7 +389,15 @@ def to_json(message: PoseMessage) -> PoseMessageJson:
 
 
 def encode(message: Message, encoding: Encoding) -> bytes:
-    """The second part of a ZeroMQ message: one msgpack map or one JSON object."""
+    """Encode a message as the second part of a ZeroMQ message: one msgpack map or one JSON object.
+
+    >>> status = StatusMessage(
+    ...     session="s1", camera="cam0", state="live", reason=None, captured=3, dropped=1, published=2, fps=10.0,
+    ...     latency_ms={"p50": 40.0}, uptime_s=1.5,
+    ... )
+    >>> encode(status, "json")[:66]
+    b'{"schema":"status/1","session":"s1","camera":"cam0","state":"live"'
+    """
     if encoding == "msgpack":
         return msgspec.msgpack.encode(message)
     return msgspec.json.encode(to_json(message) if isinstance(message, PoseMessage) else message)
@@ -374,9 +407,9 @@ def _pack(values: NDArray[np.float32]) -> bytes:
     return values.astype(WIRE_FLOAT, copy=False).tobytes()
 
 
-# ---- reading
+# ---- decoding
 
-# Kind of topic to the message that it carries, and the schema that this version reads.
+# For each kind of topic, the message that it carries and the schema that this version can read.
 _MESSAGES: dict[bytes, tuple[type[Message], str]] = {
     b"pose": (PoseMessage, "pose/1"),
     b"info": (InfoMessage, "info/1"),
@@ -387,17 +420,25 @@ _T = TypeVar("_T")
 
 
 class _Head(Struct):
-    """What is looked at first: another schema may have other keys."""
+    """The part of a message that is decoded first, because another schema may have other keys."""
 
     schema: str
 
 
 def decode(topic: bytes, payload: bytes) -> Message:
-    """Read one message, in either encoding. Keys that this version doesn't know are ignored.
+    """Decode one message, in either encoding. Keys that this version doesn't know are ignored.
+
+    >>> payload = (
+    ...     b'{"schema": "status/1", "session": "s1", "camera": "cam0", "state": "live", "reason": null, "captured": 3,'
+    ...     b' "dropped": 1, "published": 2, "fps": 10.0, "latency_ms": {"p50": 40.0}, "uptime_s": 1.5}'
+    ... )
+    >>> status = decode(b"status/cam0/", payload)
+    >>> status.camera, status.state, status.published
+    ('cam0', 'live', 2)
 
     Args:
-        topic: the first part, `pose/CAMERA/`, `info/CAMERA/` or `status/CAMERA/`.
-        payload: the second part.
+        topic: the first part of the ZeroMQ message: `pose/CAMERA/`, `info/CAMERA/` or `status/CAMERA/`.
+        payload: its second part.
 
     Raises:
         WireError: the topic or the schema is unknown, or the payload is malformed, inconsistent or not finite.
@@ -420,7 +461,7 @@ def decode(topic: bytes, payload: bytes) -> Message:
 
 
 def _is_json(payload: bytes) -> bool:
-    """A JSON object begins with a brace; a msgpack map never does (0x80-0x8f, 0xde, 0xdf)."""
+    """Whether a payload is JSON, which starts with a brace; a msgpack map starts with 0x80-0x8f, 0xde or 0xdf."""
     return payload[:1] == b"{"
 
 
@@ -440,7 +481,7 @@ def _from_json(message: PoseMessageJson) -> PoseMessage:
     if raw is not UNSET and [len(person) for person in raw] != [len(person) for person in keypoints]:
         raise ValueError("raw_keypoints: expected as many people and keypoints as in keypoints")
     fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}  # Any: of many types
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which PoseMessage refuses
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which PoseMessage rejects
         fields["boxes"] = np.array(message.boxes, WIRE_FLOAT).tobytes()
         fields["keypoints"] = np.array(keypoints, WIRE_FLOAT).tobytes()
         fields["raw_keypoints"] = raw if raw is UNSET else np.array(raw, WIRE_FLOAT).tobytes()
@@ -451,7 +492,10 @@ def _from_json(message: PoseMessageJson) -> PoseMessage:
 
 
 def json_schema() -> bytes:
-    """docs/wire.schema.json: the three messages in their JSON form. All but OPTIONAL keys are always sent."""
+    """Return the content of docs/wire.schema.json: the JSON Schema of the three messages in their JSON form.
+
+    All keys except those in OPTIONAL are required, because they are always sent.
+    """
     references, definitions = msgspec.json.schema_components([PoseMessageJson, InfoMessage, StatusMessage])
     for definition in definitions.values():
         definition["required"] = [key for key in definition["properties"] if key not in OPTIONAL]
@@ -466,7 +510,11 @@ def json_schema() -> bytes:
 
 
 def with_tables(markdown: str) -> str:
-    """docs/wire.md with the table of each message written anew between `<!-- NAME -->` and `<!-- /NAME -->`."""
+    """Return the text of docs/wire.md with its tables replaced, each between `<!-- NAME -->` and `<!-- /NAME -->`.
+
+    Raises:
+        ValueError: the text lacks one of these lines.
+    """
     for kind in (PoseMessage, InfoMessage, StatusMessage):
         begin, end = f"<!-- {kind.__name__} -->\n", f"<!-- /{kind.__name__} -->"
         before, found, rest = markdown.partition(begin)
@@ -490,7 +538,7 @@ def _table(kind: type[Message]) -> str:
 
 
 def _type_name(kind: msgspec.inspect.Type) -> str:
-    """A type as readers of msgpack call it."""
+    """Return the name of a type in the words of msgpack."""
     match kind:
         case msgspec.inspect.Metadata(type=inner):
             return _type_name(inner)
@@ -506,7 +554,7 @@ def _type_name(kind: msgspec.inspect.Type) -> str:
 
 
 def write_docs(folder: Path) -> None:
-    """Write wire.schema.json and bring the tables of wire.md up to date."""
+    """Write wire.schema.json, and update the tables of wire.md."""
     page = folder / "wire.md"
     page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "wire.schema.json").write_bytes(json_schema())

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import numpy as np
 import pytest
 import zmq
 
-from realtime import wire
+from realtime import client, wire
 from realtime.client import PoseSubscriber, main
 
 ROOT = Path(__file__).parents[1]
-WAIT_S = 30.0  # far longer than anything here takes: a test that waits for it has failed
+WAIT_S = 30.0  # far longer than anything here takes: a test that waits this long fails
 
 
 def pose(camera="cam0", seq=0, session="s1", n=2, **changes):
@@ -69,7 +70,7 @@ def status(camera="cam0", state="live", **changes):
 
 
 class Publisher:
-    """A real XPUB socket on any free port; XPUB tells when a subscriber is there, so nothing needs to sleep."""
+    """A real XPUB socket on a free port. XPUB reports subscriptions, so no test needs to sleep."""
 
     def __init__(self):
         self.context = zmq.Context()
@@ -81,7 +82,7 @@ class Publisher:
 
     def wait_for(self, *topics):
         while not self.topics.issuperset(topics):
-            assert self.socket.poll(WAIT_S * 1000), f"nobody subscribed to {topics}"
+            assert self.socket.poll(WAIT_S * 1000), f"no subscription to {topics}"
             event = self.socket.recv()
             if event[:1] == b"\x01":
                 self.topics.add(event[1:])
@@ -105,7 +106,7 @@ def publisher():
 
 @pytest.fixture
 def subscribe(publisher):
-    """Makes subscribers that have joined, and closes them."""
+    """Returns a function that creates subscribers and waits until they have joined. They are closed at the end."""
     opened = []
 
     def _subscribe(**options):
@@ -143,7 +144,7 @@ def test_a_pose_arrives_with_arrays_in_both_encodings(publisher, subscribe, enco
     assert 0 <= got.age_s() < WAIT_S
 
 
-def test_it_iterates_in_order_over_all_cameras(publisher, subscribe):
+def test_iteration_returns_the_poses_of_all_cameras_in_order(publisher, subscribe):
     subscriber = subscribe()
     for seq in range(3):
         for camera in ("a", "b"):
@@ -154,21 +155,21 @@ def test_it_iterates_in_order_over_all_cameras(publisher, subscribe):
 
 def test_gaps_in_seq_are_counted_per_camera(publisher, subscribe):
     subscriber = subscribe()
-    # camera, seq, missed: joining late is no loss; each camera counts by itself
+    # camera, seq, missed: joining late counts as no loss, and each camera is counted separately
     table = [("a", 7, 0), ("b", 0, 0), ("a", 8, 0), ("b", 4, 3), ("a", 11, 2), ("b", 5, 0)]
     for camera, seq, _ in table:
         publisher.send(pose(camera, seq))
     assert [(p.camera, p.seq, p.missed) for p in itertools.islice(subscriber, len(table))] == table
 
 
-def test_a_publisher_that_was_restarted_is_no_gap(publisher, subscribe):
+def test_a_restart_of_the_publisher_does_not_count_as_a_gap(publisher, subscribe):
     subscriber = subscribe()
     for session, seq in (("s1", 100), ("s2", 0), ("s2", 1)):
         publisher.send(pose(seq=seq, session=session))
     assert [next(subscriber).missed for _ in range(3)] == [0, 0, 0]
 
 
-def test_a_camera_filter_does_not_get_cameras_whose_names_begin_alike(publisher, subscribe):
+def test_a_camera_filter_excludes_cameras_whose_names_start_with_the_same_letters(publisher, subscribe):
     subscriber = subscribe(cameras=["cam1"])
     for seq in range(3):
         publisher.send(pose("cam10", seq))
@@ -188,16 +189,16 @@ def test_latest_skips_to_the_newest_of_each_camera(publisher, subscribe):
         seen += newest.values()
     for camera in "ab":
         mine = [p for p in seen if p.camera == camera]
-        # Whatever had not arrived yet came with a later call: given or skipped, and never twice. What was skipped
-        # before the first can't be known.
+        # Messages that had not arrived at one call belong to a later one. Each is returned or counted as missed, once.
+        # Those skipped before the first pose can't be counted.
         assert sum(1 + p.missed for p in mine) == mine[-1].seq - mine[0].seq + 1
 
 
-def test_latest_gives_nothing_when_nothing_comes(subscribe):
+def test_latest_returns_an_empty_dict_after_its_timeout(subscribe):
     assert subscribe().latest(timeout_s=0.01) == {}
 
 
-def test_a_timeout_is_an_error_that_names_the_endpoint_and_the_next_call_goes_on(publisher, subscribe):
+def test_a_timeout_error_names_the_endpoint_and_reading_can_continue(publisher, subscribe):
     subscriber = subscribe(timeout_s=0.01)
     with pytest.raises(TimeoutError, match=f"no poses from {re.escape(publisher.endpoint)} for 0.01 s"):
         next(subscriber)
@@ -205,7 +206,7 @@ def test_a_timeout_is_an_error_that_names_the_endpoint_and_the_next_call_goes_on
     assert subscriber.latest(timeout_s=WAIT_S)["cam0"].seq == 0
 
 
-def test_info_is_kept_while_poses_are_read_and_poses_while_info_is_awaited(publisher, subscribe):
+def test_reading_poses_keeps_info_and_waiting_for_info_keeps_poses(publisher, subscribe):
     subscriber = subscribe()
     publisher.wait_for(b"info/")
     publisher.send(pose(seq=0))
@@ -219,7 +220,7 @@ def test_info_is_kept_while_poses_are_read_and_poses_while_info_is_awaited(publi
     assert subscriber.info("cam0", timeout_s=0.0).version == "0.2.0"
 
 
-def test_what_is_said_of_cameras_is_kept_while_poses_are_read_and_poses_while_it_is_awaited(publisher, subscribe):
+def test_reading_poses_keeps_statuses_and_waiting_for_statuses_keeps_poses(publisher, subscribe):
     subscriber = subscribe()
     assert subscriber.statuses() == []
     for message in (status(), pose(), status("cam1", "reconnecting", reason="timed out"), pose(seq=1)):
@@ -231,12 +232,12 @@ def test_what_is_said_of_cameras_is_kept_while_poses_are_read_and_poses_while_it
     ]
 
 
-def test_info_that_does_not_come_is_a_timeout_that_names_the_camera(subscribe):
+def test_the_timeout_error_of_info_names_the_camera(subscribe):
     with pytest.raises(TimeoutError, match="no info about camera 'nowhere'"):
         subscribe().info("nowhere", timeout_s=0.01)
 
 
-def test_it_reads_several_publishers_at_once(publisher):
+def test_one_subscriber_reads_several_publishers(publisher):
     other = Publisher()
     with PoseSubscriber([publisher.endpoint, other.endpoint], timeout_s=WAIT_S) as subscriber:
         for camera, each in (("a", publisher), ("b", other)):
@@ -246,17 +247,17 @@ def test_it_reads_several_publishers_at_once(publisher):
     other.context.destroy(linger=0)
 
 
-def test_a_message_of_another_version_is_a_clear_error(publisher, subscribe):
+def test_a_message_of_another_schema_version_raises_a_wire_error(publisher, subscribe):
     subscriber = subscribe()
     publisher.socket.send_multipart([b"pose/cam0/", msgspec.msgpack.encode({"schema": "pose/2"})])
     with pytest.raises(wire.WireError, match="got 'pose/2', expected 'pose/1'"):
         next(subscriber)
 
 
-def test_a_message_that_is_not_two_parts_is_a_clear_error(publisher, subscribe):
+def test_a_message_without_two_parts_raises_a_wire_error(publisher, subscribe):
     subscriber = subscribe()
     publisher.socket.send(b"pose/cam0/")
-    with pytest.raises(wire.WireError, match="1 parts, expected two"):
+    with pytest.raises(wire.WireError, match="got 1, expected two"):
         next(subscriber)
 
 
@@ -265,7 +266,7 @@ def test_a_message_that_is_not_two_parts_is_a_clear_error(publisher, subscribe):
     [
         "127.0.0.1:5555",  # no transport
         "tcp://127.0.0.1",  # no port
-        "tcp://127.0.0.1:99999",  # ZeroMQ takes it, and wraps it to another port
+        "tcp://127.0.0.1:99999",  # ZeroMQ accepts it and wraps it to another port
         "tcp://127.0.0.1:0",
         "tcp://*:5555",
         "http://127.0.0.1:5555",
@@ -273,19 +274,19 @@ def test_a_message_that_is_not_two_parts_is_a_clear_error(publisher, subscribe):
         "",
     ],
 )
-def test_a_bad_endpoint_is_a_value_error_in_one_line(endpoint):
+def test_an_invalid_endpoint_raises_a_value_error_of_one_line(endpoint):
     with pytest.raises(ValueError, match=r"connect: got ") as caught:
         PoseSubscriber(endpoint)
     assert "\n" not in str(caught.value)
 
 
-def test_no_endpoints_and_no_cameras_are_refused():
+def test_an_empty_list_of_endpoints_or_cameras_is_rejected():
     for options in ({"connect": []}, {"cameras": []}):
         with pytest.raises(ValueError, match="got an empty list"):
             PoseSubscriber(**options)
 
 
-def test_closing_twice_is_fine_and_reading_afterwards_is_an_error(subscribe):
+def test_closing_twice_is_safe_and_reading_afterwards_raises(subscribe):
     subscriber = subscribe()
     subscriber.close()
     subscriber.close()
@@ -293,7 +294,7 @@ def test_closing_twice_is_fine_and_reading_afterwards_is_an_error(subscribe):
         next(subscriber)
 
 
-def test_it_imports_none_of_the_pipelines_libraries():
+def test_the_client_imports_none_of_the_pipelines_libraries():
     program = """
 import sys
 class NotInstalled:
@@ -317,7 +318,7 @@ def start(*arguments):
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_json_prints_so_many_lines_of_the_json_form(publisher):
+def test_json_prints_the_json_form_and_stops_after_count_lines(publisher):
     program = start("--connect", publisher.endpoint, "--json", "--count", "2", "--timeout", str(WAIT_S))
     publisher.wait_for(b"pose/")
     sent = [pose(seq=seq) for seq in range(4)]
@@ -328,7 +329,7 @@ def test_json_prints_so_many_lines_of_the_json_form(publisher):
     assert [json.loads(line) for line in out.splitlines()] == [json.loads(wire.encode(m, "json")) for m in sent[:2]]
 
 
-def test_without_json_it_prints_lines_for_people(publisher):
+def test_without_json_it_prints_readable_lines(publisher):
     program = start("--connect", publisher.endpoint, "--camera", "cam0", "--count", "2")
     publisher.wait_for(b"pose/cam0/")
     publisher.send(pose(seq=4))
@@ -336,10 +337,10 @@ def test_without_json_it_prints_lines_for_people(publisher):
     out, _ = program.communicate(timeout=WAIT_S)
     first, second = out.splitlines()
     assert re.fullmatch(r"cam0 frame 4: id 1 \(0\.50\), id 2 \(0\.50\), -?\d+ ms old", first)
-    assert re.fullmatch(r"cam0 frame 5: nobody, -?\d+ ms old", second)
+    assert re.fullmatch(r"cam0 frame 5: no people, -?\d+ ms old", second)
 
 
-def test_status_prints_how_the_cameras_are(publisher):
+def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
     for mode in ([], ["--json"]):
         program = start("--connect", publisher.endpoint, "--status", "--count", "1", *mode)
         publisher.wait_for(b"pose/")
@@ -355,15 +356,15 @@ def test_status_prints_how_the_cameras_are(publisher):
 
 
 @pytest.mark.parametrize("seconds", ["nan", "-1", "0", "1e30", "soon"])
-def test_a_timeout_is_seconds(seconds, capfd):
+def test_an_invalid_timeout_is_rejected(seconds, capfd):
     with pytest.raises(SystemExit) as left:
         main(["--timeout", seconds])
     assert left.value.code == 2
     assert f"got '{seconds}', expected seconds" in capfd.readouterr().err
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
-def test_a_full_disk_is_one_line(publisher):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_prints_one_line_and_exits_with_1(publisher):
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         program = subprocess.Popen(
             [sys.executable, "-m", "realtime.client", "--connect", publisher.endpoint], cwd=ROOT, stdout=full,
@@ -385,19 +386,19 @@ def test_topics_prints_each_topic_once(publisher):
 
 
 @pytest.mark.parametrize("mode", ["--json", "--topics"])
-def test_a_timeout_exits_with_1_and_one_line(publisher, capfd, mode):
+def test_a_timeout_prints_one_line_and_exits_with_1(publisher, capfd, mode):
     assert main(["--connect", publisher.endpoint, "--timeout", "0.01", mode]) == 1
     out, errors = capfd.readouterr()
     assert out == ""
     assert re.fullmatch(r"no.* from tcp://.* for 0\.01 s.*\n", errors)
 
 
-def test_a_bad_endpoint_exits_with_2_and_one_line(capfd):
+def test_an_invalid_endpoint_prints_one_line_and_exits_with_2(capfd):
     assert main(["--connect", "tcp://nowhere"]) == 2
     assert capfd.readouterr().err.count("\n") == 1
 
 
-def test_ctrl_c_exits_with_0_and_says_nothing(publisher):
+def test_ctrl_c_exits_with_0_and_prints_nothing(publisher):
     program = start("--connect", publisher.endpoint, "--json")
     publisher.wait_for(b"pose/")
     publisher.send(pose())
@@ -407,8 +408,8 @@ def test_ctrl_c_exits_with_0_and_says_nothing(publisher):
     assert (program.returncode, errors) == (0, "")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes break differently there")
-def test_a_reader_that_goes_away_ends_it_quietly(publisher):
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe behaves differently on Windows")
+def test_a_closed_pipe_ends_the_program_without_an_error(publisher):
     program = start("--connect", publisher.endpoint, "--json")
     publisher.wait_for(b"pose/")
     publisher.send(pose())
@@ -420,7 +421,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(publisher):
     program.stderr.close()
 
 
-def test_the_example_prints_the_stream(publisher):
+def test_the_example_script_prints_the_stream(publisher):
     code = (ROOT / "examples" / "print_stream.py").read_text(encoding="utf-8")
     assert "tcp://127.0.0.1:5555" in code
     command = [sys.executable, "-u", "-c", code.replace("tcp://127.0.0.1:5555", publisher.endpoint)]
@@ -430,3 +431,25 @@ def test_the_example_prints_the_stream(publisher):
         line = program.stdout.readline()
         program.kill()
     assert line == "cam0 [1 2] (2, 17, 3)\n"
+
+
+@pytest.mark.parametrize(
+    ("documented", "topic", "expected"),
+    [
+        (client, b"pose/", "cam0 [1 2] (2, 17, 3)\n"),
+        (PoseSubscriber, b"pose/cam0/", "person 1: nose at (2.5, 2.5), score 0.25\n"),
+    ],
+    ids=["of_the_module", "of_PoseSubscriber"],
+)
+def test_the_code_in_the_docstring_reads_the_stream(publisher, documented, topic, expected):
+    # The docstring ends with the code.
+    code = re.search(r"^ *from realtime\.client import .*", documented.__doc__, re.MULTILINE | re.DOTALL)[0]
+    assert "tcp://127.0.0.1:5555" in code
+    code = textwrap.dedent(code).replace("tcp://127.0.0.1:5555", publisher.endpoint)
+    with subprocess.Popen([sys.executable, "-u", "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        publisher.wait_for(topic)
+        publisher.send(info())
+        publisher.send(pose())
+        line = program.stdout.readline()
+        program.kill()
+    assert line == expected

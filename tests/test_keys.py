@@ -1,4 +1,4 @@
-"""Who may read a stream that wants keys."""
+"""Key files, and which readers an encrypted stream accepts."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Keys of a publisher, of a reader it knows and of one it doesn't."""
+    """A folder with the keys of a publisher, a permitted reader, a stranger, and another publisher."""
     assert keys.main([str(tmp_path / name) for name in ("publisher", "clients/alice", "stranger", "other")]) == 0
     return tmp_path
 
@@ -38,7 +38,7 @@ def message(seq: int) -> PoseMessage:
 
 
 class Publisher:
-    """Publishes on a thread for the time of a `with` block."""
+    """Publishes on a thread during a `with` block."""
 
     def __init__(self, folder: Path) -> None:
         self.endpoint = f"tcp://127.0.0.1:{free_port()}"
@@ -63,7 +63,7 @@ class Publisher:
             seq += 1
 
 
-def test_only_a_reader_whose_key_is_known_gets_anything(folder: Path) -> None:
+def test_only_a_reader_with_a_permitted_key_receives_the_stream(folder: Path) -> None:
     with Publisher(folder) as publisher:
         known, public = folder / "clients/alice.key_secret", folder / "publisher.key"
         with PoseSubscriber(publisher.endpoint, timeout_s=20, curve_secret=known, curve_server=public) as reader:
@@ -77,28 +77,30 @@ def test_only_a_reader_whose_key_is_known_gets_anything(folder: Path) -> None:
                 with PoseSubscriber(publisher.endpoint, timeout_s=1.0, **arguments) as other:
                     with pytest.raises(TimeoutError) as told:
                         next(other)
-                    assert ("does it know this key?" in str(told.value)) == bool(arguments), what
+                    assert ("does it accept this key?" in str(told.value)) == bool(arguments), what
             assert reader.latest()["a"].camera == "a"
 
 
-def test_a_reader_in_a_shell(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_the_command_line_client_reads_an_encrypted_stream(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     with Publisher(folder) as publisher:
         arguments = ["--connect", publisher.endpoint, "--count", "1", "--timeout", "20", "--json"]
         arguments += ["--curve-secret", str(folder / "clients/alice.key_secret")]
         assert client([*arguments, "--curve-server", str(folder / "publisher.key")]) == 0
         assert b'"camera":"a"' in capfdbinary.readouterr().out
         assert client(arguments) == 2
-        assert b"expected curve_secret and curve_server" in capfdbinary.readouterr().err
+        assert b"got only one of curve_secret and curve_server" in capfdbinary.readouterr().err
 
 
-def test_secret_keys_are_for_their_owner_alone_and_never_replaced(
+def test_a_secret_key_is_readable_by_its_owner_only_and_never_overwritten(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = folder / "publisher.key_secret"
     assert secret.stat().st_mode & 0o777 == 0o600
     before = secret.read_bytes()
     assert keys.main([str(folder / "publisher")]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert secret.read_bytes() == before
     key = keys.load_secret(secret)
     assert key.secret is not None
@@ -108,15 +110,18 @@ def test_secret_keys_are_for_their_owner_alone_and_never_replaced(
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        (lambda f: (f / "publisher.key_secret").chmod(0o644), "others may read .*publisher.key_secret: chmod 600"),
+        (
+            lambda f: (f / "publisher.key_secret").chmod(0o644),
+            "publisher.key_secret: other users can access .*: run chmod 600",
+        ),
         (lambda f: (f / "publisher.key_secret").unlink(), "publisher.key_secret: no such file"),
-        (lambda f: (f / "publisher.key_secret").write_text("x"), "publisher.key_secret: holds no key"),
-        (lambda f: (f / "publisher.key").replace(f / "publisher.key_secret"), "holds no secret key"),
-        (lambda f: (f / "clients/alice.key").unlink(), "no public key .* nobody could read the stream"),
-        (lambda f: (f / "clients/bob.key").write_text("x"), "bob.key: holds no key"),
+        (lambda f: (f / "publisher.key_secret").write_text("x"), "publisher.key_secret: contains no readable key"),
+        (lambda f: (f / "publisher.key").replace(f / "publisher.key_secret"), "contains no secret key"),
+        (lambda f: (f / "clients/alice.key").unlink(), "no reader's public key .* the stream can't be read"),
+        (lambda f: (f / "clients/bob.key").write_text("x"), "bob.key: contains no readable key"),
     ],
 )
-def test_keys_that_are_not_right_stop_the_run(folder: Path, harm: object, told: str) -> None:
+def test_a_wrong_key_file_stops_the_run(folder: Path, harm: object, told: str) -> None:
     harm(folder)  # type: ignore[operator]
     config = PublishConfig(bind=[f"tcp://127.0.0.1:{free_port()}"], curve_secret=folder / "publisher.key_secret")
     with pytest.raises(OutputError, match=f"publish.curve_secret: .*{told}"):
@@ -124,7 +129,7 @@ def test_keys_that_are_not_right_stop_the_run(folder: Path, harm: object, told: 
     assert not [t for t in threading.enumerate() if "auth" in t.name.lower()]
 
 
-def test_with_keys_the_stream_may_leave_this_machine(folder: Path) -> None:
+def test_binding_beyond_loopback_is_allowed_with_keys(folder: Path) -> None:
     secret = folder / "publisher.key_secret"
     assert PublishConfig(bind=["tcp://0.0.0.0:5555"], curve_secret=secret).clients == folder / "clients"
     with pytest.raises(ValueError, match="curve-secret"):
@@ -133,7 +138,7 @@ def test_with_keys_the_stream_may_leave_this_machine(folder: Path) -> None:
         PublishConfig(curve_clients=folder)
 
 
-def test_a_flood_of_connections_without_a_key_costs_the_reader_nothing(folder: Path) -> None:
+def test_a_flood_of_connections_without_a_key_does_not_disturb_a_reader(folder: Path) -> None:
     with Publisher(folder) as publisher, zmq.Context() as context:
         arguments = {"curve_secret": folder / "clients/alice.key_secret", "curve_server": folder / "publisher.key"}
         with PoseSubscriber(publisher.endpoint, timeout_s=20, **arguments) as reader:

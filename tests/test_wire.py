@@ -72,7 +72,7 @@ STATUS = wire.StatusMessage(
 )
 
 
-# ---- there and back
+# ---- round trips
 
 
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])
@@ -80,14 +80,14 @@ STATUS = wire.StatusMessage(
     ("topic", "message"),
     [
         (wire.pose_topic("cam0"), pose()),
-        (wire.pose_topic("cam0"), pose(n=0)),  # nobody
+        (wire.pose_topic("cam0"), pose(n=0)),  # no people
         (wire.pose_topic("cam0"), pose(k=0)),  # --pose.model none
         (wire.pose_topic("cam0"), pose(media_s=None)),
         (wire.info_topic("cam0"), INFO),
         (wire.status_topic("cam0"), STATUS),
     ],
 )
-def test_what_is_decoded_is_what_was_encoded(topic, message, encoding):
+def test_decode_reverses_encode(topic, message, encoding):
     assert wire.decode(topic, wire.encode(message, encoding)) == message
 
 
@@ -108,7 +108,7 @@ def test_every_float32_survives_both_encodings(keypoints, encoding):
     np.testing.assert_array_equal(got[..., :2], keypoints if n and k else got[..., :2])
 
 
-def test_the_arrays_have_the_shapes_that_the_contract_says():
+def test_the_arrays_have_the_documented_shapes():
     message = pose(n=2, k=3)
     assert message.boxes_array().shape == (2, 4)
     assert message.keypoints_array().shape == (2, 3, 3)
@@ -116,7 +116,7 @@ def test_the_arrays_have_the_shapes_that_the_contract_says():
     assert pose(n=0).keypoints_array().shape == (0, 0, 3)
 
 
-def test_any_msgpack_library_can_read_the_binary_form():
+def test_any_msgpack_library_can_decode_the_binary_form():
     message = pose()
     got = msgpack.unpackb(wire.encode(message, "msgpack"))
     assert list(got) == [key for key in wire.PoseMessage.__struct_fields__ if key not in wire.OPTIONAL]
@@ -126,7 +126,7 @@ def test_any_msgpack_library_can_read_the_binary_form():
     np.testing.assert_array_equal(keypoints, message.keypoints_array())
 
 
-def test_the_json_form_has_nested_lists():
+def test_the_json_form_contains_nested_lists():
     message = pose()
     got = json.loads(wire.encode(message, "json"))
     assert list(got) == [key for key in wire.PoseMessage.__struct_fields__ if key not in wire.OPTIONAL]
@@ -144,16 +144,16 @@ def test_topics_end_in_a_slash():
 
 
 @pytest.mark.parametrize("encode", [msgspec.msgpack.encode, msgspec.json.encode])
-def test_readers_ignore_keys_that_they_do_not_know(encode):
+def test_unknown_keys_are_ignored(encode):
     fields = msgspec.to_builtins(STATUS) | {"mood": {"new": [1, 2]}}
     assert wire.decode(b"status/cam0/", encode(fields)) == STATUS
 
 
-# ---- what can't be read
+# ---- messages that can't be decoded
 
 
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])
-def test_an_unknown_schema_is_an_error_that_says_got_and_expected(encoding):
+def test_an_unknown_schema_raises_an_error_that_says_got_and_expected(encoding):
     encode = {"msgpack": msgspec.msgpack.encode, "json": msgspec.json.encode}[encoding]
     with pytest.raises(wire.WireError, match=r"schema: got 'pose/2', expected 'pose/1'"):
         wire.decode(b"pose/cam0/", encode({"schema": "pose/2", "people": []}))
@@ -171,21 +171,21 @@ GOOD = wire.encode(pose(), "msgpack")
         b"hello",
         b"\x80",  # an empty map
         b"\xc1",  # a byte that msgpack never uses
-        GOOD[:-1],  # cut off
-        GOOD + b"\x00",  # too long
-        b'{"schema": "pose/1"}',  # keys are missing
-        b'{"schema": "pose/1", "x": ' + b"[" * 100_000,  # deeper than any parser goes
+        GOOD[:-1],  # truncated
+        GOOD + b"\x00",  # one byte too long
+        b'{"schema": "pose/1"}',  # missing keys
+        b'{"schema": "pose/1", "x": ' + b"[" * 100_000,  # nested deeper than any parser allows
         b'{"schema": "pose/1", "camera": "\xff"}',  # not UTF-8
     ],
 )
-def test_a_malformed_payload_is_a_wire_error(payload):
+def test_a_malformed_payload_raises_a_wire_error(payload):
     with pytest.raises(wire.WireError):
         wire.decode(b"pose/cam0/", payload)
 
 
 @given(payload=st.binary(max_size=60) | st.binary(max_size=60).map(lambda b: b"{" + b))
 @settings(max_examples=200, deadline=None)
-def test_random_bytes_are_a_wire_error_and_nothing_else(payload):
+def test_random_bytes_raise_a_wire_error_and_no_other(payload):
     with pytest.raises(wire.WireError):
         wire.decode(b"pose/cam0/", payload)
 
@@ -203,7 +203,7 @@ def test_random_bytes_are_a_wire_error_and_nothing_else(payload):
         ("clock", "sundial"),
     ],
 )
-def test_an_inconsistent_message_is_a_wire_error_that_names_the_key(key, value):
+def test_an_inconsistent_message_raises_a_wire_error_that_names_the_key(key, value):
     fields = msgspec.to_builtins(pose(), builtin_types=(bytes,)) | {key: value}
     with pytest.raises(wire.WireError, match=key):
         wire.decode(b"pose/cam0/", msgspec.msgpack.encode(fields))
@@ -213,36 +213,36 @@ def test_an_inconsistent_message_is_a_wire_error_that_names_the_key(key, value):
     ("key", "value"),
     [
         ("boxes", [[1, 2, 3, 4]]),  # one box for two people
-        ("boxes", [[1, 2, 3], [1, 2, 3]]),  # three sides
+        ("boxes", [[1, 2, 3], [1, 2, 3]]),  # three coordinates instead of four
         ("keypoints", [[[1, 2, 0.5]], []]),  # ragged
-        ("keypoints", [[[1, 2, 0.5], [1, 2, 0.5]]]),  # one person of two
+        ("keypoints", [[[1, 2, 0.5], [1, 2, 0.5]]]),  # one person instead of two
         ("keypoints", [[[1, 2, 1e39]], [[1, 2, 0.5]]]),  # beyond float32
     ],
 )
-def test_inconsistent_json_is_a_wire_error_that_names_the_key(key, value):
+def test_inconsistent_json_raises_a_wire_error_that_names_the_key(key, value):
     fields = json.loads(wire.encode(pose(), "json")) | {key: value}
     with pytest.raises(wire.WireError, match=key):
         wire.decode(b"pose/cam0/", json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("topic", [b"", b"pose", b"pose/cam0", b"pose/cam0/x", b"mood/cam0/", b"\xff\xfe"])
-def test_an_unknown_topic_is_a_wire_error(topic):
+def test_an_unknown_topic_raises_a_wire_error(topic):
     with pytest.raises(wire.WireError, match="expected pose/CAMERA/"):
         wire.decode(topic, GOOD)
 
 
-# ---- what can't be written
+# ---- messages that can't be built
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("key", ["boxes", "keypoints", "keypoint_scores", "scores"])
-def test_nothing_that_is_not_finite_goes_on_the_wire(key, bad):
+def test_arrays_with_nan_or_infinity_are_rejected(key, bad):
     shape = {"boxes": (2, 4), "keypoints": (2, 3, 2), "keypoint_scores": (2, 3), "scores": (2,)}[key]
     with pytest.raises(ValueError, match="expected finite"):
         pose(**{key: np.full(shape, bad, np.float32)})
 
 
-def test_numbers_outside_the_arrays_must_be_finite_too():
+def test_other_fields_with_nan_or_infinity_are_rejected():
     for changes in ({"media_s": float("nan")}, {"timing_ms": {"detect": float("inf")}}):
         with pytest.raises(ValueError, match=next(iter(changes))):
             pose(**changes)
@@ -252,22 +252,22 @@ def test_numbers_outside_the_arrays_must_be_finite_too():
         msgspec.structs.replace(INFO, source_fps=float("inf"))
 
 
-def test_arrays_of_different_people_are_refused():
+def test_arrays_of_different_lengths_are_rejected():
     with pytest.raises(ValueError, match=r"got boxes \(1, 4\)"):
         pose(boxes=np.zeros((1, 4), np.float32))
 
 
-# ---- the documents
+# ---- the documentation
 
 
-def test_the_documents_are_current():
-    # If this fails: python -m realtime.wire docs
+def test_the_generated_documentation_is_up_to_date():
+    # If this fails, run: python -m realtime.wire docs
     page = (DOCS / "wire.md").read_text(encoding="utf-8")
     assert wire.with_tables(page) == page
     assert wire.json_schema() == (DOCS / "wire.schema.json").read_bytes()
 
 
-def test_the_tables_are_written_from_the_structs():
+def test_the_tables_are_generated_from_the_structs():
     page = "\n".join(f"<!-- {m} -->\nold\n<!-- /{m} -->" for m in ("PoseMessage", "InfoMessage", "StatusMessage"))
     written = wire.with_tables(page)
     assert "old" not in written
@@ -276,13 +276,13 @@ def test_the_tables_are_written_from_the_structs():
             assert f"| `{key}` |" in written
 
 
-def test_the_schema_has_every_key_that_is_sent():
+def test_the_schema_requires_every_key_that_is_always_sent():
     definitions = json.loads(wire.json_schema())["$defs"]
     for name, message in (("PoseMessageJson", pose()), ("InfoMessage", INFO), ("StatusMessage", STATUS)):
         assert definitions[name]["required"] == list(json.loads(wire.encode(message, "json")))
 
 
-def test_the_subscriber_in_the_document_reads_the_stream():
+def test_the_subscriber_in_the_documentation_reads_the_stream():
     [code] = re.findall(r"```python\n(.*?)```", (DOCS / "wire.md").read_text(encoding="utf-8"), re.DOTALL)
     with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
         publisher.linger = 0
@@ -307,7 +307,7 @@ def test_the_subscriber_in_the_document_reads_the_stream():
 
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])
 @pytest.mark.parametrize(("n", "k"), [(3, 17), (1, 2), (0, 17), (2, 0)])
-def test_keypoints_before_smoothing_are_sent_where_they_are_wanted(encoding, n, k):
+def test_raw_keypoints_are_sent_only_if_they_are_passed(encoding, n, k):
     raw = np.random.default_rng(3).random((n, k, 2), np.float32) * 600
     message = pose(n, k, raw_keypoints=raw)
     got = wire.decode(wire.pose_topic("cam0"), wire.encode(message, encoding))
@@ -316,7 +316,7 @@ def test_keypoints_before_smoothing_are_sent_where_they_are_wanted(encoding, n, 
     assert wire.decode(wire.pose_topic("cam0"), wire.encode(pose(n, k), encoding)).raw_array() is None
 
 
-def test_raw_keypoints_must_be_of_the_same_people():
+def test_raw_keypoints_of_another_shape_are_rejected():
     fields = {name: getattr(pose(), name) for name in wire.PoseMessage.__struct_fields__}
     with pytest.raises(ValueError, match="raw_keypoints: got 8"):
         wire.PoseMessage(**fields | {"raw_keypoints": bytes(8)})
