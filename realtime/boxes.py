@@ -1,6 +1,6 @@
 """Geometry of boxes: overlap, size, velocity, and poses that move with their box.
 
-Tracking, the pose models, smoothing and evaluate use it. Numpy only.
+Tracking, the pose models, models.ultralytics and evaluate use it. Numpy only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def iou(first: NDArray[_Float], second: NDArray[_Float]) -> NDArray[_Float]:
         second: (M, 4), x1 y1 x2 y2 in pixels.
 
     Returns:
-        (N, M), 0..1. A box without an area overlaps no other box.
+        (N, M), 0..1. A box with zero area overlaps no other box.
     """
     low = np.maximum(first[:, np.newaxis, :2], second[:, :2])
     high = np.minimum(first[:, np.newaxis, 2:], second[:, 2:])
@@ -58,7 +58,7 @@ def carried(
 
     Returns:
         float32 (N, K, 3): each keypoint at the same relative position in its new box, with its old score. Width and
-        height are scaled independently, because a walker's box widens and narrows with the legs.
+        height are scaled independently, because the box of a walking person widens and narrows with each stride.
     """
     old, new = before.astype(np.float64)[:, np.newaxis], now.astype(np.float64)[:, np.newaxis]
     stretch = sides_of(new) / sides_of(old)

@@ -1,6 +1,6 @@
 """The command line: flags -> AppConfig -> Pipeline.run(), signals and exit codes.
 
-This is the front of the program and knows nothing about the stages. It imports heavy modules only when they are
+This is the program's front end and knows nothing about the stages. It imports heavy modules only when they are
 needed, so that `--help` and `--version` answer quickly.
 """
 
@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; default: those of this process.
 
     Returns:
-        The exit code: 0 end of stream or stopped by a signal, 2 command line or configuration, 3 a source, 4 a model,
-        1 anything else.
+        The exit code: 0 at the end of the stream or after a signal, 2 for a wrong command line or configuration, 3 for
+        a source, 4 for a model, 1 for anything else. A second SIGINT or SIGTERM ends the program immediately, with
+        128 + the signal's number.
 
     Example:
         >>> main(["--source", "demo", "--sorce", "1"])  # stderr: unknown flag --sorce, did you mean --source?
@@ -117,7 +118,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         except RealtimeError as error:
             code, failure = error.exit_code, error
             raise
-        except Exception:  # a bug of ours: its traceback is what helps
+        except Exception:  # a bug in our code: log its traceback
             log.exception("the run failed")
         finally:
             if pipeline.stuck_threads:
@@ -130,8 +131,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
 class _Signals:
     """The handler of SIGINT, SIGTERM and SIGHUP.
 
-    The first SIGINT or SIGTERM ends the run in order, the second one immediately. SIGHUP reads the configuration files
-    again. It ends the run if there are no files or if the terminal of the program was closed.
+    The first SIGINT or SIGTERM ends the run gracefully, the second one ends the program immediately. SIGHUP reads the
+    configuration files again. It ends the run if there are no files or if the terminal of the program was closed.
     """
 
     def __init__(self, reloads: bool) -> None:
@@ -142,7 +143,7 @@ class _Signals:
 
     @contextlib.contextmanager
     def not_swallowed(self) -> Iterator[None]:
-        """Raise KeyboardInterrupt after a signal, even if an import of a library caught the first one."""
+        """Raise KeyboardInterrupt after a signal, even if a library swallowed the first one during its import."""
         try:
             yield
         except Exception:

@@ -1,7 +1,8 @@
 """The configuration: every key with its meaning, its default and its limits.
 
 It is read once, before anything is built: defaults < YAML files < environment < flags. Each stage receives its own
-section. A mistake becomes one ConfigError line that names the key, where it was set, and the got and expected values.
+section. A mistake becomes one ConfigError line that names the key, where it was set, the value found, and the expected
+value.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class _Section(BaseModel):
 class CameraConfig(_Section):
     """One camera.
 
-    Each picture is rotated by `rotate`, cropped to `crop_xyxy`, then scaled to `resize`. The result is the frame: its
-    size is published, and boxes and keypoints are in its pixels.
+    Each picture is rotated by `rotate`, cropped to `crop_xyxy` and, if it is larger than `resize`, scaled down. The
+    result is the frame: its size is published, and its pixels are the unit of boxes and keypoints.
     """
 
     name: CameraName = Field(description="name of the camera in the stream: letters, digits, _ and -")
@@ -99,7 +100,7 @@ class CameraConfig(_Section):
         None,
         ge=0.1,
         le=120.0,
-        description="network: silence after which the camera is lost (s); unset: 2, over HTTP 10",
+        description="network: seconds of silence after which the camera counts as lost; unset: 2, or 10 over HTTP",
     )
     clock: Literal["auto", "arrival"] = Field(
         "auto", description="source of captured_ns; auto: the camera's own clock (RTCP) if it sends one, else arrival"
@@ -120,7 +121,7 @@ class CameraConfig(_Section):
         description="use only this part of the rotated picture: [x1, y1, x2, y2] in pixels",
     )
     resize: int | None = Field(
-        None, ge=32, le=16384, description="scale larger pictures down to this longer side (pixels)"
+        None, ge=32, le=16384, description="longer side (pixels) to which larger pictures are scaled down"
     )
     target_fps: float | None = Field(
         None, gt=0.0, le=1000.0, description="live: use at most this many frames per second"
@@ -150,7 +151,7 @@ class CameraConfig(_Section):
     @classmethod
     def _not_redacted(cls, source: str) -> str:
         if HIDDEN in source:
-            raise ValueError(f"--print-config replaced a secret by {HIDDEN}; put the secret back")
+            raise ValueError(f"--print-config replaced a secret with {HIDDEN}; put the secret back")
         return source
 
     @field_validator("crop_xyxy")
@@ -189,7 +190,7 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
         return source
     if not (found := found.strip()):
         is_set = kind == "secret" or name in environment
-        raise ValueError(f"{where} is {'empty' if is_set else 'not set'}, expected a camera's URL in it")
+        raise ValueError(f"{where} is {'empty' if is_set else 'not set'}, expected it to contain a camera's URL")
     if len(found.splitlines()) > 1:
         raise ValueError(f"{where} has {len(found.splitlines())} lines, expected a single line: a camera's URL")
     return found
@@ -230,7 +231,7 @@ class TrackerConfig(_Section):
 
     method: TrackerMethod = Field(
         "bytetrack",
-        description="tracking method; botsort also compensates the camera's motion",
+        description="tracking method; botsort also compensates for the camera's motion",
     )
     reid: Path | None = Field(
         None,
@@ -253,7 +254,7 @@ class TrackerConfig(_Section):
         3.0,
         ge=0.0,
         le=60.0,
-        description="how long a lost person can be re-identified by pose after reappearing (s); 0 disables",
+        description="how long after being lost a person can be re-identified by pose (s); 0 disables",
     )
 
     @model_validator(mode="after")
@@ -282,14 +283,14 @@ class PoseConfig(_Section):
         "natively",
     )
     self_test: Literal["stop", "warn"] = Field(
-        "stop", description="what to do if the engine's heatmaps differ from those of fp32 in the test at the start"
+        "stop", description="what to do if the engine's heatmaps differ from those of fp32 in the test at startup"
     )
     input_size: str | None = Field(
         None,
         title="HEIGHTxWIDTH",
         description="input size of ViTPose: 384x288 for detail, 192x144 for speed, ...; unset: as trained",
     )
-    dataset_index: int = Field(0, description="ViTPose+: data set of the expert; only 0 (COCO) is available")
+    dataset_index: int = Field(0, description="ViTPose+: dataset of the expert; only 0 (COCO) is available")
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
@@ -300,7 +301,8 @@ class PoseConfig(_Section):
     max_people: int | None = Field(
         None,
         ge=1,
-        description="run the pose model on at most this many people per frame, in turns; the rest are predicted",
+        description="run the pose model on at most this many people per frame, in rotation; the poses of the others "
+        "are predicted",
     )
 
     @field_validator("input_size", mode="before")
@@ -319,7 +321,7 @@ class PoseConfig(_Section):
         if index != 0:
             raise ValueError(
                 "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives "
-                "wrong keypoints with the expert of another data set"
+                "wrong keypoints with the expert of another dataset"
             )
         return index
 
@@ -335,12 +337,12 @@ class PoseConfig(_Section):
 class SmoothingConfig(_Section):
     """Keypoint smoothing. The size of a person is the longer side of their box."""
 
-    method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="filter of the keypoints")
+    method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="keypoint filter")
     min_score: Score = Field(
         0.3, description="ignore keypoints with a lower score: they are held (One-Euro) or predicted (Kalman)"
     )
     reset_s: float = Field(
-        0.5, gt=0.0, description="restart the filter of a keypoint that was not seen for longer than this (s)"
+        0.5, gt=0.0, description="restart the filter of a keypoint that has not been seen for longer than this (s)"
     )
     predict_ms: float | Literal["age"] = Field(
         0.0,
@@ -426,7 +428,8 @@ class PublishConfig(_Section):
         None, description="secret key file of this publisher (made by python -m realtime.keys); encrypts the stream"
     )
     curve_clients: Path | None = Field(
-        None, description="folder with the public keys of permitted readers; unset: clients, next to curve_secret"
+        None,
+        description="folder with the public keys of permitted readers; unset: the folder clients next to curve_secret",
     )
     allow_insecure: bool = Field(
         False, description="allow an unencrypted endpoint beyond loopback: anyone on the network can read it"
@@ -509,7 +512,7 @@ class AppConfig(_Section):
         if self.detector.min_score > self.tracker.low_score:
             raise ValueError(
                 f"detector.min_score: got {self.detector.min_score}, expected at most tracker.low_score "
-                f"({self.tracker.low_score}): ByteTrack needs the weak detections to continue tracks"
+                f"({self.tracker.low_score}): the tracker needs the weak detections to continue tracks"
             )
         if self.tracker.low_score > self.tracker.track_score:
             raise ValueError(
@@ -561,7 +564,7 @@ def sections() -> dict[str, str]:
 
 
 def _placeholder(kind: object) -> str:
-    """What stands for a value of this type in --help: its choices or its type."""
+    """The placeholder for a value of this type in --help: its choices or its type."""
     if get_origin(kind) is Literal:
         return "|".join(str(choice) for choice in get_args(kind))
     if get_args(kind):  # a list, or optional
@@ -626,7 +629,7 @@ def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
 
 
 def to_yaml(config: AppConfig) -> str:
-    """The configuration as YAML that `load` can read, with passwords and tokens replaced by ***."""
+    """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***."""
     data = config.model_dump(mode="json")
     for camera in data["cameras"]:
         camera["source"] = shown(camera["source"])
@@ -815,7 +818,7 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     return redact(f"{key + ': ' if key else ''}{shown}{message}{where}")
 
 
-# pydantic's error types in the words of people who don't write Python.
+# pydantic's error types, reworded for people who don't write Python.
 _IN_OUR_WORDS = {
     "missing": "missing",
     "model_type": "expected keys and values: name, source",

@@ -1,16 +1,18 @@
-"""Every error that a user can cause, each with the program's exit code.
+"""The errors that a user can act on, each with the program's exit code.
 
-These errors are raised anywhere on the data path and caught once, in realtime.cli.
+Any module may raise them. Capture handles those of a source that can be reopened, or that may fail without ending the
+run, and a reload logs a ConfigError. All others end the run, and realtime.cli prints them.
 
     RealtimeError            1   the run failed
-    ├── ConfigError          2   a flag, key, file, endpoint or missing extra is wrong
-    │   └── OutputError      2   an output can't be written, a port can't be bound
-    ├── SourceError          3   a source can't be opened
-    │   └── TruncatedError   1   a file ended before its end
+    ├── ConfigError          2   a flag, key, file or endpoint is wrong, or an extra is missing
+    │   └── OutputError      2   an output can't be written, or a port can't be bound
+    ├── SourceError          3   a source can't be opened, or was lost
+    │   └── TruncatedError   1   a file is truncated or damaged
     └── ModelError           4   a model can't be found or loaded
 
-A message is one plain line: which camera or key, what it got, what it expected, what to do.
-A bug in this package raises ValueError instead, which ends the program with a traceback and exit code 1.
+A message is one plain line that names the camera or key, the value found, the expected value, and the remedy.
+A bug in this package raises another exception, such as ValueError, which ends the program with a traceback and exit
+code 1.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class SourceReason(Enum):
 
 
 class SourceError(RealtimeError):
-    """A source can't be opened, or was lost while it was read.
+    """A source can't be opened, or was lost while it was being read.
 
     Attributes:
         reason: the kind of fault, which determines how soon the camera is opened again (capture.backoff).
@@ -69,7 +71,7 @@ class SourceError(RealtimeError):
 
 
 class TruncatedError(SourceError):
-    """A file is cut off: its intact frames were published, the rest is missing."""
+    """A file is truncated or damaged. Its intact frames were processed."""
 
     exit_code = 1
 

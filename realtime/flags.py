@@ -77,7 +77,7 @@ def help_text(group: str = "") -> str:
         raise ConfigError(f"--help: got {group!r}, expected one of {', '.join([*sections(), 'cameras'])}")
     if not group:
         out.add_usage("%(prog)s --source [NAME=]SRC [flags]", [], [])
-        out.add_text("Real-time multi-person pose tracking: video in, smooth and identified skeletons out on ZeroMQ.")
+        out.add_text("Real-time multi-person pose tracking: video in, smooth skeletons with track ids out over ZeroMQ.")
         first = sorted((f for f in flags if f.name in _MOST_USED), key=lambda flag: _MOST_USED.index(flag.name))
         _add_section(out, "most used", "", first)
         flags = [flag for flag in flags if flag not in first]
@@ -133,7 +133,7 @@ class _Flag:
         parser.add_argument(*self._names, **self._keywords)
 
     def shown(self) -> argparse.Action:
-        """What a HelpFormatter prints of this flag."""
+        """The action that a HelpFormatter prints for this flag."""
         action = argparse.Action(self._names, self.name, self._keywords.get("nargs"))
         action.help, action.metavar = self._keywords["help"], self._keywords.get("metavar")
         if self._keywords.get("action", "") in ("store_true", "version"):
@@ -182,7 +182,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _dashed(word: str) -> str:
-    """Replace underscores by dashes in the name of a flag, but not in its value."""
+    """Replace underscores with dashes in the name of a flag, but not in its value."""
     if not word.startswith("--"):
         return word
     name, equals, value = word.partition("=")

@@ -1,7 +1,7 @@
 """Loading of the stages that hold a model: find it, check the configuration, load it, warm it up.
 
 Used by pipeline, which connects the stages, and by evaluate, which calls them one by one. Mistakes are reported before
-anything slow happens: an unavailable device or engine is an error before the first model is loaded.
+anything slow happens: an unavailable device or engine is reported before the first model is loaded.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: to
 
 
 def _compiled() -> Path:
-    """The folder of networks that were converted for an engine."""
+    """The folder for converted networks."""
     return cache_folder() / "compiled"
 
 

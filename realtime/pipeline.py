@@ -49,11 +49,11 @@ log = logging.getLogger(__name__)
 
 # The stages in the order in which a frame passes them, by their names in timings and reports.
 STAGES = ("detect", "track", "pose", "relink", "smooth", "publish")
-# After a stop, frames past the door have this long to be published; the rest is dropped.
+# After a stop, frames past the door have this long to be published; the rest are dropped.
 _DRAIN_S = 1.5
-# After this, threads that are still alive are given up (`stuck_threads`), so that a stop takes less than 3 s.
+# Threads that are still alive after this long are abandoned (`stuck_threads`), so that a stop takes less than 3 s.
 _JOIN_S = 1.0
-# How often the publisher handles subscribers and states while no frame comes, and the main loop checks the run.
+# How often the publisher handles subscribers and states while no frames arrive, and the main loop checks the run.
 _TICK_S = 0.05
 # How often the latency is compared with latency.target_ms.
 _GOVERN_EVERY_S = 1.0
@@ -163,7 +163,8 @@ class Pipeline:
             # File frames are read ahead, so their wait at the door is not a delay.
             waited=partial(self._meter.waited, "detect") if not self._models.unhurried else lambda seconds: None,
         )
-        # Both tell the door when a frame may enter: once a thread, the stage's own or one of the pool's, will be free.
+        # Both tell the door when a frame may enter: the pace when the stages' own threads will be free for it, the pool
+        # when one of its threads will be.
         self._pace = Pace(STAGES, self._door.not_before)
         self._pool: Pool | None = None
         if self._models.pooled:
@@ -192,7 +193,7 @@ class Pipeline:
 
         Raises:
             SourceError: a source could not be opened.
-            TruncatedError: a file is cut off; its intact frames were published.
+            TruncatedError: a file is truncated or damaged; its intact frames were published.
             OutputError: the recording or the report could not be written.
             BaseException: any other exception from a thread, unchanged.
         """
@@ -247,7 +248,7 @@ class Pipeline:
                 log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
 
     def _keep_target(self) -> None:
-        """Let the models do less, or more again, to keep `latency.target_ms`."""
+        """Reduce or restore the work of the models to meet `latency.target_ms`."""
         if self._governor is None or time.monotonic() < self._govern_s:
             return
         self._govern_s = time.monotonic() + _GOVERN_EVERY_S
@@ -267,7 +268,7 @@ class Pipeline:
         log.info("latency: p95 %.0f ms, target %.0f ms: %s", p95_ms, self._config.latency.target_ms, now)
 
     def stop(self) -> None:
-        """End the run in order: frames past the door are still published. Safe in a signal handler."""
+        """End the run gracefully: frames past the door are still published. Safe in a signal handler."""
         self._stopping = True
 
     def reload(self) -> None:
@@ -292,8 +293,11 @@ class Pipeline:
             return
         new_live = [camera.name for camera in config.cameras if kind_of(camera.address) in ("webcam", "network")]
         if self._models.unhurried and new_live:
-            log.warning("reload: %s: live, but a run that started with files has a higher latency: restart the program",
-                        ", ".join(new_live))  # fmt: skip
+            log.warning(
+                "reload: %s: live, but this run started with files and favours throughput over latency; "
+                "restart the program",
+                ", ".join(new_live),
+            )
         other = [key for key in changes(self._config, config) if key != "cameras"]
         if other:
             log.warning("reload: %s: also changed, but takes effect only after a restart", ", ".join(other))
@@ -345,7 +349,7 @@ class Pipeline:
         return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **more)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
-        """Let the frames past the door be published within _DRAIN_S, then end every thread."""
+        """Give the frames past the door _DRAIN_S to be published, then end every thread."""
         failed = self._crew.failed.is_set()
         self._stopping = True
         self._fleet.stop()

@@ -25,7 +25,7 @@ HIDDEN = "***"
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace the secrets in a text by ***.
+    """Replace the secrets in a text with ***.
 
     In every URL, these are the user information, the query, and passwords in the path.
 
@@ -74,7 +74,7 @@ def secrets_of(source: str) -> list[str]:
         are left to `redact`, which hides them inside their URL: replacing them everywhere would shred the text.
     """
     _, found, rest = source.partition("://")
-    if not found:  # the scheme is missing or mistyped: a login or a query in the rest is a secret all the same
+    if not found:  # the scheme is missing or mistyped: a login or a query in the rest is still a secret
         rest = source
         if "\\" in source:  # a Windows path
             return []

@@ -1,6 +1,6 @@
 """The four types that flow through the pipeline: Frame -> Detections -> Tracks -> Poses.
 
-Every stage of the data path takes one of these and returns the next; numpy only.
+Every stage of the data path takes one of these types and returns one. Numpy only.
 Arrays are C-contiguous; their shape and dtype are checked once, here. Boxes and keypoints are in pixels of the source
 frame, origin at its top left corner, x right, y down. Letters: N people, K keypoints, H and W the frame's size.
 """
@@ -52,17 +52,20 @@ class Frame:
 
     Attributes:
         camera: the camera's name.
-        epoch: +1 whenever the source reopens, loops, jumps in time or changes its size. No track spans two epochs.
-        index: index of the source frame, from 0, never decreasing within a camera; a gap means dropped frames.
+        epoch: +1 whenever the source is reopened or loops, its timestamps go back by more than 0.5 s, or its size
+            changes. No track spans two epochs.
+        index: index of the source frame, from 0, strictly increasing within a camera; a gap means dropped frames.
         image: uint8 (H, W, 3), BGR; made read-only here.
-        time_s: time on the source's own time line, strictly increasing within an epoch. Tracker and filters use no
+        time_s: time on the source's own timeline, strictly increasing within an epoch. Tracker and filters use no
             other clock.
-        captured_mono_ns: monotonic clock at capture, for latencies.
-        captured_unix_ns: Unix time at capture, published with the poses.
-        clock: `arrival` if `captured_unix_ns` is our clock when the frame arrived, `rtcp` if it is the camera's clock.
-        media_s: the source's presentation time stamp in seconds; None if it has none.
-        timing_ms: milliseconds spent in each stage so far. The only field written after capture; the loops that run
-            the stages write it.
+        captured_mono_ns: monotonic time of capture, for latencies. For a live frame, its arrival minus the delay that
+            its timestamp shows (capture.freshness). For a frame of a file, which is read ahead, the moment when it
+            enters the pipeline or, with `realtime`, when it is due.
+        captured_unix_ns: Unix time of the same moment, or of capture by the camera's clock; published with the poses.
+        clock: `rtcp` if `captured_unix_ns` is by the camera's clock, `arrival` if it is by ours.
+        media_s: the source's presentation timestamp in seconds; None if it has none.
+        timing_ms: milliseconds spent in each stage so far. The only field that changes past the door; the loops that
+            run the stages write it.
     """
 
     camera: str

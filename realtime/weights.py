@@ -252,7 +252,7 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
 
 @contextlib.contextmanager
 def _readable(key: str) -> Iterator[None]:
-    """Raise ModelError, which names the configuration key, for a file or folder that can't be read."""
+    """Turn the OSError for an unreadable file or folder into a ModelError that names the configuration key."""
     try:
         yield
     except OSError as error:

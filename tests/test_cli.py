@@ -157,7 +157,7 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
     ("a value out of range", "--source demo --max-frames 0", 2, "max_frames"),
     ("a detector floor above the tracker's", "--source demo --detector.min-score 0.4", 2, "at most tracker.low_score"),
     ("an unknown choice", "--source demo --smoothing.method magic", 2, "smoothing.method: got 'magic'"),
-    ("the expert of another data set", "--source demo --pose.dataset-index 2", 2, "only the head for COCO"),
+    ("the expert of another dataset", "--source demo --pose.dataset-index 2", 2, "only the head for COCO"),
     ("an input size that is not a multiple of 16", "--source demo --pose.input-size 250x190", 2, "multiples of 16"),
     (
         "int8 on torch",

@@ -1,6 +1,8 @@
-"""The shape of the project: who imports what, and that the papers tell the truth."""
+"""The shape of the project: its imports, its English, and documents that match the code."""
 
 import ast
+import importlib
+import inspect
 import re
 import shlex
 import subprocess
@@ -10,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from realtime.config import load
-from realtime.flags import parse
+from realtime.flags import help_text, parse
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "realtime"
 
-# A third-party library and the files that may import it. numpy, torch (below) and pydantic's models are everywhere;
-# evaluate/loops.py is what one writes without us.
+# Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/loops.py holds
+# the loops that users would write without this package.
 ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
     "boxmot": ["evaluate/baseline.py", "evaluate/loops.py", "track/boxmot.py"],
@@ -56,7 +58,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("library", ONE_PLACE)
-def test_a_library_is_imported_in_its_place_only(library: str) -> None:
+def test_a_library_is_imported_only_in_its_place(library: str) -> None:
     allowed = {path for pattern in ONE_PLACE[library] for path in PACKAGE.glob(pattern)}
     importers = {path for path in PACKAGE.rglob("*.py") if library in imports_of(path)}
     assert importers <= allowed, sorted(str(path.relative_to(ROOT)) for path in importers - allowed)
@@ -68,7 +70,7 @@ def test_every_third_party_library_has_a_place() -> None:
     assert used <= set(ONE_PLACE)
 
 
-def test_nothing_reads_the_environment_but_the_configuration() -> None:
+def test_only_the_configuration_reads_the_environment() -> None:
     readers = [
         p for p in PACKAGE.rglob("*.py") if re.search(r"os\.environ\b(?!\.setdefault)|os\.getenv", p.read_text())
     ]
@@ -107,24 +109,76 @@ def test_the_architecture_names_every_folder_and_no_other() -> None:
     "line",
     [
         line.partition("#")[0].strip()
-        for paper in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml")
-        for line in re.findall(r"python (run_realtime.py .*)", (ROOT / paper).read_text())
+        for document in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml")
+        for line in re.findall(r"python (run_realtime.py .*)", (ROOT / document).read_text())
     ],
 )
-def test_every_command_of_the_papers_is_accepted(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_in_the_documents_is_accepted(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     arguments, flags = parse(shlex.split(line)[1:])
     assert load(arguments.config, environment={}, flags=flags).cameras
 
 
-def test_links_in_the_papers_lead_somewhere() -> None:
-    for paper in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", paper.read_text()):
-            assert (paper.parent / target).exists(), f"{paper.name}: {target}"
+def test_links_in_the_documents_lead_to_files() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+# Idioms that make a sentence hard to read, with the number of matches in realtime/. It may only fall.
+IDIOMS = re.compile(
+    r"\b(?:what|who|whom) (?:is|was|are|were|has|had|comes|came|goes|went|isn't|wasn't)\b|\bso (?:many|much|long)\b|"
+    r"\b(?:nobody|somebody|everybody|anybody)\b|"
+    r'(?:^|[.:;] |"""|# )(?:Of (?:a|an|the|these|those|every|each|all|both|two|several|what) |Where |So (?:a|an|the|that|it|they) )',  # noqa: E501
+    re.MULTILINE,
+)
+IDIOMS_LEFT = 0
+
+
+def test_the_english_stays_plain() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]!r}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for match in IDIOMS.finditer(path.read_text())
+    ]
+    assert len(found) <= IDIOMS_LEFT, found
+    assert not IDIOMS.findall((ROOT / "README.md").read_text())
+    assert not IDIOMS.findall(help_text() + help_text("cameras"))
+
+
+# The objects that a newcomer meets first.
+PUBLIC = [
+    ("client", ["PoseSubscriber"]),
+    ("pipeline", ["Pipeline"]),
+    ("types", ["Frame", "Detections", "Tracks", "Poses"]),
+    ("detect.yolo", ["DetectStage"]),
+    ("track.stage", ["TrackStage"]),
+    ("track.relink", ["RelinkStage"]),
+    ("pose.stage", ["PoseStage"]),
+    ("pose.passthrough", ["PassThrough"]),
+    ("smooth.stage", ["SmoothStage"]),
+    ("publish.zmq_pub", ["PublishStage"]),
+    ("pose.crop", None),
+    ("pose.decode", None),
+    ("smooth.one_euro", None),
+    ("smooth.kalman", None),
+]  # None: every public function of the file. A block after "::" is run by a test of the module.
+
+
+@pytest.mark.parametrize(("name", "objects"), PUBLIC, ids=[name for name, _ in PUBLIC])
+def test_a_public_object_shows_an_example(name: str, objects: list[str] | None) -> None:
+    module = importlib.import_module(f"realtime.{name}")
+    if objects is None:
+        objects = [
+            key for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+        ]  # fmt: skip
+    without = [key for key in objects if not re.search(r">>>|::\n\n", vars(module)[key].__doc__ or "")]
+    assert not without
 
 
 def test_no_weights_and_no_media_are_committed() -> None:

@@ -41,8 +41,8 @@ class Backoff:
 
         Args:
             reason: why the camera could not be opened, or why it was lost.
-            tried_s: how long (s) the attempt or the opening lasted. It counts as waiting, so a host that let an attempt
-                time out is tried again after FIRST_S. Ignored for the reasons in HOPELESS.
+            tried_s: how long (s) the attempt took or the source stayed open. It counts as waiting, so a host whose
+                attempt timed out is tried again after FIRST_S. Ignored for the reasons in HOPELESS.
         """
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, hides nothing
         if reason in HOPELESS:

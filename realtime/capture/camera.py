@@ -1,6 +1,7 @@
 """The body of one capture thread: opens a source, puts its frames at the door and reopens the source when it is lost.
 
-Source -> Frame -> runtime.door. The faults expected of a camera are handled here and nowhere else.
+Source -> Frame -> runtime.door. The usual faults of a camera (a lost source, late or damaged frames) are handled here.
+An error that ends the camera is raised to capture.fleet.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from realtime.types import Clock, Frame
 log = logging.getLogger(__name__)
 
 # A camera that stayed open this long counts as reachable, even if it sent no frame, so the backoff restarts when it is
-# lost. Less than the default read timeout (2 s), so that a camera that stalled is reopened soon after it resumes.
+# lost. Shorter than the default read timeout (2 s), so that a camera that opens and then stalls is retried after the
+# shortest wait.
 HEALTHY_S = 1.5
 # A live source that stays silent for this much longer than its read timeout is reported as lost, although its read
 # hasn't returned.
 GRACE_S = 0.5
-# A camera clock that is off by more than this was never set, and would make `captured_ns` misleading.
+# A camera clock that is off by more than this was probably never set, and would make `captured_ns` misleading.
 CLOCK_OFF_S = 60.0
-# Only the time stamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
+# Only the timestamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
 STAMPED = ("rtsp://", "rtsps://", "udp://")
 # A frame may come early by this fraction of the `target_fps` interval. Without it, jitter would lower the rate.
 EARLY = 0.1
@@ -162,7 +164,7 @@ class Camera:
         self._was_open, self._trouble = True, None
 
     def _play(self, source: Source) -> bool:
-        """Put the frames of one opening at the door; True if the source should be opened again."""
+        """Put frames at the door until the source ends or is lost; True if the source should be opened again."""
         if not source.live:
             self._door.wait_until_open()
         opened_s = time.monotonic()
@@ -282,10 +284,15 @@ class Camera:
 
     def _say_of_stamps(self) -> None:
         if not self._freshness.trusts_stamps:
-            log.warning("%s: the camera's time stamps run slow; using arrival times from now on", self._name)
+            log.warning("%s: the camera's timestamps run slow; using arrival times from now on", self._name)
 
     def _reconnect(self, error: SourceError, tried_s: float) -> None:
-        """Log a fault once, and set the wait before the next attempt. The last opening lasted `tried_s` seconds."""
+        """Log a fault once, and set the wait before the next attempt.
+
+        Args:
+            error: the fault.
+            tried_s: how long (s) the attempt took or the source stayed open.
+        """
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)

@@ -1,6 +1,7 @@
 """Opens a video file or a network stream through PyAV, and explains why one can't be opened.
 
-Used by capture.stream. Errors raised here hold neither a URL's secrets nor FFmpeg's exception, which contains the URL.
+Used by capture.stream. Errors raised here contain neither a URL's secrets nor FFmpeg's exception, which contains the
+URL.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from realtime.redact import shown
 log = logging.getLogger(__name__)
 
 # Connecting, waiting for a key frame and probing take seconds on a healthy but busy network. A shorter timeout would
-# fail good cameras.
+# reject working cameras.
 OPEN_TIMEOUT_S = 10.0
 # A host name that isn't resolved within this time counts as not found.
 NAME_TIMEOUT_S = 5.0
@@ -42,7 +43,7 @@ _FAST_OPEN = {
 # MPEG-TS over UDP must be probed, but for no longer than one key frame interval (1 s, in microseconds).
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
 
-# Exceptions of av.open, with the reason they stand for and the message to the user. The first matching row counts.
+# Exceptions of av.open, with the reason they stand for and the message to the user. The first matching row applies.
 _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
     (
         (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),

@@ -3,8 +3,9 @@
 One of the sources of capture. A virtual camera moves over a wall that shows the two photographs shipped with
 ultralytics (bus.jpg and zidane.jpg). The demo never ends. It repeats seamlessly every DEMO_FRAMES frames (20 s).
 
-Five people are always in view, and yolov8n detects each of them in every frame, with scores of at least 0.42. The crop
-of bus.jpg removes almost all of a sixth person, a sleeve at the left edge that no detector finds reliably.
+Five people are always in view, and yolov8n detects each of them in every frame, with scores of at least 0.42. The left
+edge of bus.jpg also shows the sleeve of a sixth person, which no detector finds reliably. The crop removes almost all
+of it.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ _PHOTOGRAPHS = (
     _Photograph("zidane.jpg", (100, 0, 1150, 720), 0.46, (683, 200), ((115, 197, 1114, 712), (748, 42, 1143, 713))),
 )
 
-# The camera's path. All periods are whole fractions of the loop, so its end joins its start. The fastest point of a
-# person moves 3 pixels per frame, like a person who walks past at some distance.
+# The camera's path. Each motion completes a whole number of periods per loop, so the end of the loop joins its start.
+# The fastest point of a person moves 3 pixels per frame, like a person who walks past at some distance.
 _PAN_X, _PAN_X_PERIODS = 80.0, 3
 _PAN_Y, _PAN_Y_PERIODS = 70.0, 2
 _ZOOM, _ZOOM_PERIODS = 0.04, 1
@@ -126,7 +127,7 @@ def demo_canvas() -> NDArray[np.uint8]:
 
 
 class DemoSource:
-    """The demo as a source. Its time stamps follow its own clock: frame k is stamped k / 30 s.
+    """The demo as a source. Its timestamps follow its own clock: frame k is stamped k / 30 s.
 
     >>> source = DemoSource()
     >>> first, second = source.read(), source.read()

@@ -37,8 +37,8 @@ class Fleet:
         prepare: called with a frame size (width, height) before the first frame of that size, on the camera's thread.
 
     Attributes:
-        status: the state and counters of each camera, including removed ones. Adding a camera replaces the mapping and
-            never changes it, so any thread may iterate over the mapping it holds.
+        status: the state and counters of each camera, including removed ones. Adding a camera replaces the mapping
+            instead of modifying it, so any thread may iterate over a mapping that it has read.
         truncated: the error of the first file that ended early or is damaged; None if all files were complete.
     """
 

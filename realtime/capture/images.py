@@ -1,6 +1,6 @@
 """One image, a folder of images or a glob of images, in natural order.
 
-One of the sources of capture. Images have no time stamps, so they follow a nominal rate of IMAGES_PER_S.
+One of the sources of capture. Images have no timestamps, so they follow a nominal rate of IMAGES_PER_S.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _first_of(paths: list[Path]) -> tuple[Path, NDArray[np.uint8]]:
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    """Return one image file as uint8 (H, W, 3), BGR, upright by its EXIF orientation."""
+    """Return one image file as uint8 (H, W, 3), BGR, rotated upright by its EXIF orientation."""
     try:
         # Decode from memory, because cv2.imread gives no reason when it fails, only a warning on stderr.
         data = np.fromfile(path, np.uint8)
@@ -146,7 +146,8 @@ def _read(path: Path) -> NDArray[np.uint8]:
     try:
         image: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error:
-        # imdecode raises only for images beyond its limits (2^30 pixels, 2^20 per side), which protect the memory.
+        # imdecode raises only for images beyond its limits (2^30 pixels, 2^20 per side), which protect against running
+        # out of memory.
         raise SourceError(
             f"{path}: too large: expected at most 2^30 pixels and 2^20 per side, scale it down", SourceReason.CODEC
         ) from None

@@ -1,4 +1,4 @@
-"""The interface of every source: it is open once constructed, returns its frames one by one, and is closed.
+"""The interface of every source: a source is open once constructed, returns its frames one by one, and must be closed.
 
 Implemented by stream, webcam, images and demo; used only by capture.camera. Sources know nothing about camera names,
 epochs or pacing.
@@ -23,7 +23,7 @@ class Picture:
     Attributes:
         image: uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it. None if nothing could be decoded; then
             `fault` is set.
-        media_s: the source's own time stamp in seconds; None if it has none.
+        media_s: the source's own timestamp in seconds; None if it has none.
         fault: why the frame can't be used; None for a good frame.
         wall_s: Unix time (s) of capture by the camera's own clock; None if the camera doesn't send it.
     """
@@ -43,7 +43,7 @@ class Source(Protocol):
 
     Attributes:
         size: width and height in pixels when the source was opened; later frames may differ.
-        fps: nominal frames per second, for information and for files without time stamps; None if unknown.
+        fps: nominal frames per second, for information and for files without timestamps; None if unknown.
         live: True if frames arrive in real time (webcam, network camera), False if they wait until they are read.
     """
 
@@ -52,7 +52,7 @@ class Source(Protocol):
     live: bool
 
     def read(self) -> Picture | None:
-        """Return the next frame, or None at the regular end.
+        """Return the next frame, or None at the normal end.
 
         Raises:
             SourceError: a live source was lost.

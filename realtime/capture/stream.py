@@ -1,7 +1,7 @@
 """Video files and network cameras, read through PyAV.
 
-One of the sources of capture; `connect` opens the container. Time stamps are the stream's own (PTS), never i / fps.
-Errors raised here don't hold a URL's secrets.
+One of the sources of capture; `connect` opens the container. Timestamps are the stream's own (PTS), never i / fps.
+Errors raised here don't contain a URL's secrets.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from realtime.redact import shown
 READ_TIMEOUT_S = 2.0
 # A camera whose packets yield no frame for this long can't be decoded. No sane camera has longer key frame intervals.
 NO_PICTURE_S = 15.0
-# The first frames of an RTSP camera may have no time stamp: up to this many in a row are dropped. A camera that never
-# sends time stamps is timed by arrival.
+# The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
+# sends timestamps is timed by arrival.
 UNSTAMPED = 10
 
-# Over UDP, a step between time stamps that is this many times longer than usual means that frames were lost.
+# Over UDP, a step between timestamps that is this many times longer than usual means that frames were lost.
 LOST_STEP = 1.75
 
-# FFmpeg makes up the rate and the time stamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
+# FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 _MAX_FPS = 1000.0
 # A complete file may lack this many frames at its end, because containers round durations.
@@ -104,8 +104,8 @@ class StreamSource:
         self._broken_off = False
         self._unstamped = 0
         self._damage = _Damage(loses_pictures=self._over_udp)
-        self._wall_offset_s: float | None = None  # the camera's wall clock minus its time stamps
-        self._first_s: float | None = None  # time stamps of the first and the last frame
+        self._wall_offset_s: float | None = None  # the camera's wall clock minus its timestamps
+        self._first_s: float | None = None  # timestamps of the first and the last frame
         self._last_s = 0.0
         self._pictures = self._live_pictures() if self.live else self._file_pictures()
         self._first: Picture | None = None
@@ -119,7 +119,7 @@ class StreamSource:
             self.size = (self._first.image.shape[1], self._first.image.shape[0])
 
     def read(self) -> Picture | None:
-        """Return the next frame, or None at the regular end of a file. Blocks up to the read timeout.
+        """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.
 
         Raises:
             SourceError: a live stream was lost. Its end counts as a loss.
@@ -133,7 +133,7 @@ class StreamSource:
     def close(self) -> None:
         """Release the container. Call it on the thread that reads: on any other, it crashes the process."""
         # The generator and this object refer to each other. Unless one of them lets go here, both keep the decoder's
-        # buffers until the garbage collector runs, which is seldom.
+        # buffers until the garbage collector runs, which happens rarely.
         self._pictures.close()
         self._first = None
         self._container.close()
@@ -147,7 +147,7 @@ class StreamSource:
         self._check_end()
 
     def _live_pictures(self) -> Generator[Picture]:
-        # Read all tracks. Asked for the video alone, PyAV would skip audio packets for ever while the video is frozen,
+        # Read all tracks. If asked for video only, PyAV would skip audio packets forever while the video is frozen,
         # and never return.
         packets = self._container.demux()
         last_packet_s = last_picture_s = time.monotonic()
@@ -187,7 +187,7 @@ class StreamSource:
             return []
         except (av.FFmpegError, OSError):
             if not self._good:
-                return []  # a recording may start between two key frames, which is no damage
+                return []  # a recording may start between two key frames, which is not damage
             self._undecodable += 1
             self._damage.spread()
             return [Picture(None, None, "undecodable")]
@@ -246,7 +246,11 @@ class StreamSource:
             reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
         if self._broken_off or (reached and not any(reached)):
             of = f" of {declared_s:.1f} s" if declared_s is not None else ""
-            seek = " (or its index is at the end and this server can't seek: download it)" if self._is_http else ""
+            seek = (
+                " (or its index is at the end and this server does not support seeking: download the file first)"
+                if self._is_http
+                else ""
+            )
             raise TruncatedError(
                 f"{self._name} ended at {ended_s:.1f} s{of}: the file is truncated{seek}",
                 SourceReason.TRUNCATED,
@@ -280,7 +284,7 @@ class _Damage:
     frames that depend on a lost or incomplete one, which are all frames up to the next key frame.
 
     Args:
-        loses_pictures: whether a longer step between time stamps means that frames were lost on the way (UDP).
+        loses_pictures: whether a longer step between timestamps means that frames were lost on the way (UDP).
     """
 
     def __init__(self, loses_pictures: bool) -> None:
@@ -299,7 +303,7 @@ class _Damage:
         Args:
             is_key: whether it is a key frame, which depends on no other frame.
             is_corrupt: whether FFmpeg marked it as incomplete.
-            media_s: its time stamp in seconds; None if it has none.
+            media_s: its timestamp in seconds; None if it has none.
         """
         step_s = media_s - self._last_s if media_s is not None and self._last_s is not None else 0.0
         self._last_s = media_s

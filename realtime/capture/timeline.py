@@ -1,4 +1,4 @@
-"""The epochs and the time line of one camera, and the pacing of files along that time line.
+"""The epochs and the timeline of one camera, and the pacing of files along that timeline.
 
 Used by capture.camera: Picture -> Frame.epoch and Frame.time_s.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 
-# A time stamp that repeats or goes back by at most JUMP_S is replaced by the previous time plus this, so that intervals
+# A timestamp that repeats or goes back by at most JUMP_S is replaced by the previous time plus this, so that intervals
 # stay positive.
 NUDGE_S = 0.001
-# A time stamp that goes back further starts a new epoch (recordings joined in one file, a camera that set its clock).
+# A timestamp that goes back further starts a new epoch (recordings joined in one file, a camera that set its clock).
 JUMP_S = 0.5
-# Assumed rate of a file that has neither time stamps nor a rate.
+# Assumed rate of a file that has neither timestamps nor a rate.
 DEFAULT_FPS = 30.0
 
 
@@ -24,7 +24,7 @@ class Timeline:
     >>> timeline.reopened(now_s=100.0, live=False, fps=25.0)
     >>> timeline.place((640, 480), media_s=5.0, now_s=100.1)
     (0, 5.0)
-    >>> timeline.place((640, 480), media_s=0.0, now_s=100.2)  # the time stamps jumped back
+    >>> timeline.place((640, 480), media_s=0.0, now_s=100.2)  # the timestamps jumped back
     (1, 0.0)
     """
 
@@ -39,8 +39,8 @@ class Timeline:
         """Start a new epoch, because the source was opened.
 
         Args:
-            now_s: time of the opening, monotonic seconds.
-            live: True to time frames without a time stamp by their arrival, False to space them at the nominal rate.
+            now_s: when the source was opened, monotonic seconds.
+            live: True to time frames without a timestamp by their arrival, False to space them at the nominal rate.
             fps: nominal frames per second; None if unknown.
         """
         self._epoch += 1
@@ -52,7 +52,7 @@ class Timeline:
 
         Args:
             size: width and height of the frame. A change starts a new epoch, but the time continues.
-            media_s: the frame's own time stamp in seconds; None if it has none.
+            media_s: the frame's own timestamp in seconds; None if it has none.
             now_s: arrival of the frame, monotonic seconds.
 
         Returns:

@@ -1,6 +1,6 @@
 """A webcam, read through OpenCV.
 
-One of the sources of capture. A webcam has no time stamps, so its frames are timed by their arrival.
+One of the sources of capture. A webcam has no timestamps, so its frames are timed by their arrival.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class WebcamSource:
         if devices is None:
             self._device = opener(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
         else:
-            # Name the backend, because others would take the path for that of a video file.
+            # Name the backend: others would mistake the path for a video file.
             self._device = opener(str(_path_of(source, devices)), cv2.CAP_V4L2)
         if mode is not None:
             _ask_for(self._device, mode)
@@ -106,7 +106,7 @@ class WebcamSource:
         return np.ascontiguousarray(image if channels == 3 else cv2.cvtColor(image, _TO_BGR[channels]))
 
     def _is_in(self, mode: str) -> bool:
-        """Whether the device delivers the size and rate of this mode. A rate unknown to the driver counts as right."""
+        """Whether the device delivers the size and rate of this mode. An unknown rate counts as a match."""
         width, height, fps = _parts_of(mode)
         rate_fits = fps is None or self.fps is None or abs(self.fps / fps - 1) <= _RATE_TOLERANCE
         return self.size == (width, height) and rate_fits

@@ -1,4 +1,4 @@
-"""Letterbox on a GPU: scales frames to the detector's input without copying them back to the CPU.
+"""Letterbox on a GPU: uploads frames and scales them there to the detector's input.
 
 On a GPU, detect/yolo.py uses it in place of detect.letterbox.letterboxed. It returns the same pixels, bit for bit: the
 resampling is the integer arithmetic of cv2.resize with INTER_LINEAR for uint8 (OpenCV 4,

@@ -71,7 +71,7 @@ class DetectStage:
 
         Args:
             size: width and height of the image in pixels.
-            side: longer side of the network's input to prepare for, in pixels. None uses the stage's own `size`.
+            side: longer side of the network's input to prepare for, in pixels. None: the stage's own `size`.
         """
         placement = Letterbox.of(size, side or self.size, self._net.stride)
         self._predict(self._letterboxed([np.zeros((size[1], size[0], 3), np.uint8)], [placement]))

@@ -20,11 +20,12 @@ from realtime.redact import redact
 
 PROGRAM = "python -m realtime.evaluate"
 COMMANDS = {
-    "tracking": "track identities against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
-    "keypoints": "keypoints against ground truth in COCO format: OKS AP and AR",
-    "smoothing": "smoothing filters against true motion: error, jitter and lag",
-    "latency": "latency from capture to publish, by stage; --compare: speed against plain loops of the same models",
-    "cost": "cost of more cameras, people and parallel inferences, and CPU time by part of the program",
+    "tracking": "score tracking against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
+    "keypoints": "score keypoints against ground truth in COCO format: OKS AP and AR",
+    "smoothing": "compare smoothing filters with ground-truth motion: error, jitter and lag",
+    "latency": "measure latency from capture to publishing, by stage; --compare: speed against plain loops of the same "
+    "models",
+    "cost": "measure the cost of more cameras, people and parallel inferences, and CPU time by part of the program",
 }
 
 
@@ -39,7 +40,7 @@ class Measurement(Protocol):
 
         Raises:
             ConfigError: a flag, a file or a folder is wrong.
-            RealtimeError: the measurement failed for a reason that fits one line.
+            RealtimeError: the measurement failed for a reason that fits on one line.
         """
 
 

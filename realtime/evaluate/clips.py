@@ -90,7 +90,7 @@ def read_clips(paths: Sequence[Path]) -> list[Clip]:
             of the program, and each of its tracks is a clip.
 
     Raises:
-        ConfigError: a file is missing or has other content, or no clip was found.
+        ConfigError: a file is missing or has the wrong content, or no clip was found.
     """
     clips: list[Clip] = []
     for path in paths:
@@ -100,7 +100,7 @@ def read_clips(paths: Sequence[Path]) -> list[Clip]:
     if not clips:
         shown = ", ".join(map(str, paths))
         raise ConfigError(
-            f"smoothing: {shown}: got no clips, expected .npz files or tracks of at least {SHORTEST_TRACK} frames"
+            f"smoothing: {shown}: found no clips, expected .npz files or tracks of at least {SHORTEST_TRACK} frames"
         )
     return clips
 

@@ -1,8 +1,8 @@
 """Compare our program with loops that a user would write with the same models: ratios, measured side by side.
 
 This is `python -m realtime.evaluate latency --compare`. Each side runs in its own process: ours is the program itself,
-the others are in `evaluate.loops`. The sides run in rotation, on the same cores, video, weights and thresholds. Figures
-are medians over the rounds. Ratios are computed in each round, and the table shows their median.
+the others are in `evaluate.loops`. The sides run in rotation, on the same cores and with the same video, weights and
+thresholds. Figures are medians over the rounds. Ratios are computed in each round, and the table shows their median.
 """
 
 from __future__ import annotations
@@ -72,7 +72,12 @@ def add_live_arguments(parser: argparse._ActionsContainer) -> None:
     """Add the flags that only the comparison has."""
     add = parser.add_argument
     modes = [THROUGHPUT, LIVE]
-    add("--mode", action="append", choices=modes, help="all frames at full speed, or a live source; default: both")
+    add(
+        "--mode",
+        action="append",
+        choices=modes,
+        help="all frames at full speed, or a live source; repeatable; default: both",
+    )
     add(
         "--fps",
         action="append",
@@ -86,7 +91,8 @@ def add_live_arguments(parser: argparse._ActionsContainer) -> None:
         action="append",
         choices=_BOXES,
         metavar="SIDE",
-        help=f"compare only with this side: {', '.join(_BOXES)}; repeatable",
+        help="compare only with this loop: track (YOLO.track), track-as-shipped (the same with ultralytics' own thread "
+        "count), sequential (YOLO, boxmot, Hugging Face), engines (our stages in sequence); repeatable",
     )
 
 
@@ -136,7 +142,7 @@ def check_arguments(options: argparse.Namespace) -> None:
     if options.threads is None:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise ConfigError("--threads: this system can't pin a process to cores, omit the flag")
+        raise ConfigError("--threads: this system can't pin a process to cores; omit the flag")
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= options.threads <= len(cores):
         raise ConfigError(f"--threads: got {options.threads}, expected 1..{len(cores)}, the number of available cores")
@@ -227,7 +233,8 @@ def _modes(options: argparse.Namespace, scene: Scene, folder: Path) -> dict[str,
     for fps in (options.fps or [10.0, 25.0]) if LIVE in wanted else []:
         if not 0 < fps <= 1000 or not 1 <= options.live_s < float("inf"):
             raise ConfigError(
-                f"--fps, --live-s: got {fps:g} and {options.live_s:g}, expected 0..1000 (not 0) and at least 1"
+                f"--fps, --live-s: got {fps:g} and {options.live_s:g}, expected --fps above 0 and at most 1000, "
+                "and --live-s at least 1"
             )
         frames, video = round(fps * options.live_s), folder / f"live-{fps:g}.mp4"
         write_video(itertools.islice(images_of(scene.video), frames), fps, video)

@@ -61,7 +61,10 @@ _CALLS = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument(
-        "tables", nargs="*", metavar="TABLE", help=f"tables to measure: {', '.join(TABLES)}; default: all"
+        "tables",
+        nargs="*",
+        metavar="TABLE",
+        help="what to measure: cameras, people, calls (parallel inferences), share (CPU time by part); default: all",
     )
     compare.add_arguments(parser)
 
@@ -79,7 +82,7 @@ def run(options: argparse.Namespace) -> Report:
     compare.check_arguments(options)
     on_cpu = resolve_device(options.device).type == "cpu"
     if "calls" in options.tables and not on_cpu:
-        raise ConfigError("cost calls: this table needs inference on a CPU, add --device cpu")
+        raise ConfigError("cost calls: this table needs inference on a CPU; add --device cpu")
     wanted = options.tables or [table for table in TABLES if on_cpu or table != "calls"]
     found = []
     with tempfile.TemporaryDirectory(prefix="realtime-pose-") as name:
@@ -221,7 +224,7 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
     ms: dict[int, list[float]] = {n: [] for n in PEOPLE}
     for index in progress(range(-1, rounds), "people", unit="rounds"):  # the first round warms up
         for n, (image, one) in sides.items():
-            # Each frame has its own image, as a camera's does, so that a GPU has to receive it.
+            # Each frame gets its own copy of the image, as from a camera, so that it is uploaded to a GPU.
             frame = Frame("cam0", 0, index + 1, image.copy(), index / 25, time.monotonic_ns(), time.time_ns())
             started_s = time.perf_counter()
             one(frame)

@@ -99,7 +99,7 @@ def cpu_by_part(scene: Scene) -> dict[str, float]:
     from realtime.pipeline import Pipeline
 
     if not Path("/proc/self/task").is_dir():
-        raise ConfigError("cost share: this system has no /proc to read the CPU time of threads from, run it on Linux")
+        raise ConfigError("cost share: this system has no /proc to read the CPU time of threads from; run it on Linux")
     flags: dict[str, object] = scene.configuration | {"publish.bind": ["tcp://127.0.0.1:*"], "max_frames": scene.frames}
     flags["cameras"] = [{"name": "cam0", "source": scene.video}]
     clock, watch = CpuClock(), _Watch()

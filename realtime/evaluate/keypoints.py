@@ -38,7 +38,7 @@ SEEN_SCORE = 0.2
 Row = dict[str, Any]  # Any: COCO's annotations and results mix numbers, strings and lists
 
 
-# ---- the data set
+# ---- the dataset
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def read_dataset(annotations: Path, limit: int | None = None) -> Dataset:
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"--annotations: {annotations}: not JSON in COCO's format: {error}") from None
     except KeyError as error:
-        raise ConfigError(f"--annotations: {annotations}: got no key {error}, expected COCO's keys") from None
+        raise ConfigError(f"--annotations: {annotations}: no key {error}, expected COCO's keys") from None
     if not people or "person" not in categories:
-        raise ConfigError(f"--annotations: {annotations}: got no people with keypoints, expected at least one")
+        raise ConfigError(f"--annotations: {annotations}: found no people with keypoints, expected at least one")
     category_id = categories["person"]
     kept = [person for person in coco["annotations"] if person["image_id"] in ids]
     kept = [person for person in kept if person["category_id"] == category_id]
@@ -140,7 +140,8 @@ def _frame(path: Path, image: Row, index: int) -> Frame:
     expected = image.get("width", frame.size[0]), image.get("height", frame.size[1])
     if frame.size != expected:
         raise ConfigError(
-            f"{path}: got {frame.size[0]}x{frame.size[1]}, expected {expected[0]}x{expected[1]} by its annotation"
+            f"{path}: got {frame.size[0]}x{frame.size[1]}, expected {expected[0]}x{expected[1]} "
+            "according to its annotation"
         )
     return frame
 
@@ -187,7 +188,7 @@ def score(dataset: Dataset, results: Sequence[Row]) -> dict[str, float]:
         results: the people found, as returned by `estimate`.
 
     Returns:
-        MEASURES in percent; NaN if the data set has no people of that size.
+        MEASURES in percent; NaN if the dataset has no people of that size.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -223,7 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="boxes for the pose model: annotated or detected ones; default: detected",
     )
     add("--limit", type=int, metavar="N", help="evaluate only the N images with the lowest ids")
-    add("--results", type=Path, metavar="FILE", help="write the people found as a COCO results file")
+    add("--results", type=Path, metavar="FILE", help="write the estimated keypoints as a COCO results file")
     # Without pose.max_people: in a single image, the people left out would never be measured.
     add_keys(parser, lambda key: key.startswith(("device", "detector.", "pose.")) and key != "pose.max_people")
 

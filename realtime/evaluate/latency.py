@@ -1,4 +1,4 @@
-"""Latency from capture to publish, stage by stage: percentiles of a recording or of a running publisher.
+"""Latency from capture to publishing, stage by stage: percentiles of a recording or of a running publisher.
 
 This is `python -m realtime.evaluate latency`. It reads the times that the publisher measured and wrote into its
 messages, so the network between publisher and subscriber is not included. With `--compare`, `evaluate.compare` runs the
@@ -100,7 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add = parser.add_argument
     add("recording", nargs="?", type=Path, metavar="FILE", help="a .jsonl recording made with --record")
-    add("--connect", metavar="ENDPOINT", action="append", help="listen to a running publisher instead; repeatable")
+    add(
+        "--connect",
+        metavar="ENDPOINT",
+        action="append",
+        help="listen to a running publisher instead of reading FILE; repeatable",
+    )
     add("--seconds", type=float, default=30.0, metavar="S", help="how long to listen; default 30")
     add("--camera", metavar="NAME", action="append", help="read only this camera; repeatable")
     add("--curve-secret", metavar="FILE", help="this reader's secret key, if the publisher requires keys")
@@ -137,7 +142,7 @@ def run(options: argparse.Namespace) -> Report:
     cameras = gather(m for m in progress(messages, origin, unit="messages") if _is_wanted(m, options.camera))
     if not cameras:
         hint = "did that run publish anything?" if options.recording else "is the publisher running?"
-        raise RealtimeError(f"{origin}: got no poses{_of(options.camera)}: {hint}")
+        raise RealtimeError(f"{origin}: no poses received{_of(options.camera)}: {hint}")
     return _report(origin, cameras)
 
 

@@ -89,7 +89,9 @@ def find_sequences(folders: Iterable[Path]) -> list[Path]:
         inside = sorted(file.parent.parent for file in folder.glob("*/gt/gt.txt"))
         here = [folder] if (folder / "gt" / "gt.txt").is_file() else inside
         if not here:
-            raise ConfigError(f"{folder}: got no gt/gt.txt, expected a MOTChallenge sequence or a folder of sequences")
+            raise ConfigError(
+                f"{folder}: found no gt/gt.txt, expected a MOTChallenge sequence or a folder of sequences"
+            )
         found += here
     return found
 
@@ -107,7 +109,7 @@ def open_sequence(folder: Path, rate_hz: float | None = None) -> MotSequence:
     file = folder / "gt" / "gt.txt"
     truth, columns = _read(file)
     if not truth:
-        raise ConfigError(f"{file}: got no rows, expected ground truth")
+        raise ConfigError(f"{file}: no rows, expected ground truth")
     info = _Info(folder / "seqinfo.ini")
     width, height = info.number("imWidth"), info.number("imHeight")
     return MotSequence(
@@ -123,7 +125,7 @@ def open_sequence(folder: Path, rate_hz: float | None = None) -> MotSequence:
 
 
 def read_rows(file: Path) -> Rows:
-    """Read detections or results. Spaces may stand for commas.
+    """Read detections or results. Columns may be separated by spaces instead of commas.
 
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:

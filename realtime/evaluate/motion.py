@@ -209,7 +209,7 @@ def lag_ms(output: Floats, truth: Floats, times_s: Floats) -> float:
 
 
 def _alike(moved: Floats, truly: Floats, shift: int) -> float:
-    """The normalised correlation of two series of velocities (T, K, 2), with the first `shift` frames late."""
+    """The normalised correlation of two series of velocities (T, K, 2), the first of which is `shift` frames late."""
     first, second = (moved[shift:], truly[: len(truly) - shift]) if shift >= 0 else (moved[:shift], truly[-shift:])
     both = np.isfinite(first) & np.isfinite(second)
     first, second = first[both], second[both]

@@ -23,8 +23,8 @@ OUTCOMES = (KEPT, TAKEN, NEW)
 # A person stays visible for at least _SEEN_S before, between and after occlusions. The start of each occlusion is
 # delayed at random by up to _BY_CHANCE_S.
 _SEEN_S, _BY_CHANCE_S = 2.0, 2.0
-# A detection is withheld if it overlaps a hidden person by this IoU. A track belongs to a person if it overlaps the
-# person by this IoU.
+# A detection is withheld if its IoU with a hidden person is at least _HIDES_IOU. A track belongs to a person if their
+# IoU is at least _SAME_IOU.
 _HIDES_IOU, _SAME_IOU = 0.4, 0.5
 # A person's id is searched for within this time before and after the occlusion.
 _LOOKED_FOR_S = 2.0
@@ -96,7 +96,7 @@ class Occlusions:
             yield replace(item, xyxy=item.xyxy[stays], scores=item.scores[stays], keypoints=keypoints)
 
     def outcomes(self, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Counter[str]:
-        """Count how often a person kept the id over an occlusion, took an older id, or got a new one.
+        """Count how often a person kept their id through an occlusion, got an id used before it, or got a new one.
 
         Args:
             tracks: frame number to ids (N,) and boxes x, y, w, h (N, 4).

@@ -10,7 +10,7 @@ from realtime.errors import OutputError
 
 
 def plot_ratios(file: Path, data: Mapping[str, Any]) -> None:
-    """Draw our speed relative to that of each other side, as bars in one group per mode.
+    """Plot our speed relative to that of each other side, as bars in one group per mode.
 
     Args:
         file: the image file to write.
@@ -36,7 +36,7 @@ def plot_ratios(file: Path, data: Mapping[str, Any]) -> None:
 
 
 def plot_costs(file: Path, panels: Sequence[tuple[str, Mapping[int, float], float, float]]) -> None:
-    """Draw milliseconds over the number of cameras or people, each with its straight line.
+    """Plot milliseconds against the number of cameras or people, with a straight line in each panel.
 
     Args:
         file: the image file to write.

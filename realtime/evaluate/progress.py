@@ -1,6 +1,6 @@
 """The progress bar of a measurement: on standard error, and only on a terminal.
 
-Every module of realtime.evaluate uses it. No other file imports tqdm.
+The commands of realtime.evaluate use it. No other file imports tqdm.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ BASE = {"hidden_size": 768, "num_attention_heads": 12, "part_features": 192}
 
 
 def save_checkpoint(folder: Path, simple: bool = True, experts: int = 1, size: Mapping[str, int] = TINY) -> Path:
-    """Save a ViTPose with random weights whose heatmaps have clear maxima of about 0.5.
+    """Save a ViTPose with random weights, scaled so that its heatmaps peak at about 0.5.
 
     Args:
         folder: where the checkpoint is written.

@@ -20,10 +20,10 @@ from realtime.boxes import iou
 WARM_FRAMES = 5
 # Boxes with this IoU or more are the same person.
 SAME_IOU = 0.7
-# The thresholds of ultralytics' bytetrack.yaml, used by all sides: least score in the first and in the second
-# association, and least IoU x score of a match.
+# The thresholds of ultralytics' bytetrack.yaml, used by all sides: minimum score in the first and in the second
+# association, and minimum IoU x score of a match.
 TRACK_SCORE, LOW_SCORE, MATCH_IOU = 0.25, 0.1, 0.2
-# The detector's settings: longer side of its input in pixels, least score, and IoU of non-maximum suppression.
+# The detector's settings: longer side of its input in pixels, minimum score, and IoU of non-maximum suppression.
 SIZE, MIN_SCORE, NMS_IOU = 640, 0.1, 0.7
 
 
@@ -119,8 +119,9 @@ class Run:
         """Return the figures that are compared.
 
         Returns:
-            fps, people_per_s, people (mean per frame), p50_ms and p95_ms (time from capture to publish), thrown_away.
-            The first WARM_FRAMES frames do not count. All but thrown_away are NaN if fewer than two frames remain.
+            fps, people_per_s, people (mean per frame), p50_ms and p95_ms (time from capture to publishing), and
+            thrown_away. The first WARM_FRAMES frames do not count. All but thrown_away are NaN if fewer than two frames
+            remain.
         """
         ages_ms = (np.array(self.published_s) - np.array(self.captured_s))[WARM_FRAMES:] * 1e3
         if len(ages_ms) < 2:

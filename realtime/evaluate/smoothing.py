@@ -5,7 +5,7 @@ with the One-Euro filter of the paper, which works in pixels and is swept over i
 constant-velocity Kalman filter.
 
 Jitter and lag must be judged together, because each alone is easy to minimise: frozen output has no jitter, and
-unfiltered input has no lag. The plot therefore shows jitter over lag, and the last two columns of the table compare
+unfiltered input has no lag. The plot therefore shows jitter against lag, and the last two columns of the table compare
 each filter with the best that the reference reaches at the same lag or jitter.
 """
 
@@ -116,11 +116,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `smoothing`."""
     add = parser.add_argument
     add("clips", nargs="+", type=Path, metavar="CLIP", help=".npz file with gt, noisy, conf, fps and scale, .jsonl recording of the program (no ground truth: jitter only), or folder of such files")  # fmt: skip # noqa: E501
-    add("--filter", type=_filters, default=FILTERS, metavar="NAME,...", help=f"some of {', '.join(FILTERS)}; default: all")  # fmt: skip # noqa: E501
+    add("--filter", type=_filters, default=FILTERS, metavar="NAME,...", help=f"comma-separated filters: {', '.join(FILTERS)}; default: all")  # fmt: skip # noqa: E501
     add("--every", type=int, default=1, metavar="N", help="keep only every Nth frame")
     add("--drop", type=float, default=0.0, metavar="SHARE", help="drop this share of the frames at random, e.g. 0.3")
     add("--seed", type=int, default=0, metavar="N", help="random seed of --drop; default 0")
-    add("--plot", type=Path, metavar="FILE.png", help="plot jitter over lag, with the reference's curve")
+    add("--plot", type=Path, metavar="FILE.png", help="plot jitter against lag, with the reference's curve")
     add_keys(parser, lambda key: key.startswith("smoothing.") and key != "smoothing.method")
 
 
@@ -165,7 +165,8 @@ def _outputs(
 ) -> Iterator[tuple[str, list[tuple[Clip, Floats, Floats | None]]]]:
     """Yield each filter's label, and a list with an item per clip.
 
-    An item is the clip, the filter's output for it, and its output for the ground truth as input (None without one).
+    An item is the clip, the filter's output for it, and its output for the ground truth as input (None if the
+    clip has no ground truth).
     """
     for name in names:
         for label, filtered in _labelled(name, config):
@@ -252,7 +253,7 @@ def _notes(clips: Sequence[Clip], curve: Curve | None) -> list[str]:
 
 
 def _plot(file: Path, means: Mapping[str, Score], settings: Sequence[Setting]) -> None:
-    """Plot jitter over lag: the settings of the reference with their curve, every other filter as a point."""
+    """Plot jitter against lag: the settings of the reference with their curve, every other filter as a point."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="tight")

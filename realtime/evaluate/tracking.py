@@ -173,11 +173,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--against",
         choices=["boxmot", "methods", "naive", "no-relink"],
-        help="compare with, on the same detections: boxmot (its ByteTrack, with each of its two sets of defaults), "
-        "methods (every other tracker.method), naive (no boxes, or boxes that stand still, on frames that "
-        "detector.every skips) or no-relink (ours without tracker.relink_s)",
+        help="run other trackers on the same detections: boxmot (its ByteTrack, with both of its sets of defaults), "
+        "methods (every other tracker.method), naive (no boxes, or the last boxes, on skipped frames), "
+        "no-relink (without tracker.relink_s)",
     )
-    add("--hide", type=float, metavar="S", help="hide each person's detections for S seconds now and then")
+    add("--hide", type=float, metavar="S", help="hide each person's detections for S seconds at random times")
     add("--every", type=int, default=1, metavar="N", help="keep every Nth frame only; default 1")
     add(
         "--drop", type=float, default=0.0, metavar="SHARE", help="drop this fraction of the frames at random; default 0"
@@ -249,7 +249,7 @@ def given_detections(sequence: MotSequence, file: Path, kept: list[int]) -> Iter
     """Read detections from a file, in the form in which the detector returns them. Boxes without area are skipped.
 
     Args:
-        sequence: the sequence; time stamps follow from its frame rate.
+        sequence: the sequence; timestamps follow from its frame rate.
         file: MOTChallenge detections (frame, -1, x, y, w, h, score), relative to the sequence's folder.
         kept: numbers of the frames to return, in ascending order.
 
@@ -297,12 +297,12 @@ def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
 
 
 def frames(sequence: MotSequence, video: Path | None, rate_hz: float | None, kept: list[int]) -> Iterator[Frame]:
-    """Read the frames of a sequence, with the time stamps that the program itself would assign.
+    """Read the frames of a sequence, with the timestamps that the program itself would assign.
 
     Args:
         sequence: the sequence.
         video: a video file with its frames; None: the sequence's folder of images.
-        rate_hz: frames per second; None: a video's own time stamps, or the rate in seqinfo.ini for images.
+        rate_hz: frames per second; None: a video's own timestamps, or the rate in seqinfo.ini for images.
         kept: numbers of the frames to return, in ascending order.
 
     Raises:
@@ -340,7 +340,7 @@ def _check(options: argparse.Namespace) -> None:
         "--rate: got {rate}, expected more than 0": options.rate is not None and not options.rate > 0,
         "--hide: got {hide}, expected more than 0": options.hide is not None and not options.hide > 0,
         "--hide: got {hide} with --results, expected --detections or images": options.results and options.hide,
-        "--pose.*: got a key with --detections or --results, expected images": _asks_for_poses(options)
+        "--pose.*: the pose model needs images; omit --detections and --results": _asks_for_poses(options)
         and (options.detections or options.results),
         "--against: got {against} with --results, expected --detections or images": options.results and options.against,
         "--write: got {write} with --results, expected --detections or images": options.results and options.write,

@@ -1,7 +1,7 @@
 """Which engine runs a network on this device, and in which precision.
 
-`loading` uses it to refuse an impossible choice before any model loads, models.ultralytics and pose.engine to build the
-network. `engine` and `precision` mean the same for the detector as for the pose model.
+`loading` uses it to refuse an impossible choice before any model loads; models.ultralytics and pose.engine use it to
+build the network. `engine` and `precision` mean the same for the detector as for the pose model.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_s
 
 
 def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quantized: Path) -> None:
-    """Write a copy of a converted network with 8-bit integer matrices (post-training quantisation with nncf).
+    """Write a copy of a converted network, quantised to 8-bit integers (post-training, with nncf).
 
     Args:
         path: the .xml file of the network in float32.
@@ -134,7 +134,7 @@ class OpenVinoNetwork:
             model: what `read` returned. It is not modified.
             precision: one of `native_precisions`; int8 for a network that `quantize` wrote.
             shape: batch size (-1: any), height and width of the images, for a network converted with `free_size`. With
-                a free batch size OpenVINO copies at every concatenation, which costs 4 % of yolov8n.
+                a free batch size OpenVINO copies at every concatenation, which costs 4 % of yolov8n's inference time.
         """
         native = native_precisions()
         rest: Precision = "bf16" if "bf16" in native else "fp32"  # for the float layers of an int8 network
@@ -178,7 +178,7 @@ class OpenVinoNetwork:
 def _core() -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
     """The only Core of the process.
 
-    Every Core installs a signal stack on its thread, and its destruction removes that of another Core. The next signal,
+    Every Core installs a signal stack on its thread, and destroying one Core removes another's. The next signal,
     for example Ctrl-C, would then crash the process.
     """
     return _openvino().Core()

@@ -1,8 +1,8 @@
 """YOLO networks of the ultralytics package: from images to the people in them.
 
-detect/ and pose/ (YOLO pose models) use it; no other file imports ultralytics or torchvision. We run the network
-ourselves because `YOLO.predict` synchronises the whole device several times per call, prints, and stops its NMS after a
-time limit. A parity test compares the results.
+detect/ and pose/ (YOLO pose models) use it; no other file outside evaluate/ imports ultralytics or torchvision. We run
+the network ourselves because `YOLO.predict` synchronises the whole device several times per call, prints, and stops its
+NMS after a time limit. A parity test compares the results.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EXACT = Choice("torch", "fp32")
 
 
 class YoloNet:
-    """One YOLO network on its lane. On a CPU any thread may call `predict`.
+    """One YOLO network on its lane (its device and stream, runtime/device.py). On a CPU any thread may call `predict`.
 
     Attributes:
         path: the file of its weights.
@@ -128,7 +128,7 @@ class YoloNet:
         return picture, torch.cat((found[:, :5], found[:, 6:]), 1)
 
     def _of_anchors(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Select the people from the output of a network that needs NMS; duplicates are still among them.
+        """Select the people from the output of a network that needs NMS; the result still contains duplicates.
 
         As in ultralytics, an anchor whose best class is not `person` is discarded.
 
@@ -192,7 +192,7 @@ class _PersonOrElse(torch.nn.Module):
 def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - ultralytics ships no types
     """Reduce the classes of a network to two, person and best other class, if it has a plain detection head.
 
-    This saves most of the cost of 80 classes beyond the convolutions: sigmoids, copies and the search for the best.
+    This saves most of what 80 classes cost after the convolutions: sigmoids, copies and the search for the best class.
 
     Args:
         module: the network, which is modified.
@@ -231,7 +231,7 @@ def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - ultralytics ships n
 
 
 class _Pictures(torch.nn.Module):
-    """A YOLO network, from images to its predictions before NMS."""
+    """A YOLO network that maps images to its predictions before NMS."""
 
     def __init__(self, module: Any, dtype: torch.dtype) -> None:  # noqa: ANN401 - ultralytics ships no types
         super().__init__()
@@ -258,7 +258,7 @@ class _TorchForward:
         _decode_in_float32(module.model[-1])
         if dtype == torch.float32:
             exact_float32()
-        if lane.stream is not None:  # the memory order of the images; otherwise every call reorders the weights
+        if lane.stream is not None:  # match the memory order of the images, or every call reorders the weights
             network = network.to(memory_format=torch.channels_last)
         self._network, self._lane = network.to(lane.device), lane
         self._by_size: dict[tuple[int, ...], _Pictures] = {}
@@ -303,7 +303,7 @@ class _OpenVinoForward:
 
 # Self-test: the chosen engine must find each person that fp32 detects with a score above _SURE. The two boxes must have
 # an IoU of at least _SAME_IOU and scores that differ by at most _SAME_SCORE. Keypoints with a score above _SURE may be
-# apart by at most _SAME_PLACE times the longer side of the box. For comparison, bf16 moves a 200 px box by about 0.2 px
+# at most _SAME_PLACE times the longer side of the box apart. For comparison, bf16 moves a 200 px box by about 0.2 px
 # and a score by 0.02.
 _SURE, _SAME_IOU, _SAME_SCORE, _SAME_PLACE = 0.5, 0.8, 0.2, 0.1
 

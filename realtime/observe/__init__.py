@@ -1,1 +1,1 @@
-"""What a run shows to the outside: log lines, counters and the report. Nothing here can delay the stream."""
+"""Everything that a run reports about itself: log lines, counters and the report. Nothing here can delay the stream."""

@@ -1,6 +1,6 @@
 """Logging to standard error, as text or JSON, with all secrets redacted.
 
-Beside the data path: realtime.cli sets it up once. Standard output stays free for piping.
+Not part of the data path: realtime.cli sets it up once. Standard output stays free for piping.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time measurements: a histogram of bounded size, and the meter of all stages.
 
-Beside the data path: the loops that run the stages write to the meter, the run report and the summary read it.
+Not part of the data path. The loops that run the stages write to the meter; the run report and the summary read it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SMALLEST_MS = 1e-3
 
 
 class Histogram:
-    """Durations in milliseconds, counted in bins of equal ratio.
+    """Durations in milliseconds, counted in logarithmic bins.
 
     A run that never ends keeps a few hundred counts instead of every sample.
 

@@ -1,6 +1,6 @@
 """The run report that `--report` writes, and the summary that is logged at the end of a run.
 
-Beside the data path: realtime.pipeline builds both from the cameras' status and the stages' meter.
+Not part of the data path: realtime.pipeline builds both from the cameras' status and the stages' meter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The state and the counters of one camera.
 
-Beside the data path: the capture thread, the door and the publisher write it; the publisher (StatusMessage), the run
-report and the summary read it. At the end of every run captured = dropped + published.
+Not part of the data path. The capture thread, the door and the publisher write it; the publisher (StatusMessage), the
+run report and the summary read it. At the end of every run captured = dropped + published.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class CameraStatus:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the camera failed, even if frames of it are still in the pipeline."""
+        """Whether the camera failed, even if its frames are still in the pipeline."""
         return self._state[0] == "failed"
 
     @property

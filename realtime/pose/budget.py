@@ -75,7 +75,7 @@ class PersonBudget:
     for more than `FORGET_S` is forgotten, which bounds the memory.
 
     Attributes:
-        max_people: may be changed between frames. None measures all people; they are still remembered, so that a
+        max_people: may be changed between frames. None: all people are measured, and still remembered, so that a
             budget set later knows when each person was last measured.
 
     Example:

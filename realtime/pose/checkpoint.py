@@ -1,8 +1,9 @@
-"""ViTPose checkpoints: from a folder on disk to the network that computes heatmaps. The only importer of transformers.
+"""ViTPose checkpoints: from a folder on disk to the network that computes heatmaps.
 
-Used by pose.engine. The network is the published one with changes made at load. Three of them keep its output and save
-work: an expert is folded into its layer, the simple head sums in a different order, and the first layer takes BGR.
-Another input size changes the output; it is applied only if the configuration asks for it.
+Used by pose.engine. No other file outside evaluate/ imports transformers. The network is the published one, changed
+when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the simple
+head sums in a different order, and the first layer takes BGR. Another input size changes the output; it is applied only
+if the configuration asks for it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from realtime.skeleton import Skeleton, from_labels
 
 # Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# ViTPose+ has one expert per data set. Hugging Face's checkpoints only contain the head for COCO's.
+# ViTPose+ has one expert per dataset. Hugging Face's checkpoints contain only the head for COCO.
 _COCO_EXPERT = 0
 
 # Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
@@ -51,7 +52,7 @@ class Description:
 
 
 class HeatmapNetwork(torch.nn.Module):
-    """A network from crops to heatmaps, on any device, that computes in the precision of its weights."""
+    """A network that maps crops to heatmaps, on any device, in the precision of its weights."""
 
     def __init__(self, module: Published, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Descrip
 
     Args:
         folder: the checkpoint's folder.
-        input_size: width and height of the crops that will be used; None: those of the training.
+        input_size: width and height of the crops that will be used; None: the size used in training.
 
     Raises:
         ModelError: the folder holds no ViTPose checkpoint.
@@ -108,7 +109,7 @@ def load_network(folder: Path, input_size: tuple[int, int] | None = None, publis
 
     Args:
         folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
-        input_size: width and height of the crops that will be used; None: those of the training.
+        input_size: width and height of the crops that will be used; None: the size used in training.
         published: True keeps the published form as a reference: no folded expert, no reordered head.
 
     Returns:
@@ -138,8 +139,8 @@ class SimpleHead(torch.nn.Module):
     The convolution is a sum of nine 1x1 convolutions, each shifted by at most one pixel per axis. A 1x1 convolution
     acts on channels and the upsampling on pixels, so their order can be swapped: the convolutions then run before the
     upsampling, on 16 times fewer pixels, and produce 9 K maps. The rest (upsampling, shifting and adding these maps) is
-    linear and separable into rows and columns: two matrices of multiples of 1/8. The sums are the same, and a whole
-    ViTPose-S is 6 % faster than with the published head.
+    linear and separable into rows and columns: two matrices whose entries are multiples of 1/8. The sums are the same
+    up to rounding, and a whole ViTPose-S is 6 % faster than with the published head.
     """
 
     def __init__(self, published: Published, grid: tuple[int, int]) -> None:
@@ -268,7 +269,8 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is no
         except Exception as error:  # a malformed config can raise anything
             raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
     patch = _sides(config.backbone_config.patch_size)[0]
-    pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4  # the classic head doubles twice
+    # The classic head doubles the resolution twice.
+    pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4
     if pixels != CROP_PER_HEATMAP:
         raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
     return config
@@ -338,7 +340,7 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: a file can hold
     except ValueError:
         raise ModelError(f"{path}: not valid JSON") from None
     if not isinstance(data, dict):
-        raise ModelError(f"{path}: expected a JSON object, got a {type(data).__name__}")
+        raise ModelError(f"{path}: got JSON of type {type(data).__name__}, expected an object")
     return data
 
 

@@ -23,7 +23,7 @@ _PADDING = np.float32(1.25)
 _SCALE_UNIT_PX = 200.0
 # Sides of a box are at least this long: a window without area would lead to a division by zero.
 _SMALLEST_SIDE_PX = 1e-3
-# Marks a row or column of the crop that lies outside the frame, in place of its share.
+# Marks a row or column of the crop that lies outside the frame, in place of its weight.
 OUTSIDE = np.float32(-1)
 
 
@@ -44,7 +44,7 @@ class Places(NamedTuple):
     """The coordinates at which the pixels of P crops sample their frames.
 
     Rows and columns are stored separately, because a window is never rotated. Along each axis, a pixel of the crop is
-    (1 - share) x the frame's pixel at the index stored here + share x the next pixel.
+    (1 - weight) x the frame's pixel at the index stored here + weight x the next pixel.
     """
 
     columns: NDArray[np.int32]  # (P, w), the frame's column at or left of each column of the crop
@@ -53,7 +53,7 @@ class Places(NamedTuple):
     row_shares: NDArray[np.float32]  # (P, h), weight 0..1 of the frame's next row, or OUTSIDE
 
     def of(self, person: int) -> tuple[NDArray[Any], ...]:
-        """Return one crop's columns (w,), their shares (w,), rows (h,) and their shares (h,)."""
+        """Return one crop's columns (w,), their weights (w,), rows (h,) and their weights (h,)."""
         return self.columns[person], self.column_shares[person], self.rows[person], self.row_shares[person]
 
 
@@ -180,7 +180,7 @@ def _along(
         lengths: int (P,), lengths of the frames along this axis, in pixels.
 
     Returns:
-        The frame's pixel at or before each coordinate, int32 (P, count), 0..length - 1; and the share of the next
+        The frame's pixel at or before each coordinate, int32 (P, count), 0..length - 1; and the weight of the next
         pixel, float32 (P, count), 0..1, or OUTSIDE for coordinates outside 0..length - 1.
     """
     crop_per_frame = (count - 1) / scales.astype(np.float64)

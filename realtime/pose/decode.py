@@ -22,10 +22,10 @@ from realtime.runtime.native import compile_loops
 RADIUS = 5
 # The blurred map is clipped to these limits, which keeps its logarithm finite; mmpose's values.
 LOWEST, HIGHEST = 0.001, 50.0
-# Added to the Hessian's diagonal, so that a flat neighbourhood makes no step; mmpose's value.
+# Added to the Hessian's diagonal, so that a flat neighbourhood yields no step; mmpose's value.
 EPSILON = float(np.finfo(np.float32).eps)
-# A step beyond the blur's reach is dropped, because the map then has no parabola to fit. Noisy bumps make steps of up
-# to 2.2 px. The references have no limit, and their keypoint leaves the crop if the map has no bump.
+# A step beyond the blur's reach is dropped, because the map then has no parabola to fit. Noisy peaks produce steps of
+# up to 2.2 px. The references have no limit, and their keypoint leaves the crop if the map has no bump.
 LONGEST_STEP_PX = float(RADIUS)
 
 
@@ -34,10 +34,10 @@ def decode(heatmaps: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.floa
 
     Args:
         heatmaps: float32 (P, K, h, w), each with a bump of height <= 1 at its keypoint.
-        sigma: standard deviation of the Gaussian blur before the step, in heatmap pixels: 2.0 as published
-            (cv2.GaussianBlur(11, 0)), 0.8 as in Hugging Face. The map is mirrored beyond its border, as in scipy.
-            OpenCV, and therefore mmpose, mirrors without repeating the border pixel; the difference shows on peaks
-            less than 6 pixels from the border.
+        sigma: standard deviation of the Gaussian blur before the step, in heatmap pixels: 2.0 as in mmpose
+            (cv2.GaussianBlur, 11x11, sigma 0), 0.8 as in Hugging Face. The map is mirrored beyond its border, as in
+            scipy. OpenCV, and therefore mmpose, mirrors without repeating the border pixel; the difference shows on
+            peaks less than 6 pixels from the border.
 
     Returns:
         Keypoints float32 (P, K, 2) x, y in heatmap pixels, always finite, and scores float32 (P, K), the height of the

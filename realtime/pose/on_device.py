@@ -23,7 +23,7 @@ from realtime.runtime.device import Lane
 
 log = logging.getLogger(__name__)
 
-# Batch sizes. A batch is padded to the next size, which adds less than half of its people.
+# Batch sizes. A batch is padded to the next size; the padding is less than half of the batch.
 BUCKETS = 1, 2, 3, 4, 6, 8, 12, 16, 24, 32
 # Size of the buffer that holds the frames of a batch, one after the other; it limits the frames, and therefore the
 # people, of a batch. Holds ten 4K frames. The buffer grows if a single frame needs more.
@@ -37,7 +37,7 @@ class _Inputs(NamedTuple):
 
     frames: torch.Tensor  # int64 (b, 3): offset of the person's frame in the buffer, its width and its height
     pixels: torch.Tensor  # int32 (b, w + h): columns and rows of pose.crop.Places
-    shares: torch.Tensor  # float32 (b, w + h): their shares
+    shares: torch.Tensor  # float32 (b, w + h): their weights
 
 
 class _Batch(NamedTuple):

@@ -57,7 +57,7 @@ class PoseModel(Protocol):
 class PoseStage:
     """Runs the pose model for all cameras, on at most `budget.max_people` people per frame.
 
-    In a larger crowd people take turns, which pose/budget.py decides; the poses of the others are predicted.
+    In a larger crowd, people take turns, as decided by pose/budget.py; the poses of the others are predicted.
 
     Attributes:
         budget: decides which people are measured; its `max_people` may be changed between frames.

@@ -37,7 +37,7 @@ class VitPose:
             folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
             device: the device that runs the network.
             config: the pose section: engine, precision, input size, decoder.
-            people: an image of people; the engine is tested with it and an int8 network calibrated.
+            people: an image of people, used to test the engine and to calibrate an int8 network.
             cache: folder for networks converted for an engine.
 
         Raises:

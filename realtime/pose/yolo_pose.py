@@ -1,8 +1,8 @@
 """A YOLO pose network as a top-down pose model: the keypoints of people in their boxes.
 
-Run by pose.stage, between the tracker and the smoother. Each person's crop is resampled to the size at which the
-network knows people, and the detection that overlaps the tracked box most is used as the person. This is more accurate
-than the same network on the whole frame, where distant people are only a few pixels tall.
+Run by pose.stage, between the tracker and the smoother. Each person's crop is resampled to a size at which the
+network works well on people, and the detection that overlaps the tracked box most is taken to be that person. This is
+more accurate than the same network on the whole frame, where distant people are only a few pixels tall.
 """
 
 from __future__ import annotations

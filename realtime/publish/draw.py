@@ -1,6 +1,6 @@
 """Drawing of boxes, track ids and skeletons on an image.
 
-Beside the data path. It takes plain arrays, so that a subscriber can draw the messages it receives.
+Not part of the data path. It takes plain arrays, so that a subscriber can draw the messages it receives.
 """
 
 from __future__ import annotations

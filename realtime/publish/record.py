@@ -1,8 +1,8 @@
 """The recording: every pose message as a JSON line, in order.
 
-A side branch of the publisher with a thread of its own, so that encoding and a slow disk never delay live cameras.
-File input is recorded completely, so a run that mixes both may wait for the disk. Each line is flushed, and a killed
-run loses at most its last one.
+A side branch of the publisher with a thread of its own. Encoding and a slow disk delay live cameras only if the run
+also reads files, because files are recorded completely. Lines are written unbuffered, so a killed run loses only the
+messages that are still in the queue, and may cut off its last line.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Recorder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, to find out whether it can be written. `run` replaces its content, not this.
+        """Open the file to check that it can be written. Its content stays until `run` replaces it.
 
         Args:
             path: the file; a pipe or a device works too.

@@ -1,4 +1,4 @@
-"""The stream: Poses -> ZeroMQ messages, with the status and info messages beside them.
+"""The stream: Poses -> ZeroMQ messages, together with status and info messages.
 
 The last stage. It owns one XPUB socket, used from one thread. A slow subscriber loses messages and never blocks it.
 """
@@ -34,7 +34,7 @@ _STATUS_EVERY_S = 1.0
 _INFO_EVERY_S = 5.0
 # Length of the queue of each subscriber, in messages. ZeroMQ drops what doesn't fit; older poses would be of no use.
 _SEND_HIGH_WATER = 64
-# How long closing waits for the last messages to be sent. 0 loses them, ZeroMQ's default may wait forever.
+# How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
 _LINGER_MS = 200
 # Limit for a message from a subscriber, which only sends subscriptions of a few bytes.
 _MAX_INCOMING_BYTES = 4096
@@ -75,7 +75,7 @@ def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
     """
     context = _Context()
     socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports each subscription, also the second of two equal ones
+    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
     socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
     socket.setsockopt(zmq.LINGER, _LINGER_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
@@ -211,7 +211,7 @@ class PublishStage:
     def tick(self) -> None:
         """Handle new subscribers and send the info and status messages that are due.
 
-        Called between batches and while no frame comes.
+        Called between batches and while no frames arrive.
         """
         now = time.monotonic()
         # Send nothing more for a removed camera after its final status.
@@ -372,7 +372,7 @@ class _Presence:
 
 
 class _Audience:
-    """Counts the subscribers: connected peers, and their subscriptions to pose messages."""
+    """Estimates the number of subscribers from the connected peers and their subscriptions to pose messages."""
 
     def __init__(self, socket: zmq.Socket[bytes], pose_topics: list[bytes]) -> None:
         self._socket = socket
@@ -401,5 +401,9 @@ class _Audience:
         return new
 
     def size(self) -> int:
-        """Number of subscribers. Several subscriptions of a peer count once, a peer without a subscription does not."""
+        """Estimate the number of subscribers: min(connected peers, subscriptions to poses).
+
+        ZeroMQ does not report which peer a subscription belongs to. A peer with two subscriptions and a peer without
+        any therefore count as two subscribers.
+        """
         return min(len(self._peers), sum(self._subscriptions.values()))

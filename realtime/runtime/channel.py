@@ -1,6 +1,6 @@
 """A bounded queue between two stages: it blocks instead of dropping, and it can be ended from outside.
 
-Sits between every two stages of the data path. Only runtime.door drops frames.
+Sits between every two stages of the data path. Past capture, only runtime.door drops frames.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ class Channel(Generic[T]):
         return [item for item, _ in items]
 
     def close(self) -> None:
-        """End the channel in order: items inside can still be taken, then `take` raises Closed."""
+        """Close the channel gracefully: items inside can still be taken, then `take` raises Closed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """End the channel immediately: items inside are discarded, and `put` and `take` raise Closed."""
+        """Close the channel immediately: items inside are discarded, and `put` and `take` raise Closed."""
         with self._changed:
             self._closed = self._aborted = True
             self._items.clear()

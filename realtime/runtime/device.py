@@ -79,7 +79,7 @@ class Lane:
     def run(self) -> Iterator[None]:
         """Enter torch's inference mode and, on a CUDA device, this lane's stream.
 
-        Both apply to the calling thread only. On an Apple GPU, one thread at a time may be inside.
+        Both apply to the calling thread only. On an Apple GPU, only one thread at a time may be inside.
         """
         turn = _APPLE_GPU if self.device.type == "mps" else contextlib.nullcontext()
         stream = torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext()
@@ -88,10 +88,11 @@ class Lane:
 
     @contextlib.contextmanager
     def compute(self) -> Iterator[None]:
-        """Enter this within `run`, around the network. Without a CUDA stream it takes the calling thread's core budget.
+        """Enter this within `run`, around the forward pass.
 
-        torch's number of threads is set for each inference, because it is a setting of the calling
-        thread and loading an ultralytics model changes it.
+        Without a CUDA stream, it takes the calling thread's core budget. torch's number of threads
+        is set for each inference, because it is a setting of the calling thread and loading an
+        ultralytics model changes it.
         """
         if self.stream is not None:
             yield
@@ -123,13 +124,13 @@ class Lane:
         """Return a frame's image on the device, uint8 (H, W, 3), for work on this lane's stream. Don't write to it.
 
         A read-only image is sent once for all lanes of the device, and stays there until its array
-        is freed. On a CUDA device it travels through pinned memory on a separate stream, while the
-        work queued before continues.
+        is freed. On a CUDA device it travels through pinned memory on a separate stream, while
+        previously queued work continues.
         """
         sent = _pictures_on(self.device).of(image)
         if self.stream is not None:
             self.stream.wait_event(sent.arrived)
-            sent.picture.record_stream(self.stream)  # keeps its memory from reuse until this lane is done
+            sent.picture.record_stream(self.stream)  # keeps its memory from being reused until this lane is done
         return sent.picture
 
     def download(self, tensor: torch.Tensor) -> NDArray[np.generic]:

@@ -1,4 +1,4 @@
-"""The door: where the frames of all cameras enter the pipeline, and the only place where they are dropped.
+"""The door: where the frames of all cameras enter the pipeline. Past capture, only the door drops frames.
 
 Sits between capture and detection. A live camera's newest frame replaces the waiting one, which is
 dropped and counted before any work is spent on it. A file's next frame waits outside. At most
@@ -46,8 +46,8 @@ class Door:
         on_drop: called with the camera and the cause for each frame that is dropped here.
         held: start with the door closed, until `release_hold`.
         one_at_a_time: `take` returns one frame instead of one frame per camera.
-        target_s: a live frame that would be older than this when it is published is dropped, unless
-            frames usually take longer than this after they enter.
+        target_s: a live frame that is expected to be older than this when it is published is dropped.
+            Has no effect while frames usually take longer than this from entering to publishing.
         waited: called with the seconds that each entering frame waited here.
 
     Example:
@@ -153,7 +153,7 @@ class Door:
             self._changed.notify_all()
 
     def finish(self, camera: str) -> None:
-        """Unregister a thread that put frames of this camera. A frame that still waits may enter."""
+        """Unregister a thread that put frames of this camera. A waiting frame may still enter."""
         with self._changed:
             self._entries[camera].bringers -= 1
             self._changed.notify_all()

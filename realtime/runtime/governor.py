@@ -19,11 +19,11 @@ _ROOM = 0.6
 # A step gets this long to take effect, because latency is measured over the last 5 s.
 _SETTLE_S = 6.0
 # Latency must stay low for this long before a step up. The wait doubles each time a step up has to
-# be reverted, up to the longest. It is reset once the target was kept for `_HOLDS_AFTER` times the
-# wait after a step up; less would not prove that the step holds, because latency may rise slowly.
+# be reverted, up to the longest. It is reset once the target has been met for `_HOLDS_AFTER` times
+# the wait after a step up; less would not prove that the step holds, because latency may rise slowly.
 _PATIENCE_S, _LONGEST_PATIENCE_S = 10.0, 600.0
 _HOLDS_AFTER = 3
-# The value of each lever after its first and second reduction; size as a share of the configured one.
+# The value of each setting after its first and second reduction; size as a share of the configured one.
 _EVERY = 2, 3
 _PEOPLE = 6, 3
 _SIZE = 0.75, 0.5
@@ -45,11 +45,11 @@ class Effort:
 
 
 def ladder(full: Effort, means: Sequence[Means]) -> list[Effort]:
-    """Return the steps down from the configured effort: each lever is reduced a little, then each a little more.
+    """Return the steps down from the configured effort: each setting is reduced a little, then each a little more.
 
     Args:
         full: the configured effort, which is the first step.
-        means: the levers that may be reduced, the least harmful first.
+        means: the settings that may be reduced, the least harmful first.
 
     Example:
         >>> [effort.every for effort in ladder(Effort(every=1, max_people=None, size=640), ["cadence"])]
@@ -71,7 +71,7 @@ def ladder(full: Effort, means: Sequence[Means]) -> list[Effort]:
 
 
 class Governor:
-    """Chooses the step of the ladder that keeps the latency target.
+    """Chooses the step of the ladder that meets the latency target.
 
     Args:
         steps: the efforts to choose from, from the configured one down, as returned by `ladder`.

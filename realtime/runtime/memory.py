@@ -1,8 +1,8 @@
 """Keeps the process's memory flat: few malloc pools, and their free memory is returned to the system.
 
 Called from outside the data path: `share_pools` by cli before anything else, `give_back_memory` by
-capture.camera after a source is closed. glibc gives each thread its own pool (arena), and every
-opening of a camera creates a decoder and destroys it later. The decoders' buffers end up scattered
+capture.camera after a source is closed. glibc gives each thread its own pool (arena), and each time
+a camera is opened, a decoder is created and later destroyed. The decoders' buffers end up scattered
 over the pools, which keep the memory that is freed.
 """
 
@@ -15,8 +15,8 @@ import time
 
 # malloc.h
 _M_ARENA_MAX = -8
-# One for the main thread and one for all others, so that a decoder reuses the memory of the closed
-# one before it.
+# One for the main thread and one for all others, so that a decoder reuses the memory of its
+# predecessor.
 _POOLS = 2
 # Trimming the pools takes milliseconds, during which other threads may wait for memory. Therefore it
 # runs at most once per interval, even if many cameras close.

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def compile_loops(function: Callable[..., None], *arguments: str) -> Callable[..., None]:
-    """Compile a function to machine code that runs without the interpreter's lock.
+    """Compile a function to machine code that runs without holding the interpreter's lock.
 
     The code is cached on disk beside the source, or in the user's cache if that folder is not
     writable. The argument types are fixed here instead of inferred at the first call, so that the

@@ -1,4 +1,4 @@
-"""The pool: a few threads that run the work of all stages with a model, on a CPU.
+"""The pool: a few threads that do the work of all model stages on a CPU.
 
 Used by the detect and pose stages of the data path. If each stage ran on all cores, the stages
 could not overlap; if each stage had its own cores, the faster one would wait for the slower one.
@@ -39,8 +39,8 @@ Waited = Callable[[float], None]
 
 # Weight of the latest part in the running estimate of a stage's time per unit.
 _WEIGHT = 0.2
-# Cores per inference in latency mode: two cores lose little by working together, and a frame is
-# ready sooner (docs/benchmarks.md).
+# Cores per inference in latency mode: two cores that share an inference lose little throughput, and a
+# frame is ready sooner (docs/benchmarks.md).
 _CORES_OF_A_CALL = 2
 
 
@@ -106,7 +106,8 @@ class _Task:
 def calls_for(cameras: int, unhurried: bool) -> int:
     """Return how many inferences run at the same time: one per camera and at least two, as far as the cores allow.
 
-    Each inference gets at least two cores, or one in throughput mode, which yields more frames per second.
+    In latency mode, each inference gets at least two cores, unless only one is available. In
+    throughput mode, one core is enough, which yields more frames per second.
 
     Args:
         cameras: number of cameras.
@@ -117,12 +118,12 @@ def calls_for(cameras: int, unhurried: bool) -> int:
 
 
 def cores_each(calls: int) -> int:
-    """Return the core budget of an inference while others run beside it."""
+    """Return the core budget of an inference while others run at the same time."""
     return max(1, all_cores() // calls)
 
 
 class Pool:
-    """The queue of parts, the body of the threads that run them, and the decision when a frame may enter.
+    """The queue of parts, the body of the threads that run them, and the decision about when a frame may enter.
 
     Args:
         stages: names of the stages that use the pool, in the order in which a frame passes them.
@@ -180,7 +181,7 @@ class Pool:
         """Run parts until the last stage has left or `stop` is called. This is the body of each thread.
 
         Args:
-            on_failure: called when a part raises, before the error is raised to the caller.
+            on_failure: called when a part raises, before the error propagates to the caller.
         """
         try:
             self._work()
@@ -309,7 +310,7 @@ class _Order(Generic[Out]):
     def part_done(self, job: _Job[Out], waited_s: float = 0.0) -> None:
         """Record that one part of the job is done, then release every result that is next in its camera's order.
 
-        A job without parts is recorded once, too.
+        Call this once for a job without parts.
 
         Args:
             job: the job.
@@ -361,7 +362,7 @@ def run_divided(
         outbox: where its results go.
         pool: runs the parts.
         measure: called with the stage's name, 1 and the seconds of work for each finished item.
-        on_failure: called if the stage raises, before it is closed; the error is raised to the caller.
+        on_failure: called if the stage raises, before it is closed; the error propagates to the caller.
         waited: called with the seconds that each item waited for a thread of the pool and for cores.
     """
     order: _Order[Out] = _Order(stage.name, outbox, pool, measure, waited)

@@ -1,7 +1,7 @@
 """The protocol of a stage, and the loop that runs a stage on a thread.
 
-Every step of the data path after the door is a stage: a function with state that does not know its
-thread, its channels or the other stages. The loop takes all waiting items, calls the stage once,
+Every step of the data path after the door is a stage: a stateful function that knows nothing about
+its thread, its channels or the other stages. The loop takes all waiting items, calls the stage once,
 writes the elapsed time into each frame and passes the results on in order.
 """
 
@@ -67,7 +67,7 @@ def run_stage(
         inbox: where its items come from.
         outbox: where its results go; None for the last stage.
         measure: called after each batch with the stage's name, the number of items and the seconds spent.
-        on_failure: called if the stage raises, before it is closed; the error is raised to the caller.
+        on_failure: called if the stage raises, before it is closed; the error propagates to the caller.
         began: called with the stage's name before each batch.
         prepare: called once on this thread, before the first batch.
         tick: called between batches and while none arrives, for a stage with periodic work of its own.

@@ -8,9 +8,9 @@ expression over (N, K) instead of N * K matrix filters (parity test: tests/smoot
 
 We add two things to that model:
 
-- The process noise rises with the estimated speed, because a limb that moves fast also accelerates hard. A still
-  person stays calm and a punch is followed with little lag. This is the idea of the One-Euro filter, applied to a
-  Kalman filter.
+- The process noise rises with the estimated speed, because a limb that moves fast also accelerates hard. The
+  keypoints of a still person stay steady, and a punch is followed with little lag. This is the idea of the One-Euro
+  filter, applied to a Kalman filter.
 - A measurement far from its prediction counts for less: its influence grows with the square root of its distance. If
   the model swaps left and right wrist in a single frame, the arm is not flung across, and a real jump is still
   followed.

@@ -1,7 +1,7 @@
 """The One-Euro filter for many keypoints at once, as pure functions on arrays.
 
 `smooth/stage.py` keeps the state and calls these functions. The filter is a low-pass whose cutoff rises with speed:
-calm at rest, responsive in motion. Source: Casiez, Roussel and Vogel, "1€ Filter", CHI 2012, Algorithms 1 and 2.
+steady at rest, responsive in motion. Source: Casiez, Roussel and Vogel, "1€ Filter", CHI 2012, Algorithms 1 and 2.
 
 We changed one thing: the speed is divided by the person's size before it is multiplied by beta, so that one beta suits
 people near and far. With size 1 this is the paper's filter. As in the paper, the speed is the difference from the

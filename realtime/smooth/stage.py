@@ -10,8 +10,8 @@ model's own value is published unfiltered, and the filter restarts at the next m
 A person whose pose is only predicted in a frame (`Poses.measured` is false, see pose/budget.py) is *waiting*. The
 filter ignores their keypoints, whatever the scores, and predicts them itself: the person still has a box in every
 frame, so the filter smooths the corners of the box as if they were keypoints, and moves the keypoints with the
-smoothed box. The time spent waiting does not count towards `reset_s` until the person is measured again. A keypoint
-that this measurement does not show counts as unseen since its own last measurement.
+smoothed box. While a person waits, the time does not count towards `reset_s`. Once the person is measured again, a
+keypoint missing from that measurement counts as unseen since its own last measurement.
 
 The reason to follow the box is accuracy. On motion capture (30 Hz, boxes with 2 % noise) the error equals that of the
 filters' own extrapolation when every 2nd frame is measured; it is lower by a fifth when every 6th is, and by nearly
@@ -37,7 +37,7 @@ Bools = NDArray[np.bool_]
 
 # A keypoint is extrapolated at most this far ahead of its frame, because a limb has changed its velocity by then.
 MOST_AHEAD_S = 0.5
-# Divisors are at least this: the side of a box, and the size of a person. No real box is smaller.
+# Lower bound of the values that we divide by: the sides of a box and the size of a person. No real box is smaller.
 LEAST_SIZE_PX = 1.0
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The first four columns of both filters' states: x and y, then their speeds.
@@ -49,7 +49,7 @@ MOTION = slice(0, 4)
 class SmoothStage:
     """Filters every keypoint of every person over time.
 
-    State is kept per camera and track, on the time line of `frame.time_s`. A camera's state is dropped when its epoch
+    State is kept per camera and track, on the timeline of `frame.time_s`. A camera's state is dropped when its epoch
     changes, and a track's state when the track was not seen for `reset_s`. Memory is therefore bounded by the number of
     people seen within `reset_s`.
 
@@ -89,7 +89,7 @@ class SmoothStage:
             batch: frames of any cameras; the frames of one camera must be in order of time.
 
         Returns:
-            One Poses for each of the batch. Only `keypoints` and `raw` differ: `keypoints` are smoothed and always
+            One Poses per item of the batch. Only `keypoints` and `raw` differ: `keypoints` are smoothed and always
             finite, `raw` holds the original ones. With method none, or if the skeleton has no keypoints, the result
             holds the same objects as the batch, predicted poses included.
 
@@ -253,7 +253,7 @@ class _People(NamedTuple):
 
     track_ids: NDArray[np.int64]  # (M,), 0 in the blank row (ids are >= 1)
     seen_s: Floats  # (M,), time of the track's last frame
-    waited_s: Floats  # (M,), how long the pose had not been measured by then; 0 if it was measured in that frame
+    waited_s: Floats  # (M,), how long the person had been waiting by then; 0 if they were measured in that frame
     measured_s: Floats  # (M, K), time at which the keypoint was last measured; -inf: never
     places: Floats  # (M, K, 2), last result, before extrapolation (predict_ms); NaN: none yet
     state: Floats  # (M, K, width of the filter)

@@ -57,7 +57,7 @@ class Association:
     Args:
         config: the tracker's section; it names the method and its thresholds.
         size: width and height of the frames in pixels.
-        appearance: the network that `load_appearance` returned. None compares boxes only.
+        appearance: the network that `load_appearance` returned. None: compare boxes only.
     """
 
     def __init__(self, config: TrackerConfig, size: tuple[int, int], appearance: object | None = None) -> None:
@@ -66,7 +66,7 @@ class Association:
         self._low_score = config.low_score
         self._tracker: Any = _build(config, size, appearance)  # Any: boxmot ships no types
         self._wants_picture = self._tracker.requirements.frame or appearance is not None
-        self._has_time_line = config.method != "sfsort"  # SFSORT predicts no motion and takes no time stamps
+        self._has_time_line = config.method != "sfsort"  # SFSORT predicts no motion and takes no timestamps
 
     def update(self, detections: Detections, buffer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Assign the detections of one frame to tracks.
@@ -82,7 +82,8 @@ class Association:
         for name in self._names.buffer:
             setattr(self._tracker, name, buffer)
         frame = detections.frame
-        used = np.flatnonzero(detections.scores >= self._low_score)  # BoostTrack would raise and return lower ones
+        # BoostTrack would boost weaker detections and return them.
+        used = np.flatnonzero(detections.scores >= self._low_score)
         rows = np.zeros((len(used), 6), np.float32)
         rows[:, :4], rows[:, 4] = detections.xyxy[used], detections.scores[used]
         picture = frame.image if self._wants_picture else None
@@ -112,7 +113,7 @@ def load_appearance(config: TrackerConfig, device: str) -> object | None:
         boxmot's network, or None if `tracker.reid` is not set.
 
     Raises:
-        ConfigError: the file is missing, has another suffix than .pt or .pth, or can't be loaded by boxmot.
+        ConfigError: the file is missing, has a suffix other than .pt or .pth, or can't be loaded by boxmot.
     """
     if config.reid is None:
         return None

@@ -88,10 +88,10 @@ class Coast:
 
         Args:
             boxes: float64 (T, 4), the person's boxes in the last T detection runs, oldest first.
-            now_s: time on the source's time line.
+            now_s: time on the source's timeline.
 
         Returns:
-            float64 (4,): the last box, moved on at the speed that fits all T boxes best.
+            float64 (4,): the last box, extrapolated at the velocity that fits all T boxes best.
         """
         times_s = np.array(self._times_s[-len(boxes) :])
         ahead: Floats = boxes[-1] + speed_of(times_s, boxes) * (now_s - times_s[-1])

@@ -3,7 +3,7 @@
 This stage sits between the pose model and the smoother, if `tracker.relink_s` is above 0. The tracker compares boxes
 and finds no match if a person's box does not overlap the place where it expects them. This stage compares each new
 track with each lost person by pose. The measure is COCO's object keypoint similarity (OKS) to the person's last pose,
-which is moved on at the speed of their box. The tolerance grows with the time since then. The decision is made in the
+extrapolated at the speed of their box. The tolerance grows with the time since then. The decision is made in the
 track's first frame and never revised, because its id is published with that frame.
 """
 
@@ -28,10 +28,10 @@ _OTHER = 0.1
 _OFF_PER_S = 0.2
 # The speed of a lost person is assumed to decay exponentially with this time constant.
 _GOES_ON_S = 1.0
-# The speed is fitted to a person's last boxes, which span at most this long.
+# The speed is fitted to a person's last boxes, which span at most this time.
 _SPEED_OF_S = 1.0
-# Accept a track's best match if its similarity is at least _LEAST and exceeds by _LEAD the similarity of every other
-# pair with the same track or the same lost person.
+# Accept a track's best match if its similarity is at least _LEAST, and at least _LEAD above that of every other pair
+# with the same track or the same lost person.
 _LEAST, _LEAD = 0.2, 0.1
 # Keypoints with a lower score are not compared.
 _LEAST_SCORE = 0.3
@@ -57,7 +57,7 @@ class RelinkStage:
     [1]
 
     Args:
-        relink_s: how long a lost person can be re-identified after they were last seen, in seconds.
+        relink_s: how long after they were last seen a lost person can be re-identified, in seconds.
         sigmas: OKS sigmas of the K keypoints, as in skeleton.Skeleton. Empty if unknown; ignored for poses with another
             number of keypoints.
     """
@@ -128,7 +128,7 @@ class RelinkStage:
         """Compare rows of `poses` with a lost person.
 
         The measure is COCO's object keypoint similarity (OKS) over two corners of the box and the keypoints visible
-        both times. The tolerance grows with the time since the person was last seen. The similarity is lowered in
+        in both poses. The tolerance grows with the time since the person was last seen. The similarity is lowered in
         proportion, because the longer a person is lost, the less likely they are to be at any one place.
 
         Returns:

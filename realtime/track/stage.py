@@ -2,9 +2,9 @@
 
 This stage sits between the detector and the pose model. boxmot assigns detections to tracks (track/boxmot.py), by
 default with ByteTrack: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022.
-The stage guarantees the same for every method:
+Whatever the method, the stage guarantees:
 
-- time is the source's own time line, and the buffer of lost tracks is in seconds
+- time is measured on the source's own timeline, and the buffer of lost tracks is in seconds
 - ids start at 1 and are never reused within a session
 - the box is the detection's own, not the filter's estimate
 - memory stays bounded

@@ -321,7 +321,7 @@ def test_a_webcam_that_is_missing_at_the_start_fails_and_a_lost_one_is_reopened(
     assert rig.door.newest_wins is True
 
 
-def test_a_live_frame_without_a_time_stamp_is_dropped_with_that_cause():
+def test_a_live_frame_without_a_timestamp_is_dropped_with_that_cause():
     source = FakeSource(picture(fault="no time stamp"), picture(0.04), live=True)
     rig = Rig("http://10.0.0.5/s1", source, enough=1)
     assert [f.index for f in rig.run()] == [1]

@@ -64,7 +64,7 @@ class Rig:
         self.states, self.set_state = [], self.status.set_state
         self.status.set_state = self.note_state
         scripted = isinstance(source, Scripted)
-        # Over HTTP, time stamps aren't used to measure lag, so a script may use any time stamps.
+        # Over HTTP, timestamps aren't used to measure lag, so a script may use any timestamps.
         address = "http://127.0.0.1/cam" if scripted else str(source)
         self.camera = Camera(
             CameraConfig(name="cam0", source=address, **options),
@@ -137,7 +137,7 @@ def pictures(stamps_s, **attributes):
 
 
 def test_target_fps_limits_the_frames_per_second_and_counts_the_others_as_dropped():
-    # Measured by the camera's time stamps: a machine under load keeps the same frames, but later.
+    # Measured by the camera's timestamps: a machine under load keeps the same frames, but later.
     with FakeCamera() as camera:
         since_s = []
         run = run_of(
@@ -170,7 +170,7 @@ def test_target_fps_limits_the_frames_per_second_and_counts_the_others_as_droppe
 )
 def test_target_fps_is_kept_over_minutes(fps, target_fps):
     seconds = 300
-    # The time stamps of a stream have a resolution of 1/90000 s.
+    # The timestamps of a stream have a resolution of 1/90000 s.
     stamps_s = [round(i * 90_000 / fps) / 90_000 for i in range(round(fps * seconds))]
     run = run_of(Scripted(*pictures(stamps_s)), target_fps=target_fps)
     assert len(run.frames) == pytest.approx(seconds * target_fps, abs=1)
@@ -182,7 +182,7 @@ def test_target_fps_is_kept_over_minutes(fps, target_fps):
 
 
 @pytest.mark.parametrize("target_fps", [25.0, 25.5, 30.0, 1000.0])
-@pytest.mark.parametrize("jitter_s", [0.0, 0.0015])  # cameras whose time stamps have a resolution of milliseconds
+@pytest.mark.parametrize("jitter_s", [0.0, 0.0015])  # cameras whose timestamps have a resolution of milliseconds
 def test_a_target_fps_above_the_rate_of_the_camera_drops_no_frame(target_fps, jitter_s):
     stamps_s = np.arange(2000) / 25 + np.random.default_rng(0).uniform(-jitter_s, jitter_s, 2000)
     run = run_of(Scripted(*pictures(stamps_s.tolist())), target_fps=target_fps)
@@ -215,7 +215,7 @@ def test_target_fps_makes_up_for_at_most_one_frame_after_a_gap():
     assert 10 <= (taken_s >= 60).sum() <= 11
 
 
-def test_target_fps_drops_no_frame_when_time_stamps_start_over():
+def test_target_fps_drops_no_frame_when_timestamps_start_over():
     run = run_of(Scripted(*pictures([1000.0, 1000.1, 1000.2, 0.0, 0.1, 0.2])), target_fps=10.0)
     assert run.stamps_s == [1000.0, 1000.1, 1000.2, 0.0, 0.1, 0.2]
     assert [frame.epoch for frame in run.frames] == [0, 0, 0, 1, 1, 1]

@@ -64,7 +64,7 @@ def test_a_patch_of_the_canvas_appears_where_the_motion_maps_it(k):
     assert found == pytest.approx(mapped(motion, np.array([x, y])), abs=1.5)
 
 
-def test_the_source_has_time_stamps_of_its_own_and_is_not_live():
+def test_the_source_has_timestamps_of_its_own_and_is_not_live():
     source = DemoSource()
     pictures = [source.read() for _ in range(4)]
     assert [p.media_s for p in pictures] == pytest.approx([0, 1 / 30, 2 / 30, 3 / 30])

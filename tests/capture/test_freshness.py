@@ -18,10 +18,10 @@ from realtime.capture.freshness import (
 )
 
 OPENED_S = 5000.0
-# The first time stamp of a camera. No camera sends a negative one, but its value must not matter.
+# The first timestamp of a camera. No camera sends a negative one, but its value must not matter.
 FIRST_STAMPS_S = st.sampled_from([0.0, 0.04, 95443.7, -3.0])
 RATES = st.sampled_from([5.0, 25.0, 29.97, 60.0])
-# Rounding error: time stamps are floats, in seconds, and reach up to days.
+# Rounding error: timestamps are floats, in seconds, and reach up to days.
 EPS_S = 1e-6
 
 
@@ -77,7 +77,7 @@ def reopened(freshness, rate, opened_s, fps=25.0, seconds=3600.0):
 @given(
     st.lists(
         st.tuples(
-            st.one_of(st.none(), st.floats(-1e6, 1e6), st.floats(0.0, 20.0)),  # the time stamp
+            st.one_of(st.none(), st.floats(-1e6, 1e6), st.floats(0.0, 20.0)),  # the timestamp
             st.one_of(st.just(0.0), st.floats(0.0, 1.0), st.floats(0.0, 1e4)),  # time since the last frame
             st.sampled_from([False] * 9 + [True]),  # whether the camera is reopened first
         ),
@@ -115,7 +115,7 @@ def test_with_jitter_alone_every_frame_is_fresh_after_the_start(delays_s, stamp_
 
 
 @pytest.mark.parametrize("fps", [1.0, 5.0, 25.0, 60.0])
-def test_only_the_first_frame_is_stored_if_a_camera_has_stored_nothing(fps):
+def test_only_the_first_frame_is_judged_stored_if_the_camera_has_no_backlog(fps):
     sent_s = sending(6, fps)
     verdicts = [picture.verdict for picture in judged(opened(), sent_s, sent_s)]
     assert verdicts == ["stored"] + ["fresh"] * (len(verdicts) - 1)
@@ -159,8 +159,8 @@ def test_stored_frames_are_told_apart_from_live_frames(stored_s, times, fps):
     assert max(p.error_s for was, p in zip(stored, seen, strict=True) if not was) < 0.05
 
 
-def test_a_camera_that_always_sends_faster_than_its_time_stamps_is_fresh_after_the_start():
-    # The time stamps are wrong and the frames are not old: they arrive every 40 ms, stamped 50 ms apart.
+def test_a_camera_that_always_sends_faster_than_its_timestamps_is_fresh_after_the_start():
+    # The timestamps are wrong and the frames are not old: they arrive every 40 ms, stamped 50 ms apart.
     sent_s = sending(10)
     seen = judged(opened(), sent_s, sent_s, rate=1.25 + 1e-6)
     stored = [picture for picture in seen if picture.verdict == "stored"]
@@ -180,7 +180,7 @@ def test_a_camera_that_sends_frames_in_groups_is_fresh_from_the_second_group_on(
 
 
 @pytest.mark.parametrize("back_s", [0.55, 3.0, 3600.0])
-def test_time_stamps_that_jump_back_far_are_no_lag(back_s):
+def test_timestamps_that_jump_back_far_do_not_count_as_lag(back_s):
     freshness, sent_s = opened(), sending(20)
     judged(freshness, sent_s, sent_s, stamp_s=5000.0)
     after_s = sending(20, since_s=sent_s[-1])
@@ -198,8 +198,8 @@ def test_no_frame_is_stored_long_after_the_opening():
 
 
 @pytest.mark.parametrize(("back_s", "fps"), [(0.4, 25.0), (1.4, 1.0)])
-def test_time_stamps_that_jump_back_a_little_are_no_lag(back_s, fps):
-    # No delay turns time stamps back, so the camera set its clock. As lag, 1.4 s would have the camera reopened.
+def test_timestamps_that_jump_back_a_little_do_not_count_as_lag(back_s, fps):
+    # No delay turns timestamps back, so the camera set its clock. As lag, 1.4 s would have the camera reopened.
     freshness, sent_s = opened(), sending(20, fps)
     judged(freshness, sent_s, sent_s, stamp_s=5000.0)
     after_s = sending(60, fps, since_s=sent_s[-1])
@@ -209,7 +209,7 @@ def test_time_stamps_that_jump_back_a_little_are_no_lag(back_s, fps):
 
 
 @pytest.mark.parametrize("jump_s", [0.3, 3.0, 3600.0])
-def test_time_stamps_that_jump_ahead_are_no_lag(jump_s):
+def test_timestamps_that_jump_ahead_do_not_count_as_lag(jump_s):
     freshness, sent_s = opened(), sending(20)
     judged(freshness, sent_s, sent_s)
     after_s = sending(20, since_s=sent_s[-1])
@@ -219,7 +219,7 @@ def test_time_stamps_that_jump_ahead_are_no_lag(jump_s):
 
 
 @pytest.mark.parametrize("ppm", [-100, 100, 400])
-def test_a_clock_that_drifts_for_two_hours_is_no_lag(ppm):
+def test_a_clock_that_drifts_for_two_hours_does_not_count_as_lag(ppm):
     fps = 10.0
     sent_s = sending(2 * 3600, fps)
     jitter_s = np.random.default_rng(0).uniform(0.0, 0.02, len(sent_s))
@@ -228,7 +228,7 @@ def test_a_clock_that_drifts_for_two_hours_is_no_lag(ppm):
     assert max(picture.lag_s for picture in seen) < 0.03
 
 
-def test_a_constant_extra_delay_is_forgotten_in_time():
+def test_a_constant_extra_delay_fades_over_time():
     # Each frame takes 0.3 s longer from then on. That counts as lag at first, and fades as if the clock had drifted.
     freshness, sent_s = opened(), sending(20)
     judged(freshness, sent_s, sent_s)
@@ -264,7 +264,7 @@ def test_a_camera_that_is_slightly_or_briefly_late_is_not_behind(delay_s):
     assert "behind" not in {picture.verdict for picture in seen}
 
 
-def test_time_stamps_of_a_clock_that_is_three_percent_slow_are_ignored_after_a_few_openings():
+def test_timestamps_of_a_clock_that_is_three_percent_slow_are_ignored_after_a_few_openings():
     freshness, now_s = Freshness(), OPENED_S
     for _ in range(MOST_OPENINGS):
         assert freshness.trusts_stamps
@@ -278,7 +278,7 @@ def test_time_stamps_of_a_clock_that_is_three_percent_slow_are_ignored_after_a_f
     assert {(picture.lag_s, picture.verdict) for picture in seen} == {(0.0, "fresh")}
 
 
-def test_time_stamps_of_a_camera_that_rarely_falls_behind_are_still_trusted():
+def test_timestamps_of_a_camera_that_rarely_falls_behind_are_still_trusted():
     freshness, now_s = Freshness(), OPENED_S
     for _ in range(2 * MOST_OPENINGS):
         sent_s = sending(WELL_S + 30, 5.0, now_s)
@@ -300,17 +300,17 @@ def test_a_clock_that_is_a_little_slow_makes_few_frames_too_old(rate):
     assert openings <= MOST_OPENINGS + 1
 
 
-def test_frames_without_a_time_stamp_are_fresh_and_dated_by_arrival():
+def test_frames_without_a_timestamp_are_fresh_and_dated_by_arrival():
     freshness = opened()
     for gap_s in (0.0, 0.0, 3.0, 0.001):
         assert freshness.judge(None, OPENED_S + gap_s) == (OPENED_S + gap_s, "fresh")
 
 
 @pytest.mark.parametrize("first_s", [0.0, 1000.0, 1010.5, 5000.0])
-def test_a_new_opening_forgets_the_time_stamps_of_the_last_one(first_s):
+def test_a_new_opening_forgets_the_timestamps_of_the_last_one(first_s):
     freshness, sent_s = opened(), sending(10)
     judged(freshness, sent_s, sent_s, stamp_s=1000.0)
-    # Ten seconds later, the time stamps may start at 0, as for each client, or continue with or without a jump.
+    # Ten seconds later, the timestamps may start at 0, as for each client, or continue with or without a jump.
     freshness.reopened(OPENED_S + 20)
     seen = judged(freshness, sent_s + 20, sent_s + 20, stamp_s=first_s)
     assert max(picture.lag_s for picture in seen) < EPS_S

@@ -52,7 +52,7 @@ def test_a_folder_without_read_permission_is_refused(tmp_path, monkeypatch):
         ImagesSource(str(tmp_path))
 
 
-def test_a_single_image_is_one_frame_without_a_time_stamp(tmp_path):
+def test_a_single_image_is_one_frame_without_a_timestamp(tmp_path):
     write(tmp_path / "one.png", 7)
     source = ImagesSource(str(tmp_path / "one.png"))
     assert source.read().media_s is None

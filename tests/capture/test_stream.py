@@ -48,7 +48,7 @@ def test_every_frame_of_a_file_is_read_once_and_in_order(tmp_path):
     assert [brightness(p) for p in pictures] == pytest.approx([shade(i) for i in range(15)], abs=4)
 
 
-def test_time_stamps_of_a_clip_with_a_variable_rate_are_its_pts(tmp_path):
+def test_timestamps_of_a_clip_with_a_variable_rate_are_its_pts(tmp_path):
     pts_ms = [0, 20, 220, 240, 440, 1440, 1460]
     _, pictures, error = read_all(write_clip(tmp_path / "vfr.mp4", frames=len(pts_ms), pts_ms=pts_ms))
     assert error is None
@@ -92,7 +92,7 @@ def test_a_rotated_file_is_upright_as_opencv_shows_it(tmp_path):
     assert np.abs(pictures[0].image.astype(int) - shown).max() <= 2
 
 
-def test_a_raw_stream_is_read_without_time_stamps(tmp_path):
+def test_a_raw_stream_is_read_without_timestamps(tmp_path):
     _, pictures, error = read_all(write_clip(tmp_path / "raw.h264"))
     assert error is None
     assert [p.media_s for p in pictures] == [None] * 10
@@ -204,7 +204,7 @@ def test_files_without_video_are_refused(name, reason):
     assert error_of(str(MALFORMED / name), network=False).reason is reason
 
 
-def test_an_rtsp_camera_delivers_live_frames_with_time_stamps():
+def test_an_rtsp_camera_delivers_live_frames_with_timestamps():
     with FakeCamera() as camera:
         source = StreamSource(camera.url(), network=True)
         pictures = [source.read() for _ in range(5)]
@@ -321,7 +321,7 @@ def test_damage_spreads_up_to_the_next_intact_key_frame():
     assert damaged("KPPPP", "-PPPP", "KPPPP") == ".....xxxx....."
 
 
-def test_over_tcp_a_longer_step_between_time_stamps_is_not_damage():
+def test_over_tcp_a_longer_step_between_timestamps_is_not_damage():
     assert damaged("KPPPP", "KP-PP", "KPPPP", loses_pictures=False) == ".............."
     assert damaged("KPPPP", "KPpPP", "KPPPP", loses_pictures=False) == ".......xxx....."
 

@@ -41,23 +41,23 @@ def test_media_time_is_used_unchanged():
     assert [line.place(SIZE, s, 0.0) for s in (1.6, 1.7, 2.9)] == [(0, 1.6), (0, 1.7), (0, 2.9)]
 
 
-def test_a_time_stamp_that_does_not_increase_is_nudged_ahead():
+def test_a_timestamp_that_does_not_increase_is_nudged_ahead():
     line = timeline()
     times = [line.place(SIZE, s, 0.0)[1] for s in (1.0, 1.0, 0.9, 1.1)]
     assert times == pytest.approx([1.0, 1.0 + NUDGE_S, 1.0 + 2 * NUDGE_S, 1.1])
 
 
-def test_a_time_stamp_that_jumps_back_starts_an_epoch():
+def test_a_timestamp_that_jumps_back_starts_an_epoch():
     line = timeline()
     assert [line.place(SIZE, s, 0.0) for s in (5.0, 5.1, 0.0, 0.1)] == [(0, 5.0), (0, 5.1), (1, 0.0), (1, 0.1)]
 
 
-def test_a_live_source_without_time_stamps_is_timed_by_arrival():
+def test_a_live_source_without_timestamps_is_timed_by_arrival():
     line = timeline(live=True, fps=30.0)
     assert [line.place(SIZE, None, s)[1] for s in (100.5, 101.25)] == [0.5, 1.25]
 
 
-def test_a_file_without_time_stamps_follows_its_nominal_rate():
+def test_a_file_without_timestamps_follows_its_nominal_rate():
     line = timeline(fps=20.0)
     assert [line.place(SIZE, None, 7.0)[1] for _ in range(3)] == pytest.approx([0.0, 0.05, 0.1])
 

@@ -35,7 +35,7 @@ def rig_of(devices, enough=None):
     return Rig("0", opener=lambda config: webcam(devices, config.address, config.mode), enough=enough)
 
 
-def test_a_webcam_returns_every_frame_from_the_first_on_without_time_stamps(devices):
+def test_a_webcam_returns_every_frame_from_the_first_on_without_timestamps(devices):
     devices.plug(3)
     source = webcam(devices, "3")
     assert (source.size, source.fps, source.live) == ((64, 48), 30.0, True)

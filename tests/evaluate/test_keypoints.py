@@ -173,7 +173,7 @@ def test_a_persons_score_is_the_box_score_times_the_mean_score_of_visible_keypoi
 
 def test_an_image_whose_size_differs_from_its_annotation_is_named(coco):
     cv2.imwrite(str(coco / "2.png"), np.zeros((360, 481, 3), np.uint8))
-    with pytest.raises(ConfigError, match=r"2\.png: got 481x360, expected 480x360 by its annotation"):
+    with pytest.raises(ConfigError, match=r"2\.png: got 481x360, expected 480x360 according to its annotation"):
         scores(coco, models_of(Knowing()))
 
 
@@ -187,7 +187,7 @@ def test_a_missing_image_is_named(coco):
 ANNOTATIONS = [
     ("no json", "not JSON in COCO's format"),
     ("[]", "not JSON in COCO's format"),
-    ("{}", "got no key 'images'"),
+    ("{}", "no key 'images'"),
     ('{"images": [], "annotations": [], "categories": []}', "no people"),
     ('{"images": [], "annotations": [{"id": 1, "keypoints": [1, 2, 2]}], "categories": []}', "expected 51"),
 ]

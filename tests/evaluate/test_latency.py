@@ -96,7 +96,7 @@ def test_a_single_message_has_no_rate(tmp_path: Path, capsys: pytest.CaptureFixt
         (["{dir}/r.jsonl", "--connect", "tcp://127.0.0.1:5555"], 2, "expected either a recording"),
         (["{dir}/none.jsonl"], 2, "no such file"),
         (["{dir}/bad.jsonl"], 2, "bad.jsonl:2: "),
-        (["{dir}/r.jsonl", "--camera", "other"], 1, "got no poses from other"),
+        (["{dir}/r.jsonl", "--camera", "other"], 1, "no poses received from other"),
         (["--connect", "tcp://nowhere"], 2, "expected tcp://HOST:PORT"),
         (["--connect", "tcp://127.0.0.1:5555", "--seconds", "0"], 2, "--seconds: got 0"),
         (["--connect", "ipc://{dir}/unused", "--seconds", "0.01"], 1, "is the publisher running?"),

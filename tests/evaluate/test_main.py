@@ -70,7 +70,7 @@ def test_the_table_goes_to_standard_output_and_the_data_to_the_json_file(
     ("error", "code"),
     [
         (ConfigError("det.txt: no such file"), 2),
-        (RealtimeError("got no poses"), 1),
+        (RealtimeError("no poses received"), 1),
         (SourceError("clip.mp4: lost", SourceReason.LOST), 1),  # the pipeline exits with 3, a measurement with 1
         (ModelError("no weights"), 1),
         (ModuleNotFoundError("No module named 'tqdm'", name="tqdm"), 2),

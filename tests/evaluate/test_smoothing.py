@@ -290,7 +290,7 @@ def test_long_tracks_of_a_recording_become_clips_with_jitter_only(tmp_path, caps
 # words on the command line, part of the error
 WRONG = [
     (["nowhere.npz"], "nowhere.npz"),
-    (["empty"], "got no clips"),
+    (["empty"], "found no clips"),
     (["keys.npz"], "expected gt, noisy, conf, fps and scale"),
     (["damaged.npz"], "damaged.npz: can't be read"),
     (["cut.npz"], "cut.npz: can't be read"),

@@ -132,7 +132,7 @@ def mot17(*rows: tuple[int, float, int, int]) -> str:
         ("PETS", line(1, 1, BOX, 0, 1, 1, 1), [], [9]),
     ],
 )
-def test_only_pedestrians_and_tracks_off_distractors_count(
+def test_only_pedestrians_and_tracks_that_match_no_distractor_count(
     name: str, truth: str, truths: list[int], tracks: list[int], tmp_path: Path
 ) -> None:
     sequence = open_sequence(make_sequence(tmp_path / name, truth))
@@ -314,7 +314,7 @@ def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["{dir}/nothing"], "got no gt/gt.txt"),
+        (["{dir}/nothing"], "found no gt/gt.txt"),
         (["{dir}/one", "--detections", "det/none.txt"], "no such file"),
         (["{dir}/one", "--detections", "det/bad.txt"], "bad.txt:2: got '1,2,x,4,5,6'"),
         (["{dir}/bare", "--detections", "det/det.txt"], "expected --rate"),
@@ -326,7 +326,7 @@ def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pyt
         (["{dir}/one", "--drop", "1"], "--drop: got 1.0"),
         (["{dir}/one", "--hide", "0"], "--hide: got 0.0"),
         (["{dir}/one", "--results", "{dir}/twice", "--hide", "2"], "--hide: got 2.0 with --results"),
-        (["{dir}/one", "--detections", "det/det.txt", "--pose.model", "none"], "expected images"),
+        (["{dir}/one", "--detections", "det/det.txt", "--pose.model", "none"], "the pose model needs images"),
         (["{dir}/one", "--tracker.buffer_s", "long"], "tracker.buffer_s: got 'long'"),
     ],
 )

@@ -1,7 +1,7 @@
 """Runs the real pipeline with a subscriber and measures from outside which messages arrive, when, and how old they are.
 
 The age of a message is the time from the moment the camera sent its frame, known by the number drawn into it, to the
-moment the subscriber received the message. It does not rely on the program's clocks or time stamps.
+moment the subscriber received the message. It does not rely on the program's clocks or timestamps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The fault cases of cameras, each with its figures, against a real RTSP server: `make faults`.
 
 The numbers in the test names are the cases of the table in docs/reliability.md. Figures are measured from outside, from
-the messages that a subscriber receives and their times. The age of a message is measured by the number in its frame.
+the messages that a subscriber receives and their times. The age of a message is derived from the frame number drawn
+into its image.
 """
 
 import time

@@ -144,7 +144,7 @@ def test_all_clients_receive_the_same_frames():
 @pytest.mark.parametrize("offset_s", [0.0, -3600.0])
 def test_sender_reports_carry_the_camera_s_wall_clock(transport, offset_s):
     with FakeCamera(clock_offset_s=offset_s) as camera, Viewer(camera.url(), transport) as viewer:
-        for index, frame, seen_s in list(viewer.frames(6))[1:]:  # the first has no time stamp
+        for index, frame, seen_s in list(viewer.frames(6))[1:]:  # the first has no timestamp
             told_unix_s = viewer.container.start_time_realtime / 1e6 + frame.time
             left_unix_s = camera.clock.left_unix_s(camera.clock.number(index, seen_s))
             assert told_unix_s - left_unix_s == pytest.approx(offset_s, abs=0.005)
@@ -308,7 +308,7 @@ def test_a_client_that_does_not_read_loses_frames_and_delays_no_other_client():
         while camera.dropped < 10:
             numbers += viewer.numbers(camera, 1)
         assert np.diff(numbers[1:]).tolist() == [1] * (len(numbers) - 2)
-        # The time stamps that it reads afterwards have a gap.
+        # The timestamps that it reads afterwards have a gap.
         timestamps = [struct.unpack(">I", packet[4:8])[0] for packet in idle.packets(200)]
         steps = np.diff(timestamps) // 3600
         assert steps.max() > 1

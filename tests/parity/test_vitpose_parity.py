@@ -44,7 +44,7 @@ BOXES = [
     ((0, 0, 40, 1), 40, 1),  # a frame of one row
     ((0, 0, 1, 1), 1, 1),  # a frame of one pixel
     ((0, 0, 96, 128), 96, 128),  # only the window's padding is outside
-    ((9.6, 12.8, 86.4, 115.2), 97, 129),  # the window ends on the frame's border, up to the last bit
+    ((9.6, 12.8, 86.4, 115.2), 97, 129),  # the window ends on the frame's border, up to rounding
     ((9.5, 12.7, 85.5, 114.0333), 96, 128),  # the same, half a pixel off
 ]
 
@@ -64,7 +64,7 @@ def test_a_crop_equals_that_of_hugging_face_within_one_grey_level(box, width, he
 
 
 def test_windows_on_the_border_of_the_frame_lose_the_same_rows_as_with_hugging_face():
-    # In 100 frames the corner of the window meets the border to the last bit: rounding decides which pixels are inside.
+    # In these 100 frames the window ends on the frame's border, up to rounding, which decides which pixels are inside.
     for width in range(30, 130):
         height = round((width - 1) * 4 / 3) + 1
         image = picture(width, height, seed=width)
@@ -78,7 +78,7 @@ def test_windows_on_the_border_of_the_frame_lose_the_same_rows_as_with_hugging_f
         assert np.abs(theirs["pixel_values"][0].transpose(1, 2, 0).astype(int) - ours.astype(int)).max() <= 1, width
 
 
-def test_centers_and_scales_equal_those_of_hugging_face_to_the_bit():
+def test_centers_and_scales_equal_those_of_hugging_face_bit_for_bit():
     rng = np.random.default_rng(0)
     corners = rng.uniform(-500, 4000, (500, 2, 2))
     boxes = np.concatenate((corners.min(axis=1), corners.max(axis=1) + 1), axis=1).astype(np.float32)

@@ -225,6 +225,6 @@ def test_a_warning_is_logged_when_a_live_camera_joins_a_run_of_files(
     pipeline = Pipeline(configuration(tmp_path, {"a": str(clip)}), lambda: later)
     monkeypatch.setattr(pipeline._fleet, "reload", lambda cameras: None)
     pipeline._reload()
-    assert "reload: gate: live, but a run that started with files has a higher latency" in caplog.text
+    assert "reload: gate: live, but this run started with files and favours throughput over latency" in caplog.text
     pipeline.stop()
     pipeline.run()

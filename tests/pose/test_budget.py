@@ -133,7 +133,7 @@ def waits_of(frames, chosen):
                 wait = []
             elif person in ids:
                 wait.append(set(ids))
-                # A wait always starts at its first frame, because the people ahead in the queue count from there on.
+                # Yield only prefixes of a wait: the bound counts everyone present since the wait began.
                 yield list(wait)
 
 

@@ -79,7 +79,8 @@ def test_noise_never_moves_a_keypoint_beyond_the_blurs_reach():
 
 
 def test_320_people_in_one_batch_equal_each_person_alone():
-    # Hugging Face's decoder is 12 to 35 px off from about 299 people on: float32 can't count beyond 2**24 pixels.
+    # Hugging Face's decoder is off by 12 to 35 px with about 299 people or more, because float32 can't count beyond
+    # 2**24 pixels.
     rng = np.random.default_rng(0)
     places = rng.uniform(8, 39, (320, 17, 2))
     maps = np.stack([bump(x, y) for x, y in places.reshape(-1, 2)]).reshape(320, 17, 64, 48)

@@ -171,7 +171,7 @@ BROKEN = [
     (lambda f: [p.unlink() for p in f.iterdir()], "no config.json"),  # an empty folder
     (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),  # a damaged config
     (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "not valid JSON"),  # not text
-    (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object"),  # JSON, but not a config
+    (lambda f: (f / "config.json").write_text("[]"), "got JSON of type list"),  # JSON, but not a config
     (lambda f: edit(f / "config.json", model_type="bert"), "'bert'"),  # another kind of network
     (lambda f: (f / "config.json").write_text("{}"), "model type None"),  # not a Hugging Face config
     (lambda f: edit(f / "config.json", backbone_config={"hidden_size": "wide"}), "can't be loaded"),  # nonsense

@@ -62,7 +62,7 @@ def follow(values, dt_s=1 / 30, **keys):
     return np.array(places)
 
 
-def test_a_single_outlier_is_hardly_followed_and_a_lasting_jump_is_followed_soon():
+def test_a_single_outlier_is_hardly_followed_and_a_lasting_jump_is_followed_quickly():
     still = np.zeros((60, 2))
     wild, jump = still.copy(), still.copy()
     wild[30] = 100.0, 0.0
@@ -77,7 +77,7 @@ def test_measurements_within_the_gate_count_in_full():
     np.testing.assert_array_equal(follow(values, gate=1.0), follow(values))
 
 
-def test_agility_reduces_lag_in_motion_and_stays_calm_at_rest():
+def test_agility_reduces_lag_in_motion_and_adds_little_jitter_at_rest():
     moving = np.concatenate([np.zeros((30, 2)), np.cumsum(np.full((15, 2), 12.0), axis=0)])
     lag = {agility: np.abs(follow(moving, agility=agility) - moving)[35:].max() for agility in (0.0, 8.0)}
     assert lag[8.0] < 0.6 * lag[0.0]

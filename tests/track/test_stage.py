@@ -48,7 +48,7 @@ def test_a_walker_keeps_id_1_and_the_box_of_the_detection(method: TrackerMethod)
 
 
 @every_method
-def test_a_lying_person_is_tracked_like_a_standing_one(method: TrackerMethod) -> None:
+def test_a_person_lying_down_is_tracked_like_a_standing_one(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     lying = [detections(k / 30, [(100.0 + k, 300.0, 350.0 + k, 360.0)]) for k in range(5)]
     assert [tracks.track_ids.tolist() for tracks in follow(stage, lying)] == [[1]] * 5
@@ -107,7 +107,7 @@ def test_the_id_of_a_lost_person_is_kept_for_seconds_not_frames(
 
 
 @every_method
-def test_the_id_of_a_lost_person_ends_once_when_the_buffer_is_over(method: TrackerMethod) -> None:
+def test_the_id_of_a_lost_person_ends_exactly_once_when_the_buffer_expires(method: TrackerMethod) -> None:
     stage = TrackStage(TrackerConfig(buffer_s=0.5, method=method))
     seen = [detections(k / 30, [walker(k)]) for k in range(10)]
     gone = [detections((10 + k) / 30, []) for k in range(30)]
@@ -230,7 +230,7 @@ def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_dat
 
 
 def panned(random: np.random.Generator) -> Iterator[Detections]:
-    """Two people stand still and the camera turns: within one frame, everything moves by 60 px, their own width."""
+    """Two people stand still and the camera pans: within one frame, everything moves by 60 px, their own width."""
     wide = cv2.GaussianBlur(random.integers(0, 255, (480, 900, 3), np.uint8), (0, 0), 12)
     wide = cv2.normalize(wide, None, 0, 255, cv2.NORM_MINMAX)
     for k in range(12):
@@ -241,7 +241,7 @@ def panned(random: np.random.Generator) -> Iterator[Detections]:
 
 
 @pytest.mark.parametrize(("method", "ids"), [("bytetrack", 4), ("botsort", 2), ("boosttrack", 2)])
-def test_trackers_that_use_the_image_compensate_for_a_camera_turn(method: TrackerMethod, ids: int) -> None:
+def test_trackers_that_use_the_image_compensate_for_a_camera_pan(method: TrackerMethod, ids: int) -> None:
     stage = TrackStage(TrackerConfig(method=method))
     assert len({i for tracks in follow(stage, list(panned(np.random.default_rng(0)))) for i in tracks.track_ids}) == ids
 
