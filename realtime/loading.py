@@ -6,14 +6,13 @@ anything slow happens: an unavailable device or engine is reported before the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from realtime.capture.demo import demo_canvas, demo_people
-from realtime.capture.open import kind_of
+from realtime.capture.open import is_live_source
 from realtime.config import AppConfig, PoseConfig, cache_folder
 from realtime.detect.yolo import DetectStage
 from realtime.errors import ConfigError, ModelError
@@ -25,7 +24,7 @@ from realtime.pose.stage import PoseModel, PoseStage
 from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.runtime.device import resolve_device
-from realtime.runtime.pool import calls_for, cores_each
+from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.share import all_cores, just, share
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
@@ -43,8 +42,8 @@ class Models:
         detect: the detection stage.
         track: the tracking stage; its appearance network, if any, is loaded.
         pose: the pose stage.
-        calls: how many inferences the pool runs concurrently.
-        unhurried: throughput mode, for files only: more frames per second, at a higher latency.
+        concurrency: how many inferences the pool runs at the same time.
+        throughput: throughput mode, for files only: more frames per second, at a higher latency.
     """
 
     device: torch.device
@@ -53,8 +52,8 @@ class Models:
     detect: DetectStage
     track: TrackStage
     pose: PoseStage | PassThrough
-    calls: int
-    unhurried: bool = False
+    concurrency: int
+    throughput: bool = False
 
     @property
     def pooled(self) -> list[str]:
@@ -63,15 +62,13 @@ class Models:
             return []
         return [stage.name for stage in (self.detect, self.pose) if not isinstance(stage, PassThrough)]
 
-    def shares(self) -> Iterator[None]:
-        """Yield once for each core budget that an inference may get, with that budget set for the calling thread.
+    def core_budgets(self) -> list[int]:
+        """The core budgets that an inference may get; warm up with each of them.
 
         On a CPU, an inference gets all cores if it runs alone, and fewer if others run concurrently. OpenVINO
         compiles a network for each budget.
         """
-        for cores in {all_cores(), cores_each(self.calls)} if self.pooled else {1}:
-            with share(just(cores)):
-                yield
+        return sorted({all_cores(), cores_each(self.concurrency)}) if self.pooled else [1]
 
 
 def load_models(config: AppConfig) -> Models:
@@ -99,12 +96,13 @@ def _load_models(config: AppConfig, device: torch.device) -> Models:
     track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect, detector_name = load_detector(config, device)
     pose = _pose_stage(config, found, detect, device)
-    live = config.realtime or any(kind_of(camera.address) in ("webcam", "network") for camera in config.cameras)
-    calls = calls_for(len(config.cameras), unhurried=not live)
-    models = Models(device, detector_name, found.name, detect, track, pose, calls, unhurried=not live)
-    for _ in models.shares():
-        detect.warm_up()
-        pose.warm_up()
+    throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
+    concurrency = concurrency_for(len(config.cameras), throughput)
+    models = Models(device, detector_name, found.name, detect, track, pose, concurrency, throughput)
+    for count in models.core_budgets():
+        with share(just(count)):
+            detect.warm_up()
+            pose.warm_up()
     return models
 
 

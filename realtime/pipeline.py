@@ -24,7 +24,7 @@ from typing import Any
 
 from realtime import __version__
 from realtime.capture.fleet import Fleet
-from realtime.capture.open import kind_of, open_source
+from realtime.capture.open import is_live_source, kind_of, open_source
 from realtime.config import AppConfig, CameraConfig, changes
 from realtime.errors import ConfigError, OutputError, SourceError
 from realtime.loading import load_models
@@ -38,9 +38,10 @@ from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
 from realtime.runtime.governor import Effort, Governor, ladder
+from realtime.runtime.loop import run_divided, run_stage
 from realtime.runtime.pace import Pace
-from realtime.runtime.pool import Pool, run_divided
-from realtime.runtime.stage import run_stage
+from realtime.runtime.pool import Pool
+from realtime.runtime.share import just, share
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.types import Detections, Poses, Tracks
@@ -102,6 +103,28 @@ def _governor(config: AppConfig) -> Governor | None:
     return Governor(ladder(full, config.latency.means), config.latency.target_ms)
 
 
+class _Watch:
+    """Passes on what the stages report: to the run report, to the pace and to the states of the cameras."""
+
+    def __init__(self, meter: StageMeter, pace: Pace, fleet: Fleet) -> None:
+        self._meter, self._pace, self._fleet = meter, pace, fleet
+
+    def began(self, stage: str) -> None:
+        self._pace.began(stage)
+
+    def ended(self, stage: str, items: int, seconds: float) -> None:
+        self._meter.measure(stage, items, seconds)
+        self._pace.ended(stage, seconds)
+
+    def waited(self, stage: str, seconds: float) -> None:
+        self._meter.waited(stage, seconds)
+
+    def failed(self) -> None:
+        """Set all cameras to `failed` before anything closes, so that subscribers do not see an ordinary end."""
+        for status in self._fleet.status.values():
+            status.set_state("failed", "the run failed")
+
+
 class Pipeline:
     """One run: the constructor prepares it, `run` processes the cameras until they end or `stop` is called.
 
@@ -148,7 +171,7 @@ class Pipeline:
                 on_error.callback(self._recorder.close)
             socket = open_socket(config.publish)
             on_error.callback(close_socket, socket)
-            self._models = load_models(config)
+            self._models = models = load_models(config)
             on_error.pop_all()
         self._governor, self._govern_s = _governor(config), 0.0
         publish = config.publish
@@ -161,14 +184,14 @@ class Pipeline:
             one_at_a_time=bool(self._models.pooled),
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
             # File frames are read ahead, so their wait at the door is not a delay.
-            waited=partial(self._meter.waited, "detect") if not self._models.unhurried else lambda seconds: None,
+            waits=None if self._models.throughput else self._meter,
         )
         # Both tell the door when a frame may enter: the pace when the stages' own threads will be free for it, the pool
         # when one of its threads will be.
-        self._pace = Pace(STAGES, self._door.not_before)
+        self._watch = _Watch(self._meter, Pace(STAGES, self._door), self._fleet)
         self._pool: Pool | None = None
-        if self._models.pooled:
-            self._pool = Pool(self._models.pooled, self._models.calls, self._door.let_in, self._models.unhurried)
+        if models.pooled:
+            self._pool = Pool(models.pooled, models.concurrency, self._door, self._watch, models.throughput)
         self._publisher = PublishStage(
             socket,
             publish,
@@ -183,9 +206,7 @@ class Pipeline:
             ),
             lambda: self._fleet.status,
             self._recorder,
-            is_live=self._door.is_live,
-            on_published=self._door.leave,
-            on_ready=self._door.release_hold,
+            self._door,
         )
 
     def run(self) -> None:
@@ -229,17 +250,19 @@ class Pipeline:
         """Warm up the detector for frames of this size (width, height), before the first one. Needed on a CPU only."""
         if size in self._prepared or not all(size) or not self._pool:
             return
-        for _ in self._models.shares():
-            self._models.detect.warm_up(size)
+        for cores in self._models.core_budgets():
+            with share(just(cores)):
+                self._models.detect.warm_up(size)
         self._prepared.add(size)
 
     def _look_at(self, side: int) -> None:
         """Set the longer side of the detector's input, once the detector is warmed up for it."""
         for size in list(self._prepared) if side != self._models.detect.size else []:
-            for _ in self._models.shares():
+            for cores in self._models.core_budgets():
                 if self._stopping or self._crew.failed.is_set():
                     return
-                self._models.detect.warm_up(size, side)
+                with share(just(cores)):
+                    self._models.detect.warm_up(size, side)
         self._models.detect.size = side
 
     def _look_after_cameras(self) -> None:
@@ -291,8 +314,8 @@ class Pipeline:
         except Exception:  # our bug; the running cameras matter more than the reload
             log.exception("reload: failed; nothing was changed")
             return
-        new_live = [camera.name for camera in config.cameras if kind_of(camera.address) in ("webcam", "network")]
-        if self._models.unhurried and new_live:
+        new_live = [camera.name for camera in config.cameras if is_live_source(camera.address)]
+        if self._models.throughput and new_live:
             log.warning(
                 "reload: %s: live, but this run started with files and favours throughput over latency; "
                 "restart the program",
@@ -325,7 +348,7 @@ class Pipeline:
         start("smooth", self._loop(SmoothStage(config.smoothing), relinked, smoothed))
         if self._pool:
             for number in range(self._pool.threads):
-                start(f"pool-{number}", partial(self._pool.work, self._mark_failed))
+                start(f"pool-{number}", self._pool.work)
         start("pose", self._loop(self._models.pose, tracks, poses))
         start("track", self._loop(self._models.track, detections, tracks))
         start("detect", self._loop(self._models.detect, self._door, detections))
@@ -335,18 +358,17 @@ class Pipeline:
     def _channel(self, stage: str, capacity: int) -> Channel[Any]:
         """The channel to a stage. It measures how long items wait, unless the pool does that for the stage."""
         pooled = self._pool is not None and stage in self._models.pooled
-        return Channel(capacity) if pooled else Channel(capacity, partial(self._meter.waited, stage))
+        return Channel(capacity, stage, None if pooled else self._meter)
 
     def _loop(self, stage: Any, inbox: Any, outbox: Any, **more: Any) -> Callable[[], None]:  # noqa: ANN401 - any stage's types
         """The body of the stage's thread."""
         if self._pool and stage.name in self._models.pooled:
             # Live frames wait for the first stage at the door, which measures that.
-            at_door = inbox is self._door and not self._models.unhurried
-            waits = {} if at_door else {"waited": partial(self._meter.waited, stage.name)}
-            return partial(run_divided, stage, inbox, outbox, self._pool, self._measure, self._mark_failed, **waits)
+            at_door = inbox is self._door and not self._models.throughput
+            return partial(run_divided, stage, inbox, outbox, self._pool, self._watch, waits_at_door=at_door)
         if stage in (self._models.detect, self._models.pose):
             more["prepare"] = stage.warm_up  # a GPU's libraries initialise per thread
-        return partial(run_stage, stage, inbox, outbox, self._measure, self._mark_failed, self._pace.began, **more)
+        return partial(run_stage, stage, inbox, outbox, self._watch, **more)
 
     def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
         """Give the frames past the door _DRAIN_S to be published, then end every thread."""
@@ -360,15 +382,6 @@ class Pipeline:
             if self._pool:
                 self._pool.stop()
         self.stuck_threads = self._crew.join(_JOIN_S)
-
-    def _measure(self, stage: str, items: int, seconds: float) -> None:
-        self._meter.measure(stage, items, seconds)
-        self._pace.ended(stage, seconds)
-
-    def _mark_failed(self) -> None:
-        """Set all cameras to `failed` before anything closes, so that subscribers do not see an ordinary end."""
-        for status in self.status.values():
-            status.set_state("failed", "the run failed")
 
     def _write_report(self, wall_s: float) -> None:
         path = self._config.report

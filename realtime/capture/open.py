@@ -52,6 +52,15 @@ def kind_of(source: str) -> Kind:
         return "file"
 
 
+def is_live_source(address: str) -> bool:
+    """Whether frames of this source arrive in real time, judged by its address: a webcam or a network camera.
+
+    >>> is_live_source("rtsp://10.0.0.5/stream1"), is_live_source("clip.mp4"), is_live_source("demo")
+    (True, False, False)
+    """
+    return kind_of(address) in ("webcam", "network")
+
+
 def open_source(config: CameraConfig) -> Source:
     """Open a camera's source. Only the calling thread may read and close it.
 

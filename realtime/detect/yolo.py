@@ -17,7 +17,7 @@ from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.models.ultralytics import YoloNet
-from realtime.runtime.pool import Part, Work
+from realtime.runtime.stage import Part, Work
 from realtime.types import Detections, Frame
 
 # Width and height of most cameras' frames, in pixels.
@@ -93,12 +93,12 @@ class DetectStage:
             for frame, is_due in zip(batch, due, strict=True)
         ]
 
-    def divide(self, frame: Frame, calls: int) -> Work[Detections]:
+    def divide(self, frame: Frame, concurrency: int) -> Work[Detections]:
         """Prepare the detection of one frame as work for the pool (runtime/pool.py).
 
         Args:
             frame: the next frame of its camera.
-            calls: number of concurrent inferences. It has no effect, because a single frame is not divided.
+            concurrency: number of concurrent inferences. It has no effect, because a single frame is not divided.
 
         Returns:
             Work with one part, or without parts if the frame is not due for detection.

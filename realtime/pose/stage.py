@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from realtime.pose.budget import PersonBudget, Turn, completed
 from realtime.pose.engine import even_parts
-from realtime.runtime.pool import Part, Work
+from realtime.runtime.stage import Part, Work
 from realtime.skeleton import Skeleton
 from realtime.types import Poses, Tracks
 
@@ -109,12 +109,12 @@ class PoseStage:
         found = self._estimate(batch, [tracks.xyxy[turn.chosen] for tracks, turn in zip(batch, turns, strict=True)])
         return [_complete(*each) for each in zip(batch, turns, found, strict=True)]
 
-    def divide(self, tracks: Tracks, calls: int) -> Work[Poses]:
+    def divide(self, tracks: Tracks, concurrency: int) -> Work[Poses]:
         """Return the same work for one frame, as parts that the threads of runtime.pool run side by side.
 
         Args:
             tracks: the people of one frame.
-            calls: how many inferences the pool runs at the same time. With more than one, a part is at most
+            concurrency: how many inferences the pool runs at the same time. With more than one, a part is at most
                 _PEOPLE_IN_A_PART people; with one, the frame is a single part.
         """
         turn = self.budget.choose(tracks)
@@ -126,7 +126,7 @@ class PoseStage:
 
         parts = [
             Part(partial(estimate, people), people.stop - people.start)
-            for people in even_parts(len(xyxy), _PEOPLE_IN_A_PART if calls > 1 else max(1, len(xyxy)))
+            for people in even_parts(len(xyxy), _PEOPLE_IN_A_PART if concurrency > 1 else max(1, len(xyxy)))
         ]
         return Work(parts, lambda: _complete(tracks, turn, found))
 

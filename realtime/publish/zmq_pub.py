@@ -25,6 +25,7 @@ from realtime.errors import OutputError
 from realtime.keys import load_public, load_secret
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
+from realtime.runtime.door import Exit
 from realtime.skeleton import Skeleton
 from realtime.types import Poses
 
@@ -143,17 +144,17 @@ def close_socket(socket: zmq.Socket[bytes]) -> None:
 class PublishStage:
     """Publishes pose, status and info messages, and hands every pose message to the recorder.
 
+    >>> from realtime.runtime.door import Door
     >>> from realtime.skeleton import COCO17
     >>> from realtime.types import Frame
     >>> config = PublishConfig(bind=["tcp://127.0.0.1:*"])
     >>> status, info = {"cam0": CameraStatus("cam0")}, StreamInfo("s", COCO17, "yolov8n", "none", "cpu", "none", "0.1")
-    >>> stage = PublishStage(
-    ...     open_socket(config), config, info, lambda: status, None,
-    ...     is_live=lambda camera: True, on_published=print, on_ready=lambda: None,
-    ... )
-    >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
-    >>> published = stage.process([Poses.empty(frame, 17)])
-    cam0
+    >>> door = Door(["cam0"], frames_in_flight=2, max_age_s=1.0)
+    >>> stage = PublishStage(open_socket(config), config, info, lambda: status, None, door)
+    >>> door.put(Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0))
+    >>> published = stage.process([Poses.empty(frame, 17) for frame in door.take()])
+    >>> status["cam0"].published
+    1
     >>> stage.close()
     """
 
@@ -166,10 +167,7 @@ class PublishStage:
         info: StreamInfo,
         cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
-        *,
-        is_live: Callable[[str], bool],
-        on_published: Callable[[str], None],
-        on_ready: Callable[[], None],
+        door: Exit,
     ) -> None:
         """Take over the socket.
 
@@ -180,10 +178,9 @@ class PublishStage:
             cameras: returns the status of each camera by name; cameras may be added during the run. The stage counts
                 published frames there, and publishes the status every second and at each change of state.
             recorder: receives every pose message; None records nothing.
-            is_live: returns whether a camera is live. The recording of a live camera may have gaps; that of a file
-                waits for the disk.
-            on_published: called with the camera's name after each published frame.
-            on_ready: called once, when `publish.wait_for_subscribers` subscribers are connected; never if that is 0.
+            door: is told of each published frame, and is opened once `publish.wait_for_subscribers` subscribers are
+                connected. The recording of a camera that is live there may have gaps; that of a file waits for the
+                disk.
         """
         self._socket = socket
         self._config = config
@@ -191,9 +188,7 @@ class PublishStage:
         self._info = info
         self._cameras = cameras
         self._recorder = recorder
-        self._is_live = is_live
-        self._on_published = on_published
-        self._on_ready = on_ready
+        self._door = door
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, _Presence] = defaultdict(_Presence)
@@ -225,7 +220,7 @@ class PublishStage:
         if self._waits and self._audience.size() >= self._config.wait_for_subscribers:
             log.info("%d subscribers are connected, starting", self._audience.size())
             self._waits = False
-            self._on_ready()
+            self._door.release_hold()
         source = {camera: (status.size, status.source_fps) for camera, status in cameras.items()}
         if now >= self._next_info_s:
             self._next_info_s = now + _INFO_EVERY_S
@@ -283,9 +278,9 @@ class PublishStage:
         self._seq[frame.camera] += 1
         self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)
         self._cameras()[frame.camera].count_published(age_ms)
-        self._on_published(frame.camera)
+        self._door.leave(frame.camera)
         if self._recorder:
-            self._recorder.write(message, wait=not self._is_live(frame.camera))
+            self._recorder.write(message, wait=not self._door.is_live(frame.camera))
 
     def _raw(self, poses: Poses) -> NDArray[np.float32] | None:
         """The keypoints before smoothing, made finite, if `publish.raw_keypoints` is set; otherwise None."""

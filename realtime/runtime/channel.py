@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from realtime.runtime.watch import Unwatched, Waits
 
 T = TypeVar("T")
 
@@ -23,7 +24,8 @@ class Channel(Generic[T]):
 
     Args:
         capacity: maximum number of items inside.
-        waited: called with the seconds that each item waited inside.
+        reader: name of the stage that takes the items.
+        waits: is told how long each item waited for the reader.
 
     Example:
         >>> channel: Channel[str] = Channel(capacity=2)
@@ -34,10 +36,10 @@ class Channel(Generic[T]):
         ['first', 'second']
     """
 
-    def __init__(self, capacity: int, waited: Callable[[float], None] = lambda seconds: None) -> None:
+    def __init__(self, capacity: int, reader: str = "", waits: Waits | None = None) -> None:
         self._items: deque[tuple[T, float]] = deque()  # with their arrival times
         self._capacity = capacity
-        self._waited = waited
+        self._reader, self._waits = reader, waits or Unwatched()
         self._changed = threading.Condition()
         self._closed = self._aborted = False
 
@@ -84,7 +86,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
         now_s = time.monotonic()
         for _, came_s in items:
-            self._waited(now_s - came_s)
+            self._waits.waited(self._reader, now_s - came_s)
         return [item for item, _ in items]
 
     def close(self) -> None:

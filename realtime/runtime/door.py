@@ -15,14 +15,44 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from realtime.runtime.channel import Closed
+from realtime.runtime.watch import Unwatched, Waits
 from realtime.types import Frame
 
 OnDrop = Callable[[str, str], None]
 
 # Weight of the latest frame in the running estimate of the time from entering to publishing.
 _WEIGHT = 0.1
+
+
+class Gate(Protocol):
+    """The door as the pace and the pool see it: they decide when frames may enter."""
+
+    def not_before(self, time_s: float) -> None:
+        """Let no live frame enter before this moment (monotonic seconds)."""
+        ...
+
+    def let_in(self, may_enter: bool) -> None:
+        """Let the frames of all cameras enter, or make them wait."""
+        ...
+
+
+class Exit(Protocol):
+    """The door as the publisher sees it: a published frame makes room for another one."""
+
+    def is_live(self, camera: str) -> bool:
+        """Whether this camera's newest frame replaces the waiting one."""
+        ...
+
+    def leave(self, camera: str) -> None:
+        """Record that a frame of this camera was published."""
+        ...
+
+    def release_hold(self) -> None:
+        """Open a door that was created with `held`."""
+        ...
 
 
 @dataclass
@@ -48,7 +78,8 @@ class Door:
         one_at_a_time: `take` returns one frame instead of one frame per camera.
         target_s: a live frame that is expected to be older than this when it is published is dropped.
             Has no effect while frames usually take longer than this from entering to publishing.
-        waited: called with the seconds that each entering frame waited here.
+        reader: name of the stage that takes the frames.
+        waits: is told how long each entering frame waited here; None: the waits are not reported.
 
     Example:
         >>> import numpy as np
@@ -69,7 +100,8 @@ class Door:
         held: bool = False,
         one_at_a_time: bool = False,
         target_s: float | None = None,
-        waited: Callable[[float], None] = lambda seconds: None,
+        reader: str = "detect",
+        waits: Waits | None = None,
     ) -> None:
         self._entries = {camera: _Entry() for camera in cameras}
         self._order = list(cameras)
@@ -79,11 +111,11 @@ class Door:
         self._held = held
         self._one_at_a_time = one_at_a_time
         self._target_s = target_s
-        self._waited = waited
+        self._reader, self._waits = reader, waits or Unwatched()
         self._not_before_s = 0.0
-        self._may_enter_now = True
+        self._gate_open = True
         self._stopped = False
-        self._is_over = False  # `take` has raised Closed: no more frames are taken
+        self._took_all = False  # `take` has raised Closed: no more frames are taken
         self._changed = threading.Condition()
 
     def add(self, camera: str) -> None:
@@ -93,7 +125,7 @@ class Door:
             Closed: the run is ending.
         """
         with self._changed:
-            if self._stopped or self._is_over:
+            if self._stopped or self._took_all:
                 raise Closed
             if camera in self._entries:
                 self._entries[camera].bringers += 1
@@ -172,15 +204,15 @@ class Door:
         """
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while not self._ready_or_over(now_s := time.monotonic()) and now_s < end_s:
+            while not self._ready_or_ended(now_s := time.monotonic()) and now_s < end_s:
                 # A change notifies this thread. The timeout wakes it at `_not_before_s`, which no
                 # change announces.
                 wake_s = min(end_s, self._not_before_s if self._not_before_s > now_s else math.inf)
                 self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
-            if self._over():
-                self._is_over = True
+            if self._has_ended():
+                self._took_all = True
                 raise Closed
-            ready = [camera for camera in self._order if self._may_enter(self._entries[camera], now_s)]
+            ready = [camera for camera in self._order if self._is_admitted(self._entries[camera], now_s)]
             ready = ready[:1] if self._one_at_a_time else ready
             # The cameras served now move to the back: with `one_at_a_time`, each gets its turn.
             self._order = [camera for camera in self._order if camera not in ready] + ready
@@ -197,7 +229,7 @@ class Door:
     def let_in(self, may_enter: bool) -> None:
         """Let the frames of all cameras enter, live or not, or make them wait."""
         with self._changed:
-            self._may_enter_now = may_enter
+            self._gate_open = may_enter
             if may_enter:
                 self._changed.notify_all()
 
@@ -230,21 +262,16 @@ class Door:
             self._entries[camera].waiting = None
             self._on_drop(camera, "stopping")
 
-    def _may_enter(self, entry: _Entry, now_s: float) -> bool:
-        if (
-            entry.waiting is None
-            or len(entry.entered_s) >= self._frames_in_flight
-            or self._held
-            or not self._may_enter_now
-        ):
+    def _is_admitted(self, entry: _Entry, now_s: float) -> bool:
+        if entry.waiting is None or len(entry.entered_s) >= self._frames_in_flight or self._held or not self._gate_open:
             return False
         return not entry.newest_wins or now_s >= self._not_before_s
 
-    def _over(self) -> bool:
+    def _has_ended(self) -> bool:
         return self._stopped or all(not e.bringers and e.waiting is None for e in self._entries.values())
 
-    def _ready_or_over(self, now_s: float) -> bool:
-        return self._over() or any(self._may_enter(entry, now_s) for entry in self._entries.values())
+    def _ready_or_ended(self, now_s: float) -> bool:
+        return self._has_ended() or any(self._is_admitted(entry, now_s) for entry in self._entries.values())
 
     def _is_too_old(self, frame: Frame, entry: _Entry) -> bool:
         age_s = (time.monotonic_ns() - frame.captured_mono_ns) / 1e9
@@ -260,7 +287,7 @@ class Door:
             self._on_drop(camera, "too old")
             return None
         entry.entered_s.append(time.monotonic())
-        self._waited(entry.entered_s[-1] - entry.since_s)
+        self._waits.waited(self._reader, entry.entered_s[-1] - entry.since_s)
         if entry.newest_wins:
             return frame
         # A file's frames are read ahead. Their capture time is the moment of entry, so that latency

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from realtime.runtime.door import Gate
 
 # Weight of the latest call in the running estimate of a stage's time.
 WEIGHT = 0.2
@@ -24,13 +26,13 @@ class Pace:
 
     Args:
         stages: names of the stages in the order in which a frame passes them.
-        not_before: called with the moment (monotonic seconds) from which the next frame may enter;
-            a moment in the past means now.
+        gate: is told the moment (monotonic seconds) from which the next frame may enter; a moment
+            in the past means now.
     """
 
-    def __init__(self, stages: Sequence[str], not_before: Callable[[float], None]) -> None:
+    def __init__(self, stages: Sequence[str], gate: Gate) -> None:
         self._stages = list(stages)
-        self._not_before = not_before
+        self._gate = gate
         self._usual_s = dict.fromkeys(stages, 0.0)
         self._entry_s = dict.fromkeys(stages, 0.0)  # for a busy stage: when a frame for its next call may enter
         self._lock = threading.Lock()
@@ -41,7 +43,7 @@ class Pace:
             before = self._stages[: self._stages.index(stage)]
             way_s = sum(self._usual_s[name] for name in before)
             self._entry_s[stage] = time.monotonic() + SURE * self._usual_s[stage] - way_s
-            self._not_before(max(self._entry_s.values()))
+            self._gate.not_before(max(self._entry_s.values()))
 
     def ended(self, stage: str, seconds: float) -> None:
         """Record that a call of this stage has ended after `seconds`."""
@@ -49,4 +51,4 @@ class Pace:
             usual_s = self._usual_s[stage] or seconds
             self._usual_s[stage] = usual_s + WEIGHT * (seconds - usual_s)
             self._entry_s[stage] = 0.0
-            self._not_before(max(self._entry_s.values()))
+            self._gate.not_before(max(self._entry_s.values()))

@@ -1,22 +1,22 @@
-"""The protocol of a stage, and the loop that runs a stage on a thread.
+"""What a stage is: one step of the data path, as the machinery sees it.
 
-Every step of the data path after the door is a stage: a stateful function that knows nothing about
-its thread, its channels or the other stages. The loop takes all waiting items, calls the stage once,
-writes the elapsed time into each frame and passes the results on in order.
+Every step after the door is a stage: a stateful function that knows nothing about its thread, its
+channels or the other stages. runtime.loop runs stages on threads; those with a model also divide
+their work into parts for runtime.pool.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from realtime.runtime.channel import Channel, Closed
 from realtime.types import Detections, Frame, Poses, Tracks
 
 Item = Frame | Detections | Tracks | Poses
 In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Item)
+Divided = TypeVar("Divided", bound=Item, contravariant=True)
 
 
 class Stage(Protocol[In, Out]):
@@ -41,63 +41,50 @@ class Inbox(Protocol[In]):
         ...
 
 
-# (stage's name, number of items, seconds)
-Measure = Callable[[str, int, float], None]
-# (stage's name)
-Began = Callable[[str], None]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of work that one thread runs.
 
-
-def run_stage(
-    stage: Stage[In, Out],
-    inbox: Inbox[In],
-    outbox: Channel[Out] | None,
-    measure: Measure,
-    on_failure: Callable[[], None] = lambda: None,
-    began: Began = lambda name: None,
-    prepare: Callable[[], None] = lambda: None,
-    tick: Callable[[], None] | None = None,
-    tick_s: float | None = None,
-) -> None:
-    """Run a stage until its inbox is closed, then close its outbox.
-
-    An error leaves the outbox open: a failure must not look like the end of the stream.
-
-    Args:
-        stage: the stage to run.
-        inbox: where its items come from.
-        outbox: where its results go; None for the last stage.
-        measure: called after each batch with the stage's name, the number of items and the seconds spent.
-        on_failure: called if the stage raises, before it is closed; the error propagates to the caller.
-        began: called with the stage's name before each batch.
-        prepare: called once on this thread, before the first batch.
-        tick: called between batches and while none arrives, for a stage with periodic work of its own.
-        tick_s: maximum seconds to wait for a batch before `tick` is called; None: no limit.
+    Attributes:
+        run: performs the work.
+        units: the amount of work, in frames or people. Times are estimated per unit.
     """
-    try:
-        prepare()
-        while True:
-            batch = inbox.take(tick_s)
-            if batch:
-                began(stage.name)
-                started = time.perf_counter()
-                results = stage.process(batch)
-                seconds = time.perf_counter() - started
-                measure(stage.name, len(batch), seconds)
-                for item in batch:
-                    frame_of(item).timing_ms[stage.name] = seconds * 1e3
-                if outbox is not None:
-                    for result in results:
-                        outbox.put(result)
-            if tick is not None:
-                tick()
-    except Closed:
-        if outbox is not None:
-            outbox.close()
-    except BaseException:
-        on_failure()
-        raise
-    finally:
-        stage.close()
+
+    run: Callable[[], None]
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[Out]):
+    """The work for one item.
+
+    Attributes:
+        parts: may run in any order, on any threads.
+        finish: returns the result. Called once all parts are done, in the order of a camera's
+            items, one at a time.
+    """
+
+    parts: Sequence[Part]
+    finish: Callable[[], Out]
+
+
+class DividedStage(Protocol[Divided, Out]):
+    """A stage whose work on one item can be divided."""
+
+    name: str
+
+    def divide(self, item: Divided, concurrency: int) -> Work[Out]:
+        """Divide the work on an item. Items of one camera come in the order of their frames.
+
+        Args:
+            item: what to process.
+            concurrency: how many inferences run at the same time.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the stage's resources."""
+        ...
 
 
 def frame_of(item: Item) -> Frame:

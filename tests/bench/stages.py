@@ -33,6 +33,7 @@ from realtime.smooth.stage import SmoothStage
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Poses, Tracks
 from tests.bench.pose import boxes_of
+from tests.doubles import FakeDoor
 from tests.pose.checkpoints import load_vitpose
 
 PEOPLE = 8
@@ -139,9 +140,7 @@ def test_publish(benchmark):
         info,
         lambda: status,
         None,
-        is_live=lambda camera: False,
-        on_published=lambda camera: None,
-        on_ready=lambda: None,
+        FakeDoor(),
     )
     try:
         benchmark(stage.process, [poses(PEOPLE)])

@@ -202,7 +202,7 @@ def test_a_smaller_input_is_warmed_up_for_every_frame_size_before_it_is_used(
 ) -> None:
     pipeline = Pipeline(configuration(tmp_path, {"a": "demo"}, max_frames=1))
     detect, made_ready = pipeline._models.detect, []
-    shares = len(list(pipeline._models.shares()))
+    shares = len(pipeline._models.core_budgets())
     monkeypatch.setattr(detect, "warm_up", lambda size, side: made_ready.append((size, side, detect.size)))
     pipeline._prepared = {(640, 480), (1280, 720)}
     pipeline._look_at(320)

@@ -17,10 +17,12 @@ from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
 from realtime.publish.zmq_pub import PublishStage, StreamInfo, _Presence, close_socket, open_socket
 from realtime.runtime.channel import Channel
-from realtime.runtime.stage import run_stage
+from realtime.runtime.loop import run_stage
+from realtime.runtime.watch import Unwatched
 from realtime.skeleton import COCO17
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Poses
+from tests.doubles import FakeDoor
 
 Make = Callable[..., Frame]
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -40,18 +42,12 @@ class Running:
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
         self.status = {camera: CameraStatus(camera) for camera in cameras}
         self.inbox: Channel[Poses] = Channel(1000)
-        self.left: list[str] = []
-        self.ready = threading.Event()
+        self.door = FakeDoor()
         recorder = Recorder(record) if record else None
         info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
-        stage = PublishStage(
-            socket, config, info, lambda: self.status, recorder,
-            is_live=lambda camera: False, on_published=self.left.append, on_ready=self.ready.set,
-        )  # fmt: skip
+        stage = PublishStage(socket, config, info, lambda: self.status, recorder, self.door)
         tick = {"tick": stage.tick, "tick_s": 0.01}
-        self._threads = [
-            threading.Thread(target=run_stage, args=(stage, self.inbox, None, lambda *_: None), kwargs=tick)
-        ]
+        self._threads = [threading.Thread(target=run_stage, args=(stage, self.inbox, None, Unwatched()), kwargs=tick)]
         if recorder:
             self._threads.append(threading.Thread(target=recorder.run))
         for thread in self._threads:
@@ -98,9 +94,9 @@ def people(frame: Frame, count: int = 2) -> Poses:
 def test_two_equal_subscribers_both_receive_every_message_from_the_first(make_frame: Make, subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2))
     first = subscribe(run.endpoint, b"pose/")
-    assert not run.ready.wait(0.2)
+    assert not run.door.released.wait(0.2)
     second = subscribe(run.endpoint, b"pose/")
-    assert run.ready.wait(10)
+    assert run.door.released.wait(10)
     sent = [people(make_frame(index)) for index in range(5)]
     for poses in sent:
         run.inbox.put(poses)
@@ -113,7 +109,7 @@ def test_two_equal_subscribers_both_receive_every_message_from_the_first(make_fr
             np.testing.assert_array_equal(message.keypoints_array()[..., 2], poses.keypoint_scores)
             assert set(message.timing_ms) == {"wait"}
     run.end()
-    assert run.left == ["cam0"] * 5
+    assert run.door.left == ["cam0"] * 5
 
 
 def test_a_subscriber_that_connects_before_the_stage_exists_counts(subscribe: Callable) -> None:
@@ -123,14 +119,14 @@ def test_a_subscriber_that_connects_before_the_stage_exists_counts(subscribe: Ca
     subscribe(socket.get_string(zmq.LAST_ENDPOINT), b"pose/")
     assert socket.poll(10_000)
     run = Running(config, socket=socket)
-    assert run.ready.wait(10)
+    assert run.door.released.wait(10)
     run.end()
 
 
 def test_a_subscriber_with_several_topics_counts_once(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2), cameras=("a", "b"))
     subscribe(run.endpoint, b"pose/a/", b"pose/b/", b"info/")
-    assert not run.ready.wait(0.3)
+    assert not run.door.released.wait(0.3)
     run.end()
 
 
@@ -167,7 +163,7 @@ def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts
 def test_json_payloads_are_plain_json(make_frame: Make, subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], encoding="json", wait_for_subscribers=1))
     subscriber = subscribe(run.endpoint, b"pose/")
-    assert run.ready.wait(10)
+    assert run.door.released.wait(10)
     run.inbox.put(people(make_frame(0)))
     data = msgspec.json.decode(subscriber.recv_multipart()[1])
     assert np.shape(data["keypoints"]) == (2, 17, 3)
@@ -206,18 +202,18 @@ def test_a_port_in_use_is_an_error_until_it_is_free_again() -> None:
 def test_a_subscriber_that_never_reads_does_not_delay_the_end(make_frame: Make, subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1))
     subscribe(run.endpoint, b"")
-    assert run.ready.wait(10)
+    assert run.door.released.wait(10)
     for index in range(900):
         run.inbox.put(people(make_frame(index), count=20))
     run.end()
-    assert len(run.left) == 900
+    assert len(run.door.left) == 900
 
 
 def test_keypoints_before_smoothing_are_published_only_if_configured(subscribe: Callable, make_frame: Make) -> None:
     for wanted in (True, False):
         run = Running(PublishConfig(bind=[ANY_PORT], raw_keypoints=wanted, wait_for_subscribers=1))
         subscriber = subscribe(run.endpoint, b"pose/")
-        assert run.ready.wait(10)
+        assert run.door.released.wait(10)
         poses = people(make_frame(0))
         raw = poses.keypoints + np.float32(1.0)
         raw[0, 0] = np.nan

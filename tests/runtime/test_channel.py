@@ -4,6 +4,7 @@ import pytest
 
 from realtime.runtime import channel as channels
 from realtime.runtime.channel import Channel, Closed
+from tests.doubles import RecordingWatch
 
 
 def test_take_returns_all_items_in_order() -> None:
@@ -14,14 +15,14 @@ def test_take_returns_all_items_in_order() -> None:
 
 
 def test_the_wait_of_each_item_is_reported(monkeypatch) -> None:
-    now_s, waits_s = [0.0], list[float]()
+    now_s, watch = [0.0], RecordingWatch()
     monkeypatch.setattr(channels.time, "monotonic", lambda: now_s[0])
-    channel: Channel[int] = Channel(3, waits_s.append)
+    channel: Channel[int] = Channel(3, "track", watch)
     for now_s[0] in (1.0, 1.5):
         channel.put(1)
     now_s[0] = 4.0
     channel.take()
-    assert waits_s == [3.0, 2.5]
+    assert watch.waits_s == [3.0, 2.5]
 
 
 def test_take_returns_an_empty_list_after_the_timeout() -> None:

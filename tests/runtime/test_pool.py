@@ -9,9 +9,13 @@ import pytest
 from realtime.runtime import pool as pools
 from realtime.runtime.channel import Channel, Closed
 from realtime.runtime.crew import Crew
-from realtime.runtime.pool import Part, Pool, Work, calls_for, run_divided
+from realtime.runtime.loop import run_divided
+from realtime.runtime.pool import Pool, concurrency_for
 from realtime.runtime.share import cores
+from realtime.runtime.stage import Part, Work
+from realtime.runtime.watch import Unwatched
 from realtime.types import Detections, Frame
+from tests.doubles import FakeDoor, RecordingWatch, wait_until
 
 Make = Callable[..., Frame]
 
@@ -25,7 +29,7 @@ class Busy:
         self.closed = 0
         self._part, self._parts = part, parts
 
-    def divide(self, frame: Frame, calls: int) -> Work[Detections]:
+    def divide(self, frame: Frame, concurrency: int) -> Work[Detections]:
         done: list[int] = []
 
         def part(number: int) -> None:
@@ -43,7 +47,7 @@ class Busy:
 
 
 def run(
-    stage: Busy, frames: list[Frame], calls: int = 3, told: list[bool] | None = None, unhurried: bool = False
+    stage: Busy, frames: list[Frame], concurrency: int = 3, throughput: bool = False
 ) -> tuple[list[Detections], Crew]:
     """Send frames through a stage on a pool, until all are done or a part fails."""
     inbox: Channel[Frame] = Channel(len(frames))
@@ -51,14 +55,16 @@ def run(
     for frame in frames:
         inbox.put(frame)
     inbox.close()
-    pool, crew = Pool(["detect"], calls, (told if told is not None else []).append, unhurried), Crew()
+    watch = RecordingWatch()
+    pool, crew = Pool(["detect"], concurrency, FakeDoor(), watch, throughput), Crew()
     for number in range(pool.threads):
         crew.start(f"pool-{number}", pool.work)
-    crew.start("detect", lambda: run_divided(stage, inbox, outbox, pool, lambda *_: None))
+    crew.start("detect", lambda: run_divided(stage, inbox, outbox, pool, watch))
     while crew.alive() and not crew.failed.is_set():
         crew.join(0.01)
     pool.stop()
     assert crew.join(5) == []
+    assert bool(watch.failures) == crew.failed.is_set()
     try:
         return outbox.take(0), crew
     except Closed:
@@ -90,7 +96,7 @@ def test_a_slow_frame_of_one_camera_delays_no_other_camera(make_frame: Make) -> 
                 others_done.set()
 
     frames = [make_frame(0, "slow"), *(make_frame(index, "fast") for index in range(5))]
-    results, crew = run(Busy(part, parts=1), frames, calls=2)
+    results, crew = run(Busy(part, parts=1), frames, concurrency=2)
     assert crew.failure is None
     assert [result.frame.camera for result in results] == ["fast"] * 5 + ["slow"]
 
@@ -112,7 +118,7 @@ def test_a_part_that_runs_alone_gets_all_cores_and_concurrent_parts_share_them(m
         with cores() as count:
             counts.append(count)
 
-    run(Busy(alone, parts=1), [make_frame(0)], calls=2)
+    run(Busy(alone, parts=1), [make_frame(0)], concurrency=2)
     assert counts == [8]
     together = threading.Barrier(2)
 
@@ -122,7 +128,7 @@ def test_a_part_that_runs_alone_gets_all_cores_and_concurrent_parts_share_them(m
             together.wait(5)
 
     counts.clear()
-    run(Busy(part, parts=2), [make_frame(0)], calls=2)
+    run(Busy(part, parts=2), [make_frame(0)], concurrency=2)
     assert sorted(counts) == [4, 4]
 
 
@@ -143,14 +149,14 @@ def test_in_throughput_mode_one_part_is_prepared_while_inferences_use_all_cores(
             with lock:
                 computing -= 1
 
-    results, crew = run(Busy(part, parts=1), [make_frame(index) for index in range(6)], calls=2, unhurried=True)
+    results, crew = run(Busy(part, parts=1), [make_frame(index) for index in range(6)], concurrency=2, throughput=True)
     assert crew.failure is None
     assert len(results) == 6
     assert most == 2
 
 
 def test_a_wait_for_cores_is_reported_as_waiting_and_not_as_work(make_frame: Make) -> None:
-    first_computes, waited = threading.Event(), []
+    first_computes = threading.Event()
 
     def part(frame: Frame) -> None:
         if frame.index == 1:
@@ -165,18 +171,19 @@ def test_a_wait_for_cores_is_reported_as_waiting_and_not_as_work(make_frame: Mak
     for index in range(2):
         inbox.put(make_frame(index))
     inbox.close()
-    pool, crew = Pool(["detect"], 1, lambda may_enter: None, unhurried=True), Crew()
+    watch = RecordingWatch()
+    pool, crew = Pool(["detect"], 1, FakeDoor(), watch, throughput=True), Crew()
     for number in range(pool.threads):
         crew.start(f"pool-{number}", pool.work)
-    run_divided(Busy(part, parts=1), inbox, outbox, pool, lambda *_: None, waited=waited.append)
+    run_divided(Busy(part, parts=1), inbox, outbox, pool, watch)
     assert crew.join(5) == []
     busy_ms = [result.frame.timing_ms["detect"] for result in outbox.take(0)]
     assert busy_ms[0] >= 200 > busy_ms[1]
-    assert waited[1] >= 0.05
+    assert watch.waits_s[1] >= 0.05
 
 
 @pytest.mark.parametrize(
-    ("unhurried", "cores", "calls"),
+    ("throughput", "cores", "expected"),
     [
         (True, 2, [2, 2, 2, 2]),
         (True, 3, [3, 3, 3, 3]),
@@ -187,32 +194,38 @@ def test_a_wait_for_cores_is_reported_as_waiting_and_not_as_work(make_frame: Mak
     ],
 )
 def test_one_inference_runs_per_camera_within_the_limits_of_the_cores(
-    unhurried: bool, cores: int, calls: list[int], monkeypatch
+    throughput: bool, cores: int, expected: list[int], monkeypatch
 ) -> None:
     monkeypatch.setattr(pools, "all_cores", lambda: cores)
-    assert [calls_for(cameras, unhurried) for cameras in (1, 2, 3, 9)] == calls
+    assert [concurrency_for(cameras, throughput) for cameras in (1, 2, 3, 9)] == expected
 
 
 # ---- when a frame may enter
 
 
+class Nothing:
+    """The owner of a part whose end does not matter."""
+
+    def part_began(self) -> None:
+        pass
+
+    def part_done(self, waited_s: float) -> None:
+        pass
+
+
 class Hand:
-    """A pool for two stages and two threads. The test submits the work, and no thread runs it."""
+    """A pool for two stages and two threads, which run once `start` is called."""
 
     def __init__(self, make_frame: Make) -> None:
-        self.told = [True]
-        self.pool = Pool(["detect", "pose"], 2, self.told.append)
-        self._make_frame = make_frame
+        self._door, self._make_frame = FakeDoor(), make_frame
+        self.pool = Pool(["detect", "pose"], 2, self._door, Unwatched())
 
     def submit(self, stage: str, number: int = 0, units: int = 1, run: Callable[[], None] = lambda: None) -> None:
-        self.pool.submit(stage, self._make_frame(number), Part(run, units), lambda: None, lambda waited_s: None)
+        self.pool.submit(stage, self._make_frame(number), Part(run, units), Nothing())
 
     @property
     def may_enter(self) -> bool:
-        return self.told[-1]
-
-    def learn(self, detect_s: float, pose_s: float) -> None:
-        self.pool._unit_s.update(detect=detect_s, pose=pose_s)
+        return self._door.is_open
 
 
 @pytest.fixture
@@ -228,11 +241,11 @@ def test_frames_enter_until_each_thread_has_work(hand: Hand) -> None:
 
 
 def test_one_more_frame_enters_in_throughput_mode(make_frame: Make) -> None:
-    told = [True]
-    pool = Pool(["detect"], 2, told.append, unhurried=True)
+    door = FakeDoor()
+    pool = Pool(["detect"], 2, door, Unwatched(), throughput=True)
     for number, may_enter in ((0, True), (1, True), (2, False)):
-        pool.submit("detect", make_frame(number), Part(lambda: None), lambda: None, lambda waited_s: None)
-        assert told[-1] is may_enter
+        pool.submit("detect", make_frame(number), Part(lambda: None), Nothing())
+        assert door.is_open is may_enter
 
 
 def test_a_result_between_two_stages_counts_as_work(hand: Hand) -> None:
@@ -243,25 +256,63 @@ def test_a_result_between_two_stages_counts_as_work(hand: Hand) -> None:
     assert hand.may_enter
 
 
-def test_the_next_frame_enters_while_the_last_people_of_the_previous_one_wait(hand: Hand) -> None:
-    hand.learn(detect_s=0.05, pose_s=0.02)
-    hand.pool._running = 2
+class Clock:
+    """Time that passes only when a part says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_the_next_frame_enters_while_the_last_people_of_the_previous_one_wait(hand: Hand, monkeypatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(pools, "time", clock)
+    running: list[threading.Event] = []
+
+    def held() -> None:
+        """A part that ends when the test says so."""
+        running.append(end := threading.Event())
+        assert end.wait(5)
+
+    threads = [threading.Thread(target=hand.pool.work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for stage, seconds in (("detect", 0.05), ("pose", 0.02)):  # the pool learns how long each takes
+        learned = threading.Event()
+        hand.submit(stage, run=lambda seconds=seconds, learned=learned: (clock.pass_s(seconds), learned.set()))
+        assert learned.wait(5)
+    for _ in range(2):
+        hand.submit("pose", run=held)
+    wait_until(lambda: len(running) == 2)
+
     for _ in range(3):
-        hand.submit("pose", units=2)
+        hand.submit("pose", units=2, run=held)
     assert not hand.may_enter  # 120 ms of work is queued, and a detection takes 50 ms
-    hand.pool._waiting = hand.pool._waiting[:1]
-    hand.pool._tell()
-    assert hand.may_enter
+    for _ in range(2):
+        running.pop(0).set()
+        wait_until(lambda: len(running) == 2)
+    assert hand.may_enter  # at most 40 ms of work is queued
     hand.submit("detect", 1)
     assert not hand.may_enter  # one new frame is enough
+    for _ in threads:
+        hand.pool.leave()
+    while any(thread.is_alive() for thread in threads):
+        for end in running:
+            end.set()
+        time.sleep(0.001)
 
 
 def test_parts_of_earlier_stages_and_then_of_older_frames_run_first(make_frame: Make) -> None:
     order: list[tuple[str, int]] = []
-    pool = Pool(["detect", "pose"], 1, lambda may_enter: None)
+    pool = Pool(["detect", "pose"], 1, FakeDoor(), Unwatched())
     for stage, number in (("pose", 2), ("pose", 1), ("detect", 4), ("detect", 3)):
         part = Part(lambda key=(stage, number): order.append(key))  # type: ignore[misc]
-        pool.submit(stage, make_frame(number), part, lambda: None, lambda waited_s: None)
+        pool.submit(stage, make_frame(number), part, Nothing())
     pool.leave()
     pool.leave()
     pool.work()

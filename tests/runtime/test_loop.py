@@ -4,8 +4,10 @@ import pytest
 
 from realtime.runtime.channel import Channel, Closed
 from realtime.runtime.crew import Crew
-from realtime.runtime.stage import run_stage
+from realtime.runtime.loop import run_stage
+from realtime.runtime.watch import Unwatched
 from realtime.types import Detections, Frame
+from tests.doubles import RecordingWatch
 
 Make = Callable[..., Frame]
 
@@ -34,13 +36,12 @@ def test_results_keep_their_order_and_carry_the_time_spent(make_frame: Make) -> 
     for index in range(5):
         inbox.put(make_frame(index))
     inbox.close()
-    calls: list[tuple[str, int]] = []
-    stage = Blind()
-    run_stage(stage, inbox, outbox, lambda name, items, seconds: calls.append((name, items)))
+    stage, watch = Blind(), RecordingWatch()
+    run_stage(stage, inbox, outbox, watch)
     results = outbox.take()
     assert [result.frame.index for result in results] == list(range(5))
     assert all(result.frame.timing_ms["detect"] >= 0 for result in results)
-    assert calls == [("detect", 5)]
+    assert watch.calls == [("detect", 5)]
     assert stage.closed == 1
 
 
@@ -48,7 +49,7 @@ def test_the_outbox_is_closed_when_the_inbox_ends() -> None:
     inbox: Channel[Frame] = Channel(1)
     outbox: Channel[Detections] = Channel(1)
     inbox.close()
-    run_stage(Blind(), inbox, outbox, lambda *_: None)
+    run_stage(Blind(), inbox, outbox, Unwatched())
     with pytest.raises(Closed):
         outbox.take()
 
@@ -56,9 +57,10 @@ def test_the_outbox_is_closed_when_the_inbox_ends() -> None:
 def test_a_stage_that_fails_is_closed_and_its_error_reaches_the_crew(make_frame: Make) -> None:
     inbox: Channel[Frame] = Channel(2)
     inbox.put(make_frame(3))
-    stage, crew = Blind(fails_at=3), Crew()
-    crew.start("detect", lambda: run_stage(stage, inbox, None, lambda *_: None))
+    stage, crew, watch = Blind(fails_at=3), Crew(), RecordingWatch()
+    crew.start("detect", lambda: run_stage(stage, inbox, None, watch))
     assert crew.join(5) == []
+    assert watch.failures == 1
     assert crew.failed.is_set()
     assert isinstance(crew.failure, RuntimeError)
     assert stage.closed == 1
@@ -86,5 +88,5 @@ def test_ticks_continue_while_no_item_arrives() -> None:
         if len(ticks) == 3:
             inbox.close()
 
-    run_stage(Blind(), inbox, None, lambda *_: None, tick=tick, tick_s=0.001)
+    run_stage(Blind(), inbox, None, Unwatched(), tick=tick, tick_s=0.001)
     assert len(ticks) == 3
