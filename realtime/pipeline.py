@@ -13,94 +13,42 @@ and models are loaded before cameras are opened.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from realtime import __version__
 from realtime.capture.fleet import Fleet
-from realtime.capture.open import is_live_source, kind_of, open_source
-from realtime.config import AppConfig, CameraConfig, changes
-from realtime.errors import ConfigError, OutputError, SourceError
+from realtime.capture.open import check_source, is_live_source
+from realtime.config import AppConfig, changes
+from realtime.errors import ConfigError
 from realtime.loading import load_models
 from realtime.observe.metrics import StageMeter
-from realtime.observe.report import build_report, summary_lines
+from realtime.observe.report import build_report, check_report, summary_lines, write_report
 from realtime.observe.status import CameraStatus
-from realtime.pose.stage import PoseStage
 from realtime.publish.record import Recorder
 from realtime.publish.zmq_pub import PublishStage, StreamInfo, close_socket, open_socket
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
-from realtime.runtime.governor import Effort, Governor, ladder
 from realtime.runtime.loop import run_divided, run_stage
 from realtime.runtime.pace import Pace
 from realtime.runtime.pool import Pool
-from realtime.runtime.share import just, share
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
-from realtime.types import Detections, Poses, Tracks
+from realtime.tuning import Tuning
 
 log = logging.getLogger(__name__)
 
-# The stages in the order in which a frame passes them, by their names in timings and reports.
-STAGES = ("detect", "track", "pose", "relink", "smooth", "publish")
 # After a stop, frames past the door have this long to be published; the rest are dropped.
 _DRAIN_S = 1.5
 # Threads that are still alive after this long are abandoned (`stuck_threads`), so that a stop takes less than 3 s.
 _JOIN_S = 1.0
 # How often the publisher handles subscribers and states while no frames arrive, and the main loop checks the run.
 _TICK_S = 0.05
-# How often the latency is compared with latency.target_ms.
-_GOVERN_EVERY_S = 1.0
-
-
-def _check_file(camera: CameraConfig) -> None:
-    """Open a file or images once, so that a source that can't be opened ends the run before models load."""
-    if kind_of(camera.address) not in ("file", "images"):
-        return
-    with contextlib.suppress(OSError):
-        if Path(camera.address).is_fifo():  # a named pipe can be read only once
-            return
-    try:
-        open_source(camera).close()
-    except SourceError as error:
-        raise type(error)(f"{camera.name}: {error}", error.reason) from None
-
-
-def _check_report(config: AppConfig) -> None:
-    """Check that the report has a file of its own, and that it can be written.
-
-    Raises:
-        ConfigError: the file is also the recording or the source of a camera.
-        OutputError: the file can't be written.
-    """
-    if config.report is None:
-        return
-    if config.report == config.record:
-        raise ConfigError("report: got the same file as record, expected a different one")
-    for camera in config.cameras:
-        with contextlib.suppress(OSError):  # one of the two does not exist
-            if config.report.samefile(camera.address):
-                raise ConfigError(
-                    f"report: got {config.report}, the source of {camera.name}, expected a different file"
-                )
-    try:
-        config.report.open("a").close()
-    except OSError as error:
-        raise OutputError(f"report: can't write {config.report}: {error.strerror}") from None
-
-
-def _governor(config: AppConfig) -> Governor | None:
-    if config.latency.target_ms is None:
-        return None
-    full = Effort(config.detector.every, config.pose.max_people, config.detector.size)
-    return Governor(ladder(full, config.latency.means), config.latency.target_ms)
 
 
 class _Watch:
@@ -160,11 +108,10 @@ class Pipeline:
         self._stopping = False  # no Event, for the same reason
         self._meter = StageMeter()
         self.stuck_threads: list[str] = []
-        self._fleet = Fleet(config, self._crew, self._prepare)
-        self._prepared: set[tuple[int, int]] = set()
         for camera in config.cameras:
-            _check_file(camera)
-        _check_report(config)
+            check_source(camera)
+        if config.report is not None:
+            check_report(config.report, config)
         with contextlib.ExitStack() as on_error:
             self._recorder = Recorder(config.record) if config.record else None
             if self._recorder:
@@ -173,41 +120,48 @@ class Pipeline:
             on_error.callback(close_socket, socket)
             self._models = models = load_models(config)
             on_error.pop_all()
-        self._governor, self._govern_s = _governor(config), 0.0
-        publish = config.publish
+
+        budgets = models.core_budgets() if models.pooled else []
+        self._tuning = Tuning(config, models.detect, models.pose, budgets, self._is_ending)
         self._door = Door(
-            list(self.status),
+            [camera.name for camera in config.cameras],
             config.latency.frames_in_flight,
             config.latency.max_age_ms / 1e3,
             on_drop=lambda camera, cause: self.status[camera].count_dropped(cause),
-            held=publish.wait_for_subscribers > 0,
-            one_at_a_time=bool(self._models.pooled),
+            held=config.publish.wait_for_subscribers > 0,
+            one_at_a_time=bool(models.pooled),
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
             # File frames are read ahead, so their wait at the door is not a delay.
-            waits=None if self._models.throughput else self._meter,
+            waits=None if models.throughput else self._meter,
         )
-        # Both tell the door when a frame may enter: the pace when the stages' own threads will be free for it, the pool
-        # when one of its threads will be.
-        self._watch = _Watch(self._meter, Pace(STAGES, self._door), self._fleet)
+        self._fleet = Fleet(config, self._crew, self._door, self._tuning.prepare)
+        info = StreamInfo(
+            session=uuid.uuid4().hex,
+            skeleton=models.pose.skeleton,
+            detector=models.detector_name,
+            pose=models.pose_name,
+            device=str(models.device),
+            smoothing=config.smoothing.method,
+            version=__version__,
+        )
+        self._publisher = PublishStage(
+            socket, config.publish, info, lambda: self._fleet.status, self._recorder, self._door
+        )
+        relinks = config.tracker.relink_s > 0
+        self._chain = [
+            models.detect,
+            models.track,
+            models.pose,
+            *([RelinkStage(config.tracker.relink_s, models.pose.skeleton.sigmas)] if relinks else []),
+            SmoothStage(config.smoothing),
+            self._publisher,
+        ]
+        # The pace and the pool tell the door when a frame may enter: when the stages' own threads, or one of the pool's
+        # threads, will be free for it.
+        self._watch = _Watch(self._meter, Pace([stage.name for stage in self._chain], self._door), self._fleet)
         self._pool: Pool | None = None
         if models.pooled:
             self._pool = Pool(models.pooled, models.concurrency, self._door, self._watch, models.throughput)
-        self._publisher = PublishStage(
-            socket,
-            publish,
-            StreamInfo(
-                session=uuid.uuid4().hex,
-                skeleton=self._models.pose.skeleton,
-                detector=self._models.detector_name,
-                pose=self._models.pose_name,
-                device=str(self._models.device),
-                smoothing=config.smoothing.method,
-                version=__version__,
-            ),
-            lambda: self._fleet.status,
-            self._recorder,
-            self._door,
-        )
 
     def run(self) -> None:
         """Run until the end. Afterwards no thread is alive (see `stuck_threads`) and the port can be bound again.
@@ -246,49 +200,17 @@ class Pipeline:
         """The state and counters of each camera by name, including removed cameras."""
         return self._fleet.status
 
-    def _prepare(self, size: tuple[int, int]) -> None:
-        """Warm up the detector for frames of this size (width, height), before the first one. Needed on a CPU only."""
-        if size in self._prepared or not all(size) or not self._pool:
-            return
-        for cores in self._models.core_budgets():
-            with share(just(cores)):
-                self._models.detect.warm_up(size)
-        self._prepared.add(size)
-
-    def _look_at(self, side: int) -> None:
-        """Set the longer side of the detector's input, once the detector is warmed up for it."""
-        for size in list(self._prepared) if side != self._models.detect.size else []:
-            for cores in self._models.core_budgets():
-                if self._stopping or self._crew.failed.is_set():
-                    return
-                with share(just(cores)):
-                    self._models.detect.warm_up(size, side)
-        self._models.detect.size = side
-
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
             if status.check_silence():
                 log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
 
     def _keep_target(self) -> None:
-        """Reduce or restore the work of the models to meet `latency.target_ms`."""
-        if self._governor is None or time.monotonic() < self._govern_s:
-            return
-        self._govern_s = time.monotonic() + _GOVERN_EVERY_S
         live = [status for camera, status in self.status.items() if self._door.is_live(camera)]
-        p95_ms = max((status.recent()[1]["p95"] for status in live), default=0.0)
-        if not self._governor.update(time.monotonic(), p95_ms):
-            return
-        effort = self._governor.effort
-        self._models.detect.cadence.every = effort.every
-        self._look_at(effort.size)
-        self._governor.in_force(time.monotonic())
-        if isinstance(self._models.pose, PoseStage):
-            self._models.pose.budget.max_people = effort.max_people
-        for status in self.status.values():
-            status.lowered = self._governor.lowered
-        now = ", ".join(self._governor.lowered) or "everything is as configured again"
-        log.info("latency: p95 %.0f ms, target %.0f ms: %s", p95_ms, self._config.latency.target_ms, now)
+        self._tuning.keep_target(live, self.status.values())
+
+    def _is_ending(self) -> bool:
+        return self._stopping or self._crew.failed.is_set()
 
     def stop(self) -> None:
         """End the run gracefully: frames past the door are still published. Safe in a signal handler."""
@@ -326,51 +248,40 @@ class Pipeline:
             log.warning("reload: %s: also changed, but takes effect only after a restart", ", ".join(other))
         self._fleet.reload(config.cameras)
 
-    def _start(self) -> list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]:
+    def _start(self) -> list[Channel[Any]]:
         """Start all threads, the last stage first. Returns the channels between the stages."""
-        config = self._config
         # No channel fills up, unless cameras are added: all frames that the door lets in fit into any one of them.
-        capacity = max(1, len(self.status) * config.latency.frames_in_flight)
-        relinks = config.tracker.relink_s > 0
-        detections: Channel[Detections] = self._channel("track", capacity)
-        tracks: Channel[Tracks] = self._channel("pose", capacity)
-        poses: Channel[Poses] = self._channel("relink" if relinks else "smooth", capacity)
-        relinked: Channel[Poses] = self._channel("smooth", capacity) if relinks else poses
-        smoothed: Channel[Poses] = self._channel("publish", capacity)
-        start = self._crew.start
+        capacity = max(1, len(self.status) * self._config.latency.frames_in_flight)
+        channels = [self._channel(stage.name, capacity) for stage in self._chain[1:]]
         if self._recorder:
-            start("record", self._recorder.run)
-        publisher = self._publisher
-        start("publish", self._loop(publisher, smoothed, None, tick=publisher.tick, tick_s=_TICK_S))
-        if relinks:
-            relink = RelinkStage(config.tracker.relink_s, self._models.pose.skeleton.sigmas)
-            start("relink", self._loop(relink, poses, relinked))
-        start("smooth", self._loop(SmoothStage(config.smoothing), relinked, smoothed))
-        if self._pool:
-            for number in range(self._pool.threads):
-                start(f"pool-{number}", self._pool.work)
-        start("pose", self._loop(self._models.pose, tracks, poses))
-        start("track", self._loop(self._models.track, detections, tracks))
-        start("detect", self._loop(self._models.detect, self._door, detections))
-        self._fleet.start(self._door)
-        return [detections, tracks, poses, relinked, smoothed]
+            self._crew.start("record", self._recorder.run)
+        for number in range(self._pool.threads if self._pool else 0):
+            assert self._pool is not None
+            self._crew.start(f"pool-{number}", self._pool.work)
+        steps = zip(self._chain, [self._door, *channels], [*channels, None], strict=True)
+        for stage, inbox, outbox in reversed(list(steps)):
+            self._crew.start(stage.name, self._loop(stage, inbox, outbox))
+        self._fleet.start()
+        return channels
 
     def _channel(self, stage: str, capacity: int) -> Channel[Any]:
         """The channel to a stage. It measures how long items wait, unless the pool does that for the stage."""
-        pooled = self._pool is not None and stage in self._models.pooled
-        return Channel(capacity, stage, None if pooled else self._meter)
+        return Channel(capacity, stage, None if stage in self._models.pooled else self._meter)
 
-    def _loop(self, stage: Any, inbox: Any, outbox: Any, **more: Any) -> Callable[[], None]:  # noqa: ANN401 - any stage's types
+    def _loop(self, stage: Any, inbox: Any, outbox: Any) -> Callable[[], None]:  # noqa: ANN401 - any stage's types
         """The body of the stage's thread."""
         if self._pool and stage.name in self._models.pooled:
             # Live frames wait for the first stage at the door, which measures that.
             at_door = inbox is self._door and not self._models.throughput
             return partial(run_divided, stage, inbox, outbox, self._pool, self._watch, waits_at_door=at_door)
+        loop = partial(run_stage, stage, inbox, outbox, self._watch)
         if stage in (self._models.detect, self._models.pose):
-            more["prepare"] = stage.warm_up  # a GPU's libraries initialise per thread
-        return partial(run_stage, stage, inbox, outbox, self._watch, **more)
+            return partial(loop, prepare=stage.warm_up)  # a GPU's libraries initialise per thread
+        if stage is self._publisher:
+            return partial(loop, tick=stage.tick, tick_s=_TICK_S)
+        return loop
 
-    def _end(self, channels: list[Channel[Detections] | Channel[Tracks] | Channel[Poses]]) -> None:
+    def _end(self, channels: list[Channel[Any]]) -> None:
         """Give the frames past the door _DRAIN_S to be published, then end every thread."""
         failed = self._crew.failed.is_set()
         self._stopping = True
@@ -384,14 +295,10 @@ class Pipeline:
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:
-        path = self._config.report
-        if path is None:
+        if self._config.report is None:
             return
         models = {"detector": self._models.detector_name, "pose": self._models.pose_name}
         engines = {"detector_engine": self._models.detect.engine_name, "pose_engine": self._models.pose.engine_name}
         models |= {key: name for key, name in engines.items() if name}
         report = build_report(list(self.status.values()), self._meter, wall_s, str(self._models.device), models)
-        try:
-            path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"report: can't write {path}: {error.strerror}") from None
+        write_report(self._config.report, report)

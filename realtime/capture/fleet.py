@@ -34,6 +34,7 @@ class Fleet:
     Args:
         config: the initial cameras, and the options that all cameras share.
         crew: runs the threads of the cameras. An error of an initial camera ends the run.
+        door: where the cameras put their frames. It already knows the names of the initial cameras.
         prepare: called with a frame size (width, height) before the first frame of that size, on the camera's thread.
 
     Attributes:
@@ -43,10 +44,11 @@ class Fleet:
     """
 
     def __init__(
-        self, config: AppConfig, crew: Crew, prepare: Callable[[tuple[int, int]], None] = lambda size: None
+        self, config: AppConfig, crew: Crew, door: Door, prepare: Callable[[tuple[int, int]], None] = lambda size: None
     ) -> None:
         self._config = config
         self._crew = crew
+        self._door = door
         self._prepare = prepare
         self._members: dict[str, _Member] = {}
         # Threads per camera name: the current one, and any predecessors that are still ending. Kept after removal.
@@ -55,9 +57,8 @@ class Fleet:
         self.status: Mapping[str, CameraStatus] = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
         self.truncated: TruncatedError | None = None
 
-    def start(self, door: Door) -> None:
-        """Start one thread per camera. The door already knows the names of the cameras."""
-        self._door = door
+    def start(self) -> None:
+        """Start one thread per camera."""
         for config in self._config.cameras:
             self._start(config, may_end_run=True)
 

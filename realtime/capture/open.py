@@ -5,6 +5,7 @@ The first step of capture: `--source` text -> Source.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
 from realtime.capture.webcam import WebcamSource
 from realtime.config import CameraConfig
+from realtime.errors import SourceError
 
 Kind = Literal["webcam", "network", "file", "images", "demo"]
 
@@ -59,6 +61,23 @@ def is_live_source(address: str) -> bool:
     (True, False, False)
     """
     return kind_of(address) in ("webcam", "network")
+
+
+def check_source(config: CameraConfig) -> None:
+    """Open the source once if it is a file or images, so that a bad one ends the run before models load.
+
+    Raises:
+        SourceError: the source can't be opened. The message names the camera.
+    """
+    if kind_of(config.address) not in ("file", "images"):
+        return
+    with contextlib.suppress(OSError):
+        if Path(config.address).is_fifo():  # a named pipe can be read only once
+            return
+    try:
+        open_source(config).close()
+    except SourceError as error:
+        raise type(error)(f"{config.name}: {error}", error.reason) from None
 
 
 def open_source(config: CameraConfig) -> Source:

@@ -17,6 +17,7 @@ from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.models.ultralytics import YoloNet
+from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
 from realtime.types import Detections, Frame
 
@@ -75,6 +76,10 @@ class DetectStage:
         """
         placement = Letterbox.of(size, side or self.size, self._net.stride)
         self._predict(self._letterboxed([np.zeros((size[1], size[0], 3), np.uint8)], [placement]))
+
+    def set_effort(self, effort: Effort) -> None:
+        """Run on every Nth frame and with an input of this size from now on."""
+        self.cadence.every, self.size = effort.every, effort.size
 
     def process(self, batch: list[Frame]) -> list[Detections]:
         """Detect the people in a batch of frames.

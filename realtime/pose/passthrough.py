@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime.pose.stage import with_keypoints
+from realtime.runtime.governor import Effort
 from realtime.skeleton import Skeleton
 from realtime.types import Poses, Tracks
 
@@ -38,6 +39,9 @@ class PassThrough:
         self.skeleton = skeleton
 
     def warm_up(self) -> None:
+        """Do nothing: this stage has no model."""
+
+    def set_effort(self, effort: Effort) -> None:
         """Do nothing: this stage has no model."""
 
     def process(self, batch: list[Tracks]) -> list[Poses]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from realtime.pose.budget import PersonBudget, Turn, completed
 from realtime.pose.engine import even_parts
+from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
 from realtime.skeleton import Skeleton
 from realtime.types import Poses, Tracks
@@ -96,6 +97,10 @@ class PoseStage:
     def warm_up(self) -> None:
         """Warm up the model, before any camera opens."""
         self._model.warm_up()
+
+    def set_effort(self, effort: Effort) -> None:
+        """Measure at most this many people per frame from now on."""
+        self.budget.max_people = effort.max_people
 
     def process(self, batch: list[Tracks]) -> list[Poses]:
         """Return the people of each frame with their keypoints, in the order of the frames.

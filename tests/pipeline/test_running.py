@@ -197,25 +197,6 @@ def test_a_camera_that_is_down_does_not_end_the_run_or_disturb_another(
     assert "s3cret" not in caplog.text
 
 
-def test_a_smaller_input_is_warmed_up_for_every_frame_size_before_it_is_used(
-    tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline = Pipeline(configuration(tmp_path, {"a": "demo"}, max_frames=1))
-    detect, made_ready = pipeline._models.detect, []
-    shares = len(pipeline._models.core_budgets())
-    monkeypatch.setattr(detect, "warm_up", lambda size, side: made_ready.append((size, side, detect.size)))
-    pipeline._prepared = {(640, 480), (1280, 720)}
-    pipeline._look_at(320)
-    assert made_ready == []
-    pipeline._look_at(160)
-    assert sorted(made_ready) == sorted([((640, 480), 160, 320), ((1280, 720), 160, 320)] * shares)
-    assert detect.size == 160
-    pipeline.stop()
-    pipeline._look_at(320)
-    assert detect.size == 160  # a run that stops does not warm up any more
-    pipeline.run()
-
-
 def test_a_warning_is_logged_when_a_live_camera_joins_a_run_of_files(
     tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
