@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Key pairs for an encrypted stream, which only permitted readers can decrypt (ZeroMQ's CURVE, Curve25519).
 
-They are loaded at the end of the data path: by publish.zmq_pub, and by realtime.client in the reader's program.
+They are loaded at the end of the data path: by publish.stage, and by realtime.client in the reader's program.
 
     python -m realtime.keys keys/publisher keys/clients/alice keys/clients/bob
 

@@ -30,7 +30,7 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, check_report, summary_lines, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
-from realtime.publish.zmq_pub import PublishStage, StreamInfo, close_socket, open_socket
+from realtime.publish.stage import PublishStage, StreamInfo, close_socket, open_socket
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door

@@ -43,7 +43,7 @@ ONE_PLACE = {
     "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/zmq_pub.py"],
+    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/stage.py"],
 }  # fmt: skip
 
 
@@ -161,7 +161,7 @@ PUBLIC = [
     ("pose.stage", ["PoseStage"]),
     ("pose.passthrough", ["PassThrough"]),
     ("smooth.stage", ["SmoothStage"]),
-    ("publish.zmq_pub", ["PublishStage"]),
+    ("publish.stage", ["PublishStage"]),
     ("pose.crop", None),
     ("pose.decode", None),
     ("smooth.one_euro", None),

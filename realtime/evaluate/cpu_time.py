@@ -31,8 +31,8 @@ PARTS = (
     ("track", "realtime.track.stage", "TrackStage", "process"),
     ("relink", "realtime.track.relink", "RelinkStage", "process"),
     ("smooth", "realtime.smooth.stage", "SmoothStage", "process"),
-    ("publish", "realtime.publish.zmq_pub", "PublishStage", "process"),
-    ("publish", "realtime.publish.zmq_pub", "PublishStage", "tick"),
+    ("publish", "realtime.publish.stage", "PublishStage", "process"),
+    ("publish", "realtime.publish.stage", "PublishStage", "tick"),
     ("hand-offs", "threading", "Thread", "run"),
 )
 MODELS = ("networks", "letterbox, suppression", "crops, peaks")

@@ -18,7 +18,7 @@ from realtime.config import AppConfig, load
 from realtime.detect.yolo import DetectStage
 from realtime.pipeline import Pipeline
 from realtime.pose.passthrough import PassThrough
-from realtime.publish.zmq_pub import PublishStage
+from realtime.publish.stage import PublishStage
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage

@@ -15,7 +15,7 @@ from realtime.config import PublishConfig, TrackerConfig
 from realtime.errors import OutputError
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
-from realtime.publish.zmq_pub import PublishStage, StreamInfo, _Presence, close_socket, open_socket
+from realtime.publish.stage import PublishStage, StreamInfo, _Presence, close_socket, open_socket
 from realtime.runtime.channel import Channel
 from realtime.runtime.loop import run_stage
 from realtime.runtime.watch import Unwatched
