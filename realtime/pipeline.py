@@ -30,7 +30,8 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, check_report, summary_lines, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
-from realtime.publish.stage import PublishStage, StreamInfo, close_socket, open_socket
+from realtime.publish.socket import close_socket, open_socket
+from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door

@@ -13,7 +13,7 @@ from realtime.client import PoseSubscriber
 from realtime.client import main as client
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
-from realtime.publish.stage import close_socket, open_socket
+from realtime.publish.socket import close_socket, open_socket
 from realtime.wire import PoseMessage, encode, pose_topic
 
 

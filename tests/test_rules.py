@@ -43,7 +43,7 @@ ONE_PLACE = {
     "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/stage.py"],
+    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/*.py"],
 }  # fmt: skip
 
 

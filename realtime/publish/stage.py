@@ -5,26 +5,22 @@ The last stage. It owns one XPUB socket, used from one thread. A slow subscriber
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
-from zmq.auth.thread import ThreadAuthenticator
-from zmq.utils.monitor import recv_monitor_message
 
 from realtime import wire
 from realtime.config import PublishConfig
-from realtime.errors import OutputError
-from realtime.keys import load_public, load_secret
 from realtime.observe.status import CameraStatus
+from realtime.publish.audience import Audience, Presence
 from realtime.publish.record import Recorder
+from realtime.publish.socket import close_socket
 from realtime.runtime.door import Exit
 from realtime.skeleton import Skeleton
 from realtime.types import Poses
@@ -33,20 +29,6 @@ log = logging.getLogger(__name__)
 
 _STATUS_EVERY_S = 1.0
 _INFO_EVERY_S = 5.0
-# Length of the queue of each subscriber, in messages. ZeroMQ drops what doesn't fit; older poses would be of no use.
-_SEND_HIGH_WATER = 64
-# How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
-_LINGER_MS = 200
-# Limit for a message from a subscriber, which only sends subscriptions of a few bytes.
-_MAX_INCOMING_BYTES = 4096
-
-_WHY_NOT_BOUND = {
-    errno.EADDRINUSE: "already in use by another program: choose another port",
-    errno.EACCES: "permission denied: choose a port above 1023",
-    errno.EADDRNOTAVAIL: "no network interface of this machine has this address",
-    errno.ENODEV: "no such network interface",
-    errno.ENOENT: "the socket's folder does not exist",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,88 +44,10 @@ class StreamInfo:
     version: str
 
 
-class _Context(zmq.Context[zmq.Socket[bytes]]):
-    """A ZeroMQ context with the thread that checks the keys of subscribers."""
-
-    authenticator: ThreadAuthenticator | None = None
-
-
-def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
-    """Bind the XPUB socket. It may be handed to another thread once, before its first use there.
-
-    Raises:
-        OutputError: an endpoint can't be bound, or a key can't be read.
-    """
-    context = _Context()
-    socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
-    socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
-    socket.setsockopt(zmq.LINGER, _LINGER_MS)
-    socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
-    # The operating system detects dead peers. ZeroMQ's heartbeats would disconnect a subscriber that pauses until its
-    # queue is full, and libzmq then aborts that program when it reads again (libzmq issue 3937).
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
-    socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
-    try:
-        _use_keys(context, socket, config)
-    except ValueError as error:
-        socket.close()
-        context.term()
-        raise OutputError(f"publish.curve_secret: {error}") from None
-    # The monitor starts before the first bind, so that subscribers that connect while models load are counted.
-    socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-    for endpoint in config.bind:
-        try:
-            socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            close_socket(socket)
-            why = _WHY_NOT_BOUND.get(error.errno or 0, str(error))
-            raise OutputError(f"publish.bind: can't bind {endpoint}: {why}") from None
-        log.info("publishing on %s", socket.get_string(zmq.LAST_ENDPOINT))
-    return socket
-
-
-def _use_keys(context: _Context, socket: zmq.Socket[bytes], config: PublishConfig) -> None:
-    """Encrypt the stream, and accept only readers whose public key is in the folder.
-
-    Raises:
-        ValueError: a key can't be read, or the folder contains no reader's key.
-    """
-    if config.curve_secret is None or config.clients is None:
-        return
-    key = load_secret(config.curve_secret)
-    readers = sorted(config.clients.glob("*.key"))
-    if not readers:
-        raise ValueError(f"no reader's public key (*.key) in {config.clients}: add one, or the stream can't be read")
-    for reader in readers:
-        load_public(reader)
-    context.authenticator = ThreadAuthenticator(context)
-    context.authenticator.start()
-    context.authenticator.configure_curve(domain="*", location=config.clients)
-    socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
-    socket.curve_server = True
-    log.info("the stream is encrypted, accepted reader keys: %d", len(readers))
-
-
-def close_socket(socket: zmq.Socket[bytes]) -> None:
-    """Close the socket and its context, after at most _LINGER_MS for the last messages."""
-    context = socket.context
-    monitor = socket.get_monitor_socket()
-    socket.disable_monitor()
-    monitor.close(linger=0)  # pyzmq leaves it open, and context.term() would wait for it forever
-    socket.close(linger=_LINGER_MS)
-    if isinstance(context, _Context) and context.authenticator is not None:
-        context.authenticator.stop()
-    context.term()
-
-
 class PublishStage:
     """Publishes pose, status and info messages, and hands every pose message to the recorder.
 
+    >>> from realtime.publish.socket import open_socket
     >>> from realtime.runtime.door import Door
     >>> from realtime.skeleton import COCO17
     >>> from realtime.types import Frame
@@ -191,11 +95,11 @@ class PublishStage:
         self._door = door
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
-        self._presence: defaultdict[str, _Presence] = defaultdict(_Presence)
+        self._presence: defaultdict[str, Presence] = defaultdict(Presence)
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
-        self._audience = _Audience(socket, [wire.pose_topic(camera) for camera in cameras()])
+        self._audience = Audience(socket, [wire.pose_topic(camera) for camera in cameras()])
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Publish the poses of each frame, in order."""
@@ -333,72 +237,3 @@ class PublishStage:
 
     def _send(self, topic: bytes, message: wire.Message) -> None:
         self._socket.send_multipart((topic, wire.encode(message, self._config.encoding)))
-
-
-class _Presence:
-    """The current tracks of one camera, and those that started or ended since the last status message."""
-
-    def __init__(self) -> None:
-        self._epoch = 0
-        self._there: set[int] = set()
-        self._started: list[int] = []
-        self._ended: list[int] = []
-
-    @property
-    def has_news(self) -> bool:
-        """Whether a track started or ended since the last status message."""
-        return bool(self._started or self._ended)
-
-    def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
-        """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks."""
-        if epoch != self._epoch:
-            self._ended += sorted(self._there)
-            self._epoch, self._there = epoch, set()
-        self._started += [track_id for track_id in track_ids if track_id not in self._there]
-        self._there.update(track_ids)
-        self._ended += [track_id for track_id in ended if track_id in self._there]
-        self._there.difference_update(ended)
-
-    def news(self) -> tuple[list[int], list[int]]:
-        """The tracks that started and those that ended since the last call."""
-        told = self._started, self._ended
-        self._started, self._ended = [], []
-        return told
-
-
-class _Audience:
-    """Estimates the number of subscribers from the connected peers and their subscriptions to pose messages."""
-
-    def __init__(self, socket: zmq.Socket[bytes], pose_topics: list[bytes]) -> None:
-        self._socket = socket
-        self._pose_topics = pose_topics
-        self._subscriptions: Counter[bytes] = Counter()
-        self._peers: set[int] = set()
-        self._monitor = socket.get_monitor_socket()
-
-    def listen(self) -> list[bytes]:
-        """Read all pending events and subscriptions. Returns the topic prefixes of the new subscriptions."""
-        new: list[bytes] = []
-        with contextlib.suppress(zmq.Again):
-            while True:
-                event = recv_monitor_message(self._monitor, zmq.NOBLOCK)
-                change = self._peers.add if event["event"] == zmq.EVENT_ACCEPTED else self._peers.discard
-                change(event["value"])
-        with contextlib.suppress(zmq.Again):
-            while True:
-                word = self._socket.recv(zmq.NOBLOCK)
-                prefix = word[1:]
-                if word[:1] == b"\x01":
-                    new.append(prefix)
-                # Only prefixes of pose topics are kept, so that a flood of other subscriptions costs no memory.
-                if any(topic.startswith(prefix) for topic in self._pose_topics):
-                    self._subscriptions[prefix] += 1 if word[:1] == b"\x01" else -1
-        return new
-
-    def size(self) -> int:
-        """Estimate the number of subscribers: min(connected peers, subscriptions to poses).
-
-        ZeroMQ does not report which peer a subscription belongs to. A peer with two subscriptions and a peer without
-        any therefore count as two subscribers.
-        """
-        return min(len(self._peers), sum(self._subscriptions.values()))

@@ -25,7 +25,8 @@ from realtime.observe.status import CameraStatus
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.stage import PoseStage
-from realtime.publish.stage import PublishStage, StreamInfo, open_socket
+from realtime.publish.socket import open_socket
+from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.share import all_cores
 from realtime.skeleton import NO_SKELETON

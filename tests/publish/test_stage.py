@@ -14,8 +14,10 @@ from realtime import wire
 from realtime.config import PublishConfig, TrackerConfig
 from realtime.errors import OutputError
 from realtime.observe.status import CameraStatus
+from realtime.publish.audience import Presence
 from realtime.publish.record import Recorder
-from realtime.publish.stage import PublishStage, StreamInfo, _Presence, close_socket, open_socket
+from realtime.publish.socket import close_socket, open_socket
+from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.loop import run_stage
 from realtime.runtime.watch import Unwatched
@@ -250,7 +252,7 @@ def test_started_and_ended_tracks_are_reported_once(subscribe: Callable, make_fr
 @pytest.mark.parametrize("seed", range(4))
 def test_a_track_reported_as_ended_never_comes_back(buffer_s: float, seed: int) -> None:
     random = np.random.default_rng(seed)
-    stage, presence, time_s = TrackStage(TrackerConfig(buffer_s=buffer_s)), _Presence(), 0.0
+    stage, presence, time_s = TrackStage(TrackerConfig(buffer_s=buffer_s)), Presence(), 0.0
     ended: set[int] = set()
     came_back = 0
     away_until_s = np.zeros(4)
