@@ -11,11 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realtime.capture.backoff import Backoff
+from realtime.capture.clock import WallClock
 from realtime.capture.freshness import Freshness
 from realtime.capture.open import kind_of, open_source
 from realtime.capture.source import Picture, Source
-from realtime.capture.timeline import Pacer, Timeline
+from realtime.capture.timeline import Pacer, RateLimit, Timeline
 from realtime.capture.view import viewed, viewed_size
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason, TruncatedError
@@ -24,7 +28,7 @@ from realtime.redact import shown
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
 from realtime.runtime.memory import give_back_memory
-from realtime.types import Clock, Frame
+from realtime.types import Frame
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +39,21 @@ HEALTHY_S = 1.5
 # A live source that stays silent for this much longer than its read timeout is reported as lost, although its read
 # hasn't returned.
 GRACE_S = 0.5
-# A camera clock that is off by more than this was probably never set, and would make `captured_ns` misleading.
-CLOCK_OFF_S = 60.0
 # Only the timestamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
 STAMPED = ("rtsp://", "rtsps://", "udp://")
-# A frame may come early by this fraction of the `target_fps` interval. Without it, jitter would lower the rate.
-EARLY = 0.1
+
+
+class _Dropped(Exception):  # noqa: N818 - a verdict on one frame
+    """A frame is dropped.
+
+    Attributes:
+        cause: the cause under which it is counted.
+        error: the fault of the source that this frame shows; None if the source is fine.
+    """
+
+    def __init__(self, cause: str, error: SourceError | None = None) -> None:
+        super().__init__(cause)
+        self.cause, self.error = cause, error
 
 
 class Camera:
@@ -89,8 +102,8 @@ class Camera:
         self._timeline: Timeline = after._timeline if after else Timeline()
         self._freshness = Freshness()
         self._has_stamps = config.address.lower().startswith(STAMPED)
-        self._due_epoch, self._next_due_s = -1, 0.0  # when `target_fps` lets the next frame in, in source time
-        self._clock_is_off = False
+        self._rate_limit = RateLimit(config.target_fps)
+        self._clock = WallClock(config.name, trusts_camera=config.clock == "auto")
         self._pacer = Pacer(stop)
         self._backoff = Backoff()
         self._index: int = after._index if after else 0
@@ -197,94 +210,78 @@ class Camera:
         arrived_s = time.monotonic()
         index, self._index = self._index, self._index + 1
         self._status.count_captured()
-        if picture.fault is not None or picture.image is None:
-            self._status.count_dropped(picture.fault or "undecodable")
+        try:
+            frame = self._frame(picture, source, index, arrived_s)
+        except _Dropped as dropped:
+            self._status.count_dropped(dropped.cause)
+            if dropped.error is not None:
+                raise dropped.error from None
             return
+        self._door.put(frame)
 
+    def _frame(self, picture: Picture, source: Source, index: int, arrived_s: float) -> Frame:
+        """Make a frame, unless one of these checks drops it; their order decides under which cause it is counted.
+
+        Raises:
+            _Dropped: the frame is dropped.
+        """
+        if picture.fault is not None or picture.image is None:
+            raise _Dropped(picture.fault or "undecodable")
         if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
             self._status.set_state("live")
-        captured_s, verdict = arrived_s, "fresh"
-        if source.live and self._has_stamps:
-            captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s)
-        if verdict == "behind":
-            self._status.count_dropped("behind")
-            self._say_of_stamps()
-            raise SourceError(
-                f"{shown(self._config.address)}: falls behind: frames keep arriving late", SourceReason.BEHIND
-            )
-        if verdict == "stored":
-            self._status.count_dropped("stored before the start")
-            return
+        captured_s = self._captured_s(picture, source, arrived_s)
+        size = self._sized(picture.image, source)
+        epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
+        if source.live and not self._rate_limit.admits(epoch, time_s):
+            raise _Dropped("target_fps")
+        if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
+            raise _Dropped("stopping")
+        try:
+            image = viewed(picture.image, self._config)
+        except SourceError as error:
+            raise _Dropped("crop_xyxy", error) from None
+        if not source.live:  # a file has no capture time: its frame counts as captured now
+            captured_s = time.monotonic()
+        captured_unix_ns, clock = self._clock.read(picture.wall_s, captured_s)
+        return Frame(
+            camera=self._name,
+            epoch=epoch,
+            index=index,
+            image=image,
+            time_s=time_s,
+            captured_mono_ns=round(captured_s * 1e9),
+            captured_unix_ns=captured_unix_ns,
+            clock=clock,
+            media_s=picture.media_s,
+        )
 
-        size = viewed_size((picture.image.shape[1], picture.image.shape[0]), self._config)
+    def _captured_s(self, picture: Picture, source: Source, arrived_s: float) -> float:
+        """When the frame was captured (monotonic seconds), by its arrival and, if they can be trusted, its timestamps.
+
+        Raises:
+            _Dropped: the frame is stale, or the camera has fallen behind and should be reopened.
+        """
+        if not (source.live and self._has_stamps):
+            return arrived_s
+        captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s)
+        if verdict == "stored":
+            raise _Dropped("stored before the start")
+        if verdict == "behind":
+            if not self._freshness.trusts_stamps:
+                log.warning("%s: the camera's timestamps run slow; using arrival times from now on", self._name)
+            where = shown(self._config.address)
+            behind = SourceError(f"{where}: falls behind: frames keep arriving late", SourceReason.BEHIND)
+            raise _Dropped("behind", behind)
+        return captured_s
+
+    def _sized(self, image: NDArray[np.uint8], source: Source) -> tuple[int, int]:
+        """The size of the frame that the image becomes. Prepares the stages and updates the status if it is new."""
+        size = viewed_size((image.shape[1], image.shape[0]), self._config)
         if size != self._status.size:
             self._status.describe(size, source.fps)
             self._prepare(size)
             log.info("%s: frame size changed to %dx%d", self._name, *size)
-        epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
-        if not self._is_due(epoch, time_s, source):
-            self._status.count_dropped("target_fps")
-            return
-        if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
-            self._status.count_dropped("stopping")
-            return
-
-        try:
-            image = viewed(picture.image, self._config)
-        except SourceError:
-            self._status.count_dropped("crop_xyxy")
-            raise
-        if not source.live:  # a file has no capture time: its frame counts as captured now
-            captured_s = time.monotonic()
-        captured_unix_ns, clock = self._wall_clock(picture, captured_s)
-        self._door.put(
-            Frame(
-                camera=self._name,
-                epoch=epoch,
-                index=index,
-                image=image,
-                time_s=time_s,
-                captured_mono_ns=round(captured_s * 1e9),
-                captured_unix_ns=captured_unix_ns,
-                clock=clock,
-                media_s=picture.media_s,
-            )
-        )
-
-    def _is_due(self, epoch: int, time_s: float, source: Source) -> bool:
-        """Whether `target_fps` lets this frame in. Always True for a file, and if `target_fps` isn't set."""
-        if self._config.target_fps is None or not source.live:
-            return True
-        if epoch != self._due_epoch:
-            self._due_epoch, self._next_due_s = epoch, time_s
-        interval_s = 1.0 / self._config.target_fps
-        if time_s < self._next_due_s - EARLY * interval_s:
-            return False
-        is_late = time_s - self._next_due_s >= interval_s  # after a gap, don't catch up
-        self._next_due_s = (time_s if is_late else self._next_due_s) + interval_s
-        return True
-
-    def _wall_clock(self, picture: Picture, captured_s: float) -> tuple[int, Clock]:
-        """Return `captured_ns` and its clock: "rtcp" if the camera's own clock is usable, otherwise "arrival"."""
-        arrival_ns = time.time_ns() - round((time.monotonic() - captured_s) * 1e9)
-        if picture.wall_s is None or self._config.clock == "arrival":
-            return arrival_ns, "arrival"
-        off_s = picture.wall_s - arrival_ns / 1e9
-        if abs(off_s) > CLOCK_OFF_S:
-            if not self._clock_is_off:
-                log.warning(
-                    "%s: the camera's clock is %.0f s off, using arrival time instead; set the camera's clock",
-                    self._name,
-                    off_s,
-                )
-            self._clock_is_off = True
-            return arrival_ns, "arrival"
-        self._clock_is_off = False
-        return round(picture.wall_s * 1e9), "rtcp"
-
-    def _say_of_stamps(self) -> None:
-        if not self._freshness.trusts_stamps:
-            log.warning("%s: the camera's timestamps run slow; using arrival times from now on", self._name)
+        return size
 
     def _reconnect(self, error: SourceError, tried_s: float) -> None:
         """Log a fault once, and set the wait before the next attempt.

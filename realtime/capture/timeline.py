@@ -1,4 +1,4 @@
-"""The epochs and the timeline of one camera, and the pacing of files along that timeline.
+"""The epochs and the timeline of one camera; the pacing of files and the rate limit of cameras along that timeline.
 
 Used by capture.camera: Picture -> Frame.epoch and Frame.time_s.
 """
@@ -15,6 +15,8 @@ NUDGE_S = 0.001
 JUMP_S = 0.5
 # Assumed rate of a file that has neither timestamps nor a rate.
 DEFAULT_FPS = 30.0
+# A frame may come early by this fraction of the `target_fps` interval. Without it, jitter would lower the rate.
+EARLY = 0.1
 
 
 class Timeline:
@@ -103,3 +105,31 @@ class Pacer:
             self._offset_s = max(now_s, shown_until_s) - time_s
         self._last_s = time_s
         return not self._stop.wait(max(0.0, self._offset_s + time_s - now_s))
+
+
+class RateLimit:
+    """Limits the rate of a live camera (`target_fps`), along the camera's own timeline.
+
+    >>> limit = RateLimit(target_fps=10.0)
+    >>> [limit.admits(epoch=0, time_s=k / 25) for k in range(6)]
+    [True, False, False, True, False, True]
+
+    Args:
+        target_fps: admit at most this many frames per second; None: all frames.
+    """
+
+    def __init__(self, target_fps: float | None) -> None:
+        self._interval_s = None if target_fps is None else 1.0 / target_fps
+        self._epoch, self._next_due_s = -1, 0.0
+
+    def admits(self, epoch: int, time_s: float) -> bool:
+        """Whether the frame at this time may pass. The first frame of an epoch always does."""
+        if self._interval_s is None:
+            return True
+        if epoch != self._epoch:
+            self._epoch, self._next_due_s = epoch, time_s
+        if time_s < self._next_due_s - EARLY * self._interval_s:
+            return False
+        is_late = time_s - self._next_due_s >= self._interval_s  # after a gap, don't catch up
+        self._next_due_s = (time_s if is_late else self._next_due_s) + self._interval_s
+        return True

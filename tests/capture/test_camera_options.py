@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from realtime.capture import connect
-from realtime.capture.camera import EARLY, Camera
+from realtime.capture.camera import Camera
 from realtime.capture.open import open_source
 from realtime.capture.source import Picture
 from realtime.capture.stream import StreamSource
+from realtime.capture.timeline import EARLY
 from realtime.cli import main
 from realtime.config import CameraConfig, load, to_yaml
 from realtime.errors import ConfigError, SourceError, SourceReason
