@@ -33,7 +33,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module.add_arguments = lambda parser: parser.add_argument("--number", type=int)
     module.run = run
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(command.COMMANDS, "fake", "measures nothing")
+    monkeypatch.setitem(command.COMMANDS, "fake", (module.__name__, "measures nothing"))
     return module
 
 
