@@ -23,8 +23,8 @@ import numpy as np
 from realtime.config import SmoothingConfig
 from realtime.errors import ConfigError, OutputError
 from realtime.evaluate.clips import Clip, Floats, read_clips, thin
+from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.filters import as_the_program, filterpy_kalman, paper_one_euro
-from realtime.evaluate.keys import add_keys, load_keys
 from realtime.evaluate.motion import MOTION_SPEED, REST_SPEED, Score, lag_ms, measure
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report

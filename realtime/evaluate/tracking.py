@@ -25,7 +25,7 @@ from realtime.capture.timeline import Timeline
 from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMethod
 from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
-from realtime.evaluate.keys import add_keys, load_keys
+from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.mot import (
     ID,
     SCORE,
