@@ -22,7 +22,7 @@ PROGRAM = "python -m realtime.evaluate"
 # Name of each command: the module that implements it, and what it does.
 COMMANDS = {
     "tracking": (
-        "realtime.evaluate.tracking",
+        "realtime.evaluate.tracking.command",
         "score tracking against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
     ),
     "keypoints": (

@@ -26,7 +26,10 @@ from realtime.config import AppConfig, CameraConfig, TrackerConfig, TrackerMetho
 from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
 from realtime.evaluate.config_flags import add_keys, load_keys
-from realtime.evaluate.mot import (
+from realtime.evaluate.progress import progress
+from realtime.evaluate.report import Cell, Report
+from realtime.evaluate.tracking.metrics import Scores, combine, score
+from realtime.evaluate.tracking.mot import (
     ID,
     SCORE,
     XYWH,
@@ -37,10 +40,7 @@ from realtime.evaluate.mot import (
     read_rows,
     write_results,
 )
-from realtime.evaluate.mot_metrics import Scores, combine, score
-from realtime.evaluate.occlusion import OUTCOMES, Occlusions
-from realtime.evaluate.progress import progress
-from realtime.evaluate.report import Cell, Report
+from realtime.evaluate.tracking.occlusion import OUTCOMES, Occlusions
 from realtime.pose.stage import with_keypoints
 from realtime.skeleton import COCO17
 from realtime.track.relink import RelinkStage
@@ -386,14 +386,14 @@ def _makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tr
         changed = {method: {**config.tracker.model_dump(), "method": method, "reid": None} for method in others}
         makers |= {method: partial(OurTracker, TrackerConfig(**keys)) for method, keys in changed.items()}
     elif against == "naive":
-        from realtime.evaluate.baseline import Naive
+        from realtime.evaluate.tracking.trackers import Naive
 
         makers["nothing between"] = lambda: Naive(OurTracker(config.tracker), holds=False)
         makers["held between"] = lambda: Naive(OurTracker(config.tracker), holds=True)
     elif against == "no-relink":
         makers["without relink"] = partial(OurTracker, config.tracker.model_copy(update={"relink_s": 0.0}))
     elif against == "boxmot":
-        from realtime.evaluate.baseline import DEFAULTS, PlainByteTrack
+        from realtime.evaluate.tracking.trackers import DEFAULTS, PlainByteTrack
 
         makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in DEFAULTS.items()}
     return makers

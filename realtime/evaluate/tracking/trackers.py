@@ -12,7 +12,7 @@ import numpy as np
 from boxmot import ByteTrack
 from numpy.typing import NDArray
 
-from realtime.evaluate.tracking import OurTracker
+from realtime.evaluate.tracking.command import OurTracker
 from realtime.track.boxmot import quiet
 from realtime.types import Detections
 

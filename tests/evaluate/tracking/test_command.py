@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from realtime.config import TrackerConfig
-from realtime.evaluate import tracking
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.mot import MotSequence, compare, iou_of, open_sequence, read_rows, write_results
-from realtime.evaluate.mot_metrics import Scores, combine, score
-from realtime.evaluate.occlusion import Occlusions
-from realtime.evaluate.tracking import OurTracker, Thinning, given_detections, read_results, score_tracks, track
+from realtime.evaluate.tracking import command
+from realtime.evaluate.tracking.command import OurTracker, Thinning, given_detections, read_results, score_tracks, track
+from realtime.evaluate.tracking.metrics import Scores, combine, score
+from realtime.evaluate.tracking.mot import MotSequence, compare, iou_of, open_sequence, read_rows, write_results
+from realtime.evaluate.tracking.occlusion import Occlusions
 from realtime.types import Detections, Frame
 
 # The reference rounds to 0.001 percentage points.
@@ -40,7 +40,7 @@ def truth_of_one(frames: int = 4) -> str:
     return "".join(line(n, 1, BOX, 1, -1, -1, -1) for n in range(1, frames + 1))
 
 
-def tracks_of(*ids: int | None, box: tuple[float, ...] = BOX) -> dict[int, tracking.Boxes]:
+def tracks_of(*ids: int | None, box: tuple[float, ...] = BOX) -> dict[int, command.Boxes]:
     """One track with this id, or none, in each frame from frame 1."""
     return {n: (np.array([i]), np.array([box])) for n, i in enumerate(ids, 1) if i is not None}
 
@@ -51,7 +51,7 @@ def one(tmp_path: Path) -> MotSequence:
     return open_sequence(make_sequence(tmp_path / "one", truth_of_one()))
 
 
-def numbers(sequence: MotSequence, tracks: dict[int, tracking.Boxes]) -> dict[str, float]:
+def numbers(sequence: MotSequence, tracks: dict[int, command.Boxes]) -> dict[str, float]:
     return score_tracks(sequence, tracks, list(sequence.frames)).numbers()
 
 
@@ -84,7 +84,7 @@ def numbers(sequence: MotSequence, tracks: dict[int, tracking.Boxes]) -> dict[st
     ],
 )
 def test_the_scores_of_one_person_are_those_calculated_by_hand(
-    one: MotSequence, tracks: dict[int, tracking.Boxes], expected: dict[str, float]
+    one: MotSequence, tracks: dict[int, command.Boxes], expected: dict[str, float]
 ) -> None:
     found = numbers(one, tracks)
     assert {key: found[key] for key in expected} == pytest.approx(expected)
@@ -305,7 +305,7 @@ def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pyt
         x, y, w, h = cv2.boundingRect(np.ascontiguousarray(frame.image[..., 0]))
         return Detections(frame, np.array([[x, y, x + w, y + h]], np.float32), np.array([0.9], np.float32))
 
-    monkeypatch.setattr(tracking, "_detector", lambda config, with_poses: detect)
+    monkeypatch.setattr(command, "_detector", lambda config, with_poses: detect)
     found = evaluate(tmp_path, str(folder), "--every", "2")
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
     assert times_s == pytest.approx([0.0, 0.2])  # seqinfo.ini's 10 frames per second

@@ -21,7 +21,7 @@ from trackers.eval import (
     compute_identity_metrics,
 )
 
-from realtime.evaluate.mot import Compared
+from realtime.evaluate.tracking.mot import Compared
 
 _Numbers = dict[str, Any]  # Any: floats, integers, and the arrays over HOTA's thresholds that `combine` needs
 

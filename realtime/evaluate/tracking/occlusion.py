@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.errors import ConfigError
-from realtime.evaluate.mot import ID, SCORE, XYWH, MotSequence, iou_of
+from realtime.evaluate.tracking.mot import ID, SCORE, XYWH, MotSequence, iou_of
 from realtime.types import Detections
 
 KEPT, TAKEN, NEW = "kept", "taken", "new"
