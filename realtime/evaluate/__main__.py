@@ -30,7 +30,7 @@ COMMANDS = {
         "score keypoints against ground truth in COCO format: OKS AP and AR",
     ),
     "smoothing": (
-        "realtime.evaluate.smoothing",
+        "realtime.evaluate.smoothing.command",
         "compare smoothing filters with ground-truth motion: error, jitter and lag",
     ),
     "latency": (

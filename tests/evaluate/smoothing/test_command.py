@@ -7,11 +7,11 @@ import pytest
 from realtime import wire
 from realtime.config import SmoothingConfig
 from realtime.errors import ConfigError
-from realtime.evaluate import clips, filters, motion, smoothing
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.clips import Clip
-from realtime.evaluate.motion import Score, measure
-from realtime.evaluate.smoothing import Curve, Setting
+from realtime.evaluate.smoothing import clips, command, filters, motion
+from realtime.evaluate.smoothing.clips import Clip
+from realtime.evaluate.smoothing.command import Curve, Setting
+from realtime.evaluate.smoothing.motion import Score, measure
 
 FPS = 30.0
 K = 4
@@ -174,8 +174,8 @@ def theirs(shared_data):
 # name of the filter in the script, our filter
 PAIRS = [
     ("raw", lambda clip: clip.keypoints),
-    ("one_euro(1.0,0)", lambda clip: smoothing._one_setting(1.0, 0.0, clip)),
-    ("one_euro(0.5,.02)", lambda clip: smoothing._one_setting(0.5, 0.02, clip)),
+    ("one_euro(1.0,0)", lambda clip: command._one_setting(1.0, 0.0, clip)),
+    ("one_euro(0.5,.02)", lambda clip: command._one_setting(0.5, 0.02, clip)),
     ("kalman_cv(q4e4,r3)", filters.filterpy_kalman),
 ]
 
@@ -208,8 +208,8 @@ def save(path, clip, **more):
 
 @pytest.fixture
 def small_sweep(monkeypatch):
-    monkeypatch.setattr(smoothing, "SWEEP_MIN_CUTOFF_HZ", np.array([0.5, 2.0, 8.0, 32.0]))
-    monkeypatch.setattr(smoothing, "SWEEP_BETA", np.array([0.0, 0.01, 0.1]))
+    monkeypatch.setattr(command, "SWEEP_MIN_CUTOFF_HZ", np.array([0.5, 2.0, 8.0, 32.0]))
+    monkeypatch.setattr(command, "SWEEP_BETA", np.array([0.0, 0.01, 0.1]))
 
 
 def test_the_command_prints_all_filters_and_writes_results_and_a_plot(tmp_path, small_sweep, capsys):

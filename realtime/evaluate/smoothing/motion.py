@@ -1,7 +1,7 @@
 """Measures of how well a filtered motion follows the true one: error, jitter, lag and overshoot.
 
-evaluate.smoothing uses them. tests/evaluate/test_smoothing.py compares error, jitter and lag with an independent
-implementation: a scoring script that is kept with the evaluation data, outside this repository.
+The command `smoothing` uses them. Its tests compare error, jitter and lag with an independent implementation: a scoring
+script that is kept with the evaluation data, outside this repository.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from realtime.evaluate.clips import WARM_UP_S, Clip, Floats
+from realtime.evaluate.smoothing.clips import WARM_UP_S, Clip, Floats
 
 # The largest lag that is searched for.
 MAX_LAG_S = 0.25
@@ -41,7 +41,7 @@ class Score:
         missing_percent: share of the true keypoints without an output, which the other measures skip.
 
     Example:
-        >>> from realtime.evaluate.motion import Score
+        >>> from realtime.evaluate.smoothing.motion import Score
         >>> mean = Score.mean([Score(lag_ms=10.0, rmse_px=2.0), Score(lag_ms=20.0)])
         >>> mean.lag_ms, mean.rmse_px, mean.jitter_px
         (15.0, 2.0, nan)
@@ -81,8 +81,8 @@ def measure(clip: Clip, output: Floats, of_truth: Floats | None = None) -> Score
     Example:
         An output that is 3 pixels to the right of the truth and 4 below it moves as the truth does.
 
-        >>> from realtime.evaluate.clips import Clip
-        >>> from realtime.evaluate.motion import measure
+        >>> from realtime.evaluate.smoothing.clips import Clip
+        >>> from realtime.evaluate.smoothing.motion import measure
         >>> times_s = np.arange(60) / 30
         >>> truth = 50 * np.sin(3 * times_s)[:, None, None] * [1, 0]
         >>> boxes = np.zeros((60, 4), np.float32)
@@ -135,7 +135,7 @@ def second_difference(places: Floats, times_s: Floats) -> Floats:
         float64 (T - 2, K, 2), px per frame^2; NaN across gaps longer than LONGEST_STEP_S.
 
     Example:
-        >>> from realtime.evaluate.motion import second_difference
+        >>> from realtime.evaluate.smoothing.motion import second_difference
         >>> parabola = np.array([[[0.0, 0.0]], [[1.0, 0.0]], [[4.0, 0.0]], [[9.0, 0.0]]])
         >>> second_difference(parabola, np.array([0.0, 0.125, 0.25, 0.375]))[:, 0]
         array([[2., 0.],
@@ -159,7 +159,7 @@ def speeds(places: Floats, times_s: Floats) -> Floats:
         float64 (T - 2, K), pixels per second.
 
     Example:
-        >>> from realtime.evaluate.motion import speeds
+        >>> from realtime.evaluate.smoothing.motion import speeds
         >>> speeds(np.array([[[0.0, 0.0]], [[3.0, 4.0]], [[6.0, 8.0]]]), np.array([0.0, 0.125, 0.25]))
         array([[40.]])
     """
@@ -187,7 +187,7 @@ def lag_ms(output: Floats, truth: Floats, times_s: Floats) -> float:
         Milliseconds, positive if the output is late; NaN if the truth stands still.
 
     Example:
-        >>> from realtime.evaluate.motion import lag_ms
+        >>> from realtime.evaluate.smoothing.motion import lag_ms
         >>> times_s = np.arange(90) / 30
         >>> truth, late = (50 * np.sin(3 * (times_s - delay_s))[:, None, None] * [1, 0] for delay_s in (0.0, 0.1))
         >>> round(lag_ms(late, truth, times_s))
@@ -241,7 +241,7 @@ def overshoot(output: Floats, truth: Floats, times_s: Floats) -> float:
     Example:
         The truth jumps from 0 to 100 px, and the output swings to 108 px.
 
-        >>> from realtime.evaluate.motion import overshoot
+        >>> from realtime.evaluate.smoothing.motion import overshoot
         >>> truth = np.repeat([0.0, 100.0], 5)[:, None, None] * [1, 0]
         >>> output = truth.copy()
         >>> output[6, 0, 0] = 108.0

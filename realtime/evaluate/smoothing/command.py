@@ -22,12 +22,12 @@ import numpy as np
 
 from realtime.config import SmoothingConfig
 from realtime.errors import ConfigError, OutputError
-from realtime.evaluate.clips import Clip, Floats, read_clips, thin
 from realtime.evaluate.config_flags import add_keys, load_keys
-from realtime.evaluate.filters import as_the_program, filterpy_kalman, paper_one_euro
-from realtime.evaluate.motion import MOTION_SPEED, REST_SPEED, Score, lag_ms, measure
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
+from realtime.evaluate.smoothing.clips import Clip, Floats, read_clips, thin
+from realtime.evaluate.smoothing.filters import as_the_program, filterpy_kalman, paper_one_euro
+from realtime.evaluate.smoothing.motion import MOTION_SPEED, REST_SPEED, Score, lag_ms, measure
 
 FILTERS = ("none", "one-euro", "kalman", "reference", "filterpy")
 # The grid of the reference's two parameters, min_cutoff in Hz and beta in Hz per (pixel per second). It ranges from a

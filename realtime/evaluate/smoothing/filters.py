@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime.config import SmoothingConfig
-from realtime.evaluate.clips import Bools, Clip, Floats
+from realtime.evaluate.smoothing.clips import Bools, Clip, Floats
 from realtime.pose.stage import with_keypoints
 from realtime.smooth.stage import SmoothStage
 from realtime.types import Frame, Poses, Tracks
