@@ -17,14 +17,14 @@ from realtime.flags import help_text, parse
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "realtime"
 
-# Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/loops.py holds
-# the loops that users would write without this package.
+# Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/speed/loops.py
+# holds the loops that users would write without this package.
 ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
-    "boxmot": ["evaluate/tracking/trackers.py", "evaluate/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/videos.py", "publish/draw.py"],
+    "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
-    "msgspec": ["evaluate/loops.py", "wire.py"],
+    "msgspec": ["evaluate/speed/loops.py", "wire.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
@@ -32,18 +32,18 @@ ONE_PLACE = {
     "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
         "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py",
-        "loading.py", "evaluate/loops.py", "evaluate/random_vitpose.py",
+        "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py",
     ],
     "torchvision": ["models/ultralytics.py"],
     "tqdm": ["evaluate/progress.py"],
     "trackers": ["evaluate/tracking/metrics.py"],
-    "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "pose/checkpoint.py"],
-    "ultralytics": ["evaluate/loops.py", "models/ultralytics.py"],
+    "transformers": ["evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "pose/checkpoint.py"],
+    "ultralytics": ["evaluate/speed/loops.py", "models/ultralytics.py"],
     "filterpy": ["evaluate/smoothing/filters.py"],
-    "matplotlib": ["evaluate/plots.py", "evaluate/smoothing/command.py"],
+    "matplotlib": ["evaluate/speed/plots.py", "evaluate/smoothing/command.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/zmq_pub.py"],
+    "zmq": ["client.py", "evaluate/speed/loops.py", "keys.py", "publish/zmq_pub.py"],
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ COMMANDS = {
         "measure latency from capture to publishing, by stage; --compare: speed against plain loops of the same models",
     ),
     "cost": (
-        "realtime.evaluate.cost",
+        "realtime.evaluate.speed.cost",
         "measure the cost of more cameras, people and parallel inferences, and CPU time by part of the program",
     ),
 }

@@ -110,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--camera", metavar="NAME", action="append", help="read only this camera; repeatable")
     add("--curve-secret", metavar="FILE", help="this reader's secret key, if the publisher requires keys")
     add("--curve-server", metavar="FILE", help="the publisher's public key")
-    from realtime.evaluate import compare
+    from realtime.evaluate.speed import compare
 
     group = parser.add_argument_group("comparison")
     group.add_argument("--compare", action="store_true", help="compare our program with loops that use the same models")
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> Report:
         RealtimeError: no message arrived, or a message can't be decoded.
     """
     if options.compare:
-        from realtime.evaluate import compare
+        from realtime.evaluate.speed import compare
 
         if options.recording is not None or options.connect:
             raise ConfigError("latency: got --compare with a recording or --connect, expected only one of them")

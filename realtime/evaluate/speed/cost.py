@@ -26,12 +26,12 @@ from realtime import wire
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.config import load
 from realtime.errors import ConfigError
-from realtime.evaluate import compare
-from realtime.evaluate.cpu_time import MODELS, cpu_by_part
-from realtime.evaluate.plots import plot_costs
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
-from realtime.evaluate.runs import Scene
+from realtime.evaluate.speed import compare
+from realtime.evaluate.speed.cpu_time import MODELS, cpu_by_part
+from realtime.evaluate.speed.plots import plot_costs
+from realtime.evaluate.speed.runs import Scene
 from realtime.runtime.device import resolve_device
 from realtime.runtime.share import all_cores, just, share
 from realtime.types import Detections, Frame, Tracks
@@ -200,7 +200,7 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
 
     The detector runs, but the tracker receives the known boxes, so that no person is missed.
     """
-    from realtime.evaluate.loops import message_of
+    from realtime.evaluate.speed.loops import message_of
     from realtime.loading import load_models
     from realtime.smooth.stage import SmoothStage
     from realtime.track.stage import TrackStage

@@ -10,10 +10,10 @@ import pytest
 
 from realtime.capture.demo import demo_frame
 from realtime.config import load
-from realtime.evaluate import compare
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.runs import WARM_FRAMES, Run, Scene
-from realtime.evaluate.videos import every, images_of, newest, write_video
+from realtime.evaluate.speed import compare
+from realtime.evaluate.speed.runs import WARM_FRAMES, Run, Scene
+from realtime.evaluate.speed.videos import every, images_of, newest, write_video
 
 SCENE = Scene("clip.mp4", "yolov8n.pt", "none", 30, None, 2, "cpu", {"pose.engine": "torch"})
 BOX = np.array([[0, 0, 10, 20]], np.float32)

@@ -18,7 +18,7 @@ from typing import Any
 
 from realtime.config import load
 from realtime.errors import ConfigError
-from realtime.evaluate.runs import Scene
+from realtime.evaluate.speed.runs import Scene
 
 # The methods whose CPU time is measured: part, module, class, method. The time of a method excludes the calls of other
 # methods in this table.

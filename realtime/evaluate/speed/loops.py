@@ -1,6 +1,6 @@
 """The loops that our program is compared with, each in its own process.
 
-`evaluate.compare` starts them with `python -m realtime.evaluate.loops LOOP SCENE RESULT`. Each loop processes one frame
+`compare` starts them with `python -m realtime.evaluate.speed.loops LOOP SCENE RESULT`. Each loop processes one frame
 after the other, as a user of these libraries would write it:
 
     track             ultralytics' YOLO.track with its ByteTrack, on all cores
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from realtime import wire
 from realtime.boxes import iou
 from realtime.config import load
-from realtime.evaluate.runs import LOW_SCORE, MATCH_IOU, MIN_SCORE, NMS_IOU, SIZE, TRACK_SCORE, Run, Scene
-from realtime.evaluate.videos import Shot, every, newest
+from realtime.evaluate.speed.runs import LOW_SCORE, MATCH_IOU, MIN_SCORE, NMS_IOU, SIZE, TRACK_SCORE, Run, Scene
+from realtime.evaluate.speed.videos import Shot, every, newest
 from realtime.runtime.device import resolve_device
 from realtime.runtime.share import all_cores
 from realtime.types import Frame, Poses

@@ -22,12 +22,12 @@ import numpy as np
 from realtime.capture.demo import DEMO_FPS, demo_frame
 from realtime.config import cache_folder
 from realtime.errors import ConfigError, RealtimeError
-from realtime.evaluate.plots import plot_ratios
 from realtime.evaluate.progress import progress
 from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
-from realtime.evaluate.runs import Run, Scene
-from realtime.evaluate.videos import images_of, write_video
+from realtime.evaluate.speed.plots import plot_ratios
+from realtime.evaluate.speed.runs import Run, Scene
+from realtime.evaluate.speed.videos import images_of, write_video
 from realtime.runtime.share import all_cores
 from realtime.weights import find_detector, find_pose
 
@@ -165,7 +165,7 @@ def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
     settings = dict(text.split("=", 1) for text in options.set)
     pose = options.pose
     if pose == RANDOM_POSE:
-        from realtime.evaluate.random_vitpose import SMALL, save_checkpoint
+        from realtime.evaluate.speed.random_vitpose import SMALL, save_checkpoint
 
         pose = str(save_checkpoint(folder / RANDOM_POSE, size=SMALL))
         settings = {"pose.self_test": "warn"} | settings  # random weights may fail the self-test in bf16
@@ -215,7 +215,7 @@ def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
 
 def _run_loop(side: str, scene: Scene, folder: Path) -> Run:
     result = folder / "loop.json"
-    _start("-m", "realtime.evaluate.loops", side, scene.to_json(), str(result))
+    _start("-m", "realtime.evaluate.speed.loops", side, scene.to_json(), str(result))
     return Run.read(result)
 
 

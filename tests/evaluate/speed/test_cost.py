@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from realtime.evaluate.__main__ import main
-from realtime.evaluate.cost import Costs, _seconds, _tables, crowd
-from realtime.evaluate.cpu_time import MODELS, PARTS
-from realtime.evaluate.plots import plot_costs
+from realtime.evaluate.speed.cost import Costs, _seconds, _tables, crowd
+from realtime.evaluate.speed.cpu_time import MODELS, PARTS
+from realtime.evaluate.speed.plots import plot_costs
 from realtime.runtime.share import cores
 
 

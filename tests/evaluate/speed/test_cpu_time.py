@@ -1,10 +1,10 @@
 import time
 from pathlib import Path
 
-from realtime.evaluate.cost import crowd
-from realtime.evaluate.cpu_time import CpuClock, cpu_by_part
-from realtime.evaluate.runs import Scene
-from realtime.evaluate.videos import write_video
+from realtime.evaluate.speed.cost import crowd
+from realtime.evaluate.speed.cpu_time import CpuClock, cpu_by_part
+from realtime.evaluate.speed.runs import Scene
+from realtime.evaluate.speed.videos import write_video
 from realtime.track.stage import TrackStage
 
 
