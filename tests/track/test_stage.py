@@ -9,7 +9,7 @@ import torch
 
 from realtime.config import TrackerConfig, TrackerMethod, load
 from realtime.errors import ConfigError
-from realtime.evaluate.tracking.command import given_detections
+from realtime.evaluate.tracking.inputs import given_detections
 from realtime.evaluate.tracking.mot import open_sequence
 from realtime.track.boxmot import Association
 from realtime.track.stage import TrackStage

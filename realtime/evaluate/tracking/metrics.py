@@ -1,14 +1,13 @@
 """HOTA, CLEAR and identity scores of one sequence, or of several sequences together.
 
-`evaluate.tracking` computes its scores here. The arithmetic is that of Roboflow's `trackers.eval`, a port of TrackEval,
-which only this file imports. HOTA: Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking",
-IJCV 2021. MOTA and IDSW: Bernardin and Stiefelhagen, "Evaluating Multiple Object Tracking Performance", 2008. IDF1:
-Ristani et al., 2016.
+The arithmetic is that of Roboflow's `trackers.eval`, a port of TrackEval, which only this file imports. HOTA: Luiten et
+al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking", IJCV 2021. MOTA and IDSW: Bernardin and
+Stiefelhagen, "Evaluating Multiple Object Tracking Performance", 2008. IDF1: Ristani et al., 2016.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,8 @@ from trackers.eval import (
     compute_identity_metrics,
 )
 
-from realtime.evaluate.tracking.mot import Compared
+from realtime.errors import ConfigError
+from realtime.evaluate.tracking.mot import NO_BOXES, Boxes, Compared, MotSequence, compare
 
 _Numbers = dict[str, Any]  # Any: floats, integers, and the arrays over HOTA's thresholds that `combine` needs
 
@@ -82,3 +82,20 @@ def combine(scores: Sequence[Scores]) -> Scores:
         aggregate_clear_metrics([s.clear for s in scores]),
         aggregate_identity_metrics([s.identity for s in scores]),
     )
+
+
+def score_tracks(sequence: MotSequence, tracks: Mapping[int, Boxes], kept: list[int]) -> Scores:
+    """Score tracks against ground truth.
+
+    Args:
+        sequence: the sequence with its ground truth.
+        tracks: frame number to ids and boxes; a missing frame has no tracks.
+        kept: numbers of the frames that count.
+
+    Raises:
+        ConfigError: an id occurs twice in a frame.
+    """
+    try:
+        return score([compare(sequence, number, *tracks.get(number, NO_BOXES)) for number in kept])
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

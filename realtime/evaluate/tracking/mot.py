@@ -1,8 +1,8 @@
 """MOTChallenge files: read ground truth, detections and results, write results, and select the rows that count.
 
-`evaluate.tracking` uses this module for all its files. The format and the rules are those of MOT15 to MOT20 (Dendorfer
-et al., "MOTChallenge", IJCV 2021), as TrackEval applies them in trackeval/datasets/mot_challenge_2d_box.py. Frame
-numbers start at 1. Boxes are x and y of the top left corner, width and height, in pixels.
+The format and the rules are those of MOT15 to MOT20 (Dendorfer et al., "MOTChallenge", IJCV 2021), as TrackEval applies
+them in trackeval/datasets/mot_challenge_2d_box.py. Frame numbers start at 1. Boxes are x and y of the top left corner,
+width and height, in pixels.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ _VEHICLE = 6
 _SAME_IOU = 0.5
 
 Rows = Mapping[int, NDArray[np.float64]]
+# The tracks of one frame: ids int64 (N,) and boxes x, y, w, h float64 (N, 4) in pixels.
+Boxes = tuple[NDArray[np.int64], NDArray[np.float64]]
+NO_BOXES: Boxes = np.zeros(0, np.int64), np.zeros((0, 4))
 _NONE = np.zeros((0, _COLUMNS))
 
 
@@ -143,7 +146,7 @@ def read_rows(file: Path) -> Rows:
     return _read(file)[0]
 
 
-def write_results(file: Path, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]) -> None:
+def write_results(file: Path, tracks: Mapping[int, Boxes]) -> None:
     """Write tracks as MOTChallenge results: frame, id, x, y, w, h, 1, -1, -1, -1.
 
         >>> import tempfile

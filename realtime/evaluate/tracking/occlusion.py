@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.errors import ConfigError
-from realtime.evaluate.tracking.mot import ID, SCORE, XYWH, MotSequence, iou_of
+from realtime.evaluate.tracking.mot import ID, NO_BOXES, SCORE, XYWH, Boxes, MotSequence, iou_of
 from realtime.types import Detections
 
 KEPT, TAKEN, NEW = "kept", "taken", "new"
@@ -95,7 +95,7 @@ class Occlusions:
             keypoints = None if item.keypoints is None else item.keypoints[stays]
             yield replace(item, xyxy=item.xyxy[stays], scores=item.scores[stays], keypoints=keypoints)
 
-    def outcomes(self, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Counter[str]:
+    def outcomes(self, tracks: Mapping[int, Boxes]) -> Counter[str]:
         """Count how often a person kept their id through an occlusion, got an id used before it, or got a new one.
 
         Args:
@@ -116,13 +116,11 @@ class Occlusions:
                 counts[KEPT if after == before else TAKEN if begun[after] < gap.first else NEW] += 1
         return counts
 
-    def _first_id(
-        self, tracks: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]], person: int, numbers: Iterable[int]
-    ) -> int | None:
+    def _first_id(self, tracks: Mapping[int, Boxes], person: int, numbers: Iterable[int]) -> int | None:
         """Return the id of the person's best matching track in the first of these frames that has a match, or None."""
         for number in numbers:
             box = self._box_of(number, person)
-            ids, boxes = tracks.get(number, (np.zeros(0, np.int64), np.zeros((0, 4))))
+            ids, boxes = tracks.get(number, NO_BOXES)
             if box is not None and len(ids):
                 fits = iou_of(box[np.newaxis], boxes)[0]
                 if fits.max() >= _SAME_IOU:
