@@ -1,6 +1,6 @@
 """Clips of one person's keypoints over time: with ground truth, or from the tracks of a recording.
 
-evaluate.smoothing reads its clips here, and drops frames from them.
+The command `smoothing` reads its clips here, and drops frames from them.
 """
 
 from __future__ import annotations

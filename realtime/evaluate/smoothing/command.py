@@ -1,7 +1,7 @@
 """Compare smoothing filters on true motion: error, jitter, lag and overshoot.
 
-This is `python -m realtime.evaluate smoothing`. It runs the program's own filters (evaluate.filters). They are compared
-with the One-Euro filter of the paper, which works in pixels and is swept over its two parameters, and with filterpy's
+This is `python -m realtime.evaluate smoothing`. It runs the program's own filters. They are compared with the One-Euro
+filter of the paper, which works in pixels and is swept over its two parameters (`reference`), and with filterpy's
 constant-velocity Kalman filter.
 
 Jitter and lag must be judged together, because each alone is easy to minimise: frozen output has no jitter, and
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -26,80 +26,11 @@ from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.smoothing.clips import Clip, Floats, read_clips, thin
-from realtime.evaluate.smoothing.filters import as_the_program, filterpy_kalman, paper_one_euro
-from realtime.evaluate.smoothing.motion import MOTION_SPEED, REST_SPEED, Score, lag_ms, measure
+from realtime.evaluate.smoothing.filters import as_the_program, filterpy_kalman
+from realtime.evaluate.smoothing.motion import MOTION_SPEED, REST_SPEED, Score, measure
+from realtime.evaluate.smoothing.reference import KNOWN, Curve, Setting, moves, one_setting, sweep
 
 FILTERS = ("none", "one-euro", "kalman", "reference", "filterpy")
-# The grid of the reference's two parameters, min_cutoff in Hz and beta in Hz per (pixel per second). It ranges from a
-# filter that hardly moves to one that hardly filters.
-SWEEP_MIN_CUTOFF_HZ = np.geomspace(0.1, 25.6, 11)
-SWEEP_BETA = np.concatenate([[0.0], np.geomspace(4e-4, 0.8, 20)])
-# (min_cutoff, beta) of well-known settings: the authors' default, a common one in pose demos, a good one of the sweep.
-KNOWN = ((1.0, 0.0), (1.0, 0.007), (0.5, 0.02))
-
-
-# ---- the reference's curve
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting of the reference, and its mean score over the clips in which the person moves."""
-
-    min_cutoff_hz: float
-    beta: float
-    score: Score
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """The lowest jitter that the reference reaches at each lag.
-
-    Attributes:
-        lag_ms: float64 (C,), increasing.
-        jitter_px: float64 (C,), decreasing.
-    """
-
-    lag_ms: Floats
-    jitter_px: Floats
-
-    @classmethod
-    def of(cls, settings: Sequence[Setting]) -> Curve:
-        """Build the curve from the settings that no other setting beats in both lag and jitter."""
-        points = sorted((setting.score.lag_ms, setting.score.jitter_px) for setting in settings)
-        best: list[tuple[float, float]] = []
-        for lag, jitter in points:
-            if not best or jitter < best[-1][1]:
-                best.append((lag, jitter))
-        lags, jitters = np.array(best, np.float64).reshape(-1, 2).T
-        return cls(lags, jitters)
-
-    def jitter_ratio(self, score: Score) -> float:
-        """A filter's jitter divided by the reference's at the same lag; NaN beyond the ends of the curve."""
-        return score.jitter_px / float(np.interp(score.lag_ms, self.lag_ms, self.jitter_px, left=np.nan, right=np.nan))
-
-    def later_ms(self, score: Score) -> float:
-        """A filter's lag minus the reference's at the same jitter; NaN beyond the ends of the curve."""
-        at = np.interp(score.jitter_px, self.jitter_px[::-1], self.lag_ms[::-1], left=np.nan, right=np.nan)
-        return score.lag_ms - float(at)
-
-
-def sweep(clips: Sequence[Clip]) -> list[Setting]:
-    """Score the reference at every setting of its grid, on the clips whose ground truth moves."""
-    cutoffs, betas = (grid.ravel() for grid in np.meshgrid(SWEEP_MIN_CUTOFF_HZ, SWEEP_BETA, indexing="ij"))
-    scores: list[list[Score]] = [[] for _ in betas]
-    for clip in progress([clip for clip in clips if _moves(clip)], "reference", unit="clips"):
-        for own, output in zip(scores, paper_one_euro(clip, cutoffs, betas), strict=True):
-            own.append(measure(clip, output))
-    named = zip(cutoffs.tolist(), betas.tolist(), scores, strict=True)
-    return [Setting(cutoff, beta, Score.mean(own)) for cutoff, beta, own in named if own]
-
-
-def _moves(clip: Clip) -> bool:
-    return clip.truth is not None and not np.isnan(lag_ms(clip.truth, clip.truth, clip.times_s))
-
-
-# ---- python -m realtime.evaluate smoothing
-
 _COLUMNS = {
     "rmse_px": "RMSE px",
     "rmse_percent": "% of size",
@@ -186,18 +117,13 @@ def _labelled(name: str, config: SmoothingConfig) -> list[tuple[str, Callable[[C
     if name == "filterpy":
         return [("filterpy constant velocity", filterpy_kalman)]
     if name == "reference":
-        return [(f"reference {cutoff:g}, {beta:g}", partial(_one_setting, cutoff, beta)) for cutoff, beta in KNOWN]
+        return [(f"reference {cutoff:g}, {beta:g}", partial(one_setting, cutoff, beta)) for cutoff, beta in KNOWN]
     return [(name, partial(as_the_program, config=SmoothingConfig(**(config.model_dump() | {"method": name}))))]
-
-
-def _one_setting(min_cutoff_hz: float, beta: float, clip: Clip) -> Floats:
-    [output] = paper_one_euro(clip, np.array([min_cutoff_hz]), np.array([beta]))
-    return np.asarray(output)
 
 
 def _moving(clips: Sequence[Clip], results: Mapping[str, Sequence[Score]]) -> dict[str, Score]:
     """Each filter's mean score over the clips with motion, from which the reference's curve is built."""
-    moving = [_moves(clip) for clip in clips]
+    moving = [moves(clip) for clip in clips]
     return {label: Score.mean([*compress(scores, moving)]) for label, scores in results.items()}
 
 

@@ -1,4 +1,4 @@
-"""Filters that run over one clip: the program's own, and the two references that evaluate.smoothing compares them with.
+"""Filters that run over one clip: the program's own, and the two that they are compared with.
 
 The paper's One-Euro filter is written out here instead of imported from realtime.smooth, which it is compared with.
 """
