@@ -35,7 +35,11 @@ COMMANDS = {
     ),
     "latency": (
         "realtime.evaluate.latency",
-        "measure latency from capture to publishing, by stage; --compare: speed against plain loops of the same models",
+        "measure latency from capture to publishing, by stage",
+    ),
+    "compare": (
+        "realtime.evaluate.speed.compare",
+        "compare our speed with that of plain loops of the same models",
     ),
     "cost": (
         "realtime.evaluate.speed.cost",
@@ -123,7 +127,8 @@ def _check_json(file: Path) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
+        was_flag = "--compare" in message.split()  # of latency, before it became a command
+        raise ConfigError(f"{message}; " + (f"use {PROGRAM} compare" if was_flag else f"see {self.prog} --help"))
 
 
 if __name__ == "__main__":

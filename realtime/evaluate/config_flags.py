@@ -1,6 +1,6 @@
 """Flags for configuration keys in the commands of realtime.evaluate.
 
-Used by evaluate.tracking, keypoints and smoothing.
+Used by the commands `tracking`, `keypoints` and `smoothing`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compare our program with loops that a user would write with the same models: ratios, measured side by side.
 
-This is `python -m realtime.evaluate latency --compare`. Each side runs in its own process: ours is the program itself,
-the others are in `evaluate.loops`. The sides run in rotation, on the same cores and with the same video, weights and
-thresholds. Figures are medians over the rounds. Ratios are computed in each round, and the table shows their median.
+This is `python -m realtime.evaluate compare`. Each side runs in its own process: ours is the program itself, the others
+are in `loops`. The sides run in rotation, on the same cores and with the same video, weights and thresholds. Figures
+are medians over the rounds. Ratios are computed in each round, and the table shows their median.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
 _FIGURES = ("people_per_s", "fps", "p50_ms", "p95_ms", "people", "thrown_away")
 
 
-def add_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add the flags that `latency --compare` and `cost` have in common."""
+def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `compare` and `cost` have in common."""
     add = parser.add_argument
     add("--video", metavar="FILE", help="video file to process; default: the built-in demo source")
     add("--detector", default="yolov8n", metavar="MODEL", help="detector, as in detector.weights; default yolov8n")
@@ -68,8 +68,9 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     add("--plot", type=Path, metavar="FILE", help="also draw a chart to this file")
 
 
-def add_live_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add the flags that only the comparison has."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_scene_arguments(parser)
     add = parser.add_argument
     modes = [THROUGHPUT, LIVE]
     add(

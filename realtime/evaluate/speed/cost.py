@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE",
         help="what to measure: cameras, people, calls (parallel inferences), share (CPU time by part); default: all",
     )
-    compare.add_arguments(parser)
+    compare.add_scene_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Report:

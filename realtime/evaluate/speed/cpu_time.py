@@ -1,6 +1,6 @@
 """The CPU time of a run by part of the program: the networks, the rest of each stage, and the hand-offs between them.
 
-`evaluate.cost` uses this module for its table `share`. While our program runs in this process, the methods of the data
+`cost` uses this module for its table `share`. While our program runs in this process, the methods of the data
 path are wrapped in clocks, and the CPU time of native threads is read from /proc.
 """
 

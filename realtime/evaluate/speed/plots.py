@@ -1,4 +1,4 @@
-"""Plots of the results of evaluate.compare and evaluate.cost, drawn with `--plot`."""
+"""Plots of the results of `compare` and `cost`, drawn with `--plot`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def plot_ratios(file: Path, data: Mapping[str, Any]) -> None:
 
     Args:
         file: the image file to write.
-        data: `Report.data` of evaluate.compare.
+        data: `Report.data` of `compare`.
 
     Raises:
         OutputError: the file can't be written.

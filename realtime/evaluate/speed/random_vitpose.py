@@ -1,6 +1,6 @@
 """ViTPose checkpoints with random weights, for measurements of speed, which does not depend on the weights.
 
-`evaluate.compare` and `evaluate.cost` use them if no checkpoint is given. Tests use them too.
+`compare` and `cost` use them if no checkpoint is given. Tests use them too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The input and the result of one side of a comparison: `Scene` and `Run`.
 
-`evaluate.compare` starts each side in its own process, and `evaluate.loops` implements the sides other than ours.
+`compare` starts each side in its own process, and `loops` implements the sides other than ours.
 Scenes and runs pass between the processes as JSON.
 """
 

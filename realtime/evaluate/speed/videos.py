@@ -1,7 +1,6 @@
 """Video input for the loops that our program is compared with: every frame of a file, or the newest of a live source.
 
-`evaluate.loops` reads its frames here and `evaluate.compare` writes its videos. The code uses OpenCV alone, as a user's
-loop would.
+`loops` reads its frames here and `compare` writes its videos. The code uses OpenCV alone, as a user's loop would.
 """
 
 from __future__ import annotations
