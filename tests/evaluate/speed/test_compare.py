@@ -1,7 +1,5 @@
-import itertools
 import json
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,90 +7,11 @@ import numpy as np
 import pytest
 
 from realtime.capture.demo import demo_frame
-from realtime.config import load
 from realtime.evaluate.__main__ import main
 from realtime.evaluate.speed import compare
-from realtime.evaluate.speed.runs import WARM_FRAMES, Run, Scene
-from realtime.evaluate.speed.videos import every, images_of, newest, write_video
-
-SCENE = Scene("clip.mp4", "yolov8n.pt", "none", 30, None, 2, "cpu", {"pose.engine": "torch"})
-BOX = np.array([[0, 0, 10, 20]], np.float32)
-
-
-def run(fps: float, age_s: float, frames: int = 30, boxes: np.ndarray = BOX) -> Run:
-    """The result of a side that publishes at a constant rate."""
-    side = Run("fake")
-    for i in range(frames):
-        side.add(i, i / fps, i / fps + age_s, boxes)
-    return side
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """A video of 20 frames that become brighter, at 10 frames per second."""
-    file = tmp_path / "clip.mp4"
-    write_video((np.full((48, 64, 3), 10 * k, np.uint8) for k in range(20)), 10, file)
-    return file
-
-
-def test_figures_exclude_the_first_frames() -> None:
-    side = run(fps=10, age_s=0.2)
-    side.published_s[0] = -100.0
-    side.boxes[: WARM_FRAMES + 5] = [np.concatenate([BOX, BOX])] * (WARM_FRAMES + 5)
-    assert side.figures() == pytest.approx(
-        {"fps": 10, "people_per_s": 12, "people": 1.2, "p50_ms": 200, "p95_ms": 200, "thrown_away": 0}
-    )
-
-
-def test_a_run_that_is_too_short_has_no_figures() -> None:
-    assert np.isnan(run(fps=10, age_s=0.2, frames=WARM_FRAMES + 1).figures()["fps"])
-
-
-def test_a_run_and_a_scene_are_unchanged_after_writing_and_reading(tmp_path: Path) -> None:
-    side = run(fps=10, age_s=0.2, frames=2)
-    side.boxes[1] = np.zeros((0, 4), np.float32)
-    side.write(tmp_path / "run.json")
-    back = Run.read(tmp_path / "run.json")
-    assert [boxes.shape for boxes in back.boxes] == [(1, 4), (0, 4)]
-    assert (back.frames, back.published_s, back.engine) == (side.frames, side.published_s, "fake")
-    assert Scene.from_json(SCENE.to_json()) == SCENE
-
-
-def test_a_scene_is_a_valid_configuration_of_our_program() -> None:
-    config = load(environment={}, flags=SCENE.configuration)
-    assert (config.detector.weights, config.pose.model, config.pose.engine) == ("yolov8n.pt", "none", "torch")
-
-
-def test_a_person_is_found_if_boxes_overlap_in_the_same_frame() -> None:
-    shifted = run(fps=10, age_s=0.1, boxes=BOX + np.array([0, 2, 0, 2], np.float32))  # IoU 0.82
-    far = run(fps=10, age_s=0.1, boxes=BOX + np.float32(8))
-    both = run(fps=10, age_s=0.1, boxes=np.concatenate([BOX, BOX + np.float32(8)]))
-    assert run(10, 0.1).share_found_by(shifted) == 1
-    assert run(10, 0.1).share_found_by(far) == 0
-    assert both.share_found_by(shifted) == 0.5
-    assert np.isnan(run(10, 0.1, frames=0).share_found_by(shifted))
-
-
-def test_every_frame_of_a_video_has_its_number_and_time(clip: Path) -> None:
-    shots = list(every(str(clip), None))
-    assert [shot.number for shot in shots] == list(range(20))
-    assert [shot.time_s for shot in shots] == pytest.approx([k / 10 for k in range(20)])
-    assert len(list(every(str(clip), 7))) == 7
-
-
-def test_images_of_starts_the_video_again_at_its_end(clip: Path) -> None:
-    means = [image.mean() for image in itertools.islice(images_of(str(clip)), 25)]
-    assert means[20:] == means[:5]
-
-
-def test_a_live_source_returns_its_newest_frame_and_no_frame_twice(clip: Path) -> None:
-    numbers = []
-    for shot in newest(str(clip), 20, fps=200):
-        numbers.append(shot.number)
-        assert shot.captured_s <= time.monotonic()
-        time.sleep(0.02)  # slower than the source
-    assert numbers == sorted(set(numbers))
-    assert len(numbers) < 20
+from realtime.evaluate.speed.runs import Run, Scene
+from realtime.evaluate.speed.videos import write_video
+from tests.evaluate.speed.made import BOX, SCENE, run
 
 
 @pytest.fixture

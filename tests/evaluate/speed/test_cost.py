@@ -1,5 +1,4 @@
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +6,6 @@ import pytest
 from realtime.evaluate.__main__ import main
 from realtime.evaluate.speed.cost import Costs, _seconds, _tables, crowd
 from realtime.evaluate.speed.cpu_time import MODELS, PARTS
-from realtime.evaluate.speed.plots import plot_costs
 from realtime.runtime.share import cores
 
 
@@ -63,12 +61,6 @@ def test_an_error_in_one_inference_ends_the_measurement() -> None:
 
     with pytest.raises(RuntimeError, match="out of memory"):
         _seconds(call, 3, 1)
-
-
-def test_the_plot_accepts_one_panel_per_table(tmp_path: Path) -> None:
-    file = tmp_path / "plot.png"
-    plot_costs(file, [("cameras", {1: 2.0, 2: 3.0}, 1.0, 1.0), ("people", {1: 2.0}, 1.0, 1.0)])
-    assert file.stat().st_size > 0
 
 
 def test_an_unknown_table_is_named_in_the_error(capsys: pytest.CaptureFixture[str]) -> None:
