@@ -21,7 +21,7 @@ from trackers.eval import (
 )
 
 from realtime.errors import ConfigError
-from realtime.evaluate.tracking.mot import NO_BOXES, Boxes, Compared, MotSequence, compare
+from realtime.evaluate.tracking.mot import NO_BOXES, Boxes, Compared, MotSequence, compare_frame
 
 _Numbers = dict[str, Any]  # Any: floats, integers, and the arrays over HOTA's thresholds that `combine` needs
 
@@ -96,6 +96,6 @@ def score_tracks(sequence: MotSequence, tracks: Mapping[int, Boxes], kept: list[
         ConfigError: an id occurs twice in a frame.
     """
     try:
-        return score([compare(sequence, number, *tracks.get(number, NO_BOXES)) for number in kept])
+        return score([compare_frame(sequence, number, *tracks.get(number, NO_BOXES)) for number in kept])
     except ValueError as error:
         raise ConfigError(str(error)) from None

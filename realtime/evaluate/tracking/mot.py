@@ -175,7 +175,7 @@ def write_results(file: Path, tracks: Mapping[int, Boxes]) -> None:
         raise OutputError(f"{file}: can't be written: {error.strerror}") from None
 
 
-def compare(sequence: MotSequence, number: int, ids: NDArray[np.int64], xywh: NDArray[np.float64]) -> Compared:
+def compare_frame(sequence: MotSequence, number: int, ids: NDArray[np.int64], xywh: NDArray[np.float64]) -> Compared:
     """Select the ground truth and the tracks of a frame that count, and compute their overlaps.
 
     Ground truth counts unless its flag (column 7) is 0. If the sequence has classes, only pedestrians count, and a
@@ -184,7 +184,7 @@ def compare(sequence: MotSequence, number: int, ids: NDArray[np.int64], xywh: ND
 
         >>> truth = {1: np.array([[1, 5, 100.0, 50, 40, 100, 1, 1, 1]])}
         >>> sequence = MotSequence("MOT17-00", Path(), range(1, 2), 10.0, None, Path(), truth, has_classes=True)
-        >>> compared = compare(sequence, 1, np.array([9]), np.array([[100.0, 50, 40, 80]]))
+        >>> compared = compare_frame(sequence, 1, np.array([9]), np.array([[100.0, 50, 40, 80]]))
         >>> compared.truth_ids, compared.track_ids, compared.iou
         (array([5]), array([9]), array([[0.8]]))
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.evaluate.tracking.mot import compare, iou_of, open_sequence, read_rows
+from realtime.evaluate.tracking.mot import compare_frame, iou_of, open_sequence, read_rows
 from tests.evaluate.tracking.sequences import BOX, line, make_sequence, truth_of_one
 
 
@@ -36,7 +36,7 @@ def test_only_pedestrians_and_tracks_that_match_no_distractor_count(
     name: str, truth: str, truths: list[int], tracks: list[int], tmp_path: Path
 ) -> None:
     sequence = open_sequence(make_sequence(tmp_path / name, truth))
-    compared = compare(sequence, 1, np.array([9]), np.array([BOX]))
+    compared = compare_frame(sequence, 1, np.array([9]), np.array([BOX]))
     assert compared.truth_ids.tolist() == truths
     assert compared.track_ids.tolist() == tracks
     assert compared.iou.shape == (len(truths), len(tracks))
