@@ -17,33 +17,33 @@ from realtime.flags import help_text, parse
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "realtime"
 
-# Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/loops.py holds
-# the loops that users would write without this package.
+# Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/speed/loops.py
+# holds the loops that users would write without this package.
 ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
-    "boxmot": ["evaluate/baseline.py", "evaluate/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/videos.py", "publish/draw.py"],
+    "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
-    "msgspec": ["evaluate/loops.py", "wire.py"],
+    "msgspec": ["evaluate/speed/loops.py", "wire.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
     "pydantic": ["config.py"],
-    "scipy": ["evaluate/mot.py"],
+    "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
         "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py",
-        "loading.py", "evaluate/loops.py", "evaluate/random_vitpose.py",
+        "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py",
     ],
     "torchvision": ["models/ultralytics.py"],
     "tqdm": ["evaluate/progress.py"],
-    "trackers": ["evaluate/mot_metrics.py"],
-    "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "pose/checkpoint.py"],
-    "ultralytics": ["evaluate/loops.py", "models/ultralytics.py"],
-    "filterpy": ["evaluate/filters.py"],
-    "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],
+    "trackers": ["evaluate/tracking/metrics.py"],
+    "transformers": ["evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "pose/checkpoint.py"],
+    "ultralytics": ["evaluate/speed/loops.py", "models/ultralytics.py"],
+    "filterpy": ["evaluate/smoothing/filters.py"],
+    "matplotlib": ["evaluate/speed/plots.py", "evaluate/smoothing/command.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/*.py"],
+    "zmq": ["client.py", "evaluate/speed/loops.py", "keys.py", "publish/*.py"],
 }  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
 
 def test_the_architecture_names_every_folder_and_no_other() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
-    assert folders == set(re.findall(r"`realtime/(\w+)/`", text))
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/__init__.py")}
+    assert folders == set(re.findall(r"`realtime/([\w/]+)/`", text))
     rows = re.findall(r"^\| (`r.*?) \| (.*) \|$", text, re.MULTILINE)
     for folder in [*folders, ""]:
         named = {

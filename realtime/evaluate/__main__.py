@@ -1,7 +1,7 @@
 """The command line of the measurements: `python -m realtime.evaluate COMMAND`.
 
-Each command is a module of this package and is imported only when it is used. Its `add_arguments(parser)` adds the
-flags, its `run(options) -> Report` measures. This file handles `--json` and errors for all of them.
+COMMANDS names the module of each command, which is imported only when the command is used. Its `add_arguments(parser)`
+adds the flags, its `run(options) -> Report` measures. This file handles `--json` and errors for all of them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,32 @@ from realtime.evaluate.report import Report
 from realtime.redact import redact
 
 PROGRAM = "python -m realtime.evaluate"
+# Name of each command: the module that implements it, and what it does.
 COMMANDS = {
-    "tracking": "score tracking against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
-    "keypoints": "score keypoints against ground truth in COCO format: OKS AP and AR",
-    "smoothing": "compare smoothing filters with ground-truth motion: error, jitter and lag",
-    "latency": "measure latency from capture to publishing, by stage; --compare: speed against plain loops of the same "
-    "models",
-    "cost": "measure the cost of more cameras, people and parallel inferences, and CPU time by part of the program",
+    "tracking": (
+        "realtime.evaluate.tracking.command",
+        "score tracking against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
+    ),
+    "keypoints": (
+        "realtime.evaluate.keypoints",
+        "score keypoints against ground truth in COCO format: OKS AP and AR",
+    ),
+    "smoothing": (
+        "realtime.evaluate.smoothing.command",
+        "compare smoothing filters with ground-truth motion: error, jitter and lag",
+    ),
+    "latency": (
+        "realtime.evaluate.latency",
+        "measure latency from capture to publishing, by stage",
+    ),
+    "compare": (
+        "realtime.evaluate.speed.compare",
+        "compare our speed with that of plain loops of the same models",
+    ),
+    "cost": (
+        "realtime.evaluate.speed.cost",
+        "measure the cost of more cameras, people and parallel inferences, and CPU time by part of the program",
+    ),
 }
 
 
@@ -76,10 +95,10 @@ def _run(argv: list[str]) -> int:
     parser = _Parser(PROGRAM, allow_abbrev=False, description="Measure accuracy, latency or cost.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     measurement: Measurement | None = None
-    for name, line in COMMANDS.items():
+    for name, (module, line) in COMMANDS.items():
         command = commands.add_parser(name, allow_abbrev=False, help=line, description=f"{line[0].upper()}{line[1:]}.")
         if argv[:1] == [name]:
-            measurement = cast("Measurement", importlib.import_module(f"realtime.evaluate.{name}"))
+            measurement = cast("Measurement", importlib.import_module(module))
             measurement.add_arguments(command)
             command.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     options = parser.parse_args(argv)
@@ -108,7 +127,8 @@ def _check_json(file: Path) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
+        was_flag = "--compare" in message.split()  # of latency, before it became a command
+        raise ConfigError(f"{message}; " + (f"use {PROGRAM} compare" if was_flag else f"see {self.prog} --help"))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from realtime.capture.images import ImagesSource
 from realtime.errors import ConfigError, OutputError
-from realtime.evaluate.keys import add_keys, load_keys
+from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Report
 from realtime.loading import Models, load_models

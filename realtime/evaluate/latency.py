@@ -1,14 +1,12 @@
 """Latency from capture to publishing, stage by stage: percentiles of a recording or of a running publisher.
 
 This is `python -m realtime.evaluate latency`. It reads the times that the publisher measured and wrote into its
-messages, so the network between publisher and subscriber is not included. With `--compare`, `evaluate.compare` runs the
-program and other loops side by side instead.
+messages, so the network between publisher and subscriber is not included.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -110,27 +108,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--camera", metavar="NAME", action="append", help="read only this camera; repeatable")
     add("--curve-secret", metavar="FILE", help="this reader's secret key, if the publisher requires keys")
     add("--curve-server", metavar="FILE", help="the publisher's public key")
-    from realtime.evaluate import compare
-
-    group = parser.add_argument_group("comparison")
-    group.add_argument("--compare", action="store_true", help="compare our program with loops that use the same models")
-    compare.add_arguments(group)
-    compare.add_live_arguments(group)
 
 
 def run(options: argparse.Namespace) -> Report:
-    """Read all messages and summarise their times, or run the comparison.
+    """Read all messages and summarise their times.
 
     Raises:
         ConfigError: a flag, the file or a key is wrong.
         RealtimeError: no message arrived, or a message can't be decoded.
     """
-    if options.compare:
-        from realtime.evaluate import compare
-
-        if options.recording is not None or options.connect:
-            raise ConfigError("latency: got --compare with a recording or --connect, expected only one of them")
-        return compare.run(options)
     if (options.recording is None) == (not options.connect):
         raise ConfigError("latency: expected either a recording (.jsonl) or --connect ENDPOINT")
     if not 0 < options.seconds < float("inf"):
@@ -232,9 +218,3 @@ def _notes(name: str, times: CameraTimes) -> list[str]:
 
 def _in_words(gaps: Gaps) -> str:
     return f"{gaps.missing} in {gaps.count} gaps, at most {gaps.longest} per gap" if gaps.count else "none"
-
-
-if __name__ == "__main__":
-    from realtime.evaluate.__main__ import main
-
-    sys.exit(main(["latency", *sys.argv[1:]]))

@@ -1,6 +1,6 @@
 """Reads the recordings that `--record` writes.
 
-Used by evaluate.latency, compare and clips.
+Used by `latency`, `speed.compare` and `smoothing.clips`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module.add_arguments = lambda parser: parser.add_argument("--number", type=int)
     module.run = run
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(command.COMMANDS, "fake", "measures nothing")
+    monkeypatch.setitem(command.COMMANDS, "fake", (module.__name__, "measures nothing"))
     return module
 
 
@@ -107,6 +107,7 @@ def test_a_missing_module_of_our_own_keeps_its_traceback(measure: ModuleType) ->
         ([], "required: COMMAND"),
         (["speed"], "invalid choice: 'speed'"),
         (["fake", "--numbr", "1"], "unrecognized arguments: --numbr 1"),
+        (["latency", "--compare", "--mode", "live"], "use python -m realtime.evaluate compare"),
         (["fake", "--number", "one"], "invalid int value: 'one'"),
         (["fake", "--json", "/nowhere/numbers.json"], "--json: can't write /nowhere/numbers.json"),
     ],
@@ -128,4 +129,4 @@ def test_help_names_every_command_without_importing_any(
         command.main(["--help"])
     assert end.value.code == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("tracking", "keypoints", "smoothing", "latency"))
+    assert all(name in out for name in ("tracking", "keypoints", "smoothing", "latency", "compare", "cost"))

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.config import PoseConfig
-from realtime.evaluate.random_vitpose import BASE as BASE
-from realtime.evaluate.random_vitpose import SMALL as SMALL
-from realtime.evaluate.random_vitpose import TINY as TINY
-from realtime.evaluate.random_vitpose import quietly as quietly
-from realtime.evaluate.random_vitpose import save_checkpoint as save_checkpoint
+from realtime.evaluate.speed.random_vitpose import BASE as BASE
+from realtime.evaluate.speed.random_vitpose import SMALL as SMALL
+from realtime.evaluate.speed.random_vitpose import TINY as TINY
+from realtime.evaluate.speed.random_vitpose import quietly as quietly
+from realtime.evaluate.speed.random_vitpose import save_checkpoint as save_checkpoint
 from realtime.pose.engine import People
 from realtime.pose.vitpose import VitPose
 

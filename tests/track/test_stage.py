@@ -9,8 +9,8 @@ import torch
 
 from realtime.config import TrackerConfig, TrackerMethod, load
 from realtime.errors import ConfigError
-from realtime.evaluate.mot import open_sequence
-from realtime.evaluate.tracking import given_detections
+from realtime.evaluate.tracking.inputs import given_detections
+from realtime.evaluate.tracking.mot import open_sequence
 from realtime.track.boxmot import Association
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Tracks

@@ -1,0 +1,39 @@
+"""Flags for configuration keys in the commands of realtime.evaluate.
+
+Used by the commands `tracking`, `keypoints` and `smoothing`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from realtime.config import AppConfig, leaves, load
+
+
+def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> None:
+    """Add `--config`, and a flag for every wanted configuration key.
+
+    Args:
+        parser: receives the flags.
+        wanted: whether a key ("tracker.method") becomes a flag.
+    """
+    parser.add_argument(
+        "--config", action="append", type=Path, default=[], metavar="FILE", help="configuration file (YAML); repeatable"
+    )
+    for key in leaves():
+        if wanted(key.name):
+            names = dict.fromkeys(f"--{name}" for name in (key.name.replace("_", "-"), key.name))
+            parser.add_argument(*names, dest=key.name, metavar=key.placeholder, help=key.description.replace("%", "%%"))
+
+
+def load_keys(options: argparse.Namespace) -> AppConfig:
+    """Load the configuration from the files and flags of `add_keys`.
+
+    Raises:
+        ConfigError: a file or a value is wrong.
+    """
+    keys = {key.name for key in leaves()}
+    flags = {key: value for key, value in vars(options).items() if key in keys and value is not None}
+    return load(options.config, flags=flags)

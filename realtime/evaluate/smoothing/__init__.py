@@ -1,0 +1,1 @@
+"""The command `smoothing`: error, jitter and lag of smoothing filters on true motion."""

@@ -1,0 +1,1 @@
+"""The command `tracking`: scores of track identities against ground truth."""

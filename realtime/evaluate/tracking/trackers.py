@@ -1,0 +1,162 @@
+"""The trackers that the command `tracking` scores: the program's own, and those that `--against` adds.
+
+Unlike our tracker, boxmot's ByteTrack measures time in frames instead of seconds and returns the boxes of its filter
+instead of the detections' boxes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Protocol, get_args
+
+import numpy as np
+from boxmot import ByteTrack
+from numpy.typing import NDArray
+
+from realtime.config import AppConfig, TrackerConfig, TrackerMethod
+from realtime.evaluate.tracking.mot import Boxes
+from realtime.pose.stage import with_keypoints
+from realtime.skeleton import COCO17
+from realtime.track.boxmot import quiet
+from realtime.track.relink import RelinkStage
+from realtime.track.stage import TrackStage
+from realtime.types import Detections
+
+OURS = "ours"
+# boxmot 25 has two sets of defaults for track_thresh, match_thresh and track_buffer (frames).
+_BYTETRACK_DEFAULTS: dict[str, tuple[float, float, int]] = {
+    "boxmot constructor": (0.45, 0.8, 25),  # defaults of the class
+    "boxmot yaml": (0.6, 0.9, 30),  # boxmot/configs/trackers/bytetrack.yaml
+}
+_ID = 4  # column of boxmot's output rows: x1 y1 x2 y2 id score class index-of-detection
+
+
+class Tracker(Protocol):
+    """Anything that tracks the people of one sequence, frame by frame."""
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Track the people of the next frame.
+
+        Returns:
+            Ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4) in pixels.
+        """
+
+
+class OurTracker:
+    """The program's tracking stage for one sequence, with re-identification by the detections' keypoints or boxes."""
+
+    def __init__(self, config: TrackerConfig) -> None:
+        self._stage = TrackStage(config)
+        self._relink = RelinkStage(config.relink_s, COCO17.sigmas) if config.relink_s else None
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Track the people of the next frame, as described in `Tracker.follow`."""
+        tracks = self._stage.process([detections])[0]
+        keypoints = np.zeros((len(tracks), 0, 3), np.float32) if tracks.keypoints is None else tracks.keypoints
+        poses = with_keypoints(tracks, keypoints)
+        if self._relink is not None:
+            poses = self._relink.process([poses])[0]
+        return poses.track_ids, poses.xyxy.astype(np.float64)
+
+
+class Timed:
+    """A tracker whose time per frame is measured.
+
+    Attributes:
+        seconds: duration of each call of `follow`, in order.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.seconds: list[float] = []
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Track the people of the next frame and record the time this takes."""
+        began_s = time.perf_counter()
+        tracks = self._tracker.follow(detections)
+        self.seconds.append(time.perf_counter() - began_s)
+        return tracks
+
+
+class PlainByteTrack:
+    """boxmot's own ByteTrack for one sequence."""
+
+    def __init__(self, track_thresh: float, match_thresh: float, track_buffer: int) -> None:
+        quiet()
+        self._tracker: Any = ByteTrack(  # Any: boxmot ships no types
+            track_thresh=track_thresh, match_thresh=match_thresh, track_buffer=track_buffer
+        )
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Track the people of the next frame.
+
+        Returns:
+            Ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4), in pixels, of the people matched in this frame.
+        """
+        rows = np.zeros((len(detections), 6), np.float32)
+        rows[:, :4], rows[:, 4] = detections.xyxy, detections.scores
+        out = np.asarray(self._tracker.update(rows), np.float64).reshape(-1, 8)
+        return out[:, _ID].astype(np.int64), out[:, :_ID]
+
+
+class Naive:
+    """Our tracker without extrapolation: frames that `detector.every` skips repeat the last boxes or have none.
+
+    Args:
+        tracker: our tracker, which receives only the frames with a detection run.
+        holds: repeat the last boxes; otherwise the skipped frames have no boxes.
+    """
+
+    def __init__(self, tracker: OurTracker, holds: bool) -> None:
+        self._tracker = tracker
+        self._holds = holds
+        self._last: tuple[NDArray[np.int64], NDArray[np.float64]] = np.zeros(0, np.int64), np.zeros((0, 4))
+
+    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Track the people of the next frame.
+
+        Returns:
+            Ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4) in pixels.
+        """
+        if detections.looked:
+            self._last = self._tracker.follow(detections)
+        elif not self._holds:
+            return self._last[0][:0], self._last[1][:0]
+        return self._last
+
+
+def tracker_makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tracker]]:
+    """Return functions that create a new tracker, by the tracker's name in the table."""
+    makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker)}
+    if against == "methods":
+        others = [method for method in get_args(TrackerMethod) if method != config.tracker.method]
+        changed = {method: {**config.tracker.model_dump(), "method": method, "reid": None} for method in others}
+        makers |= {method: partial(OurTracker, TrackerConfig(**keys)) for method, keys in changed.items()}
+    elif against == "naive":
+        makers["nothing between"] = lambda: Naive(OurTracker(config.tracker), holds=False)
+        makers["held between"] = lambda: Naive(OurTracker(config.tracker), holds=True)
+    elif against == "no-relink":
+        makers["without relink"] = partial(OurTracker, config.tracker.model_copy(update={"relink_s": 0.0}))
+    elif against == "boxmot":
+        makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in _BYTETRACK_DEFAULTS.items()}
+    return makers
+
+
+def run_trackers(detections: Iterable[Detections], trackers: Mapping[str, Tracker]) -> dict[str, dict[int, Boxes]]:
+    """Run every tracker on the same detections, frame by frame.
+
+    Args:
+        detections: detections of the kept frames, in order; `frame.index` is the frame number minus 1.
+        trackers: new trackers by name.
+
+    Returns:
+        For each tracker name, a mapping from frame number to the tracks of that frame.
+    """
+    tracks: dict[str, dict[int, Boxes]] = {name: {} for name in trackers}
+    for item in detections:
+        for name, tracker in trackers.items():
+            ids, xyxy = tracker.follow(item)
+            tracks[name][item.frame.index + 1] = ids, np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]])
+    return tracks
