@@ -147,7 +147,7 @@ def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) ->
     for k in range(600):
         x, y = random.uniform(0, 580), random.uniform(0, 400)
         stage.process([detections(k / 30, [(x, y, x + 40, y + 70)])])
-    tracker = stage._cameras["cam0"]
+    tracker = stage._cameras.get("cam0")
     assert len(tracker._association.known()) < 50
     assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200
     assert len(tracker._ids) < 50
@@ -276,7 +276,7 @@ def test_the_appearance_network_is_loaded_from_a_file(method: TrackerMethod, app
 
 
 def tracker_of(stage: TrackStage) -> object:
-    return stage._cameras["cam0"]._association._tracker
+    return stage._cameras.get("cam0")._association._tracker
 
 
 @pytest.mark.parametrize(
