@@ -40,6 +40,10 @@ class Cadence:
         camera.since = 0 if due else camera.since + 1
         return due
 
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera: its next frame is due."""
+        self._cameras.forget(camera)
+
 
 @dataclass(slots=True)
 class _Camera:

@@ -114,6 +114,10 @@ class PersonBudget:
             people[row].latest = Measurement(tracks.xyxy[row])
         return Turn(chosen, [person.latest for person in people])
 
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera."""
+        self._cameras.forget(camera)
+
     def remembered(self, camera: str) -> int:
         """Return the number of people of this camera whose state is kept."""
         state = self._cameras.get(camera)

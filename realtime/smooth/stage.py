@@ -51,8 +51,8 @@ class SmoothStage:
     """Filters every keypoint of every person over time.
 
     State is kept per camera and track, on the timeline of `frame.time_s`. A camera's state is dropped when its epoch
-    changes, and a track's state when the track was not seen for `reset_s`. Memory is therefore bounded by the number of
-    people seen within `reset_s`.
+    changes or the camera is removed, and a track's state when the track was not seen for `reset_s`. Memory is therefore
+    bounded by the number of people seen within `reset_s`.
 
     Args:
         config: the `smoothing` section of the configuration.
@@ -105,6 +105,10 @@ class SmoothStage:
         """The number of this camera's tracks whose state is kept."""
         state = self._cameras.get(camera)
         return len(state.people.track_ids) - 1 if state and state.people else 0
+
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera, once no frame of it is in the pipeline."""
+        self._cameras.forget(camera)
 
     def close(self) -> None:
         """Drop the state of all cameras."""

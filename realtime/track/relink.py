@@ -69,6 +69,7 @@ class RelinkStage:
     def __init__(self, relink_s: float, sigmas: Sequence[float] = ()) -> None:
         self._relink_s = relink_s
         self._sigmas = np.asarray(sigmas, np.float64)
+        # By camera; outside its state, because ids are not reused when the state is dropped.
         self._new_ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self._cameras = PerEpoch(lambda frame: _Camera(self._new_ids[frame.camera]))
 
@@ -88,6 +89,10 @@ class RelinkStage:
         """Return the number of people of this camera whose state is kept."""
         state = self._cameras.get(camera)
         return len(state.people) if state else 0
+
+    def forget(self, camera: str) -> None:
+        """Forget the people of a camera, once no frame of it is in the pipeline. Their ids are still not reused."""
+        self._cameras.forget(camera)
 
     def close(self) -> None:
         """Forget all people of all cameras."""

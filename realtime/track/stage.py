@@ -52,6 +52,7 @@ class TrackStage:
         """
         self._config = config
         self._appearance = load_appearance(config, device)
+        # By camera; outside its state, because ids are not reused when the state is dropped.
         self._new_ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self._cameras = PerEpoch(self._new_tracker)
 
@@ -67,6 +68,10 @@ class TrackStage:
             positions, with `measured` False; boxmot does not see such a frame.
         """
         return [self._cameras.of(item.frame).update(item) for item in batch]
+
+    def forget(self, camera: str) -> None:
+        """Drop the tracker of a camera, once no frame of it is in the pipeline. Its ids are still not reused."""
+        self._cameras.forget(camera)
 
     def close(self) -> None:
         """Do nothing, because there are no resources to release."""

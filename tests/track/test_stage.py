@@ -123,6 +123,18 @@ def test_a_new_epoch_reuses_no_ids(method: TrackerMethod) -> None:
     assert stage.process([detections(0.0, [walker(0)], epoch=1)])[0].track_ids.tolist() == [3]
 
 
+@every_method
+def test_a_forgotten_camera_starts_without_people_and_reuses_no_ids(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    for camera in ("cam0", "cam1"):
+        stage.process([detections(0.0, [walker(0), (300.0, 10.0, 360.0, 200.0)], camera=camera)])
+    stage.forget("cam0")
+    assert len(stage.process([not_looked(0.1)])[0]) == 0
+    assert stage.process([detections(0.2, [walker(0)])])[0].track_ids.tolist() == [3]
+    assert stage.process([detections(0.2, [walker(0)], epoch=1)])[0].track_ids.tolist() == [4]
+    assert stage.process([detections(0.1, [walker(0)], camera="cam1")])[0].track_ids.tolist() == [1]
+
+
 def test_each_camera_counts_its_ids_separately() -> None:
     stage = TrackStage(TrackerConfig())
     first, second = stage.process([detections(0.0, [walker(0)]), detections(0.0, [walker(9)], camera="cam1")])
