@@ -23,7 +23,7 @@ from realtime import wire
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
 from realtime.keys import load_public, load_secret
-from realtime.observe.status import CameraStatus
+from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.record import Recorder
 from realtime.skeleton import Skeleton
 from realtime.types import Poses
@@ -243,6 +243,9 @@ class PublishStage:
             ]
             self._send_status(news)
 
+    def forget(self, camera: str) -> None:
+        """Do nothing: this stage drops the state of a removed camera itself, with the camera's final status."""
+
     def close(self) -> None:
         """Send the final states and counts, then close the socket."""
         for camera, status in self._cameras().items():
@@ -318,7 +321,11 @@ class PublishStage:
             status = self._cameras()[camera]
             state, reason = self._told_state[camera] = status.state
             fps, latency_ms = status.recent()
-            started, ended = self._presence[camera].news()
+            presence = self._presence[camera]
+            if (state, reason) == REMOVED:  # its last message, unless the camera is added again
+                presence.end()
+                del self._presence[camera]
+            started, ended = presence.news()
             message = wire.StatusMessage(
                 session=self._info.session,
                 camera=camera,
@@ -357,12 +364,17 @@ class _Presence:
     def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
         """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks."""
         if epoch != self._epoch:
-            self._ended += sorted(self._there)
-            self._epoch, self._there = epoch, set()
+            self.end()
+            self._epoch = epoch
         self._started += [track_id for track_id in track_ids if track_id not in self._there]
         self._there.update(track_ids)
         self._ended += [track_id for track_id in ended if track_id in self._there]
         self._there.difference_update(ended)
+
+    def end(self) -> None:
+        """End all current tracks."""
+        self._ended += sorted(self._there)
+        self._there = set()
 
     def news(self) -> tuple[list[int], list[int]]:
         """The tracks that started and those that ended since the last call."""
