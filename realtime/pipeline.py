@@ -40,7 +40,7 @@ from realtime.runtime.door import Door
 from realtime.runtime.governor import Effort, Governor, ladder
 from realtime.runtime.pace import Pace
 from realtime.runtime.pool import Pool, run_divided
-from realtime.runtime.stage import run_stage
+from realtime.runtime.stage import Stage, run_stage
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.types import Detections, Poses, Tracks
@@ -167,6 +167,7 @@ class Pipeline:
         # when one of its threads will be.
         self._pace = Pace(STAGES, self._door.not_before)
         self._pool: Pool | None = None
+        self._stages: list[Stage[Any, Any]] = []
         if self._models.pooled:
             self._pool = Pool(self._models.pooled, self._models.calls, self._door.let_in, self._models.unhurried)
         self._publisher = PublishStage(
@@ -203,6 +204,7 @@ class Pipeline:
             while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
                 self._crew.failed.wait(_TICK_S)
                 self._look_after_cameras()
+                self._forget_removed()
                 self._keep_target()
                 if self._reload_asked:
                     self._reload_asked = False
@@ -246,6 +248,13 @@ class Pipeline:
         for name, status in self.status.items():
             if status.check_silence():
                 log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
+
+    def _forget_removed(self) -> None:
+        """Let the stages drop the state of each removed camera, once its last frame has left the pipeline."""
+        for camera in [camera for camera in self._fleet.removed if self._door.is_empty(camera)]:
+            for stage in self._stages:
+                stage.forget(camera)
+            self._fleet.removed.remove(camera)
 
     def _keep_target(self) -> None:
         """Reduce or restore the work of the models to meet `latency.target_ms`."""
@@ -339,6 +348,7 @@ class Pipeline:
 
     def _loop(self, stage: Any, inbox: Any, outbox: Any, **more: Any) -> Callable[[], None]:  # noqa: ANN401 - any stage's types
         """The body of the stage's thread."""
+        self._stages.append(stage)
         if self._pool and stage.name in self._models.pooled:
             # Live frames wait for the first stage at the door, which measures that.
             at_door = inbox is self._door and not self._models.unhurried

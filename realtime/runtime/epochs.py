@@ -29,6 +29,11 @@ class PerEpoch(Generic[S]):
         new: returns the state for a camera's first frame, and for the first frame of each later epoch.
     """
 
+    # No lock is needed. A stage calls `of` on its own thread and the main thread calls `forget`, but never both for one
+    # camera at the same time. The main thread forgets a removed camera when the door is empty of its frames: the last
+    # one has then passed every stage, and none can follow until the main thread adds the camera again. Calls for
+    # different cameras touch different keys of the dict, each in one atomic operation, and no method iterates over it.
+
     def __init__(self, new: Callable[[Frame], S]) -> None:
         self._new = new
         self._states: dict[str, tuple[int, S]] = {}  # by camera: epoch, state

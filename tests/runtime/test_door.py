@@ -52,6 +52,21 @@ def test_the_window_bounds_the_frames_in_flight(make_frame: Make) -> None:
     assert [frame.index for frame in door.take()] == [1]
 
 
+def test_a_camera_is_empty_once_its_last_frame_has_left(make_frame: Make) -> None:
+    door = Door(["a", "b"], 2, 9.0)
+    door.put(make_frame(0, "a"))
+    steps = [door.is_empty("a")]
+    door.take()
+    steps.append(door.is_empty("a"))
+    door.put(make_frame(1, "a"))
+    door.leave("a")
+    steps.append(door.is_empty("a"))
+    door.evict("a")  # drops the waiting frame
+    steps.append(door.is_empty("a"))
+    assert steps == [False, False, False, True]
+    assert door.is_empty("b")
+
+
 def test_take_returns_one_frame_per_camera(make_frame: Make) -> None:
     door = Door(["a", "b", "c"], 2, 9.0)
     for camera in ("a", "c"):
