@@ -179,6 +179,7 @@ class Pipeline:
             while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
                 self._crew.failed.wait(_TICK_S)
                 self._look_after_cameras()
+                self._forget_removed()
                 self._keep_target()
                 if self._reload_asked:
                     self._reload_asked = False
@@ -205,6 +206,13 @@ class Pipeline:
         for name, status in self.status.items():
             if status.check_silence():
                 log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
+
+    def _forget_removed(self) -> None:
+        """Let the stages drop the state of each removed camera, once its last frame has left the pipeline."""
+        for camera in [camera for camera in self._fleet.removed if self._door.is_empty(camera)]:
+            for stage in self._chain:
+                stage.forget(camera)
+            self._fleet.removed.remove(camera)
 
     def _keep_target(self) -> None:
         live = [status for camera, status in self.status.items() if self._door.is_live(camera)]

@@ -40,6 +40,7 @@ class Fleet:
     Attributes:
         status: the state and counters of each camera, including removed ones. Adding a camera replaces the mapping
             instead of modifying it, so any thread may iterate over a mapping that it has read.
+        removed: names of removed cameras. The pipeline takes a name out once the stages have forgotten the camera.
         truncated: the error of the first file that ended early or is damaged; None if all files were complete.
     """
 
@@ -55,6 +56,7 @@ class Fleet:
         self._threads: dict[str, list[threading.Thread]] = {}
         self._cameras: dict[str, Camera] = {}  # the last camera that ran under each name
         self.status: Mapping[str, CameraStatus] = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
+        self.removed: set[str] = set()
         self.truncated: TruncatedError | None = None
 
     def start(self) -> None:
@@ -90,6 +92,7 @@ class Fleet:
         for name in removed:
             del self._members[name]
             self.status[name].remove()
+        self.removed = (self.removed | set(removed)) - set(added)
         self.status = {**self.status, **{name: CameraStatus(name) for name in added if name not in self.status}}
         for name in added + changed:
             self._start(new[name], may_end_run=False)

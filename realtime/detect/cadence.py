@@ -5,6 +5,9 @@ detect/yolo.py uses it. On the frames in between, track/coast.py extrapolates th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from realtime.runtime.epochs import PerEpoch
 from realtime.types import Frame
 
 
@@ -24,7 +27,7 @@ class Cadence:
 
     def __init__(self, every: int) -> None:
         self.every = every
-        self._last: dict[str, tuple[int, int]] = {}  # by camera: epoch, frames since the last detection
+        self._cameras = PerEpoch(lambda frame: _Camera(since=self.every))
 
     def is_due(self, frame: Frame) -> bool:
         """Return whether the detector should run on this frame.
@@ -32,7 +35,16 @@ class Cadence:
         Call it once per frame, with each camera's frames in order. The first frame of an epoch is always due, because
         no person is tracked yet.
         """
-        epoch, since = self._last.get(frame.camera, (frame.epoch, self.every))
-        due = epoch != frame.epoch or since + 1 >= self.every
-        self._last[frame.camera] = frame.epoch, 0 if due else since + 1
+        camera = self._cameras.of(frame)
+        due = camera.since + 1 >= self.every
+        camera.since = 0 if due else camera.since + 1
         return due
+
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera: its next frame is due."""
+        self._cameras.forget(camera)
+
+
+@dataclass(slots=True)
+class _Camera:
+    since: int  # frames since the last detection

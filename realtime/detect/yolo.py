@@ -113,6 +113,10 @@ class DetectStage:
         found: list[Detections] = []
         return Work([Part(lambda: found.extend(self._look([frame])))], found.pop)
 
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera, once no frame of it is in the pipeline."""
+        self.cadence.forget(camera)
+
     def close(self) -> None:
         """Do nothing, because there are no resources to release."""
 

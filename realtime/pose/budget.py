@@ -7,13 +7,14 @@ model runs; `completed` adds the predicted poses of the others afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.boxes import carried, sides_of
-from realtime.types import Frame, Tracks
+from realtime.runtime.epochs import PerEpoch
+from realtime.types import Tracks
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -79,6 +80,7 @@ class PersonBudget:
             budget set later knows when each person was last measured.
 
     Example:
+        >>> from realtime.types import Frame
         >>> def tracks(time_s: float) -> Tracks:
         ...     frame = Frame("cam0", 0, 0, np.zeros((2, 2, 3), np.uint8), time_s, 0, 0)
         ...     boxes, scores = np.ones((3, 4), np.float32), np.ones(3, np.float32)
@@ -90,7 +92,7 @@ class PersonBudget:
 
     def __init__(self, max_people: int | None) -> None:
         self.max_people = max_people
-        self._cameras: dict[str, _Camera] = {}
+        self._cameras = PerEpoch(lambda frame: _Camera())
 
     def choose(self, tracks: Tracks) -> Turn:
         """Choose the people of a frame to measure.
@@ -105,22 +107,21 @@ class PersonBudget:
             deterministic and does not depend on the order of the people in `tracks`.
         """
         now_s = tracks.frame.time_s
-        people = self._camera(tracks.frame).present(tracks.track_ids, now_s)
+        people = self._cameras.of(tracks.frame).present(tracks.track_ids, now_s)
         chosen = self._choose(people, tracks)
         for row in np.flatnonzero(chosen):
             people[row].waits_since_s = now_s
             people[row].latest = Measurement(tracks.xyxy[row])
         return Turn(chosen, [person.latest for person in people])
 
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera."""
+        self._cameras.forget(camera)
+
     def remembered(self, camera: str) -> int:
         """Return the number of people of this camera whose state is kept."""
-        return len(self._cameras[camera].people) if camera in self._cameras else 0
-
-    def _camera(self, frame: Frame) -> _Camera:
-        camera = self._cameras.get(frame.camera)
-        if camera is None or camera.epoch != frame.epoch:
-            camera = self._cameras[frame.camera] = _Camera(frame.epoch, {})
-        return camera
+        state = self._cameras.get(camera)
+        return len(state.people) if state else 0
 
     def _choose(self, people: list[_Person], tracks: Tracks) -> Bools:
         most = self.max_people
@@ -203,8 +204,7 @@ class _Person:
 class _Camera:
     """State of one camera in one epoch."""
 
-    epoch: int
-    people: dict[int, _Person]  # by track id
+    people: dict[int, _Person] = field(default_factory=dict)  # by track id
 
     def present(self, track_ids: NDArray[np.int64], now_s: float) -> list[_Person]:
         """Return the state of each track, creating it for new ones; forget people unseen for more than `FORGET_S`."""

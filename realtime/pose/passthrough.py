@@ -52,6 +52,9 @@ class PassThrough:
         """
         return [self._pass(tracks) for tracks in batch]
 
+    def forget(self, camera: str) -> None:
+        """Do nothing: this stage keeps no state."""
+
     def close(self) -> None:
         """Do nothing: this stage holds no resources."""
 

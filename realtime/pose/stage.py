@@ -135,6 +135,10 @@ class PoseStage:
         ]
         return Work(parts, lambda: _complete(tracks, turn, found))
 
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera, once no frame of it is in the pipeline."""
+        self.budget.forget(camera)
+
     def close(self) -> None:
         """Do nothing: the stage holds no resources of its own."""
 

@@ -30,12 +30,17 @@ class Presence:
     def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
         """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks."""
         if epoch != self._epoch:
-            self._ended += sorted(self._there)
-            self._epoch, self._there = epoch, set()
+            self.end()
+            self._epoch = epoch
         self._started += [track_id for track_id in track_ids if track_id not in self._there]
         self._there.update(track_ids)
         self._ended += [track_id for track_id in ended if track_id in self._there]
         self._there.difference_update(ended)
+
+    def end(self) -> None:
+        """End all current tracks."""
+        self._ended += sorted(self._there)
+        self._there = set()
 
     def news(self) -> tuple[list[int], list[int]]:
         """The tracks that started and those that ended since the last call."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from realtime import wire
 from realtime.config import PublishConfig
-from realtime.observe.status import CameraStatus
+from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence
 from realtime.publish.record import Recorder
 from realtime.publish.socket import close_socket
@@ -142,6 +142,9 @@ class PublishStage:
             ]
             self._send_status(news)
 
+    def forget(self, camera: str) -> None:
+        """Do nothing: this stage drops the state of a removed camera itself, with the camera's final status."""
+
     def close(self) -> None:
         """Send the final states and counts, then close the socket."""
         for camera, status in self._cameras().items():
@@ -217,7 +220,11 @@ class PublishStage:
             status = self._cameras()[camera]
             state, reason = self._told_state[camera] = status.state
             fps, latency_ms = status.recent()
-            started, ended = self._presence[camera].news()
+            presence = self._presence[camera]
+            if (state, reason) == REMOVED:  # its last message, unless the camera is added again
+                presence.end()
+                del self._presence[camera]
+            started, ended = presence.news()
             message = wire.StatusMessage(
                 session=self._info.session,
                 camera=camera,

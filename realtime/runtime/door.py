@@ -241,6 +241,12 @@ class Door:
             entry.usual_s += _WEIGHT * (took_s - entry.usual_s) if entry.usual_s else took_s
             self._changed.notify_all()
 
+    def is_empty(self, camera: str) -> bool:
+        """Return whether no frame of this camera waits here or is past the door."""
+        with self._changed:
+            entry = self._entries[camera]
+            return entry.waiting is None and not entry.entered_s
+
     def release_hold(self) -> None:
         """Open a door that was created with `held`."""
         with self._changed:

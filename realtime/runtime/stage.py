@@ -28,6 +28,10 @@ class Stage(Protocol[In, Out]):
         """Return one result per item, in order. Items of one camera come in the order of their frames."""
         ...
 
+    def forget(self, camera: str) -> None:
+        """Drop the state of a removed camera. Called on the main thread, once no frame of it is in the pipeline."""
+        ...
+
     def close(self) -> None:
         """Release the stage's resources. Called once, on the thread that ran the stage."""
         ...

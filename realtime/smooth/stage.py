@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.config import SmoothingConfig
+from realtime.runtime.epochs import PerEpoch
 from realtime.smooth import kalman, one_euro
 from realtime.types import Poses
 
@@ -50,8 +51,8 @@ class SmoothStage:
     """Filters every keypoint of every person over time.
 
     State is kept per camera and track, on the timeline of `frame.time_s`. A camera's state is dropped when its epoch
-    changes, and a track's state when the track was not seen for `reset_s`. Memory is therefore bounded by the number of
-    people seen within `reset_s`.
+    changes or the camera is removed, and a track's state when the track was not seen for `reset_s`. Memory is therefore
+    bounded by the number of people seen within `reset_s`.
 
     Args:
         config: the `smoothing` section of the configuration.
@@ -80,7 +81,7 @@ class SmoothStage:
         self._filter: _Filter | None = None
         if config.method != "none":
             self._filter = _OneEuro(config) if config.method == "one-euro" else _Kalman(config)
-        self._cameras: dict[str, _Camera] = {}
+        self._cameras = PerEpoch(lambda frame: _Camera())
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Return the same people with smoothed keypoints.
@@ -102,7 +103,12 @@ class SmoothStage:
 
     def remembered(self, camera: str) -> int:
         """The number of this camera's tracks whose state is kept."""
-        return len(self._cameras[camera].people.track_ids) - 1 if camera in self._cameras else 0
+        state = self._cameras.get(camera)
+        return len(state.people.track_ids) - 1 if state and state.people else 0
+
+    def forget(self, camera: str) -> None:
+        """Drop the state of a camera, once no frame of it is in the pipeline."""
+        self._cameras.forget(camera)
 
     def close(self) -> None:
         """Drop the state of all cameras."""
@@ -110,15 +116,13 @@ class SmoothStage:
 
     def _smooth(self, poses: Poses, filter_: _Filter) -> Poses:
         frame, now_s = poses.frame, poses.frame.time_s
-        camera = self._cameras.get(frame.camera)
-        if camera is None or camera.epoch != frame.epoch:
-            no_people = _People.empty(poses.keypoints.shape[1], filter_.width)
-            camera = self._cameras[frame.camera] = _Camera(frame.epoch, -np.inf, no_people)
+        camera = self._cameras.of(frame)
         if not now_s > camera.time_s:
             raise ValueError(
                 f"{frame.camera}: smooth: time went from {camera.time_s} s to {now_s} s, expected it to increase"
             )
-        recent = camera.people.seen_within(self._config.reset_s, now_s)
+        people = camera.people or _People.empty(poses.keypoints.shape[1], filter_.width)
+        recent = people.seen_within(self._config.reset_s, now_s)
         rows = recent.rows_of(poses.track_ids)
         people, followed = self._advance(recent.take(rows), poses, filter_)
         camera.time_s = now_s
@@ -238,11 +242,10 @@ def _carried(places: Floats, before: Floats, box: Floats) -> Floats:
 
 @dataclass(slots=True)
 class _Camera:
-    """The state of one camera."""
+    """The state of one epoch of a camera."""
 
-    epoch: int
-    time_s: float
-    people: _People
+    time_s: float = -np.inf
+    people: _People | None = None  # None before the first frame
 
 
 class _People(NamedTuple):

@@ -9,8 +9,9 @@ track's first frame and never revised, because its id is published with that fra
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.boxes import sides_of, speed_of
+from realtime.runtime.epochs import PerEpoch
 from realtime.types import Poses
 
 Floats = NDArray[np.float64]
@@ -67,7 +69,9 @@ class RelinkStage:
     def __init__(self, relink_s: float, sigmas: Sequence[float] = ()) -> None:
         self._relink_s = relink_s
         self._sigmas = np.asarray(sigmas, np.float64)
-        self._cameras: dict[str, _Camera] = {}
+        # By camera; outside its state, because ids are not reused when the state is dropped.
+        self._new_ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
+        self._cameras = PerEpoch(lambda frame: _Camera(self._new_ids[frame.camera]))
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Replace the tracker's ids with this stage's ids.
@@ -83,18 +87,20 @@ class RelinkStage:
 
     def remembered(self, camera: str) -> int:
         """Return the number of people of this camera whose state is kept."""
-        return len(self._cameras[camera].people) if camera in self._cameras else 0
+        state = self._cameras.get(camera)
+        return len(state.people) if state else 0
+
+    def forget(self, camera: str) -> None:
+        """Forget the people of a camera, once no frame of it is in the pipeline. Their ids are still not reused."""
+        self._cameras.forget(camera)
 
     def close(self) -> None:
         """Forget all people of all cameras."""
         self._cameras.clear()
 
     def _relink(self, poses: Poses) -> Poses:
-        frame = poses.frame
-        camera = self._cameras.get(frame.camera)
-        if camera is None or camera.epoch != frame.epoch:
-            camera = self._cameras[frame.camera] = _Camera(frame.epoch, camera.next_id if camera else 1)
-        now_s, theirs = frame.time_s, poses.track_ids.tolist()
+        camera = self._cameras.of(poses.frame)
+        now_s, theirs = poses.frame.time_s, poses.track_ids.tolist()
         camera.given_up.update(poses.ended)
         present = set(theirs)
         lost = [
@@ -193,10 +199,10 @@ class _Person:
 
 
 class _Camera:
-    """The people known in one epoch of a camera."""
+    """The people known in one epoch of a camera. New people take their ids from `new_ids`."""
 
-    def __init__(self, epoch: int, next_id: int) -> None:
-        self.epoch, self.next_id = epoch, next_id
+    def __init__(self, new_ids: Iterator[int]) -> None:
+        self._new_ids = new_ids
         self.people: dict[int, _Person] = {}  # by our id
         self.by_track: dict[int, int] = {}  # the tracker's id -> ours
         self.given_up: set[int] = set()  # ids that the tracker gave up, of people who can still be re-identified
@@ -204,8 +210,8 @@ class _Camera:
     def take_in(self, track_id: int, person: _Person | None) -> None:
         """Link a new track to a known person, or to a new person if `person` is None."""
         if person is None:
-            person = self.people[self.next_id] = _Person(self.next_id, track_id)
-            self.next_id += 1
+            person = _Person(next(self._new_ids), track_id)
+            self.people[person.our_id] = person
         else:
             del self.by_track[person.track_id]  # if the tracker returns this id later, it is a new track
             self.given_up.discard(person.track_id)

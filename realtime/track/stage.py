@@ -13,11 +13,14 @@ Whatever the method, the stage guarantees:
 from __future__ import annotations
 
 import bisect
-from collections import deque
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Iterator
 
 import numpy as np
 
 from realtime.config import TrackerConfig
+from realtime.runtime.epochs import PerEpoch
 from realtime.track.boxmot import Association, load_appearance
 from realtime.track.coast import Coast
 from realtime.types import Detections, Frame, Tracks
@@ -49,7 +52,9 @@ class TrackStage:
         """
         self._config = config
         self._appearance = load_appearance(config, device)
-        self._cameras: dict[str, _CameraTracker] = {}
+        # By camera; outside its state, because ids are not reused when the state is dropped.
+        self._new_ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
+        self._cameras = PerEpoch(self._new_tracker)
 
     def process(self, batch: list[Detections]) -> list[Tracks]:
         """Assign ids to the people of each frame.
@@ -62,34 +67,27 @@ class TrackStage:
             track, with `measured` True. Otherwise it holds the people of the last detection at their extrapolated
             positions, with `measured` False; boxmot does not see such a frame.
         """
-        return [self._tracker(item.frame).update(item) for item in batch]
+        return [self._cameras.of(item.frame).update(item) for item in batch]
+
+    def forget(self, camera: str) -> None:
+        """Drop the tracker of a camera, once no frame of it is in the pipeline. Its ids are still not reused."""
+        self._cameras.forget(camera)
 
     def close(self) -> None:
         """Do nothing, because there are no resources to release."""
 
-    def _tracker(self, frame: Frame) -> _CameraTracker:
-        tracker = self._cameras.get(frame.camera)
-        if tracker is None or tracker.epoch != frame.epoch:
-            first_id = tracker.next_id if tracker else 1
-            association = Association(self._config, frame.size, self._appearance)
-            tracker = _CameraTracker(association, self._config.buffer_s, frame.epoch, first_id)
-            self._cameras[frame.camera] = tracker
-        return tracker
+    def _new_tracker(self, frame: Frame) -> _CameraTracker:
+        association = Association(self._config, frame.size, self._appearance)
+        return _CameraTracker(association, self._config.buffer_s, self._new_ids[frame.camera])
 
 
 class _CameraTracker:
-    """The tracker of one epoch of one camera.
+    """The tracker of one epoch of one camera. New tracks take their ids from `new_ids`."""
 
-    Attributes:
-        epoch: the epoch that it tracks.
-        next_id: the id that the next new track gets.
-    """
-
-    def __init__(self, association: Association, buffer_s: float, epoch: int, first_id: int) -> None:
-        self.epoch = epoch
-        self.next_id = first_id
+    def __init__(self, association: Association, buffer_s: float, new_ids: Iterator[int]) -> None:
         self._association = association
         self._buffer_s = buffer_s
+        self._new_ids = new_ids
         self._ids: dict[int, int] = {}  # boxmot's id -> ours
         self._times_s: deque[float] = deque()  # of the detection runs within the buffer, oldest first
         self._coast = Coast()
@@ -128,8 +126,7 @@ class _CameraTracker:
 
     def _our_id(self, theirs: int) -> int:
         if theirs not in self._ids:
-            self._ids[theirs] = self.next_id
-            self.next_id += 1
+            self._ids[theirs] = next(self._new_ids)
         return self._ids[theirs]
 
     def _forget_ids(self) -> tuple[int, ...]:

@@ -104,6 +104,7 @@ def test_a_camera_is_added_and_removed_while_another_keeps_running(clip, caplog)
         run.reload({"a": clip})
         run.until_state("b", ("ended", "removed"))
         assert "reload: removed b; 1 unchanged" in caplog.text
+        assert run.fleet.removed == {"b"}
         gone = len(run.frames["b"])
         run.wait("a", 5)
         assert len(run.frames["b"]) == gone  # no frame follows the final state
@@ -136,8 +137,10 @@ def test_the_only_camera_can_be_replaced(clip, tmp_path):
             run.wait("a", 1)
         run.reload({"b": clip})
         run.wait("b")
+        assert run.fleet.removed == {"a"}
         run.reload({"a": clip})
         run.wait("a")
+        assert run.fleet.removed == {"b"}
         epochs = [frame.epoch for frame in run.frames["a"]]
         assert epochs == sorted(epochs)
 

@@ -30,6 +30,15 @@ def test_the_first_frame_of_a_new_epoch_is_due(make_frame: MakeFrame) -> None:
     assert looks(cadence, make_frame, range(2, 9), epoch=1) == [2, 7]
 
 
+def test_the_first_frame_of_a_forgotten_camera_is_due(make_frame: MakeFrame) -> None:
+    cadence = Cadence(5)
+    for camera in ("cam0", "cam1"):
+        assert looks(cadence, make_frame, range(2), camera=camera) == [0]
+    cadence.forget("cam0")
+    assert looks(cadence, make_frame, range(2, 9)) == [2, 7]
+    assert looks(cadence, make_frame, range(2, 9), camera="cam1") == [5]
+
+
 def test_every_can_be_changed_between_frames(make_frame: MakeFrame) -> None:
     cadence = Cadence(5)
     assert looks(cadence, make_frame, range(3)) == [0]

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -45,6 +46,19 @@ def test_warm_up_prepares_the_input_size_to_come() -> None:
     stage.size = 320
     stage.process([Frame("cam0", 0, 0, np.zeros((720, 1280, 3), np.uint8), 0.0, 0, 0)])
     assert Net.shapes == [(1, 384, 640, 3), (1, 192, 320, 3), (1, 192, 320, 3)]
+
+
+def test_the_detector_runs_on_the_first_frame_of_a_forgotten_camera(make_frame: Callable[..., Frame]) -> None:
+    class Net:
+        stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(CPU)
+
+        def predict(self, images: np.ndarray, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
+            return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0, 3), np.float32))]
+
+    stage = DetectStage(DetectorConfig(every=9, size=320), Net())
+    assert [found.looked for found in stage.process([make_frame(0), make_frame(1)])] == [True, False]
+    stage.forget("cam0")
+    assert [found.looked for found in stage.process([make_frame(2), make_frame(3)])] == [True, False]
 
 
 def test_the_gpu_letterbox_finds_the_same_people_in_frames_of_several_sizes(

@@ -1,22 +1,32 @@
 """On SIGHUP the program reads its configuration files again and applies their cameras."""
 
+import gc
 import json
 import os
 import pty
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from realtime.config import AppConfig, load
+from realtime.pipeline import Pipeline
+from realtime.runtime.epochs import PerEpoch
 from tests.faults.fakecam import FakeCamera
-from tests.faults.rig import ROOT, Program
+from tests.faults.rig import QUICK, ROOT, Program, Subscriber, Told, Waiting
+from tests.pose.checkpoints import save_checkpoint
 
 
 def write(file: Path, *cameras: dict[str, object], **keys: object) -> None:
     file.write_text(yaml.safe_dump({"realtime": True, "cameras": list(cameras)} | keys))
+
+
+def ids(poses: list[Told]) -> set[int]:
+    return {track_id for told in poses for track_id in told.body["track_ids"]}
 
 
 def test_cameras_follow_the_file_and_mistakes_in_it_do_no_harm(tmp_path: Path, yolov8n: Path) -> None:
@@ -61,6 +71,49 @@ def test_cameras_follow_the_file_and_mistakes_in_it_do_no_harm(tmp_path: Path, y
     assert "s3cr3t" not in everything
     assert "wr0ng" not in everything
     assert "Traceback" not in everything
+
+
+def test_a_removed_camera_is_forgotten_and_its_name_gets_new_ids_when_added_again(
+    tmp_path: Path, yolov8n: Path
+) -> None:
+    endpoint = f"ipc://{tmp_path}/stream"
+    keys = QUICK | {"pose.model": str(save_checkpoint(tmp_path / "vitpose")), "detector.size": "320"}
+    keys |= {"publish.bind": [endpoint], "publish.wait_for_subscribers": 1, "realtime": "true", "loop": "true"}
+
+    def configuration(*names: str) -> AppConfig:
+        return load(environment={}, flags=keys | {"cameras": [{"name": name, "source": "demo"} for name in names]})
+
+    configurations = [configuration("stays", "leaves")]
+    pipeline = Pipeline(configurations[0], lambda: configurations[-1])
+    thread = threading.Thread(target=pipeline.run)
+    run = Waiting()
+    with Subscriber(endpoint) as run.subscriber:
+        thread.start()
+        try:
+            run.until(lambda: ids(run.poses("leaves")), what="people in the camera")
+            states = [each for each in gc.get_objects() if type(each) is PerEpoch and each.get("leaves") is not None]
+            assert len(states) == 5  # in detect, track, pose, relink and smooth
+
+            configurations.append(configuration("stays"))
+            pipeline.reload()
+            removed_s = run.until_state("ended", "leaves").at_s
+            run.until(lambda: all(each.get("leaves") is None for each in states), what="the camera to be forgotten")
+            assert all(each.get("stays") is not None for each in states)
+
+            configurations.append(configuration("stays", "leaves"))
+            pipeline.reload()
+            run.until(lambda: ids(run.poses("leaves", removed_s)), what="people in the added camera")
+        finally:
+            pipeline.stop()
+            thread.join(30)
+    before = [told for told in run.poses("leaves") if told.at_s < removed_s]
+    after = run.poses("leaves", removed_s)
+    assert ids(before)
+    assert min(ids(after)) > max(ids(before))
+    assert [told.body["seq"] for told in before + after] == list(range(len(before + after)))
+    statuses = [told.body for told in run.states("leaves") if told.at_s <= removed_s]
+    assert {i for status in statuses for i in status["tracks_started"]} == ids(before)
+    assert {i for status in statuses for i in status["tracks_ended"]} == ids(before)
 
 
 def test_a_reload_requested_while_models_load_is_carried_out(tmp_path: Path, yolov8n: Path) -> None:

@@ -185,6 +185,15 @@ def test_cameras_with_the_same_track_ids_have_separate_state():
     assert turns == [{1}, {1}, {2}, {2}]
 
 
+def test_a_forgotten_camera_starts_without_state():
+    budget = PersonBudget(1)
+    for camera in ("a", "b"):
+        choose(budget, 0.0, [1, 2], camera=camera)
+    budget.forget("a")
+    assert [budget.remembered(camera) for camera in ("a", "b")] == [0, 2]
+    assert [choose(budget, 1.0, [1, 2], camera=camera) for camera in ("a", "b")] == [{1}, {2}]
+
+
 def test_memory_stays_bounded_if_every_frame_brings_new_people():
     budget = PersonBudget(1)
     for t in range(500):

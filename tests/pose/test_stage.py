@@ -146,6 +146,15 @@ def test_people_over_the_budget_are_predicted_from_their_box_and_not_measured():
     np.testing.assert_allclose(second.keypoint_scores[:, 0], [0.5, 0.5])
 
 
+def test_a_forgotten_camera_starts_without_poses():
+    stage = PoseStage(FakeModel(), max_people=1)
+    stage.process([tracks_of("door", [A, C]), tracks_of("yard", [A, C])])
+    stage.forget("door")
+    door, yard = stage.process([tracks_of("door", [A, C], index=1), tracks_of("yard", [A, C], index=1)])
+    assert (door.measured.tolist(), yard.measured.tolist()) == ([True, False], [False, True])
+    assert door.keypoint_scores[1, 0] == 0  # never measured since
+
+
 @pytest.mark.parametrize("max_people", [1, 2, 3])
 def test_a_batch_of_frames_has_the_same_poses_as_each_frame_alone(max_people):
     random = np.random.default_rng(1)

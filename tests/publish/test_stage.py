@@ -248,6 +248,38 @@ def test_started_and_ended_tracks_are_reported_once(subscribe: Callable, make_fr
     assert ended == [2, 1, 3]
 
 
+def test_the_final_status_of_a_removed_camera_ends_its_tracks_once(subscribe: Callable, make_frame: Make) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT]))
+    subscriber, camera = subscribe(run.endpoint, b"status/"), run.status["cam0"]
+    subscriber.recv_multipart()
+    started, ended = [], []
+
+    def until(state: str) -> None:
+        while True:
+            status = wire.decode(*subscriber.recv_multipart())
+            started.extend(status.tracks_started)
+            ended.extend(status.tracks_ended)
+            if status.state == state:
+                return
+
+    camera.set_state("live")
+    camera.count_captured()
+    run.inbox.put(people(make_frame(0), 2))
+    until("live")
+    camera.remove()
+    until("ended")
+    assert (started, ended) == ([1, 2], [1, 2])
+    camera.restart()
+    camera.set_state("live")
+    camera.count_captured()
+    run.inbox.put(replace(people(make_frame(1, epoch=1), 2), track_ids=np.array([3, 4])))
+    while len(started) < 4:
+        until("live")
+    run.end()
+    until("ended")
+    assert (started, ended) == ([1, 2, 3, 4], [1, 2])
+
+
 @pytest.mark.parametrize("buffer_s", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_track_reported_as_ended_never_comes_back(buffer_s: float, seed: int) -> None:

@@ -5,6 +5,7 @@ import pytest
 from realtime.runtime import channel as channels
 from realtime.runtime.channel import Channel, Closed
 from tests.doubles import RecordingWatch
+from tests.runtime.blocked import until_blocked
 
 
 def test_take_returns_all_items_in_order() -> None:
@@ -67,11 +68,24 @@ def test_ending_a_full_channel_wakes_the_blocked_producer(end: str) -> None:
         except Closed:
             outcome.append("closed")
 
-    producer = threading.Thread(target=produce)
+    producer = threading.Thread(target=produce, daemon=True)
     producer.start()
+    until_blocked(producer)
     getattr(channel, end)()
     producer.join(5)
     assert outcome == ["closed"]
+
+
+def test_taking_from_a_full_channel_wakes_the_blocked_producer() -> None:
+    channel: Channel[int] = Channel(1)
+    channel.put(1)
+    producer = threading.Thread(target=channel.put, args=(2,), daemon=True)
+    producer.start()
+    until_blocked(producer)
+    assert channel.take() == [1]
+    producer.join(5)
+    assert not producer.is_alive()
+    assert channel.take(timeout_s=0.0) == [2]
 
 
 def test_no_item_is_lost_or_reordered_between_two_threads() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
 from realtime.types import Frame
+from tests.runtime.blocked import until_blocked
 
 Make = Callable[..., Frame]
 
@@ -35,11 +36,13 @@ def test_a_live_camera_s_newest_frame_replaces_the_older_one_which_is_counted(ma
 def test_a_file_s_next_frame_blocks_until_the_door_has_room(make_frame: Make) -> None:
     door = Door(["cam0"], 2, 9.0)
     door.put(make_frame(0))
-    second = threading.Thread(target=door.put, args=(make_frame(1),))
+    second = threading.Thread(target=door.put, args=(make_frame(1),), daemon=True)
     second.start()
+    until_blocked(second)
     assert [frame.index for frame in door.take()] == [0]
     second.join(5)
-    assert [frame.index for frame in door.take()] == [1]
+    assert not second.is_alive()
+    assert [frame.index for frame in door.take(timeout_s=0.0)] == [1]
 
 
 def test_the_window_bounds_the_frames_in_flight(make_frame: Make) -> None:
@@ -50,6 +53,21 @@ def test_the_window_bounds_the_frames_in_flight(make_frame: Make) -> None:
     assert door.take(timeout_s=0.0) == []
     door.leave("cam0")
     assert [frame.index for frame in door.take()] == [1]
+
+
+def test_a_camera_is_empty_once_its_last_frame_has_left(make_frame: Make) -> None:
+    door = Door(["a", "b"], 2, 9.0)
+    door.put(make_frame(0, "a"))
+    steps = [door.is_empty("a")]
+    door.take()
+    steps.append(door.is_empty("a"))
+    door.put(make_frame(1, "a"))
+    door.leave("a")
+    steps.append(door.is_empty("a"))
+    door.evict("a")  # drops the waiting frame
+    steps.append(door.is_empty("a"))
+    assert steps == [False, False, False, True]
+    assert door.is_empty("b")
 
 
 def test_take_returns_one_frame_per_camera(make_frame: Make) -> None:
@@ -151,8 +169,9 @@ def test_frames_of_an_evicted_camera_are_refused_until_it_is_attached_again(make
             door.put(make_frame(1))
         ended.append("closed")
 
-    waiting = threading.Thread(target=bring)
+    waiting = threading.Thread(target=bring, daemon=True)
     waiting.start()
+    until_blocked(waiting)
     door.add("cam0")  # another thread takes over
     door.evict("cam0")
     waiting.join(5)
@@ -237,8 +256,13 @@ def test_a_blocked_take_wakes_when_not_before_moves_to_an_earlier_moment(make_fr
     door.attach("live", newest_wins=True)
     door.not_before(time.monotonic() + 3600)
     door.put(fresh(make_frame, 0, "live"))
-    threading.Timer(0.05, door.not_before, [0.0]).start()
-    assert len(door.take(timeout_s=60)) == 1
+    taken: list[Frame] = []
+    taker = threading.Thread(target=lambda: taken.extend(door.take()), daemon=True)
+    taker.start()
+    until_blocked(taker)
+    door.not_before(0.0)
+    taker.join(5)
+    assert len(taken) == 1
 
 
 def test_a_frame_that_would_miss_the_target_is_dropped(make_frame: Make) -> None:

@@ -449,6 +449,17 @@ def test_the_input_poses_are_not_modified():
     np.testing.assert_array_equal(poses.keypoints, before)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_forgotten_camera_starts_without_state(method):
+    stage = stage_of(method)
+    for camera in ("a", "b"):
+        smooth(stage, poses_of(1.0, points(100.0), camera=camera))
+    stage.forget("a")
+    assert [stage.remembered(camera) for camera in ("a", "b")] == [0, 1]
+    # Its time may start again, and its first keypoints are unfiltered.
+    np.testing.assert_allclose(smooth(stage, poses_of(0.0, points(900.0), camera="a")), points(900.0))
+
+
 def test_close_drops_all_state():
     stage = stage_of("one-euro")
     smooth(stage, poses_of(0.0, points(1.0)))

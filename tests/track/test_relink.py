@@ -118,6 +118,17 @@ def test_a_new_epoch_starts_without_people_and_reuses_no_id() -> None:
     assert ids(relink, poses_of(2, {4: (100, 100)}, camera="cam1")) == [1]
 
 
+def test_a_forgotten_camera_starts_without_people_and_reuses_no_id() -> None:
+    relink = stage()
+    for camera in ("cam0", "cam1"):
+        assert ids(relink, poses_of(0, {4: (100, 100)}, camera=camera)) == [1]
+    relink.forget("cam0")
+    assert [relink.remembered(camera) for camera in ("cam0", "cam1")] == [0, 1]
+    assert ids(relink, poses_of(1, {4: (100, 100)})) == [2]
+    assert ids(relink, poses_of(2, {4: (100, 100)}, epoch=1)) == [3]
+    assert ids(relink, poses_of(1, {4: (100, 100)}, camera="cam1")) == [1]
+
+
 def test_boxes_are_compared_if_there_are_no_keypoints() -> None:
     relink = RelinkStage(3.0)
     for number, people in ((0, {4: (100, 100)}), (1, {4: (100, 100)}), (20, {9: (104, 100)}), (60, {11: (300, 100)})):

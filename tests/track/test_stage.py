@@ -123,6 +123,18 @@ def test_a_new_epoch_reuses_no_ids(method: TrackerMethod) -> None:
     assert stage.process([detections(0.0, [walker(0)], epoch=1)])[0].track_ids.tolist() == [3]
 
 
+@every_method
+def test_a_forgotten_camera_starts_without_people_and_reuses_no_ids(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    for camera in ("cam0", "cam1"):
+        stage.process([detections(0.0, [walker(0), (300.0, 10.0, 360.0, 200.0)], camera=camera)])
+    stage.forget("cam0")
+    assert len(stage.process([not_looked(0.1)])[0]) == 0
+    assert stage.process([detections(0.2, [walker(0)])])[0].track_ids.tolist() == [3]
+    assert stage.process([detections(0.2, [walker(0)], epoch=1)])[0].track_ids.tolist() == [4]
+    assert stage.process([detections(0.1, [walker(0)], camera="cam1")])[0].track_ids.tolist() == [1]
+
+
 def test_each_camera_counts_its_ids_separately() -> None:
     stage = TrackStage(TrackerConfig())
     first, second = stage.process([detections(0.0, [walker(0)]), detections(0.0, [walker(9)], camera="cam1")])
@@ -147,7 +159,7 @@ def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) ->
     for k in range(600):
         x, y = random.uniform(0, 580), random.uniform(0, 400)
         stage.process([detections(k / 30, [(x, y, x + 40, y + 70)])])
-    tracker = stage._cameras["cam0"]
+    tracker = stage._cameras.get("cam0")
     assert len(tracker._association.known()) < 50
     assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200
     assert len(tracker._ids) < 50
@@ -276,7 +288,7 @@ def test_the_appearance_network_is_loaded_from_a_file(method: TrackerMethod, app
 
 
 def tracker_of(stage: TrackStage) -> object:
-    return stage._cameras["cam0"]._association._tracker
+    return stage._cameras.get("cam0")._association._tracker
 
 
 @pytest.mark.parametrize(
