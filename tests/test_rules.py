@@ -24,7 +24,7 @@ ONE_PLACE = {
     "boxmot": ["evaluate/baseline.py", "evaluate/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/videos.py", "publish/draw.py"],
     "huggingface_hub": ["weights.py"],
-    "msgspec": ["evaluate/loops.py", "wire.py"],
+    "msgspec": ["evaluate/loops.py", "wire/*.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
@@ -43,7 +43,7 @@ ONE_PLACE = {
     "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config.py"],
-    "zmq": ["client.py", "evaluate/loops.py", "keys.py", "publish/zmq_pub.py"],
+    "zmq": ["evaluate/loops.py", "publish/zmq_pub.py", "wire/*.py"],
 }  # fmt: skip
 
 

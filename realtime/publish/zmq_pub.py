@@ -22,11 +22,11 @@ from zmq.utils.monitor import recv_monitor_message
 from realtime import wire
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
-from realtime.keys import load_public, load_secret
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
 from realtime.skeleton import Skeleton
 from realtime.types import Poses
+from realtime.wire.keys import load_public, load_secret
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import zmq
 from realtime import client, wire
 from realtime.client import PoseSubscriber, main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WAIT_S = 30.0  # far longer than anything here takes: a test that waits this long fails
 
 
@@ -304,8 +304,8 @@ class NotInstalled:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NotInstalled())
 import realtime.client
-ours = sorted(name for name in sys.modules if name.startswith("realtime"))
-assert ours == ["realtime", "realtime.client", "realtime.keys", "realtime.wire"], ours
+ours = {name.split(".")[1] for name in sys.modules if name.startswith("realtime.")}
+assert ours == {"client", "wire"}, ours
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=WAIT_S)
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as stn
 
 from realtime import wire
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 

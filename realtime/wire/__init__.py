@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""The stream, as publisher and reader share it: its messages, and the subscriber that reads them.
+
+At the end of the data path, publish/ sends these messages. This folder and its two public faces, `realtime.client` and
+`realtime.keys`, are under the MIT licence and import nothing else of this package, so programs that read the stream may
+have any licence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = [
+    "OPTIONAL", "Encoding", "InfoMessage", "Message", "PoseMessage", "StatusMessage", "WireError", "decode", "encode",
+    "info_topic", "json_schema", "pose_message", "pose_topic", "status_topic", "with_tables",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from realtime.wire.messages import (
+        OPTIONAL,
+        Encoding,
+        InfoMessage,
+        Message,
+        PoseMessage,
+        StatusMessage,
+        WireError,
+        decode,
+        encode,
+        info_topic,
+        json_schema,
+        pose_message,
+        pose_topic,
+        status_topic,
+        with_tables,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import the messages when a name is first used: `realtime-pose --help` needs neither msgspec nor numpy."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from realtime.wire import messages
+
+        globals().update({each: getattr(messages, each) for each in __all__})
+        return globals()[name]
