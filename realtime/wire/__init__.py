@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "OPTIONAL", "Encoding", "InfoMessage", "Message", "PoseMessage", "StatusMessage", "WireError", "decode", "encode",
-    "info_topic", "json_schema", "pose_message", "pose_topic", "status_topic", "with_tables",
+    "info_topic", "pose_message", "pose_topic", "status_topic",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from realtime.wire.codec import decode, encode, pose_message
     from realtime.wire.messages import (
         OPTIONAL,
         Encoding,
@@ -24,14 +25,9 @@ if TYPE_CHECKING:
         PoseMessage,
         StatusMessage,
         WireError,
-        decode,
-        encode,
         info_topic,
-        json_schema,
-        pose_message,
         pose_topic,
         status_topic,
-        with_tables,
     )
 else:
 
@@ -39,7 +35,8 @@ else:
         """Import the messages when a name is first used: `realtime-pose --help` needs neither msgspec nor numpy."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from realtime.wire import messages
+        from realtime.wire import codec, messages
 
-        globals().update({each: getattr(messages, each) for each in __all__})
-        return globals()[name]
+        names = vars(messages) | vars(codec)
+        globals().update({each: names[each] for each in __all__})
+        return names[name]

@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The messages of the ZeroMQ stream, their topics, and how they are encoded and decoded.
+"""The messages of the ZeroMQ stream, their checks, and their topics.
 
-At the end of the data path, publish/ encodes the messages, and realtime.client decodes them in the subscriber's
-program. `python -m realtime.wire docs` generates docs/wire.schema.json and the tables in docs/wire.md from this file.
-It is under the MIT licence and imports no other module of this package, so programs that use it may have any licence.
+`codec` encodes and decodes them. `python -m realtime.wire.document` generates docs/wire.schema.json and the tables in
+docs/wire.md from this file.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
@@ -118,9 +114,9 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         people = len(self.track_ids)
-        _expect("scores", len(self.scores), people, "one for each track id")
-        _expect("measured", len(self.measured), people, "one for each track id")
-        _expect("boxes", len(self.boxes), people * BOX_BYTES, f"bytes: {BOX_BYTES} for each track id")
+        expect("scores", len(self.scores), people, "one for each track id")
+        expect("measured", len(self.measured), people, "one for each track id")
+        expect("boxes", len(self.boxes), people * BOX_BYTES, f"bytes: {BOX_BYTES} for each track id")
         spare = len(self.keypoints) % (people * KEYPOINT_BYTES) if people else len(self.keypoints)
         if spare:
             raise ValueError(
@@ -150,7 +146,7 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
         if self.raw_keypoints is UNSET:
             return None
         points = len(self.keypoints) // KEYPOINT_BYTES
-        _expect("raw_keypoints", len(self.raw_keypoints), points * RAW_BYTES, f"bytes: {RAW_BYTES} for each keypoint")
+        expect("raw_keypoints", len(self.raw_keypoints), points * RAW_BYTES, f"bytes: {RAW_BYTES} for each keypoint")
         raw = np.frombuffer(self.raw_keypoints, WIRE_FLOAT).astype(np.float32, copy=False)
         people = len(self.track_ids)
         return raw.reshape(people, points // max(people, 1), 2)
@@ -257,7 +253,8 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
 Message = PoseMessage | InfoMessage | StatusMessage
 
 
-def _expect(key: str, got: int, expected: int, meaning: str) -> None:
+def expect(key: str, got: int, expected: int, meaning: str) -> None:
+    """Raise ValueError unless the two numbers are equal."""
     if got != expected:
         raise ValueError(f"{key}: got {got}, expected {expected} ({meaning})")
 
@@ -294,273 +291,3 @@ def info_topic(camera: str) -> bytes:
 def status_topic(camera: str) -> bytes:
     """Return the topic of a camera's status messages, `status/CAMERA/`."""
     return f"status/{camera}/".encode()
-
-
-# ---- encoding
-
-
-def pose_message(
-    *,
-    session: str,
-    camera: str,
-    epoch: int,
-    seq: int,
-    frame: int,
-    captured_ns: int,
-    clock: Literal["arrival", "rtcp"],
-    published_ns: int,
-    media_s: float | None,
-    size: tuple[int, int],
-    skeleton: str,
-    track_ids: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    boxes: NDArray[np.float32],
-    keypoints: NDArray[np.float32],
-    keypoint_scores: NDArray[np.float32],
-    measured: NDArray[np.bool_],
-    timing_ms: dict[str, float],
-    raw_keypoints: NDArray[np.float32] | None = None,
-) -> PoseMessage:
-    """Build a PoseMessage from arrays.
-
-    >>> message = pose_message(
-    ...     session="s1", camera="cam0", epoch=0, seq=0, frame=0, captured_ns=1, clock="arrival", published_ns=2,
-    ...     media_s=None, size=(640, 480), skeleton="coco17", track_ids=np.array([7]), scores=np.float32([0.5]),
-    ...     boxes=np.float32([[10, 20, 110, 220]]), keypoints=np.full((1, 17, 2), 60, np.float32),
-    ...     keypoint_scores=np.ones((1, 17), np.float32), measured=np.array([True]), timing_ms={"detect": 12.5},
-    ... )
-    >>> message.track_ids, message.scores, len(message.boxes)
-    ([7], [0.5], 16)
-    >>> message.keypoints_array()[0, 0]
-    array([60., 60.,  1.], dtype=float32)
-
-    Args:
-        session, camera, epoch, seq, frame, captured_ns, clock, published_ns, media_s, size, skeleton, timing_ms: the
-            fields of PoseMessage with these names.
-        track_ids: int64 (N,).
-        scores: float32 (N,), 0..1.
-        boxes: float32 (N, 4), x1, y1, x2, y2 in pixels.
-        keypoints: float32 (N, K, 2), pixels.
-        keypoint_scores: float32 (N, K), 0..1.
-        measured: bool (N,).
-        raw_keypoints: float32 (N, K, 2), pixels, before smoothing; None leaves the key out.
-
-    Raises:
-        ValueError: a number is NaN or infinite, or the shapes of the arrays don't match.
-    """
-    if boxes.shape != (len(track_ids), 4) or keypoints.shape != (*keypoint_scores.shape, 2):
-        raise ValueError(
-            f"pose_message: got boxes {boxes.shape}, keypoints {keypoints.shape}, keypoint_scores "
-            f"{keypoint_scores.shape} for {len(track_ids)} track ids, expected (N, 4), (N, K, 2), (N, K)"
-        )
-    _expect("keypoints", len(keypoints), len(track_ids), "one row for each track id")
-    return PoseMessage(
-        session=session,
-        camera=camera,
-        epoch=epoch,
-        seq=seq,
-        frame=frame,
-        captured_ns=captured_ns,
-        clock=clock,
-        published_ns=published_ns,
-        media_s=media_s,
-        size=size,
-        skeleton=skeleton,
-        track_ids=track_ids.tolist(),
-        scores=scores.tolist(),
-        boxes=_pack(boxes),
-        keypoints=_pack(np.concatenate([keypoints, keypoint_scores[..., None]], axis=-1)),
-        measured=measured.tolist(),
-        timing_ms=timing_ms,
-        raw_keypoints=UNSET if raw_keypoints is None else _pack(raw_keypoints),
-    )
-
-
-def to_json(message: PoseMessage) -> PoseMessageJson:
-    """Convert the arrays of a message from bytes to nested lists. The numbers keep their float32 values."""
-    keypoints = message.keypoints_array()
-    fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}  # Any: of many types
-    fields["boxes"] = message.boxes_array().tolist()
-    fields["keypoints"] = keypoints.tolist() if keypoints.size else []
-    raw = message.raw_array()
-    if raw is not None:
-        fields["raw_keypoints"] = raw.tolist() if raw.size else []
-    return PoseMessageJson(**fields)
-
-
-def encode(message: Message, encoding: Encoding) -> bytes:
-    """Encode a message as the second part of a ZeroMQ message: one msgpack map or one JSON object.
-
-    >>> status = StatusMessage(
-    ...     session="s1", camera="cam0", state="live", reason=None, captured=3, dropped=1, published=2, fps=10.0,
-    ...     latency_ms={"p50": 40.0}, uptime_s=1.5,
-    ... )
-    >>> encode(status, "json")[:66]
-    b'{"schema":"status/1","session":"s1","camera":"cam0","state":"live"'
-    """
-    if encoding == "msgpack":
-        return msgspec.msgpack.encode(message)
-    return msgspec.json.encode(to_json(message) if isinstance(message, PoseMessage) else message)
-
-
-def _pack(values: NDArray[np.float32]) -> bytes:
-    return values.astype(WIRE_FLOAT, copy=False).tobytes()
-
-
-# ---- decoding
-
-# For each kind of topic, the message that it carries and the schema that this version can read.
-_MESSAGES: dict[bytes, tuple[type[Message], str]] = {
-    b"pose": (PoseMessage, "pose/1"),
-    b"info": (InfoMessage, "info/1"),
-    b"status": (StatusMessage, "status/1"),
-}
-
-_T = TypeVar("_T")
-
-
-class _Head(Struct):
-    """The part of a message that is decoded first, because another schema may have other keys."""
-
-    schema: str
-
-
-def decode(topic: bytes, payload: bytes) -> Message:
-    """Decode one message, in either encoding. Keys that this version doesn't know are ignored.
-
-    >>> payload = (
-    ...     b'{"schema": "status/1", "session": "s1", "camera": "cam0", "state": "live", "reason": null, "captured": 3,'
-    ...     b' "dropped": 1, "published": 2, "fps": 10.0, "latency_ms": {"p50": 40.0}, "uptime_s": 1.5}'
-    ... )
-    >>> status = decode(b"status/cam0/", payload)
-    >>> status.camera, status.state, status.published
-    ('cam0', 'live', 2)
-
-    Args:
-        topic: the first part of the ZeroMQ message: `pose/CAMERA/`, `info/CAMERA/` or `status/CAMERA/`.
-        payload: its second part.
-
-    Raises:
-        WireError: the topic or the schema is unknown, or the payload is malformed, inconsistent or not finite.
-    """
-    parts = topic.split(b"/")
-    if len(parts) != 3 or parts[2] or parts[0] not in _MESSAGES:
-        raise WireError(f"topic: got {topic!r}, expected pose/CAMERA/, info/CAMERA/ or status/CAMERA/")
-    kind, schema = _MESSAGES[parts[0]]
-    try:
-        got = _parse(payload, _Head).schema
-        if got != schema:
-            raise WireError(f"schema: got {got!r}, expected {schema!r}: publisher and subscriber differ in version")
-        if kind is PoseMessage and _is_json(payload):
-            return _from_json(_parse(payload, PoseMessageJson))
-        return _parse(payload, kind)
-    except WireError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"{topic.decode(errors='replace')}: can't read the message: {error}") from error
-
-
-def _is_json(payload: bytes) -> bool:
-    """Whether a payload is JSON, which starts with a brace; a msgpack map starts with 0x80-0x8f, 0xde or 0xdf."""
-    return payload[:1] == b"{"
-
-
-def _parse(payload: bytes, kind: type[_T]) -> _T:
-    if _is_json(payload):
-        return msgspec.json.decode(payload, type=kind)
-    return msgspec.msgpack.decode(payload, type=kind)
-
-
-def _from_json(message: PoseMessageJson) -> PoseMessage:
-    people, keypoints = len(message.track_ids), message.keypoints
-    if keypoints:
-        _expect("keypoints", len(keypoints), people, "one list for each track id")
-        for person in keypoints:
-            _expect("keypoints", len(person), len(keypoints[0]), "as many as the first person has")
-    raw = message.raw_keypoints
-    if raw is not UNSET and [len(person) for person in raw] != [len(person) for person in keypoints]:
-        raise ValueError("raw_keypoints: expected as many people and keypoints as in keypoints")
-    fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}  # Any: of many types
-    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which PoseMessage rejects
-        fields["boxes"] = np.array(message.boxes, WIRE_FLOAT).tobytes()
-        fields["keypoints"] = np.array(keypoints, WIRE_FLOAT).tobytes()
-        fields["raw_keypoints"] = raw if raw is UNSET else np.array(raw, WIRE_FLOAT).tobytes()
-    return PoseMessage(**fields)
-
-
-# ---- the documents
-
-
-def json_schema() -> bytes:
-    """Return the content of docs/wire.schema.json: the JSON Schema of the three messages in their JSON form.
-
-    All keys except those in OPTIONAL are required, because they are always sent.
-    """
-    references, definitions = msgspec.json.schema_components([PoseMessageJson, InfoMessage, StatusMessage])
-    for definition in definitions.values():
-        definition["required"] = [key for key in definition["properties"] if key not in OPTIONAL]
-        definition["properties"]["schema"].pop("default", None)
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "realtime-pose stream, JSON form",
-        "anyOf": list(references),
-        "$defs": definitions,
-    }
-    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
-
-
-def with_tables(markdown: str) -> str:
-    """Return the text of docs/wire.md with its tables replaced, each between `<!-- NAME -->` and `<!-- /NAME -->`.
-
-    Raises:
-        ValueError: the text lacks one of these lines.
-    """
-    for kind in (PoseMessage, InfoMessage, StatusMessage):
-        begin, end = f"<!-- {kind.__name__} -->\n", f"<!-- /{kind.__name__} -->"
-        before, found, rest = markdown.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise ValueError(f"wire.md: expected the lines {begin.strip()} and {end}")
-        markdown = before + begin + _table(kind) + end + after
-    return markdown
-
-
-def _table(kind: type[Message]) -> str:
-    lines = ["| key | type | meaning |", "|---|---|---|"]
-    info = msgspec.inspect.type_info(kind)
-    assert isinstance(info, msgspec.inspect.StructType)
-    for field in info.fields:
-        assert isinstance(field.type, msgspec.inspect.Metadata)
-        assert field.type.extra_json_schema
-        meaning = field.type.extra_json_schema["description"]
-        lines.append(f"| `{field.name}` | {_type_name(field.type)} | {meaning} |")
-    return "\n".join(lines) + "\n"
-
-
-def _type_name(kind: msgspec.inspect.Type) -> str:
-    """Return the name of a type in the words of msgpack."""
-    match kind:
-        case msgspec.inspect.Metadata(type=inner):
-            return _type_name(inner)
-        case msgspec.inspect.UnionType(types=types):
-            return " or ".join(_type_name(t) for t in types)
-        case msgspec.inspect.ListType(item_type=item):
-            return f"[{_type_name(item)}]"
-        case msgspec.inspect.TupleType(item_types=items):
-            return f"[{', '.join(_type_name(t) for t in items)}]"
-    names = {"IntType": "int", "FloatType": "float", "BoolType": "bool", "StrType": "str", "LiteralType": "str"}
-    names |= {"BytesType": "bin", "DictType": "map", "NoneType": "nil"}
-    return names[type(kind).__name__]
-
-
-def write_docs(folder: Path) -> None:
-    """Write wire.schema.json, and update the tables of wire.md."""
-    page = folder / "wire.md"
-    page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
-    (folder / "wire.schema.json").write_bytes(json_schema())
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] != ["docs"]:
-        sys.exit("usage: python -m realtime.wire docs    (in the root of the repository)")
-    write_docs(Path("docs"))
