@@ -29,57 +29,6 @@ RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
 Session = Annotated[str, Meta(description="random id, new for every run of the publisher")]
 Camera = Annotated[str, Meta(description="name of the camera, as in the topic: letters, digits, `_` and `-`")]
-Epoch = Annotated[
-    int,
-    Meta(
-        description="+1 whenever the source was reopened, looped or changed its frame size: "
-        "tracks of earlier epochs are over"
-    ),
-]
-Seq = Annotated[
-    int,
-    Meta(
-        description="+1 per pose message of this camera, from 0, never restarted within a session: "
-        "a gap means that the subscriber missed messages"
-    ),
-]
-FrameIndex = Annotated[
-    int,
-    Meta(
-        description="index of the source frame, from 0, never decreasing within a camera: "
-        "a gap means that the pipeline dropped frames"
-    ),
-]
-CapturedNs = Annotated[
-    int, Meta(description="Unix time in nanoseconds when the frame was captured, according to `clock`")
-]
-Clock = Annotated[
-    Literal["arrival", "rtcp"],
-    Meta(description='"arrival" (when the frame reached the publisher) or "rtcp" (the camera\'s own wall clock)'),
-]
-PublishedNs = Annotated[int, Meta(description="Unix time in nanoseconds just before the message was sent")]
-MediaS = Annotated[
-    float | None,
-    Meta(description="presentation timestamp of the frame in seconds, on the source's own clock; nil if it has none"),
-]
-Size = Annotated[tuple[int, int], Meta(description="width and height of the source frame in pixels")]
-SkeletonName = Annotated[
-    str,
-    Meta(description='name of the skeleton: "coco17", "none" (K is 0), or another; InfoMessage lists its keypoints'),
-]
-TrackIds = Annotated[
-    list[int],
-    Meta(description="N ids, >= 1, unique within the message and never reused within a session and camera"),
-]
-Scores = Annotated[list[float], Meta(description="N detection scores, 0..1")]
-Measured = Annotated[
-    list[bool],
-    Meta(description="N: true if the pose was measured in this frame's image, false if it was predicted"),
-]
-TimingMs = Annotated[
-    dict[str, float],
-    Meta(description="milliseconds that the frame spent in each stage, and `wait`, the sum of its waits between them"),
-]
 BOXES = "(N, 4): x1, y1, x2, y2 in pixels"
 KEYPOINTS = "(N, K, 3): x, y in pixels and score 0..1; smoothed; empty if K is 0"
 RAW_KEYPOINTS = "(N, K, 2): x, y in pixels before smoothing; sent only with `publish.raw_keypoints`"
@@ -89,27 +38,78 @@ class WireError(ValueError):
     """A message that this version can't read: malformed, inconsistent, or of another schema."""
 
 
-class PoseMessage(Struct, frozen=True, kw_only=True):
-    """The people of one processed frame: N people, K keypoints each. N may be 0."""
+class _PoseFields(Struct, frozen=True, kw_only=True):
+    """The fields of a pose message in their order on the wire. A subclass gives `boxes` and `keypoints` their types."""
 
     schema: Annotated[Literal["pose/1"], Meta(description='"pose/1"')] = "pose/1"
     session: Session
     camera: Camera
-    epoch: Epoch
-    seq: Seq
-    frame: FrameIndex
-    captured_ns: CapturedNs
-    clock: Clock
-    published_ns: PublishedNs
-    media_s: MediaS
-    size: Size
-    skeleton: SkeletonName
-    track_ids: TrackIds
-    scores: Scores
+    epoch: Annotated[
+        int,
+        Meta(
+            description="+1 whenever the source was reopened, looped or changed its frame size: "
+            "tracks of earlier epochs are over"
+        ),
+    ]
+    seq: Annotated[
+        int,
+        Meta(
+            description="+1 per pose message of this camera, from 0, never restarted within a session: "
+            "a gap means that the subscriber missed messages"
+        ),
+    ]
+    frame: Annotated[
+        int,
+        Meta(
+            description="index of the source frame, from 0, never decreasing within a camera: "
+            "a gap means that the pipeline dropped frames"
+        ),
+    ]
+    captured_ns: Annotated[
+        int, Meta(description="Unix time in nanoseconds when the frame was captured, according to `clock`")
+    ]
+    clock: Annotated[
+        Literal["arrival", "rtcp"],
+        Meta(description='"arrival" (when the frame reached the publisher) or "rtcp" (the camera\'s own wall clock)'),
+    ]
+    published_ns: Annotated[int, Meta(description="Unix time in nanoseconds just before the message was sent")]
+    media_s: Annotated[
+        float | None,
+        Meta(
+            description="presentation timestamp of the frame in seconds, on the source's own clock; nil if it has none"
+        ),
+    ]
+    size: Annotated[tuple[int, int], Meta(description="width and height of the source frame in pixels")]
+    skeleton: Annotated[
+        str,
+        Meta(
+            description='name of the skeleton: "coco17", "none" (K is 0), or another; InfoMessage lists its keypoints'
+        ),
+    ]
+    track_ids: Annotated[
+        list[int],
+        Meta(description="N ids, >= 1, unique within the message and never reused within a session and camera"),
+    ]
+    scores: Annotated[list[float], Meta(description="N detection scores, 0..1")]
+    boxes: object
+    keypoints: object
+    measured: Annotated[
+        list[bool],
+        Meta(description="N: true if the pose was measured in this frame's image, false if it was predicted"),
+    ]
+    timing_ms: Annotated[
+        dict[str, float],
+        Meta(
+            description="milliseconds that the frame spent in each stage, and `wait`, the sum of its waits between them"
+        ),
+    ]
+
+
+class PoseMessage(_PoseFields, frozen=True, kw_only=True):
+    """The people of one processed frame: N people, K keypoints each. N may be 0."""
+
     boxes: Annotated[bytes, Meta(description=f"float32 little-endian, {BOXES}")]
     keypoints: Annotated[bytes, Meta(description=f"float32 little-endian, {KEYPOINTS}")]
-    measured: Measured
-    timing_ms: TimingMs
     raw_keypoints: Annotated[bytes, Meta(description=f"float32 little-endian, {RAW_KEYPOINTS}")] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -152,28 +152,12 @@ class PoseMessage(Struct, frozen=True, kw_only=True):
         return raw.reshape(people, points // max(people, 1), 2)
 
 
-class PoseMessageJson(Struct, frozen=True, kw_only=True):
+class PoseMessageJson(_PoseFields, frozen=True, kw_only=True):
     """PoseMessage in JSON form, with nested lists instead of bytes."""
 
     # A struct of its own, because msgspec would write bytes as base64.
-    schema: Annotated[Literal["pose/1"], Meta(description='"pose/1"')] = "pose/1"
-    session: Session
-    camera: Camera
-    epoch: Epoch
-    seq: Seq
-    frame: FrameIndex
-    captured_ns: CapturedNs
-    clock: Clock
-    published_ns: PublishedNs
-    media_s: MediaS
-    size: Size
-    skeleton: SkeletonName
-    track_ids: TrackIds
-    scores: Scores
     boxes: Annotated[list[tuple[float, float, float, float]], Meta(description=BOXES)]
     keypoints: Annotated[list[list[tuple[float, float, float]]], Meta(description=KEYPOINTS)]
-    measured: Measured
-    timing_ms: TimingMs
     raw_keypoints: Annotated[list[list[tuple[float, float]]], Meta(description=RAW_KEYPOINTS)] | UnsetType = UNSET
 
 
