@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = [
-    "OPTIONAL", "Encoding", "InfoMessage", "Message", "PoseMessage", "StatusMessage", "WireError", "decode", "encode",
-    "info_topic", "pose_message", "pose_topic", "status_topic",
+    "OPTIONAL", "UNSET", "Encoding", "InfoMessage", "Message", "PoseMessage", "StatusMessage", "WireError", "decode",
+    "encode", "info_topic", "pack", "pose_topic", "status_topic",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from realtime.wire.codec import decode, encode, pose_message
+    from msgspec import UNSET
+
+    from realtime.wire.codec import decode, encode, pack
     from realtime.wire.messages import (
         OPTIONAL,
         Encoding,

@@ -6,7 +6,7 @@ At the end of the data path, publish/ encodes the messages, and `subscriber` dec
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,83 +24,6 @@ from realtime.wire.messages import (
     WireError,
     expect,
 )
-
-
-def pose_message(
-    *,
-    session: str,
-    camera: str,
-    epoch: int,
-    seq: int,
-    frame: int,
-    captured_ns: int,
-    clock: Literal["arrival", "rtcp"],
-    published_ns: int,
-    media_s: float | None,
-    size: tuple[int, int],
-    skeleton: str,
-    track_ids: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    boxes: NDArray[np.float32],
-    keypoints: NDArray[np.float32],
-    keypoint_scores: NDArray[np.float32],
-    measured: NDArray[np.bool_],
-    timing_ms: dict[str, float],
-    raw_keypoints: NDArray[np.float32] | None = None,
-) -> PoseMessage:
-    """Build a PoseMessage from arrays.
-
-    >>> message = pose_message(
-    ...     session="s1", camera="cam0", epoch=0, seq=0, frame=0, captured_ns=1, clock="arrival", published_ns=2,
-    ...     media_s=None, size=(640, 480), skeleton="coco17", track_ids=np.array([7]), scores=np.float32([0.5]),
-    ...     boxes=np.float32([[10, 20, 110, 220]]), keypoints=np.full((1, 17, 2), 60, np.float32),
-    ...     keypoint_scores=np.ones((1, 17), np.float32), measured=np.array([True]), timing_ms={"detect": 12.5},
-    ... )
-    >>> message.track_ids, message.scores, len(message.boxes)
-    ([7], [0.5], 16)
-    >>> message.keypoints_array()[0, 0]
-    array([60., 60.,  1.], dtype=float32)
-
-    Args:
-        session, camera, epoch, seq, frame, captured_ns, clock, published_ns, media_s, size, skeleton, timing_ms: the
-            fields of PoseMessage with these names.
-        track_ids: int64 (N,).
-        scores: float32 (N,), 0..1.
-        boxes: float32 (N, 4), x1, y1, x2, y2 in pixels.
-        keypoints: float32 (N, K, 2), pixels.
-        keypoint_scores: float32 (N, K), 0..1.
-        measured: bool (N,).
-        raw_keypoints: float32 (N, K, 2), pixels, before smoothing; None leaves the key out.
-
-    Raises:
-        ValueError: a number is NaN or infinite, or the shapes of the arrays don't match.
-    """
-    if boxes.shape != (len(track_ids), 4) or keypoints.shape != (*keypoint_scores.shape, 2):
-        raise ValueError(
-            f"pose_message: got boxes {boxes.shape}, keypoints {keypoints.shape}, keypoint_scores "
-            f"{keypoint_scores.shape} for {len(track_ids)} track ids, expected (N, 4), (N, K, 2), (N, K)"
-        )
-    expect("keypoints", len(keypoints), len(track_ids), "one row for each track id")
-    return PoseMessage(
-        session=session,
-        camera=camera,
-        epoch=epoch,
-        seq=seq,
-        frame=frame,
-        captured_ns=captured_ns,
-        clock=clock,
-        published_ns=published_ns,
-        media_s=media_s,
-        size=size,
-        skeleton=skeleton,
-        track_ids=track_ids.tolist(),
-        scores=scores.tolist(),
-        boxes=_pack(boxes),
-        keypoints=_pack(np.concatenate([keypoints, keypoint_scores[..., None]], axis=-1)),
-        measured=measured.tolist(),
-        timing_ms=timing_ms,
-        raw_keypoints=UNSET if raw_keypoints is None else _pack(raw_keypoints),
-    )
 
 
 def to_json(message: PoseMessage) -> PoseMessageJson:
@@ -130,7 +53,12 @@ def encode(message: Message, encoding: Encoding) -> bytes:
     return msgspec.json.encode(to_json(message) if isinstance(message, PoseMessage) else message)
 
 
-def _pack(values: NDArray[np.float32]) -> bytes:
+def pack(values: NDArray[np.float32]) -> bytes:
+    r"""Convert an array to the bytes of a message: float32, least significant byte first.
+
+    >>> pack(np.float32([1.0]))
+    b'\x00\x00\x80?'
+    """
     return values.astype(WIRE_FLOAT, copy=False).tobytes()
 
 

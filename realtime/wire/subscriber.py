@@ -103,11 +103,11 @@ class Pose:
     def of(cls, message: wire.PoseMessage, missed: int = 0) -> Pose:
         """Build a Pose from a message: its bytes and lists become arrays.
 
-        >>> message = wire.pose_message(
+        >>> message = wire.PoseMessage(
         ...     session="s1", camera="cam0", epoch=0, seq=0, frame=0, captured_ns=1, clock="arrival", published_ns=2,
-        ...     media_s=None, size=(640, 480), skeleton="coco17", track_ids=np.array([7]), scores=np.float32([0.9]),
-        ...     boxes=np.float32([[10, 20, 110, 220]]), keypoints=np.zeros((1, 17, 2), np.float32),
-        ...     keypoint_scores=np.ones((1, 17), np.float32), measured=np.array([True]), timing_ms={},
+        ...     media_s=None, size=(640, 480), skeleton="coco17", track_ids=[7], scores=[0.9],
+        ...     boxes=wire.pack(np.float32([[10, 20, 110, 220]])), keypoints=wire.pack(np.zeros((1, 17, 3))),
+        ...     measured=[True], timing_ms={},
         ... )
         >>> pose = Pose.of(message)
         >>> pose.track_ids, pose.boxes.tolist(), pose.keypoints.shape

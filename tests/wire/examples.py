@@ -6,7 +6,7 @@ from realtime import wire
 
 
 def pose(n=2, k=3, **changes):
-    """A pose message of N people with K keypoints."""
+    """A pose message of N people with K keypoints. The changes are arrays where the message has bytes."""
     random = np.random.default_rng(n + k)
     fields = {
         "session": "s1",
@@ -20,15 +20,18 @@ def pose(n=2, k=3, **changes):
         "media_s": 0.25,
         "size": (640, 480),
         "skeleton": "coco17" if k else "none",
-        "track_ids": np.arange(1, n + 1),
-        "scores": random.random(n, np.float32),
+        "track_ids": list(range(1, n + 1)),
+        "scores": random.random(n, np.float32).tolist(),
         "boxes": random.random((n, 4), np.float32),
         "keypoints": random.random((n, k, 2), np.float32) * 600,
         "keypoint_scores": random.random((n, k), np.float32),
-        "measured": np.ones(n, np.bool_),
+        "measured": [True] * n,
         "timing_ms": {"detect": 10.5, "wait": 1.0},
     }
-    return wire.pose_message(**fields | changes)
+    fields |= changes
+    fields["keypoints"] = np.concatenate([fields["keypoints"], fields.pop("keypoint_scores")[..., None]], axis=-1)
+    packed = {key: wire.pack(fields[key]) for key in ("boxes", "keypoints", "raw_keypoints") if key in fields}
+    return wire.PoseMessage(**fields | packed)
 
 
 INFO = wire.InfoMessage(
