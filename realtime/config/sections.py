@@ -11,7 +11,6 @@ import difflib
 import ipaddress
 import os
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -839,7 +838,3 @@ def _variable(key: str) -> str:
 
 def _flag(key: str) -> str:
     return "--" + key.replace("_", "-")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(commented_yaml())

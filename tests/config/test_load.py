@@ -6,7 +6,7 @@ import yaml
 from realtime.config import commented_yaml, leaves, load, parse_source, to_yaml
 from realtime.errors import ConfigError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_defaults_are_valid_and_read_back_from_their_own_yaml(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""The configuration: every key with its meaning, its default and its limits.
+
+It is read once, before anything is built: defaults < YAML files < environment < flags. Each stage receives its own
+section. A mistake becomes one ConfigError line that names the key, where it was set, the value found, and the expected
+value.
+"""
+
+from realtime.config.sections import (
+    Accelerator,
+    AppConfig,
+    CameraConfig,
+    DetectorConfig,
+    Key,
+    LatencyConfig,
+    Means,
+    PoseConfig,
+    PublishConfig,
+    SmoothingConfig,
+    TrackerConfig,
+    TrackerMethod,
+    Transport,
+    cache_folder,
+    changes,
+    commented_yaml,
+    is_repeatable,
+    leaves,
+    load,
+    parse_source,
+    sections,
+    to_yaml,
+)
+
+__all__ = [
+    "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Means", "PoseConfig",
+    "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "cache_folder", "changes",
+    "commented_yaml", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
+]  # fmt: skip
