@@ -5,6 +5,8 @@ section. A mistake becomes one ConfigError line that names the key, where it was
 value.
 """
 
+from realtime.config.document import commented_yaml, to_yaml
+from realtime.config.load import cache_folder, load, parse_source
 from realtime.config.sections import (
     Accelerator,
     AppConfig,
@@ -19,15 +21,10 @@ from realtime.config.sections import (
     TrackerConfig,
     TrackerMethod,
     Transport,
-    cache_folder,
     changes,
-    commented_yaml,
     is_repeatable,
     leaves,
-    load,
-    parse_source,
     sections,
-    to_yaml,
 )
 
 __all__ = [

@@ -19,7 +19,6 @@ import errno
 import itertools
 import math
 import os
-import re
 import sys
 import time
 from collections import deque
@@ -33,6 +32,7 @@ import zmq
 from numpy.typing import NDArray
 
 from realtime import wire
+from realtime.wire.endpoints import parse_endpoint
 from realtime.wire.keys import Key, load_public, load_secret
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5555"
@@ -354,7 +354,9 @@ def _open(
 ) -> tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]:
     """Create a SUB socket that connects to all endpoints. Returns it with the context that owns it."""
     for endpoint in endpoints:
-        _check_endpoint(endpoint)
+        parsed = parse_endpoint(endpoint)
+        if parsed is None or not parsed.can_connect:
+            raise ValueError(f"connect: got {endpoint!r}, expected tcp://HOST:PORT (port 1..65535) or ipc://PATH")
     context = zmq.Context()
     socket = context.socket(zmq.SUB)
     socket.rcvhwm = RECEIVE_QUEUE
@@ -376,13 +378,6 @@ def _open(
         context.destroy(linger=0)
         raise ValueError(f"connect: got {endpoint!r}: {error.strerror}") from None
     return context, socket
-
-
-def _check_endpoint(endpoint: str) -> None:
-    """Raise ValueError unless the endpoint is valid. ZeroMQ itself silently wraps ports beyond 65535."""
-    match = re.fullmatch(r"ipc://.+|tcp://(?:\[[^\]]+\]|[^:/\[\]]+):(\d+)", endpoint)
-    if match is None or (match[1] is not None and not 1 <= int(match[1]) <= 65535):
-        raise ValueError(f"connect: got {endpoint!r}, expected tcp://HOST:PORT (port 1..65535) or ipc://PATH")
 
 
 def _two_parts(parts: list[bytes]) -> tuple[bytes, bytes]:
