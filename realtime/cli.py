@@ -78,9 +78,10 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
     arguments, flags = parse(argv)
+    warnings: list[str] = []  # kept until logging is set up; a reload repeats them, and they are not logged again
 
     def read() -> AppConfig:
-        config = load(arguments.config, flags=flags)
+        config = load(arguments.config, flags=flags, warn=warnings.append)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
         secrets[:] = sorted(
             found.union(secrets), key=len, reverse=True
@@ -91,6 +92,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
 
     config = read()
     if arguments.print_config:
+        for warning in warnings:
+            _say(f"warning: {warning}", secrets)
         try:
             sys.stdout.write(to_yaml(config))
             sys.stdout.flush()
@@ -100,6 +103,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             raise OutputError(f"standard output can't be written: {error.strerror}") from None
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
+    for warning in warnings:
+        log.warning("%s", warning)
     with _signals(reloads=bool(arguments.config)) as handle:
         with handle.not_swallowed():
             from realtime.loading import load_models

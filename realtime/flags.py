@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from realtime import __version__
-from realtime.config import CameraConfig, Key, is_repeatable, leaves, parse_source, sections
+from realtime.config import CameraConfig, Key, former_keys, is_repeatable, leaves, parse_source, sections
 from realtime.errors import ConfigError
 
 PROGRAM = "realtime-pose"
@@ -49,10 +49,14 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, object]]:
     parser = _Parser(PROGRAM, allow_abbrev=False, add_help=False)
     for flag in _all_flags():
         flag.add_to(parser)
+    options = [option for action in parser._actions for option in action.option_strings]
+    for key in former_keys():
+        _Flag.of_key(key).add_to(parser)
     arguments, rest = parser.parse_known_args([_dashed(word) for word in argv])
     if rest:
-        raise ConfigError(_unknown(rest[0], [option for action in parser._actions for option in action.option_strings]))
-    flags = {key.name: value for key in leaves() if (value := getattr(arguments, key.name)) is not None}
+        raise ConfigError(_unknown(rest[0], options))
+    keys = [*leaves(), *former_keys()]
+    flags = {key.name: value for key in keys if (value := getattr(arguments, key.name)) is not None}
     if arguments.source:
         flags["cameras"] = [parse_source(text, position) for position, text in enumerate(arguments.source)]
     return arguments, flags

@@ -99,7 +99,7 @@ def _governor(config: AppConfig) -> Governor | None:
     if config.latency.target_ms is None:
         return None
     full = Effort(config.detector.every, config.pose.max_people, config.detector.size)
-    return Governor(ladder(full, config.latency.means), config.latency.target_ms)
+    return Governor(ladder(full, config.latency.levers), config.latency.target_ms)
 
 
 class Pipeline:

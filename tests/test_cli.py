@@ -1,5 +1,6 @@
 """Wrong uses give the right exit code and one plain line on standard error: no traceback, no secret."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -130,10 +131,10 @@ def test_a_bad_file_is_reported_before_the_models_load(tmp_path, monkeypatch, ca
 
 
 def test_a_list_of_choices_can_be_set_by_repeating_a_flag(capfd):
-    assert main(["--source", "demo", "--latency.means", "size", "--latency.means", "people", "--print-config"]) == 0
-    assert "means:\n  - size\n  - people\n" in capfd.readouterr().out
-    assert main(["--source", "demo", "--latency.means", "luck", "--print-config"]) == 2
-    assert "latency.means.0: got 'luck'" in capfd.readouterr().err
+    assert main(["--source", "demo", "--latency.levers", "size", "--latency.levers", "people", "--print-config"]) == 0
+    assert "levers:\n  - size\n  - people\n" in capfd.readouterr().out
+    assert main(["--source", "demo", "--latency.levers", "luck", "--print-config"]) == 2
+    assert "latency.levers.0: got 'luck'" in capfd.readouterr().err
 
 
 def test_a_failed_import_of_a_name_is_not_reported_as_a_missing_library(monkeypatch):
@@ -243,6 +244,40 @@ def test_the_process_ends_with_the_exit_code_and_prints_nothing_else(folder: Pat
     assert result.returncode == 3
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+FORMER_KEYS = ["--latency.means", "size", "--pose.dataset-index", "0"]
+
+
+def test_former_keys_are_logged_once_in_the_format_of_the_log(folder: Path) -> None:
+    (folder / "old.yaml").write_text("log_format: json\npose: {dataset_index: 0}\nlatency: {means: [size]}\n")
+    arguments = ["--source", f"{folder}/text.mp4", "--pose.model", "none", "--publish.bind", "tcp://127.0.0.1:*"]
+    result = run_warm(folder, [*arguments, "--config", f"{folder}/old.yaml"])
+    *logged, error = result.stderr.splitlines()
+    assert "text.mp4" in error
+    warnings = [line["message"] for line in map(json.loads, logged) if line["level"] == "warning"]
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        "latency.means is now called latency.levers",
+        "pose.dataset_index has no effect any more",
+    ]
+
+
+def test_former_keys_are_not_logged_if_only_errors_are(folder: Path) -> None:
+    arguments = ["--source", f"{folder}/text.mp4", "--pose.model", "none", "--publish.bind", "tcp://127.0.0.1:*"]
+    result = run_warm(folder, [*arguments, *FORMER_KEYS, "--log-level", "error"])
+    assert len(result.stderr.splitlines()) == 1
+    assert "text.mp4" in result.stderr
+
+
+def test_print_config_warns_of_former_keys_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--source", "demo", *FORMER_KEYS, "--print-config"]) == 0
+    out, err = capfd.readouterr()
+    assert "levers:\n  - size\n" in out
+    assert "means:" not in out
+    assert [line.split(" ")[:3] for line in err.splitlines()] == [
+        ["realtime-pose:", "warning:", "latency.means"],
+        ["realtime-pose:", "warning:", "pose.dataset_index"],
+    ]
 
 
 def test_an_unknown_variable_is_an_error(folder: Path) -> None:

@@ -6,7 +6,7 @@ value.
 """
 
 from realtime.config.document import commented_yaml, to_yaml
-from realtime.config.load import cache_folder, load, parse_source
+from realtime.config.load import cache_folder, former_keys, load, parse_source
 from realtime.config.sections import (
     Accelerator,
     AppConfig,
@@ -14,7 +14,7 @@ from realtime.config.sections import (
     DetectorConfig,
     Key,
     LatencyConfig,
-    Means,
+    Lever,
     PoseConfig,
     PublishConfig,
     SmoothingConfig,
@@ -28,7 +28,7 @@ from realtime.config.sections import (
 )
 
 __all__ = [
-    "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Means", "PoseConfig",
+    "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Lever", "PoseConfig",
     "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "cache_folder", "changes",
-    "commented_yaml", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
+    "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ The program reads it before it builds anything, and reads the files again on SIG
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +16,31 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from realtime.config.sections import AppConfig, CameraConfig, is_repeatable, leaves
+from realtime.config.sections import AppConfig, CameraConfig, Key, is_repeatable, leaves
 from realtime.errors import ConfigError
 from realtime.redact import redact
 
 ENV_PREFIX = "REALTIME_"
+log = logging.getLogger(__name__)
+
+# Former keys, which this release still reads, with a warning. The next release removes them from these two tables.
+# A renamed key has a new name. A dropped key is ignored if it has the one value that it could have, given as text;
+# any other value is an error, in these words.
+RENAMED = {"latency.means": "latency.levers"}
+DROPPED = {
+    "pose.dataset_index": (
+        "0",
+        "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives wrong "
+        "keypoints with the expert of another dataset",
+    )
+}
 
 
 def load(
-    files: Sequence[Path] = (), environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+    files: Sequence[Path] = (),
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    warn: Callable[[str], None] = log.warning,
 ) -> AppConfig:
     """Resolve the configuration.
 
@@ -32,6 +49,7 @@ def load(
         environment: variables. Those that start with REALTIME_ are used; "__" separates the levels. Default: the
             variables of this process.
         flags: dotted key to text, a list of texts or plain data. Flags win over everything else.
+        warn: called with a line of text for each former key that is set. Default: log it.
 
     Returns:
         The checked configuration.
@@ -45,7 +63,7 @@ def load(
         320
     """
     environment = os.environ if environment is None else environment
-    keys = {key.name: key.kind for key in leaves()}
+    keys = {key.name: key.kind for key in [*leaves(), *former_keys()]}
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for path in files:
@@ -55,15 +73,23 @@ def load(
         if variable.startswith(ENV_PREFIX):
             key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
             if key not in keys:
-                raise ConfigError(f"environment: unknown key {variable}{_near(key, keys, _variable)}")
+                raise ConfigError(f"environment: unknown key {variable}{_near(key, _variable)}")
             values[key], origins[key] = _from_text(keys[key], environment[variable], variable), variable
     for key, value in (flags or {}).items():
         values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
         origins[key] = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
+    _replace_former(values, origins, warn)
     try:
         return AppConfig.model_validate(_nest(values), context=environment)
     except ValidationError as error:
         raise ConfigError(_explain(error, origins)) from None
+
+
+def former_keys() -> list[Key]:
+    """The renamed and the dropped keys, which files, environment and flags may still set."""
+    keys = {key.name: key for key in leaves()}
+    renamed = [keys[name]._replace(name=former) for former, name in RENAMED.items()]
+    return renamed + [Key(name, str, None, "", "TEXT", False) for name in DROPPED]
 
 
 def parse_source(text: str, position: int) -> dict[str, str]:
@@ -100,6 +126,30 @@ def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
     environment = os.environ if environment is None else environment
     base = environment.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
+
+
+# ---- former keys
+
+
+def _replace_former(values: dict[str, object], origins: dict[str, str], warn: Callable[[str], None]) -> None:
+    """Give the renamed keys their new names, and remove the dropped ones."""
+    for former, name in RENAMED.items():
+        if former not in values:
+            continue
+        if name in values:
+            raise ConfigError(
+                f"{former}: it is now called {name}, which is also set (from {origins[name]}): remove {former} "
+                f"(from {origins[former]})"
+            )
+        warn(f"{former} is now called {name}: rename it, the next release refuses it (from {origins[former]})")
+        values[name], origins[name] = values.pop(former), origins.pop(former)
+    for key, (only, expected) in DROPPED.items():
+        if key not in values:
+            continue
+        value, origin = values.pop(key), origins[key]
+        if str(value) != only:
+            raise ConfigError(redact(f"{key}: got {value!r}, {expected}{_where(key, origin)}"))
+        warn(f"{key} has no effect any more: remove it, the next release refuses it (from {origin})")
 
 
 # ---- one origin at a time
@@ -159,7 +209,7 @@ def _flatten(
         elif key in sections:
             raise ConfigError(f"{path}: {key}: expected keys and values below it, got a {type(value).__name__}")
         else:
-            raise ConfigError(f"{path}: unknown key {key}{_near(key, keys, str)}")
+            raise ConfigError(f"{path}: unknown key {key}{_near(key, str)}")
 
 
 def _from_text(kind: object, text: str, origin: str) -> object:
@@ -216,8 +266,12 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
         message = f"expected {field.title or field.description}"
     else:
         message = _IN_OUR_WORDS.get(problem["type"], message)
-    where = f" (from {origin})" if origin and origin != _flag(key) else ""
-    return redact(f"{key + ': ' if key else ''}{found}{message}{where}")
+    return redact(f"{key + ': ' if key else ''}{found}{message}{_where(key, origin)}")
+
+
+def _where(key: str, origin: str) -> str:
+    """The origin of a value, unless the flag is the key itself."""
+    return f" (from {origin})" if origin and origin != _flag(key) else ""
 
 
 # pydantic's error types, reworded for people who don't write Python.
@@ -230,8 +284,8 @@ _IN_OUR_WORDS = {
 }
 
 
-def _near(key: str, keys: Mapping[str, object], spell: Callable[[str], str]) -> str:
-    close = difflib.get_close_matches(key, list(keys), n=1)
+def _near(key: str, spell: Callable[[str], str]) -> str:
+    close = difflib.get_close_matches(key, [each.name for each in leaves()], n=1)
     return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
 
 

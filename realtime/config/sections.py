@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_origin
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from realtime.redact import HIDDEN, shown
 from realtime.wire.endpoints import parse_endpoint
@@ -27,7 +37,7 @@ CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 _URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
 Transport = Literal["tcp", "udp"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
-Means = Literal["cadence", "people", "size"]
+Lever = Literal["cadence", "people", "size"]
 
 
 class Section(BaseModel):
@@ -220,6 +230,23 @@ class TrackerConfig(Section):
         return self
 
 
+class InputSize(NamedTuple):
+    """Width and height of ViTPose's input in pixels. Its text is HEIGHTxWIDTH, in the order of ViTPose's authors."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+def _input_size(text: object) -> InputSize:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", str(text))
+    if match is None or any(int(side) % 16 or not 32 <= int(side) <= 1024 for side in match.groups()):
+        raise ValueError("expected HEIGHTxWIDTH in pixels, multiples of 16 from 32 to 1024, e.g. 256x192")
+    return InputSize(width=int(match[2]), height=int(match[1]))
+
+
 class PoseConfig(Section):
     """Pose estimation."""
 
@@ -241,12 +268,11 @@ class PoseConfig(Section):
     self_test: Literal["stop", "warn"] = Field(
         "stop", description="what to do if the engine's heatmaps differ from those of fp32 in the test at startup"
     )
-    input_size: str | None = Field(
+    input_size: Annotated[InputSize, PlainValidator(_input_size), PlainSerializer(str)] | None = Field(
         None,
         title="HEIGHTxWIDTH",
         description="input size of ViTPose: 384x288 for detail, 192x144 for speed, ...; unset: as trained",
     )
-    dataset_index: int = Field(0, description="ViTPose+: dataset of the expert; only 0 (COCO) is available")
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
@@ -260,34 +286,6 @@ class PoseConfig(Section):
         description="run the pose model on at most this many people per frame, in rotation; the poses of the others "
         "are predicted",
     )
-
-    @field_validator("input_size", mode="before")
-    @classmethod
-    def _two_sides(cls, size: object) -> object:
-        if size is None:
-            return None
-        match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", str(size))
-        if match is None or any(int(side) % 16 or not 32 <= int(side) <= 1024 for side in match.groups()):
-            raise ValueError("expected HEIGHTxWIDTH in pixels, multiples of 16 from 32 to 1024, e.g. 256x192")
-        return str(size)
-
-    @field_validator("dataset_index")
-    @classmethod
-    def _coco_only(cls, index: int) -> int:
-        if index != 0:
-            raise ValueError(
-                "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives "
-                "wrong keypoints with the expert of another dataset"
-            )
-        return index
-
-    @property
-    def input_width_height(self) -> tuple[int, int] | None:
-        """`input_size` as (width, height) in pixels, or None for the checkpoint's own."""
-        if self.input_size is None:
-            return None
-        height, width = self.input_size.split("x")
-        return int(width), int(height)
 
 
 class SmoothingConfig(Section):
@@ -359,7 +357,7 @@ class LatencyConfig(Section):
         ge=10.0,
         description="live: publish within this time after the capture (ms), by computing less when needed; unset: off",
     )
-    means: list[Means] = Field(
+    levers: list[Lever] = Field(
         ["cadence", "people", "size"],
         description="what target_ms may reduce, in this order: cadence (detector.every, up to 3), people "
         "(pose.max_people, down to 3), size (detector.size, down to half)",

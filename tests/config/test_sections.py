@@ -1,6 +1,6 @@
 import pytest
 
-from realtime.config import leaves, load
+from realtime.config import leaves, load, to_yaml
 from realtime.errors import ConfigError
 
 
@@ -25,3 +25,9 @@ def test_a_file_url_becomes_a_path_and_a_redacted_secret_is_refused_anywhere() -
     for source in ("http://cam/video?***", "rtsp://h/password=***_channel=1", "***@10.0.0.5/s1"):
         with pytest.raises(ConfigError, match="--print-config replaced a secret"):
             load(environment={}, flags={"cameras": [{"name": "a", "source": source}]})
+
+
+def test_an_input_size_is_read_and_printed_as_height_x_width() -> None:
+    config = load(environment={}, flags={"pose.input_size": "384x288"})
+    assert config.pose.input_size == (288, 384)
+    assert "input_size: 384x288" in to_yaml(config)
