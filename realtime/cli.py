@@ -20,6 +20,7 @@ from realtime import __version__
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
+from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
     from realtime.config import AppConfig
@@ -32,7 +33,7 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program.
+    """Run the program, or the tool that the first argument names.
 
     Args:
         argv: the arguments after the program's name; default: those of this process.
@@ -42,12 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         a source, 4 for a model, 1 for anything else. A second SIGINT or SIGTERM ends the program immediately, with
         128 + the signal's number.
 
+    Raises:
+        SystemExit: help or the version was printed, or a tool ended.
+
     Example:
         >>> main(["--source", "demo", "--sorce", "1"])  # stderr: unknown flag --sorce, did you mean --source?
         2
     """
-    share_pools()
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in TOOLS:
+        run_tool(words[0], words[1:])
+        return 0
+    share_pools()
     # Secrets of all cameras so far; the log and the error lines redact them.
     secrets = [secret for word in words for secret in secrets_of(word)]
     try:

@@ -14,6 +14,7 @@ import pytest
 
 from realtime.cli import main
 from realtime.errors import SourceError, SourceReason
+from realtime.tools import TOOLS
 from tests.capture.clips import write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -152,6 +153,7 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
     ("a flag that no release has yet", "--source 0 --save-video out.mp4", 2, "unknown flag --save-video"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
+    ("a word that is no tool", "clinet", 2, "the tools, named first, are client, keys, evaluate"),
     ("a bad camera name", "--source a,b=0", 2, "expected letters"),
     ("the same camera name twice", "--source a=demo --source a=demo", 2, "two cameras with the name 'a'"),
     ("a value that is not a number", "--source demo --detector.min-score high", 2, "detector.min_score: got 'high'"),
@@ -299,6 +301,32 @@ def test_requested_output_goes_to_standard_output(arguments: list[str], expected
     assert result.returncode == 0
     assert expected in result.stdout
     assert "s3cret" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("word", list(TOOLS))
+def test_a_tool_is_run_by_its_name_as_python_runs_its_module(word: str) -> None:
+    for arguments in (["--help"], ["--nonsense"]):
+        module = [sys.executable, "-m", f"realtime.{word}", *arguments]
+        direct = subprocess.run(module, capture_output=True, text=True, check=False, cwd=ROOT)
+        named = run(word, *arguments)
+        assert (named.returncode, named.stdout, named.stderr) == (direct.returncode, direct.stdout, direct.stderr)
+        assert named.returncode == (0 if arguments == ["--help"] else 2)
+        assert word in named.stdout + named.stderr
+
+
+def test_the_help_lists_the_tools() -> None:
+    listed = run("--help").stdout.partition("tools:")[2]
+    assert all(f"\n  {word} " in listed for word in TOOLS)
+
+
+def test_the_client_runs_without_the_libraries_of_the_pipeline() -> None:
+    code = "import sys; sys.argv = ['x', 'client', '--help']; import realtime.cli as c\n"
+    code += "try: c.main()\nexcept SystemExit: pass\n"
+    code += "heavy = {'pydantic', 'yaml', 'torch', 'cv2', 'av', 'realtime.config'} & set(sys.modules)\n"
+    code += "sys.exit(f'imported {heavy}' if heavy else 0)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "--connect" in result.stdout
 
 
 HEAVY = {"torch", "cv2", "av", "zmq", "numpy", "transformers", "ultralytics", "boxmot"}
