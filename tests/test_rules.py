@@ -89,6 +89,11 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+def test_the_wire_and_its_faces_and_no_other_file_are_mit() -> None:
+    marked = {path for path in PACKAGE.rglob("*.py") if path.read_text().startswith("# SPDX-License-Identifier: MIT\n")}
+    assert marked == {*(PACKAGE / "wire").glob("*.py"), PACKAGE / "client.py", PACKAGE / "keys.py"}
+
+
 def test_the_architecture_names_every_folder_and_no_other() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
