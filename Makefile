@@ -32,7 +32,7 @@ bench: $(READY)  ## about 20 minutes: the time of each stage, and the pose stage
 	$(BIN)/python -m tests.bench.pose
 
 docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/wire.schema.json, configs/default.yaml
-	$(BIN)/python -m realtime.wire docs
+	$(BIN)/python -m realtime.wire.document
 	$(BIN)/python -m realtime.config > configs/default.yaml
 
 clean:

@@ -20,6 +20,7 @@ from realtime import __version__
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
+from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
     from realtime.config import AppConfig
@@ -32,7 +33,7 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program.
+    """Run the program, or the tool that the first argument names.
 
     Args:
         argv: the arguments after the program's name; default: those of this process.
@@ -42,12 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         a source, 4 for a model, 1 for anything else. A second SIGINT or SIGTERM ends the program immediately, with
         128 + the signal's number.
 
+    Raises:
+        SystemExit: help or the version was printed, or a tool ended.
+
     Example:
         >>> main(["--source", "demo", "--sorce", "1"])  # stderr: unknown flag --sorce, did you mean --source?
         2
     """
-    share_pools()
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in TOOLS:
+        run_tool(words[0], words[1:])
+        return 0
+    share_pools()
     # Secrets of all cameras so far; the log and the error lines redact them.
     secrets = [secret for word in words for secret in secrets_of(word)]
     try:
@@ -78,9 +85,10 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
     arguments, flags = parse(argv)
+    warnings: list[str] = []  # kept until logging is set up; a reload repeats them, and they are not logged again
 
     def read() -> AppConfig:
-        config = load(arguments.config, flags=flags)
+        config = load(arguments.config, flags=flags, warn=warnings.append)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
         secrets[:] = sorted(
             found.union(secrets), key=len, reverse=True
@@ -91,6 +99,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
 
     config = read()
     if arguments.print_config:
+        for warning in warnings:
+            _say(f"warning: {warning}", secrets)
         try:
             sys.stdout.write(to_yaml(config))
             sys.stdout.flush()
@@ -100,6 +110,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             raise OutputError(f"standard output can't be written: {error.strerror}") from None
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
+    for warning in warnings:
+        log.warning("%s", warning)
     with _signals(reloads=bool(arguments.config)) as handle:
         with handle.not_swallowed():
             from realtime.loading import load_models

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from realtime import __version__
-from realtime.config import CameraConfig, Key, is_repeatable, leaves, parse_source, sections
+from realtime.config import CameraConfig, Key, former_keys, is_repeatable, leaves, parse_source, sections
 from realtime.errors import ConfigError
+from realtime.tools import TOOLS
 
 PROGRAM = "realtime-pose"
 
@@ -24,6 +26,7 @@ _MOST_USED = [
     "print_config",
 ]  # fmt: skip
 _OPTIONAL_GROUP = {"nargs": "?", "const": "", "metavar": "GROUP"}
+_TOOLS_HELP = f"Programs of their own, run as `{PROGRAM} TOOL ...`. Each has its own --help."
 _CAMERA_HELP = "Keys of one entry of `cameras` in a YAML file (--config). They have no flags."
 
 
@@ -49,10 +52,14 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, object]]:
     parser = _Parser(PROGRAM, allow_abbrev=False, add_help=False)
     for flag in _all_flags():
         flag.add_to(parser)
+    options = [option for action in parser._actions for option in action.option_strings]
+    for key in former_keys():
+        _Flag.of_key(key).add_to(parser)
     arguments, rest = parser.parse_known_args([_dashed(word) for word in argv])
     if rest:
-        raise ConfigError(_unknown(rest[0], [option for action in parser._actions for option in action.option_strings]))
-    flags = {key.name: value for key in leaves() if (value := getattr(arguments, key.name)) is not None}
+        raise ConfigError(_unknown(rest[0], options))
+    keys = [*leaves(), *former_keys()]
+    flags = {key.name: value for key in keys if (value := getattr(arguments, key.name)) is not None}
     if arguments.source:
         flags["cameras"] = [parse_source(text, position) for position, text in enumerate(arguments.source)]
     return arguments, flags
@@ -86,6 +93,7 @@ def help_text(group: str = "") -> str:
         if group in ("", name):
             _add_section(out, name, description, (flag for flag in flags if flag.name.startswith(f"{name}.")))
     if not group:
+        _add_section(out, "tools", _TOOLS_HELP, (_Flag.of_tool(word, text) for word, text in TOOLS.items()))
         out.add_text(
             "Each key of a configuration file is also a flag and an environment variable (REALTIME_POSE__MODEL). "
             "Order: defaults < files (--config) < environment < flags. An empty value unsets a key."
@@ -127,6 +135,12 @@ class _Flag:
     def of_camera(cls, key: Key) -> _Flag:
         flag = cls(key.name, _described(key), metavar=key.placeholder)
         flag._names = [f"{key.name}:"]
+        return flag
+
+    @classmethod
+    def of_tool(cls, word: str, text: str) -> _Flag:
+        flag = cls(word, text, action="store_true")
+        flag._names = [word]
         return flag
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
@@ -191,7 +205,8 @@ def _dashed(word: str) -> str:
 
 def _unknown(word: str, options: Sequence[str]) -> str:
     if not word.startswith("-"):
-        return f"unexpected argument {word!r}; to process a video, use --source {word}"
+        tools = "" if re.search(r"[^a-z-]", word) else f"; the tools, named first, are {', '.join(TOOLS)}"
+        return f"unexpected argument {word!r}{tools}; to process a video, use --source {word}"
     name = word.partition("=")[0]
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.7)
     return f"unknown flag {name}" + (f", did you mean {close[0]}?" if close else "; see --help")

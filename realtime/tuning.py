@@ -50,7 +50,7 @@ class Tuning:
         self._governor: Governor | None = None
         if self._target_ms is not None:
             full = Effort(config.detector.every, config.pose.max_people, config.detector.size)
-            self._governor = Governor(ladder(full, config.latency.means), self._target_ms)
+            self._governor = Governor(ladder(full, config.latency.levers), self._target_ms)
         self._next_s = 0.0
 
     def prepare(self, size: tuple[int, int]) -> None:

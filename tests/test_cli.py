@@ -1,5 +1,6 @@
 """Wrong uses give the right exit code and one plain line on standard error: no traceback, no secret."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from realtime.cli import main
 from realtime.errors import SourceError, SourceReason
+from realtime.tools import TOOLS
 from tests.capture.clips import write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -130,10 +132,10 @@ def test_a_bad_file_is_reported_before_the_models_load(tmp_path, monkeypatch, ca
 
 
 def test_a_list_of_choices_can_be_set_by_repeating_a_flag(capfd):
-    assert main(["--source", "demo", "--latency.means", "size", "--latency.means", "people", "--print-config"]) == 0
-    assert "means:\n  - size\n  - people\n" in capfd.readouterr().out
-    assert main(["--source", "demo", "--latency.means", "luck", "--print-config"]) == 2
-    assert "latency.means.0: got 'luck'" in capfd.readouterr().err
+    assert main(["--source", "demo", "--latency.levers", "size", "--latency.levers", "people", "--print-config"]) == 0
+    assert "levers:\n  - size\n  - people\n" in capfd.readouterr().out
+    assert main(["--source", "demo", "--latency.levers", "luck", "--print-config"]) == 2
+    assert "latency.levers.0: got 'luck'" in capfd.readouterr().err
 
 
 def test_a_failed_import_of_a_name_is_not_reported_as_a_missing_library(monkeypatch):
@@ -151,6 +153,7 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
     ("a flag that no release has yet", "--source 0 --save-video out.mp4", 2, "unknown flag --save-video"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
+    ("a word that is no tool", "clinet", 2, "the tools, named first, are client, keys, evaluate"),
     ("a bad camera name", "--source a,b=0", 2, "expected letters"),
     ("the same camera name twice", "--source a=demo --source a=demo", 2, "two cameras with the name 'a'"),
     ("a value that is not a number", "--source demo --detector.min-score high", 2, "detector.min_score: got 'high'"),
@@ -245,6 +248,40 @@ def test_the_process_ends_with_the_exit_code_and_prints_nothing_else(folder: Pat
     assert result.stdout == ""
 
 
+FORMER_KEYS = ["--latency.means", "size", "--pose.dataset-index", "0"]
+
+
+def test_former_keys_are_logged_once_in_the_format_of_the_log(folder: Path) -> None:
+    (folder / "old.yaml").write_text("log_format: json\npose: {dataset_index: 0}\nlatency: {means: [size]}\n")
+    arguments = ["--source", f"{folder}/text.mp4", "--pose.model", "none", "--publish.bind", "tcp://127.0.0.1:*"]
+    result = run_warm(folder, [*arguments, "--config", f"{folder}/old.yaml"])
+    *logged, error = result.stderr.splitlines()
+    assert "text.mp4" in error
+    warnings = [line["message"] for line in map(json.loads, logged) if line["level"] == "warning"]
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        "latency.means is now called latency.levers",
+        "pose.dataset_index has no effect any more",
+    ]
+
+
+def test_former_keys_are_not_logged_if_only_errors_are(folder: Path) -> None:
+    arguments = ["--source", f"{folder}/text.mp4", "--pose.model", "none", "--publish.bind", "tcp://127.0.0.1:*"]
+    result = run_warm(folder, [*arguments, *FORMER_KEYS, "--log-level", "error"])
+    assert len(result.stderr.splitlines()) == 1
+    assert "text.mp4" in result.stderr
+
+
+def test_print_config_warns_of_former_keys_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--source", "demo", *FORMER_KEYS, "--print-config"]) == 0
+    out, err = capfd.readouterr()
+    assert "levers:\n  - size\n" in out
+    assert "means:" not in out
+    assert [line.split(" ")[:3] for line in err.splitlines()] == [
+        ["realtime-pose:", "warning:", "latency.means"],
+        ["realtime-pose:", "warning:", "pose.dataset_index"],
+    ]
+
+
 def test_an_unknown_variable_is_an_error(folder: Path) -> None:
     result = run("--source", "demo", environment={"REALTIME_POSE__MODLE": "x"})
     assert result.returncode == 2
@@ -264,6 +301,32 @@ def test_requested_output_goes_to_standard_output(arguments: list[str], expected
     assert result.returncode == 0
     assert expected in result.stdout
     assert "s3cret" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("word", list(TOOLS))
+def test_a_tool_is_run_by_its_name_as_python_runs_its_module(word: str) -> None:
+    for arguments in (["--help"], ["--nonsense"]):
+        module = [sys.executable, "-m", f"realtime.{word}", *arguments]
+        direct = subprocess.run(module, capture_output=True, text=True, check=False, cwd=ROOT)
+        named = run(word, *arguments)
+        assert (named.returncode, named.stdout, named.stderr) == (direct.returncode, direct.stdout, direct.stderr)
+        assert named.returncode == (0 if arguments == ["--help"] else 2)
+        assert word in named.stdout + named.stderr
+
+
+def test_the_help_lists_the_tools() -> None:
+    listed = run("--help").stdout.partition("tools:")[2]
+    assert all(f"\n  {word} " in listed for word in TOOLS)
+
+
+def test_the_client_runs_without_the_libraries_of_the_pipeline() -> None:
+    code = "import sys; sys.argv = ['x', 'client', '--help']; import realtime.cli as c\n"
+    code += "try: c.main()\nexcept SystemExit: pass\n"
+    code += "heavy = {'pydantic', 'yaml', 'torch', 'cv2', 'av', 'realtime.config'} & set(sys.modules)\n"
+    code += "sys.exit(f'imported {heavy}' if heavy else 0)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "--connect" in result.stdout
 
 
 HEAVY = {"torch", "cv2", "av", "zmq", "numpy", "transformers", "ultralytics", "boxmot"}

@@ -33,8 +33,8 @@ class Camera(CameraStatus):
 
 
 class Run:
-    def __init__(self, monkeypatch, means: list[str], budgets: tuple[int, ...] = (1, 2)) -> None:
-        config: AppConfig = load(environment={}, flags={"latency.target_ms": "100", "latency.means": means})
+    def __init__(self, monkeypatch, levers: list[str], budgets: tuple[int, ...] = (1, 2)) -> None:
+        config: AppConfig = load(environment={}, flags={"latency.target_ms": "100", "latency.levers": levers})
         self.detect, self.pose, self.camera = Stage(), Stage(), Camera("cam0")
         self.is_ending, self.now_s = False, 1000.0
         self.tuning = Tuning(config, self.detect, self.pose, budgets, lambda: self.is_ending)

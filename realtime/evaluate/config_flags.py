@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from realtime.config import AppConfig, leaves, load
+from realtime.config import AppConfig, former_keys, leaves, load
 
 
 def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> None:
@@ -22,10 +22,12 @@ def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> 
     parser.add_argument(
         "--config", action="append", type=Path, default=[], metavar="FILE", help="configuration file (YAML); repeatable"
     )
-    for key in leaves():
+    former = former_keys()
+    for key in [*leaves(), *former]:
         if wanted(key.name):
+            text = argparse.SUPPRESS if key in former else key.description.replace("%", "%%")
             names = dict.fromkeys(f"--{name}" for name in (key.name.replace("_", "-"), key.name))
-            parser.add_argument(*names, dest=key.name, metavar=key.placeholder, help=key.description.replace("%", "%%"))
+            parser.add_argument(*names, dest=key.name, metavar=key.placeholder, help=text)
 
 
 def load_keys(options: argparse.Namespace) -> AppConfig:
@@ -34,6 +36,6 @@ def load_keys(options: argparse.Namespace) -> AppConfig:
     Raises:
         ConfigError: a file or a value is wrong.
     """
-    keys = {key.name for key in leaves()}
+    keys = {key.name for key in [*leaves(), *former_keys()]}
     flags = {key: value for key, value in vars(options).items() if key in keys and value is not None}
     return load(options.config, flags=flags)

@@ -45,7 +45,7 @@ class VitPose:
                 heatmaps differ too much from those of float32.
             ConfigError: the engine or precision is not available here.
         """
-        about = describe(folder, config.input_width_height)
+        about = describe(folder, config.input_size)
         self.skeleton: Skeleton = about.skeleton
         self._input_size = about.input_size
         self._engine = build_engine(Setup(folder, about, device, config, people, cache))

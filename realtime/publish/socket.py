@@ -13,7 +13,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
-from realtime.keys import load_public, load_secret
+from realtime.wire.keys import load_public, load_secret
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import zmq
-from numpy.typing import NDArray
 
 from realtime import wire
 from realtime.config import PublishConfig
 from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence
+from realtime.publish.message import to_message
 from realtime.publish.record import Recorder
 from realtime.publish.socket import close_socket
 from realtime.runtime.door import Exit
@@ -47,6 +46,7 @@ class StreamInfo:
 class PublishStage:
     """Publishes pose, status and info messages, and hands every pose message to the recorder.
 
+    >>> import numpy as np
     >>> from realtime.publish.socket import open_socket
     >>> from realtime.runtime.door import Door
     >>> from realtime.skeleton import COCO17
@@ -157,30 +157,9 @@ class PublishStage:
 
     def _publish(self, poses: Poses) -> None:
         frame = poses.frame
-        now = time.monotonic_ns()
-        age_ms = (now - frame.captured_mono_ns) / 1e6
-        timing_ms = frame.timing_ms | {"wait": max(0.0, age_ms - sum(frame.timing_ms.values()))}
-        message = wire.pose_message(
-            session=self._info.session,
-            camera=frame.camera,
-            epoch=frame.epoch,
-            seq=self._seq[frame.camera],
-            frame=frame.index,
-            captured_ns=frame.captured_unix_ns,
-            clock=frame.clock,
-            published_ns=time.time_ns(),
-            media_s=frame.media_s,
-            size=frame.size,
-            skeleton=self._info.skeleton.name,
-            track_ids=poses.track_ids,
-            scores=poses.scores,
-            boxes=poses.xyxy,
-            keypoints=poses.keypoints,
-            keypoint_scores=poses.keypoint_scores,
-            raw_keypoints=self._raw(poses),
-            measured=poses.measured,
-            timing_ms={stage: round(ms, 3) for stage, ms in timing_ms.items()},
-        )
+        age_ms = (time.monotonic_ns() - frame.captured_mono_ns) / 1e6
+        seq, skeleton = self._seq[frame.camera], self._info.skeleton.name
+        message = to_message(poses, self._info.session, seq, skeleton, self._config.raw_keypoints)
         self._send(wire.pose_topic(frame.camera), message)
         self._seq[frame.camera] += 1
         self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)
@@ -188,13 +167,6 @@ class PublishStage:
         self._door.leave(frame.camera)
         if self._recorder:
             self._recorder.write(message, wait=not self._door.is_live(frame.camera))
-
-    def _raw(self, poses: Poses) -> NDArray[np.float32] | None:
-        """The keypoints before smoothing, made finite, if `publish.raw_keypoints` is set; otherwise None."""
-        if not self._config.raw_keypoints:
-            return None
-        raw = poses.keypoints if poses.raw is None else poses.raw
-        return np.where(np.isfinite(raw), raw, poses.keypoints)
 
     def _send_info(self, cameras: list[str]) -> None:
         for camera in cameras:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from realtime.config import Means
+from realtime.config import Lever
 
 # A step up needs latency below this share of the target. A step down cuts latency by about a third,
 # and this gain alone must not trigger a step up.
@@ -44,12 +44,12 @@ class Effort:
     size: int
 
 
-def ladder(full: Effort, means: Sequence[Means]) -> list[Effort]:
+def ladder(full: Effort, levers: Sequence[Lever]) -> list[Effort]:
     """Return the steps down from the configured effort: each setting is reduced a little, then each a little more.
 
     Args:
         full: the configured effort, which is the first step.
-        means: the settings that may be reduced, the least harmful first.
+        levers: the settings that may be reduced, the least harmful first.
 
     Example:
         >>> [effort.every for effort in ladder(Effort(every=1, max_people=None, size=640), ["cadence"])]
@@ -57,13 +57,13 @@ def ladder(full: Effort, means: Sequence[Means]) -> list[Effort]:
     """
     steps = [full]
     for level in range(2):
-        for mean in means:
+        for lever in levers:
             last = steps[-1]
             people = _PEOPLE[level] if last.max_people is None else min(last.max_people, _PEOPLE[level])
             step = Effort(
-                max(last.every, _EVERY[level]) if mean == "cadence" else last.every,
-                people if mean == "people" else last.max_people,
-                max(32, round(full.size * _SIZE[level] / 32) * 32) if mean == "size" else last.size,
+                max(last.every, _EVERY[level]) if lever == "cadence" else last.every,
+                people if lever == "people" else last.max_people,
+                max(32, round(full.size * _SIZE[level] / 32) * 32) if lever == "size" else last.size,
             )
             if step != last:
                 steps.append(step)

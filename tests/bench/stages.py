@@ -17,7 +17,6 @@ from realtime.capture.demo import demo_frame
 from realtime.config import PublishConfig, SmoothingConfig, TrackerConfig, load
 from realtime.detect.letterbox import Letterbox
 from realtime.detect.yolo import DetectStage
-from realtime.evaluate.speed.loops import message_of
 from realtime.evaluate.speed.random_vitpose import SMALL, save_checkpoint
 from realtime.loading import load_detector
 from realtime.observe.metrics import Histogram
@@ -25,6 +24,7 @@ from realtime.observe.status import CameraStatus
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.stage import PoseStage
+from realtime.publish.message import to_message
 from realtime.publish.socket import open_socket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
@@ -127,7 +127,7 @@ def test_smooth(benchmark, method: str, people: int):
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])
 def test_encode(benchmark, encoding: str):
     seen = poses(PEOPLE)
-    payload = benchmark(lambda: wire.encode(message_of(seen, "coco"), encoding))
+    payload = benchmark(lambda: wire.encode(to_message(seen, "loop", 0, "coco"), encoding))
     assert len(wire.decode(wire.pose_topic("cam0"), payload).track_ids) == PEOPLE
 
 

@@ -2,7 +2,6 @@ import json
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 import zmq
 
@@ -16,7 +15,7 @@ def message(
 ) -> wire.PoseMessage:
     """A message of a stream that publishes every 100 ms. The detector takes half of the latency."""
     published_ns = 1_700_000_000_000_000_000 + seq * 100_000_000
-    return wire.pose_message(
+    return wire.PoseMessage(
         session=session,
         camera=camera,
         epoch=0,
@@ -28,12 +27,11 @@ def message(
         media_s=None,
         size=(640, 480),
         skeleton="none",
-        track_ids=np.zeros(0, np.int64),
-        scores=np.zeros(0, np.float32),
-        boxes=np.zeros((0, 4), np.float32),
-        keypoints=np.zeros((0, 0, 2), np.float32),
-        keypoint_scores=np.zeros((0, 0), np.float32),
-        measured=np.zeros(0, np.bool_),
+        track_ids=[],
+        scores=[],
+        boxes=b"",
+        keypoints=b"",
+        measured=[],
         timing_ms={"detect": total_ms / 2},
     )
 

@@ -200,8 +200,8 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
 
     The detector runs, but the tracker receives the known boxes, so that no person is missed.
     """
-    from realtime.evaluate.speed.loops import message_of
     from realtime.loading import load_models
+    from realtime.publish.message import to_message
     from realtime.smooth.stage import SmoothStage
     from realtime.track.stage import TrackStage
 
@@ -216,7 +216,8 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
         def one(frame: Frame) -> bytes:
             models.detect.process([frame])
             poses = models.pose.process(tracker.process([Detections(frame, boxes, scores)]))
-            return wire.encode(message_of(smoother.process(poses)[0], models.pose.skeleton.name), "msgpack")
+            message = to_message(smoother.process(poses)[0], "loop", frame.index, models.pose.skeleton.name)
+            return wire.encode(message, "msgpack")
 
         return image, one
 

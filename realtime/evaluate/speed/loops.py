@@ -31,7 +31,7 @@ from realtime.evaluate.speed.runs import LOW_SCORE, MATCH_IOU, MIN_SCORE, NMS_IO
 from realtime.evaluate.speed.videos import Shot, every, newest
 from realtime.runtime.device import resolve_device
 from realtime.runtime.share import all_cores
-from realtime.types import Frame, Poses
+from realtime.types import Frame
 
 Boxes = NDArray[np.float32]
 Step = Callable[[Shot], Boxes]
@@ -198,6 +198,7 @@ class _HuggingFacePose:
 def engines(scene: Scene) -> Run:
     """Our own stages, each on all cores, called one after the other."""
     from realtime.loading import load_models
+    from realtime.publish.message import to_message
     from realtime.smooth.stage import SmoothStage
     from realtime.track.relink import RelinkStage
 
@@ -211,37 +212,12 @@ def engines(scene: Scene) -> Run:
         frame = Frame("cam0", 0, shot.number, shot.image, shot.time_s, round(shot.captured_s * 1e9), time.time_ns())
         tracks = models.track.process(models.detect.process([frame]))
         poses = smoother.process(relink.process(models.pose.process(tracks)))[0]
-        message = message_of(poses, models.pose.skeleton.name)
+        message = to_message(poses, "loop", frame.index, models.pose.skeleton.name)
         socket.send_multipart((wire.pose_topic(frame.camera), wire.encode(message, "msgpack")))
         return poses.xyxy
 
     engine = f"detector {models.detect.engine_name}, pose {models.pose.engine_name or models.pose_name}"
     return go(scene, f"ours, {engine}", step)
-
-
-def message_of(poses: Poses, skeleton: str) -> wire.PoseMessage:
-    """Return the message that is published for one frame."""
-    frame = poses.frame
-    return wire.pose_message(
-        session="loop",
-        camera=frame.camera,
-        epoch=frame.epoch,
-        seq=frame.index,
-        frame=frame.index,
-        captured_ns=frame.captured_unix_ns,
-        clock=frame.clock,
-        published_ns=time.time_ns(),
-        media_s=frame.media_s,
-        size=frame.size,
-        skeleton=skeleton,
-        track_ids=poses.track_ids,
-        scores=poses.scores,
-        boxes=poses.xyxy,
-        keypoints=poses.keypoints,
-        keypoint_scores=poses.keypoint_scores,
-        measured=poses.measured,
-        timing_ms=frame.timing_ms,
-    )
 
 
 LOOPS = {"track": track, "track-as-shipped": track_as_shipped, "sequential": sequential, "engines": engines}

@@ -47,13 +47,13 @@ def record(path, frames):
     lines = []
     for index in range(frames):
         people = 2 if index < 20 else 1
-        message = wire.pose_message(
+        keypoints = np.concatenate([random.normal(150, 2, (people, 17, 2)), np.ones((people, 17, 1))], axis=2)
+        message = wire.PoseMessage(
             session="s", camera="door", epoch=0, seq=index, frame=index, captured_ns=index * 10**6, clock="arrival",
             published_ns=0, media_s=index / FPS, size=(640, 480), skeleton="coco17",
-            track_ids=np.arange(1, people + 1), scores=np.ones(people, np.float32),
-            boxes=np.tile(np.array([100, 100, 200, 300], np.float32), (people, 1)),
-            keypoints=random.normal(150, 2, (people, 17, 2)).astype(np.float32),
-            keypoint_scores=np.ones((people, 17), np.float32), measured=np.ones(people, np.bool_), timing_ms={},
+            track_ids=list(range(1, people + 1)), scores=[1.0] * people,
+            boxes=wire.pack(np.tile(np.array([100, 100, 200, 300], np.float32), (people, 1))),
+            keypoints=wire.pack(keypoints), measured=[True] * people, timing_ms={},
         )  # fmt: skip
         lines.append(wire.encode(message, "json"))
     path.write_bytes(b"\n".join(lines) + b"\n")

@@ -1,86 +1,52 @@
-"""The configuration: every key with its meaning, its default and its limits.
+"""Every key of the configuration, with its meaning, its default and its limits.
 
-It is read once, before anything is built: defaults < YAML files < environment < flags. Each stage receives its own
-section. A mistake becomes one ConfigError line that names the key, where it was set, the value found, and the expected
-value.
+Each class is a section, which one stage or part of the program receives.
 """
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import os
 import re
-import sys
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_origin
 from urllib.parse import unquote
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     PrivateAttr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
-from realtime.errors import ConfigError
-from realtime.redact import HIDDEN, redact, shown
-
-ENV_PREFIX = "REALTIME_"
+from realtime.redact import HIDDEN, shown
+from realtime.wire.endpoints import parse_endpoint
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-def _check_endpoint(endpoint: str) -> None:
-    """Raise ValueError unless ZeroMQ would bind exactly this endpoint (it silently wraps ports above 65535)."""
-    if re.fullmatch(r"ipc://.+", endpoint):
-        return
-    match = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
-    if match is None:
-        raise ValueError(f"got {shown(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
-    port = match[2]
-    if port != "*" and not 1 <= int(port) <= 65535:
-        raise ValueError(f"port: got {port}, expected 1..65535 (or * for any free port)")
-
-
-def _is_local(endpoint: str) -> bool:
-    """Whether only programs on this machine can connect to the endpoint."""
-    if endpoint.startswith("ipc://"):
-        return True
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    if host in ("localhost", "lo"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 # We test rtsp, http and udp. The others work if FFmpeg was built with them.
 _URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
 Transport = Literal["tcp", "udp"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
-Means = Literal["cadence", "people", "size"]
+Lever = Literal["cadence", "people", "size"]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A group of keys. A field's `title` is the placeholder for its value in `--help`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class CameraConfig(_Section):
+class CameraConfig(Section):
     """One camera.
 
     Each picture is rotated by `rotate`, cropped to `crop_xyxy` and, if it is larger than `resize`, scaled down. The
@@ -196,7 +162,7 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     return found
 
 
-class DetectorConfig(_Section):
+class DetectorConfig(Section):
     """Person detection."""
 
     weights: str = Field(
@@ -226,7 +192,7 @@ class DetectorConfig(_Section):
         return size
 
 
-class TrackerConfig(_Section):
+class TrackerConfig(Section):
     """Association of detections into tracks."""
 
     method: TrackerMethod = Field(
@@ -264,7 +230,24 @@ class TrackerConfig(_Section):
         return self
 
 
-class PoseConfig(_Section):
+class InputSize(NamedTuple):
+    """Width and height of ViTPose's input in pixels. Its text is HEIGHTxWIDTH, in the order of ViTPose's authors."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+def _input_size(text: object) -> InputSize:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", str(text))
+    if match is None or any(int(side) % 16 or not 32 <= int(side) <= 1024 for side in match.groups()):
+        raise ValueError("expected HEIGHTxWIDTH in pixels, multiples of 16 from 32 to 1024, e.g. 256x192")
+    return InputSize(width=int(match[2]), height=int(match[1]))
+
+
+class PoseConfig(Section):
     """Pose estimation."""
 
     model: str = Field(
@@ -285,12 +268,11 @@ class PoseConfig(_Section):
     self_test: Literal["stop", "warn"] = Field(
         "stop", description="what to do if the engine's heatmaps differ from those of fp32 in the test at startup"
     )
-    input_size: str | None = Field(
+    input_size: Annotated[InputSize, PlainValidator(_input_size), PlainSerializer(str)] | None = Field(
         None,
         title="HEIGHTxWIDTH",
         description="input size of ViTPose: 384x288 for detail, 192x144 for speed, ...; unset: as trained",
     )
-    dataset_index: int = Field(0, description="ViTPose+: dataset of the expert; only 0 (COCO) is available")
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
@@ -305,36 +287,8 @@ class PoseConfig(_Section):
         "are predicted",
     )
 
-    @field_validator("input_size", mode="before")
-    @classmethod
-    def _two_sides(cls, size: object) -> object:
-        if size is None:
-            return None
-        match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", str(size))
-        if match is None or any(int(side) % 16 or not 32 <= int(side) <= 1024 for side in match.groups()):
-            raise ValueError("expected HEIGHTxWIDTH in pixels, multiples of 16 from 32 to 1024, e.g. 256x192")
-        return str(size)
 
-    @field_validator("dataset_index")
-    @classmethod
-    def _coco_only(cls, index: int) -> int:
-        if index != 0:
-            raise ValueError(
-                "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives "
-                "wrong keypoints with the expert of another dataset"
-            )
-        return index
-
-    @property
-    def input_width_height(self) -> tuple[int, int] | None:
-        """`input_size` as (width, height) in pixels, or None for the checkpoint's own."""
-        if self.input_size is None:
-            return None
-        height, width = self.input_size.split("x")
-        return int(width), int(height)
-
-
-class SmoothingConfig(_Section):
+class SmoothingConfig(Section):
     """Keypoint smoothing. The size of a person is the longer side of their box."""
 
     method: Literal["one-euro", "kalman", "none"] = Field("kalman", description="keypoint filter")
@@ -391,7 +345,7 @@ class SmoothingConfig(_Section):
         return self
 
 
-class LatencyConfig(_Section):
+class LatencyConfig(Section):
     """Limits of the time from capture to publishing."""
 
     frames_in_flight: int = Field(3, ge=1, le=16, description="maximum number of frames per camera inside the pipeline")
@@ -403,14 +357,14 @@ class LatencyConfig(_Section):
         ge=10.0,
         description="live: publish within this time after the capture (ms), by computing less when needed; unset: off",
     )
-    means: list[Means] = Field(
+    levers: list[Lever] = Field(
         ["cadence", "people", "size"],
         description="what target_ms may reduce, in this order: cadence (detector.every, up to 3), people "
         "(pose.max_people, down to 3), size (detector.size, down to half)",
     )
 
 
-class PublishConfig(_Section):
+class PublishConfig(Section):
     """The ZeroMQ stream."""
 
     bind: list[str] = Field(
@@ -444,7 +398,11 @@ class PublishConfig(_Section):
     @classmethod
     def _endpoints(cls, bind: list[str]) -> list[str]:
         for endpoint in bind:
-            _check_endpoint(endpoint)
+            parsed = parse_endpoint(endpoint)
+            if parsed is None:
+                raise ValueError(f"got {shown(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
+            if not parsed.can_bind:
+                raise ValueError(f"port: got {parsed.port}, expected 1..65535 (or * for any free port)")
         if len(set(bind)) < len(bind):
             raise ValueError("got the same endpoint twice, expected different ones")
         return bind
@@ -452,7 +410,8 @@ class PublishConfig(_Section):
     @model_validator(mode="after")
     def _loopback(self) -> PublishConfig:
         for endpoint in self.bind:
-            if not (self.allow_insecure or self.curve_secret or _is_local(endpoint)):
+            parsed = parse_endpoint(endpoint)
+            if parsed and not (parsed.is_local or self.allow_insecure or self.curve_secret):
                 raise ValueError(
                     f"anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
                     "--publish.curve-secret, or accept it with --publish.allow-insecure"
@@ -467,7 +426,7 @@ class PublishConfig(_Section):
         return self.curve_clients or (self.curve_secret.parent / "clients" if self.curve_secret else None)
 
 
-class AppConfig(_Section):
+class AppConfig(Section):
     """The whole configuration of a run."""
 
     device: str = Field(
@@ -522,12 +481,7 @@ class AppConfig(_Section):
         return self
 
 
-def changes(before: AppConfig, after: AppConfig) -> list[str]:
-    """The dotted names of the keys whose values differ."""
-    return [key.name for key in leaves() if attrgetter(key.name)(before) != attrgetter(key.name)(after)]
-
-
-# ---- reading: files < environment < flags
+# ---- the keys as a list
 
 
 class Key(NamedTuple):
@@ -549,7 +503,7 @@ def leaves(model: type[BaseModel] = AppConfig, prefix: str = "") -> Iterator[Key
             yield from leaves(kind, f"{prefix}{name}.")
         else:
             default = None if info.is_required() else info.default
-            placeholder = info.title or _placeholder(kind)
+            placeholder = info.title or placeholder_of(kind)
             yield Key(f"{prefix}{name}", kind, default, info.description or "", placeholder, info.is_required())
 
 
@@ -559,16 +513,16 @@ def sections() -> dict[str, str]:
     return {
         name: (kind.__doc__ or "").splitlines()[0]
         for name, kind in kinds.items()
-        if isinstance(kind, type) and issubclass(kind, _Section)
+        if isinstance(kind, type) and issubclass(kind, Section)
     }
 
 
-def _placeholder(kind: object) -> str:
+def placeholder_of(kind: object) -> str:
     """The placeholder for a value of this type in --help: its choices or its type."""
     if get_origin(kind) is Literal:
         return "|".join(str(choice) for choice in get_args(kind))
     if get_args(kind):  # a list, or optional
-        return _placeholder(get_args(kind)[0])
+        return placeholder_of(get_args(kind)[0])
     return {bool: "true|false", int: "N", float: "NUMBER", Path: "PATH"}.get(cast(Any, kind), "TEXT")
 
 
@@ -577,269 +531,6 @@ def is_repeatable(kind: object) -> bool:
     return get_origin(kind) is list and kind != list[CameraConfig]
 
 
-def load(
-    files: Sequence[Path] = (), environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
-) -> AppConfig:
-    """Resolve the configuration.
-
-    Args:
-        files: YAML files; later ones win, key by key.
-        environment: variables. Those that start with REALTIME_ are used; "__" separates the levels. Default: the
-            variables of this process.
-        flags: dotted key to text, a list of texts or plain data. Flags win over everything else.
-
-    Returns:
-        The checked configuration.
-
-    Raises:
-        ConfigError: a file is missing or unreadable, a key is unknown, or a value is wrong. The message names the key
-            and its origin.
-
-    Example:
-        >>> load(environment={"REALTIME_POSE__MODEL": "none"}, flags={"detector.size": "320"}).detector.size
-        320
-    """
-    environment = os.environ if environment is None else environment
-    keys = {key.name: key.kind for key in leaves()}
-    values: dict[str, object] = {}
-    origins: dict[str, str] = {}
-    for path in files:
-        for key, value in _read_yaml(path, keys):
-            values[key], origins[key] = value, str(path)
-    for variable in sorted(environment):
-        if variable.startswith(ENV_PREFIX):
-            key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
-            if key not in keys:
-                raise ConfigError(f"environment: unknown key {variable}{_near(key, keys, _variable)}")
-            values[key], origins[key] = _from_text(keys[key], environment[variable], variable), variable
-    for key, value in (flags or {}).items():
-        values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
-        origins[key] = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
-    try:
-        return AppConfig.model_validate(_nest(values), context=environment)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, origins)) from None
-
-
-def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Our folder in the user's cache. It holds converted models and the last answers of the model hub."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
-
-
-def to_yaml(config: AppConfig) -> str:
-    """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***."""
-    data = config.model_dump(mode="json")
-    for camera in data["cameras"]:
-        camera["source"] = shown(camera["source"])
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-def commented_yaml() -> str:
-    """The text of configs/default.yaml: every key with its description and its default."""
-    lines = [
-        "# Every key with its default; null means unset. Keys that you leave out keep their defaults.",
-        "# Each key is also a flag (--pose.model) and an environment variable (REALTIME_POSE__MODEL).",
-        "# Order: defaults < files (--config, repeatable) < environment < flags.",
-        "# Written by `python -m realtime.config`.",
-    ]
-    for name, info in AppConfig.model_fields.items():
-        if isinstance(info.default, _Section):
-            lines += ["", f"{name}:  # {(type(info.default).__doc__ or '').strip()}"]
-            lines += [
-                line for key, field in type(info.default).model_fields.items() for line in _line(key, field, "  ")
-            ]
-        else:
-            lines += _line(name, info, "")
-        if name == "cameras":
-            lines += _camera_lines()
-    return "\n".join(lines) + "\n"
-
-
-def _camera_lines() -> list[str]:
-    """Every key of a camera, as comments: no camera is configured by default."""
-    lines = ["#", "# - name: door", "#   source: rtsp://10.0.0.5/stream1", "#"]
-    for key, info in CameraConfig.model_fields.items():
-        if not info.is_required():
-            lines += ["#" + line for line in _line(key, info, "   ")]
-    return lines
-
-
-def _line(key: str, info: FieldInfo, indent: str) -> list[str]:
-    value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
-    choices = _placeholder(info.annotation)
-    comment = f"{info.description} ({choices})" if "|" in choices and info.annotation is not bool else info.description
-    prefix = f"{indent}# "
-    return [
-        *textwrap.wrap(comment or "", 110, initial_indent=prefix, subsequent_indent=prefix, break_on_hyphens=False),
-        f"{indent}{key}: {value}",
-    ]
-
-
-def parse_source(text: str, position: int) -> dict[str, str]:
-    """Split the `[NAME=]SRC` of --source into a camera's name and source.
-
-    Args:
-        text: the whole value of the flag.
-        position: index of this --source among all of them, from 0. A camera without a name is called cam<position>.
-
-    Returns:
-        {"name": ..., "source": ...}
-
-    Raises:
-        ConfigError: the name has characters other than letters, digits, _ and -, or the source is empty.
-
-    Example:
-        >>> parse_source("door=rtsp://10.0.0.5/s1", 0)
-        {'name': 'door', 'source': 'rtsp://10.0.0.5/s1'}
-        >>> parse_source("clip.mp4", 1)
-        {'name': 'cam1', 'source': 'clip.mp4'}
-    """
-    name, equals, source = text.partition("=")
-    if not equals or re.search(r"[/\\:?]", name):
-        name, source = f"cam{position}", text
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ConfigError(f"--source: got the name {name!r}, expected letters, digits, _ and - before the =")
-    if not source:
-        raise ConfigError(f"--source: {name} has no source, expected NAME=SRC (webcam number, path, URL or demo)")
-    return {"name": name, "source": source}
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML that refuses a repeated key; SafeLoader would silently drop the first value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping as SafeLoader does.
-
-        Raises:
-            ConstructorError: a key is repeated.
-        """
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is repeated", key.start_mark)
-            seen.update([key.value] if isinstance(key.value, str) else [])
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """The (dotted key, value) pairs of the file."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)  # noqa: S506 - a subclass of SafeLoader
-    except FileNotFoundError:
-        raise ConfigError(f"--config: no such file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"--config: can't read {path}: {reason}") from None
-    except RecursionError:
-        raise ConfigError(f"--config: {path}: nested too deeply") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"--config: {path}{where}: not valid YAML: {getattr(error, 'problem', 'unreadable')}"
-        ) from None
-    if data is None:
-        return
-    if not isinstance(data, dict):
-        raise ConfigError(f"--config: {path}: expected keys and values, got a {type(data).__name__}")
-    yield from _flatten(data, "", keys, path)
-
-
-def _flatten(
-    data: Mapping[object, object], prefix: str, keys: Mapping[str, object], path: Path
-) -> Iterator[tuple[str, object]]:
-    sections = {key.partition(".")[0] for key in keys if "." in key}
-    for name, value in data.items():
-        key = f"{prefix}{name}"
-        if key in sections and (value is None or isinstance(value, dict)):
-            yield from _flatten(value or {}, f"{key}.", keys, path)
-        elif key in keys:
-            yield key, value
-        elif key in sections:
-            raise ConfigError(f"{path}: {key}: expected keys and values below it, got a {type(value).__name__}")
-        else:
-            raise ConfigError(f"{path}: unknown key {key}{_near(key, keys, str)}")
-
-
-def _from_text(kind: object, text: str, origin: str) -> object:
-    """Convert the text of a flag or variable for its key. A list of sections is YAML; other text stays as it is."""
-    if get_origin(kind) is list:
-        if is_repeatable(kind) and not text.startswith("["):
-            return [text]
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"{origin}: expected a YAML list") from None
-    if text == "" and type(None) in get_args(kind):
-        return None
-    return text
-
-
-def _nest(values: Mapping[str, object]) -> dict[str, object]:
-    nested: dict[str, object] = {}
-    for key, value in values.items():
-        section, dot, name = key.partition(".")
-        if dot:
-            inner = nested.setdefault(section, {})
-            assert isinstance(inner, dict)
-            inner[name] = value
-        else:
-            nested[key] = value
-    return nested
-
-
-def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first mistake as one line. The value is shown only if it can't contain a secret."""
-    # Report an unknown key first: it is often the missing key, misspelled.
-    problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    got = problem["input"]
-    is_secret = location[:1] == ["cameras"] and location[-1] not in CameraConfig.model_fields.keys() - {"source"}
-    shown = f"got {got!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
-    if problem["type"] == "value_error" and "got " in message:
-        shown = ""
-    if problem["type"] == "extra_forbidden":
-        keys = CameraConfig.model_fields  # keys of other sections were checked before
-        near = difflib.get_close_matches(location[-1], keys, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(keys)}"
-        shown, message = "", f"unknown key, {advice}"
-    elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
-        field = CameraConfig.model_fields[location[-1]]
-        message = f"expected {field.title or field.description}"
-    else:
-        message = _IN_OUR_WORDS.get(problem["type"], message)
-    where = f" (from {origin})" if origin and origin != _flag(key) else ""
-    return redact(f"{key + ': ' if key else ''}{shown}{message}{where}")
-
-
-# pydantic's error types, reworded for people who don't write Python.
-_IN_OUR_WORDS = {
-    "missing": "missing",
-    "model_type": "expected keys and values: name, source",
-    "list_type": "expected a list",
-    "path_type": "expected a path",
-    "string_type": "expected text",
-}
-
-
-def _near(key: str, keys: Mapping[str, object], spell: Callable[[str], str]) -> str:
-    close = difflib.get_close_matches(key, list(keys), n=1)
-    return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
-
-
-def _variable(key: str) -> str:
-    return ENV_PREFIX + key.upper().replace(".", "__")
-
-
-def _flag(key: str) -> str:
-    return "--" + key.replace("_", "-")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(commented_yaml())
+def changes(before: AppConfig, after: AppConfig) -> list[str]:
+    """The dotted names of the keys whose values differ."""
+    return [key.name for key in leaves() if attrgetter(key.name)(before) != attrgetter(key.name)(after)]

@@ -1,76 +1,15 @@
 import json
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import msgpack
 import msgspec
 import numpy as np
 import pytest
-import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from realtime import wire
-
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-
-
-def pose(n=2, k=3, **changes):
-    """A pose message of N people with K keypoints."""
-    random = np.random.default_rng(n + k)
-    fields = {
-        "session": "s1",
-        "camera": "cam0",
-        "epoch": 0,
-        "seq": 5,
-        "frame": 7,
-        "captured_ns": 1_700_000_000_000_000_000,
-        "clock": "arrival",
-        "published_ns": 1_700_000_000_050_000_000,
-        "media_s": 0.25,
-        "size": (640, 480),
-        "skeleton": "coco17" if k else "none",
-        "track_ids": np.arange(1, n + 1),
-        "scores": random.random(n, np.float32),
-        "boxes": random.random((n, 4), np.float32),
-        "keypoints": random.random((n, k, 2), np.float32) * 600,
-        "keypoint_scores": random.random((n, k), np.float32),
-        "measured": np.ones(n, np.bool_),
-        "timing_ms": {"detect": 10.5, "wait": 1.0},
-    }
-    return wire.pose_message(**fields | changes)
-
-
-INFO = wire.InfoMessage(
-    session="s1",
-    camera="cam0",
-    keypoint_names=["nose", "left_eye"],
-    edges=[(0, 1)],
-    detector="yolo11n",
-    pose="vitpose",
-    device="cpu",
-    smoothing="one-euro",
-    source_fps=None,
-    size=None,
-    version="0.1.0",
-)
-STATUS = wire.StatusMessage(
-    session="s1",
-    camera="cam0",
-    state="live",
-    reason=None,
-    captured=10,
-    dropped=1,
-    published=9,
-    fps=29.9,
-    latency_ms={"p50": 50.0, "p95": 60.0, "p99": 70.0},
-    uptime_s=3.5,
-)
-
+from tests.wire.examples import INFO, STATUS, pose
 
 # ---- round trips
 
@@ -108,14 +47,6 @@ def test_every_float32_survives_both_encodings(keypoints, encoding):
     np.testing.assert_array_equal(got[..., :2], keypoints if n and k else got[..., :2])
 
 
-def test_the_arrays_have_the_documented_shapes():
-    message = pose(n=2, k=3)
-    assert message.boxes_array().shape == (2, 4)
-    assert message.keypoints_array().shape == (2, 3, 3)
-    assert pose(n=2, k=0).keypoints_array().shape == (2, 0, 3)
-    assert pose(n=0).keypoints_array().shape == (0, 0, 3)
-
-
 def test_any_msgpack_library_can_decode_the_binary_form():
     message = pose()
     got = msgpack.unpackb(wire.encode(message, "msgpack"))
@@ -133,14 +64,6 @@ def test_the_json_form_contains_nested_lists():
     np.testing.assert_array_equal(np.array(got["boxes"], np.float32), message.boxes_array())
     np.testing.assert_array_equal(np.array(got["keypoints"], np.float32), message.keypoints_array())
     assert json.loads(wire.encode(pose(k=0), "json"))["keypoints"] == []
-
-
-def test_topics_end_in_a_slash():
-    assert [wire.pose_topic("a"), wire.info_topic("a"), wire.status_topic("a")] == [
-        b"pose/a/",
-        b"info/a/",
-        b"status/a/",
-    ]
 
 
 @pytest.mark.parametrize("encode", [msgspec.msgpack.encode, msgspec.json.encode])
@@ -229,80 +152,6 @@ def test_inconsistent_json_raises_a_wire_error_that_names_the_key(key, value):
 def test_an_unknown_topic_raises_a_wire_error(topic):
     with pytest.raises(wire.WireError, match="expected pose/CAMERA/"):
         wire.decode(topic, GOOD)
-
-
-# ---- messages that can't be built
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("key", ["boxes", "keypoints", "keypoint_scores", "scores"])
-def test_arrays_with_nan_or_infinity_are_rejected(key, bad):
-    shape = {"boxes": (2, 4), "keypoints": (2, 3, 2), "keypoint_scores": (2, 3), "scores": (2,)}[key]
-    with pytest.raises(ValueError, match="expected finite"):
-        pose(**{key: np.full(shape, bad, np.float32)})
-
-
-def test_other_fields_with_nan_or_infinity_are_rejected():
-    for changes in ({"media_s": float("nan")}, {"timing_ms": {"detect": float("inf")}}):
-        with pytest.raises(ValueError, match=next(iter(changes))):
-            pose(**changes)
-    with pytest.raises(ValueError, match="fps"):
-        msgspec.structs.replace(STATUS, fps=float("nan"))
-    with pytest.raises(ValueError, match="source_fps"):
-        msgspec.structs.replace(INFO, source_fps=float("inf"))
-
-
-def test_arrays_of_different_lengths_are_rejected():
-    with pytest.raises(ValueError, match=r"got boxes \(1, 4\)"):
-        pose(boxes=np.zeros((1, 4), np.float32))
-
-
-# ---- the documentation
-
-
-def test_the_generated_documentation_is_up_to_date():
-    # If this fails, run: python -m realtime.wire docs
-    page = (DOCS / "wire.md").read_text(encoding="utf-8")
-    assert wire.with_tables(page) == page
-    assert wire.json_schema() == (DOCS / "wire.schema.json").read_bytes()
-
-
-def test_the_tables_are_generated_from_the_structs():
-    page = "\n".join(f"<!-- {m} -->\nold\n<!-- /{m} -->" for m in ("PoseMessage", "InfoMessage", "StatusMessage"))
-    written = wire.with_tables(page)
-    assert "old" not in written
-    for kind in (wire.PoseMessage, wire.InfoMessage, wire.StatusMessage):
-        for key in kind.__struct_fields__:
-            assert f"| `{key}` |" in written
-
-
-def test_the_schema_requires_every_key_that_is_always_sent():
-    definitions = json.loads(wire.json_schema())["$defs"]
-    for name, message in (("PoseMessageJson", pose()), ("InfoMessage", INFO), ("StatusMessage", STATUS)):
-        assert definitions[name]["required"] == list(json.loads(wire.encode(message, "json")))
-
-
-def test_the_subscriber_in_the_documentation_reads_the_stream():
-    [code] = re.findall(r"```python\n(.*?)```", (DOCS / "wire.md").read_text(encoding="utf-8"), re.DOTALL)
-    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
-        publisher.linger = 0
-        publisher.bind("tcp://127.0.0.1:*")
-        endpoint = publisher.last_endpoint.decode()
-        assert "tcp://127.0.0.1:5555" in code
-        program = [sys.executable, "-c", code.replace("tcp://127.0.0.1:5555", endpoint)]
-        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as reader:
-            try:
-                assert publisher.poll(30_000), "the subscriber never joined"
-                assert publisher.recv() == b"\x01pose/"
-                message = pose(n=2, k=3)
-                publisher.send_multipart([b"pose/cam0/", wire.encode(pose(n=0), "msgpack")])
-                publisher.send_multipart([b"pose/cam0/", wire.encode(message, "msgpack")])
-                lines = [reader.stdout.readline() for _ in range(2)]
-            finally:
-                reader.kill()
-    for i, line in enumerate(lines):
-        first = tuple(message.keypoints_array()[i, 0].tolist())
-        assert line == f"cam0 7 id {i + 1} first keypoint [{first}]\n"
 
 
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])

@@ -1,0 +1,34 @@
+"""The configuration: every key with its meaning, its default and its limits.
+
+It is read once, before anything is built: defaults < YAML files < environment < flags. Each stage receives its own
+section. A mistake becomes one ConfigError line that names the key, where it was set, the value found, and the expected
+value.
+"""
+
+from realtime.config.document import commented_yaml, to_yaml
+from realtime.config.load import cache_folder, former_keys, load, parse_source
+from realtime.config.sections import (
+    Accelerator,
+    AppConfig,
+    CameraConfig,
+    DetectorConfig,
+    Key,
+    LatencyConfig,
+    Lever,
+    PoseConfig,
+    PublishConfig,
+    SmoothingConfig,
+    TrackerConfig,
+    TrackerMethod,
+    Transport,
+    changes,
+    is_repeatable,
+    leaves,
+    sections,
+)
+
+__all__ = [
+    "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Lever", "PoseConfig",
+    "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "cache_folder", "changes",
+    "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
+]  # fmt: skip

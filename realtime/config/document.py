@@ -1,0 +1,60 @@
+"""The configuration as YAML: that of a run (`--print-config`), and all defaults (configs/default.yaml)."""
+
+from __future__ import annotations
+
+import textwrap
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from realtime.config.sections import AppConfig, CameraConfig, Section, placeholder_of
+from realtime.redact import shown
+
+
+def to_yaml(config: AppConfig) -> str:
+    """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***."""
+    data = config.model_dump(mode="json")
+    for camera in data["cameras"]:
+        camera["source"] = shown(camera["source"])
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def commented_yaml() -> str:
+    """The text of configs/default.yaml: every key with its description and its default."""
+    lines = [
+        "# Every key with its default; null means unset. Keys that you leave out keep their defaults.",
+        "# Each key is also a flag (--pose.model) and an environment variable (REALTIME_POSE__MODEL).",
+        "# Order: defaults < files (--config, repeatable) < environment < flags.",
+        "# Written by `python -m realtime.config`.",
+    ]
+    for name, info in AppConfig.model_fields.items():
+        if isinstance(info.default, Section):
+            lines += ["", f"{name}:  # {(type(info.default).__doc__ or '').strip()}"]
+            lines += [
+                line for key, field in type(info.default).model_fields.items() for line in _line(key, field, "  ")
+            ]
+        else:
+            lines += _line(name, info, "")
+        if name == "cameras":
+            lines += _camera_lines()
+    return "\n".join(lines) + "\n"
+
+
+def _camera_lines() -> list[str]:
+    """Every key of a camera, as comments: no camera is configured by default."""
+    lines = ["#", "# - name: door", "#   source: rtsp://10.0.0.5/stream1", "#"]
+    for key, info in CameraConfig.model_fields.items():
+        if not info.is_required():
+            lines += ["#" + line for line in _line(key, info, "   ")]
+    return lines
+
+
+def _line(key: str, info: FieldInfo, indent: str) -> list[str]:
+    value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
+    choices = placeholder_of(info.annotation)
+    comment = f"{info.description} ({choices})" if "|" in choices and info.annotation is not bool else info.description
+    prefix = f"{indent}# "
+    return [
+        *textwrap.wrap(comment or "", 110, initial_indent=prefix, subsequent_indent=prefix, break_on_hyphens=False),
+        f"{indent}{key}: {value}",
+    ]

@@ -1,0 +1,297 @@
+"""Reading the configuration: files < environment < flags, and every mistake in one line.
+
+The program reads it before it builds anything, and reads the files again on SIGHUP.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+
+from realtime.config.sections import AppConfig, CameraConfig, Key, is_repeatable, leaves
+from realtime.errors import ConfigError
+from realtime.redact import redact
+
+ENV_PREFIX = "REALTIME_"
+log = logging.getLogger(__name__)
+
+# Former keys, which this release still reads, with a warning. The next release removes them from these two tables.
+# A renamed key has a new name. A dropped key is ignored if it has the one value that it could have, given as text;
+# any other value is an error, in these words.
+RENAMED = {"latency.means": "latency.levers"}
+DROPPED = {
+    "pose.dataset_index": (
+        "0",
+        "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives wrong "
+        "keypoints with the expert of another dataset",
+    )
+}
+
+
+def load(
+    files: Sequence[Path] = (),
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    warn: Callable[[str], None] = log.warning,
+) -> AppConfig:
+    """Resolve the configuration.
+
+    Args:
+        files: YAML files; later ones win, key by key.
+        environment: variables. Those that start with REALTIME_ are used; "__" separates the levels. Default: the
+            variables of this process.
+        flags: dotted key to text, a list of texts or plain data. Flags win over everything else.
+        warn: called with a line of text for each former key that is set. Default: log it.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: a file is missing or unreadable, a key is unknown, or a value is wrong. The message names the key
+            and its origin.
+
+    Example:
+        >>> load(environment={"REALTIME_POSE__MODEL": "none"}, flags={"detector.size": "320"}).detector.size
+        320
+    """
+    environment = os.environ if environment is None else environment
+    keys = {key.name: key.kind for key in [*leaves(), *former_keys()]}
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for path in files:
+        for key, value in _read_yaml(path, keys):
+            values[key], origins[key] = value, str(path)
+    for variable in sorted(environment):
+        if variable.startswith(ENV_PREFIX):
+            key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            if key not in keys:
+                raise ConfigError(f"environment: unknown key {variable}{_near(key, _variable)}")
+            values[key], origins[key] = _from_text(keys[key], environment[variable], variable), variable
+    for key, value in (flags or {}).items():
+        values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
+        origins[key] = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
+    _replace_former(values, origins, warn)
+    try:
+        return AppConfig.model_validate(_nest(values), context=environment)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
+def former_keys() -> list[Key]:
+    """The renamed and the dropped keys, which files, environment and flags may still set."""
+    keys = {key.name: key for key in leaves()}
+    renamed = [keys[name]._replace(name=former) for former, name in RENAMED.items()]
+    return renamed + [Key(name, str, None, "", "TEXT", False) for name in DROPPED]
+
+
+def parse_source(text: str, position: int) -> dict[str, str]:
+    """Split the `[NAME=]SRC` of --source into a camera's name and source.
+
+    Args:
+        text: the whole value of the flag.
+        position: index of this --source among all of them, from 0. A camera without a name is called cam<position>.
+
+    Returns:
+        {"name": ..., "source": ...}
+
+    Raises:
+        ConfigError: the name has characters other than letters, digits, _ and -, or the source is empty.
+
+    Example:
+        >>> parse_source("door=rtsp://10.0.0.5/s1", 0)
+        {'name': 'door', 'source': 'rtsp://10.0.0.5/s1'}
+        >>> parse_source("clip.mp4", 1)
+        {'name': 'cam1', 'source': 'clip.mp4'}
+    """
+    name, equals, source = text.partition("=")
+    if not equals or re.search(r"[/\\:?]", name):
+        name, source = f"cam{position}", text
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ConfigError(f"--source: got the name {name!r}, expected letters, digits, _ and - before the =")
+    if not source:
+        raise ConfigError(f"--source: {name} has no source, expected NAME=SRC (webcam number, path, URL or demo)")
+    return {"name": name, "source": source}
+
+
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Our folder in the user's cache. It holds converted models and the last answers of the model hub."""
+    environment = os.environ if environment is None else environment
+    base = environment.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
+
+
+# ---- former keys
+
+
+def _replace_former(values: dict[str, object], origins: dict[str, str], warn: Callable[[str], None]) -> None:
+    """Give the renamed keys their new names, and remove the dropped ones."""
+    for former, name in RENAMED.items():
+        if former not in values:
+            continue
+        if name in values:
+            raise ConfigError(
+                f"{former}: it is now called {name}, which is also set (from {origins[name]}): remove {former} "
+                f"(from {origins[former]})"
+            )
+        warn(f"{former} is now called {name}: rename it, the next release refuses it (from {origins[former]})")
+        values[name], origins[name] = values.pop(former), origins.pop(former)
+    for key, (only, expected) in DROPPED.items():
+        if key not in values:
+            continue
+        value, origin = values.pop(key), origins[key]
+        if str(value) != only:
+            raise ConfigError(redact(f"{key}: got {value!r}, {expected}{_where(key, origin)}"))
+        warn(f"{key} has no effect any more: remove it, the next release refuses it (from {origin})")
+
+
+# ---- one origin at a time
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML that refuses a repeated key; SafeLoader would silently drop the first value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping as SafeLoader does.
+
+        Raises:
+            ConstructorError: a key is repeated.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is repeated", key.start_mark)
+            seen.update([key.value] if isinstance(key.value, str) else [])
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The (dotted key, value) pairs of the file."""
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)  # noqa: S506 - a subclass of SafeLoader
+    except FileNotFoundError:
+        raise ConfigError(f"--config: no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"--config: can't read {path}: {reason}") from None
+    except RecursionError:
+        raise ConfigError(f"--config: {path}: nested too deeply") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(
+            f"--config: {path}{where}: not valid YAML: {getattr(error, 'problem', 'unreadable')}"
+        ) from None
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        raise ConfigError(f"--config: {path}: expected keys and values, got a {type(data).__name__}")
+    yield from _flatten(data, "", keys, path)
+
+
+def _flatten(
+    data: Mapping[object, object], prefix: str, keys: Mapping[str, object], path: Path
+) -> Iterator[tuple[str, object]]:
+    sections = {key.partition(".")[0] for key in keys if "." in key}
+    for name, value in data.items():
+        key = f"{prefix}{name}"
+        if key in sections and (value is None or isinstance(value, dict)):
+            yield from _flatten(value or {}, f"{key}.", keys, path)
+        elif key in keys:
+            yield key, value
+        elif key in sections:
+            raise ConfigError(f"{path}: {key}: expected keys and values below it, got a {type(value).__name__}")
+        else:
+            raise ConfigError(f"{path}: unknown key {key}{_near(key, str)}")
+
+
+def _from_text(kind: object, text: str, origin: str) -> object:
+    """Convert the text of a flag or variable for its key. A list of sections is YAML; other text stays as it is."""
+    if get_origin(kind) is list:
+        if is_repeatable(kind) and not text.startswith("["):
+            return [text]
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{origin}: expected a YAML list") from None
+    if text == "" and type(None) in get_args(kind):
+        return None
+    return text
+
+
+def _nest(values: Mapping[str, object]) -> dict[str, object]:
+    nested: dict[str, object] = {}
+    for key, value in values.items():
+        section, dot, name = key.partition(".")
+        if dot:
+            inner = nested.setdefault(section, {})
+            assert isinstance(inner, dict)
+            inner[name] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+# ---- mistakes
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """The first mistake as one line. The value is shown only if it can't contain a secret."""
+    # Report an unknown key first: it is often the missing key, misspelled.
+    problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    got = problem["input"]
+    is_secret = location[:1] == ["cameras"] and location[-1] not in CameraConfig.model_fields.keys() - {"source"}
+    found = f"got {got!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
+    if problem["type"] == "value_error" and "got " in message:
+        found = ""
+    if problem["type"] == "extra_forbidden":
+        keys = CameraConfig.model_fields  # keys of other sections were checked before
+        near = difflib.get_close_matches(location[-1], keys, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(keys)}"
+        found, message = "", f"unknown key, {advice}"
+    elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
+        field = CameraConfig.model_fields[location[-1]]
+        message = f"expected {field.title or field.description}"
+    else:
+        message = _IN_OUR_WORDS.get(problem["type"], message)
+    return redact(f"{key + ': ' if key else ''}{found}{message}{_where(key, origin)}")
+
+
+def _where(key: str, origin: str) -> str:
+    """The origin of a value, unless the flag is the key itself."""
+    return f" (from {origin})" if origin and origin != _flag(key) else ""
+
+
+# pydantic's error types, reworded for people who don't write Python.
+_IN_OUR_WORDS = {
+    "missing": "missing",
+    "model_type": "expected keys and values: name, source",
+    "list_type": "expected a list",
+    "path_type": "expected a path",
+    "string_type": "expected text",
+}
+
+
+def _near(key: str, spell: Callable[[str], str]) -> str:
+    close = difflib.get_close_matches(key, [each.name for each in leaves()], n=1)
+    return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
+
+
+def _variable(key: str) -> str:
+    return ENV_PREFIX + key.upper().replace(".", "__")
+
+
+def _flag(key: str) -> str:
+    return "--" + key.replace("_", "-")

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The rule for ZeroMQ endpoints: tcp://HOST:PORT or ipc://PATH.
+
+The configuration checks the endpoints to bind with it, and `subscriber` those to connect to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+
+class Endpoint(NamedTuple):
+    """The host and the port of an endpoint.
+
+    Attributes:
+        host: name or address, without the brackets of IPv6; empty for ipc://PATH.
+        port: digits, or * for any free port; empty for ipc://PATH.
+    """
+
+    host: str
+    port: str
+
+    @property
+    def can_connect(self) -> bool:
+        """Whether the port is 1..65535, or not needed. ZeroMQ itself would silently wrap a larger one."""
+        return self.port == "" or (self.port != "*" and 1 <= int(self.port) <= 65535)
+
+    @property
+    def can_bind(self) -> bool:
+        """Whether a publisher may use the port, which may also be *."""
+        return self.port == "*" or self.can_connect
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        if self.host in ("", "localhost", "lo"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_endpoint(endpoint: str) -> Endpoint | None:
+    """Split an endpoint into host and port; None if it has another form.
+
+    >>> parse_endpoint("tcp://[::1]:5555")
+    Endpoint(host='::1', port='5555')
+    >>> parse_endpoint("tcp://127.0.0.1") is None
+    True
+    """
+    match = re.fullmatch(r"ipc://.+|tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
+    return None if match is None else Endpoint((match[1] or "").strip("[]"), match[2] or "")

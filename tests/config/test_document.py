@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import yaml
+
+from realtime.config import commented_yaml, leaves, load, to_yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_defaults_are_valid_and_read_back_from_their_own_yaml(tmp_path: Path) -> None:
+    config = load(environment={})
+    path = tmp_path / "printed.yaml"
+    path.write_text(to_yaml(config))
+    assert load([path], environment={}) == config
+
+
+def test_the_default_file_is_current_and_lists_every_key() -> None:
+    text = (ROOT / "configs" / "default.yaml").read_text()
+    assert text == commented_yaml(), "run `make docs`"
+    assert load([ROOT / "configs" / "default.yaml"], environment={}) == load(environment={})
+    assert all(f"{key.name.rpartition('.')[2]}:" in text for key in leaves())
+
+
+def test_to_yaml_is_plain_yaml() -> None:
+    assert yaml.safe_load(to_yaml(load(environment={})))["detector"]["size"] == 640
