@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from realtime.config import SmoothingConfig
 from realtime.smooth.stage import SmoothStage
 from realtime.types import Frame, Poses
+from tests.clock import Clock
 
 METHODS = ["one-euro", "kalman"]
 IMAGE = np.zeros((2, 2, 3), np.uint8)
@@ -487,14 +488,14 @@ def test_a_keypoint_that_no_filter_follows_is_not_predicted_ahead():
 
 
 def test_predict_ms_age_extrapolates_by_the_age_of_the_frame(monkeypatch):
-    now_ns = 10**12
-    monkeypatch.setattr("realtime.smooth.stage.time.monotonic_ns", lambda: now_ns)
+    clock = Clock()
+    monkeypatch.setattr("realtime.smooth.stage.time", clock)
     shifts = {}
     for age_ms in (0, 40, 80, 5000):
         ahead, here = stage_of("kalman", predict_ms="age"), stage_of("kalman")
         for t in range(60):
             poses = poses_of(t / 30, points(100 + 5.0 * t))
-            aged = replace(poses, frame=replace(poses.frame, captured_mono_ns=now_ns - age_ms * 10**6))
+            aged = replace(poses, frame=replace(poses.frame, captured_mono_ns=clock.monotonic_ns() - age_ms * 10**6))
             shifts[age_ms] = (smooth(ahead, aged) - smooth(here, poses))[0, 0, 0]
     assert shifts[0] == 0.0
     assert shifts[80] == pytest.approx(2 * shifts[40], rel=1e-3)
