@@ -165,10 +165,9 @@ def test_a_truncated_file_is_published_up_to_the_cut_and_others_completely(tmp_p
 def test_an_interrupt_ends_the_program_with_a_final_status_and_exit_code_0(tmp_path: Path, yolov8n: Path) -> None:
     with Program("--source", "demo", "--realtime", folder=tmp_path) as program:
         program.until_pose()
-        code, took_s = program.end(signal.SIGINT)  # test_reload covers SIGTERM
+        code, _ = program.end(signal.SIGINT)  # test_reload covers SIGTERM
         program.until_state("ended")
     assert code == 0, program.log
-    assert took_s < 20  # `make faults` measures the limit of 3 s, not this test
     assert not any("Traceback" in line for line in program.log)
 
 
