@@ -99,7 +99,7 @@ class Rig:
         self.states, self._set_state = [], self.status.set_state
         self.status.set_state = self._note_state
         self._openings, self._gave_up = list(openings), False
-        self._thread = threading.Thread(target=self.run)
+        self._thread = threading.Thread(target=self.run, daemon=True)
         self.camera = Camera(
             CameraConfig(name="cam0", source=str(source), **options),
             realtime=realtime,

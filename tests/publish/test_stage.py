@@ -53,6 +53,7 @@ class Running:
         if recorder:
             self._threads.append(threading.Thread(target=recorder.run))
         for thread in self._threads:
+            thread.daemon = True  # a test that fails may leave it running
             thread.start()
 
     def end(self) -> None:
