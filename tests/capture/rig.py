@@ -171,11 +171,3 @@ class Rig:
 
     def finish(self, camera):
         self.finished = True
-
-
-def until(condition, found=lambda: "timed out"):
-    """Wait until this is true. If it stays false, fail with the message that `found` returns."""
-    end_s = time.monotonic() + GIVE_UP_S
-    while not condition():
-        assert time.monotonic() < end_s, found()
-        time.sleep(0.005)

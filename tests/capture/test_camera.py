@@ -11,10 +11,11 @@ from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
+from tests.doubles import wait_until
 from tests.faults.fakecam import FakeCamera
 
 from .clips import write_clip, write_noise
-from .rig import GIVE_UP_S, RecordingStop, Rig, ScriptedSource, lost, picture, until
+from .rig import GIVE_UP_S, RecordingStop, Rig, ScriptedSource, lost, picture
 
 
 def test_every_frame_of_a_file_is_put_in_order(tmp_path):
@@ -184,7 +185,7 @@ def test_fail_fast_raises_only_a_failure_of_the_first_opening():
 def test_the_wait_for_a_lost_camera_ends_when_the_run_stops():
     rig = Rig("rtsp://10.0.0.5/s1", SourceError("x: login failed", SourceReason.AUTH))
     rig.start()
-    until(lambda: rig.state[0] == "reconnecting")
+    wait_until(lambda: rig.state[0] == "reconnecting")
     rig.stop.set()
     rig.join()
     assert rig.finished
@@ -261,9 +262,9 @@ def test_a_camera_whose_read_hangs_is_reported_as_reconnecting_until_frames_arri
     let_go = threading.Event()
     rig = Rig("rtsp://127.0.0.1/cam", HangingSource(let_go), enough=3)
     rig.start()
-    until(lambda: len(rig.frames) == 1)
+    wait_until(lambda: len(rig.frames) == 1)
     assert not rig.status.check_silence()
-    until(rig.status.check_silence)
+    wait_until(rig.status.check_silence)
     assert rig.state == ("reconnecting", "timed out")
     assert not rig.status.check_silence()  # reported only once
     let_go.set()

@@ -18,7 +18,7 @@ from tests.doubles import wait_until
 from tests.faults.fakecam import FakeCamera
 
 from .clips import write_clip
-from .rig import GIVE_UP_S, picture, until
+from .rig import GIVE_UP_S, picture
 
 
 def cameras(sources, **options):
@@ -73,13 +73,13 @@ class Run:
     def wait(self, camera, more=5):
         """Wait until `more` further frames of this camera have passed the door."""
         target = len(self.frames[camera]) + more
-        until(lambda: len(self.frames[camera]) >= target, lambda: f"{camera}: {self.state(camera)}")
+        wait_until(lambda: len(self.frames[camera]) >= target, lambda: f"{camera}: {self.state(camera)}")
 
     def state(self, camera):
         return self.fleet.status[camera].state
 
     def until_state(self, camera, state):
-        until(lambda: self.state(camera) == state, lambda: f"{camera}: {self.state(camera)}")
+        wait_until(lambda: self.state(camera) == state, lambda: f"{camera}: {self.state(camera)}")
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):
     run = Run(config)
     run.consume = lambda: None  # no frame is taken: both files wait to put their second frame
     with run:
-        until(lambda: all(run.fleet.status[c].captured >= 2 for c in "ab"))
+        wait_until(lambda: all(run.fleet.status[c].captured >= 2 for c in "ab"))
         run.reload({"a": clip}, realtime="false")
         run.until_state("b", ("ended", "removed"))
         assert run.fleet.status["b"].drops == {"stopping": run.fleet.status["b"].captured}
@@ -226,7 +226,7 @@ def test_two_reloads_do_not_open_a_device_that_still_hangs(monkeypatch):
 
     monkeypatch.setattr(fleet, "Camera", functools.partial(Camera, open_source=Hanging))
     with Run(cameras({"a": {"source": "0", "resize": 64}})) as run:
-        until(lambda: opened)
+        wait_until(lambda: opened)
         for resize in (65, 66):
             run.reload({"a": {"source": "0", "resize": resize}})
         for thread in run.fleet._threads["a"][1:-1]:  # the second thread, which was stopped before it opened the device
