@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from realtime.types import Frame
+from tests import builders
 
 # Tests, and the programs that they start, neither read nor fill the user's cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache-")
@@ -20,14 +20,8 @@ atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 @pytest.fixture
 def make_frame() -> Callable[..., Frame]:
-    """A function that makes frames of a camera: index k at k/30 s, grey unless it gets an image."""
-
-    def make(index: int = 0, camera: str = "cam0", epoch: int = 0, image: np.ndarray | None = None) -> Frame:
-        if image is None:
-            image = np.full((120, 160, 3), 128, np.uint8)
-        return Frame(camera, epoch, index, image, index / 30, captured_mono_ns=index, captured_unix_ns=index)
-
-    return make
+    """The function `make_frame` of tests/builders.py."""
+    return builders.make_frame
 
 
 def packaged(package: str, file: str) -> Path:

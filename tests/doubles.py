@@ -51,9 +51,14 @@ class FakeDoor:
         self.released.set()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that another thread makes true; fail after a time far beyond what that takes."""
-    deadline_s = time.monotonic() + 10
+def wait_until(condition: Callable[[], object], found: Callable[[], str] = lambda: "timed out") -> None:
+    """Wait for a condition that another thread makes true; fail after a time far beyond what that takes.
+
+    Args:
+        condition: returns whether to go on.
+        found: returns the message of a failure.
+    """
+    deadline_s = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < deadline_s, "timed out"
+        assert time.monotonic() < deadline_s, found()
         time.sleep(0.001)

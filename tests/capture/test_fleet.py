@@ -5,13 +5,11 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-import numpy as np
 import pytest
 
 from realtime.capture import fleet
 from realtime.capture.camera import Camera
 from realtime.capture.fleet import Fleet
-from realtime.capture.source import Picture
 from realtime.config import load
 from realtime.runtime.channel import Closed
 from realtime.runtime.crew import Crew
@@ -20,6 +18,7 @@ from tests.doubles import wait_until
 from tests.faults.fakecam import FakeCamera
 
 from .clips import write_clip
+from .rig import GIVE_UP_S, picture
 
 
 def cameras(sources, **options):
@@ -73,19 +72,14 @@ class Run:
 
     def wait(self, camera, more=5):
         """Wait until `more` further frames of this camera have passed the door."""
-        target, end_s = len(self.frames[camera]) + more, time.monotonic() + 20
-        while len(self.frames[camera]) < target:
-            assert time.monotonic() < end_s, f"{camera}: {self.state(camera)}"
-            time.sleep(0.01)
+        target = len(self.frames[camera]) + more
+        wait_until(lambda: len(self.frames[camera]) >= target, lambda: f"{camera}: {self.state(camera)}")
 
     def state(self, camera):
         return self.fleet.status[camera].state
 
     def until_state(self, camera, state):
-        end_s = time.monotonic() + 20
-        while self.state(camera) != state:
-            assert time.monotonic() < end_s, f"{camera}: {self.state(camera)}"
-            time.sleep(0.01)
+        wait_until(lambda: self.state(camera) == state, lambda: f"{camera}: {self.state(camera)}")
 
 
 @pytest.fixture
@@ -179,10 +173,7 @@ def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):
     run = Run(config)
     run.consume = lambda: None  # no frame is taken: both files wait to put their second frame
     with run:
-        end_s = time.monotonic() + 20
-        while any(run.fleet.status[c].captured < 2 for c in "ab"):
-            assert time.monotonic() < end_s
-            time.sleep(0.01)
+        wait_until(lambda: all(run.fleet.status[c].captured >= 2 for c in "ab"))
         run.reload({"a": clip}, realtime="false")
         run.until_state("b", ("ended", "removed"))
         assert run.fleet.status["b"].drops == {"stopping": run.fleet.status["b"].captured}
@@ -191,7 +182,7 @@ def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):
 
 def test_no_camera_is_added_to_a_run_that_is_ending(clip, caplog):
     with Run(cameras({"a": clip}, loop="false", realtime="false")) as run:
-        assert run.over.wait(20)
+        assert run.over.wait(GIVE_UP_S)
         run.reload({"a": clip, "b": clip})
         assert "the run is ending" in caplog.text
         assert "b" not in run.fleet.status
@@ -225,20 +216,17 @@ def test_two_reloads_do_not_open_a_device_that_still_hangs(monkeypatch):
 
         def read(self):
             if self.is_first:
-                assert free.wait(20)
+                assert free.wait(GIVE_UP_S)
                 return None
             time.sleep(0.01)  # its frame interval
-            return Picture(np.zeros((48, 64, 3), np.uint8))
+            return picture()
 
         def close(self):
             opened.append("closed")
 
     monkeypatch.setattr(fleet, "Camera", functools.partial(Camera, open_source=Hanging))
     with Run(cameras({"a": {"source": "0", "resize": 64}})) as run:
-        end_s = time.monotonic() + 20
-        while not opened:
-            assert time.monotonic() < end_s
-            time.sleep(0.01)
+        wait_until(lambda: opened)
         for resize in (65, 66):
             run.reload({"a": {"source": "0", "resize": resize}})
         for thread in run.fleet._threads["a"][1:-1]:  # the second thread, which was stopped before it opened the device

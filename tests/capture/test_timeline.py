@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.capture import timeline as module
 from realtime.capture.backoff import HOPELESS_S, JITTER, LONGEST_S, Backoff
 from realtime.capture.timeline import NUDGE_S, Pacer, Timeline
 from realtime.errors import SourceReason
+from tests.clock import Clock
+
+from .rig import RecordingStop
 
 SIZE = (64, 48)
 
@@ -70,32 +74,29 @@ def test_a_new_size_starts_an_epoch_and_so_does_reopening():
     assert epochs == [0, 1, 2]
 
 
-class RecordingStop(threading.Event):
-    """An event that records the timeout of each wait and returns without waiting."""
-
-    def __init__(self):
-        super().__init__()
-        self.waits = []
-
-    def wait(self, timeout=None):
-        self.waits.append(timeout)
-        return self.is_set()
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
-def test_a_frame_is_held_back_until_it_is_due():
+def test_a_frame_is_held_back_until_it_is_due(clock):
     stop = RecordingStop()
     pacer = Pacer(stop)
     # The waits take no time, so each frame waits for the whole time since the first one.
     assert all(pacer.wait(s, 10.0) for s in (3.0, 3.5, 5.0))
-    assert stop.waits == pytest.approx([0.0, 0.5, 2.0], abs=0.1)
+    clock.now_s += 5.0
+    assert pacer.wait(6.0, 10.0)  # late
+    assert stop.waits == pytest.approx([0.0, 0.5, 2.0, 0.0])
 
 
-def test_the_last_frame_before_a_loop_lasts_for_its_interval():
+def test_the_last_frame_before_a_loop_lasts_for_its_interval(clock):
     stop = RecordingStop()
     pacer = Pacer(stop)
     for time_s in (0.0, 1.0, 0.0, 1.0):
         pacer.wait(time_s, 2.0)
-    assert stop.waits == pytest.approx([0.0, 1.0, 1.5, 2.5], abs=0.1)
+    assert stop.waits == pytest.approx([0.0, 1.0, 1.5, 2.5])
 
 
 def test_pacing_does_not_wait_when_the_run_is_stopping():

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from tests.capture.clips import write_clip, write_noise
+from tests.doubles import wait_until
 from tests.faults.rig import ROOT, Program
 from tests.pose.checkpoints import save_checkpoint
 
@@ -165,10 +165,9 @@ def test_a_truncated_file_is_published_up_to_the_cut_and_others_completely(tmp_p
 def test_an_interrupt_ends_the_program_with_a_final_status_and_exit_code_0(tmp_path: Path, yolov8n: Path) -> None:
     with Program("--source", "demo", "--realtime", folder=tmp_path) as program:
         program.until_pose()
-        code, took_s = program.end(signal.SIGINT)  # test_reload covers SIGTERM
+        code, _ = program.end(signal.SIGINT)  # test_reload covers SIGTERM
         program.until_state("ended")
     assert code == 0, program.log
-    assert took_s < 20  # `make faults` measures the limit of 3 s, not this test
     assert not any("Traceback" in line for line in program.log)
 
 
@@ -186,9 +185,10 @@ def test_a_camera_that_is_down_does_not_end_the_run_or_disturb_another(
     stopper: Callable[[], None] = run.stop
 
     def stop_when_seen() -> None:
-        while run.status["up"].published < 5 or run.status["down"].state[0] != "reconnecting":
-            time.sleep(0.05)
-        stopper()
+        try:
+            wait_until(lambda: run.status["up"].published >= 5 and run.status["down"].state[0] == "reconnecting")
+        finally:
+            stopper()
 
     threading.Thread(target=stop_when_seen, daemon=True).start()
     run.run()

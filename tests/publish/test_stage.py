@@ -23,10 +23,10 @@ from realtime.runtime.loop import run_stage
 from realtime.runtime.watch import Unwatched
 from realtime.skeleton import COCO17
 from realtime.track.stage import TrackStage
-from realtime.types import Detections, Frame, Poses
+from realtime.types import Frame, Poses
+from tests.builders import make_detections, make_frame, make_poses
 from tests.doubles import FakeDoor
 
-Make = Callable[..., Frame]
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -53,6 +53,7 @@ class Running:
         if recorder:
             self._threads.append(threading.Thread(target=recorder.run))
         for thread in self._threads:
+            thread.daemon = True  # a test that fails may leave it running
             thread.start()
 
     def end(self) -> None:
@@ -82,21 +83,23 @@ def subscribe() -> Iterator[Callable[..., zmq.Socket[bytes]]]:
 
 def people(frame: Frame, count: int = 2) -> Poses:
     random = np.random.default_rng(frame.index)
-    return Poses(
-        frame,
-        np.arange(1, count + 1, dtype=np.int64),
-        np.float32([[10, 20, 50, 90]] * count).reshape(-1, 4),
-        np.full(count, 0.75, np.float32),
-        random.uniform(0, 100, (count, 17, 2)).astype(np.float32),
-        random.uniform(0, 1, (count, 17)).astype(np.float32),
-        np.ones(count, np.bool_),
-    )
+    scores = random.uniform(0, 1, (count, 17))
+    return make_poses(frame, random.uniform(0, 100, (count, 17, 2)), (10, 20, 50, 90), keypoint_scores=scores)
 
 
-def test_two_equal_subscribers_both_receive_every_message_from_the_first(make_frame: Make, subscribe: Callable) -> None:
+def wait_until_counted(run: Running, subscriber: zmq.Socket[bytes], camera: str) -> None:
+    """Wait until the publisher has counted this subscriber, whose last subscription is to info messages."""
+    subscriber.recv_multipart()  # sent when it joined
+    run.status[camera].describe((640, 480), 25.0)  # sent only after the subscribers were counted
+    while wire.decode(*subscriber.recv_multipart()).size is None:
+        pass
+
+
+def test_two_equal_subscribers_both_receive_every_message_from_the_first(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2))
-    first = subscribe(run.endpoint, b"pose/")
-    assert not run.door.released.wait(0.2)
+    first = subscribe(run.endpoint, b"pose/", b"info/")
+    wait_until_counted(run, first, "cam0")
+    assert not run.door.released.is_set()
     second = subscribe(run.endpoint, b"pose/")
     assert run.door.released.wait(10)
     sent = [people(make_frame(index)) for index in range(5)]
@@ -104,7 +107,9 @@ def test_two_equal_subscribers_both_receive_every_message_from_the_first(make_fr
         run.inbox.put(poses)
     for subscriber in (first, second):
         for index, poses in enumerate(sent):
-            topic, payload = subscriber.recv_multipart()
+            while not (received := subscriber.recv_multipart())[0].startswith(b"pose/"):
+                pass
+            topic, payload = received
             message = wire.decode(topic, payload)
             assert (topic, message.seq, message.frame) == (b"pose/cam0/", index, index)
             np.testing.assert_array_equal(message.keypoints_array()[..., :2], poses.keypoints)
@@ -127,8 +132,9 @@ def test_a_subscriber_that_connects_before_the_stage_exists_counts(subscribe: Ca
 
 def test_a_subscriber_with_several_topics_counts_once(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=2), cameras=("a", "b"))
-    subscribe(run.endpoint, b"pose/a/", b"pose/b/", b"info/")
-    assert not run.door.released.wait(0.3)
+    subscriber = subscribe(run.endpoint, b"pose/a/", b"pose/b/", b"info/")
+    wait_until_counted(run, subscriber, "a")
+    assert not run.door.released.is_set()
     run.end()
 
 
@@ -143,9 +149,7 @@ def test_info_is_sent_when_a_subscriber_joins_and_when_the_size_is_known(subscri
     run.end()
 
 
-def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts(
-    make_frame: Make, subscribe: Callable
-) -> None:
+def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber = subscribe(run.endpoint, b"status/")
     assert wire.decode(*subscriber.recv_multipart()).state == "starting"
@@ -162,7 +166,7 @@ def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts
     assert (message.captured, message.dropped, message.published) == (3, 2, 1)
 
 
-def test_json_payloads_are_plain_json(make_frame: Make, subscribe: Callable) -> None:
+def test_json_payloads_are_plain_json(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], encoding="json", wait_for_subscribers=1))
     subscriber = subscribe(run.endpoint, b"pose/")
     assert run.door.released.wait(10)
@@ -172,7 +176,7 @@ def test_json_payloads_are_plain_json(make_frame: Make, subscribe: Callable) -> 
     run.end()
 
 
-def test_the_recording_has_every_message_in_order(make_frame: Make, tmp_path: Path) -> None:
+def test_the_recording_has_every_message_in_order(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("of an earlier run\n" * 1000)
     run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
@@ -184,7 +188,7 @@ def test_the_recording_has_every_message_in_order(make_frame: Make, tmp_path: Pa
     assert all(len(line["keypoints"]) == line["seq"] % 3 for line in lines)
 
 
-def test_a_device_can_be_the_recording(make_frame: Make, tmp_path: Path) -> None:
+def test_a_device_can_be_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.symlink_to("/dev/null")
     run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
@@ -201,7 +205,7 @@ def test_a_port_in_use_is_an_error_until_it_is_free_again() -> None:
     close_socket(open_socket(PublishConfig(bind=[endpoint])))  # now it is free again
 
 
-def test_a_subscriber_that_never_reads_does_not_delay_the_end(make_frame: Make, subscribe: Callable) -> None:
+def test_a_subscriber_that_never_reads_does_not_delay_the_end(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1))
     subscribe(run.endpoint, b"")
     assert run.door.released.wait(10)
@@ -211,7 +215,7 @@ def test_a_subscriber_that_never_reads_does_not_delay_the_end(make_frame: Make, 
     assert len(run.door.left) == 900
 
 
-def test_keypoints_before_smoothing_are_published_only_if_configured(subscribe: Callable, make_frame: Make) -> None:
+def test_keypoints_before_smoothing_are_published_only_if_configured(subscribe: Callable) -> None:
     for wanted in (True, False):
         run = Running(PublishConfig(bind=[ANY_PORT], raw_keypoints=wanted, wait_for_subscribers=1))
         subscriber = subscribe(run.endpoint, b"pose/")
@@ -229,7 +233,7 @@ def test_keypoints_before_smoothing_are_published_only_if_configured(subscribe: 
             assert got is None
 
 
-def test_started_and_ended_tracks_are_reported_once(subscribe: Callable, make_frame: Make) -> None:
+def test_started_and_ended_tracks_are_reported_once(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber = subscribe(run.endpoint, b"status/")
     subscriber.recv_multipart()
@@ -248,7 +252,7 @@ def test_started_and_ended_tracks_are_reported_once(subscribe: Callable, make_fr
     assert ended == [2, 1, 3]
 
 
-def test_the_final_status_of_a_removed_camera_ends_its_tracks_once(subscribe: Callable, make_frame: Make) -> None:
+def test_the_final_status_of_a_removed_camera_ends_its_tracks_once(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber, camera = subscribe(run.endpoint, b"status/"), run.status["cam0"]
     subscriber.recv_multipart()
@@ -293,9 +297,8 @@ def test_a_track_reported_as_ended_never_comes_back(buffer_s: float, seed: int) 
         leaves = (random.random(4) < 0.03) & (away_until_s < time_s)
         away_until_s[leaves] = time_s + random.uniform(0.1, 4.0, leaves.sum())
         there = np.flatnonzero(away_until_s < time_s)
-        xyxy = np.array([[100.0 * i, 50.0, 100.0 * i + 60, 250.0] for i in there], np.float32).reshape(-1, 4)
-        frame = Frame("cam0", 0, 0, np.zeros((2, 2, 3), np.uint8), time_s, 0, 0)
-        [tracks] = stage.process([Detections(frame, xyxy, np.full(len(xyxy), 0.9, np.float32))])
+        boxes = [(100.0 * i, 50.0, 100.0 * i + 60, 250.0) for i in there]
+        [tracks] = stage.process([make_detections(make_frame(time_s=time_s), boxes)])
         ids = tracks.track_ids.tolist()
         assert not ended & set(ids)
         presence.see(0, ids, tracks.ended)

@@ -1,20 +1,11 @@
-import time
-
 import pytest
 
 from realtime.runtime import pace
 from realtime.runtime.pace import SURE, Pace
+from tests.clock import Clock
 from tests.doubles import FakeDoor
 
 STAGES = ("detect", "track", "pose")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def monotonic(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -65,7 +56,7 @@ def test_the_stage_that_demands_the_latest_entry_decides(clock: Clock) -> None:
     assert door.entry_s[-1] == pytest.approx(100 + SURE * 0.2 - 0.04)
 
 
-def test_no_frame_is_delayed_before_any_call_was_timed() -> None:
+def test_no_frame_is_delayed_before_any_call_was_timed(clock: Clock) -> None:
     door = FakeDoor()
     Pace(STAGES, door).began("pose")
-    assert door.entry_s[-1] <= time.monotonic()
+    assert door.entry_s[-1] <= clock.now_s

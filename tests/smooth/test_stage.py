@@ -7,27 +7,18 @@ from hypothesis import strategies as st
 
 from realtime.config import SmoothingConfig
 from realtime.smooth.stage import SmoothStage
-from realtime.types import Frame, Poses
+from tests.builders import BOX, make_frame, make_poses
+from tests.clock import Clock
 
 METHODS = ["one-euro", "kalman"]
 IMAGE = np.zeros((2, 2, 3), np.uint8)
-BOX = (100.0, 100.0, 200.0, 300.0)
 K = 3
 
 
-def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=None, measured=True, camera="cam0", epoch=0):
+def poses_of(time_s, keypoints, *, ids=None, scores=0.9, boxes=BOX, measured=True, camera="cam0", epoch=0):
     """Make the poses of N people from keypoints (N, K, 2); scores, boxes and measured are broadcast."""
-    keypoints = np.array(keypoints, np.float32)
-    n, k = keypoints.shape[:2]
-    return Poses(
-        frame=Frame(camera, epoch, 0, IMAGE, time_s, 0, 0),
-        track_ids=np.array(range(1, n + 1) if ids is None else ids, np.int64),
-        xyxy=np.array(np.broadcast_to(BOX if boxes is None else boxes, (n, 4)), np.float32, order="C"),
-        scores=np.full(n, 0.8, np.float32),
-        keypoints=keypoints,
-        keypoint_scores=np.array(np.broadcast_to(scores, (n, k)), np.float32, order="C"),
-        measured=np.array(np.broadcast_to(measured, n), np.bool_),
-    )
+    frame = make_frame(0, camera, epoch, IMAGE, time_s=time_s)
+    return make_poses(frame, keypoints, boxes, ids, keypoint_scores=scores, measured=measured)
 
 
 def points(x, y=150.0, n=1, k=K):
@@ -487,14 +478,14 @@ def test_a_keypoint_that_no_filter_follows_is_not_predicted_ahead():
 
 
 def test_predict_ms_age_extrapolates_by_the_age_of_the_frame(monkeypatch):
-    now_ns = 10**12
-    monkeypatch.setattr("realtime.smooth.stage.time.monotonic_ns", lambda: now_ns)
+    clock = Clock()
+    monkeypatch.setattr("realtime.smooth.stage.time", clock)
     shifts = {}
     for age_ms in (0, 40, 80, 5000):
         ahead, here = stage_of("kalman", predict_ms="age"), stage_of("kalman")
         for t in range(60):
             poses = poses_of(t / 30, points(100 + 5.0 * t))
-            aged = replace(poses, frame=replace(poses.frame, captured_mono_ns=now_ns - age_ms * 10**6))
+            aged = replace(poses, frame=replace(poses.frame, captured_mono_ns=clock.monotonic_ns() - age_ms * 10**6))
             shifts[age_ms] = (smooth(ahead, aged) - smooth(here, poses))[0, 0, 0]
     assert shifts[0] == 0.0
     assert shifts[80] == pytest.approx(2 * shifts[40], rel=1e-3)

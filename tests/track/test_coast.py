@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from realtime.track.coast import LOOKS, MOST_S, Coast
 from realtime.types import Frame, Tracks
+from tests.builders import make_frame, make_tracks
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 # Boxes are float32, so the speeds fitted to them are rounded too.
@@ -12,14 +13,11 @@ TOLERANCE_PX = 0.01
 
 
 def frame_at(time_s: float) -> Frame:
-    return Frame("cam0", 0, 0, IMAGE, time_s, 0, 0)
+    return make_frame(image=IMAGE, time_s=time_s)
 
 
 def seen(time_s: float, xyxy: np.ndarray, ids: list[int], keypoints: np.ndarray | None = None) -> Tracks:
-    n = len(ids)
-    xyxy = np.ascontiguousarray(xyxy, np.float32).reshape(n, 4)
-    scores = np.linspace(0.5, 0.9, n, dtype=np.float32)
-    return Tracks(frame_at(time_s), xyxy, scores, np.array(ids, np.int64), np.ones(n, np.bool_), keypoints)
+    return make_tracks(frame_at(time_s), xyxy, ids, scores=np.linspace(0.5, 0.9, len(ids)), keypoints=keypoints)
 
 
 def walking(time_s: float) -> np.ndarray:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from realtime.skeleton import COCO17
 from realtime.track.relink import RelinkStage
-from realtime.types import Frame, Poses
+from realtime.types import Poses
+from tests.builders import make_frame, make_poses
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 FPS = 25
@@ -16,17 +17,9 @@ UPSIDE_DOWN = STANDING * (1.0, -1.0) + (0.0, 1.0)
 def poses_of(number: int, people: dict[int, tuple[float, float]], ended=(), epoch=0, camera="cam0", shape=STANDING):
     """People by the tracker's id, each 60 x 160 pixels, with the given top left corners."""
     corners = np.array(list(people.values()), np.float32).reshape(-1, 2)
-    count = len(people)
-    return Poses(
-        Frame(camera, epoch, number, IMAGE, number / FPS, 0, 0),
-        np.array(list(people), np.int64),
-        np.hstack([corners, corners + np.float32((60, 160))]).astype(np.float32),
-        np.ones(count, np.float32),
-        (corners[:, None] + shape * (60, 160)).astype(np.float32),
-        np.full((count, 17), 0.9, np.float32),
-        np.ones(count, np.bool_),
-        ended=tuple(ended),
-    )
+    frame = make_frame(number, camera, epoch, IMAGE, time_s=number / FPS)
+    boxes = np.hstack([corners, corners + np.float32((60, 160))])
+    return make_poses(frame, corners[:, None] + shape * (60, 160), boxes, list(people), ended=tuple(ended))
 
 
 def stage(relink_s: float = 3.0) -> RelinkStage:
@@ -167,16 +160,8 @@ def test_the_result_does_not_depend_on_scale_or_position(scale, shift) -> None:
     def seen(number, people):
         poses = poses_of(number, people)
         move = np.array(shift, np.float32)
-        xyxy = (poses.xyxy * scale + np.tile(move, 2)).astype(np.float32)
-        return Poses(
-            poses.frame,
-            poses.track_ids,
-            xyxy,
-            poses.scores,
-            (poses.keypoints * scale + move).astype(np.float32),
-            poses.keypoint_scores,
-            poses.measured,
-        )
+        boxes = poses.xyxy * scale + np.tile(move, 2)
+        return make_poses(poses.frame, poses.keypoints * scale + move, boxes, poses.track_ids)
 
     relink = stage()
     for number in range(10):

@@ -14,19 +14,22 @@ from realtime.evaluate.tracking.mot import open_sequence
 from realtime.track.boxmot import Association
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Tracks
+from tests.builders import make_detections, make_frame
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 # Guarantees that hold for every method are tested with every method.
 every_method = pytest.mark.parametrize("method", get_args(TrackerMethod))
 
 
+def frame_at(time_s: float, epoch: int = 0, camera: str = "cam0") -> Frame:
+    return make_frame(round(time_s * 1000), camera, epoch, IMAGE, time_s=time_s)
+
+
 def detections(
     time_s: float, boxes: list[tuple[float, float, float, float]], scores: list[float] | None = None, epoch: int = 0,
     camera: str = "cam0",
 ) -> Detections:  # fmt: skip
-    frame = Frame(camera, epoch, round(time_s * 1000), IMAGE, time_s, 0, 0)
-    xyxy = np.array(boxes, np.float32).reshape(-1, 4)
-    return Detections(frame, xyxy, np.array(scores if scores is not None else [0.9] * len(boxes), np.float32))
+    return make_detections(frame_at(time_s, epoch, camera), boxes, 0.9 if scores is None else scores)
 
 
 def walker(k: int) -> tuple[float, float, float, float]:
@@ -170,7 +173,7 @@ def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) ->
 
 
 def not_looked(time_s: float, epoch: int = 0) -> Detections:
-    return Detections.empty(Frame("cam0", epoch, round(time_s * 1000), IMAGE, time_s, 0, 0), looked=False)
+    return Detections.empty(frame_at(time_s, epoch), looked=False)
 
 
 @every_method
@@ -248,8 +251,7 @@ def panned(random: np.random.Generator) -> Iterator[Detections]:
     for k in range(12):
         left = 60 if k >= 8 else 0
         boxes = np.array([(200, 100, 260, 280), (420, 120, 480, 300)], np.float32) - np.float32((left, 0, left, 0))
-        frame = Frame("cam0", 0, k, np.ascontiguousarray(wide[:, left : left + 640]), k / 30, 0, 0)
-        yield Detections(frame, boxes, np.full(2, 0.9, np.float32))
+        yield make_detections(make_frame(k, image=np.ascontiguousarray(wide[:, left : left + 640])), boxes)
 
 
 @pytest.mark.parametrize(("method", "ids"), [("bytetrack", 4), ("botsort", 2), ("boosttrack", 2)])
@@ -279,8 +281,7 @@ def test_the_appearance_network_is_loaded_from_a_file(method: TrackerMethod, app
     images = [IMAGE.copy() for _ in range(6)]
     for k, image in enumerate(images):
         image[100:250, 10 + 3 * k : 60 + 3 * k] = (200, 30, 60)
-    items = [detections(k / 30, [walker(k)]) for k in range(6)]
-    items = [Detections(Frame("cam0", 0, k, images[k], k / 30, 0, 0), items[k].xyxy, items[k].scores) for k in range(6)]
+    items = [make_detections(make_frame(k, image=images[k]), [walker(k)]) for k in range(6)]
     assert [tracks.track_ids.tolist() for tracks in follow(stage, items)] == [[1]] * 6
     (track,) = [t for name in ("active_tracks", "trackers") for t in getattr(tracker_of(stage), name, ())][:1]
     features = track.smooth_feat if method == "botsort" else track.get_emb()

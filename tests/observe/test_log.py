@@ -1,0 +1,130 @@
+import json
+import logging
+import re
+import warnings
+
+import pytest
+
+from realtime.observe.log import set_up_logging
+
+URL = "rtsp://admin:hunter2@10.0.0.5/s1"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Undo `set_up_logging`, which is meant for a whole process."""
+    root, ours = logging.getLogger(), logging.getLogger("realtime")
+    before = root.handlers[:], root.level, ours.level
+    logging.captureWarnings(False)  # an earlier test may have set it
+    yield
+    root.handlers[:], root.level, ours.level = before
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def lines(capsys):
+    """A function that returns the lines printed so far. Nothing may have been printed on standard output."""
+
+    def read():
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.splitlines()
+
+    return read
+
+
+def fail():
+    raise ValueError(f"can't open {URL}")
+
+
+def test_a_text_line_has_the_time_the_level_and_the_message(lines):
+    set_up_logging("info", "text")
+    logging.getLogger("realtime.capture.camera").warning("%s: %d frames lost", "cam0", 3)
+    [line] = lines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning cam0: 3 frames lost", line)
+
+
+def test_a_json_line_is_one_object_with_the_time_in_utc(lines):
+    set_up_logging("info", "json")
+    logger = logging.getLogger("realtime.capture.camera")
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, "%s: Tür\noffen", ("cam0",), None)
+    record.created, record.msecs = 1_700_000_000.5, 500.0
+    logger.handle(record)
+    [line] = lines()
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.500Z",
+        "level": "info",
+        "logger": "realtime.capture.camera",
+        "message": "cam0: Tür\noffen",
+    }
+    assert "Tür" in line  # not escaped, so that grep finds it
+
+
+def test_a_traceback_follows_a_text_line_and_is_a_key_of_a_json_line(lines):
+    for form in ("text", "json"):
+        set_up_logging("info", form)
+        try:
+            fail()
+        except ValueError:
+            logging.getLogger("realtime").exception("cam0: internal error")
+    *text, last = lines()
+    assert text[0].endswith(" error cam0: internal error")
+    assert text[1] == "Traceback (most recent call last):"
+    data = json.loads(last)
+    assert list(data) == ["time", "level", "logger", "message", "traceback"]
+    assert data["traceback"].splitlines()[-1].startswith("ValueError: can't open rtsp://***@")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_are_hidden_in_messages_arguments_and_tracebacks(lines, form):
+    set_up_logging("info", form, secrets=["tr0ub4dor"])
+    logger = logging.getLogger("realtime")
+    logger.info("opened %s", URL)
+    logger.info("opened " + URL)
+    logger.info("the password tr0ub4dor of %s is wrong", {"camera": "tr0ub4dor"})
+    try:
+        fail()
+    except ValueError:
+        logger.exception("failed")
+    logging.getLogger("av").error("%s: 401 Unauthorized", URL)  # a library's line
+    shown = "\n".join(lines())
+    assert shown.count("rtsp://***@10.0.0.5/s1") >= 4
+    assert "the password *** of {'camera': '***'} is wrong" in shown
+    for secret in ("hunter2", "admin", "tr0ub4dor"):
+        assert secret not in shown
+
+
+# The level of the program, and the lowest level at which a line of this package and of a library is shown.
+@pytest.mark.parametrize(
+    ("level", "ours", "others"),
+    [
+        ("debug", logging.DEBUG, logging.DEBUG),
+        ("info", logging.INFO, logging.ERROR),
+        ("warning", logging.WARNING, logging.ERROR),
+        ("error", logging.ERROR, logging.ERROR),
+    ],
+)
+def test_the_level_applies_to_this_package_and_libraries_log_errors_only(lines, level, ours, others):
+    set_up_logging(level, "text")
+    levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+    for name, lowest in (("realtime.pipeline", ours), ("ultralytics", others)):
+        for each in levels:
+            logging.getLogger(name).log(each, "line")
+        assert len(lines()) == sum(each >= lowest for each in levels)
+
+
+def test_the_last_call_decides_and_no_line_is_printed_twice(lines):
+    set_up_logging("debug", "json")
+    set_up_logging("warning", "text")
+    logging.getLogger("realtime").info("one")
+    logging.getLogger("realtime").warning("two")
+    assert [line.split(" ", 1)[1] for line in lines()] == ["warning two"]
+
+
+def test_python_s_warnings_are_logged_only_at_debug(lines):
+    for level, shown in (("info", 0), ("debug", 1)):
+        set_up_logging(level, "json")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("this is old", DeprecationWarning, stacklevel=1)
+        assert sum("this is old" in line for line in lines()) == shown

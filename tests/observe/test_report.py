@@ -1,0 +1,121 @@
+import json
+
+import pytest
+
+from realtime import __version__
+from realtime.config import load
+from realtime.errors import ConfigError, OutputError
+from realtime.observe import status as module
+from realtime.observe.metrics import StageMeter
+from realtime.observe.report import build_report, check_report, summary_lines, write_report
+from realtime.observe.status import CameraStatus
+from tests.clock import Clock
+
+MODELS = {"detector": "yolo11n", "pose": "none", "detector_engine": "openvino bf16"}
+
+
+@pytest.fixture
+def cameras(monkeypatch):
+    """A camera that published 11 of 14 frames in 2 s, and one that never sent a frame."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    busy, silent = CameraStatus("cam0"), CameraStatus("gate")
+    for state in ("live", "reconnecting", "live"):
+        busy.set_state(state)
+    for _ in range(14):
+        busy.count_captured()
+    busy.count_dropped("too old")
+    for number in range(11):
+        busy.count_published(20.0 + 10 * (number == 10))
+        clock.now_s += 0.2
+    for camera in (busy, silent):
+        camera.finish()
+    return [busy, silent]
+
+
+@pytest.fixture
+def meter():
+    meter = StageMeter()
+    meter.measure("detect", 1, 0.25)
+    meter.measure("publish", 1, 0.125)
+    meter.waited("detect", 0.001)
+    return meter
+
+
+def test_the_report_has_the_keys_that_scripts_rely_on(cameras, meter):
+    report = build_report(cameras, meter, 12.3456, "cpu", MODELS)
+    assert list(report) == ["version", "cameras", "stages", "wall_s", "peak_rss_mb", "device", "models"]
+    assert (report["version"], report["device"], report["models"]) == (__version__, "cpu", MODELS)
+    assert report["wall_s"] == 12.346
+    assert 10 < report["peak_rss_mb"] < 100_000  # of a Python process, in MB and not in KB or bytes
+    assert list(report["cameras"]) == ["cam0", "gate"]
+    for camera in report["cameras"].values():
+        assert set(camera) >= {"captured", "dropped", "published", "fps", "reconnects", "latency_ms"}
+        assert list(camera["latency_ms"]) == ["p50", "p95", "p99", "max"]
+    assert list(report["stages"]) == ["detect", "publish"]
+    for stage in report["stages"].values():
+        assert set(stage) >= {"calls", "items", "busy_s", "ms"}
+        assert list(stage["ms"]) == ["p50", "p95", "p99"]
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_captured_frames_are_either_published_or_dropped(cameras, meter):
+    camera = build_report(cameras, meter, 12.0, "cpu", MODELS)["cameras"]["cam0"]
+    assert (camera["captured"], camera["published"], camera["dropped"]) == (14, 11, 3)
+    assert camera["drops"] == {"too old": 1}  # the other two were unfinished at the end
+    assert camera["reconnects"] == 1
+    assert camera["fps"] == 5.0  # 10 intervals of 0.2 s
+    assert camera["latency_ms"]["p50"] == pytest.approx(20.0, rel=0.02)
+    assert camera["latency_ms"]["max"] == 30.0
+
+
+def test_a_camera_without_frames_is_in_the_report_with_zeros(cameras, meter):
+    camera = build_report(cameras, meter, 12.0, "cpu", MODELS)["cameras"]["gate"]
+    assert camera["latency_ms"] == {"p50": 0.0, "p95": 0.0, "p99": 0.0, "max": 0.0}
+    assert (camera["captured"], camera["fps"], camera["drops"]) == (0, 0.0, {})
+
+
+def test_the_summary_has_a_line_for_each_camera_with_frames_and_one_for_the_run(cameras, meter):
+    assert summary_lines(cameras, meter, 12.34) == [
+        "cam0: 14 frames captured, 3 dropped, 11 published, 5.0 fps, latency p50 20 ms, p95 30 ms",
+        "12.3 s in total; busy: detect 0.25 s, publish 0.125 s",
+    ]
+
+
+def test_the_summary_of_a_run_without_frames_is_one_line():
+    assert summary_lines([CameraStatus("cam0")], StageMeter(), 0.0) == ["0.0 s in total; busy: nothing"]
+
+
+# ---- the file
+
+
+def config_of(source, **flags):
+    return load(environment={}, flags={"cameras": [{"name": "cam0", "source": str(source)}], **flags})
+
+
+def test_a_report_replaces_the_one_before_it(tmp_path, cameras, meter):
+    path = tmp_path / "report.json"
+    path.write_text("of an earlier run " * 1000)
+    check_report(path, config_of("demo"))
+    assert path.read_text().startswith("of an earlier run")  # the check changes nothing
+    report = build_report(cameras, meter, 12.0, "cpu", MODELS)
+    write_report(path, report)
+    assert json.loads(path.read_text()) == report
+
+
+def test_a_report_needs_a_file_of_its_own(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.touch()
+    with pytest.raises(ConfigError, match=r"^report: got the same file as record, expected a different one$"):
+        check_report(path, config_of("demo", record=str(path)))
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    with pytest.raises(ConfigError, match=r"^report: got .*link\.json, the source of cam0, expected a different file$"):
+        check_report(link, config_of(path))
+
+
+def test_a_report_that_cannot_be_written_is_an_error_in_one_line(tmp_path):
+    path = tmp_path / "no" / "report.json"
+    for write in (lambda: check_report(path, config_of("demo")), lambda: write_report(path, {})):
+        with pytest.raises(OutputError, match=r"^report: can't write .*/no/report\.json: No such file or directory$"):
+            write()

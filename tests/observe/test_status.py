@@ -1,0 +1,222 @@
+import threading
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.observe import status as module
+from realtime.observe.status import RECENT_S, REMOVED, CameraStatus, State
+from tests.clock import Clock
+
+STATES = get_args(State)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def status():
+    return CameraStatus("cam0")
+
+
+# ---- states
+
+
+def test_a_camera_starts_without_frames(status):
+    assert status.state == ("starting", None)
+    assert (status.captured, status.dropped, status.published, status.reconnects) == (0, 0, 0, 0)
+    assert (status.size, status.source_fps) == (None, None)
+    assert not status.has_failed
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("last", ["ended", "failed"])
+def test_a_camera_that_ended_or_failed_keeps_its_state_until_it_is_started_again(status, last, state):
+    status.set_state(last, "missing")
+    status.set_state(state, "timed out")
+    assert status.state == (last, "missing")
+    status.restart()
+    assert status.state == ("starting", None)
+    status.set_state(state, "timed out")
+    assert status.state == (state, "timed out")
+
+
+@pytest.mark.parametrize("last", ["ended", "failed"])
+def test_a_camera_stays_live_until_its_last_frame_is_published_or_dropped(status, last):
+    status.set_state("live")
+    status.count_captured()
+    status.count_captured()
+    status.set_state(last, "connection lost")
+    assert status.has_failed == (last == "failed")
+    status.count_published(1.0)
+    assert (status.state, status.unfinished()) == (("live", None), 1)
+    status.count_dropped("too old")
+    assert (status.state, status.unfinished()) == ((last, "connection lost"), 0)
+
+
+def test_only_a_live_camera_that_is_lost_counts_as_a_reconnect(status):
+    for state in ("reconnecting", "live", "reconnecting", "reconnecting", "live", "reconnecting", "live"):
+        status.set_state(state)
+    assert status.reconnects == 2
+
+
+def test_a_removed_camera_is_removed_once_its_frames_are_done(status):
+    status.set_state("live")
+    status.count_captured()
+    status.remove()
+    assert not status.is_removed
+    status.count_dropped("stopping")
+    assert status.is_removed
+    assert status.state == REMOVED == ("ended", "removed")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_camera_in_any_state_can_be_removed_and_nothing_but_a_restart_brings_it_back(status, state):
+    status.set_state(state)
+    status.remove()
+    status.set_state("live")
+    status.finish()
+    assert status.is_removed
+    status.restart()
+    assert not status.is_removed
+
+
+def test_the_counters_continue_when_a_camera_starts_again(status):
+    status.count_captured()
+    status.count_published(1.0)
+    status.remove()
+    status.restart()
+    status.count_captured()
+    status.count_dropped("too old")
+    assert (status.captured, status.published, dict(status.drops)) == (2, 1, {"too old": 1})
+
+
+# ---- silence
+
+
+def test_a_camera_that_is_silent_for_longer_than_expected_is_reconnecting(status, clock):
+    status.expect(2.5)
+    status.set_state("live")
+    clock.now_s += 2.4
+    assert not status.check_silence()
+    status.heard()  # a frame, good or not
+    clock.now_s += 2.4
+    assert not status.check_silence()
+    clock.now_s += 0.2
+    assert status.check_silence()
+    assert (status.state, status.reconnects) == (("reconnecting", "timed out"), 1)
+    assert not status.check_silence()  # the state has not changed again
+
+
+def test_a_camera_that_opens_and_never_sends_a_frame_is_silent_too(status, clock):
+    status.expect(2.5)
+    clock.now_s += 2.6
+    assert status.check_silence()
+    assert (status.state, status.reconnects) == (("reconnecting", "timed out"), 0)
+
+
+@pytest.mark.parametrize("state", ["reconnecting", "ended", "failed"])
+def test_no_silence_is_reported_of_a_camera_from_which_no_frame_is_expected(status, clock, state):
+    status.set_state("live")
+    clock.now_s += 3600.0
+    assert not status.check_silence()  # a file, or a source that is not open
+    status.expect(2.5)
+    status.expect(None)
+    clock.now_s += 3600.0
+    assert not status.check_silence()
+    status.set_state(state, "connection lost")
+    status.expect(2.5)
+    clock.now_s += 3600.0
+    assert not status.check_silence()
+    assert status.state == (state, "connection lost")
+
+
+# ---- counts and rates
+
+
+def test_the_recent_rate_and_latencies_forget_frames_older_than_recent_s(status, clock):
+    for latency_ms in (900.0, 950.0):  # a slow start
+        status.count_published(latency_ms)
+        clock.now_s += 1.0
+    clock.now_s += RECENT_S
+    for number in range(41):
+        clock.now_s += 0.1
+        status.count_published(10.0 + number)
+    fps, latency_ms = status.recent()
+    assert fps == pytest.approx(10.0)
+    assert latency_ms == pytest.approx({"p50": 30.0, "p95": 48.0, "p99": 49.6})
+    assert status.latency.max == 950.0  # the whole run has not forgotten them
+
+
+def test_a_camera_that_stopped_publishing_has_no_recent_rate(status, clock):
+    nothing = (0.0, {"p50": 0.0, "p95": 0.0, "p99": 0.0})
+    assert status.recent() == nothing
+    status.count_published(40.0)
+    assert status.recent() == (0.0, {"p50": 40.0, "p95": 40.0, "p99": 40.0})  # one frame has no rate
+    clock.now_s += RECENT_S + 0.1
+    assert status.recent() == nothing
+
+
+def test_the_rate_of_the_run_is_from_the_first_to_the_last_published_frame(status, clock):
+    assert status.fps() == 0.0
+    clock.now_s += 60.0
+    status.count_published(1.0)
+    assert status.fps() == 0.0
+    for _ in range(20):
+        clock.now_s += 0.5
+        status.count_published(1.0)
+    clock.now_s += 60.0
+    assert status.fps() == pytest.approx(2.0)
+
+
+STEPS = {
+    "captured": lambda status: status.count_captured(),
+    "published": lambda status: status.unfinished() > 0 and status.count_published(1.0),
+    "dropped": lambda status: status.unfinished() > 0 and status.count_dropped("too old"),
+    "live": lambda status: status.set_state("live"),
+    "lost": lambda status: status.set_state("reconnecting", "timed out"),
+    "removed": lambda status: status.remove(),
+    "restarted": lambda status: status.restart(),
+    "failed": lambda status: status.set_state("failed", "missing"),
+}
+
+
+@given(st.lists(st.sampled_from(list(STEPS)), max_size=60))
+def test_at_the_end_of_any_run_captured_frames_are_published_or_dropped(steps):
+    status = CameraStatus("cam0")
+    for step in steps:
+        STEPS[step](status)
+        assert status.captured == status.published + status.dropped + status.unfinished()
+        assert status.unfinished() >= 0
+    unfinished, dropped = status.unfinished(), status.dropped
+    status.finish()
+    assert status.captured == status.published + status.dropped
+    assert status.dropped == dropped + unfinished  # frames that did not arrive count as dropped
+    assert status.state[0] in ("ended", "failed")
+
+
+def test_no_frame_is_lost_if_threads_count_at_the_same_time(status):
+    started = threading.Barrier(3)
+
+    def repeat(count):
+        started.wait()
+        for _ in range(1000):
+            count()
+
+    counts = (status.count_captured, lambda: status.count_dropped("too old"), lambda: status.count_published(1.0))
+    threads = [threading.Thread(target=repeat, args=(count,)) for count in counts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (status.captured, status.drops["too old"], status.published, status.latency.count) == (1000,) * 4
+
+
+def test_what_the_source_reports_is_kept(status):
+    status.describe((640, 480), None)
+    assert (status.size, status.source_fps) == ((640, 480), None)

@@ -1,0 +1,143 @@
+"""Mistakes that `load_models` reports, and that it reports them before it loads a model, which takes seconds.
+
+In most tests the detector is a file that is not a model. An error about anything else shows that it was not loaded yet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from realtime.config import load
+from realtime.errors import ConfigError, ModelError
+from realtime.loading import load_models
+
+
+@pytest.fixture
+def unloadable(tmp_path: Path) -> Path:
+    path = tmp_path / "unloadable.pt"
+    path.write_bytes(b"not a model")
+    return path
+
+
+def error_of(kind: type[Exception], weights: Path, **keys: object) -> str:
+    """Load the models of a configuration, which must fail with an error of this kind; return its message."""
+    flags = {"cameras": [{"name": "cam0", "source": "demo"}], "device": "cpu", "detector.weights": str(weights)}
+    flags |= {"pose.model": "none"} | {key.replace("__", "."): str(value) for key, value in keys.items()}
+    with pytest.raises(kind) as caught:
+        load_models(load(environment={}, flags=flags))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_that_is_not_a_model_is_an_error_once_it_is_loaded(unloadable: Path) -> None:
+    assert error_of(ModelError, unloadable).startswith(f"{unloadable}: not a YOLO model")
+
+
+# ---- the device
+
+
+def test_a_missing_gpu_is_reported_before_a_model_is_loaded(unloadable: Path) -> None:
+    said = error_of(ConfigError, unloadable, device="cuda:99")
+    assert said.startswith("device: got cuda:99, but torch ")
+    assert said.endswith(" CUDA devices; try --device auto")
+
+
+def test_a_missing_apple_gpu_is_reported_before_a_model_is_loaded(
+    unloadable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert error_of(ConfigError, unloadable, device="mps").startswith("device: got mps, but this machine has no Apple")
+
+
+def test_a_missing_device_is_reported_before_a_missing_model(tmp_path: Path) -> None:
+    assert error_of(ConfigError, tmp_path / "none.pt", device="cuda:99").startswith("device: ")
+
+
+# ---- keys that the device or the model does not support
+
+
+@pytest.mark.parametrize("model", ["none", "detector"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("engine", "openvino"),
+        ("precision", "bf16"),
+        ("precision", "fp16"),
+        ("precision", "int8"),
+        ("input_size", "128x96"),
+    ],
+)
+def test_a_key_of_the_pose_model_is_refused_if_no_pose_model_runs(
+    unloadable: Path, model: str, key: str, value: str
+) -> None:
+    said = error_of(ConfigError, unloadable, pose__model=model, **{f"pose__{key}": value})
+    assert said == f"pose.{key}: got {value} with {model}, expected a ViTPose model"
+
+
+@pytest.mark.parametrize(("key", "value"), [("input_size", "128x96"), ("precision", "int8")])
+def test_a_key_of_vitpose_is_refused_for_a_yolo_pose_model(
+    unloadable: Path, tmp_path: Path, key: str, value: str
+) -> None:
+    pose = tmp_path / "people-pose.pt"
+    pose.write_bytes(b"not loaded either")
+    said = error_of(ConfigError, unloadable, pose__model=pose, **{f"pose__{key}": value})
+    assert said == f"pose.{key}: got {value} with people-pose, expected a ViTPose model"
+
+
+def test_int8_without_openvino_is_refused(unloadable: Path, tmp_path: Path) -> None:
+    said = error_of(ConfigError, unloadable, pose__model=tmp_path, pose__engine="torch", pose__precision="int8")
+    assert said.startswith("pose.precision: got int8 with torch on cpu")
+
+
+@pytest.mark.parametrize("section", ["detector", "pose"])
+def test_openvino_is_refused_if_it_is_not_installed(
+    unloadable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: None if name == "openvino" else found(name, *of))
+    said = error_of(ConfigError, unloadable, pose__model=tmp_path, **{f"{section}__engine": "openvino"})
+    assert said.startswith(f"{section}.engine: got openvino, which is not installed; ")
+
+
+def test_a_missing_appearance_network_is_reported_before_a_model_is_loaded(unloadable: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none.pt"
+    said = error_of(ConfigError, unloadable, tracker__method="botsort", tracker__reid=missing)
+    assert said == f"tracker.reid: got {missing}, expected an existing .pt or .pth file"
+
+
+# ---- models that are missing, or do not fit together
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("{tmp}/none", "pose.model: no such folder: {tmp}/none"),
+        ("{tmp}/none.pt", "pose.model: no such file: {tmp}/none.pt; expected the path of a .pt file or one of "),
+        ("{tmp}/notes.txt", "pose.model: got the file {tmp}/notes.txt, expected a folder with a ViTPose checkpoint"),
+    ],
+)
+def test_a_missing_pose_model_is_reported_before_the_detector_is_loaded(
+    unloadable: Path, tmp_path: Path, model: str, says: str
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    said = error_of(ModelError, unloadable, pose__model=model.format(tmp=tmp_path))
+    assert said.startswith(says.format(tmp=tmp_path))
+
+
+@pytest.mark.parametrize("weights", ["none.pt", "yolo99"])
+def test_a_missing_detector_is_an_error_that_lists_the_published_ones(tmp_path: Path, weights: str) -> None:
+    where = tmp_path / weights if weights.endswith(".pt") else Path(weights)
+    said = error_of(ModelError, where)
+    assert said.startswith("detector.weights: ")
+    assert f": {where}; expected the path of a .pt file or one of yolo11n, " in said
+
+
+def test_the_detector_s_keypoints_are_refused_if_it_has_none(yolov8n: Path) -> None:
+    said = error_of(ConfigError, yolov8n, pose__model="detector", detector__engine="torch", detector__precision="fp32")
+    assert said == (
+        "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model"
+    )
