@@ -19,6 +19,7 @@ from realtime.detect.yolo import DetectStage
 from realtime.errors import ConfigError, ModelError
 from realtime.models.engine import choose
 from realtime.models.ultralytics import build_net
+from realtime.models.weights import Model, find_detector, find_pose
 from realtime.pose.engine import People
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseModel, PoseStage
@@ -29,7 +30,6 @@ from realtime.runtime.pool import calls_for, cores_each
 from realtime.runtime.share import all_cores, just, share
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
-from realtime.weights import Model, find_detector, find_pose
 
 
 @dataclass(frozen=True)

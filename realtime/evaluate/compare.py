@@ -28,8 +28,8 @@ from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.runs import Run, Scene
 from realtime.evaluate.videos import images_of, write_video
+from realtime.models.weights import find_detector, find_pose
 from realtime.runtime.share import all_cores
-from realtime.weights import find_detector, find_pose
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
 RANDOM_POSE = "vitpose-s"

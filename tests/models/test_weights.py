@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime import weights
 from realtime.errors import ModelError
-from realtime.weights import find_detector, find_pose
+from realtime.models import weights
+from realtime.models.weights import find_detector, find_pose
 
 
 @pytest.fixture(autouse=True)
