@@ -17,7 +17,7 @@ from realtime.capture.open import kind_of
 from realtime.config import AppConfig, PoseConfig, cache_folder
 from realtime.detect.yolo import DetectStage
 from realtime.errors import ConfigError, ModelError
-from realtime.models.engine import choose
+from realtime.models.choice import choose
 from realtime.models.ultralytics import build_net
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.pose.engine import People

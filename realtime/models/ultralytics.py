@@ -26,7 +26,7 @@ from realtime.boxes import iou
 from realtime.errors import ModelError
 from realtime.models import openvino
 from realtime.models.cache import read_built
-from realtime.models.engine import Choice, Wish, choose
+from realtime.models.choice import Choice, Wish, choose
 from realtime.runtime.device import Lane, exact_float32
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from realtime.config import PoseConfig
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.models.cache import read_built
-from realtime.models.engine import Choice, choose
+from realtime.models.choice import Choice, choose
 from realtime.pose.checkpoint import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode

@@ -13,7 +13,7 @@ from realtime.boxes import iou
 from realtime.config import DetectorConfig
 from realtime.errors import ModelError
 from realtime.models import openvino, ultralytics
-from realtime.models.engine import Choice
+from realtime.models.choice import Choice
 from realtime.models.ultralytics import EXACT, YoloNet, build_net
 from realtime.runtime.share import just, share
 

@@ -10,7 +10,7 @@ import torch
 from realtime.config import PoseConfig
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
-from realtime.models.engine import choose
+from realtime.models.choice import choose
 from realtime.pose import engine as engines
 from realtime.pose.engine import deviation, even_parts
 from tests.pose.checkpoints import CPU, KINDS, load_vitpose, people, save_checkpoint
