@@ -37,7 +37,7 @@ ONE_PLACE = {
     "torchvision": ["models/ultralytics.py"],
     "tqdm": ["evaluate/progress.py"],
     "trackers": ["evaluate/mot_metrics.py"],
-    "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "pose/checkpoint.py"],
+    "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "models/vitpose.py"],
     "ultralytics": ["evaluate/loops.py", "models/ultralytics.py"],
     "filterpy": ["evaluate/filters.py"],
     "matplotlib": ["evaluate/plots.py", "evaluate/smoothing.py"],

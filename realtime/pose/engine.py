@@ -24,7 +24,7 @@ from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.models.cache import read_built
 from realtime.models.choice import Choice, choose
-from realtime.pose.checkpoint import Description, load_network, quiet
+from realtime.models.vitpose import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.on_device import DeviceEngine

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.config import PoseConfig
-from realtime.pose.checkpoint import CROP_PER_HEATMAP, describe
+from realtime.models.vitpose import CROP_PER_HEATMAP, describe
 from realtime.pose.crop import Crowd, windows
 from realtime.pose.decode import to_frame
 from realtime.pose.engine import People, Setup, build_engine

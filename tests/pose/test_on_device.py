@@ -10,8 +10,8 @@ from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.yolo import DetectStage
 from realtime.models.ultralytics import YoloNet
+from realtime.models.vitpose import load_network
 from realtime.pose import on_device
-from realtime.pose.checkpoint import load_network
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.engine import HostEngine, TorchNetwork
