@@ -15,7 +15,7 @@ import torch
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.open import kind_of
 from realtime.config import AppConfig, PoseConfig, cache_folder
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, ModelError
 from realtime.models.choice import choose
 from realtime.models.ultralytics import build_net

@@ -31,7 +31,7 @@ ONE_PLACE = {
     "pydantic": ["config.py"],
     "scipy": ["evaluate/mot.py"],
     "torch": [
-        "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/yolo.py", "track/boxmot.py", "pose/*.py",
+        "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/stage.py", "track/boxmot.py", "pose/*.py",
         "loading.py", "evaluate/loops.py", "evaluate/random_vitpose.py",
     ],
     "torchvision": ["models/ultralytics.py"],
@@ -155,7 +155,7 @@ PUBLIC = [
     ("client", ["PoseSubscriber"]),
     ("pipeline", ["Pipeline"]),
     ("types", ["Frame", "Detections", "Tracks", "Poses"]),
-    ("detect.yolo", ["DetectStage"]),
+    ("detect.stage", ["DetectStage"]),
     ("track.stage", ["TrackStage"]),
     ("track.relink", ["RelinkStage"]),
     ("pose.stage", ["PoseStage"]),

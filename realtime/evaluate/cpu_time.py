@@ -25,7 +25,7 @@ from realtime.evaluate.runs import Scene
 PARTS = (
     ("networks", "realtime.models.openvino", "OpenVinoNetwork", "__call__"),
     ("networks", "realtime.models.ultralytics", "_TorchForward", "__call__"),
-    ("letterbox, suppression", "realtime.detect.yolo", "DetectStage", "_look"),
+    ("letterbox, suppression", "realtime.detect.stage", "DetectStage", "_look"),
     ("crops, peaks", "realtime.pose.vitpose", "VitPose", "estimate"),
     ("capture", "realtime.capture.camera", "Camera", "run"),
     ("track", "realtime.track.stage", "TrackStage", "process"),

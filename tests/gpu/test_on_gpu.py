@@ -18,7 +18,7 @@ from realtime.capture.demo import demo_canvas
 from realtime.config import DetectorConfig
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.models.ultralytics import YoloNet, build_net
 from realtime.pose import on_device
 from realtime.pose.on_device import BUCKETS

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from realtime.config import DetectorConfig
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.models.ultralytics import YoloNet
 from realtime.types import Frame
 
