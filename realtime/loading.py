@@ -18,8 +18,8 @@ from realtime.config import AppConfig, PoseConfig, cache_folder
 from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, ModelError
 from realtime.models.choice import choose
-from realtime.models.ultralytics import build_net
 from realtime.models.weights import Model, find_detector, find_pose
+from realtime.models.yolo import build_net
 from realtime.pose.engine import People
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseModel, PoseStage

@@ -34,7 +34,7 @@ ONE_PLACE = {
         "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/stage.py", "track/boxmot.py", "pose/*.py",
         "loading.py", "evaluate/loops.py", "evaluate/random_vitpose.py",
     ],
-    "torchvision": ["models/ultralytics.py"],
+    "torchvision": ["models/yolo.py"],
     "tqdm": ["evaluate/progress.py"],
     "trackers": ["evaluate/mot_metrics.py"],
     "transformers": ["evaluate/loops.py", "evaluate/random_vitpose.py", "models/vitpose.py"],

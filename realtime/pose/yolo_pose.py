@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realtime.boxes import iou
 from realtime.errors import ModelError
-from realtime.models.ultralytics import YoloNet
+from realtime.models.yolo import YoloNet
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.on_device import crop_people_on_device
 from realtime.skeleton import Skeleton, from_labels

@@ -19,7 +19,7 @@ from realtime.config import DetectorConfig
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
-from realtime.models.ultralytics import YoloNet, build_net
+from realtime.models.yolo import YoloNet, build_net
 from realtime.pose import on_device
 from realtime.pose.on_device import BUCKETS
 from realtime.pose.yolo_pose import YoloPose

@@ -9,8 +9,8 @@ import torch
 from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
-from realtime.models.ultralytics import YoloNet
 from realtime.models.vitpose import load_network
+from realtime.models.yolo import YoloNet
 from realtime.pose import on_device
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
