@@ -20,7 +20,7 @@ from realtime.errors import ConfigError, ModelError
 from realtime.models.choice import choose
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import build_net
-from realtime.pose.engine import People
+from realtime.pose.build import People
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseModel, PoseStage
 from realtime.pose.vitpose import VitPose

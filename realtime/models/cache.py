@@ -1,6 +1,6 @@
 """A disk cache of converted networks: one folder per key, built once and read at every later start.
 
-pose.engine and models.yolo use it. The key holds everything that the content depends on, including the versions
+pose.build and models.yolo use it. The key holds everything that the content depends on, including the versions
 of the libraries. Only the most recently used folders are kept.
 """
 

@@ -1,6 +1,6 @@
 """Which engine runs a network on this device, and in which precision.
 
-`loading` uses it to refuse an impossible choice before any model loads; models.yolo and pose.engine use it to
+`loading` uses it to refuse an impossible choice before any model loads; models.yolo and pose.build use it to
 build the network. `engine` and `precision` mean the same for the detector as for the pose model.
 """
 

@@ -1,6 +1,6 @@
 """ViTPose checkpoints: from a folder on disk to the network that computes heatmaps.
 
-Used by pose.engine. No other file outside evaluate/ imports transformers. The network is the published one, changed
+Used by pose.build. No other file outside evaluate/ imports transformers. The network is the published one, changed
 when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the simple
 head sums in a different order, and the first layer takes BGR. Another input size changes the output; it is applied only
 if the configuration asks for it.

@@ -1,6 +1,6 @@
 """From frames to peaks on a GPU: crops, network and decoder run on the device, and only the peaks are downloaded.
 
-Used by pose.engine; pose.yolo_pose uses the crops only. The steps are those of pose.crop and pose.decode, written in
+Used by pose.build; pose.yolo_pose uses the crops only. The steps are those of pose.crop and pose.decode, written in
 torch for all people of a batch. On CUDA they are captured as one graph per batch size, so that a batch costs a single
 launch. On other devices they run without a graph, which is how the tests run them on a CPU. The host waits for the
 device only when it downloads the peaks.

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from realtime.config import PoseConfig
 from realtime.models.vitpose import CROP_PER_HEATMAP, describe
+from realtime.pose.build import People, Setup, build_engine
 from realtime.pose.crop import Crowd, windows
 from realtime.pose.decode import to_frame
-from realtime.pose.engine import People, Setup, build_engine
 from realtime.skeleton import Skeleton
 
 

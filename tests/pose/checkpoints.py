@@ -17,7 +17,7 @@ from realtime.evaluate.random_vitpose import SMALL as SMALL
 from realtime.evaluate.random_vitpose import TINY as TINY
 from realtime.evaluate.random_vitpose import quietly as quietly
 from realtime.evaluate.random_vitpose import save_checkpoint as save_checkpoint
-from realtime.pose.engine import People
+from realtime.pose.build import People
 from realtime.pose.vitpose import VitPose
 
 CPU = torch.device("cpu")
