@@ -80,3 +80,17 @@ class ModelError(RealtimeError):
     """A model can't be found, fetched, verified or loaded."""
 
     exit_code = 4
+
+
+def first_line(error: BaseException, otherwise: str = "no reason given") -> str:
+    """Return the first line of another library's error, to be quoted in a message of ours.
+
+    Args:
+        error: any exception. Its message may be empty or have many lines.
+        otherwise: returned if the message is empty.
+
+    >>> first_line(ValueError("bad magic number\\nin file x"))
+    'bad magic number'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else otherwise

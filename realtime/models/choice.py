@@ -13,6 +13,9 @@ import torch
 from realtime.errors import ConfigError
 from realtime.models import openvino
 
+# torch's dtype of each precision that it computes in.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 class Choice(NamedTuple):
     """An engine and the precision that it computes in."""

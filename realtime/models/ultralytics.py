@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from realtime.errors import ModelError
+from realtime.errors import ModelError, first_line
 
 _PERSON = "person"
 
@@ -83,11 +83,8 @@ def _load(path: Path) -> Module:
     try:
         module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
     except Exception as error:  # unpickling a file that isn't a model can raise anything
-        summary = str(error).strip().splitlines()
-        raise ModelError(
-            f"{path}: not a YOLO model that ultralytics can load ({type(error).__name__}: "
-            f"{summary[0] if summary else 'no reason given'})"
-        ) from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelError(f"{path}: not a YOLO model that ultralytics can load ({reason})") from error
     finally:
         torch.set_num_threads(threads)  # importing ultralytics and loading a model lower it for the process
     # Frames are BGR: swap the input channels of the first layer once, instead of those of every image.

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realtime.errors import ModelError
+from realtime.errors import ModelError, first_line
 from realtime.skeleton import Skeleton, from_labels
 
 # Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
@@ -267,13 +267,18 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is no
         try:
             config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # a malformed config can raise anything
-            raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
+            raise _not_loaded(folder, error) from error
     patch = _sides(config.backbone_config.patch_size)[0]
     # The classic head doubles the resolution twice.
     pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4
     if pixels != CROP_PER_HEATMAP:
         raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
     return config
+
+
+def _not_loaded(folder: Path, error: Exception) -> ModelError:
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    return ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({reason})")
 
 
 def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
@@ -295,7 +300,7 @@ def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not follo
                 output_loading_info=True,
             )
         except Exception as error:  # files that aren't a model can raise anything
-            raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
+            raise _not_loaded(folder, error) from error
     _check_complete(folder, report)
     return module
 
@@ -342,11 +347,6 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: a file can hold
     if not isinstance(data, dict):
         raise ModelError(f"{path}: got JSON of type {type(data).__name__}, expected an object")
     return data
-
-
-def _summary(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
 
 
 @contextlib.contextmanager

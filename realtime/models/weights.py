@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from realtime.errors import ModelError
+from realtime.errors import ModelError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -347,13 +347,13 @@ def _find_on_hub(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None, 
     except LocalEntryNotFoundError:
         pass
     except ValueError as error:  # not a valid repository name
-        return None, str(error).splitlines()[0]
+        return None, first_line(error)
     if not hub.reachable(trust_memory):
         return None, "no local copy, and the model hub can't be reached"
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])), ""
     except (HfHubHTTPError, OSError) as error:
-        return None, _first_line(error)
+        return None, first_line(error, type(error).__name__)
 
 
 def _download(repository: str, file: str) -> tuple[Path | None, str]:
@@ -363,12 +363,7 @@ def _download(repository: str, file: str) -> tuple[Path | None, str]:
     try:
         return Path(hf_hub_download(repository, file)), ""
     except (HfHubHTTPError, OSError) as error:
-        return None, _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        return None, first_line(error, type(error).__name__)
 
 
 def _sha256(path: Path) -> str:

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.boxes import iou
-from realtime.errors import ModelError
+from realtime.errors import ModelError, first_line
 from realtime.models import openvino, ultralytics
 from realtime.models.cache import read_built
-from realtime.models.choice import Choice, Wish, choose
+from realtime.models.choice import DTYPES, Choice, Wish, choose
 from realtime.models.ultralytics import Module, decode_in_float32, load_network
 from realtime.runtime.device import Lane, exact_float32
 
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 # At most this many boxes per image, as in ultralytics (`max_det`).
 _MOST_BOXES = 300
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EXACT = Choice("torch", "fp32")
 
 
@@ -68,7 +67,7 @@ class YoloNet:
             assert cache is not None
             self._forward = _OpenVinoForward(_converted(module, path, cache), choice.precision)
         else:
-            self._forward = _TorchForward(module, self.lane, _DTYPES[choice.precision])
+            self._forward = _TorchForward(module, self.lane, DTYPES[choice.precision])
 
     def predict(
         self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
@@ -304,8 +303,8 @@ def _converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 
         try:
             openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
         except Exception as error:  # a converter can raise anything for a layer that it doesn't know
-            summary = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise ModelError(f"{path}: OpenVINO can't convert this network ({summary}); use engine torch") from error
+            reason = first_line(error)
+            raise ModelError(f"{path}: OpenVINO can't convert this network ({reason}); use engine torch") from error
 
     versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
     # These two files modify the network, so their own text is part of the key.

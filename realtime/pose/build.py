@@ -21,7 +21,7 @@ from realtime.config import PoseConfig
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.models.cache import read_built
-from realtime.models.choice import Choice, choose
+from realtime.models.choice import DTYPES, Choice, choose
 from realtime.models.vitpose import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.engine import Engine, HostEngine, TorchNetwork
@@ -37,7 +37,6 @@ TOLERANCE = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.15, "int8": 0.5}
 # Layers of an int8 network that stay in float (regular expressions). A quantised head changed the scores of the trained
 # tiny network by up to 0.15 and more than doubled its keypoint error (p99 1.06 instead of 0.43 pixels).
 _NOT_QUANTIZED = (r".*module\.head[./].*",)
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Calibration crops: every box is used _JITTERED times, moved and resized by up to _JITTER of its sides, because a
 # tracker's boxes vary too.
 _JITTER = 0.15
@@ -125,7 +124,7 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
     size, sigma, device = setup.about.input_size, setup.config.decode_sigma, setup.device
     network = load_network(setup.folder, size)
     expected = _reference(network, setup)
-    network.compute_in(_DTYPES[choice.precision])
+    network.compute_in(DTYPES[choice.precision])
     if choice.precision == "fp32":
         exact_float32()
     if device.type == "cpu":
