@@ -23,7 +23,7 @@ from realtime.models import openvino
 from realtime.models.cache import read_built
 from realtime.models.choice import DTYPES, Choice, choose
 from realtime.models.vitpose import Description, load_network, quiet
-from realtime.pose.crop import Crowd, crop_people, windows
+from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.engine import Engine, HostEngine, TorchNetwork
 from realtime.pose.on_device import DeviceEngine
 from realtime.runtime.device import exact_float32
@@ -116,7 +116,7 @@ def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, float]:
     """Build an engine, and measure how far its heatmaps deviate from those of float32."""
     build = _build_openvino if choice.engine == "openvino" else _build_torch
     engine, expected = build(choice, setup)
-    one = Crowd([setup.people.image], np.zeros(1, np.intp), *windows(setup.people.xyxy[:1], setup.about.input_size))
+    one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size)
     return engine, deviation(engine.heatmaps(one), expected)
 
 
@@ -194,4 +194,4 @@ def _calibration_crops(setup: Setup) -> NDArray[np.uint8]:
 
 def _crops_of(xyxy: NDArray[np.float32], setup: Setup) -> NDArray[np.uint8]:
     size = setup.about.input_size
-    return crop_people([setup.people.image], np.zeros(len(xyxy), np.intp), *windows(xyxy, size), size)
+    return crop_people(*Crowd.of([setup.people.image], [xyxy], size), size)

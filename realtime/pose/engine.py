@@ -47,14 +47,13 @@ class HostEngine:
     """Runs crops, network and decoder on the CPU.
 
     Example:
-        >>> from realtime.pose.crop import windows
         >>> rows, columns = np.mgrid[:64, :48]
         >>> bump = np.exp(-((columns - 20) ** 2 + (rows - 30) ** 2) / 8).astype(np.float32)
         >>> def network(crops):  # a stand-in with one keypoint
         ...     return np.tile(bump, (len(crops), 1, 1, 1))
         >>> engine = HostEngine(network, (192, 256), 2.0, "stand-in")
         >>> image, boxes = np.zeros((240, 320, 3), np.uint8), np.array([[10, 20, 50, 120]], np.float32)
-        >>> engine.peaks(Crowd([image], np.array([0]), *windows(boxes, (192, 256)))).round(2).tolist()
+        >>> engine.peaks(Crowd.of([image], [boxes], (192, 256))).round(2).tolist()
         [[[20.0, 30.0, 1.0]]]
     """
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realtime.config import PoseConfig
 from realtime.models.vitpose import CROP_PER_HEATMAP, describe
 from realtime.pose.build import People, Setup, build_engine
-from realtime.pose.crop import Crowd, windows
+from realtime.pose.crop import Crowd
 from realtime.pose.decode import to_frame
 from realtime.skeleton import Skeleton
 
@@ -67,14 +67,11 @@ class VitPose:
         Returns:
             For each image float32 (N, K, 3): x, y in pixels of the image, which may lie outside it, and score 0..1.
         """
-        counts = [len(boxes) for boxes in xyxy]
-        owners = np.repeat(np.arange(len(counts)), counts)
-        centers, scales = windows(np.concatenate([np.zeros((0, 4), np.float32), *xyxy]), self._input_size)
-        keypoints = np.zeros((len(owners), len(self.skeleton), 3), np.float32)
-        if len(owners):
-            keypoints[:] = self._engine.peaks(Crowd(images, owners, centers, scales))
+        crowd = Crowd.of(images, xyxy, self._input_size)
+        keypoints = np.zeros((len(crowd.owners), len(self.skeleton), 3), np.float32)
+        if len(keypoints):
+            keypoints[:] = self._engine.peaks(crowd)
             width, height = self._input_size
             heatmap_size = width // CROP_PER_HEATMAP, height // CROP_PER_HEATMAP
-            keypoints[..., :2] = to_frame(keypoints[..., :2], centers, scales, heatmap_size)
-        ends = np.cumsum(counts, dtype=np.intp)
-        return [keypoints[end - count : end] for end, count in zip(ends, counts, strict=True)]
+            keypoints[..., :2] = to_frame(keypoints[..., :2], crowd.centers, crowd.scales, heatmap_size)
+        return crowd.split(keypoints)
