@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from realtime.errors import ModelError
+from realtime.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], r
         What `read` returned.
 
     Raises:
-        ModelError: the folder can't be written, for example on a full disk, or can't be read after it was built again.
+        EngineError: the folder can't be written, for example on a full disk, or can't be read after it was built again.
 
     >>> from tempfile import TemporaryDirectory
     >>> def build(folder):
@@ -62,7 +62,7 @@ def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], r
     try:
         return read(folder)
     except _DAMAGED as error:
-        raise ModelError(
+        raise EngineError(
             f"models: {folder} can't be read ({type(error).__name__}) even after a rebuild; delete it"
         ) from error
 
@@ -80,7 +80,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
         The folder.
 
     Raises:
-        ModelError: the folder can't be written, for example because the disk is full.
+        EngineError: the folder can't be written, for example because the disk is full.
 
     >>> from tempfile import TemporaryDirectory
     >>> def build(folder):
@@ -111,7 +111,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
         begun.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # if it is there, another process built the same one first
-            raise ModelError(f"models: {folder} can't be written: {error.strerror or error}") from error
+            raise EngineError(f"models: {folder} can't be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     _remove_oldest(cache)

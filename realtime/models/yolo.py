@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.boxes import iou
-from realtime.errors import ModelError, first_line
+from realtime.config import DetectorConfig, PoseConfig
 from realtime.models import openvino, ultralytics
 from realtime.models.cache import read_built
-from realtime.models.choice import DTYPES, Choice, Wish, choose
+from realtime.models.choice import DTYPES, EXACT, Choice
+from realtime.models.proof import Verdict, proven
 from realtime.models.ultralytics import Module, decode_in_float32, load_network
 from realtime.runtime.device import Lane, exact_float32
 
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 # At most this many boxes per image, as in ultralytics (`max_det`).
 _MOST_BOXES = 300
-EXACT = Choice("torch", "fp32")
 
 
 class YoloNet:
@@ -55,8 +55,8 @@ class YoloNet:
             cache: the folder for converted networks. Required for OpenVINO, unused by torch.
 
         Raises:
-            ModelError: the file is not a YOLO detection or pose network, the network has no class for people, or
-                OpenVINO can't convert it.
+            ModelError: the file is not a YOLO detection or pose network, or the network has no class for people.
+            EngineError: OpenVINO can't convert it.
         """
         module, self._layout = load_network(path)
         self.path, self.engine_name = path, str(choice)
@@ -222,7 +222,7 @@ class _OpenVinoForward:
         return torch.from_numpy(self._by_shape[shape](pictures))
 
 
-# ---- the choice of an engine, and its self-test against float32
+# ---- the self-test against float32, and the conversion
 
 # Self-test: the chosen engine must find each person that fp32 detects with a score above _SURE. The two boxes must have
 # an IoU of at least _SAME_IOU and scores that differ by at most _SAME_SCORE. Keypoints with a score above _SURE may be
@@ -232,47 +232,40 @@ _SURE, _SAME_IOU, _SAME_SCORE, _SAME_PLACE = 0.5, 0.8, 0.2, 0.1
 
 
 def build_net(
-    section: str, path: Path, device: torch.device, wish: Wish, cache: Path, sample: NDArray[np.uint8]
+    section: str,
+    path: Path,
+    device: torch.device,
+    choice: Choice,
+    config: DetectorConfig | PoseConfig,
+    cache: Path,
+    sample: NDArray[np.uint8],
 ) -> YoloNet:
-    """Load a network on the engine that its configuration section asks for, and test it against float32.
+    """Load a network on the chosen engine, and test it against float32.
 
     Args:
         section: the name of the section, for log and error messages: "detector".
         path: a .pt file that the caller trusts, because loading it unpickles it.
         device: where to run.
-        wish: the section.
+        choice: the engine and its precision.
+        config: the section. It decides what happens if the test fails (models.proof).
         cache: the folder for converted networks.
         sample: uint8 (H, W, 3) BGR, an image of people for the test.
 
-    Returns:
-        The network. It runs on torch in float32 if the chosen engine fails and `engine` and `precision` are both auto.
-
     Raises:
-        ModelError: the file is not a YOLO network; or the chosen engine failed and is not replaced, because the section
-            sets `engine` or `precision`, or because it is torch in float32 already.
-        ConfigError: the engine or the precision is not available on this device.
+        ModelError: the file is not a YOLO network; or the chosen engine failed and may not be replaced.
     """
-    choice = choose(section, device, wish)
-    if choice == EXACT and device.type == "cpu":
-        return YoloNet(path, device)
     exact = YoloNet(path, torch.device("cpu"))
+    if choice == EXACT and device.type == "cpu":
+        return exact
     height, width = (side - side % exact.stride for side in sample.shape[:2])
     picture = sample[np.newaxis, :height, :width].copy()
-    try:
+
+    def build_and_test(choice: Choice) -> tuple[YoloNet, Verdict]:
         net = YoloNet(path, device, choice, cache)
         lost = _lost(exact, net, picture)
-        problem = f"it misses {lost} of the people that fp32 detects in the test image" if lost else ""
-    except ModelError as error:
-        problem = str(error)
-    if not problem:
-        log.info("%s: %s %s", section, "auto chose" if "auto" in (wish.engine, wish.precision) else "runs on", choice)
-        return net
-    if choice == EXACT:
-        raise ModelError(f"{section}: {choice} on {device}: {problem}; try --device cpu")
-    if wish.engine != "auto" or wish.precision != "auto":
-        raise ModelError(f"{section}: {choice}: {problem}; try --{section}.engine torch --{section}.precision fp32")
-    log.warning("%s: %s: %s; using %s instead", section, choice, problem, EXACT)
-    return YoloNet(path, device)
+        return net, Verdict(not lost, f"it misses {lost or 'none'} of the people that fp32 detects in the test image")
+
+    return proven(section, choice, config, build_and_test)
 
 
 def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
@@ -291,7 +284,7 @@ def _converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 
     """Return the network converted for OpenVINO, from the cache if it is there.
 
     Raises:
-        ModelError: the network can't be converted.
+        EngineError: the network can't be converted.
     """
 
     def build(into: Path) -> None:
@@ -300,11 +293,7 @@ def _converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 
             if hasattr(layer, "dynamic"):
                 layer.dynamic = True  # the head then computes its anchors in each call
         pictures = torch.zeros((2, 480, 640, 3), dtype=torch.uint8)
-        try:
-            openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
-        except Exception as error:  # a converter can raise anything for a layer that it doesn't know
-            reason = first_line(error)
-            raise ModelError(f"{path}: OpenVINO can't convert this network ({reason}); use engine torch") from error
+        openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
 
     versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
     # These two files modify the network, so their own text is part of the key.

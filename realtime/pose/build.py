@@ -1,7 +1,7 @@
 """Building an engine: from a ViTPose checkpoint to an `Engine` that has passed its self-test.
 
-Used by pose.vitpose at the start, before any camera opens. `build_engine` chooses an engine and runs its self-test: the
-engine's heatmaps of a real person are compared with those of the network in float32.
+Used by realtime.loading at the start, before any camera opens. The self-test compares the engine's heatmaps of a real
+person with those of the network in float32.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from realtime import __version__
 from realtime.config import PoseConfig
-from realtime.errors import ConfigError, ModelError
+from realtime.errors import ConfigError
 from realtime.models import openvino
 from realtime.models.cache import read_built
-from realtime.models.choice import DTYPES, Choice, choose
+from realtime.models.choice import DTYPES, Choice
+from realtime.models.proof import Verdict, proven
 from realtime.models.vitpose import Description, load_network, quiet
 from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.engine import Engine, HostEngine, TorchNetwork
@@ -56,35 +57,20 @@ class Setup(NamedTuple):
     folder: Path  # the checkpoint
     about: Description  # its description
     device: torch.device  # the device that runs the network
+    choice: Choice  # the engine and its precision
     config: PoseConfig  # the pose section
     people: People  # for the self-test and the calibration
     cache: Path  # folder for converted networks
 
 
 def build_engine(setup: Setup) -> Engine:
-    """Build the engine that the configuration selects, and run its self-test.
-
-    If `auto` chose the precision and the test fails, the same engine is built and tested again in fp32.
+    """Build the engine that was chosen, and test it; models.proof decides what happens if the test fails.
 
     Raises:
-        ConfigError: the engine or the precision is not available on this device.
-        ModelError: the folder holds no ViTPose checkpoint, or the self-test failed and `self_test` is "stop".
+        ConfigError: int8 needs a package that is not installed.
+        ModelError: the folder holds no ViTPose checkpoint; or the chosen engine failed and may not be replaced.
     """
-    config = setup.config
-    choice = choose("pose", setup.device, config)
-    engine, off = _build_and_test(choice, setup)
-    if off > TOLERANCE[choice.precision] and config.precision == "auto" and choice.precision != "fp32":
-        log.warning("pose: %s; using fp32 instead", _is_off(engine, off))
-        choice = choice._replace(precision="fp32")
-        engine, off = _build_and_test(choice, setup)
-    if off > TOLERANCE[choice.precision]:
-        advice = f"{_is_off(engine, off)}; try --pose.precision fp32 or --pose.engine torch"
-        if config.self_test == "stop":
-            raise ModelError(f"pose: {advice}, or --pose.self-test warn to run anyway")
-        log.warning("pose: %s", advice)
-    chosen = "auto chose" if "auto" in (config.engine, config.precision) else "runs on"
-    log.info("pose: %s %s (self-test: deviates by %.1g from fp32)", chosen, engine.name, off)
-    return engine
+    return proven("pose", setup.choice, setup.config, lambda choice: _build_and_test(choice, setup))
 
 
 def deviation(heatmaps: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
@@ -108,16 +94,14 @@ def deviation(heatmaps: NDArray[np.float32], expected: NDArray[np.float32]) -> f
     return float(np.sqrt(np.square(heatmaps - expected).mean() / max(np.square(signal).mean(), 1e-12)))
 
 
-def _is_off(engine: Engine, off: float) -> str:
-    return f"the self-test of {engine.name} failed: its heatmaps deviate by {off:.2g} (relative RMS) from those of fp32"
-
-
-def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, float]:
-    """Build an engine, and measure how far its heatmaps deviate from those of float32."""
+def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, Verdict]:
+    """Build an engine, and compare its heatmaps of one person with those of float32."""
     build = _build_openvino if choice.engine == "openvino" else _build_torch
     engine, expected = build(choice, setup)
     one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size)
-    return engine, deviation(engine.heatmaps(one), expected)
+    off = deviation(engine.heatmaps(one), expected)
+    finding = f"its heatmaps deviate from those of fp32 by {off:.2g}, relative RMS"
+    return engine, Verdict(off <= TOLERANCE[choice.precision], finding)
 
 
 def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:

@@ -13,8 +13,8 @@ from realtime.boxes import iou
 from realtime.config import DetectorConfig
 from realtime.errors import ModelError
 from realtime.models import openvino, yolo
-from realtime.models.choice import Choice
-from realtime.models.yolo import EXACT, YoloNet, build_net
+from realtime.models.choice import EXACT, Choice, choose
+from realtime.models.yolo import YoloNet, build_net
 from realtime.runtime.share import just, share
 
 CPU = torch.device("cpu")
@@ -130,15 +130,17 @@ def blind(monkeypatch):
 
 
 def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photographs, cache, blind, caplog):
-    net = build_net("detector", yolov8n, CPU, DetectorConfig(), cache, cv2.imread(str(photographs[0])))
+    config = DetectorConfig()
+    choice = choose("detector", CPU, config)
+    net = build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
     assert net.engine_name == "torch fp32"
     assert "of the people that fp32 detects in the test image; using torch fp32 instead" in caplog.text
 
 
 def test_an_explicit_engine_is_refused_if_it_misses_people(yolov8n, photographs, cache, blind):
-    wish = DetectorConfig(engine="openvino", precision="fp32")
-    with pytest.raises(ModelError, match=r"detector: openvino fp32: .* try --detector.engine torch"):
-        build_net("detector", yolov8n, CPU, wish, cache, cv2.imread(str(photographs[0])))
+    config, choice = DetectorConfig(engine="openvino", precision="fp32"), Choice("openvino", "fp32")
+    with pytest.raises(ModelError, match=r"detector: the self-test of openvino fp32 failed: .* try --detector.engine"):
+        build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
 
 
 def test_the_self_test_counts_people_whose_keypoints_moved(yolo11n_pose, photographs, cache, monkeypatch):

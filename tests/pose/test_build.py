@@ -62,13 +62,30 @@ def test_auto_falls_back_to_float32_after_a_failed_self_test(monkeypatch, checkp
     Broken(monkeypatch, {"bf16"})
     model = load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
     assert model.engine_name == "openvino fp32"
-    assert "using fp32 instead" in caplog.text
+    assert "using openvino fp32 instead" in caplog.text
 
 
 def test_auto_stops_the_run_if_float32_fails_the_self_test_too(monkeypatch, checkpoint, tmp_path):
     Broken(monkeypatch, {"bf16", "fp32"})
     with pytest.raises(ModelError, match="self-test of openvino fp32 failed"):
-        load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
+        load_vitpose(checkpoint, tmp_path, engine="openvino", precision="auto")
+
+
+def test_auto_falls_back_to_torch_if_openvino_fails_in_float32_too(monkeypatch, checkpoint, tmp_path):
+    Broken(monkeypatch, {"bf16", "fp32"})
+    assert load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto").engine_name == "torch fp32"
+
+
+def test_a_network_that_openvino_cannot_convert_runs_in_torch(monkeypatch, checkpoint, tmp_path, caplog):
+    import openvino as library
+
+    def refuse(*args, **keywords):
+        raise RuntimeError("unknown layer\nand its trace")
+
+    monkeypatch.setattr(library, "convert_model", refuse)
+    assert load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto").engine_name == "torch fp32"
+    assert "can't be used: OpenVINO can't convert this network (unknown layer); using torch fp32" in caplog.text
+    assert caplog.text.count("instead") == 1
 
 
 # ---- converted networks
