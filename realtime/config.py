@@ -621,13 +621,6 @@ def load(
         raise ConfigError(_explain(error, origins)) from None
 
 
-def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Our folder in the user's cache. It holds converted models and the last answers of the model hub."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
-
-
 def to_yaml(config: AppConfig) -> str:
     """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***."""
     data = config.model_dump(mode="json")

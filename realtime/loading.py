@@ -15,9 +15,10 @@ import torch
 
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.open import kind_of
-from realtime.config import AppConfig, DetectorConfig, PoseConfig, cache_folder
+from realtime.config import AppConfig, DetectorConfig, PoseConfig
 from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, ModelError
+from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
 from realtime.models.vitpose import describe
 from realtime.models.weights import Model, find_detector, find_pose

@@ -28,6 +28,7 @@ ONE_PLACE = {
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
+    "platformdirs": ["models/cache.py"],
     "pydantic": ["config.py"],
     "scipy": ["evaluate/mot.py"],
     "torch": [

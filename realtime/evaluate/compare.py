@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from realtime.capture.demo import DEMO_FPS, demo_frame
-from realtime.config import cache_folder
 from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.plots import plot_ratios
 from realtime.evaluate.progress import progress
@@ -28,6 +27,7 @@ from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.runs import Run, Scene
 from realtime.evaluate.videos import images_of, write_video
+from realtime.models.cache import cache_folder
 from realtime.models.weights import find_detector, find_pose
 from realtime.runtime.share import all_cores
 

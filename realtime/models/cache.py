@@ -1,6 +1,6 @@
-"""A disk cache of converted networks: one folder per key, built once and read at every later start.
+"""Our folder in the user's cache, and in it converted networks: one folder per key, built once, read at later starts.
 
-pose.build and models.yolo use it. The key holds everything that the content depends on, including the versions
+pose.build and models.yolo use it. A key holds everything that the content depends on, including the versions
 of the libraries. Only the most recently used folders are kept.
 """
 
@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from realtime.errors import EngineError
+import platformdirs
+
+from realtime.errors import ConfigError, EngineError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,23 @@ _KEPT = 8
 _DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
 
 Read = TypeVar("Read")
+
+
+def cache_folder() -> Path:
+    """Return our folder in the user's cache: ~/.cache/realtime-pose on Linux, where XDG_CACHE_HOME replaces ~/.cache.
+
+    It holds converted networks and the last answer of the model hub; users may put weights there. It need not exist.
+
+    Raises:
+        ConfigError: the system knows no home folder of this user.
+    """
+    try:
+        folder = platformdirs.user_cache_path("realtime-pose", appauthor=False)
+    except RuntimeError:
+        folder = Path()
+    if not folder.is_absolute():  # older versions of platformdirs return ~ where newer ones raise
+        raise ConfigError("cache: this user has no home folder; set HOME or XDG_CACHE_HOME to an absolute path")
+    return folder
 
 
 def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], read: Callable[[Path], Read]) -> Read:
