@@ -23,7 +23,7 @@ ONE_PLACE = {
     "av": ["capture/connect.py", "capture/stream.py"],
     "boxmot": ["evaluate/baseline.py", "evaluate/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/videos.py", "publish/draw.py"],
-    "huggingface_hub": ["models/weights.py"],
+    "huggingface_hub": ["models/hub.py"],
     "msgspec": ["evaluate/loops.py", "wire.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],

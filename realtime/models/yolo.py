@@ -138,11 +138,7 @@ class YoloNet:
         elif self._layout.columns == 2:  # the network predicts no keypoint scores: use the box's
             sure = np.broadcast_to(rows[:, 4, None, None], (*keypoints.shape[:2], 1))
             keypoints = np.concatenate([keypoints, sure], axis=2)
-        return (
-            np.ascontiguousarray(rows[:, :4]),
-            np.ascontiguousarray(rows[:, 4]),
-            np.ascontiguousarray(keypoints),
-        )
+        return np.ascontiguousarray(rows[:, :4]), np.ascontiguousarray(rows[:, 4]), np.ascontiguousarray(keypoints)
 
 
 def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32]:

@@ -14,8 +14,9 @@ from realtime.models.yolo import YoloNet
 from realtime.pose import on_device
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
+from realtime.pose.decode_on_device import DeviceDecoder
 from realtime.pose.engine import HostEngine, TorchNetwork
-from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, _parts, crop_people_on_device
+from realtime.pose.on_device import BUCKETS, DeviceEngine, _parts, crop_people_on_device
 from realtime.runtime.device import Lane, _Pictures, _Sent
 from realtime.types import Frame
 from tests.parity.test_vitpose_parity import BOXES, bumps
