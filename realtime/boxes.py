@@ -1,6 +1,6 @@
 """Geometry of boxes: overlap, size, velocity, and poses that move with their box.
 
-Tracking, the pose models, models.ultralytics and evaluate use it. Numpy only.
+Tracking, the pose models, models.yolo and evaluate use it. Numpy only.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ run, and a reload logs a ConfigError. All others end the run, and realtime.cli p
     ├── SourceError          3   a source can't be opened, or was lost
     │   └── TruncatedError   1   a file is truncated or damaged
     └── ModelError           4   a model can't be found or loaded
+        └── EngineError      4   an inference engine can't run a model
 
 A message is one plain line that names the camera or key, the value found, the expected value, and the remedy.
 A bug in this package raises another exception, such as ValueError, which ends the program with a traceback and exit
@@ -80,3 +81,21 @@ class ModelError(RealtimeError):
     """A model can't be found, fetched, verified or loaded."""
 
     exit_code = 4
+
+
+class EngineError(ModelError):
+    """An inference engine can't run a model. Another engine may be able to."""
+
+
+def first_line(error: BaseException, otherwise: str = "no reason given") -> str:
+    """Return the first line of another library's error, to be quoted in a message of ours.
+
+    Args:
+        error: any exception. Its message may be empty or have many lines.
+        otherwise: returned if the message is empty.
+
+    >>> first_line(ValueError("bad magic number\\nin file x"))
+    'bad magic number'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else otherwise

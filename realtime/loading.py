@@ -1,7 +1,8 @@
-"""Loading of the stages that hold a model: find it, check the configuration, load it, warm it up.
+"""Loading of the stages that hold a model: first a plan, which finds and checks; then the models, loaded and warmed up.
 
-Used by pipeline, which connects the stages, and by evaluate, which calls them one by one. Mistakes are reported before
-anything slow happens: an unavailable device or engine is reported before the first model is loaded.
+Used by pipeline, which connects the stages, and by evaluate, which calls them one by one. The plan decides everything
+that the configuration leaves open, so that an unavailable device, model file, engine or precision is reported before
+the first model is loaded.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import torch
 
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.open import is_live_source
-from realtime.config import AppConfig, PoseConfig, cache_folder
-from realtime.detect.yolo import DetectStage
+from realtime.config import AppConfig, DetectorConfig, PoseConfig
+from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, ModelError
-from realtime.models.engine import choose
-from realtime.models.ultralytics import build_net
-from realtime.pose.engine import People
+from realtime.models.cache import cache_folder
+from realtime.models.choice import Choice, choose
+from realtime.models.vitpose import describe
+from realtime.models.weights import Model, find_detector, find_pose
+from realtime.models.yolo import YoloNet, build_net
+from realtime.pose.build import People, Setup, build_engine
 from realtime.pose.passthrough import PassThrough
-from realtime.pose.stage import PoseModel, PoseStage
+from realtime.pose.stage import PoseStage
 from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.runtime.device import resolve_device
@@ -28,7 +32,34 @@ from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.share import all_cores, just, share
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
-from realtime.weights import Model, find_detector, find_pose
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A model that was found, and the engine that was chosen for it.
+
+    Attributes:
+        found: the model's name and file.
+        choice: the engine and its precision; None for the pose models `none` and `detector`, which have no network.
+    """
+
+    found: Model
+    choice: Choice | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The models to load.
+
+    Attributes:
+        device: the device on which the models will run.
+        detector: the detector.
+        pose: the pose model.
+    """
+
+    device: torch.device
+    detector: Pick
+    pose: Pick
 
 
 @dataclass(frozen=True)
@@ -71,47 +102,41 @@ class Models:
         return sorted({all_cores(), cores_each(self.concurrency)}) if self.pooled else [1]
 
 
+def make_plan(config: AppConfig) -> Plan:
+    """Find both models and choose their engines. Loads nothing, but may download.
+
+    Raises:
+        ModelError: a model can't be found.
+        ConfigError: the device, an engine or a precision is not available, or the pose model has no use for a key.
+    """
+    device = resolve_device(config.device)
+    choice = choose("detector", device, config.detector)
+    pose = _pick_pose(config.pose, device)
+    return Plan(device, Pick(_find_detector(config, device), choice), pose)
+
+
 def load_models(config: AppConfig) -> Models:
     """Find, load and warm up the detector and the pose model.
 
     Raises:
         ModelError: a model can't be found or loaded, or the GPU has too little memory.
-        ConfigError: the device, `tracker.reid`, an engine or a precision is not available, or `pose.model` is
-            `detector` and the detector has no keypoints.
+        ConfigError: `make_plan` found a mistake; or, found later: `tracker.reid` can't be loaded, the extra `int8` is
+            missing, or `pose.model` is `detector` and the detector has no keypoints.
     """
-    device = resolve_device(config.device)
+    plan = make_plan(config)
     try:
-        return _load_models(config, device)
+        return _load(config, plan)
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            f"{device}: not enough memory: choose a smaller pose.model or detector.weights, or --device cpu"
+            f"{plan.device}: not enough memory: choose a smaller pose.model or detector.weights, or --device cpu"
         ) from error
 
 
-def _load_models(config: AppConfig, device: torch.device) -> Models:
-    choose("detector", device, config.detector)
-    found = find_pose(config.pose.model, device.type == "cuda", cache_folder())
-    _check_pose_keys(config.pose, found, device)
-    # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
-    track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
-    detect, detector_name = load_detector(config, device)
-    pose = _pose_stage(config, found, detect, device)
-    throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
-    concurrency = concurrency_for(len(config.cameras), throughput)
-    models = Models(device, detector_name, found.name, detect, track, pose, concurrency, throughput)
-    for count in models.core_budgets():
-        with share(just(count)):
-            detect.warm_up()
-            pose.warm_up()
-    return models
-
-
-def load_detector(config: AppConfig, device: torch.device | None = None) -> tuple[DetectStage, str]:
-    """Load the detector.
+def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
+    """Load the detector alone.
 
     Args:
-        config: its section `detector` is used, and `device` if no device is given.
-        device: the device on which the detector runs.
+        config: its section `detector` and its `device` are used.
 
     Returns:
         The stage and the name of the model.
@@ -120,46 +145,77 @@ def load_detector(config: AppConfig, device: torch.device | None = None) -> tupl
         ModelError: the detector can't be found or loaded.
         ConfigError: the device, engine or precision is not available.
     """
-    device = device or resolve_device(config.device)
-    found = find_detector(config.detector.weights, device.type == "cuda", cache_folder())
-    assert found.path is not None
-    net = build_net("detector", found.path, device, config.detector, _compiled(), demo_canvas())
+    device = resolve_device(config.device)
+    choice = choose("detector", device, config.detector)
+    found = _find_detector(config, device)
+    net = _load_yolo("detector", Pick(found, choice), config.detector, device)
     return DetectStage(config.detector, net), found.name
 
 
-def _pose_stage(config: AppConfig, found: Model, detect: DetectStage, device: torch.device) -> PoseStage | PassThrough:
-    if found.kind == "none":
-        return PassThrough(NO_SKELETON)
-    if found.kind == "detector":
-        if not detect.keypoints:
-            raise ConfigError(
-                "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model"
-            )
-        return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(detect.keypoints)}))
-    assert found.path is not None
-    if found.kind == "yolo":
-        net = build_net("pose", found.path, device, config.pose, _compiled(), demo_canvas())
-        model: PoseModel = YoloPose(net)
-    else:
-        people = People(demo_canvas(), demo_people())
-        model = VitPose(found.path, device, config.pose, people, _compiled())
-    return PoseStage(model, config.pose.max_people)
+def _find_detector(config: AppConfig, device: torch.device) -> Model:
+    return find_detector(config.detector.weights, device.type == "cuda", cache_folder())
 
 
-def _compiled() -> Path:
-    """The folder for converted networks."""
-    return cache_folder() / "compiled"
-
-
-def _check_pose_keys(config: PoseConfig, found: Model, device: torch.device) -> None:
-    """Raise ConfigError for keys of `pose` that the device or the model does not support, before anything loads."""
-    if found.kind in ("vitpose", "yolo"):
-        choose("pose", device, config)
+def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
+    """Find the pose model and choose its engine; raise ConfigError for keys that the model does not support."""
+    found = find_pose(config.model, device.type == "cuda", cache_folder())
+    has_network = found.kind in ("vitpose", "yolo")
+    choice = choose("pose", device, config) if has_network else None
     asked = {
-        "engine": config.engine not in ("auto", "torch") and found.kind in ("detector", "none"),
-        "precision": config.precision not in ("auto", "fp32") and found.kind in ("detector", "none"),
+        "engine": config.engine not in ("auto", "torch") and not has_network,
+        "precision": config.precision not in ("auto", "fp32") and not has_network,
         "input_size": config.input_size is not None and found.kind != "vitpose",
     }
     asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
     if key := next((key for key, is_asked in asked.items() if is_asked), None):
         raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
+    return Pick(found, choice)
+
+
+def _load(config: AppConfig, plan: Plan) -> Models:
+    device = plan.device
+    # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
+    track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
+    detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
+    pose = _load_pose(config.pose, plan, detect.keypoints)
+    throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
+    concurrency = concurrency_for(len(config.cameras), throughput)
+    names = plan.detector.found.name, plan.pose.found.name
+    models = Models(device, *names, detect, track, pose, concurrency, throughput)
+    for count in models.core_budgets():
+        with share(just(count)):
+            detect.warm_up()
+            pose.warm_up()
+    return models
+
+
+def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: torch.device) -> YoloNet:
+    assert pick.found.path is not None
+    assert pick.choice is not None
+    return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), demo_canvas())
+
+
+def _load_pose(config: PoseConfig, plan: Plan, keypoints: int) -> PoseStage | PassThrough:
+    """Load the pose model; `keypoints` is the number that the detector finds itself."""
+    found, choice = plan.pose.found, plan.pose.choice
+    if found.kind == "none":
+        return PassThrough(NO_SKELETON)
+    if found.kind == "detector":
+        if not keypoints:
+            raise ConfigError(
+                "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model"
+            )
+        return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
+    if found.kind == "yolo":
+        return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people)
+    assert found.path is not None
+    assert choice is not None
+    about = describe(found.path, config.input_size)
+    people = People(demo_canvas(), demo_people())
+    engine = build_engine(Setup(found.path, about, plan.device, choice, config, people, _compiled()))
+    return PoseStage(VitPose(about, engine), config.max_people)
+
+
+def _compiled() -> Path:
+    """The folder for converted networks."""
+    return cache_folder() / "compiled"

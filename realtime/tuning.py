@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from realtime.config import AppConfig
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.observe.status import CameraStatus
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage

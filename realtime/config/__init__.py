@@ -6,7 +6,7 @@ value.
 """
 
 from realtime.config.document import commented_yaml, to_yaml
-from realtime.config.load import cache_folder, former_keys, load, parse_source
+from realtime.config.load import former_keys, load, parse_source
 from realtime.config.sections import (
     Accelerator,
     AppConfig,
@@ -29,6 +29,6 @@ from realtime.config.sections import (
 
 __all__ = [
     "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Lever", "PoseConfig",
-    "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "cache_folder", "changes",
+    "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
     "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
 ]  # fmt: skip

@@ -121,13 +121,6 @@ def parse_source(text: str, position: int) -> dict[str, str]:
     return {"name": name, "source": source}
 
 
-def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Our folder in the user's cache. It holds converted models and the last answers of the model hub."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "realtime-pose"
-
-
 # ---- former keys
 
 

@@ -266,7 +266,7 @@ class PoseConfig(Section):
         "natively",
     )
     self_test: Literal["stop", "warn"] = Field(
-        "stop", description="what to do if the engine's heatmaps differ from those of fp32 in the test at startup"
+        "stop", description="what to do if the engine's results differ from those of fp32 in the test at startup"
     )
     input_size: Annotated[InputSize, PlainValidator(_input_size), PlainSerializer(str)] | None = Field(
         None,

@@ -1,6 +1,6 @@
 """When the detector runs: on every Nth frame of a camera.
 
-detect/yolo.py uses it. On the frames in between, track/coast.py extrapolates the tracks.
+detect/stage.py uses it. On the frames in between, track/coast.py extrapolates the tracks.
 """
 
 from __future__ import annotations

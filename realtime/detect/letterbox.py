@@ -1,6 +1,6 @@
 """Letterbox: scales frames to the detector's input and maps its boxes back to the frame.
 
-detect/yolo.py uses it; detect/on_device.py computes the same pixels on a GPU. The geometry follows
+detect/stage.py uses it; detect/on_device.py computes the same pixels on a GPU. The geometry follows
 ultralytics.data.augment.LetterBox(auto=True, stride=32) and ultralytics.utils.ops.scale_boxes (8.4), so that our
 detections equal those of `YOLO.predict`.
 """

@@ -1,6 +1,6 @@
 """Letterbox on a GPU: uploads frames and scales them there to the detector's input.
 
-On a GPU, detect/yolo.py uses it in place of detect.letterbox.letterboxed. It returns the same pixels, bit for bit: the
+On a GPU, detect/stage.py uses it in place of detect.letterbox.letterboxed. It returns the same pixels, bit for bit: the
 resampling is the integer arithmetic of cv2.resize with INTER_LINEAR for uint8 (OpenCV 4,
 modules/imgproc/src/resize.cpp: HResizeLinear, VResizeLinear). The tests run it on a CPU too.
 """

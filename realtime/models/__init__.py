@@ -1,5 +1,5 @@
-"""Third-party model libraries, one per file, behind functions that take and return numpy arrays.
+"""From a model's name to a network: finds the file, chooses an engine, loads, converts and tests.
 
-Also here: the choice of an engine and the cache of converted networks. detect/ and pose/ import this package, never the
-other way round.
+One third-party library per file. YOLO networks take and return numpy arrays; pose/ builds its engines around ViTPose's.
+detect/ and pose/ import this package, never the other way round.
 """

@@ -1,6 +1,6 @@
-"""A disk cache of converted networks: one folder per key, built once and read at every later start.
+"""Our folder in the user's cache, and in it converted networks: one folder per key, built once, read at later starts.
 
-pose.engine and models.ultralytics use it. The key holds everything that the content depends on, including the versions
+pose.build and models.yolo use it. A key holds everything that the content depends on, including the versions
 of the libraries. Only the most recently used folders are kept.
 """
 
@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from realtime.errors import ModelError
+import platformdirs
+
+from realtime.errors import ConfigError, EngineError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,23 @@ _KEPT = 8
 _DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
 
 Read = TypeVar("Read")
+
+
+def cache_folder() -> Path:
+    """Return our folder in the user's cache: ~/.cache/realtime-pose on Linux, where XDG_CACHE_HOME replaces ~/.cache.
+
+    It holds converted networks and the last answer of the model hub; users may put weights there. It need not exist.
+
+    Raises:
+        ConfigError: the system knows no home folder of this user.
+    """
+    try:
+        folder = platformdirs.user_cache_path("realtime-pose", appauthor=False)
+    except RuntimeError:
+        folder = Path()
+    if not folder.is_absolute():  # older versions of platformdirs return ~ where newer ones raise
+        raise ConfigError("cache: this user has no home folder; set HOME or XDG_CACHE_HOME to an absolute path")
+    return folder
 
 
 def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], read: Callable[[Path], Read]) -> Read:
@@ -43,7 +62,7 @@ def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], r
         What `read` returned.
 
     Raises:
-        ModelError: the folder can't be written, for example on a full disk, or can't be read after it was built again.
+        EngineError: the folder can't be written, for example on a full disk, or can't be read after it was built again.
 
     >>> from tempfile import TemporaryDirectory
     >>> def build(folder):
@@ -62,7 +81,7 @@ def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], r
     try:
         return read(folder)
     except _DAMAGED as error:
-        raise ModelError(
+        raise EngineError(
             f"models: {folder} can't be read ({type(error).__name__}) even after a rebuild; delete it"
         ) from error
 
@@ -80,7 +99,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
         The folder.
 
     Raises:
-        ModelError: the folder can't be written, for example because the disk is full.
+        EngineError: the folder can't be written, for example because the disk is full.
 
     >>> from tempfile import TemporaryDirectory
     >>> def build(folder):
@@ -111,7 +130,7 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
         begun.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # if it is there, another process built the same one first
-            raise ModelError(f"models: {folder} can't be written: {error.strerror or error}") from error
+            raise EngineError(f"models: {folder} can't be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     _remove_oldest(cache)

@@ -1,6 +1,6 @@
 """OpenVINO: converts torch networks once and runs them in a precision that the CPU supports natively.
 
-pose.engine and models.ultralytics use it; no other file imports openvino or nncf. A network here takes one batch of
+pose.build and models.yolo use it; no other file imports openvino or nncf. A network here takes one batch of
 uint8 images and returns one float32 array.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realtime.errors import EngineError, first_line
 from realtime.runtime.share import all_cores, cores
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -56,14 +57,19 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_s
         pictures: uint8 (B, h, w, 3), images to trace it with. B stays free; h and w become fixed, unless `free_size`.
         path: the .xml file to write; the weights go into a file beside it.
         free_size: leave h and w free too. The network must then compute all values that depend on them in each call.
+
+    Raises:
+        EngineError: OpenVINO can't convert the network.
     """
     openvino = _openvino()
     sides = (-1, -1) if free_size else pictures.shape[1:3]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns that h and w become fixed
-        model = openvino.convert_model(
-            network, example_input=pictures, input=[openvino.PartialShape([-1, *sides, pictures.shape[3]])]
-        )
+        shape = openvino.PartialShape([-1, *sides, pictures.shape[3]])
+        try:
+            model = openvino.convert_model(network, example_input=pictures, input=[shape])
+        except Exception as error:  # a converter can raise anything for a layer that it doesn't know
+            raise EngineError(f"OpenVINO can't convert this network ({first_line(error)})") from error
     openvino.save_model(model, path, compress_to_fp16=False)
 
 

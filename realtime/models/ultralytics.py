@@ -1,175 +1,136 @@
-"""YOLO networks of the ultralytics package: from images to the people in them.
+"""The files of the ultralytics package: loads a YOLO network and changes its head.
 
-detect/ and pose/ (YOLO pose models) use it; no other file outside evaluate/ imports ultralytics or torchvision. We run
-the network ourselves because `YOLO.predict` synchronises the whole device several times per call, prints, and stops its
-NMS after a time limit. A parity test compares the results.
+models/yolo.py runs the networks; no other file outside evaluate/ imports ultralytics. Two changes keep the output for
+people and save work: the class scores are reduced to two, and the first layer takes BGR. A third makes 16-bit networks
+decode boxes in float32.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import importlib.metadata
 import logging
 import os
 import sys
-import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from realtime.boxes import iou
-from realtime.errors import ModelError
-from realtime.models import openvino
-from realtime.models.cache import read_built
-from realtime.models.engine import Choice, Wish, choose
-from realtime.runtime.device import Lane, exact_float32
-
-log = logging.getLogger(__name__)
+from realtime.errors import ModelError, first_line
 
 _PERSON = "person"
-# At most this many boxes per image, as in ultralytics (`max_det`).
-_MOST_BOXES = 300
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-EXACT = Choice("torch", "fp32")
+
+# A module of ultralytics, or its head. Any, because ultralytics ships no types.
+Module = Any
 
 
-class YoloNet:
-    """One YOLO network on its lane (its device and stream, runtime/device.py). On a CPU any thread may call `predict`.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The input that a network takes, and where its predictions hold what.
 
     Attributes:
-        path: the file of its weights.
-        engine_name: engine and precision: "openvino bf16".
-        task: "detect" or "pose".
         stride: the height and width of an input must be multiples of it.
         keypoints: K of a pose network, 0 for a detection network.
-        lane: the device and stream that it runs on.
+        columns: numbers for each keypoint: 3, or 2 if the network predicts no keypoint scores; 0 without keypoints.
+        classes: number of class scores.
+        person: index of the class of people; None if all classes count as people.
+        end2end: True if duplicates are already removed, so that no NMS is needed.
     """
 
-    def __init__(self, path: Path, device: torch.device, choice: Choice = EXACT, cache: Path | None = None) -> None:
-        """Load the weights.
-
-        Args:
-            path: a .pt file that the caller trusts, because loading it unpickles it.
-            device: where to run.
-            choice: the engine and its precision.
-            cache: the folder for converted networks. Required for OpenVINO, unused by torch.
-
-        Raises:
-            ModelError: the file is not a YOLO detection or pose network, the network has no class for people, or
-                OpenVINO can't convert it.
-        """
-        from ultralytics.nn.modules.head import Detect
-
-        module = _load(path)
-        self.path, self.engine_name = path, str(choice)
-        self.lane = Lane(device)
-        self.task: str = module.task
-        if self.task not in ("detect", "pose"):
-            raise ModelError(f"{path}: got a YOLO model for {self.task!r}, expected one for detection or pose")
-        if not isinstance(module.model[-1], Detect):
-            kind = type(module.model[-1]).__name__
-            raise ModelError(f"{path}: got a network that ends in {kind}, expected a YOLO detection or pose head")
-        self.stride = int(max(module.stride))
-        self.keypoints: int = int(module.kpt_shape[0]) if self.task == "pose" else 0
-        self._columns: int = int(module.kpt_shape[1]) if self.task == "pose" else 0
-        self._end2end = bool(getattr(module, "end2end", False))
-        self._classes, self._person = len(module.names), _person_class(module, path)
-        if self._person is not None and _tell_people_only(module, self._person):
-            self._classes, self._person = 2, 0
-        self._forward: _TorchForward | _OpenVinoForward
-        if choice.engine == "openvino":
-            assert cache is not None
-            self._forward = _OpenVinoForward(_converted(module, path, cache), choice.precision)
-        else:
-            self._forward = _TorchForward(module, self.lane, _DTYPES[choice.precision])
-
-    def predict(
-        self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        """Detect the people in a batch of images.
-
-        Args:
-            images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride; or such a tensor on the
-                lane's device.
-            min_score: only boxes with a higher score are returned.
-            nms_iou: if two boxes overlap by more than this IoU, the one with the lower score is dropped.
-
-        Returns:
-            For each image, by descending score: boxes float32 (n, 4) x1 y1 x2 y2, scores float32 (n,), keypoints
-            float32 (n, K, 3) x, y, score; K = 0 for a detection network. Coordinates are pixels of the network's input.
-        """
-        select = self._of_end2end if self._end2end else self._of_anchors
-        with self.lane.run():
-            picture, rows = select(self._forward(images), min_score)
-            flat = np.asarray(self.lane.download(torch.cat((picture[:, None], rows), 1)), np.float32)
-        parts = np.split(flat[:, 1:], np.searchsorted(flat[:, 0], np.arange(1, len(images))))
-        return [self._split(part if self._end2end else _suppressed(part, nms_iou)) for part in parts]
-
-    def _of_end2end(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Select the people from the output of an end-to-end network.
-
-        Args:
-            predictions: float32 (B, n, 6 + 3 K), x1 y1 x2 y2 score class keypoints, by descending score.
-            min_score: only higher scores are kept.
-
-        Returns:
-            The same as _of_anchors.
-        """
-        likely = predictions[..., 4] > min_score
-        if self._person is not None:
-            likely &= predictions[..., 5] == self._person
-        picture, place = likely.nonzero(as_tuple=True)
-        found = predictions[picture, place]
-        return picture, torch.cat((found[:, :5], found[:, 6:]), 1)
-
-    def _of_anchors(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Select the people from the output of a network that needs NMS; the result still contains duplicates.
-
-        As in ultralytics, an anchor whose best class is not `person` is discarded.
-
-        Args:
-            predictions: float32 (B, 4 + classes + 3 K, anchors); a box is its centre and size.
-            min_score: only higher scores are kept.
-
-        Returns:
-            The index of each detection's image, ascending, int64 (M,); and float32 (M, 5 + 3 K), x1 y1 x2 y2 score
-            x y score ...
-        """
-        best, which = predictions[:, 4 : 4 + self._classes].max(1)
-        likely = best > min_score
-        if self._person is not None:
-            likely &= which == self._person
-        picture, place = likely.nonzero(as_tuple=True)
-        found = predictions.transpose(1, 2)[picture, place]
-        half = found[:, 2:4] / 2
-        boxes = torch.cat((found[:, :2] - half, found[:, :2] + half), 1)
-        return picture, torch.cat((boxes, best[picture, place, None], found[:, 4 + self._classes :]), 1)
-
-    def _split(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        keypoints = rows[:, 5:].reshape(len(rows), self.keypoints, self._columns) if self.keypoints else None
-        if keypoints is None:
-            keypoints = np.zeros((len(rows), 0, 3), np.float32)
-        elif self._columns == 2:  # the network predicts no keypoint scores: use the box's
-            sure = np.broadcast_to(rows[:, 4, None, None], (*keypoints.shape[:2], 1))
-            keypoints = np.concatenate([keypoints, sure], axis=2)
-        return (
-            np.ascontiguousarray(rows[:, :4]),
-            np.ascontiguousarray(rows[:, 4]),
-            np.ascontiguousarray(keypoints),
-        )
+    stride: int
+    keypoints: int
+    columns: int
+    classes: int
+    person: int | None
+    end2end: bool
 
 
-def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32]:
-    """Apply NMS to the detections of one image, (M, 5 + 3 K); the result is sorted by descending score."""
-    from torchvision.ops import nms
+def load_network(path: Path) -> tuple[Module, Layout]:
+    """Load a network for detection or pose, for BGR images, on the CPU.
 
-    kept = nms(torch.from_numpy(rows[:, :4]), torch.from_numpy(rows[:, 4]), nms_iou)
-    return np.asarray(rows[kept.numpy()[:_MOST_BOXES]])
+    Args:
+        path: a .pt file that the caller trusts, because loading it unpickles it.
+
+    Returns:
+        The network in float32, with two classes (person, and the best of all others) if its head allows that; and the
+        layout of its predictions.
+
+    Raises:
+        ModelError: the file is not a YOLO detection or pose network, or the network has no class for people.
+    """
+    module = _load(path)
+    from ultralytics.nn.modules.head import Detect
+
+    if module.task not in ("detect", "pose"):
+        raise ModelError(f"{path}: got a YOLO model for {module.task!r}, expected one for detection or pose")
+    if not isinstance(module.model[-1], Detect):
+        kind = type(module.model[-1]).__name__
+        raise ModelError(f"{path}: got a network that ends in {kind}, expected a YOLO detection or pose head")
+    classes, person = len(module.names), _person_class(module, path)
+    if person is not None and _tell_people_only(module, person):
+        classes, person = 2, 0
+    keypoints, columns = module.kpt_shape if module.task == "pose" else (0, 0)
+    end2end = bool(getattr(module, "end2end", False))
+    return module, Layout(int(max(module.stride)), int(keypoints), int(columns), classes, person, end2end)
+
+
+def _load(path: Path) -> Module:
+    threads = torch.get_num_threads()
+    tame()
+    from ultralytics.nn.tasks import load_checkpoint
+
+    try:
+        module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
+    except Exception as error:  # unpickling a file that isn't a model can raise anything
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelError(f"{path}: not a YOLO model that ultralytics can load ({reason})") from error
+    finally:
+        torch.set_num_threads(threads)  # importing ultralytics and loading a model lower it for the process
+    # Frames are BGR: swap the input channels of the first layer once, instead of those of every image.
+    first = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
+    first.weight.data = first.weight.data.flip(1).contiguous()
+    return module.requires_grad_(False)
+
+
+def _person_class(module: Module, path: Path) -> int | None:
+    """Find the index of the class `person`.
+
+    Returns:
+        The index. None if there is no such class but all classes count as people, because the network is a pose network
+        or has a single class.
+
+    Raises:
+        ModelError: a detection network has several classes, and `person` is not one of them.
+    """
+    for index, name in module.names.items():
+        if name.lower() == _PERSON:
+            return int(index)
+    if len(module.names) == 1 or module.task == "pose":
+        return None
+    raise ModelError(
+        f"{path}: got classes {', '.join(list(module.names.values())[:5])} ..., expected one called person"
+    )
+
+
+def tame() -> None:
+    """Keep ultralytics from installing packages, calling home and printing on standard output.
+
+    Call it before the first import of ultralytics.
+    """
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    # The first import prints a notice about a settings file on standard output.
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    try:
+        import ultralytics.nn.tasks  # noqa: F401
+    finally:
+        sys.stdout = stdout
+    # Its own log handler writes to standard output. Pass its records to our log instead.
+    theirs = logging.getLogger("ultralytics")
+    theirs.handlers.clear()
+    theirs.propagate = True
 
 
 class _PersonOrElse(torch.nn.Module):
@@ -189,7 +150,7 @@ class _PersonOrElse(torch.nn.Module):
         return torch.cat((scores[:, :1], scores[:, 1:].amax(1, keepdim=True)), 1)
 
 
-def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - ultralytics ships no types
+def _tell_people_only(module: Module, person: int) -> bool:
     """Reduce the classes of a network to two, person and best other class, if it has a plain detection head.
 
     This saves most of what 80 classes cost after the convolutions: sigmoids, copies and the search for the best class.
@@ -212,14 +173,14 @@ def _tell_people_only(module: Any, person: int) -> bool:  # noqa: ANN401 - ultra
     return True
 
 
-def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - ultralytics ships no types
+def decode_in_float32(head: Module) -> None:
     """Make a head decode boxes and keypoints in float32, whatever the precision of its convolutions.
 
     At 640 px adjacent values are 0.5 px apart in fp16 and 4 px in bf16. The anchors that the head caches then also work
     for any batch size.
     """
 
-    def decode(head: Any, predictions: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401
+    def decode(head: Module, predictions: dict[str, Any]) -> torch.Tensor:
         told: dict[str, Any] = {name: value.float() for name, value in predictions.items() if name != "feats"}
         # The head needs the feature maps only to compute its anchors, which it caches by their shape. A constant batch
         # size of 1 keeps that cache valid.
@@ -228,224 +189,3 @@ def _decode_in_float32(head: Any) -> None:  # noqa: ANN401 - ultralytics ships n
 
     head._inference = MethodType(decode, head)
     head.dfl.float()
-
-
-class _Pictures(torch.nn.Module):
-    """A YOLO network that maps images to its predictions before NMS."""
-
-    def __init__(self, module: Any, dtype: torch.dtype) -> None:  # noqa: ANN401 - ultralytics ships no types
-        super().__init__()
-        self.module, self.dtype = module, dtype
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Compute the predictions of uint8 (B, h, w, 3) BGR.
-
-        Returns:
-            float32 (B, 4 + classes + 3 K, anchors); (B, n, 6 + 3 K) from an end-to-end network.
-        """
-        # Normalise the flattened images: OpenVINO is ten times slower on a last axis of length 3.
-        batch = (pictures.flatten(1).float() / 255).reshape(pictures.shape).permute(0, 3, 1, 2)
-        predictions = self.module(batch.to(self.dtype))
-        first: torch.Tensor = predictions[0] if isinstance(predictions, tuple) else predictions
-        return first.float()
-
-
-class _TorchForward:
-    """The network in torch, copied for each image size because its head caches the anchors of one size only."""
-
-    def __init__(self, module: Any, lane: Lane, dtype: torch.dtype) -> None:  # noqa: ANN401 - untyped
-        network = _Pictures(module.to(dtype), dtype)
-        _decode_in_float32(module.model[-1])
-        if dtype == torch.float32:
-            exact_float32()
-        if lane.stream is not None:  # match the memory order of the images, or every call reorders the weights
-            network = network.to(memory_format=torch.channels_last)
-        self._network, self._lane = network.to(lane.device), lane
-        self._by_size: dict[tuple[int, ...], _Pictures] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """Compute the predictions of uint8 (B, h, w, 3) BGR on the lane's device; call it within `lane.run`."""
-        network = self._of(pictures.shape[1:3])
-        if not isinstance(pictures, torch.Tensor):
-            pictures = self._lane.upload(pictures)
-        with self._lane.compute():
-            return network(pictures)  # type: ignore[no-any-return]  # torch
-
-    def _of(self, size: tuple[int, ...]) -> _Pictures:
-        with self._lock:
-            if size not in self._by_size:
-                weights = {id(weight): weight for weight in self._network.parameters()}
-                self._by_size[size] = copy.deepcopy(self._network, weights)  # the copies share the weights
-            return self._by_size[size]
-
-
-class _OpenVinoForward:
-    """The network in OpenVINO, compiled for each image size on first use; separately for one image and for batches."""
-
-    def __init__(self, model: Any, precision: openvino.Precision) -> None:  # noqa: ANN401 - OpenVINO ships no types
-        self._model, self._precision = model, precision
-        self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """Compute the predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
-        assert isinstance(pictures, np.ndarray)  # OpenVINO runs on CPUs only
-        count, height, width, _ = pictures.shape
-        shape = 1 if count == 1 else -1, height, width
-        with self._lock:
-            if shape not in self._by_shape:
-                self._by_shape[shape] = openvino.OpenVinoNetwork(self._model, self._precision, shape)
-        return torch.from_numpy(self._by_shape[shape](pictures))
-
-
-# ---- the choice of an engine, and its self-test against float32
-
-# Self-test: the chosen engine must find each person that fp32 detects with a score above _SURE. The two boxes must have
-# an IoU of at least _SAME_IOU and scores that differ by at most _SAME_SCORE. Keypoints with a score above _SURE may be
-# at most _SAME_PLACE times the longer side of the box apart. For comparison, bf16 moves a 200 px box by about 0.2 px
-# and a score by 0.02.
-_SURE, _SAME_IOU, _SAME_SCORE, _SAME_PLACE = 0.5, 0.8, 0.2, 0.1
-
-
-def build_net(
-    section: str, path: Path, device: torch.device, wish: Wish, cache: Path, sample: NDArray[np.uint8]
-) -> YoloNet:
-    """Load a network on the engine that its configuration section asks for, and test it against float32.
-
-    Args:
-        section: the name of the section, for log and error messages: "detector".
-        path: a .pt file that the caller trusts, because loading it unpickles it.
-        device: where to run.
-        wish: the section.
-        cache: the folder for converted networks.
-        sample: uint8 (H, W, 3) BGR, an image of people for the test.
-
-    Returns:
-        The network. It runs on torch in float32 if the chosen engine fails and `engine` and `precision` are both auto.
-
-    Raises:
-        ModelError: the file is not a YOLO network; or the chosen engine failed and is not replaced, because the section
-            sets `engine` or `precision`, or because it is torch in float32 already.
-        ConfigError: the engine or the precision is not available on this device.
-    """
-    choice = choose(section, device, wish)
-    if choice == EXACT and device.type == "cpu":
-        return YoloNet(path, device)
-    exact = YoloNet(path, torch.device("cpu"))
-    height, width = (side - side % exact.stride for side in sample.shape[:2])
-    picture = sample[np.newaxis, :height, :width].copy()
-    try:
-        net = YoloNet(path, device, choice, cache)
-        lost = _lost(exact, net, picture)
-        problem = f"it misses {lost} of the people that fp32 detects in the test image" if lost else ""
-    except ModelError as error:
-        problem = str(error)
-    if not problem:
-        log.info("%s: %s %s", section, "auto chose" if "auto" in (wish.engine, wish.precision) else "runs on", choice)
-        return net
-    if choice == EXACT:
-        raise ModelError(f"{section}: {choice} on {device}: {problem}; try --device cpu")
-    if wish.engine != "auto" or wish.precision != "auto":
-        raise ModelError(f"{section}: {choice}: {problem}; try --{section}.engine torch --{section}.precision fp32")
-    log.warning("%s: %s: %s; using %s instead", section, choice, problem, EXACT)
-    return YoloNet(path, device)
-
-
-def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
-    """Count the people in uint8 (1, h, w, 3) that `exact` detects with a score above _SURE and `net` misses."""
-    boxes, scores, keypoints = exact.predict(picture, _SURE, 0.7)[0]
-    found, sure, points = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
-    same = (iou(boxes, found) >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
-    distances = np.linalg.norm((keypoints[:, np.newaxis] - points)[..., :2], axis=3)  # (N, M, K)
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)[:, np.newaxis, np.newaxis]
-    seen = keypoints[:, np.newaxis, :, 2] > _SURE
-    same &= ~(seen & (distances > _SAME_PLACE * sides)).any(axis=2)
-    return int((~same.any(axis=1)).sum())
-
-
-def _converted(module: Any, path: Path, cache: Path) -> Any:  # noqa: ANN401 - both libraries ship no types
-    """Return the network converted for OpenVINO, from the cache if it is there.
-
-    Raises:
-        ModelError: the network can't be converted.
-    """
-
-    def build(into: Path) -> None:
-        log.info("%s: converting the network for OpenVINO; later starts reuse the result", path.name)
-        for layer in module.modules():
-            if hasattr(layer, "dynamic"):
-                layer.dynamic = True  # the head then computes its anchors in each call
-        pictures = torch.zeros((2, 480, 640, 3), dtype=torch.uint8)
-        try:
-            openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
-        except Exception as error:  # a converter can raise anything for a layer that it doesn't know
-            summary = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise ModelError(f"{path}: OpenVINO can't convert this network ({summary}); use engine torch") from error
-
-    versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
-    # This file modifies the network, so its own text is part of the key.
-    digest = hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    key = ["yolo", digest, openvino.version(), *versions]
-    return read_built(cache, key, build, lambda folder: openvino.read(folder / "network.xml"))
-
-
-def _load(path: Path) -> Any:  # noqa: ANN401 - ultralytics ships no types
-    threads = torch.get_num_threads()
-    _tame()
-    from ultralytics.nn.tasks import load_checkpoint
-
-    try:
-        module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
-    except Exception as error:  # unpickling a file that isn't a model can raise anything
-        summary = str(error).strip().splitlines()
-        raise ModelError(
-            f"{path}: not a YOLO model that ultralytics can load ({type(error).__name__}: "
-            f"{summary[0] if summary else 'no reason given'})"
-        ) from error
-    finally:
-        torch.set_num_threads(threads)  # importing ultralytics and loading a model lower it for the process
-    # Frames are BGR: swap the input channels of the first layer once, instead of those of every image.
-    first = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
-    first.weight.data = first.weight.data.flip(1).contiguous()
-    return module.requires_grad_(False)
-
-
-def _person_class(module: Any, path: Path) -> int | None:  # noqa: ANN401 - ultralytics ships no types
-    """Find the index of the class `person`.
-
-    Returns:
-        The index. None if there is no such class but all classes count as people, because the network is a pose network
-        or has a single class.
-
-    Raises:
-        ModelError: a detection network has several classes, and `person` is not one of them.
-    """
-    for index, name in module.names.items():
-        if name.lower() == _PERSON:
-            return int(index)
-    if len(module.names) == 1 or module.task == "pose":
-        return None
-    raise ModelError(
-        f"{path}: got classes {', '.join(list(module.names.values())[:5])} ..., expected one called person"
-    )
-
-
-def _tame() -> None:
-    """Keep ultralytics from installing packages, calling home and printing on standard output.
-
-    Call it before the first import of ultralytics.
-    """
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    os.environ.setdefault("YOLO_VERBOSE", "false")
-    # The first import prints a notice about a settings file on standard output.
-    stdout, sys.stdout = sys.stdout, sys.stderr
-    try:
-        import ultralytics.nn.tasks  # noqa: F401
-    finally:
-        sys.stdout = stdout
-    # Its own log handler writes to standard output. Pass its records to our log instead.
-    theirs = logging.getLogger("ultralytics")
-    theirs.handlers.clear()
-    theirs.propagate = True

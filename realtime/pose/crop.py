@@ -28,12 +28,39 @@ OUTSIDE = np.float32(-1)
 
 
 class Crowd(NamedTuple):
-    """P people in B frames, each with the window of the frame that their crop shows."""
+    """P people in B frames, each with the window of the frame that their crop shows.
+
+    Example:
+        >>> image, boxes = np.zeros((240, 320, 3), np.uint8), np.array([[10, 20, 40, 120]], np.float32)
+        >>> crowd = Crowd.of([image, image], [boxes, boxes.repeat(2, axis=0)], (192, 256))
+        >>> crowd.owners.tolist()
+        [0, 1, 1]
+        >>> [part.tolist() for part in crowd.split(np.array([7, 8, 9]))]
+        [[7], [8, 9]]
+    """
 
     images: Sequence[NDArray[np.uint8]]  # B of (H, W, 3) BGR, sizes may differ
     owners: NDArray[np.intp]  # (P,), the index of each person's frame in `images`, in ascending order
     centers: NDArray[np.float32]  # (P, 2), as `windows` returns them
     scales: NDArray[np.float32]  # (P, 2), as `windows` returns them
+
+    @classmethod
+    def of(
+        cls, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]], size: tuple[int, int]
+    ) -> Crowd:
+        """Join the people of all images.
+
+        Args:
+            images: B of uint8 (H, W, 3) BGR, sizes may differ.
+            xyxy: for each image, its people's boxes float32 (N, 4), pixels of the image. N may be 0.
+            size: width and height of the crops in pixels.
+        """
+        owners = np.repeat(np.arange(len(xyxy)), [len(boxes) for boxes in xyxy])
+        return cls(images, owners, *windows(np.concatenate([np.zeros((0, 4), np.float32), *xyxy]), size))
+
+    def split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        """Split an array of one row per person, (P, ...), into one array per image."""
+        return np.split(values, np.searchsorted(self.owners, np.arange(1, len(self.images))))[: len(self.images)]
 
     def part(self, people: slice) -> Crowd:
         """Return the crowd of these people alone, with all images."""

@@ -8,17 +8,14 @@ check that the results are the same below that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from realtime.config import PoseConfig
-from realtime.pose.checkpoint import CROP_PER_HEATMAP, describe
-from realtime.pose.crop import Crowd, windows
+from realtime.models.vitpose import CROP_PER_HEATMAP, Description
+from realtime.pose.crop import Crowd
 from realtime.pose.decode import to_frame
-from realtime.pose.engine import People, Setup, build_engine
+from realtime.pose.engine import Engine
 from realtime.skeleton import Skeleton
 
 
@@ -30,26 +27,17 @@ class VitPose:
         engine_name: engine and precision, such as "openvino bf16".
     """
 
-    def __init__(self, folder: Path, device: torch.device, config: PoseConfig, people: People, cache: Path) -> None:
-        """Load a checkpoint, plain or MoE (ViTPose+), with a simple or classic head; build its engine and test it.
+    def __init__(self, about: Description, engine: Engine) -> None:
+        """Wrap an engine.
 
         Args:
-            folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
-            device: the device that runs the network.
-            config: the pose section: engine, precision, input size, decoder.
-            people: an image of people, used to test the engine and to calibrate an int8 network.
-            cache: folder for networks converted for an engine.
-
-        Raises:
-            ModelError: the folder holds no ViTPose checkpoint, the weights don't match config.json, or the engine's
-                heatmaps differ too much from those of float32.
-            ConfigError: the engine or precision is not available here.
+            about: the description of the network that the engine runs.
+            engine: what pose.build returned.
         """
-        about = describe(folder, config.input_size)
         self.skeleton: Skeleton = about.skeleton
         self._input_size = about.input_size
-        self._engine = build_engine(Setup(folder, about, device, config, people, cache))
-        self.engine_name: str | None = self._engine.name
+        self._engine = engine
+        self.engine_name: str | None = engine.name
 
     def warm_up(self) -> None:
         """Run on blank crops, so that the first frame is not slower than the others."""
@@ -67,14 +55,11 @@ class VitPose:
         Returns:
             For each image float32 (N, K, 3): x, y in pixels of the image, which may lie outside it, and score 0..1.
         """
-        counts = [len(boxes) for boxes in xyxy]
-        owners = np.repeat(np.arange(len(counts)), counts)
-        centers, scales = windows(np.concatenate([np.zeros((0, 4), np.float32), *xyxy]), self._input_size)
-        keypoints = np.zeros((len(owners), len(self.skeleton), 3), np.float32)
-        if len(owners):
-            keypoints[:] = self._engine.peaks(Crowd(images, owners, centers, scales))
+        crowd = Crowd.of(images, xyxy, self._input_size)
+        keypoints = np.zeros((len(crowd.owners), len(self.skeleton), 3), np.float32)
+        if len(keypoints):
+            keypoints[:] = self._engine.peaks(crowd)
             width, height = self._input_size
             heatmap_size = width // CROP_PER_HEATMAP, height // CROP_PER_HEATMAP
-            keypoints[..., :2] = to_frame(keypoints[..., :2], centers, scales, heatmap_size)
-        ends = np.cumsum(counts, dtype=np.intp)
-        return [keypoints[end - count : end] for end, count in zip(ends, counts, strict=True)]
+            keypoints[..., :2] = to_frame(keypoints[..., :2], crowd.centers, crowd.scales, heatmap_size)
+        return crowd.split(keypoints)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from realtime.boxes import iou
 from realtime.errors import ModelError
-from realtime.models.ultralytics import YoloNet
-from realtime.pose.crop import Crowd, crop_people, windows
+from realtime.models.yolo import YoloNet
+from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.on_device import crop_people_on_device
 from realtime.skeleton import Skeleton, from_labels
 
@@ -79,25 +79,28 @@ class YoloPose:
             For each image float32 (N, K, 3): x, y in pixels of the image, which may lie outside it, and score 0..1. If
             the network does not find a person, all of their keypoints are in the middle of the box with score 0.
         """
-        counts = [len(boxes) for boxes in xyxy]
-        owners = np.repeat(np.arange(len(counts)), counts)
-        boxes = np.concatenate([np.zeros((0, 4), np.float32), *xyxy])
-        centers, scales = windows(boxes, _INPUT_SIZE)
-        keypoints = np.zeros((len(owners), len(self.skeleton), 3), np.float32)
-        for start in range(0, len(owners), _LARGEST_BATCH):
-            part = slice(start, start + _LARGEST_BATCH)
-            crowd = Crowd(images, owners[part], *_between_pixel_edges(centers[part], scales[part]))
-            finds = self._net.predict(self._crops(crowd), _MIN_SCORE, _NMS_IOU)
-            inside = _to_crop(boxes[part].reshape(-1, 2, 2), centers[part], scales[part]).reshape(-1, 4)
-            for person, (box, (found, _, points)) in enumerate(zip(inside, finds, strict=True), start):
-                best = _best_fit(box, found)
-                if best is None:
-                    keypoints[person, :, :2] = centers[person]
-                else:
-                    keypoints[person, :, :2] = _to_frame(points[best, :, :2], centers[person], scales[person])
-                    keypoints[person, :, 2] = points[best, :, 2]
-        ends = np.cumsum(counts, dtype=np.intp)
-        return [keypoints[end - count : end] for end, count in zip(ends, counts, strict=True)]
+        crowd = Crowd.of(images, xyxy, _INPUT_SIZE)
+        keypoints = np.zeros((len(crowd.owners), len(self.skeleton), 3), np.float32)
+        boxes = np.concatenate(xyxy) if len(keypoints) else np.zeros((0, 4), np.float32)
+        for start in range(0, len(keypoints), _LARGEST_BATCH):
+            people = slice(start, start + _LARGEST_BATCH)
+            keypoints[people] = self._keypoints(crowd.part(people), boxes[people])
+        return crowd.split(keypoints)
+
+    def _keypoints(self, crowd: Crowd, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the keypoints float32 (P, K, 3) of P people in their boxes float32 (P, 4), from one forward pass."""
+        _, _, centers, scales = crowd
+        keypoints = np.zeros((len(boxes), len(self.skeleton), 3), np.float32)
+        finds = self._net.predict(self._crops(_between_pixel_edges(crowd)), _MIN_SCORE, _NMS_IOU)
+        inside = _to_crop(boxes.reshape(-1, 2, 2), centers, scales).reshape(-1, 4)
+        for person, (box, (found, _, points)) in enumerate(zip(inside, finds, strict=True)):
+            best = _best_fit(box, found)
+            if best is None:
+                keypoints[person, :, :2] = centers[person]
+            else:
+                keypoints[person, :, :2] = _to_frame(points[best, :, :2], centers[person], scales[person])
+                keypoints[person, :, 2] = points[best, :, 2]
+        return keypoints
 
     def _crops(self, crowd: Crowd) -> NDArray[np.uint8] | torch.Tensor:
         """Return the crops uint8 (P, 320, 256, 3), on the network's device."""
@@ -109,16 +112,14 @@ class YoloPose:
 # ---- geometry: YOLO measures between the outer edges of pixels, so `scale` frame pixels are exactly `size` crop pixels
 
 
-def _between_pixel_edges(
-    centers: NDArray[np.float32], scales: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _between_pixel_edges(crowd: Crowd) -> Crowd:
     """Convert windows from YOLO's convention, between outer pixel edges, to pose.crop's, between pixel centres.
 
     The window shrinks by one crop pixel, from the outer edges of the outermost pixels to their centres. It also moves
     by half a frame pixel: the centre of a frame's first pixel is at 0.5 in YOLO's convention and at 0 in pose.crop's.
     """
     size = np.array(_INPUT_SIZE, np.float32)
-    return centers - np.float32(0.5), scales * ((size - 1) / size)
+    return crowd._replace(centers=crowd.centers - np.float32(0.5), scales=crowd.scales * ((size - 1) / size))
 
 
 def _to_crop(

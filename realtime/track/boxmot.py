@@ -18,7 +18,7 @@ from boxmot import SFSORT, BoostTrack, BotSort, ByteTrack, OcSort
 from numpy.typing import NDArray
 
 from realtime.config import TrackerConfig
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, first_line
 from realtime.types import Detections
 
 # boxmot never trims ByteTrack's list of removed tracks and walks it on every frame, although it needs only the last
@@ -127,7 +127,7 @@ def load_appearance(config: TrackerConfig, device: str) -> object | None:
         # Pass a torch.device: with a name, boxmot would set CUDA_VISIBLE_DEVICES.
         model: object = ReID(weights=path, device=torch.device(device)).model
     except Exception as error:  # unpickling, wrong shapes and boxmot's registry raise many types
-        raise ConfigError(f"tracker.reid: {path}: boxmot can't load it: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"tracker.reid: {path}: boxmot can't load it: {first_line(error)}") from error
     return model
 
 

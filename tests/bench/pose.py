@@ -24,7 +24,7 @@ from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
 from realtime.models import openvino
 from realtime.models.openvino import OpenVinoNetwork
-from realtime.pose.checkpoint import load_network, quiet
+from realtime.models.vitpose import load_network, quiet
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode, to_frame
 from realtime.runtime.share import all_cores

@@ -16,7 +16,7 @@ from realtime import wire
 from realtime.capture.demo import demo_frame
 from realtime.config import PublishConfig, SmoothingConfig, TrackerConfig, load
 from realtime.detect.letterbox import Letterbox
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.evaluate.speed.random_vitpose import SMALL, save_checkpoint
 from realtime.loading import load_detector
 from realtime.observe.metrics import Histogram

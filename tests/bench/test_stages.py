@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from realtime.config import load
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.loading import load_detector
 from realtime.pose.stage import PoseStage
 from tests.bench.stages import *  # noqa: F403

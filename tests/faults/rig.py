@@ -26,7 +26,7 @@ import pytest
 import zmq
 
 from realtime.config import load
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.pipeline import Pipeline
 
 from .marks import Clock, index_of

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.pose.passthrough import PassThrough
 
 from .fakecam import CameraProcess, FakeCamera, backlog_full_listener

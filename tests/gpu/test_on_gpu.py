@@ -18,8 +18,9 @@ from realtime.capture.demo import demo_canvas
 from realtime.config import DetectorConfig
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
-from realtime.detect.yolo import DetectStage
-from realtime.models.ultralytics import YoloNet, build_net
+from realtime.detect.stage import DetectStage
+from realtime.models.choice import Choice
+from realtime.models.yolo import YoloNet, build_net
 from realtime.pose import on_device
 from realtime.pose.on_device import BUCKETS
 from realtime.pose.yolo_pose import YoloPose
@@ -92,8 +93,8 @@ def test_detections_match_the_cpu(yolov8n, photographs):
 @pytest.mark.parametrize("weights", ["yolov8n", "yolo11n_pose"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_a_yolo_network_passes_its_self_test(request, weights, precision, tmp_path):
-    wish = DetectorConfig(engine="torch", precision=precision)
-    net = build_net("detector", request.getfixturevalue(weights), GPU, wish, tmp_path, demo_canvas())
+    config, choice = DetectorConfig(engine="torch", precision=precision), Choice("torch", precision)
+    net = build_net("detector", request.getfixturevalue(weights), GPU, choice, config, tmp_path, demo_canvas())
     assert net.engine_name == f"torch {precision}"
     for count in (1, 3, 2):
         assert len(net.predict(np.zeros((count, 320, 256, 3), np.uint8), 0.3, 0.7)) == count

@@ -1,11 +1,41 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from realtime.errors import ModelError
-from realtime.models.cache import built_once, read_built
+from realtime.errors import ConfigError, ModelError
+from realtime.models.cache import built_once, cache_folder, read_built
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other cache folders")
+def test_the_cache_is_in_the_folder_that_the_system_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "realtime-pose"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "realtime-pose"
+    assert not cache_folder().exists()
+
+
+@pytest.mark.parametrize("home", [None, "", "/nonexistent"])
+def test_a_strange_home_folder_is_no_obstacle(monkeypatch, home):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    assert cache_folder().is_absolute()
+
+
+def no_home(*args, **keywords):
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize("answer", [no_home, lambda *args, **keywords: Path("~/.cache/realtime-pose")])
+def test_a_user_without_a_home_folder_learns_what_to_set(monkeypatch, answer):
+    monkeypatch.setattr("platformdirs.user_cache_path", answer)
+    with pytest.raises(ConfigError, match="set HOME or XDG_CACHE_HOME"):
+        cache_folder()
 
 
 def builder(text="built"):

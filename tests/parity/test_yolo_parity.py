@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from realtime.config import DetectorConfig
-from realtime.detect.yolo import DetectStage
-from realtime.models.ultralytics import YoloNet
+from realtime.detect.stage import DetectStage
+from realtime.models.yolo import YoloNet
 from realtime.types import Frame
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ SCORE_TOLERANCE = 1e-4
 def reference(yolov8n: Path) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     import realtime.models.ultralytics as ours
 
-    ours._tame()
+    ours.tame()
     from ultralytics import YOLO
 
     model = YOLO(yolov8n)

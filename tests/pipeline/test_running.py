@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from realtime.config import AppConfig, load
-from realtime.detect.yolo import DetectStage
+from realtime.detect.stage import DetectStage
 from realtime.pipeline import Pipeline
 from realtime.pose.passthrough import PassThrough
 from realtime.publish.stage import PublishStage

@@ -17,7 +17,9 @@ from realtime.evaluate.speed.random_vitpose import SMALL as SMALL
 from realtime.evaluate.speed.random_vitpose import TINY as TINY
 from realtime.evaluate.speed.random_vitpose import quietly as quietly
 from realtime.evaluate.speed.random_vitpose import save_checkpoint as save_checkpoint
-from realtime.pose.engine import People
+from realtime.models.choice import choose
+from realtime.models.vitpose import describe
+from realtime.pose.build import People, Setup, build_engine
 from realtime.pose.vitpose import VitPose
 
 CPU = torch.device("cpu")
@@ -40,7 +42,9 @@ def load_vitpose(folder: Path, cache: Path | None = None, device: torch.device =
     """Load a checkpoint on the reference path, torch in float32, unless `config` overrides it."""
     section = PoseConfig.model_validate({"engine": "torch", "precision": "fp32"} | config)
     where = cache or Path(tempfile.mkdtemp(prefix="realtime-pose-test-"))
-    return VitPose(folder, device, section, people(), where)
+    about = describe(folder, section.input_size)
+    choice = choose("pose", device, section)
+    return VitPose(about, build_engine(Setup(folder, about, device, choice, section, people(), where)))
 
 
 def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:

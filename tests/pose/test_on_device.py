@@ -8,14 +8,15 @@ import torch
 
 from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
-from realtime.detect.yolo import DetectStage
-from realtime.models.ultralytics import YoloNet
+from realtime.detect.stage import DetectStage
+from realtime.models.vitpose import load_network
+from realtime.models.yolo import YoloNet
 from realtime.pose import on_device
-from realtime.pose.checkpoint import load_network
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
+from realtime.pose.decode_on_device import DeviceDecoder
 from realtime.pose.engine import HostEngine, TorchNetwork
-from realtime.pose.on_device import BUCKETS, DeviceDecoder, DeviceEngine, _parts, crop_people_on_device
+from realtime.pose.on_device import BUCKETS, DeviceEngine, _parts, crop_people_on_device
 from realtime.runtime.device import Lane, _Pictures, _Sent
 from realtime.types import Frame
 from tests.parity.test_vitpose_parity import BOXES, bumps

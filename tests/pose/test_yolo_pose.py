@@ -6,7 +6,7 @@ import pytest
 
 from realtime.detect.letterbox import Letterbox
 from realtime.errors import ModelError
-from realtime.models.ultralytics import YoloNet
+from realtime.models.yolo import YoloNet
 from realtime.pose import yolo_pose
 from realtime.pose.on_device import crop_people_on_device
 from realtime.pose.yolo_pose import YoloPose

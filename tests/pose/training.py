@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation, VitPoseImageProcessor
 
-from realtime.models.ultralytics import YoloNet
+from realtime.models.yolo import YoloNet
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.yolo_pose import YoloPose
 from tests.pose.checkpoints import CPU, people, quietly

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from realtime.capture.demo import DEMO_FPS, demo_frame
-from realtime.config import cache_folder
 from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.progress import progress
 from realtime.evaluate.recording import read_recording
@@ -28,8 +27,9 @@ from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.speed.plots import plot_ratios
 from realtime.evaluate.speed.runs import Run, Scene
 from realtime.evaluate.speed.videos import images_of, write_video
+from realtime.models.cache import cache_folder
+from realtime.models.weights import find_detector, find_pose
 from realtime.runtime.share import all_cores
-from realtime.weights import find_detector, find_pose
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
 RANDOM_POSE = "vitpose-s"

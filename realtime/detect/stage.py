@@ -16,7 +16,7 @@ from realtime.config import DetectorConfig
 from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
-from realtime.models.ultralytics import YoloNet
+from realtime.models.yolo import YoloNet
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
 from realtime.types import Detections, Frame

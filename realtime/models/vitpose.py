@@ -1,9 +1,9 @@
 """ViTPose checkpoints: from a folder on disk to the network that computes heatmaps.
 
-Used by pose.engine. No other file outside evaluate/ imports transformers. The network is the published one, changed
-when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the simple
-head sums in a different order, and the first layer takes BGR. Another input size changes the output; it is applied only
-if the configuration asks for it.
+Used by loading and pose.build; no other file outside evaluate/ imports transformers. The network is the published one,
+changed when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the
+simple head sums in a different order, and the first layer takes BGR. Another input size changes the output; it is
+applied only if the configuration asks for it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realtime.errors import ModelError
+from realtime.errors import ModelError, first_line
+from realtime.models import heatmap_network
+from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
 from realtime.skeleton import Skeleton, from_labels
 
 # Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# ViTPose+ has one expert per dataset. Hugging Face's checkpoints contain only the head for COCO.
-_COCO_EXPERT = 0
 
 # Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
 CROP_PER_HEATMAP = 4
-
-# A module of transformers: VitPoseForPoseEstimation, or its head. Any, because mypy does not follow transformers.
-Published = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,47 +40,12 @@ class Description:
     Attributes:
         skeleton: the network's K keypoints.
         input_size: width and height of its crops in pixels.
-        digest: sha256 of the checkpoint's files and of this source file.
+        digest: sha256 of the checkpoint's files, of this source file and of heatmap_network.py.
     """
 
     skeleton: Skeleton
     input_size: tuple[int, int]
     digest: str
-
-
-class HeatmapNetwork(torch.nn.Module):
-    """A network that maps crops to heatmaps, on any device, in the precision of its weights."""
-
-    def __init__(self, module: Published, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
-        super().__init__()
-        self.module = module
-        self.mean: torch.Tensor
-        self.std: torch.Tensor
-        self.register_buffer("mean", torch.from_numpy(mean), persistent=False)
-        self.register_buffer("std", torch.from_numpy(std), persistent=False)
-        experts = module.config.backbone_config.num_experts
-        self.register_buffer("expert", torch.tensor([_COCO_EXPERT]) if experts > 1 else None, persistent=False)
-
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Compute the heatmaps.
-
-        Args:
-            crops: uint8 (P, h, w, 3) BGR.
-
-        Returns:
-            Heatmaps float32 (P, K, h / 4, w / 4).
-        """
-        # The normalisation is bit-identical to transformers' rescale_and_normalize. It works on whole rows, because
-        # OpenVINO is ten times slower on an innermost axis of length 3.
-        rows = crops.flatten(2).float()
-        mean, std = (colour.repeat(crops.shape[2]) for colour in (self.mean, self.std))
-        pixels = ((rows - mean) / std).reshape(crops.shape).permute(0, 3, 1, 2)
-        heatmaps: torch.Tensor = self.module(pixels.to(self.module.dtype), dataset_index=self.expert).heatmaps
-        return heatmaps.float()
-
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Convert the weights to `dtype`; the normalisation stays in float32."""
-        self.module.to(dtype)
 
 
 def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Description:
@@ -133,62 +95,6 @@ def load_network(folder: Path, input_size: tuple[int, int] | None = None, publis
     return HeatmapNetwork(module, mean[::-1].copy(), std[::-1].copy()).eval().requires_grad_(False)
 
 
-class SimpleHead(torch.nn.Module):
-    """The simple head (ReLU, upsampling by 4, 3x3 convolution) as three matrix products.
-
-    The convolution is a sum of nine 1x1 convolutions, each shifted by at most one pixel per axis. A 1x1 convolution
-    acts on channels and the upsampling on pixels, so their order can be swapped: the convolutions then run before the
-    upsampling, on 16 times fewer pixels, and produce 9 K maps. The rest (upsampling, shifting and adding these maps) is
-    linear and separable into rows and columns: two matrices whose entries are multiples of 1/8. The sums are the same
-    up to rounding, and a whole ViTPose-S is 6 % faster than with the published head.
-    """
-
-    def __init__(self, published: Published, grid: tuple[int, int]) -> None:
-        """Build the equivalent of a published head.
-
-        Args:
-            published: the simple head of transformers' network.
-            grid: height and width of the backbone's features, in patches.
-        """
-        super().__init__()
-        weight = published.conv.weight.data  # (K, C, 3, 3)
-        self._keypoints, channels = weight.shape[:2]
-        self._grid = grid
-        self.activation = published.activation
-        self.products = torch.nn.Linear(channels, 9 * self._keypoints, bias=False)
-        self.products.weight.data = weight.permute(0, 2, 3, 1).reshape(9 * self._keypoints, channels).contiguous()
-        self.bias = torch.nn.Parameter(published.conv.bias.data.reshape(-1, 1, 1))
-        scale = published.upsampling.scale_factor
-        self.rows = torch.nn.Parameter(_upsample_and_add(grid[0], scale))
-        self.columns = torch.nn.Parameter(_upsample_and_add(grid[1], scale).T.contiguous())
-
-    def forward(self, hidden_state: torch.Tensor, flip_pairs: None = None) -> torch.Tensor:
-        """Compute heatmaps (P, K, h / 4, w / 4) from features (P, C, h / 16, w / 16). `flip_pairs` is ignored."""
-        height, width = self._grid
-        features = self.activation(hidden_state.flatten(2).transpose(1, 2))
-        products = self.products(features).reshape(-1, height, width, self._keypoints, 3, 3)
-        products = products.permute(0, 3, 4, 1, 5, 2).reshape(-1, self._keypoints, 3 * height, 3 * width)
-        heatmaps: torch.Tensor = self.rows @ (products @ self.columns) + self.bias
-        return heatmaps
-
-
-def _upsample_and_add(count: int, scale: float) -> torch.Tensor:
-    """Return the matrix that upsamples three rows of numbers bilinearly, shifts them by 1, 0 and -1, and adds them.
-
-    Args:
-        count: length of a row before upsampling.
-        scale: upsampling factor.
-
-    Returns:
-        float32 (scale * count, 3 * count), to multiply with the three rows, concatenated. Positions outside count as 0.
-    """
-    once = torch.nn.functional.interpolate(
-        torch.eye(count)[None, None], size=(int(scale * count), count), mode="bilinear", align_corners=False
-    )[0, 0]
-    nothing = torch.zeros((1, count))
-    return torch.cat((torch.cat((nothing, once[:-1])), once, torch.cat((once[1:], nothing))), dim=1)
-
-
 def _fold_expert(module: Published) -> None:
     """Merge fc2 and the one expert in use into a single matrix, in each layer. Exact: no sum changes its order.
 
@@ -199,7 +105,7 @@ def _fold_expert(module: Published) -> None:
     config = module.config.backbone_config
     for layer in module.backbone.encoder.layer:
         published, folded = layer.mlp, VitPoseBackboneMLP(config)
-        expert = published.experts[_COCO_EXPERT]
+        expert = published.experts[COCO_EXPERT]
         folded.fc1 = published.fc1
         folded.fc2.weight.data = torch.cat([published.fc2.weight.data, expert.weight.data])
         folded.fc2.bias.data = torch.cat([published.fc2.bias.data, expert.bias.data])
@@ -246,8 +152,8 @@ def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _digest(folder: Path) -> str:
-    """Return the sha256 of everything that determines the network: its JSON files, its weights and this source file."""
-    total = hashlib.sha256(Path(__file__).read_bytes())
+    """Return the sha256 of everything that determines the network: its JSON files, its weights and our source files."""
+    total = hashlib.sha256(Path(__file__).read_bytes() + Path(heatmap_network.__file__).read_bytes())
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         try:
             with path.open("rb") as file:
@@ -267,13 +173,18 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is no
         try:
             config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # a malformed config can raise anything
-            raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
+            raise _not_loaded(folder, error) from error
     patch = _sides(config.backbone_config.patch_size)[0]
     # The classic head doubles the resolution twice.
     pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4
     if pixels != CROP_PER_HEATMAP:
         raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
     return config
+
+
+def _not_loaded(folder: Path, error: Exception) -> ModelError:
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    return ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({reason})")
 
 
 def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
@@ -295,7 +206,7 @@ def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not follo
                 output_loading_info=True,
             )
         except Exception as error:  # files that aren't a model can raise anything
-            raise ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({_summary(error)})") from error
+            raise _not_loaded(folder, error) from error
     _check_complete(folder, report)
     return module
 
@@ -342,11 +253,6 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: a file can hold
     if not isinstance(data, dict):
         raise ModelError(f"{path}: got JSON of type {type(data).__name__}, expected an object")
     return data
-
-
-def _summary(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
 
 
 @contextlib.contextmanager

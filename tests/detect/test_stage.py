@@ -7,8 +7,8 @@ import torch
 
 from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
-from realtime.detect.yolo import DetectStage
-from realtime.models.ultralytics import YoloNet
+from realtime.detect.stage import DetectStage
+from realtime.models.yolo import YoloNet
 from realtime.runtime.device import Lane
 from realtime.types import Frame
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime import weights
 from realtime.errors import ModelError
-from realtime.weights import find_detector, find_pose
+from realtime.models import hub, weights
+from realtime.models.weights import find_detector, find_pose
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def unreachable_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str
         probes.append(endpoint)
         return False
 
-    monkeypatch.setattr(weights, "_probe", probe)
+    monkeypatch.setattr(hub, "_probe", probe)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return probes
@@ -121,14 +121,3 @@ def test_the_hub_is_not_probed_in_offline_mode(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     find_detector("auto", on_gpu=False, cache=tmp_path)
     assert unreachable_hub == []
-
-
-def test_a_probe_of_a_silent_host_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
-    monkeypatch.undo()
-    monkeypatch.setattr(weights, "_PROBE_S", 0.2)
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        assert not weights._probe(f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -13,22 +13,15 @@ import contextlib
 import hashlib
 import importlib.util
 import logging
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from realtime.errors import ModelError
+from realtime.models.hub import Hub, download, downloaded, hub_checkpoint
 
 log = logging.getLogger(__name__)
-
-# How long a probe of the hub may take, and for how long `auto` trusts a failed one.
-_PROBE_S = 3.0
-_REMEMBER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,71 +94,6 @@ class Model:
     kind: PoseKind = "yolo"
 
 
-class Hub:
-    """The Hugging Face hub: probed at most once for each model, and only if no local file will do.
-
-    Args:
-        cache: our own cache folder. A file there records that the hub could not be reached.
-    """
-
-    def __init__(self, cache: Path) -> None:
-        self._mark = cache / "hub-unreachable"
-        self._reachable: bool | None = None
-
-    def reachable(self, trust_memory: bool) -> bool:
-        """Whether a download can succeed.
-
-        Args:
-            trust_memory: trust a probe that failed in the last ten minutes instead of trying again.
-        """
-        from huggingface_hub import constants
-
-        if constants.HF_HUB_OFFLINE:
-            return False
-        if trust_memory and self._failed_lately():
-            return False
-        if self._reachable is None:
-            self._reachable = _probe(constants.ENDPOINT)
-            self._remember(self._reachable)
-        return self._reachable
-
-    def _failed_lately(self) -> bool:
-        try:
-            return time.time() - self._mark.stat().st_mtime < _REMEMBER_S
-        except OSError:
-            return False
-
-    def _remember(self, reachable: bool) -> None:
-        try:
-            if reachable:
-                self._mark.unlink(missing_ok=True)
-            else:
-                self._mark.parent.mkdir(parents=True, exist_ok=True)
-                self._mark.touch()
-        except OSError:
-            log.debug("cache folder %s can't be written; the next start probes the hub again", self._mark.parent)
-
-
-def _probe(endpoint: str) -> bool:
-    """Probe the hub with one request, on a thread, because a name lookup alone can outlast the request's timeout."""
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            # The endpoint is the hub's own https address, or what the user's HF_ENDPOINT says.
-            urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_PROBE_S).close()  # noqa: S310
-            answered.set()
-        except urllib.error.HTTPError:
-            answered.set()  # the hub answered, even if it refused the HEAD request
-        except (OSError, ValueError):
-            pass
-
-    thread = threading.Thread(target=ask, name="hub-probe", daemon=True)
-    thread.start()
-    thread.join(_PROBE_S)
-    return answered.is_set()
-
-
 def find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
     """Find the detector's weights, and download them if necessary.
 
@@ -236,7 +164,7 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
     if wanted != "auto":
         return _find_named_pose(wanted, hub, cache)
     best = f"{_VITPOSE_ORGANISATION}/vitpose-plus-{'base' if on_gpu else 'small'}"
-    folder, why = _find_on_hub(best, hub, trust_memory=True)
+    folder, why = hub_checkpoint(best, hub, trust_memory=True)
     if folder:
         log.info("pose: auto chose %s (%s)", best, folder)
         return Model(best, folder, "vitpose")
@@ -272,7 +200,7 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
     name = wanted if "/" in wanted else f"{_VITPOSE_ORGANISATION}/{wanted}"
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"pose.model: no such folder: {wanted}")
-    folder, why = _find_on_hub(name, hub, trust_memory=False)
+    folder, why = hub_checkpoint(name, hub, trust_memory=False)
     if folder is None:
         raise ModelError(f"pose.model: {name} is not available: {why}; give the folder of a downloaded checkpoint")
     log.info("pose: %s from %s", name, folder)
@@ -309,17 +237,14 @@ def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tup
         log.warning("weights: %s; not using it", why)
     if not hub.reachable(trust_memory):
         return None, why or "no local copy, and the model hub can't be reached"
-    download, why = _download(published.repository, f"{name}.pt")
-    if download and _sha256(download) not in published.sha256:
+    found, why = download(published.repository, f"{name}.pt")
+    if found and _sha256(found) not in published.sha256:
         return None, "the hub's file is not the published one (wrong sha256)"
-    return download, why
+    return found, why
 
 
 def _local_copies(name: str, published: Published, cache: Path) -> Iterator[Path]:
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(published.repository, f"{name}.pt")
-    places = [cache / f"{name}.pt", Path(cached) if isinstance(cached, str) else None]
+    places = [cache / f"{name}.pt", downloaded(published.repository, f"{name}.pt")]
     if published.package:
         places.append(_in_package(published.package[0], f"{name}.pt"))
     yield from (place for place in places if place and place.is_file())
@@ -330,45 +255,6 @@ def _in_package(package: str, file: str) -> Path | None:
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     return Path(next(iter(folders))) / file if folders else None
-
-
-def _find_on_hub(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None, str]:
-    """Find the folder of a ViTPose checkpoint in the hub's cache, or download it.
-
-    If neither is possible, the second value is the reason.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
-            return folder, ""
-    except LocalEntryNotFoundError:
-        pass
-    except ValueError as error:  # not a valid repository name
-        return None, str(error).splitlines()[0]
-    if not hub.reachable(trust_memory):
-        return None, "no local copy, and the model hub can't be reached"
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])), ""
-    except (HfHubHTTPError, OSError) as error:
-        return None, _first_line(error)
-
-
-def _download(repository: str, file: str) -> tuple[Path | None, str]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(hf_hub_download(repository, file)), ""
-    except (HfHubHTTPError, OSError) as error:
-        return None, _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _sha256(path: Path) -> str:

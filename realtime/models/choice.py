@@ -1,44 +1,37 @@
 """Which engine runs a network on this device, and in which precision.
 
-`loading` uses it to refuse an impossible choice before any model loads; models.ultralytics and pose.engine use it to
-build the network. `engine` and `precision` mean the same for the detector as for the pose model.
+`loading` chooses once for each model, and refuses an impossible choice before any model loads; models.yolo and
+pose.build then build it. `engine` and `precision` mean the same for the detector as for the pose model.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 
+from realtime.config import DetectorConfig, PoseConfig
 from realtime.errors import ConfigError
 from realtime.models import openvino
+
+# torch's dtype of each precision that it computes in.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Choice(NamedTuple):
     """An engine and the precision that it computes in."""
 
-    engine: str  # torch, openvino
+    engine: Literal["torch", "openvino"]
     precision: openvino.Precision
 
     def __str__(self) -> str:
         return f"{self.engine} {self.precision}"
 
 
-class Wish(Protocol):
-    """The configuration section of a model."""
-
-    @property
-    def engine(self) -> str:
-        """auto, torch or openvino."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """auto, fp32, bf16, fp16 or int8."""
-        ...
+EXACT = Choice("torch", "fp32")
 
 
-def choose(section: str, device: torch.device, wish: Wish) -> Choice:
+def choose(section: str, device: torch.device, config: DetectorConfig | PoseConfig) -> Choice:
     """Resolve `engine` and `precision` of a configuration section for a device.
 
     `auto` is resolved as follows; an explicit value is never replaced.
@@ -49,7 +42,7 @@ def choose(section: str, device: torch.device, wish: Wish) -> Choice:
     Args:
         section: the name of the section, for error messages: "pose".
         device: where the network will run.
-        wish: the section.
+        config: the section.
 
     Raises:
         ConfigError: the engine or the precision is not available on this device.
@@ -60,7 +53,7 @@ def choose(section: str, device: torch.device, wish: Wish) -> Choice:
     >>> choose("pose", torch.device("cuda:0"), PoseConfig(engine="auto", precision="bf16"))
     Choice(engine='torch', precision='bf16')
     """
-    engine = wish.engine
+    engine = config.engine
     if engine == "auto":
         engine = "openvino" if device.type == "cpu" and openvino.is_installed() else "torch"
     if engine == "openvino":
@@ -72,12 +65,12 @@ def choose(section: str, device: torch.device, wish: Wish) -> Choice:
             raise ConfigError(
                 f"{section}.engine: got openvino, which is not installed; run pip install openvino, or use torch"
             )
-        return Choice(engine, _openvino_precision(section, wish.precision))
-    if wish.precision == "int8":
+        return Choice(engine, _openvino_precision(section, config.precision))
+    if config.precision == "int8":
         raise ConfigError(
             f"{section}.precision: got int8 with torch on {device}, but it needs --{section}.engine openvino on a CPU"
         )
-    return Choice(engine, _torch_precision(device) if wish.precision == "auto" else _named(wish.precision))
+    return Choice(engine, _torch_precision(device) if config.precision == "auto" else config.precision)
 
 
 def _openvino_precision(section: str, wanted: str) -> openvino.Precision:
@@ -97,8 +90,3 @@ def _torch_precision(device: torch.device) -> openvino.Precision:
     """fp16 on a GPU with tensor cores, because it has three more significant bits than bf16; otherwise fp32."""
     tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     return "fp16" if tensor_cores else "fp32"
-
-
-def _named(precision: str) -> openvino.Precision:
-    names: dict[str, openvino.Precision] = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
-    return names[precision]

@@ -6,7 +6,7 @@ import torch
 from transformers import VitPoseForPoseEstimation
 
 from realtime.errors import ModelError
-from realtime.pose.checkpoint import describe, load_network
+from realtime.models.vitpose import describe, load_network
 from tests.pose.checkpoints import SMALL, load_vitpose, people, picture, save_checkpoint
 
 

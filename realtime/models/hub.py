@@ -1,0 +1,129 @@
+"""The Hugging Face hub: whether it can be reached, what its cache holds, and downloads.
+
+Used by models.weights. huggingface_hub is imported here only, when it is first used.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from realtime.errors import first_line
+
+log = logging.getLogger(__name__)
+
+# How long a probe of the hub may take, and for how long `auto` trusts a failed one.
+_PROBE_S = 3.0
+_REMEMBER_S = 600.0
+
+
+class Hub:
+    """The Hugging Face hub: probed at most once for each model, and only if no local file will do.
+
+    Args:
+        cache: our own cache folder. A file there records that the hub could not be reached.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._mark = cache / "hub-unreachable"
+        self._reachable: bool | None = None
+
+    def reachable(self, trust_memory: bool) -> bool:
+        """Whether a download can succeed.
+
+        Args:
+            trust_memory: trust a probe that failed in the last ten minutes instead of trying again.
+        """
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            return False
+        if trust_memory and self._failed_lately():
+            return False
+        if self._reachable is None:
+            self._reachable = _probe(constants.ENDPOINT)
+            self._remember(self._reachable)
+        return self._reachable
+
+    def _failed_lately(self) -> bool:
+        try:
+            return time.time() - self._mark.stat().st_mtime < _REMEMBER_S
+        except OSError:
+            return False
+
+    def _remember(self, reachable: bool) -> None:
+        try:
+            if reachable:
+                self._mark.unlink(missing_ok=True)
+            else:
+                self._mark.parent.mkdir(parents=True, exist_ok=True)
+                self._mark.touch()
+        except OSError:
+            log.debug("cache folder %s can't be written; the next start probes the hub again", self._mark.parent)
+
+
+def _probe(endpoint: str) -> bool:
+    """Probe the hub with one request, on a thread, because a name lookup alone can outlast the request's timeout."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            # The endpoint is the hub's own https address, or what the user's HF_ENDPOINT says.
+            urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_PROBE_S).close()  # noqa: S310
+            answered.set()
+        except urllib.error.HTTPError:
+            answered.set()  # the hub answered, even if it refused the HEAD request
+        except (OSError, ValueError):
+            pass
+
+    thread = threading.Thread(target=ask, name="hub-probe", daemon=True)
+    thread.start()
+    thread.join(_PROBE_S)
+    return answered.is_set()
+
+
+def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None, str]:
+    """Find the folder of a ViTPose checkpoint in the hub's cache, or download it.
+
+    If neither is possible, the second value is the reason.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return folder, ""
+    except LocalEntryNotFoundError:
+        pass
+    except ValueError as error:  # not a valid repository name
+        return None, first_line(error)
+    if not hub.reachable(trust_memory):
+        return None, "no local copy, and the model hub can't be reached"
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])), ""
+    except (HfHubHTTPError, OSError) as error:
+        return None, first_line(error, type(error).__name__)
+
+
+def downloaded(repository: str, file: str) -> Path | None:
+    """Return the path of a file that an earlier download left in the hub's cache, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository, file)
+    return Path(path) if isinstance(path, str) else None
+
+
+def download(repository: str, file: str) -> tuple[Path | None, str]:
+    """Download a file; if that fails, the second value is the reason."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(hf_hub_download(repository, file)), ""
+    except (HfHubHTTPError, OSError) as error:
+        return None, first_line(error, type(error).__name__)

@@ -1,0 +1,299 @@
+"""YOLO networks, in torch or OpenVINO: from images to the people in them.
+
+detect/ and pose/ (YOLO pose models) use it; models/ultralytics.py loads the files. We run the network ourselves
+because `YOLO.predict` synchronises the whole device several times per call, prints, and stops its NMS after a time
+limit. A parity test compares the results.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.metadata
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime.boxes import iou
+from realtime.config import DetectorConfig, PoseConfig
+from realtime.models import openvino, ultralytics
+from realtime.models.cache import read_built
+from realtime.models.choice import DTYPES, EXACT, Choice
+from realtime.models.proof import Verdict, proven
+from realtime.models.ultralytics import Module, decode_in_float32, load_network
+from realtime.runtime.device import Lane, exact_float32
+
+log = logging.getLogger(__name__)
+
+# At most this many boxes per image, as in ultralytics (`max_det`).
+_MOST_BOXES = 300
+
+
+class YoloNet:
+    """One YOLO network on its lane (its device and stream, runtime/device.py). On a CPU any thread may call `predict`.
+
+    Attributes:
+        path: the file of its weights.
+        engine_name: engine and precision: "openvino bf16".
+        stride: the height and width of an input must be multiples of it.
+        keypoints: K of a pose network, 0 for a detection network.
+        lane: the device and stream that it runs on.
+    """
+
+    def __init__(self, path: Path, device: torch.device, choice: Choice = EXACT, cache: Path | None = None) -> None:
+        """Load the weights.
+
+        Args:
+            path: a .pt file that the caller trusts, because loading it unpickles it.
+            device: where to run.
+            choice: the engine and its precision.
+            cache: the folder for converted networks. Required for OpenVINO, unused by torch.
+
+        Raises:
+            ModelError: the file is not a YOLO detection or pose network, or the network has no class for people.
+            EngineError: OpenVINO can't convert it.
+        """
+        module, self._layout = load_network(path)
+        self.path, self.engine_name = path, str(choice)
+        self.stride, self.keypoints = self._layout.stride, self._layout.keypoints
+        self.lane = Lane(device)
+        self._forward: _TorchForward | _OpenVinoForward
+        if choice.engine == "openvino":
+            assert cache is not None
+            self._forward = _OpenVinoForward(_converted(module, path, cache), choice.precision)
+        else:
+            self._forward = _TorchForward(module, self.lane, DTYPES[choice.precision])
+
+    def predict(
+        self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+        """Detect the people in a batch of images.
+
+        Args:
+            images: uint8 (B, h, w, 3) BGR, C-contiguous, h and w multiples of the stride; or such a tensor on the
+                lane's device.
+            min_score: only boxes with a higher score are returned.
+            nms_iou: if two boxes overlap by more than this IoU, the one with the lower score is dropped.
+
+        Returns:
+            For each image, by descending score: boxes float32 (n, 4) x1 y1 x2 y2, scores float32 (n,), keypoints
+            float32 (n, K, 3) x, y, score; K = 0 for a detection network. Coordinates are pixels of the network's input.
+        """
+        select = self._of_end2end if self._layout.end2end else self._of_anchors
+        with self.lane.run():
+            picture, rows = select(self._forward(images), min_score)
+            flat = np.asarray(self.lane.download(torch.cat((picture[:, None], rows), 1)), np.float32)
+        parts = np.split(flat[:, 1:], np.searchsorted(flat[:, 0], np.arange(1, len(images))))
+        return [self._split(part if self._layout.end2end else _suppressed(part, nms_iou)) for part in parts]
+
+    def _of_end2end(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Select the people from the output of an end-to-end network.
+
+        Args:
+            predictions: float32 (B, n, 6 + 3 K), x1 y1 x2 y2 score class keypoints, by descending score.
+            min_score: only higher scores are kept.
+
+        Returns:
+            The same as _of_anchors.
+        """
+        likely = predictions[..., 4] > min_score
+        if self._layout.person is not None:
+            likely &= predictions[..., 5] == self._layout.person
+        picture, place = likely.nonzero(as_tuple=True)
+        found = predictions[picture, place]
+        return picture, torch.cat((found[:, :5], found[:, 6:]), 1)
+
+    def _of_anchors(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Select the people from the output of a network that needs NMS; the result still contains duplicates.
+
+        As in ultralytics, an anchor whose best class is not `person` is discarded.
+
+        Args:
+            predictions: float32 (B, 4 + classes + 3 K, anchors); a box is its centre and size.
+            min_score: only higher scores are kept.
+
+        Returns:
+            The index of each detection's image, ascending, int64 (M,); and float32 (M, 5 + 3 K), x1 y1 x2 y2 score
+            x y score ...
+        """
+        best, which = predictions[:, 4 : 4 + self._layout.classes].max(1)
+        likely = best > min_score
+        if self._layout.person is not None:
+            likely &= which == self._layout.person
+        picture, place = likely.nonzero(as_tuple=True)
+        found = predictions.transpose(1, 2)[picture, place]
+        half = found[:, 2:4] / 2
+        boxes = torch.cat((found[:, :2] - half, found[:, :2] + half), 1)
+        return picture, torch.cat((boxes, best[picture, place, None], found[:, 4 + self._layout.classes :]), 1)
+
+    def _split(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        keypoints = rows[:, 5:].reshape(len(rows), self.keypoints, self._layout.columns) if self.keypoints else None
+        if keypoints is None:
+            keypoints = np.zeros((len(rows), 0, 3), np.float32)
+        elif self._layout.columns == 2:  # the network predicts no keypoint scores: use the box's
+            sure = np.broadcast_to(rows[:, 4, None, None], (*keypoints.shape[:2], 1))
+            keypoints = np.concatenate([keypoints, sure], axis=2)
+        return np.ascontiguousarray(rows[:, :4]), np.ascontiguousarray(rows[:, 4]), np.ascontiguousarray(keypoints)
+
+
+def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32]:
+    """Apply NMS to the detections of one image, (M, 5 + 3 K); the result is sorted by descending score."""
+    from torchvision.ops import nms
+
+    kept = nms(torch.from_numpy(rows[:, :4]), torch.from_numpy(rows[:, 4]), nms_iou)
+    return np.asarray(rows[kept.numpy()[:_MOST_BOXES]])
+
+
+class _Pictures(torch.nn.Module):
+    """A YOLO network that maps images to its predictions before NMS."""
+
+    def __init__(self, module: Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module, self.dtype = module, dtype
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Compute the predictions of uint8 (B, h, w, 3) BGR.
+
+        Returns:
+            float32 (B, 4 + classes + 3 K, anchors); (B, n, 6 + 3 K) from an end-to-end network.
+        """
+        # Normalise the flattened images: OpenVINO is ten times slower on a last axis of length 3.
+        batch = (pictures.flatten(1).float() / 255).reshape(pictures.shape).permute(0, 3, 1, 2)
+        predictions = self.module(batch.to(self.dtype))
+        first: torch.Tensor = predictions[0] if isinstance(predictions, tuple) else predictions
+        return first.float()
+
+
+class _TorchForward:
+    """The network in torch, copied for each image size because its head caches the anchors of one size only."""
+
+    def __init__(self, module: Module, lane: Lane, dtype: torch.dtype) -> None:
+        network = _Pictures(module.to(dtype), dtype)
+        decode_in_float32(module.model[-1])
+        if dtype == torch.float32:
+            exact_float32()
+        if lane.stream is not None:  # match the memory order of the images, or every call reorders the weights
+            network = network.to(memory_format=torch.channels_last)
+        self._network, self._lane = network.to(lane.device), lane
+        self._by_size: dict[tuple[int, ...], _Pictures] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
+        """Compute the predictions of uint8 (B, h, w, 3) BGR on the lane's device; call it within `lane.run`."""
+        network = self._of(pictures.shape[1:3])
+        if not isinstance(pictures, torch.Tensor):
+            pictures = self._lane.upload(pictures)
+        with self._lane.compute():
+            return network(pictures)  # type: ignore[no-any-return]  # torch
+
+    def _of(self, size: tuple[int, ...]) -> _Pictures:
+        with self._lock:
+            if size not in self._by_size:
+                weights = {id(weight): weight for weight in self._network.parameters()}
+                self._by_size[size] = copy.deepcopy(self._network, weights)  # the copies share the weights
+            return self._by_size[size]
+
+
+class _OpenVinoForward:
+    """The network in OpenVINO, compiled for each image size on first use; separately for one image and for batches."""
+
+    def __init__(self, model: Any, precision: openvino.Precision) -> None:  # noqa: ANN401 - OpenVINO ships no types
+        self._model, self._precision = model, precision
+        self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
+        """Compute the predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
+        assert isinstance(pictures, np.ndarray)  # OpenVINO runs on CPUs only
+        count, height, width, _ = pictures.shape
+        shape = 1 if count == 1 else -1, height, width
+        with self._lock:
+            if shape not in self._by_shape:
+                self._by_shape[shape] = openvino.OpenVinoNetwork(self._model, self._precision, shape)
+        return torch.from_numpy(self._by_shape[shape](pictures))
+
+
+# ---- the self-test against float32, and the conversion
+
+# Self-test: the chosen engine must find each person that fp32 detects with a score above _SURE. The two boxes must have
+# an IoU of at least _SAME_IOU and scores that differ by at most _SAME_SCORE. Keypoints with a score above _SURE may be
+# at most _SAME_PLACE times the longer side of the box apart. For comparison, bf16 moves a 200 px box by about 0.2 px
+# and a score by 0.02.
+_SURE, _SAME_IOU, _SAME_SCORE, _SAME_PLACE = 0.5, 0.8, 0.2, 0.1
+
+
+def build_net(
+    section: str,
+    path: Path,
+    device: torch.device,
+    choice: Choice,
+    config: DetectorConfig | PoseConfig,
+    cache: Path,
+    sample: NDArray[np.uint8],
+) -> YoloNet:
+    """Load a network on the chosen engine, and test it against float32.
+
+    Args:
+        section: the name of the section, for log and error messages: "detector".
+        path: a .pt file that the caller trusts, because loading it unpickles it.
+        device: where to run.
+        choice: the engine and its precision.
+        config: the section. It decides what happens if the test fails (models.proof).
+        cache: the folder for converted networks.
+        sample: uint8 (H, W, 3) BGR, an image of people for the test.
+
+    Raises:
+        ModelError: the file is not a YOLO network; or the chosen engine failed and may not be replaced.
+    """
+    exact = YoloNet(path, torch.device("cpu"))
+    if choice == EXACT and device.type == "cpu":
+        return exact
+    height, width = (side - side % exact.stride for side in sample.shape[:2])
+    picture = sample[np.newaxis, :height, :width].copy()
+
+    def build_and_test(choice: Choice) -> tuple[YoloNet, Verdict]:
+        net = YoloNet(path, device, choice, cache)
+        lost = _lost(exact, net, picture)
+        return net, Verdict(not lost, f"it misses {lost or 'none'} of the people that fp32 detects in the test image")
+
+    return proven(section, choice, config, build_and_test)
+
+
+def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
+    """Count the people in uint8 (1, h, w, 3) that `exact` detects with a score above _SURE and `net` misses."""
+    boxes, scores, keypoints = exact.predict(picture, _SURE, 0.7)[0]
+    found, sure, points = net.predict(picture, _SURE - _SAME_SCORE, 0.7)[0]
+    same = (iou(boxes, found) >= _SAME_IOU) & (np.abs(scores[:, np.newaxis] - sure) <= _SAME_SCORE)
+    distances = np.linalg.norm((keypoints[:, np.newaxis] - points)[..., :2], axis=3)  # (N, M, K)
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)[:, np.newaxis, np.newaxis]
+    seen = keypoints[:, np.newaxis, :, 2] > _SURE
+    same &= ~(seen & (distances > _SAME_PLACE * sides)).any(axis=2)
+    return int((~same.any(axis=1)).sum())
+
+
+def _converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 - OpenVINO ships no types
+    """Return the network converted for OpenVINO, from the cache if it is there.
+
+    Raises:
+        EngineError: the network can't be converted.
+    """
+
+    def build(into: Path) -> None:
+        log.info("%s: converting the network for OpenVINO; later starts reuse the result", path.name)
+        for layer in module.modules():
+            if hasattr(layer, "dynamic"):
+                layer.dynamic = True  # the head then computes its anchors in each call
+        pictures = torch.zeros((2, 480, 640, 3), dtype=torch.uint8)
+        openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
+
+    versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
+    # These two files modify the network, so their own text is part of the key.
+    sources = Path(__file__).read_bytes() + Path(ultralytics.__file__).read_bytes()
+    digest = hashlib.sha256(path.read_bytes() + sources).hexdigest()
+    key = ["yolo", digest, openvino.version(), *versions]
+    return read_built(cache, key, build, lambda folder: openvino.read(folder / "network.xml"))
