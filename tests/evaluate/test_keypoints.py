@@ -106,7 +106,7 @@ def models_of(pose, people=all_people):
         Seeing(people),
         TrackStage(TrackerConfig()),
         PoseStage(pose),
-        calls=1,
+        concurrency=1,
     )
 
 

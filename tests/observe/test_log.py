@@ -107,7 +107,7 @@ def test_secrets_are_hidden_in_messages_arguments_and_tracebacks(lines, form):
 def test_the_level_applies_to_this_package_and_libraries_log_errors_only(lines, level, ours, others):
     set_up_logging(level, "text")
     levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
-    for name, lowest in (("realtime.pipeline", ours), ("ultralytics", others)):
+    for name, lowest in (("realtime.pipeline", ours), ("a_library", others)):
         for each in levels:
             logging.getLogger(name).log(each, "line")
         assert len(lines()) == sum(each >= lowest for each in levels)
