@@ -27,9 +27,9 @@ from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
 from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
+from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import resolve_device
 from realtime.runtime.pool import concurrency_for, cores_each
-from realtime.runtime.share import all_cores, just, share
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
 
@@ -183,7 +183,7 @@ def _load(config: AppConfig, plan: Plan) -> Models:
     names = plan.detector.found.name, plan.pose.found.name
     models = Models(device, *names, detect, track, pose, concurrency, throughput)
     for count in models.core_budgets():
-        with share(just(count)):
+        with core_budget(fixed(count)):
             detect.warm_up()
             pose.warm_up()
     return models

@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Lower limit for box sides that are used as divisors.
-LEAST_SIDE_PX = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:

@@ -14,8 +14,8 @@ from realtime.detect.stage import DetectStage
 from realtime.observe.status import CameraStatus
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
+from realtime.runtime.core_budget import core_budget, fixed
 from realtime.runtime.governor import Effort, Governor, ladder
-from realtime.runtime.share import just, share
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Tuning:
         if size in self._sizes or not all(size):
             return
         for cores in self._core_budgets:
-            with share(just(cores)):
+            with core_budget(fixed(cores)):
                 self._detect.warm_up(size)
         self._sizes.add(size)
 
@@ -88,7 +88,7 @@ class Tuning:
             for cores in self._core_budgets:
                 if self._is_ending():
                     return False
-                with share(just(cores)):
+                with core_budget(fixed(cores)):
                     self._detect.warm_up(size, effort.size)
         self._detect.set_effort(effort)
         self._pose.set_effort(effort)

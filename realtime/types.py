@@ -179,7 +179,7 @@ class Tracks:
 
     @classmethod
     def empty(cls, frame: Frame, ended: tuple[int, ...] = ()) -> Tracks:
-        """No people in this frame; `ended` as in the class."""
+        """Return the Tracks of a frame without people. `ended` is the attribute of that name."""
         return cls(
             frame,
             np.zeros((0, 4), np.float32),

@@ -1,7 +1,7 @@
 from realtime.config import AppConfig, load
 from realtime.observe.status import CameraStatus
+from realtime.runtime.core_budget import take_cores
 from realtime.runtime.governor import Effort
-from realtime.runtime.share import cores
 from realtime.tuning import Tuning
 
 
@@ -15,7 +15,7 @@ class Stage:
         self.warm: list[tuple[tuple[int, int], int | None, int]] = []
 
     def warm_up(self, size: tuple[int, int], side: int | None = None) -> None:
-        with cores() as count:
+        with take_cores() as count:
             self.warm.append((size, side, count))
 
     def set_effort(self, effort: Effort) -> None:

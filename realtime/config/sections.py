@@ -220,7 +220,7 @@ class TrackerConfig(Section):
         3.0,
         ge=0.0,
         le=60.0,
-        description="how long after being lost a person can be re-identified by pose (s); 0 disables",
+        description="how long after a person was last seen they can be re-identified by pose (s); 0 disables",
     )
 
     @model_validator(mode="after")
@@ -321,7 +321,8 @@ class SmoothingConfig(Section):
     gate: float = Field(
         1.0,
         gt=0.0,
-        description="Kalman: measurements further off than this multiple of the expected distance count for less",
+        description="Kalman: down-weight measurements whose distance from the prediction exceeds this multiple of the "
+        "expected distance",
     )
     noise: float = Field(0.015, gt=0.0, description="Kalman: standard deviation of the keypoint noise, in person sizes")
 
@@ -350,12 +351,14 @@ class LatencyConfig(Section):
 
     frames_in_flight: int = Field(3, ge=1, le=16, description="maximum number of frames per camera inside the pipeline")
     max_age_ms: float = Field(
-        500.0, gt=0.0, description="live: drop a frame that is older than this before it is processed (ms)"
+        500.0,
+        gt=0.0,
+        description="live: drop a frame that is already older than this when its processing would start (ms)",
     )
     target_ms: float | None = Field(
         None,
         ge=10.0,
-        description="live: publish within this time after the capture (ms), by computing less when needed; unset: off",
+        description="live: publish within this time of capture (ms), by computing less when needed; unset: off",
     )
     levers: list[Lever] = Field(
         ["cadence", "people", "size"],
@@ -441,7 +444,7 @@ class AppConfig(Section):
     )
     loop: bool = Field(False, description="restart a file at its end")
     max_frames: int | None = Field(None, ge=1, description="stop each camera after this many frames; unset: no limit")
-    fail_fast: bool = Field(False, description="end the run if a network camera can't be opened at the start")
+    fail_fast: bool = Field(False, description="end the run if a network camera can't be opened at startup")
     detector: DetectorConfig = DetectorConfig()
     tracker: TrackerConfig = TrackerConfig()
     pose: PoseConfig = PoseConfig()

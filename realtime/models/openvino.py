@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.errors import EngineError, first_line
-from realtime.runtime.share import all_cores, cores
+from realtime.runtime.core_budget import all_cores, take_cores
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 # OpenVINO's name for each precision, and for the CPU capability that the precision needs.
@@ -124,8 +124,8 @@ def read(path: Path) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
 class OpenVinoNetwork:
     """A converted network, compiled for this CPU. Any thread may call it.
 
-    The network is compiled once for each core budget that an inference may get (runtime.share), for as many concurrent
-    inferences as fit on all cores. Each thread has its own inference request.
+    The network is compiled once for each core budget that an inference may get (runtime.core_budget), for as many
+    concurrent inferences as fit on all cores. Each thread has its own inference request.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class OpenVinoNetwork:
         Returns:
             The network's own output buffer, valid until this thread's next call.
         """
-        with cores() as count:
+        with take_cores() as count:
             requests: dict[int, Any] = self._thread.__dict__.setdefault("requests", {})
             if count not in requests:
                 requests[count] = self._compile(count).create_infer_request()

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.errors import ConfigError
-from realtime.runtime.share import cores
+from realtime.runtime.core_budget import take_cores
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Lane:
         if self.stream is not None:
             yield
             return
-        with cores() as count:
+        with take_cores() as count:
             if torch.get_num_threads() != count:
                 torch.set_num_threads(count)
             yield

@@ -25,8 +25,8 @@ from functools import partial
 from typing import Protocol
 
 from realtime.runtime.channel import Closed
+from realtime.runtime.core_budget import all_cores, core_budget
 from realtime.runtime.door import Gate
-from realtime.runtime.share import all_cores, share
 from realtime.runtime.stage import Part
 from realtime.runtime.watch import Watch
 from realtime.types import Frame
@@ -156,7 +156,7 @@ class Pool:
                 self._tell()
             task.job.part_began()
             started = time.perf_counter()
-            with share(partial(self._take, task)):
+            with core_budget(partial(self._take, task)):
                 task.part.run()
             seconds = time.perf_counter() - started - task.waited_s
             task.job.part_done(task.waited_s)

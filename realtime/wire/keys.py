@@ -5,9 +5,9 @@ They are loaded at the end of the data path: by publish.socket, and by realtime.
 
     python -m realtime.keys keys/publisher keys/clients/alice keys/clients/bob
 
-This creates two files per name: NAME.key, the public key, and NAME.key_secret, the secret key, which only its owner may
-have. The publisher needs its own secret key and the public keys of the permitted readers. A reader needs its own secret
-key and the publisher's public key.
+This creates two files per name: NAME.key, the public key, and NAME.key_secret, the secret key, which must stay with its
+owner. The publisher needs its own secret key and the public keys of the permitted readers. A reader needs its own
+secret key and the publisher's public key.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m realtime.keys",
         description="Create key pairs for an encrypted stream: NAME.key, the public key, and NAME.key_secret, the "
-        "secret key, which only its owner may have.",
+        "secret key, which must stay with its owner.",
         epilog="Start the publisher with --publish.curve-secret keys/publisher.key_secret. It accepts the readers "
         "whose public keys are in the folder 'clients' next to that file. Start a reader with "
         "--curve-secret alice.key_secret --curve-server publisher.key.",

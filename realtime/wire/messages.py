@@ -47,7 +47,7 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
     epoch: Annotated[
         int,
         Meta(
-            description="+1 whenever the source was reopened, looped or changed its frame size: "
+            description="+1 whenever the source was reopened, looped, changed its frame size or set its clock back: "
             "tracks of earlier epochs are over"
         ),
     ]
@@ -61,8 +61,8 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
     frame: Annotated[
         int,
         Meta(
-            description="index of the source frame, from 0, never decreasing within a camera: "
-            "a gap means that the pipeline dropped frames"
+            description="index of the source frame, from 0, never decreasing for a camera: "
+            "a gap means that frames were dropped (`target_fps` does that on purpose) or that messages were missed"
         ),
     ]
     captured_ns: Annotated[
@@ -215,9 +215,9 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
     tracks_ended: Annotated[
         list[int],
         Meta(
-            description="track ids that ended since the previous status and won't return: not seen for "
-            "`tracker.buffer_s` and `tracker.relink_s`, or of an earlier epoch; if the state is ended or failed, all "
-            "other tracks have ended too"
+            description="ids of tracks that ended since the previous status; they won't return. A track ends when its "
+            "person was not seen for longer than both `tracker.buffer_s` and `tracker.relink_s`, or when a new epoch "
+            "starts. If the state is ended or failed, all other tracks have ended too"
         ),
     ] = []
     lowered: Annotated[

@@ -27,7 +27,7 @@ from realtime.models.openvino import OpenVinoNetwork
 from realtime.models.vitpose import load_network, quiet
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode, to_frame
-from realtime.runtime.share import all_cores
+from realtime.runtime.core_budget import all_cores
 from tests.conftest import packaged
 from tests.pose.checkpoints import BASE, SMALL, load_vitpose, people, picture, save_checkpoint, xywh
 from tests.pose.training import SURE, jittered_boxes, train_checkpoint, true_keypoints

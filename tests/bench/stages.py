@@ -28,7 +28,7 @@ from realtime.publish.message import to_message
 from realtime.publish.socket import open_socket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
-from realtime.runtime.share import all_cores
+from realtime.runtime.core_budget import all_cores
 from realtime.skeleton import NO_SKELETON
 from realtime.smooth.stage import SmoothStage
 from realtime.track.stage import TrackStage

@@ -15,7 +15,7 @@ from realtime.errors import ModelError
 from realtime.models import openvino, yolo
 from realtime.models.choice import EXACT, Choice, choose
 from realtime.models.yolo import YoloNet, build_net
-from realtime.runtime.share import just, share
+from realtime.runtime.core_budget import core_budget, fixed
 
 CPU = torch.device("cpu")
 
@@ -88,7 +88,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8
 
     def work(number):
         for _ in range(5):
-            with share(just(1)):
+            with core_budget(fixed(1)):
                 finds = net.predict(batches[number], 0.3, 0.7)
             for (xyxy, _, _), (expected, _, _) in zip(finds, alone[number], strict=True):
                 if xyxy.shape != expected.shape or np.abs(xyxy - expected).max(initial=0) > 0.1:
@@ -104,7 +104,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8
 
 def test_a_network_uses_its_core_budget(yolov8n, photographs):
     net = YoloNet(yolov8n, CPU)
-    with share(just(3)):
+    with core_budget(fixed(3)):
         net.predict(pictures(photographs)[0], 0.5, 0.7)
     assert torch.get_num_threads() == 3
 

@@ -8,10 +8,10 @@ import pytest
 
 from realtime.runtime import pool as pools
 from realtime.runtime.channel import Channel, Closed
+from realtime.runtime.core_budget import take_cores
 from realtime.runtime.crew import Crew
 from realtime.runtime.loop import run_divided
 from realtime.runtime.pool import Pool, concurrency_for
-from realtime.runtime.share import cores
 from realtime.runtime.stage import Part, Work
 from realtime.runtime.watch import Unwatched
 from realtime.types import Detections, Frame
@@ -115,7 +115,7 @@ def test_a_part_that_runs_alone_gets_all_cores_and_concurrent_parts_share_them(m
     counts: list[int] = []
 
     def alone(frame: Frame) -> None:
-        with cores() as count:
+        with take_cores() as count:
             counts.append(count)
 
     run(Busy(alone, parts=1), [make_frame(0)], concurrency=2)
@@ -123,7 +123,7 @@ def test_a_part_that_runs_alone_gets_all_cores_and_concurrent_parts_share_them(m
     together = threading.Barrier(2)
 
     def part(frame: Frame) -> None:
-        with cores() as count:
+        with take_cores() as count:
             counts.append(count)
             together.wait(5)
 
@@ -141,7 +141,7 @@ def test_in_throughput_mode_one_part_is_prepared_while_inferences_use_all_cores(
         prepared.append(frame.index)
         if len(prepared) == 3:
             three.set()
-        with cores():
+        with take_cores():
             with lock:
                 computing += 1
                 most = max(most, computing)
@@ -161,7 +161,7 @@ def test_a_wait_for_cores_is_reported_as_waiting_and_not_as_work(make_frame: Mak
     def part(frame: Frame) -> None:
         if frame.index == 1:
             assert first_computes.wait(5)
-        with cores():
+        with take_cores():
             first_computes.set()
             if frame.index == 0:
                 time.sleep(0.2)

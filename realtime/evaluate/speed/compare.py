@@ -29,7 +29,7 @@ from realtime.evaluate.speed.runs import Run, Scene
 from realtime.evaluate.speed.videos import images_of, write_video
 from realtime.models.cache import cache_folder
 from realtime.models.weights import find_detector, find_pose
-from realtime.runtime.share import all_cores
+from realtime.runtime.core_budget import all_cores
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
 RANDOM_POSE = "vitpose-s"

@@ -32,8 +32,8 @@ from realtime.evaluate.speed import compare
 from realtime.evaluate.speed.cpu_time import MODELS, cpu_by_part
 from realtime.evaluate.speed.plots import plot_costs
 from realtime.evaluate.speed.runs import Scene
+from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import resolve_device
-from realtime.runtime.share import all_cores, just, share
 from realtime.types import Detections, Frame, Tracks
 
 TABLES = ("cameras", "people", "calls", "share")
@@ -280,7 +280,7 @@ def _seconds(call: Callable[[], object], side_by_side: int, cores: int) -> float
 
     def work() -> float:
         try:
-            with share(just(cores)):
+            with core_budget(fixed(cores)):
                 call()  # the first inference of a thread prepares its resources
                 start.wait()
                 for _ in range(_CALLS):

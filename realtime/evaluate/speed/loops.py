@@ -29,8 +29,8 @@ from realtime.boxes import iou
 from realtime.config import load
 from realtime.evaluate.speed.runs import LOW_SCORE, MATCH_IOU, MIN_SCORE, NMS_IOU, SIZE, TRACK_SCORE, Run, Scene
 from realtime.evaluate.speed.videos import Shot, every, newest
+from realtime.runtime.core_budget import all_cores
 from realtime.runtime.device import resolve_device
-from realtime.runtime.share import all_cores
 from realtime.types import Frame
 
 Boxes = NDArray[np.float32]

@@ -6,7 +6,7 @@ import pytest
 from realtime.evaluate.__main__ import main
 from realtime.evaluate.speed.cost import Costs, _seconds, _tables, crowd
 from realtime.evaluate.speed.cpu_time import MODELS, PARTS
-from realtime.runtime.share import cores
+from realtime.runtime.core_budget import take_cores
 
 
 def test_costs_are_fitted_by_a_line_and_the_deviation_is_reported() -> None:
@@ -38,7 +38,7 @@ def test_parallel_inferences_use_one_core_each_and_share_the_wall_time() -> None
     counts: list[int] = []
 
     def call() -> None:
-        with cores() as count:
+        with take_cores() as count:
             counts.append(count)
             time.sleep(0.02)
 

@@ -51,19 +51,19 @@ def quota(root: Path, group: str) -> float:
 
 
 @contextlib.contextmanager
-def cores() -> Iterator[int]:
+def take_cores() -> Iterator[int]:
     """Take the calling thread's core budget and yield its number of cores. May block, so it must not be nested."""
-    take: Take = getattr(_thread, "take", None) or just(all_cores())
+    take: Take = getattr(_thread, "take", None) or fixed(all_cores())
     with take() as count:
         yield count
 
 
 @contextlib.contextmanager
-def share(take: Take) -> Iterator[None]:
-    """Make `cores` use this budget on the calling thread, within the `with` block.
+def core_budget(take: Take) -> Iterator[None]:
+    """Make `take_cores` use this budget on the calling thread, within the `with` block.
 
     Example:
-        >>> with share(just(2)), cores() as count:
+        >>> with core_budget(fixed(2)), take_cores() as count:
         ...     print(count)
         2
     """
@@ -74,6 +74,6 @@ def share(take: Take) -> Iterator[None]:
         _thread.take = None
 
 
-def just(count: int) -> Take:
+def fixed(count: int) -> Take:
     """Return a budget of `count` cores that never blocks."""
     return lambda: contextlib.nullcontext(count)

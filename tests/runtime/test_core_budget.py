@@ -1,7 +1,7 @@
 import math
 from pathlib import Path
 
-from realtime.runtime.share import quota
+from realtime.runtime.core_budget import quota
 
 
 def test_the_smallest_quota_of_a_cgroup_and_its_ancestors_applies(tmp_path: Path) -> None:
