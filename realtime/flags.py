@@ -96,7 +96,8 @@ def help_text(group: str = "") -> str:
         _add_section(out, "tools", _TOOLS_HELP, (_Flag.of_tool(word, text) for word, text in TOOLS.items()))
         out.add_text(
             "Each key of a configuration file, except those of one camera, is also a flag and an environment variable "
-            "(REALTIME_POSE__MODEL). Order: defaults < files (--config) < environment < flags. An empty value unsets a key."
+            "(REALTIME_POSE__MODEL). Order: defaults < files (--config) < environment < flags. An empty value unsets a "
+            "key."
         )
     return out.format_help()
 
