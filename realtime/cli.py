@@ -85,14 +85,16 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
     arguments, flags = parse(argv)
-    warnings: list[str] = []  # kept until logging is set up; a reload repeats them, and they are not logged again
+    warnings: dict[str, bool] = {}  # line -> whether it was shown: once each, although a reload repeats it
+
+    def warn(line: str) -> None:
+        warnings.setdefault(line, False)
 
     def read() -> AppConfig:
-        config = load(arguments.config, flags=flags, warn=warnings.append)
+        config = load(arguments.config, flags=flags, warn=warn)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
-        secrets[:] = sorted(
-            found.union(secrets), key=len, reverse=True
-        )  # longest first, because one may contain another
+        # The longest first, because one may contain another.
+        secrets[:] = sorted(found.union(secrets), key=len, reverse=True)
         if not config.cameras and not arguments.dry_run and not arguments.print_config:
             raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
         return config
@@ -110,8 +112,18 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             raise OutputError(f"standard output can't be written: {error.strerror}") from None
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
-    for warning in warnings:
-        log.warning("%s", warning)
+
+    def show_warnings() -> None:
+        for warning in [warning for warning, is_shown in warnings.items() if not is_shown]:
+            log.warning("%s", warning)
+            warnings[warning] = True
+
+    def read_again() -> AppConfig:
+        config = read()
+        show_warnings()
+        return config
+
+    show_warnings()
     with _signals(reloads=bool(arguments.config)) as handle:
         with handle.not_swallowed():
             from realtime.loading import load_models
@@ -121,7 +133,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 models = load_models(config)
                 log.info("dry run: %s and %s are ready on %s", models.detector_name, models.pose_name, models.device)
                 return 0
-            pipeline = Pipeline(config, read)
+            pipeline = Pipeline(config, read_again)
         handle.take(pipeline)
         code, failure = RealtimeError.exit_code, None
         try:

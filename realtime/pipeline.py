@@ -180,7 +180,7 @@ class Pipeline:
                 self._crew.failed.wait(_TICK_S)
                 self._look_after_cameras()
                 self._forget_removed()
-                self._keep_target()
+                self._tuning.keep_target(self._live_cameras, self.status.values())
                 if self._reload_asked:
                     self._reload_asked = False
                     self._reload()
@@ -214,9 +214,8 @@ class Pipeline:
                 stage.forget(camera)
             self._fleet.removed.remove(camera)
 
-    def _keep_target(self) -> None:
-        live = [status for camera, status in self.status.items() if self._door.is_live(camera)]
-        self._tuning.keep_target(live, self.status.values())
+    def _live_cameras(self) -> list[CameraStatus]:
+        return [status for camera, status in self.status.items() if self._door.is_live(camera)]
 
     def _is_ending(self) -> bool:
         return self._stopping or self._crew.failed.is_set()

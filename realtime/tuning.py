@@ -62,17 +62,17 @@ class Tuning:
                 self._detect.warm_up(size)
         self._sizes.add(size)
 
-    def keep_target(self, live: Iterable[CameraStatus], cameras: Iterable[CameraStatus]) -> None:
+    def keep_target(self, live: Callable[[], Iterable[CameraStatus]], cameras: Iterable[CameraStatus]) -> None:
         """Compare the latency with the target about once a second, and reduce or restore the effort if it is time.
 
         Args:
-            live: the live cameras. The slowest one counts.
+            live: returns the live cameras. The slowest one counts.
             cameras: all cameras. Their status names the keys that are reduced.
         """
         if self._governor is None or time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + _GOVERN_EVERY_S
-        p95_ms = max((status.recent()[1]["p95"] for status in live), default=0.0)
+        p95_ms = max((status.recent()[1]["p95"] for status in live()), default=0.0)
         if not self._governor.update(time.monotonic(), p95_ms) or not self._apply(self._governor.effort):
             return
         self._governor.in_force(time.monotonic())

@@ -45,7 +45,7 @@ class Run:
         self.camera.p95_ms = p95_ms
         for _ in range(seconds):
             self.now_s += 1.0
-            self.tuning.keep_target([self.camera], [self.camera])
+            self.tuning.keep_target(lambda: [self.camera], [self.camera])
 
 
 def test_a_new_frame_size_is_warmed_up_once_for_each_core_budget(monkeypatch):

@@ -214,10 +214,17 @@ class Camera:
             frame = self._frame(picture, source, index, arrived_s)
         except _Dropped as dropped:
             self._status.count_dropped(dropped.cause)
-            if dropped.error is not None:
-                raise dropped.error from None
+            error = dropped.error
+        else:
+            self._door.put(frame)
             return
-        self._door.put(frame)
+        if error is not None:
+            # Raised outside of the `except` block: inside, the error and the verdict would refer to each other, and
+            # keep the closed source's memory until the garbage collector runs.
+            try:
+                raise error
+            finally:
+                del error
 
     def _frame(self, picture: Picture, source: Source, index: int, arrived_s: float) -> Frame:
         """Make a frame, unless one of these checks drops it; their order decides under which cause it is counted.

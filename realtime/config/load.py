@@ -64,21 +64,14 @@ def load(
     """
     environment = os.environ if environment is None else environment
     keys = {key.name: key.kind for key in [*leaves(), *former_keys()]}
-    values: dict[str, object] = {}
-    origins: dict[str, str] = {}
-    for path in files:
-        for key, value in _read_yaml(path, keys):
-            values[key], origins[key] = value, str(path)
-    for variable in sorted(environment):
-        if variable.startswith(ENV_PREFIX):
-            key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
-            if key not in keys:
-                raise ConfigError(f"environment: unknown key {variable}{_near(key, _variable)}")
-            values[key], origins[key] = _from_text(keys[key], environment[variable], variable), variable
-    for key, value in (flags or {}).items():
-        values[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value
-        origins[key] = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
-    _replace_former(values, origins, warn)
+    layers: list[_Layer] = [{key: (value, str(path)) for key, value in _read_yaml(path, keys)} for path in files]
+    layers += [_of_environment(environment, keys), _of_flags(flags or {}, keys)]
+    found: _Layer = {}
+    for layer in layers:
+        found |= _renamed(layer, warn)
+    _drop(found, warn)
+    values = {key: value for key, (value, _) in found.items()}
+    origins = {key: origin for key, (_, origin) in found.items()}
     try:
         return AppConfig.model_validate(_nest(values), context=environment)
     except ValidationError as error:
@@ -124,28 +117,55 @@ def parse_source(text: str, position: int) -> dict[str, str]:
 # ---- former keys
 
 
-def _replace_former(values: dict[str, object], origins: dict[str, str], warn: Callable[[str], None]) -> None:
-    """Give the renamed keys their new names, and remove the dropped ones."""
+def _renamed(layer: _Layer, warn: Callable[[str], None]) -> _Layer:
+    """The layer with the new names of renamed keys. A later layer overrides them by either name."""
     for former, name in RENAMED.items():
-        if former not in values:
+        if former not in layer:
             continue
-        if name in values:
+        value, origin = layer[former]
+        if name in layer:
             raise ConfigError(
-                f"{former}: it is now called {name}, which is also set (from {origins[name]}): remove {former} "
-                f"(from {origins[former]})"
+                f"{former}: it is now called {name}, which is also set (from {layer[name][1]}): remove {former} "
+                f"(from {origin})"
             )
-        warn(f"{former} is now called {name}: rename it, the next release refuses it (from {origins[former]})")
-        values[name], origins[name] = values.pop(former), origins.pop(former)
+        warn(f"{former} is now called {name}: rename it, the next release refuses it (from {origin})")
+        layer = {key: entry for key, entry in layer.items() if key != former} | {name: (value, origin)}
+    return layer
+
+
+def _drop(found: _Layer, warn: Callable[[str], None]) -> None:
+    """Remove the dropped keys."""
     for key, (only, expected) in DROPPED.items():
-        if key not in values:
+        if key not in found:
             continue
-        value, origin = values.pop(key), origins[key]
+        value, origin = found.pop(key)
         if str(value) != only:
             raise ConfigError(redact(f"{key}: got {value!r}, {expected}{_where(key, origin)}"))
         warn(f"{key} has no effect any more: remove it, the next release refuses it (from {origin})")
 
 
-# ---- one origin at a time
+# ---- one layer at a time
+
+_Layer = dict[str, tuple[object, str]]  # by dotted key: value, origin
+
+
+def _of_environment(environment: Mapping[str, str], keys: Mapping[str, object]) -> _Layer:
+    layer: _Layer = {}
+    for variable in sorted(environment):
+        if variable.startswith(ENV_PREFIX):
+            key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            if key not in keys:
+                raise ConfigError(f"environment: unknown key {variable}{_near(key, _variable)}")
+            layer[key] = _from_text(keys[key], environment[variable], variable), variable
+    return layer
+
+
+def _of_flags(flags: Mapping[str, object], keys: Mapping[str, object]) -> _Layer:
+    layer: _Layer = {}
+    for key, value in flags.items():
+        origin = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
+        layer[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value, origin
+    return layer
 
 
 class _Yaml(yaml.SafeLoader):

@@ -27,7 +27,7 @@ class Cadence:
 
     def __init__(self, every: int) -> None:
         self.every = every
-        self._cameras = PerEpoch(lambda frame: _Camera(since=self.every))
+        self._cameras = PerEpoch(lambda frame: _Camera())
 
     def is_due(self, frame: Frame) -> bool:
         """Return whether the detector should run on this frame.
@@ -36,8 +36,8 @@ class Cadence:
         no person is tracked yet.
         """
         camera = self._cameras.of(frame)
-        due = camera.since + 1 >= self.every
-        camera.since = 0 if due else camera.since + 1
+        due = camera.since is None or camera.since + 1 >= self.every
+        camera.since = 0 if due or camera.since is None else camera.since + 1
         return due
 
     def forget(self, camera: str) -> None:
@@ -47,4 +47,4 @@ class Cadence:
 
 @dataclass(slots=True)
 class _Camera:
-    since: int  # frames since the last detection
+    since: int | None = None  # frames since the last detection; None before the first one

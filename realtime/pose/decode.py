@@ -1,9 +1,9 @@
 """Heatmaps -> keypoints: the peak of each heatmap to a fraction of a pixel, and its position in the frame.
 
-Used by pose.engine, after the network; pose.on_device takes the same steps on a GPU. The logarithm of a Gaussian is a
-parabola, so one Newton step on the logarithm of the blurred map, from the map's highest pixel, lands on the peak (DARK:
-Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020, in the unbiased
-coordinates of UDP: Huang et al., CVPR 2020). Follows `post_dark_udp` of mmpose 0.x
+Used by pose.engine, after the network; pose.decode_on_device takes the same steps on a GPU. The logarithm of a
+Gaussian is a parabola, so one Newton step on the logarithm of the blurred map, from the map's highest pixel,
+lands on the peak (DARK: Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation",
+CVPR 2020, in the unbiased coordinates of UDP: Huang et al., CVPR 2020). Follows `post_dark_udp` of mmpose 0.x
 (mmpose/core/evaluation/top_down_eval.py) and `post_dark_unbiased_data_processing` of transformers 5.23
 (image_processing_vitpose.py), but blurs only the pixels that the step needs.
 """

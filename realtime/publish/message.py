@@ -13,7 +13,9 @@ from realtime import wire
 from realtime.types import Poses
 
 
-def to_message(poses: Poses, session: str, seq: int, skeleton: str, with_raw: bool = False) -> wire.PoseMessage:
+def to_message(
+    poses: Poses, session: str, seq: int, skeleton: str, with_raw: bool = False, age_ms: float | None = None
+) -> wire.PoseMessage:
     """Build the message of one frame, to be sent now.
 
     >>> from realtime.types import Frame
@@ -28,13 +30,15 @@ def to_message(poses: Poses, session: str, seq: int, skeleton: str, with_raw: bo
         session: id of the run.
         seq: number of pose messages that this camera has sent before.
         skeleton: name of the skeleton: "coco17", "none", ...
+        age_ms: time since the capture; None: by the clock.
         with_raw: add the keypoints from before smoothing. Those that are not finite are replaced by the smoothed ones.
 
     Raises:
         ValueError: a number is NaN or infinite.
     """
     frame = poses.frame
-    age_ms = (time.monotonic_ns() - frame.captured_mono_ns) / 1e6
+    if age_ms is None:
+        age_ms = (time.monotonic_ns() - frame.captured_mono_ns) / 1e6
     timing_ms = frame.timing_ms | {"wait": max(0.0, age_ms - sum(frame.timing_ms.values()))}
     raw = poses.keypoints if poses.raw is None else poses.raw
     return wire.PoseMessage(

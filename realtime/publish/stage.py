@@ -159,7 +159,7 @@ class PublishStage:
         frame = poses.frame
         age_ms = (time.monotonic_ns() - frame.captured_mono_ns) / 1e6
         seq, skeleton = self._seq[frame.camera], self._info.skeleton.name
-        message = to_message(poses, self._info.session, seq, skeleton, self._config.raw_keypoints)
+        message = to_message(poses, self._info.session, seq, skeleton, self._config.raw_keypoints, age_ms)
         self._send(wire.pose_topic(frame.camera), message)
         self._seq[frame.camera] += 1
         self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)

@@ -1,6 +1,8 @@
+import gc
 import itertools
 import logging
 import threading
+import weakref
 
 import cv2
 import numpy as np
@@ -280,3 +282,26 @@ def test_a_camera_that_opens_and_stays_silent_is_reopened_after_the_shortest_wai
     openings = [ScriptedSource(lost(), live=True) for _ in range(6)]
     Rig("rtsp://127.0.0.1/cam", *openings, ScriptedSource(picture(), live=True), enough=1, stop=stop).run()
     assert stop.waits == [0.0] + [pytest.approx(FIRST_S, rel=JITTER + 1e-9)] * 6
+
+
+def test_a_source_is_freed_before_the_next_one_is_opened_whatever_ended_it():
+    sources, was_freed = [], []
+
+    def open_next(config):
+        was_freed.extend(source() is None for source in sources[-1:])
+        source = ScriptedSource(picture(), live=True)
+        sources.append(weakref.ref(source))
+        if len(sources) == 3:
+            rig.stop.set()
+        return source
+
+    crop = {"crop_xyxy": [0, 0, 999, 999]}  # reaches beyond the image, so each frame is the last one
+    rig = Rig("http://127.0.0.1/video", opener=open_next, stop=RecordingStop(), **crop)
+    gc.disable()
+    logging.disable()  # pytest keeps log records, and with them the errors and their frames
+    try:
+        rig.run()
+    finally:
+        gc.enable()
+        logging.disable(logging.NOTSET)
+    assert was_freed == [True, True]

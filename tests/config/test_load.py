@@ -169,10 +169,14 @@ def test_a_wrong_value_of_a_renamed_key_is_an_error_with_the_new_name() -> None:
         load(environment={}, flags={"latency.means": ["luck"]}, warn=[].append)
 
 
-def test_both_names_of_a_renamed_key_are_an_error_wherever_they_are_set(tmp_path: Path) -> None:
-    given = in_file(tmp_path, "latency: {means: [size]}")
-    with pytest.raises(ConfigError, match=r"latency.means: it is now .*\(from --latency.levers\): remove .*yaml"):
-        load(**given, flags={"latency.levers": ["size"]})
+def test_a_later_layer_overrides_a_renamed_key_by_either_name(tmp_path: Path) -> None:
+    old = in_file(tmp_path, "latency: {means: [size]}")
+    assert load(**old, flags={"latency.levers": ["people"]}, warn=[].append).latency.levers == ["people"]
+    new = in_file(tmp_path, "latency: {levers: [size]}")
+    assert load(**new, flags={"latency.means": ["people"]}, warn=[].append).latency.levers == ["people"]
+
+
+def test_both_names_of_a_renamed_key_in_one_file_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"remove latency.means \(from .*old.yaml"):
         load(**in_file(tmp_path, "latency: {means: [size], levers: [size]}"))
 
