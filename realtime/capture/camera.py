@@ -291,12 +291,7 @@ class Camera:
         return size
 
     def _reconnect(self, error: SourceError, tried_s: float) -> None:
-        """Log a fault once, and set the wait before the next attempt.
-
-        Args:
-            error: the fault.
-            tried_s: how long (s) the attempt took or the source stayed open.
-        """
+        """Log a fault once, and set the wait; the attempt or the connection lasted `tried_s` seconds."""
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)

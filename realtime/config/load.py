@@ -5,7 +5,6 @@ The program reads it before it builds anything, and reads the files again on SIG
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -16,11 +15,11 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from realtime.config.sections import AppConfig, CameraConfig, Key, is_repeatable, leaves
+from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, explain, near, where_set
+from realtime.config.sections import AppConfig, Key, is_repeatable, leaves
 from realtime.errors import ConfigError
 from realtime.redact import redact
 
-ENV_PREFIX = "REALTIME_"
 log = logging.getLogger(__name__)
 
 # Former keys, which this release still reads, with a warning. The next release removes them from these two tables.
@@ -75,7 +74,7 @@ def load(
     try:
         return AppConfig.model_validate(_nest(values), context=environment)
     except ValidationError as error:
-        raise ConfigError(_explain(error, origins)) from None
+        raise ConfigError(explain(error, origins)) from None
 
 
 def former_keys() -> list[Key]:
@@ -140,7 +139,7 @@ def _drop(found: _Layer, warn: Callable[[str], None]) -> None:
             continue
         value, origin = found.pop(key)
         if str(value) != only:
-            raise ConfigError(redact(f"{key}: got {value!r}, {expected}{_where(key, origin)}"))
+            raise ConfigError(redact(f"{key}: got {value!r}, {expected}{where_set(key, origin)}"))
         warn(f"{key} has no effect any more: remove it, the next release refuses it (from {origin})")
 
 
@@ -155,7 +154,7 @@ def _of_environment(environment: Mapping[str, str], keys: Mapping[str, object]) 
         if variable.startswith(ENV_PREFIX):
             key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
             if key not in keys:
-                raise ConfigError(f"environment: unknown key {variable}{_near(key, _variable)}")
+                raise ConfigError(f"environment: unknown key {variable}{near(key, as_variable)}")
             layer[key] = _from_text(keys[key], environment[variable], variable), variable
     return layer
 
@@ -163,8 +162,8 @@ def _of_environment(environment: Mapping[str, str], keys: Mapping[str, object]) 
 def _of_flags(flags: Mapping[str, object], keys: Mapping[str, object]) -> _Layer:
     layer: _Layer = {}
     for key, value in flags.items():
-        origin = "--source" if key == "cameras" and not isinstance(value, str) else _flag(key)
-        layer[key] = _from_text(keys[key], value, _flag(key)) if isinstance(value, str) else value, origin
+        origin = "--source" if key == "cameras" and not isinstance(value, str) else as_flag(key)
+        layer[key] = _from_text(keys[key], value, as_flag(key)) if isinstance(value, str) else value, origin
     return layer
 
 
@@ -222,7 +221,7 @@ def _flatten(
         elif key in sections:
             raise ConfigError(f"{path}: {key}: expected keys and values below it, got a {type(value).__name__}")
         else:
-            raise ConfigError(f"{path}: unknown key {key}{_near(key, str)}")
+            raise ConfigError(f"{path}: unknown key {key}{near(key, str)}")
 
 
 def _from_text(kind: object, text: str, origin: str) -> object:
@@ -250,61 +249,3 @@ def _nest(values: Mapping[str, object]) -> dict[str, object]:
         else:
             nested[key] = value
     return nested
-
-
-# ---- mistakes
-
-
-def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first mistake as one line. The value is shown only if it can't contain a secret."""
-    # Report an unknown key first: it is often the missing key, misspelled.
-    problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    got = problem["input"]
-    is_secret = location[:1] == ["cameras"] and location[-1] not in CameraConfig.model_fields.keys() - {"source"}
-    found = f"got {got!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
-    if problem["type"] == "value_error" and "got " in message:
-        found = ""
-    if problem["type"] == "extra_forbidden":
-        keys = CameraConfig.model_fields  # keys of other sections were checked before
-        near = difflib.get_close_matches(location[-1], keys, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(keys)}"
-        found, message = "", f"unknown key, {advice}"
-    elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
-        field = CameraConfig.model_fields[location[-1]]
-        message = f"expected {field.title or field.description}"
-    else:
-        message = _IN_OUR_WORDS.get(problem["type"], message)
-    return redact(f"{key + ': ' if key else ''}{found}{message}{_where(key, origin)}")
-
-
-def _where(key: str, origin: str) -> str:
-    """The origin of a value, unless the flag is the key itself."""
-    return f" (from {origin})" if origin and origin != _flag(key) else ""
-
-
-# pydantic's error types, reworded for people who don't write Python.
-_IN_OUR_WORDS = {
-    "missing": "missing",
-    "model_type": "expected keys and values: name, source",
-    "list_type": "expected a list",
-    "path_type": "expected a path",
-    "string_type": "expected text",
-}
-
-
-def _near(key: str, spell: Callable[[str], str]) -> str:
-    close = difflib.get_close_matches(key, [each.name for each in leaves()], n=1)
-    return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
-
-
-def _variable(key: str) -> str:
-    return ENV_PREFIX + key.upper().replace(".", "__")
-
-
-def _flag(key: str) -> str:
-    return "--" + key.replace("_", "-")

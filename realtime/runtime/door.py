@@ -296,6 +296,5 @@ class Door:
         self._waits.waited(self._reader, entry.entered_s[-1] - entry.since_s)
         if entry.newest_wins:
             return frame
-        # A file's frames are read ahead. Their capture time is the moment of entry, so that latency
-        # excludes the wait.
+        # A file's frames are read ahead. They count as captured now, so that latency excludes the wait.
         return replace(frame, captured_mono_ns=time.monotonic_ns(), captured_unix_ns=time.time_ns())

@@ -1,0 +1,74 @@
+"""Mistakes in a configuration, one line each: the key, where it was set, the value found and the value expected.
+
+Used by config.load. No message contains a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from pydantic import ValidationError
+
+from realtime.config.sections import CameraConfig, leaves
+from realtime.redact import redact
+
+ENV_PREFIX = "REALTIME_"
+
+
+def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """The first mistake as one line. The value is shown only if it can't contain a secret."""
+    # Report an unknown key first: it is often the missing key, misspelled.
+    problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    got = problem["input"]
+    is_secret = location[:1] == ["cameras"] and location[-1] not in CameraConfig.model_fields.keys() - {"source"}
+    found = f"got {got!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
+    if problem["type"] == "value_error" and "got " in message:
+        found = ""
+    if problem["type"] == "extra_forbidden":
+        keys = CameraConfig.model_fields  # keys of other sections were checked before
+        close = difflib.get_close_matches(location[-1], keys, n=1)
+        advice = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(keys)}"
+        found, message = "", f"unknown key, {advice}"
+    elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
+        field = CameraConfig.model_fields[location[-1]]
+        message = f"expected {field.title or field.description}"
+    else:
+        message = _IN_OUR_WORDS.get(problem["type"], message)
+    return redact(f"{key + ': ' if key else ''}{found}{message}{where_set(key, origin)}")
+
+
+def where_set(key: str, origin: str) -> str:
+    """The origin of a value, unless the flag is the key itself."""
+    return f" (from {origin})" if origin and origin != as_flag(key) else ""
+
+
+# pydantic's error types, reworded for people who don't write Python.
+_IN_OUR_WORDS = {
+    "missing": "missing",
+    "model_type": "expected keys and values: name, source",
+    "list_type": "expected a list",
+    "path_type": "expected a path",
+    "string_type": "expected text",
+}
+
+
+def near(key: str, spell: Callable[[str], str]) -> str:
+    """The advice for an unknown key; `spell` writes a key as its origin does."""
+    close = difflib.get_close_matches(key, [each.name for each in leaves()], n=1)
+    return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
+
+
+def as_variable(key: str) -> str:
+    """The environment variable of a key."""
+    return ENV_PREFIX + key.upper().replace(".", "__")
+
+
+def as_flag(key: str) -> str:
+    """The flag of a key."""
+    return "--" + key.replace("_", "-")
