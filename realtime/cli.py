@@ -17,9 +17,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
-from realtime.errors import ConfigError, OutputError, RealtimeError
+from realtime.errors import ConfigError, RealtimeError
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
+from realtime.stdout import write_out
 from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str], secrets: list[str]) -> int:
     if argv == ["--version"]:  # without the imports below
-        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        write_out(f"{PROGRAM} {__version__}\n")
         return 0
     try:
         from realtime.config import load, to_yaml
@@ -103,13 +104,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     if arguments.print_config:
         for warning in warnings:
             _say(f"warning: {warning}", secrets)
-        try:
-            sys.stdout.write(to_yaml(config))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"standard output can't be written: {error.strerror}") from None
+        write_out(to_yaml(config))
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 from realtime import __version__
 from realtime.config import CameraConfig, Key, former_keys, is_repeatable, leaves, parse_source, sections
 from realtime.errors import ConfigError
+from realtime.stdout import write_out
 from realtime.tools import TOOLS
 
 PROGRAM = "realtime-pose"
@@ -26,7 +26,7 @@ _MOST_USED = [
     "print_config",
 ]  # fmt: skip
 _OPTIONAL_GROUP = {"nargs": "?", "const": "", "metavar": "GROUP"}
-_TOOLS_HELP = f"Programs of their own, run as `{PROGRAM} TOOL ...`. Each has its own --help."
+_TOOLS_HELP = f"Separate programs, run as `{PROGRAM} TOOL ...`. Each has its own --help."
 _CAMERA_HELP = "Keys of one entry of `cameras` in a YAML file (--config). They have no flags."
 
 
@@ -95,7 +95,7 @@ def help_text(group: str = "") -> str:
     if not group:
         _add_section(out, "tools", _TOOLS_HELP, (_Flag.of_tool(word, text) for word, text in TOOLS.items()))
         out.add_text(
-            "Each key of a configuration file, except those of one camera, is also a flag and an environment variable "
+            "Each key of a configuration file, except the per-camera keys, is also a flag and an environment variable "
             "(REALTIME_POSE__MODEL). Order: defaults < files (--config) < environment < flags. An empty value unsets a "
             "key."
         )
@@ -109,8 +109,15 @@ class _Help(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = None
     ) -> None:
-        sys.stdout.write(help_text(str(values)))
-        sys.stdout.flush()
+        write_out(help_text(str(values)))
+        parser.exit()
+
+
+class _Version(argparse.Action):
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = None
+    ) -> None:
+        write_out(f"{PROGRAM} {__version__}\n")
         parser.exit()
 
 
@@ -151,7 +158,7 @@ class _Flag:
         """The action that a HelpFormatter prints for this flag."""
         action = argparse.Action(self._names, self.name, self._keywords.get("nargs"))
         action.help, action.metavar = self._keywords["help"], self._keywords.get("metavar")
-        if self._keywords.get("action", "") in ("store_true", "version"):
+        if self._keywords.get("action") == "store_true":
             action.nargs = 0
         return action
 
@@ -167,7 +174,7 @@ def _all_flags() -> list[_Flag]:
         _Flag("dry_run", "load and warm up the models, then exit without opening a source", **switch),
         _Flag("print_config", "print the resolved configuration as YAML, without secrets, and exit", **switch),
         _Flag("help", f"show this help, or one group of it: {groups}", "-h", action=_Help, **_OPTIONAL_GROUP),
-        _Flag("version", "show the version and exit", action="version", version=f"{PROGRAM} {__version__}"),
+        _Flag("version", "show the version and exit", action=_Version, nargs=0),
         *(_Flag.of_key(key) for key in leaves()),
     ]
 

@@ -348,3 +348,20 @@ def test_a_missing_extra_is_an_error_with_the_pip_command(tmp_path: Path, monkey
     result = run("--source", "demo", environment={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
     assert "pip install 'realtime-pose[run]'" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--version", "--fail-fast"], ["--print-config"]])
+@pytest.mark.parametrize(("target", "reason"), [("/dev/full", "No space left on device"), (None, "it is closed")])
+def test_standard_output_that_cannot_be_written_is_one_error_line(arguments, target, reason) -> None:
+    def redirect() -> None:
+        if target:
+            os.dup2(os.open(target, os.O_WRONLY), 1)
+        else:
+            os.close(1)
+
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "run_realtime.py"), *arguments],
+        stderr=subprocess.PIPE, text=True, timeout=110, check=False, preexec_fn=redirect,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr == f"realtime-pose: error: standard output can't be written: {reason}\n"

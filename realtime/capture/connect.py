@@ -125,7 +125,7 @@ def _accelerator(asked: Accelerator) -> HWAccel | None:
         if there:
             log.info("hwaccel %s: decoding video with %s", asked, kind)
             return accelerator
-    log.warning("hwaccel %s: not available, decoding video in software", asked)
+    log.warning("hwaccel %s: no usable hardware decoder; decoding video in software", asked)
     return None
 
 

@@ -266,7 +266,7 @@ class PoseConfig(Section):
         "natively",
     )
     self_test: Literal["stop", "warn"] = Field(
-        "stop", description="what to do if the engine's results differ from those of fp32 in the test at startup"
+        "stop", description="what to do if the engine fails the startup comparison with fp32 and there is no fallback"
     )
     input_size: Annotated[InputSize, PlainValidator(_input_size), PlainSerializer(str)] | None = Field(
         None,
@@ -347,7 +347,7 @@ class SmoothingConfig(Section):
 
 
 class LatencyConfig(Section):
-    """Limits of the time from capture to publishing."""
+    """Limits on the time from capture to publishing."""
 
     frames_in_flight: int = Field(3, ge=1, le=16, description="maximum number of frames per camera inside the pipeline")
     max_age_ms: float = Field(
@@ -386,7 +386,8 @@ class PublishConfig(Section):
     )
     curve_clients: Path | None = Field(
         None,
-        description="folder with the public keys of permitted readers; unset: the folder clients next to curve_secret",
+        description="folder with the public keys of permitted readers; unset: the folder 'clients' beside the file of "
+        "curve_secret",
     )
     allow_insecure: bool = Field(
         False, description="allow an unencrypted endpoint beyond loopback: anyone on the network can read it"
@@ -436,7 +437,7 @@ class AppConfig(Section):
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
         title="auto|cpu|cuda|cuda:N|mps",
-        description="device that runs the models; auto picks the fastest one",
+        description="device that runs the models; auto: the first CUDA device, else mps, else cpu",
     )
     cameras: list[CameraConfig] = Field([], title="YAML", description="list of cameras; --source replaces it")
     realtime: bool = Field(

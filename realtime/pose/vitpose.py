@@ -46,7 +46,7 @@ class VitPose:
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
-        """Estimate the keypoints of all people of all images.
+        """Estimate the keypoints of all people in all images.
 
         Args:
             images: uint8 (H, W, 3) BGR each, sizes may differ.

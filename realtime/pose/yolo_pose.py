@@ -69,7 +69,7 @@ class YoloPose:
     def estimate(
         self, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
-        """Estimate the keypoints of all people of all images, in batches of at most _LARGEST_BATCH.
+        """Estimate the keypoints of all people in all images, in batches of at most _LARGEST_BATCH.
 
         Args:
             images: uint8 (H, W, 3) BGR each, sizes may differ.

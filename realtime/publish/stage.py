@@ -122,7 +122,7 @@ class PublishStage:
         for prefix in self._audience.listen():
             self._send_info([camera for camera in cameras if wire.info_topic(camera).startswith(prefix)])
         if self._waits and self._audience.size() >= self._config.wait_for_subscribers:
-            log.info("%d subscribers are connected, starting", self._audience.size())
+            log.info("subscribers connected: %d; starting", self._audience.size())
             self._waits = False
             self._door.release_hold()
         source = {camera: (status.size, status.source_fps) for camera, status in cameras.items()}

@@ -82,12 +82,12 @@ def cores_each(concurrency: int) -> int:
 
 
 class Pool:
-    """The queue of parts, the body of the threads that run them, and the decision about when a frame may enter.
+    """Queues parts, is the main loop of the threads that run them, and decides when a frame may enter.
 
     Args:
         stages: names of the stages that use the pool, in the order in which a frame passes them.
         concurrency: how many inferences run at the same time.
-        gate: is opened while a frame should enter, and closed while it should not.
+        gate: kept open while a frame should enter, and closed otherwise.
         watch: is told of a failed part.
         throughput: throughput mode: favour frames per second over latency (files only).
     """

@@ -588,7 +588,7 @@ def test_hwaccel_is_logged_once_and_frames_arrive_with_or_without_the_hardware(
     told = [record for record in caplog.records if record.message.startswith("hwaccel ")]
     assert len(told) == 1
     if not _has_hardware(told[0].message):
-        assert told[0].message == f"hwaccel {hwaccel}: not available, decoding video in software"
+        assert told[0].message == f"hwaccel {hwaccel}: no usable hardware decoder; decoding video in software"
         assert told[0].levelno == logging.WARNING
 
 

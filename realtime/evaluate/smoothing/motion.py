@@ -124,8 +124,8 @@ def measure(clip: Clip, output: Floats, of_truth: Floats | None = None) -> Score
 def second_difference(places: Floats, times_s: Floats) -> Floats:
     """Return the second difference of positions over time.
 
-    If frames are missing, this is the divided difference, scaled to the median time step, so that a parabola has the
-    same value everywhere. With equal steps it is the ordinary second difference.
+    If frames are missing, this is the divided difference, scaled to the median time step, so that it is constant for a
+    parabola. With equal steps it is the ordinary second difference.
 
     Args:
         places: float64 (T, K, 2), pixels.
