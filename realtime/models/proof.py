@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
     """The result of a comparison with fp32."""
 
     passed: bool
-    finding: str  # a clause for the log: "it misses 2 of the people that fp32 detects"
+    finding: str  # a clause for the log: "it finds all people that fp32 detects"
 
 
 def proven(

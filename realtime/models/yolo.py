@@ -259,7 +259,8 @@ def build_net(
     def build_and_test(choice: Choice) -> tuple[YoloNet, Verdict]:
         net = YoloNet(path, device, choice, cache)
         lost = _lost(exact, net, picture)
-        return net, Verdict(not lost, f"it misses {lost or 'none'} of the people that fp32 detects in the test image")
+        found = "all people" if not lost else f"all but {lost} of the people"
+        return net, Verdict(not lost, f"it finds {found} that fp32 detects in the test image")
 
     return proven(section, choice, config, build_and_test)
 
