@@ -123,18 +123,30 @@ def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -
         log.warning("models: %s can't be written (%s); every start converts the network again", cache, error.strerror)
         begun = Path(tempfile.mkdtemp(prefix="realtime-pose-"))
         atexit.register(shutil.rmtree, begun, ignore_errors=True)
-        build(begun)
+        _build(build, begun)
         return begun
     try:
-        build(begun)
+        _build(build, begun)
         begun.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # if it is there, another process built the same one first
-            raise EngineError(f"models: {folder} can't be written: {error.strerror or error}") from error
+            raise EngineError(f"models: {folder} can't be written: {error.strerror}") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
     _remove_oldest(cache)
     return folder
+
+
+def _build(build: Callable[[Path], None], folder: Path) -> None:
+    """Fill a folder.
+
+    Raises:
+        EngineError: it can't be written, for example because the disk is full.
+    """
+    try:
+        build(folder)
+    except OSError as error:
+        raise EngineError(f"models: {folder} can't be written: {error.strerror or error}") from error
 
 
 def _remove_oldest(cache: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import shutil
 import sys
 import threading
 import warnings
@@ -60,6 +61,7 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_s
 
     Raises:
         EngineError: OpenVINO can't convert the network.
+        OSError: the files can't be written.
     """
     openvino = _openvino()
     sides = (-1, -1) if free_size else pictures.shape[1:3]
@@ -70,7 +72,7 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_s
             model = openvino.convert_model(network, example_input=pictures, input=[shape])
         except Exception as error:  # a converter can raise anything for a layer that it doesn't know
             raise EngineError(f"OpenVINO can't convert this network ({first_line(error)})") from error
-    openvino.save_model(model, path, compress_to_fp16=False)
+    _save(model, path)
 
 
 def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quantized: Path) -> None:
@@ -84,8 +86,8 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
 
     Raises:
         ModuleNotFoundError: nncf is not installed.
+        OSError: the files can't be written.
     """
-    openvino = _openvino()
     import nncf
 
     nncf.set_log_level(40)  # logging.ERROR
@@ -98,7 +100,20 @@ def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quanti
             subset_size=len(pictures),
             ignored_scope=nncf.IgnoredScope(patterns=list(but), validate=False),  # some match no layer of this network
         )
-    openvino.save_model(model, quantized, compress_to_fp16=False)
+    _save(model, quantized)
+
+
+def _save(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO is not followed by mypy
+    """Write a model with weights in float32.
+
+    Raises:
+        OSError: the files can't be written. OpenVINO's own error names no cause, so this one tells the free space.
+    """
+    try:
+        _openvino().save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        free_mb = shutil.disk_usage(path.parent).free / 1e6
+        raise OSError(f"{first_line(error)}, {free_mb:.1f} MB are free on this disk") from error
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy

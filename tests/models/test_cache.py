@@ -107,6 +107,16 @@ def test_the_first_of_two_concurrent_builds_wins(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_full_disk_under_the_temporary_folder_is_reported_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the place of the cache folder")
+
+    def build(folder):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ModelError, match=r"can't be written: No space left on device$"):
+        built_once(tmp_path / "file", ["key"], build)
+
+
 def test_the_least_recently_used_folders_are_removed(tmp_path):
     build, calls = builder()
     for i in range(8):

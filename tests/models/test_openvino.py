@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+import torch
+
+from realtime.models import openvino
+
 _PROGRAM = """
 import signal
 import sys
@@ -36,3 +41,11 @@ def test_a_signal_is_handled_after_networks_are_destroyed(tmp_path):
     command = [sys.executable, "-X", "faulthandler", "-c", _PROGRAM, str(tmp_path)]
     program = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert (program.returncode, program.stdout) == (0, "heard\n"), program.stderr
+
+
+def test_a_network_that_cannot_be_stored_is_an_error_of_the_disk(tmp_path):
+    path = tmp_path / "network.xml"
+    path.mkdir()  # a folder in the place of the file fails as a full disk does
+    pictures = torch.zeros((1, 8, 8, 3), dtype=torch.uint8)
+    with pytest.raises(OSError, match=r"MB are free on this disk"):
+        openvino.convert(torch.nn.Flatten(), pictures, path)
