@@ -21,9 +21,24 @@ KEY_EVERY = 5
 MAX_PAYLOAD = 1200
 
 
+# How frames are encoded, by name: options of x264 that differ from the usual ones.
+CODINGS = {
+    "plain": {},
+    "half-rate": {},  # every second frame only
+    "decode-order": {"tune": "fastdecode", "bf": "2"},  # B frames, stamped with the times at which they are sent
+    "intra-refresh": {"intra-refresh": "1"},  # a column of intra blocks that moves through the picture
+    "silent-refresh": {"intra-refresh": "1"},  # the same without the messages that announce it
+}
+
+
 @functools.lru_cache(maxsize=16)
 def encode(
-    size: tuple[int, int], frames: int = 50, fps: int = FPS, key_every: int = KEY_EVERY, background: str | None = None
+    size: tuple[int, int],
+    frames: int = 50,
+    fps: int = FPS,
+    key_every: int = KEY_EVERY,
+    background: str | None = None,
+    coding: str = "plain",
 ) -> list[list[bytes]]:
     """Encode marked frames as H.264; each key frame comes with its parameter sets.
 
@@ -33,25 +48,38 @@ def encode(
         fps: frames per second.
         key_every: distance between key frames, in frames.
         background: a video file on which the mark is drawn. None draws it on a moving texture.
+        coding: one of CODINGS.
 
     Returns:
-        For each frame, its H.264 units without start codes.
+        For each frame, its H.264 units without start codes; none for a frame that is left out. With B frames, they are
+        in the order in which they are decoded.
     """
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, fps), fps
     # With several threads, zerolatency would split each frame into slices.
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(key_every), "bf": "0", "threads": "1"}
-    pictures = []
+    step = 2 if coding == "half-rate" else 1
+    usual = {"preset": "ultrafast", "tune": "zerolatency", "g": str(key_every // step), "bf": "0", "threads": "1"}
+    encoder.options = usual | CODINGS[coding]
+    pictures: list[list[bytes]] = []
     images = _video(background, size) if background else _texture(size)
     for i in range(frames):
         image = next(images)
+        if i % step:
+            continue
         mark(image, i)
-        for packet in encoder.encode(av.VideoFrame.from_ndarray(image, "bgr24")):
-            units = re.split(b"\x00\x00\x00\x01|\x00\x00\x01", bytes(packet))
-            # Drop the messages in which x264 describes itself (type 6), because cameras send none.
-            pictures.append([unit for unit in units if unit and _kind(unit) != 6])
-    return pictures
+        frame = av.VideoFrame.from_ndarray(image, "bgr24")
+        frame.pts = i
+        for packet in encoder.encode(frame):
+            pictures += [_units(packet, coding), *[[]] * (step - 1)]
+    return pictures + [_units(packet, coding) for packet in encoder.encode(None)]
+
+
+def _units(packet: av.Packet, coding: str) -> list[bytes]:
+    units = re.split(b"\x00\x00\x00\x01|\x00\x00\x01", bytes(packet))
+    # Without the messages (type 6) in which x264 describes itself (type 5 of these), because cameras send none.
+    dropped = {5, 6} if coding == "silent-refresh" else {5}
+    return [unit for unit in units if unit and not (_kind(unit) == 6 and unit[1] in dropped)]
 
 
 def _texture(size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -83,24 +111,24 @@ class Payload(NamedTuple):
     last: bool
 
 
-def _payloads(units: list[bytes]) -> Iterator[Payload]:
+def _payloads(units: list[bytes], largest: int) -> Iterator[Payload]:
     """Yield the RTP payloads of one frame (RFC 6184): whole units, or fragments (FU-A) of large ones."""
     for i, unit in enumerate(units):
         last = i == len(units) - 1
-        if len(unit) <= MAX_PAYLOAD:
+        if len(unit) <= largest:
             yield Payload(unit, last)
             continue
         body = unit[1:]
-        for at in range(0, len(body), MAX_PAYLOAD - 2):
-            ends = at + MAX_PAYLOAD - 2 >= len(body)
+        for at in range(0, len(body), largest - 2):
+            ends = at + largest - 2 >= len(body)
             flags = (0x80 if at == 0 else 0) | (0x40 if ends else 0) | _kind(unit)
-            yield Payload(bytes([(unit[0] & 0xE0) | 28, flags]) + body[at : at + MAX_PAYLOAD - 2], last and ends)
+            yield Payload(bytes([(unit[0] & 0xE0) | 28, flags]) + body[at : at + largest - 2], last and ends)
 
 
 class Clip:
     """Encoded frames of one size, with their RTP payloads."""
 
-    def __init__(self, size: tuple[int, int], pictures: list[list[bytes]]) -> None:
+    def __init__(self, size: tuple[int, int], pictures: list[list[bytes]], largest_payload: int = MAX_PAYLOAD) -> None:
         self.size, self.pictures = size, pictures
-        self.payloads = [list(_payloads(units)) for units in pictures]
+        self.payloads = [list(_payloads(units, largest_payload)) for units in pictures]
         self.parameter_sets = [unit for unit in pictures[0] if _kind(unit) in (7, 8)]

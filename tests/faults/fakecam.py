@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .clip import FPS, KEY_EVERY, Clip, Payload, encode
+from .clip import CODINGS, FPS, KEY_EVERY, MAX_PAYLOAD, Clip, Payload, encode
 from .marks import Clock
 from .process import CameraProcess, backlog_full_listener
 from .session import VIDEO, Event, Session, Track
@@ -52,6 +52,8 @@ class FakeCamera:
         silent: accept connections, but never answer.
         port: the RTSP port; 0 chooses a free one.
         sizes: width and height of each clip; the first clip is shown until `clip` is called.
+        codings: how each clip is encoded, a name in `clip.CODINGS`; "plain" for clips without one.
+        payload: bytes of the largest RTP payload. A frame that takes several datagrams can lose a part.
         fps: frames per second.
         key_every: distance between key frames, in frames.
         loop_s: length of the looped video in seconds, rounded to whole groups of `key_every` frames.
@@ -75,6 +77,8 @@ class FakeCamera:
         port: int = 0,
         *,
         sizes: Sequence[tuple[int, int]] = ((160, 120),),
+        codings: Sequence[str] = (),
+        payload: int = MAX_PAYLOAD,
         fps: int = FPS,
         key_every: int = KEY_EVERY,
         loop_s: float = LOOP_S,
@@ -94,7 +98,10 @@ class FakeCamera:
         # The loop is a multiple of key_every, so that frame k is a key frame exactly if k % key_every == 0.
         loop = max(1, round(loop_s * fps / key_every)) * key_every
         file = str(background) if background else None
-        self.clips = [Clip(size, encode(size, loop, fps, key_every, file)) for size in sizes]
+        self.clips = [
+            Clip(size, encode(size, loop, fps, key_every, file, coding), payload)
+            for size, coding in zip(sizes, [*codings, *["plain"] * (len(sizes) - len(codings))], strict=True)
+        ]
         # (first frame, clip) for each change of clip.
         self._shown: list[tuple[float, Clip]] = [(-math.inf, self.clips[0])]
         self.tracks = [Track(96, fps, 90_000, key_every, self._video_payloads)]
@@ -109,6 +116,8 @@ class FakeCamera:
         self._is_video_on, self.has_reports = True, True
         self.loss_rate, self.describe_delay_s, self.backlog_s = 0.0, 0.0, 0.0
         self.clock_offset_s = clock_offset_s
+        self.losing: set[int] = set()
+        self.reorder_rate = 0.0
         self.random = random.Random(seed)
 
         self.log: list[Event] = []
@@ -217,6 +226,14 @@ class FakeCamera:
     def refuse(self, on: float) -> None:
         """Reset new connections immediately, or accept them again."""
         self.refusing = bool(on)
+
+    def lose(self, *pictures: float) -> None:
+        """Lose one datagram, the one in the middle, of each of these frames; 1 is the next frame."""
+        self.losing |= {self._newest[VIDEO] + int(number) for number in pictures}
+
+    def reorder(self, rate: float) -> None:
+        """Send this fraction (0..1) of the RTP packets after the packet that follows."""
+        self.reorder_rate = rate
 
     def stat(self) -> dict[str, int]:
         """Return the number of playing clients, the newest frame, and counts since the start.
@@ -332,6 +349,7 @@ class FakeCamera:
 COMMANDS = [
     "freeze", "resume", "stall", "backlog", "video", "loss", "garbage", "kick", "clip", "sr", "clock_offset",
     "describe_delay", "silence", "refuse", "stat", "log",
+    "lose", "reorder",
 ]  # fmt: skip
 
 
@@ -350,6 +368,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--control", dest="control_port", type=int, help="port for commands")
     parser.add_argument("--size", dest="sizes", type=_size, action="append", help="clip size (640x480), repeatable")
+    parser.add_argument("--coding", dest="codings", choices=CODINGS, action="append", default=[], help="repeatable")
+    parser.add_argument("--payload", type=int, default=MAX_PAYLOAD, help="bytes of the largest RTP payload")
     parser.add_argument("--fps", type=int, default=FPS)
     parser.add_argument("--key-every", type=int, default=25, help="distance between key frames, in frames")
     parser.add_argument("--loop", dest="loop_s", type=float, default=LOOP_S, help="length of the looped video (s)")

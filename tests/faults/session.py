@@ -74,6 +74,7 @@ class Flow:
         self.sequence, self.source = random.getrandbits(16), random.getrandbits(32)
         self.first_tick = random.getrandbits(31)
         self.packets = self.octets = 0
+        self._held = b""  # a packet that the next one overtakes
         self.is_fresh = True
 
     def skip(self, n: int) -> None:
@@ -100,14 +101,24 @@ class Flow:
             self.next += 1
 
     def _send_unit(self, n: int) -> None:
-        for data, last in self.track.payloads(n):
+        payloads = self.track.payloads(n)
+        for i, (data, last) in enumerate(payloads):
             self.sequence = (self.sequence + 1) & 0xFFFF
-            if self.camera.random.random() < self.camera.loss_rate:
+            is_chosen = n in self.camera.losing and i == len(payloads) // 2
+            if is_chosen or self.camera.random.random() < self.camera.loss_rate:
                 continue
             kind = (0x80 if last else 0) | self.track.payload_type
-            self.send(struct.pack(">BBHII", 0x80, kind, self.sequence, self._ticks(n), self.source) + data, False)
+            self._emit(struct.pack(">BBHII", 0x80, kind, self.sequence, self._ticks(n), self.source) + data)
             self.packets += 1
             self.octets += len(data)
+
+    def _emit(self, packet: bytes) -> None:
+        if not self._held and self.camera.random.random() < self.camera.reorder_rate:
+            self._held = packet
+            return
+        for due in filter(None, (packet, self._held)):
+            self.send(due, False)
+        self._held = b""
 
     def _report(self, n: int) -> bytes:
         """Return a sender report with the wall clock time at which unit n leaves."""
