@@ -55,6 +55,8 @@ class SourceReason(Enum):
     MODE = "mode not possible"
     TRUNCATED = "the file is truncated"
     BEHIND = "falls behind"
+    DAMAGED = "damaged"
+    KEY_FRAME = "waiting for a key frame"
 
 
 class SourceError(RealtimeError):

@@ -36,8 +36,7 @@ log = logging.getLogger(__name__)
 # lost. Shorter than the default read timeout (2 s), so that a camera that opens and then stalls is retried after the
 # shortest wait.
 HEALTHY_S = 1.5
-# A live source that stays silent for this much longer than its read timeout is reported as lost, although its read
-# hasn't returned.
+# A live source silent for this much longer than its read timeout is reported as lost, though its read hasn't returned.
 GRACE_S = 0.5
 # Only the timestamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
 STAMPED = ("rtsp://", "rtsps://", "udp://")
@@ -233,6 +232,8 @@ class Camera:
             _Dropped: the frame is dropped.
         """
         if picture.fault is not None or picture.image is None:
+            if picture.fault == SourceReason.KEY_FRAME.value:
+                self._status.explain(picture.fault)
             raise _Dropped(picture.fault or "undecodable")
         if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
             self._status.set_state("live")

@@ -18,6 +18,7 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
+from realtime.capture.losses import REORDER
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -102,11 +103,12 @@ def connect(
     began_s = time.monotonic()
     # Without audio: no stage uses it, and its packets would hide that the video is frozen.
     rtsp = {"rtsp_transport": transport, "allowed_media_types": "video"}
-    fast = _of_known_size(_try_open(source, source, rtsp | _FAST_OPEN, timeouts_s, accelerator), source)
+    reorder = REORDER if transport != "tcp" else {}
+    fast = _of_known_size(_try_open(source, source, rtsp | _FAST_OPEN | reorder, timeouts_s, accelerator), source)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
     if isinstance(fast, SourceError) and fast.reason in worth_probing and time.monotonic() - began_s < open_s / 2:
         left_s = max(1.0, open_s - (time.monotonic() - began_s))
-        slow = _try_open(source, source, rtsp, (left_s, read_s), accelerator)
+        slow = _try_open(source, source, rtsp | reorder, (left_s, read_s), accelerator)
         return _opened(_of_known_size(slow, source))
     return _opened(fast)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Why a frame from a source can't be used; also the cause under which it is counted as dropped.
-Fault = Literal["corrupt", "undecodable", "no time stamp"]
+Fault = Literal["corrupt", "undecodable", "no time stamp", "waiting for a key frame"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

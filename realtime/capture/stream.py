@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Generator, Iterator
 from struct import unpack
-from typing import Any
 
 import av
 import cv2
@@ -22,6 +21,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from realtime.capture.connect import OPEN_TIMEOUT_S, connect
+from realtime.capture.damage import LONGEST_S
+from realtime.capture.losses import Losses
 from realtime.capture.source import Fault, Picture
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError
@@ -29,15 +30,16 @@ from realtime.redact import shown
 
 # A camera that sends nothing for this long is lost, unless the configuration sets another limit.
 READ_TIMEOUT_S = 2.0
-# A camera whose packets yield no frame for this long can't be decoded. No sane camera has longer key frame intervals.
-NO_PICTURE_S = 15.0
+# A camera whose packets yield no frame for this long can't be decoded.
+NO_PICTURE_S = LONGEST_S
+# Packets that yield no frame are reported as often as this (s), so that the camera doesn't count as silent.
+SIGN_S = 0.25
 # The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
 # sends timestamps is timed by arrival.
 UNSTAMPED = 10
 
-# Over UDP, a step between timestamps that is this many times longer than usual means that frames were lost.
-LOST_STEP = 1.75
-
+# Frames are matched with their packets among this many, more than a decoder holds back.
+_PENDING = 64
 # FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 _MAX_FPS = 1000.0
@@ -76,7 +78,7 @@ class StreamSource:
         hwaccel: Accelerator = "none",
     ) -> None:
         self._name = shown(source)
-        self._over_udp = source.lower().startswith("udp:") or transport == "udp"
+        self._is_rtp_over_udp = source.lower().startswith("rtsp:") and transport != "tcp"
         self._is_http = source.lower().startswith(("http:", "https:"))
         self._read_timeout_s = read_timeout_s
         self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
@@ -103,7 +105,7 @@ class StreamSource:
         self._undecodable = 0
         self._broken_off = False
         self._unstamped = 0
-        self._damage = _Damage(loses_pictures=self._over_udp)
+        self._losses = Losses(self._stream, self._is_rtp_over_udp, time.monotonic())
         self._wall_offset_s: float | None = None  # the camera's wall clock minus its timestamps
         self._first_s: float | None = None  # timestamps of the first and the last frame
         self._last_s = 0.0
@@ -140,19 +142,19 @@ class StreamSource:
 
     def _file_pictures(self) -> Generator[Picture]:
         packets = self._container.demux(self._stream)
-        while (packet := self._next_packet(packets)) is not None:
-            yield from self._decode(packet)
+        while (packet := self._file_packet(packets)) is not None:
+            yield from self._decode_file(packet)
         if self._broken_off:
-            yield from self._decode(None)  # flush the decoder
+            yield from self._decode_file(None)  # flush the decoder
         self._check_end()
 
     def _live_pictures(self) -> Generator[Picture]:
         # Read all tracks. If asked for video only, PyAV would skip audio packets forever while the video is frozen,
         # and never return.
         packets = self._container.demux()
-        last_packet_s = last_picture_s = time.monotonic()
+        last_packet_s = last_picture_s = last_sign_s = time.monotonic()
         while True:
-            packet = self._next_packet(packets)
+            packet = self._losses.next_packet(packets)
             now_s = time.monotonic()
             if now_s - last_packet_s >= 0.9 * self._read_timeout_s:
                 raise SourceError(
@@ -164,14 +166,38 @@ class StreamSource:
             if packet.stream_index != self._stream.index:
                 continue
             self._read_clock(packet)
-            for picture in self._decode(packet):
-                last_picture_s = now_s
-                yield picture
+            self._losses.received(packet, now_s)
+            pictures = self._decode_live(packet, now_s)
+            if pictures:
+                last_picture_s = last_sign_s = now_s
+            elif now_s - last_sign_s >= SIGN_S:
+                last_sign_s = now_s
+                pictures = [Picture(None, None, self._losses.fault_of_none())]
+            yield from pictures
             last_packet_s = time.monotonic()  # read again: the caller may have spent time on the frames
+            self._losses.check(self._name, now_s)
             if now_s - last_picture_s > NO_PICTURE_S:
                 raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
 
-    def _next_packet(self, packets: Iterator[Packet[Any]]) -> Packet[Any] | None:  # Any: packets of all tracks
+    def _decode_live(self, packet: Packet[VideoStream], now_s: float) -> list[Picture]:
+        """Return the frames that a packet completes, or one undecodable frame if decoding fails.
+
+        A frame that isn't whole has no image, which saves its conversion.
+        """
+        try:
+            frames = self._stream.decode(packet)
+        except EOFError:
+            return []
+        except (av.FFmpegError, OSError):
+            self._losses.failed(now_s)
+            return [Picture(None, None, self._losses.fault_of_none())]
+        faults = [self._losses.fault_of(frame, now_s) for frame in frames]
+        return [
+            self._picture(frame) if fault is None else Picture(None, self._media_s(frame), fault)
+            for frame, fault in zip(frames, faults, strict=True)
+        ]
+
+    def _file_packet(self, packets: Iterator[Packet[VideoStream]]) -> Packet[VideoStream] | None:
         """Return the next packet; None at the end, or if reading failed, which also sets `_broken_off`."""
         try:
             return next(packets, None)
@@ -179,7 +205,7 @@ class StreamSource:
             self._broken_off = True
             return None
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> list[Picture]:
+    def _decode_file(self, packet: Packet[VideoStream] | None) -> list[Picture]:
         """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
         try:
             frames = self._stream.decode(packet)
@@ -189,9 +215,8 @@ class StreamSource:
             if not self._good:
                 return []  # a recording may start between two key frames, which is not damage
             self._undecodable += 1
-            self._damage.spread()
             return [Picture(None, None, "undecodable")]
-        return [self._picture(frame) for frame in frames]
+        return [self._picture(frame, "corrupt" if frame.is_corrupt else None) for frame in frames]
 
     def _read_clock(self, packet: Packet[VideoStream]) -> None:
         """Update the camera's wall clock, which FFmpeg computes for each packet from the last RTCP sender report."""
@@ -200,18 +225,13 @@ class StreamSource:
             wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]
             self._wall_offset_s = wall_us / 1e6 - packet.pts * self._time_base_s
 
-    def _picture(self, frame: VideoFrame) -> Picture:
-        image: NDArray[np.uint8] = np.ascontiguousarray(
-            self._converter.reformat(frame, format="bgr24").to_ndarray(), np.uint8
-        )
+    def _picture(self, frame: VideoFrame, fault: Fault | None = None) -> Picture:
+        bgr = self._converter.reformat(frame, format="bgr24")
+        image: NDArray[np.uint8] = np.ascontiguousarray(bgr.to_ndarray(), np.uint8)
         turn = _UPRIGHT.get(frame.rotation % 360)
         if turn is not None:
             image = cv2.rotate(image, turn)
-        media_s = None if self._container.format.name in _INVENTED_STAMPS else frame.time
-        is_damaged = frame.is_corrupt
-        if self.live:
-            is_damaged = self._damage.reaches(frame.key_frame, frame.is_corrupt, media_s)
-        fault: Fault | None = "corrupt" if is_damaged else None
+        media_s = self._media_s(frame)
         self._good += 1
         if media_s is not None:
             self._last_s = media_s
@@ -221,9 +241,12 @@ class StreamSource:
         elif self.live and self._container.format.name == "rtsp":
             self._unstamped += 1
             if self._unstamped <= UNSTAMPED:
-                fault = fault or "no time stamp"
+                fault = "no time stamp"
         wall_s = None if media_s is None or self._wall_offset_s is None else media_s + self._wall_offset_s
         return Picture(image, media_s, fault, wall_s)
+
+    def _media_s(self, frame: VideoFrame) -> float | None:
+        return None if self._container.format.name in _INVENTED_STAMPS else frame.time
 
     def _check_end(self) -> None:
         """Check at the end of a file that it was complete.
@@ -275,41 +298,3 @@ class StreamSource:
         if container.duration and len(container.streams) == 1:
             return float(container.duration / av.time_base)
         return None
-
-
-class _Damage:
-    """Tracks which frames of a live stream are damaged.
-
-    FFmpeg marks a frame that is itself incomplete. It doesn't notice when a whole frame is lost, and doesn't mark the
-    frames that depend on a lost or incomplete one, which are all frames up to the next key frame.
-
-    Args:
-        loses_pictures: whether a longer step between timestamps means that frames were lost on the way (UDP).
-    """
-
-    def __init__(self, loses_pictures: bool) -> None:
-        self._loses_pictures = loses_pictures
-        self._spreads = False
-        self._last_s: float | None = None
-        self._usual_step_s: float | None = None
-
-    def spread(self) -> None:
-        """Mark the following frames as damaged, because a frame they depend on could not be decoded."""
-        self._spreads = True
-
-    def reaches(self, is_key: bool, is_corrupt: bool, media_s: float | None) -> bool:
-        """Whether the next frame is damaged, either itself or through a frame it depends on.
-
-        Args:
-            is_key: whether it is a key frame, which depends on no other frame.
-            is_corrupt: whether FFmpeg marked it as incomplete.
-            media_s: its timestamp in seconds; None if it has none.
-        """
-        step_s = media_s - self._last_s if media_s is not None and self._last_s is not None else 0.0
-        self._last_s = media_s
-        usual_s = self._usual_step_s or step_s
-        has_gap = self._loses_pictures and step_s > LOST_STEP * usual_s
-        if step_s > 0:  # a moving mean, which follows a camera that changes its rate
-            self._usual_step_s = 0.9 * usual_s + 0.1 * step_s
-        self._spreads = is_corrupt or (not is_key and (self._spreads or has_gap))
-        return self._spreads

@@ -74,6 +74,12 @@ class CameraStatus:
         with self._lock:
             self._change(state, reason)
 
+    def explain(self, reason: str) -> None:
+        """Give a camera that is not live yet another reason, without a change of state."""
+        with self._lock:
+            if self._state[0] in ("starting", "reconnecting"):
+                self._state = (self._state[0], reason)
+
     def restart(self) -> None:
         """Start again, with other options or after a removal. The counters continue."""
         with self._lock:

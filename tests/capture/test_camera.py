@@ -52,6 +52,18 @@ def test_max_frames_also_counts_corrupt_frames():
     assert source.closed
 
 
+def test_a_camera_that_sends_no_key_frame_yet_says_what_it_waits_for():
+    waiting = [picture(fault="waiting for a key frame")] * 3
+    first = ScriptedSource(*waiting, picture(0.0), picture(0.1), lost(), live=True)
+    rig = Rig("rtsp://camera/1", first, ScriptedSource(*waiting, picture(0.0), live=True), enough=3)
+    seen, explain = [], rig.status.explain
+    rig.status.explain = lambda reason: (explain(reason), seen.append(rig.status.state))
+    rig.run()
+    assert seen == [("starting", "waiting for a key frame")] * 3 + [("reconnecting", "waiting for a key frame")] * 3
+    assert rig.status.drops["waiting for a key frame"] == 6
+    assert [state[0] for state in rig.states] == ["live", "reconnecting", "live", "ended"]
+
+
 def test_a_new_frame_size_starts_an_epoch_and_updates_the_status():
     sizes = [(64, 48), (64, 48), (48, 64)]
     rig = Rig("x", ScriptedSource(*(picture(i / 10, size) for i, size in enumerate(sizes))))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.capture.stream import StreamSource, _Damage
+from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from tests.faults.fakecam import FakeCamera
 
@@ -298,34 +298,40 @@ def test_no_representation_of_an_error_holds_the_password(userinfo, fault):
     assert error.__context__ is None
 
 
-def damaged(*pictures, loses_pictures=True, fps=25):
-    """Return one letter per received frame: "x" if it is damaged, "." if not.
-
-    The input has one letter per frame: "K" for a key frame, "P" for any other, in lower case if FFmpeg marks it as
-    incomplete, "-" for a lost frame and "!" for one that can't be decoded.
-    """
-    damage, seen = _Damage(loses_pictures), []
-    for k, kind in enumerate("".join(pictures)):
-        if kind == "!":
-            damage.spread()
-        elif kind != "-":
-            seen.append(damage.reaches(kind in "Kk", kind.islower(), k / fps))
-    return "".join(".x"[is_damaged] for is_damaged in seen)
+def faults_over_udp(*commands, seconds=4.0, **options):
+    """Return the faults of the frames that a camera sends over UDP, some time after it is told these commands."""
+    with FakeCamera(transport="udp", key_every=24, **options) as camera:
+        source = StreamSource(camera.url(), network=True, transport="udp")
+        faults = [source.read().fault for _ in range(30)]
+        for command in commands:
+            camera.command(command)
+        faults += [source.read().fault for _ in range(round(seconds * 25))]
+        source.close()
+    return faults
 
 
-def test_damage_spreads_up_to_the_next_intact_key_frame():
-    assert damaged("KPPPP", "KPpPP", "KPPPP") == ".......xxx....."
-    assert damaged("KPPPP", "kPPPP", "KPPPP") == ".....xxxxx....."
-    assert damaged("KPPPP", "KP!PP", "KPPPP") == ".......xx....."  # a frame that can't be decoded
-    assert damaged("KPPPP", "KP-PP", "KPPPP") == ".......xx....."  # a lost frame
-    assert damaged("KPPPP", "-PPPP", "KPPPP") == ".....xxxx....."
+def test_over_udp_one_lost_datagram_damages_the_frames_up_to_the_next_key_frame():
+    faults = faults_over_udp("lose 3", payload=300)
+    assert 1 <= faults.count("corrupt") <= 25
+    assert faults[-25:] == [None] * 25
 
 
-def test_over_tcp_a_longer_step_between_timestamps_is_not_damage():
-    assert damaged("KPPPP", "KP-PP", "KPPPP", loses_pictures=False) == ".............."
-    assert damaged("KPPPP", "KPpPP", "KPPPP", loses_pictures=False) == ".......xxx....."
+def test_over_udp_datagrams_in_the_wrong_order_are_no_loss():
+    assert "corrupt" not in faults_over_udp("reorder 0.1", payload=300)
 
 
-def test_over_udp_a_lower_frame_rate_is_soon_accepted():
-    slower = "P-" * 12
-    assert "x" not in damaged("KPPPP" * 4, *(f"K-{slower}" for _ in range(4)))[-26:]
+def test_over_udp_a_lower_frame_rate_is_no_loss():
+    sizes = ((160, 120),) * 2
+    assert "corrupt" not in faults_over_udp("clip 1", seconds=2.0, sizes=sizes, codings=["plain", "half-rate"])
+
+
+def test_over_udp_timestamps_in_decode_order_are_no_loss():
+    assert "corrupt" not in faults_over_udp(seconds=1.0, codings=["decode-order"])
+
+
+def test_a_camera_without_a_key_frame_is_not_silent():
+    with FakeCamera(codings=["silent-refresh"], key_every=25) as camera:
+        source = StreamSource(camera.url(), network=True)
+        faults = {source.read().fault for _ in range(10)}
+        source.close()
+    assert faults == {"waiting for a key frame"}

@@ -96,6 +96,13 @@ def test_the_counters_continue_when_a_camera_starts_again(status):
     assert (status.captured, status.published, dict(status.drops)) == (2, 1, {"too old": 1})
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_only_a_camera_that_is_not_live_yet_is_given_another_reason(status, state):
+    status.set_state(state, "one reason")
+    status.explain("another")
+    assert status.state == (state, "another" if state in ("starting", "reconnecting") else "one reason")
+
+
 # ---- silence
 
 
