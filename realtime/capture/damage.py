@@ -17,7 +17,7 @@ SHORTEST_S = 2.0
 # frame. Three key frames were damaged in a row, so the next one will hardly be better.
 PATIENCE = 3.0
 # ... but at the latest after this long (s). No sane camera has longer key frame intervals.
-LONGEST_S = 15.0
+NO_PICTURE_S = 15.0
 
 
 @dataclass
@@ -137,5 +137,5 @@ class Damage:
 
     def lasts(self, now_s: float) -> bool:
         """Whether the stream should be opened again, because it has had no whole frame for too long."""
-        limit_s = min(PATIENCE * self.longest_s, LONGEST_S) if self._has_started else LONGEST_S
+        limit_s = min(PATIENCE * self.longest_s, NO_PICTURE_S) if self._has_started else NO_PICTURE_S
         return self._dark_since_s is not None and now_s - self._dark_since_s > limit_s

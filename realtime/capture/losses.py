@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from realtime.capture.damage import LONGEST_S, Damage
+from realtime.capture.damage import NO_PICTURE_S, Damage
 from realtime.capture.h264 import is_reference, recovery_frames
 from realtime.capture.source import Fault
 from realtime.errors import SourceError, SourceReason
@@ -116,7 +116,7 @@ class Losses:
         if not self._damage.lasts(now_s):
             return
         if not self._has_key:
-            raise SourceError(f"{name}: no key frame for {LONGEST_S:.0f} s", SourceReason.KEY_FRAME)
+            raise SourceError(f"{name}: no key frame for {NO_PICTURE_S:.0f} s", SourceReason.KEY_FRAME)
         if self._has_frame:
             raise SourceError(f"{name}: damaged: no whole frame arrives", SourceReason.DAMAGED)
         raise SourceError(f"{name}: no frame can be decoded", SourceReason.CODEC)

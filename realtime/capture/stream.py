@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from realtime.capture.connect import OPEN_TIMEOUT_S, connect
-from realtime.capture.damage import LONGEST_S
+from realtime.capture.damage import NO_PICTURE_S
 from realtime.capture.losses import Losses
 from realtime.capture.source import Fault, Picture
 from realtime.config import Accelerator, Transport
@@ -30,8 +30,6 @@ from realtime.redact import shown
 
 # A camera that sends nothing for this long is lost, unless the configuration sets another limit.
 READ_TIMEOUT_S = 2.0
-# A camera whose packets yield no frame for this long can't be decoded.
-NO_PICTURE_S = LONGEST_S
 # Packets that yield no frame are reported as often as this (s), so that the camera doesn't count as silent.
 SIGN_S = 0.25
 # The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
@@ -78,8 +76,9 @@ class StreamSource:
         hwaccel: Accelerator = "none",
     ) -> None:
         self._name = shown(source)
-        self._is_rtp_over_udp = source.lower().startswith("rtsp:") and transport != "tcp"
-        self._is_http = source.lower().startswith(("http:", "https:"))
+        scheme = source.lower().partition(":")[0]
+        self._is_rtp_over_udp = scheme == "rtp" or (scheme == "rtsp" and transport != "tcp")
+        self._is_http = scheme in ("http", "https")
         self._read_timeout_s = read_timeout_s
         self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
         try:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.capture.damage import LONGEST_S, PATIENCE, SHORTEST_S, Damage
+from realtime.capture.damage import NO_PICTURE_S, PATIENCE, SHORTEST_S, Damage
 
 FPS = 25
 
@@ -126,8 +126,8 @@ def test_a_lossy_stream_with_a_whole_frame_now_and_then_goes_on():
 
 def test_a_new_stream_may_wait_long_for_its_first_key_frame():
     damage = Damage(now_s=10.0)
-    assert not damage.lasts(10.0 + LONGEST_S)
-    assert damage.lasts(10.1 + LONGEST_S)
+    assert not damage.lasts(10.0 + NO_PICTURE_S)
+    assert damage.lasts(10.1 + NO_PICTURE_S)
 
 
 def test_no_stream_stays_without_a_whole_frame_for_longer_than_a_new_one():
@@ -136,7 +136,7 @@ def test_no_stream_stays_without_a_whole_frame_for_longer_than_a_new_one():
         damage.judge(k + 1, True, False, 60.0 * k)  # a key frame per minute
     damage.hit(4, 121.0)
     assert damage.longest_s == 60.0
-    assert damage.lasts(121.1 + LONGEST_S)
+    assert damage.lasts(121.1 + NO_PICTURE_S)
 
 
 events = st.lists(st.tuples(st.sampled_from("KPkp!r"), st.integers(0, 3), st.floats(0.001, 3.0)), max_size=80)
@@ -184,6 +184,6 @@ def test_damage_ends_within_its_limit_and_no_stream_lasts_without_whole_frames(e
                 assert fault is None
             if fault is None:
                 dark_s = now_s
-        if now_s - dark_s > LONGEST_S and fault is not None and hit_s > dark_s:
-            assert damage.lasts(now_s + 3.0 + LONGEST_S)
+        if now_s - dark_s > NO_PICTURE_S and fault is not None and hit_s > dark_s:
+            assert damage.lasts(now_s + 3.0 + NO_PICTURE_S)
         assert not (damage.lasts(now_s) and now_s - dark_s <= PATIENCE * SHORTEST_S)

@@ -18,9 +18,11 @@ FPS = 25
 @contextmanager
 def watched_over_udp(folder, *arguments):
     """Yield a camera that sends over UDP and a run that reads it, once the first pose has arrived, and its time."""
-    with CameraProcess("--transport=udp", "--size=320x240", *arguments) as camera:
-        with Run({"cam0": {"source": camera.url(), "transport": "udp"}}, folder) as run:
-            yield camera, run, run.until_pose().at_s
+    with (
+        CameraProcess("--transport=udp", "--size=320x240", *arguments) as camera,
+        Run({"cam0": {"source": camera.url(), "transport": "udp"}}, folder) as run,
+    ):
+        yield camera, run, run.until_pose().at_s
 
 
 def published(run, since_s, until_s):
