@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from realtime.capture.damage import NO_PICTURE_S, Damage
@@ -50,6 +50,7 @@ class Losses:
         self._packet = 0  # the number of the last packet
         self._numbers: dict[int | None, int] = {}  # of recent packets, by their timestamps
         self._has_gap = False
+        self._last: tuple[int | None, bytes] | None = None  # the timestamp and the data of the last packet
         self._has_key = self._has_frame = False
         if has_datagrams:
             _listen()
@@ -64,8 +65,19 @@ class Losses:
                 packet = next(packets, None)
         except (av.FFmpegError, OSError):
             return None
-        self._has_gap = any(gap in text for _, _, text in lines for gap in _GAPS)
+        # Kept until a packet of our track comes: the gap may be seen while another track's packet is returned.
+        self._has_gap = self._has_gap or any(gap in text for _, _, text in lines for gap in _GAPS)
         return packet
+
+    def repeats(self, packet: Packet[VideoStream]) -> bool:
+        """Whether a packet of the track is the last one again. To be called once for each, before it is decoded.
+
+        Networks deliver some datagrams twice. FFmpeg doesn't notice, and a frame decoded twice spoils the next ones.
+        """
+        if not self._has_datagrams:
+            return False
+        last, self._last = self._last, (packet.pts, bytes(packet))
+        return last == self._last
 
     def received(self, packet: Packet[VideoStream], now_s: float) -> None:
         """Note a packet of the track before it is decoded."""
@@ -80,6 +92,7 @@ class Losses:
         # packets are counted, and the one that lacks data is marked.
         if self._has_gap or packet.is_corrupt:
             self._damage.hit(self._packet, now_s)
+            self._has_gap = False
 
     def _look_for_refresh(self, packet: Packet[VideoStream], now_s: float) -> None:
         if self._damage.is_refreshing:
@@ -95,7 +108,7 @@ class Losses:
         An I frame counts as a key frame. Some encoders never mark one after the first, and FFmpeg too begins at them.
         """
         self._has_frame = True
-        is_start = frame.key_frame or frame.pict_type == 1
+        is_start = frame.key_frame or frame.pict_type == PictureType.I
         number = self._numbers.get(frame.pts, self._packet)
         return self._damage.judge(number, is_start, frame.is_corrupt, now_s)
 

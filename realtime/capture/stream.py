@@ -162,7 +162,7 @@ class StreamSource:
             # At the end, FFmpeg sends an empty packet, which would make the decoder return the old frames it holds.
             if packet is None or packet.size == 0:
                 raise SourceError(f"{self._name}: connection lost", SourceReason.LOST)
-            if packet.stream_index != self._stream.index:
+            if packet.stream_index != self._stream.index or self._losses.repeats(packet):
                 continue
             self._read_clock(packet)
             self._losses.received(packet, now_s)

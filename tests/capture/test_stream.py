@@ -320,6 +320,11 @@ def test_over_udp_datagrams_in_the_wrong_order_are_no_loss():
     assert "corrupt" not in faults_over_udp("reorder 0.1", payload=300)
 
 
+def test_over_udp_datagrams_that_come_twice_are_decoded_once():
+    faults = faults_over_udp("double 0.2", seconds=2.0)
+    assert set(faults[-50:]) == {None}
+
+
 def test_over_udp_a_lower_frame_rate_is_no_loss():
     sizes = ((160, 120),) * 2
     assert "corrupt" not in faults_over_udp("clip 1", seconds=2.0, sizes=sizes, codings=["plain", "half-rate"])

@@ -117,7 +117,7 @@ class FakeCamera:
         self.loss_rate, self.describe_delay_s, self.backlog_s = 0.0, 0.0, 0.0
         self.clock_offset_s = clock_offset_s
         self.losing: set[int] = set()
-        self.reorder_rate = 0.0
+        self.reorder_rate = self.double_rate = 0.0
         self.random = random.Random(seed)
 
         self.log: list[Event] = []
@@ -235,6 +235,10 @@ class FakeCamera:
         """Send this fraction (0..1) of the RTP packets after the packet that follows."""
         self.reorder_rate = rate
 
+    def double(self, rate: float) -> None:
+        """Send this fraction (0..1) of the RTP packets twice."""
+        self.double_rate = rate
+
     def stat(self) -> dict[str, int]:
         """Return the number of playing clients, the newest frame, and counts since the start.
 
@@ -349,7 +353,7 @@ class FakeCamera:
 COMMANDS = [
     "freeze", "resume", "stall", "backlog", "video", "loss", "garbage", "kick", "clip", "sr", "clock_offset",
     "describe_delay", "silence", "refuse", "stat", "log",
-    "lose", "reorder",
+    "lose", "reorder", "double",
 ]  # fmt: skip
 
 

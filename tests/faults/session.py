@@ -116,7 +116,8 @@ class Flow:
         if not self._held and self.camera.random.random() < self.camera.reorder_rate:
             self._held = packet
             return
-        for due in filter(None, (packet, self._held)):
+        is_doubled = self.camera.random.random() < self.camera.double_rate
+        for due in filter(None, (packet, packet if is_doubled else b"", self._held)):
             self.send(due, False)
         self._held = b""
 
