@@ -77,14 +77,12 @@ class Damage:
         self._hit_s = now_s
         if self._dark_since_s is None:
             self._dark_since_s = now_s
-        if self._refresh is not None and self._refresh.first <= packet:
-            self._refresh = None
-        if self._refreshed is not None and self._refreshed.first <= packet <= self._refreshed.last:
-            self._refreshed = None
 
     def refreshes(self, packet: int, reference_frames: int, now_s: float) -> None:
         """Record that an intra refresh begins at a packet, and ends this many reference frames after it."""
-        if self._refresh is None:
+        running = self._refresh
+        is_spoiled = running is not None and any(hit >= running.first for hit in self._hits)
+        if running is None or is_spoiled or reference_frames < running.left:
             self._refresh = _Refresh(first=packet, last=packet, left=reference_frames, since_s=now_s)
             self._end_refresh()
 

@@ -116,6 +116,45 @@ def test_a_stream_without_whole_frames_lasts_three_times_as_long_as_damage():
     assert not damage.lasts(limit_s + 0.1)
 
 
+def test_frames_that_are_shown_after_a_loss_and_whole_do_not_hide_it():
+    damage = Damage(now_s=0.0)
+    damage.judge(1, True, False, 0.0)
+    damage.hit(3, 1.0)
+    damage.judge(2, False, False, 1.0)  # held back by the decoder, which returns nothing more
+    assert damage.lasts(1.1 + PATIENCE * SHORTEST_S)
+
+
+def test_the_distance_of_intra_refreshes_includes_their_length():
+    damage = Damage(now_s=0.0)
+    damage.judge(1, True, False, 0.0)
+    for packet, now_s in ((10, 1.0), (20, 6.0)):
+        damage.refreshes(packet, 1, now_s)
+        damage.refresh_goes_on(packet + 1, True)
+        damage.judge(packet + 1, False, False, now_s + 1.0)
+    assert damage.longest_s == 6.0  # a loss just after 1.0 is mended by the refresh from 6.0 to 7.0
+
+
+@pytest.mark.parametrize(("left", "hit"), [(4, 2), (1000, None)], ids=["spoiled", "longer"])
+def test_an_intra_refresh_replaces_one_that_is_spoiled_or_ends_later(left, hit):
+    damage = Damage(now_s=0.0)
+    damage.refreshes(1, left, 0.0)
+    if hit is not None:
+        damage.hit(hit, 0.0)
+    damage.refresh_goes_on(3, True)
+    damage.refreshes(3, 4, 0.0)
+    for packet in range(4, 8):
+        damage.refresh_goes_on(packet, True)
+    assert [damage.judge(packet, False, False, 0.0) for packet in (6, 7)] == ["waiting for a key frame", None]
+
+
+def test_a_running_intra_refresh_is_not_replaced_by_one_that_ends_later():
+    damage = Damage(now_s=0.0)
+    for packet in range(1, 6):
+        damage.refresh_goes_on(packet, True)
+        damage.refreshes(packet, 4, 0.0)
+    assert damage.judge(5, False, False, 0.0) is None
+
+
 def test_a_lossy_stream_with_a_whole_frame_now_and_then_goes_on():
     damage = Damage(now_s=0.0)
     for second in range(100):

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import threading
 
 import av
 import cv2
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from realtime.capture.losses import Losses
 from realtime.errors import SourceError, SourceReason
@@ -39,11 +41,12 @@ def write(path, codec="libx264", pix_fmt="yuv420p", **options):
     return path
 
 
-def played(path, lost=(), cut=(), first=0, told=True, fps=25):
+def played(path, lost=(), cut=(), first=0, told=True, fps=25, without=""):
     """Play a file as if it were a live stream of which packets are missing, and others are cut short.
 
     Args:
         told: whether the packet before a missing one, and a cut one, are marked, as FFmpeg does.
+        without: a kind of H.264 units to leave out.
 
     Returns:
         By timestamp: the fault and the grey image of each frame. And the error that ended the stream, or None.
@@ -52,7 +55,11 @@ def played(path, lost=(), cut=(), first=0, told=True, fps=25):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         losses = Losses(stream, has_datagrams=False, now_s=first / fps)
-        for number, packet in enumerate(container.demux(stream)):
+        packets = container.demux(stream)
+        if without:
+            leave_out = BitStreamFilterContext(f"filter_units=remove_types={without}", stream)
+            packets = [kept for packet in packets if packet.size for kept in leave_out.filter(packet)]
+        for number, packet in enumerate(packets):
             if number < first or number in lost:
                 continue
             now_s = number / fps
@@ -81,7 +88,7 @@ def compared(path, **losses):
     """Return one letter per frame of a whole file: "." if a frame counts as whole and is, "x" if it counts as damaged,
     "w" if it waits for a key frame, "-" if it didn't come, and "G" for a ghost: it counts as whole and is wrong.
     """
-    whole, _ = played(path)
+    whole, _ = played(path, without=losses.get("without", ""))
     seen, _ = played(path, **losses)
     letters = []
     for pts in sorted(whole):
@@ -153,6 +160,83 @@ def test_an_intra_refresh_that_is_not_announced_counts_as_complete_after_two_sec
     seen = compared(path, lost=[35])
     assert seen.count("x") == 1 + 2 * 25 - 1, seen  # from the frame before the loss on
     assert "G" not in seen, seen
+
+
+def test_an_i_frame_that_is_not_announced_as_a_key_frame_ends_damage(tmp_path):
+    path = write(tmp_path / "clip.ts", **B_FRAMES | {"x264-params": "open-gop=1"})
+    assert set(compared(path, lost=[35], without="6")[52:]) == {"."}
+
+
+@pytest.fixture
+def track(tmp_path):
+    """The video track of a clip and its packets."""
+    with av.open(str(write(tmp_path / "clip.ts", **PLAIN))) as container:
+        stream = container.streams.video[0]
+        yield stream, [packet for packet in container.demux(stream) if packet.size]
+
+
+def faults(track, gaps, before=lambda number: None):
+    """Return one letter per frame of a track while FFmpeg logs gaps before it returns these packets."""
+    stream, packets = track
+    losses = Losses(stream, has_datagrams=True, now_s=0.0)
+
+    def arriving():
+        for number, packet in enumerate(packets):
+            if number in gaps:
+                av.logging.log(av.logging.WARNING, "rtsp", "RTP: missed 3 packets\n")
+            yield packet
+
+    seen, arriving = [], arriving()
+    for number in range(FRAMES):
+        before(number)
+        packet = losses.next_packet(arriving)
+        losses.received(packet, number / 25)
+        seen += [losses.fault_of(frame, number / 25) for frame in stream.decode(packet)]
+    return "".join("." if fault is None else "x" for fault in seen)
+
+
+def test_a_gap_in_the_log_of_ffmpeg_damages_frames_up_to_the_next_key_frame(track):
+    assert faults(track, {30}) == "." * 30 + "x" * 20 + "." * 50
+
+
+def test_gaps_of_other_cameras_on_other_threads_are_theirs(track):
+    def elsewhere(number):
+        line = av.logging.WARNING, "rtsp", "RTP: missed 1 packets"
+        thread = threading.Thread(target=av.logging.log, args=line)
+        thread.start()
+        thread.join()
+
+    assert faults(track, {30}, elsewhere).count("x") == 20
+
+
+def test_a_gap_seen_with_a_packet_of_another_track_is_kept(track):
+    stream, packets = track
+    losses = Losses(stream, has_datagrams=True, now_s=0.0)
+
+    def arriving():
+        yield packets[0]
+        av.logging.log(av.logging.WARNING, "rtsp", "RTP: missed 1 packets")
+        yield packets[0]  # stands for one of another track, which stream.py skips
+        yield packets[1]
+
+    arriving, seen = arriving(), []
+    for number in (0, None, 1):
+        packet = losses.next_packet(arriving)
+        if number is not None:
+            losses.received(packet, 0.0)
+            seen += [losses.fault_of(frame, 0.0) for frame in stream.decode(packet)]
+    assert seen == [None, "corrupt"]
+
+
+def test_a_stream_that_can_t_be_decoded_at_all_says_so(track):
+    stream, packets = track
+    losses = Losses(stream, has_datagrams=False, now_s=0.0)
+    losses.received(packets[0], 1.0)
+    losses.failed(1.0)
+    assert losses.fault_of_none() == "waiting for a key frame"
+    losses.check("cam", 15.0)
+    with pytest.raises(SourceError, match="cam: no frame can be decoded"):
+        losses.check("cam", 15.1)
 
 
 def test_a_stream_of_which_nothing_can_be_decoded_after_a_loss_is_damaged(tmp_path):
