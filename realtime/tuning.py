@@ -88,7 +88,7 @@ class Tuning:
         if self._is_compiling() or self._is_ending() or (due := self._shapes.due(now_s)) is None:
             return
         camera, shape = due
-        self._shapes.began(camera, now_s)
+        self._shapes.began(camera, shape, now_s)
         log.debug("%s: compiling the detector for %dx%d; until then frames go into another shape", camera, *shape)
         self._compiler = start("compile", partial(self._compile, shape))
 

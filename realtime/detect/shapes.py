@@ -31,6 +31,7 @@ SPARE, SPARE_OF_FILES = 4, 12
 class _Camera:
     frame_size: Size | None  # None: the camera is not open
     exact: bool
+    shapes: list[Size]  # its own, for each side
     served_s: float = float("-inf")  # when a shape was last compiled for it,
     served_size: Size | None = None  # and for frames of which size
 
@@ -81,11 +82,12 @@ class Shapes:
             exact: its frames always go into their own shape, even if that has to be compiled first.
         """
         with self._lock:
-            if camera in self._cameras:
-                self._cameras[camera].frame_size = frame_size
-                self._cameras[camera].exact = exact if frame_size else self._cameras[camera].exact
+            known = self._cameras.get(camera)
+            if known is not None:
+                known.frame_size, known.shapes = frame_size, self._own(frame_size)
+                known.exact = exact if frame_size else known.exact
             elif frame_size is not None:
-                self._cameras[camera] = _Camera(frame_size, exact)
+                self._cameras[camera] = _Camera(frame_size, exact, self._own(frame_size))
 
     def forget(self, camera: str) -> None:
         """Drop the state of a camera, once no frame of it is in the pipeline."""
@@ -97,6 +99,8 @@ class Shapes:
         """Set the longer sides that each camera needs a shape for: the one in use and, before a change, the next."""
         with self._lock:
             self._sides = sides
+            for camera in self._cameras.values():
+                camera.shapes = self._own(camera.frame_size)
             self._tidy()
 
     def missing(self, camera: str) -> list[Size]:
@@ -118,12 +122,13 @@ class Shapes:
                     return name, missing[0]
         return None
 
-    def began(self, camera: str, now_s: float) -> None:
+    def began(self, camera: str, shape: Size, now_s: float) -> None:
         """Record that the shape that `due` returned for this camera is being compiled, since `now_s`."""
         with self._lock:
             if camera in self._cameras:
                 served = self._cameras[camera]
-                served.served_s, served.served_size = now_s, served.frame_size
+                served.served_s = now_s
+                served.served_size = served.frame_size if shape in served.shapes else None  # it may have changed since
 
     def add(self, shape: Size) -> None:
         """Record that the network is compiled for this shape."""
@@ -165,7 +170,7 @@ class Shapes:
         spare = SPARE_OF_FILES if all(camera.exact for camera in self._cameras.values()) else SPARE
         if len(self._compiled) <= spare:
             return
-        needed = {shape for camera in self._cameras.values() for shape in self._shapes(camera)}
+        needed = {shape for camera in self._cameras.values() for shape in camera.shapes}
         others = [shape for shape in self._compiled if shape not in needed]
         for shape in others[: max(0, len(others) - spare)]:
             if not self._used[shape]:
@@ -173,12 +178,12 @@ class Shapes:
                 self._drop(shape)
 
     def _missing(self, camera: _Camera) -> list[Size]:
-        return [shape for shape in self._shapes(camera) if shape not in self._compiled]
+        return [shape for shape in camera.shapes if shape not in self._compiled]
 
-    def _shapes(self, camera: _Camera) -> list[Size]:
-        if camera.frame_size is None:
+    def _own(self, frame_size: Size | None) -> list[Size]:
+        if frame_size is None:
             return []
-        return [Letterbox.of(camera.frame_size, side, self._stride).input_size for side in self._sides]
+        return [Letterbox.of(frame_size, side, self._stride).input_size for side in self._sides]
 
 
 def _closeness(placement: Letterbox) -> tuple[float, int]:

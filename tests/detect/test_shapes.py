@@ -38,7 +38,7 @@ def compile_due(shapes, now_s):
     due = shapes.due(now_s)
     if due is None:
         return None
-    shapes.began(due[0], now_s)
+    shapes.began(*due, now_s)
     shapes.add(due[1])
     return due[1]
 
@@ -128,6 +128,16 @@ def test_another_side_for_the_same_frames_does_not_have_to_wait():
     assert compile_due(shapes, 1.0) == (480, 288)
     shapes.need("cam0", FRAME[OLD], exact=False)
     assert shapes.due(2.0) is None
+
+
+def test_a_change_of_size_between_asking_and_compiling_gains_no_second_turn():
+    shapes = shapes_with()
+    shapes.need("cam0", FRAME[WIDE], exact=False)
+    camera, shape = shapes.due(0.0)
+    shapes.need("cam0", FRAME[OLD], exact=False)
+    shapes.began(camera, shape, 0.0)
+    shapes.add(shape)
+    assert shapes.due(1.0) is None
 
 
 def test_the_shapes_of_an_earlier_side_are_dropped_like_others():
@@ -244,7 +254,7 @@ def test_whatever_live_cameras_do_few_shapes_are_kept_and_no_frame_waits_for_the
                 assert shape not in network
                 assert now_s - compiled_s.get(camera, -COMPILE_EVERY_S) >= COMPILE_EVERY_S
                 compiled_s[camera] = now_s
-                shapes.began(camera, now_s)
+                shapes.began(camera, shape, now_s)
                 network.add(shape)
                 shapes.add(shape)
         if step == "forget":
