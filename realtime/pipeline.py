@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -180,6 +181,7 @@ class Pipeline:
                 self._crew.failed.wait(_TICK_S)
                 self._look_after_cameras()
                 self._forget_removed()
+                self._tuning.compile_next(self._start_beside)
                 self._tuning.keep_target(self._live_cameras, self.status.values())
                 if self._reload_asked:
                     self._reload_asked = False
@@ -271,6 +273,18 @@ class Pipeline:
             self._crew.start(stage.name, self._loop(stage, inbox, outbox))
         self._fleet.start()
         return channels
+
+    def _start_beside(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """Start a thread beside the stages. Its failure ends the run like theirs."""
+
+        def body() -> None:
+            try:
+                work()
+            except BaseException:
+                self._watch.failed()
+                raise
+
+        return self._crew.start(name, body)
 
     def _channel(self, stage: str, capacity: int) -> Channel[Any]:
         """The channel to a stage. It measures how long items wait, unless the pool does that for the stage."""

@@ -41,6 +41,8 @@ GRACE_S = 0.5
 # Only the timestamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
 STAMPED = ("rtsp://", "rtsps://", "udp://")
 
+Prepare = Callable[[str, tuple[int, int] | None, bool], None]
+
 
 class _Dropped(Exception):  # noqa: N818 - a verdict on one frame
     """A frame is dropped.
@@ -68,7 +70,8 @@ class Camera:
         status: the camera's state and counters.
         stop: ends this camera. The caller must also call `door.stop` or `door.evict`, which release a thread that waits
             at the door.
-        prepare: called with a frame size (width, height) before the first frame of that size is put.
+        prepare: called with the camera, the size (width, height) and whether it is live, before the first frame of that
+            size is put; at the end with None for the size.
         open_source: opens the camera's source; tests pass a fake.
         after: the previous camera of this name, whose thread has ended. Indices and epochs continue from it.
     """
@@ -84,7 +87,7 @@ class Camera:
         door: Door,
         status: CameraStatus,
         stop: threading.Event,
-        prepare: Callable[[tuple[int, int]], None] = lambda size: None,
+        prepare: Prepare = lambda camera, size, live: None,
         open_source: Callable[[CameraConfig], Source] = open_source,
         after: Camera | None = None,
     ) -> None:
@@ -131,6 +134,7 @@ class Camera:
             self._status.set_state("failed", "internal error")
             raise
         finally:
+            self._prepare(self._name, None, False)
             self._door.finish(self._name)
 
     def _capture(self) -> None:
@@ -165,7 +169,7 @@ class Camera:
         """Update the status, door, timeline and log for a source that was opened."""
         size = viewed_size(source.size, self._config)
         self._status.describe(size, source.fps)
-        self._prepare(size)
+        self._prepare(self._name, size, source.live)
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
@@ -287,7 +291,7 @@ class Camera:
         size = viewed_size((image.shape[1], image.shape[0]), self._config)
         if size != self._status.size:
             self._status.describe(size, source.fps)
-            self._prepare(size)
+            self._prepare(self._name, size, source.live)
             log.info("%s: frame size changed to %dx%d", self._name, *size)
         return size
 

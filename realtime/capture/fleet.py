@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from realtime.capture.camera import Camera
+from realtime.capture.camera import Camera, Prepare
 from realtime.config import AppConfig, CameraConfig
 from realtime.errors import SourceError, TruncatedError
 from realtime.observe.status import CameraStatus
@@ -35,7 +35,7 @@ class Fleet:
         config: the initial cameras, and the options that all cameras share.
         crew: runs the threads of the cameras. An error of an initial camera ends the run.
         door: where the cameras put their frames. It already knows the names of the initial cameras.
-        prepare: called with a frame size (width, height) before the first frame of that size, on the camera's thread.
+        prepare: called by each camera on its thread, with the size of its frames (capture.camera).
 
     Attributes:
         status: the state and counters of each camera, including removed ones. Adding a camera replaces the mapping
@@ -45,7 +45,7 @@ class Fleet:
     """
 
     def __init__(
-        self, config: AppConfig, crew: Crew, door: Door, prepare: Callable[[tuple[int, int]], None] = lambda size: None
+        self, config: AppConfig, crew: Crew, door: Door, prepare: Prepare = lambda camera, size, live: None
     ) -> None:
         self._config = config
         self._crew = crew

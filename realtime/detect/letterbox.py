@@ -45,18 +45,27 @@ class Letterbox:
     bottom: int
 
     @classmethod
-    def of(cls, frame_size: tuple[int, int], size: int, stride: int) -> Letterbox:
+    def of(
+        cls, frame_size: tuple[int, int], size: int, stride: int, input_size: tuple[int, int] | None = None
+    ) -> Letterbox:
         """Fit a frame into the smallest input whose longer side is `size` and whose sides are multiples of `stride`.
 
         Args:
             frame_size: width and height of the frame in pixels.
             size: longer side of the input in pixels, a multiple of `stride`.
             stride: stride of the network in pixels.
+            input_size: use an input of this width and height instead. The frame becomes no larger in it than in the
+                smallest input.
         """
         width, height = frame_size
         gain = min(size / height, size / width)
+        if input_size is not None:
+            gain = min(gain, input_size[0] / width, input_size[1] / height)
         scaled = max(round(width * gain), 1), max(round(height * gain), 1)
-        pad_x, pad_y = ((size - side) % stride / 2 for side in scaled)
+        if input_size is None:
+            pad_x, pad_y = ((size - side) % stride / 2 for side in scaled)
+        else:
+            pad_x, pad_y = ((whole - side) / 2 for whole, side in zip(input_size, scaled, strict=True))
         # As in ultralytics, an odd row or column of padding goes to the bottom or to the right.
         return cls(frame_size, scaled, round(pad_x - 0.1), round(pad_y - 0.1), round(pad_x + 0.1), round(pad_y + 0.1))
 

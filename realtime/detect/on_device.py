@@ -20,6 +20,8 @@ from realtime.runtime.device import Lane
 
 # Interpolation weights are integers in units of 1/2048: OpenCV's INTER_RESIZE_COEF_SCALE.
 _UNITS = 2048
+# The columns and rows of this many placements are kept, the last ones that were new. Every frame size has its own.
+_KEPT = 64
 
 
 class _Lines(NamedTuple):
@@ -63,6 +65,8 @@ class DeviceLetterbox:
     def _of(self, placement: Letterbox) -> tuple[_Lines, _Lines]:
         """Return the columns and rows of a placement, computed on first use and then cached."""
         if placement not in self._axes:
+            if len(self._axes) >= _KEPT:
+                del self._axes[next(iter(self._axes))]
             (width, height), (scaled_width, scaled_height) = placement.frame_size, placement.scaled_size
             self._axes[placement] = (
                 self._lines(width, scaled_width, hold_at_edges=True),

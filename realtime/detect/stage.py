@@ -1,7 +1,7 @@
 """Person detection with a YOLO network: Frame -> Detections.
 
 This stage sits between the door and the tracker and serves all cameras. Frames with the same letterboxed size go
-through the network as one batch, whichever cameras they come from.
+through the network as one batch, whichever cameras they come from. detect/shapes.py chooses this size.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from realtime.config import DetectorConfig
 from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
+from realtime.detect.shapes import Shapes, Size
 from realtime.models.yolo import YoloNet
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
@@ -44,6 +45,7 @@ class DetectStage:
         engine_name: engine and precision of the network, such as "openvino bf16".
         cadence: selects the frames on which the detector runs.
         size: longer side of the network's input in pixels. It may be changed at any time.
+        shapes: the shapes of the input that the network is compiled for.
     """
 
     name = "detect"
@@ -61,21 +63,27 @@ class DetectStage:
         self._letterboxed = letterboxed if net.lane.device.type == "cpu" else DeviceLetterbox(net.lane)
         self.engine_name = net.engine_name
         self.cadence = Cadence(config.every)
+        self.shapes = Shapes(net.stride, config.size, lambda shape: net.drop(shape))
 
     @property
     def keypoints(self) -> int:
         """Number of keypoints per person (K) if the network is a pose network, otherwise 0."""
         return self._net.keypoints
 
-    def warm_up(self, size: tuple[int, int] = _USUAL_SIZE, side: int | None = None) -> None:
-        """Run the network once on a black image, so that the first real frame is not slow.
+    def warm_up(self) -> None:
+        """Run the network once in the shape of most cameras' frames, so that their first real frame is not slow."""
+        self.shapes.add(self._run(None))
 
-        Args:
-            size: width and height of the image in pixels.
-            side: longer side of the network's input to prepare for, in pixels. None: the stage's own `size`.
-        """
-        placement = Letterbox.of(size, side or self.size, self._net.stride)
-        self._predict(self._letterboxed([np.zeros((size[1], size[0], 3), np.uint8)], [placement]))
+    def compile(self, shape: Size) -> None:
+        """Run the network once in an input of this width and height. `shapes` is not told of it."""
+        self._run(shape)
+
+    def _run(self, shape: Size | None) -> Size:
+        """Run the network on a black frame of the usual size, in this shape or in its own, and return the shape."""
+        placement = Letterbox.of(_USUAL_SIZE, self.size, self._net.stride, shape)
+        width, height = _USUAL_SIZE
+        self._predict(self._letterboxed([np.zeros((height, width, 3), np.uint8)], [placement]))
+        return placement.input_size
 
     def set_effort(self, effort: Effort) -> None:
         """Run on every Nth frame and with an input of this size from now on."""
@@ -116,13 +124,15 @@ class DetectStage:
     def forget(self, camera: str) -> None:
         """Drop the state of a camera, once no frame of it is in the pipeline."""
         self.cadence.forget(camera)
+        self.shapes.forget(camera)
 
     def close(self) -> None:
         """Do nothing, because there are no resources to release."""
 
     def _look(self, batch: list[Frame]) -> list[Detections]:
-        placements = [Letterbox.of(frame.size, self.size, self._net.stride) for frame in batch]
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        size = self.size
+        placements = [self.shapes.place(frame, size) for frame in batch]
+        groups: dict[Size, list[int]] = defaultdict(list)
         # Sorted by frame size, because DeviceLetterbox scales consecutive frames of one size together.
         for index in sorted(range(len(batch)), key=lambda i: batch[i].size):
             groups[placements[index].input_size].append(index)
@@ -131,6 +141,8 @@ class DetectStage:
             images = self._letterboxed([batch[i].image for i in indices], [placements[i] for i in indices])
             for i, result in zip(indices, self._predict(images), strict=True):
                 found[i] = _to_frame(batch[i], placements[i], *result)
+        for placement in placements:
+            self.shapes.done(placement)
         return [found[i] for i in range(len(batch))]
 
     def _predict(

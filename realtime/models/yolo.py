@@ -1,19 +1,13 @@
 """YOLO networks, in torch or OpenVINO: from images to the people in them.
 
-detect/ and pose/ (YOLO pose models) use it; models/ultralytics.py loads the files. We run the network ourselves
-because `YOLO.predict` synchronises the whole device several times per call, prints, and stops its NMS after a time
-limit. A parity test compares the results.
+detect/ and pose/ (YOLO pose models) use it; models/ultralytics.py loads the files, models/yolo_engines.py runs the
+networks. We do not call `YOLO.predict`, because it synchronises the whole device several times per call, prints, and
+stops its NMS after a time limit. A parity test compares the results.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import importlib.metadata
-import logging
-import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +15,11 @@ from numpy.typing import NDArray
 
 from realtime.boxes import iou
 from realtime.config import DetectorConfig, PoseConfig
-from realtime.models import openvino, ultralytics
-from realtime.models.cache import read_built
 from realtime.models.choice import DTYPES, EXACT, Choice
 from realtime.models.proof import Verdict, proven
-from realtime.models.ultralytics import Module, decode_in_float32, load_network
-from realtime.runtime.device import Lane, exact_float32
-
-log = logging.getLogger(__name__)
+from realtime.models.ultralytics import load_network
+from realtime.models.yolo_engines import OpenVinoForward, TorchForward, converted
+from realtime.runtime.device import Lane
 
 # At most this many boxes per image, as in ultralytics (`max_det`).
 _MOST_BOXES = 300
@@ -62,12 +53,12 @@ class YoloNet:
         self.path, self.engine_name = path, str(choice)
         self.stride, self.keypoints = self._layout.stride, self._layout.keypoints
         self.lane = Lane(device)
-        self._forward: _TorchForward | _OpenVinoForward
+        self._forward: TorchForward | OpenVinoForward
         if choice.engine == "openvino":
             assert cache is not None
-            self._forward = _OpenVinoForward(_converted(module, path, cache), choice.precision)
+            self._forward = OpenVinoForward(converted(module, path, cache), choice.precision)
         else:
-            self._forward = _TorchForward(module, self.lane, DTYPES[choice.precision])
+            self._forward = TorchForward(module, self.lane, DTYPES[choice.precision])
 
     def predict(
         self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
@@ -90,6 +81,11 @@ class YoloNet:
             flat = np.asarray(self.lane.download(torch.cat((picture[:, None], rows), 1)), np.float32)
         parts = np.split(flat[:, 1:], np.searchsorted(flat[:, 0], np.arange(1, len(images))))
         return [self._split(part if self._layout.end2end else _suppressed(part, nms_iou)) for part in parts]
+
+    def drop(self, size: tuple[int, int]) -> None:
+        """Free the network that was built for images of this width and height. Calls in progress keep theirs."""
+        width, height = size
+        self._forward.drop(height, width)
 
     def _of_end2end(self, predictions: torch.Tensor, min_score: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Select the people from the output of an end-to-end network.
@@ -149,76 +145,7 @@ def _suppressed(rows: NDArray[np.float32], nms_iou: float) -> NDArray[np.float32
     return np.asarray(rows[kept.numpy()[:_MOST_BOXES]])
 
 
-class _Pictures(torch.nn.Module):
-    """A YOLO network that maps images to its predictions before NMS."""
-
-    def __init__(self, module: Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module, self.dtype = module, dtype
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Compute the predictions of uint8 (B, h, w, 3) BGR.
-
-        Returns:
-            float32 (B, 4 + classes + 3 K, anchors); (B, n, 6 + 3 K) from an end-to-end network.
-        """
-        # Normalise the flattened images: OpenVINO is ten times slower on a last axis of length 3.
-        batch = (pictures.flatten(1).float() / 255).reshape(pictures.shape).permute(0, 3, 1, 2)
-        predictions = self.module(batch.to(self.dtype))
-        first: torch.Tensor = predictions[0] if isinstance(predictions, tuple) else predictions
-        return first.float()
-
-
-class _TorchForward:
-    """The network in torch, copied for each image size because its head caches the anchors of one size only."""
-
-    def __init__(self, module: Module, lane: Lane, dtype: torch.dtype) -> None:
-        network = _Pictures(module.to(dtype), dtype)
-        decode_in_float32(module.model[-1])
-        if dtype == torch.float32:
-            exact_float32()
-        if lane.stream is not None:  # match the memory order of the images, or every call reorders the weights
-            network = network.to(memory_format=torch.channels_last)
-        self._network, self._lane = network.to(lane.device), lane
-        self._by_size: dict[tuple[int, ...], _Pictures] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """Compute the predictions of uint8 (B, h, w, 3) BGR on the lane's device; call it within `lane.run`."""
-        network = self._of(pictures.shape[1:3])
-        if not isinstance(pictures, torch.Tensor):
-            pictures = self._lane.upload(pictures)
-        with self._lane.compute():
-            return network(pictures)  # type: ignore[no-any-return]  # torch
-
-    def _of(self, size: tuple[int, ...]) -> _Pictures:
-        with self._lock:
-            if size not in self._by_size:
-                weights = {id(weight): weight for weight in self._network.parameters()}
-                self._by_size[size] = copy.deepcopy(self._network, weights)  # the copies share the weights
-            return self._by_size[size]
-
-
-class _OpenVinoForward:
-    """The network in OpenVINO, compiled for each image size on first use; separately for one image and for batches."""
-
-    def __init__(self, model: Any, precision: openvino.Precision) -> None:  # noqa: ANN401 - OpenVINO ships no types
-        self._model, self._precision = model, precision
-        self._by_shape: dict[tuple[int, int, int], openvino.OpenVinoNetwork] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, pictures: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
-        """Compute the predictions of uint8 (B, h, w, 3) BGR, valid until this thread's next call."""
-        assert isinstance(pictures, np.ndarray)  # OpenVINO runs on CPUs only
-        count, height, width, _ = pictures.shape
-        shape = 1 if count == 1 else -1, height, width
-        with self._lock:
-            if shape not in self._by_shape:
-                self._by_shape[shape] = openvino.OpenVinoNetwork(self._model, self._precision, shape)
-        return torch.from_numpy(self._by_shape[shape](pictures))
-
-
-# ---- the self-test against float32, and the conversion
+# ---- the self-test against float32
 
 # Self-test: the chosen engine must find each person that fp32 detects with a score above _SURE. The two boxes must have
 # an IoU of at least _SAME_IOU and scores that differ by at most _SAME_SCORE. Keypoints with a score above _SURE may be
@@ -275,26 +202,3 @@ def _lost(exact: YoloNet, net: YoloNet, picture: NDArray[np.uint8]) -> int:
     seen = keypoints[:, np.newaxis, :, 2] > _SURE
     same &= ~(seen & (distances > _SAME_PLACE * sides)).any(axis=2)
     return int((~same.any(axis=1)).sum())
-
-
-def _converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 - OpenVINO ships no types
-    """Return the network converted for OpenVINO, from the cache if it is there.
-
-    Raises:
-        EngineError: the network can't be converted.
-    """
-
-    def build(into: Path) -> None:
-        log.info("%s: converting the network for OpenVINO; later starts reuse the result", path.name)
-        for layer in module.modules():
-            if hasattr(layer, "dynamic"):
-                layer.dynamic = True  # the head then computes its anchors in each call
-        pictures = torch.zeros((2, 480, 640, 3), dtype=torch.uint8)
-        openvino.convert(_Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
-
-    versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
-    # These two files modify the network, so their own text is part of the key.
-    sources = Path(__file__).read_bytes() + Path(ultralytics.__file__).read_bytes()
-    digest = hashlib.sha256(path.read_bytes() + sources).hexdigest()
-    key = ["yolo", digest, openvino.version(), *versions]
-    return read_built(cache, key, build, lambda folder: openvino.read(folder / "network.xml"))

@@ -73,7 +73,8 @@ class Rig:
         came_mono_s: when each of them was put, monotonic seconds.
         came_unix_s: the same as Unix time.
         states: each state that was set, with its reason if it has one.
-        prepared: each frame size that was announced, and the number of frames that were put before it.
+        prepared: each frame size that was announced, None at the end, whether the source is live, and the number of
+            frames that were put before.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Rig:
             door=door or self,
             status=self.status,
             stop=self.stop,
-            prepare=lambda size: self.prepared.append((size, len(self.frames))),
+            prepare=self._prepare,
             open_source=self._open if openings else opener,
         )
 
@@ -140,6 +141,10 @@ class Rig:
     def _give_up(self):
         self._gave_up = True
         self.stop.set()
+
+    def _prepare(self, camera, size, live):
+        assert camera == "cam0"
+        self.prepared.append((size, live, len(self.frames)))
 
     def _open(self, config):
         opening = self._openings.pop(0)

@@ -69,7 +69,7 @@ def test_a_new_frame_size_starts_an_epoch_and_updates_the_status():
     rig = Rig("x", ScriptedSource(*(picture(i / 10, size) for i, size in enumerate(sizes))))
     assert [f.epoch for f in rig.run()] == [0, 0, 1]
     assert rig.status.size == (48, 64)
-    assert rig.prepared == [((64, 48), 0), ((48, 64), 2)]
+    assert rig.prepared == [((64, 48), False, 0), ((48, 64), False, 2), (None, False, len(rig.frames))]
 
 
 def test_a_folder_of_images_is_read_in_natural_order_at_the_nominal_rate(tmp_path):

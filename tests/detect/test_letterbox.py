@@ -27,3 +27,22 @@ def test_a_frame_is_centred_on_a_grey_background() -> None:
         expected = np.full((*shape, 3), 114, np.uint8)
         expected[:, columns] = 0
         np.testing.assert_array_equal(image, expected)
+
+
+sides = st.integers(1, 40).map(lambda n: 32 * n)
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), sides, sides, st.sampled_from([160, 640, 1280]))
+def test_a_frame_fits_into_a_given_input_and_points_map_back_to_it(
+    width: int, height: int, input_width: int, input_height: int, size: int
+) -> None:
+    own = Letterbox.of((width, height), size, 32)
+    letterbox = Letterbox.of((width, height), size, 32, (input_width, input_height))
+    assert letterbox.input_size == (input_width, input_height)
+    assert letterbox.left >= 0 <= letterbox.top
+    assert letterbox.right >= 0 <= letterbox.bottom
+    assert all(there <= here for there, here in zip(letterbox.scaled_size, own.scaled_size, strict=True))
+    scaled = np.array(letterbox.scaled_size, np.float32) / (width, height)
+    points = np.array([[0, 0], [width, height], [width / 3, height / 7]], np.float32)
+    there = points * scaled + (letterbox.left, letterbox.top)
+    np.testing.assert_allclose(letterbox.to_frame(there.astype(np.float32)), points, rtol=1e-4, atol=2e-2)

@@ -32,3 +32,10 @@ def test_the_pixels_equal_those_of_opencv(sizes):
     placements = [Letterbox.of(size, 640, 32) for size in sizes]
     found = DeviceLetterbox(Lane(CPU))(images, placements).numpy()
     np.testing.assert_array_equal(found, letterboxed(images, placements))
+
+
+def test_the_positions_of_few_placements_are_kept() -> None:
+    letterbox = DeviceLetterbox(Lane(CPU))
+    for width in range(100, 300):
+        letterbox([np.zeros((90, width, 3), np.uint8)], [Letterbox.of((width, 90), 64, 32)])
+    assert len(letterbox._axes) == 64

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import torch
 
+from realtime.boxes import iou
 from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
@@ -30,31 +31,74 @@ def test_frames_that_are_not_due_are_empty_and_the_others_do_not_change(yolov8n:
     assert len(all_looked[0]) > 0
 
 
-def test_warm_up_prepares_the_input_size_to_come() -> None:
-    class Net:
-        stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(CPU)
-        shapes: list[tuple[int, ...]] = []  # noqa: RUF012
+class Net:
+    """A network that finds nobody, and records the shapes of its images and the sizes that were dropped."""
 
-        def predict(self, images: np.ndarray, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
-            self.shapes.append(images.shape)
-            return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0, 3), np.float32))]
+    stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(CPU)
 
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+        self.dropped: list[tuple[int, int]] = []
+
+    def predict(self, images: np.ndarray, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
+        self.shapes.append(images.shape)
+        none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0, 3), np.float32)
+        return [none] * len(images)
+
+    def drop(self, size: tuple[int, int]) -> None:
+        self.dropped.append(size)
+
+
+def black(width: int, height: int) -> Frame:
+    return Frame("cam0", 0, 0, np.zeros((height, width, 3), np.uint8), 0.0, 0, 0)
+
+
+def test_warm_up_runs_the_network_in_the_shape_of_most_cameras() -> None:
     stage = DetectStage(DetectorConfig(size=640), Net())
-    stage.warm_up((1280, 720))
-    stage.warm_up((1280, 720), 320)
-    assert stage.size == 640
-    stage.size = 320
-    stage.process([Frame("cam0", 0, 0, np.zeros((720, 1280, 3), np.uint8), 0.0, 0, 0)])
-    assert Net.shapes == [(1, 384, 640, 3), (1, 192, 320, 3), (1, 192, 320, 3)]
+    stage.warm_up()
+    stage.compile((480, 640))
+    stage.process([black(1280, 720)])
+    assert stage._net.shapes == [(1, 384, 640, 3), (1, 640, 480, 3), (1, 384, 640, 3)]
+    assert stage.shapes.compiled == {(640, 384)}  # whoever compiles says when that is complete
+
+
+def test_a_live_frame_never_makes_the_network_run_in_a_new_shape() -> None:
+    stage = DetectStage(DetectorConfig(size=640), Net())
+    stage.warm_up()
+    stage.shapes.need("cam0", (480, 640), exact=False)
+    stage.process([black(480, 640)])
+    stage.divide(black(480, 640), 1).parts[0].run()
+    assert set(stage._net.shapes) == {(1, 384, 640, 3)}
+    stage.forget("cam0")
+    stage.process([black(480, 640)])
+    assert stage._net.shapes[-1] == (1, 640, 480, 3)
+
+
+def test_a_shape_that_is_not_kept_is_dropped_from_the_network() -> None:
+    stage = DetectStage(DetectorConfig(size=640), Net())
+    stage.warm_up()
+    stage.shapes.need("cam0", (640, 64), exact=False)
+    for k in range(1, 7):
+        stage.shapes.add((640, 32 * k))
+    assert stage._net.dropped == [(640, 384), (640, 32)]
+
+
+def test_boxes_found_in_another_shape_map_back_to_the_frame(yolov8n: Path, photographs: list[Path]) -> None:
+    image = cv2.imread(str(photographs[0]))  # upright
+    stage = DetectStage(DetectorConfig(size=640), YoloNet(yolov8n, CPU))
+    [own] = stage.process([Frame("cam0", 0, 0, image, 0.0, 0, 0)])
+    other = DetectStage(DetectorConfig(size=640), stage._net)
+    other.warm_up()
+    other.shapes.need("cam0", image.shape[1::-1], exact=False)
+    [found] = other.process([Frame("cam0", 0, 0, image, 0.0, 0, 0)])
+    assert other.shapes.place(found.frame, 640).input_size == (640, 384)
+    sure = own.scores > 0.6
+    assert sure.sum() >= 3
+    # The frame is scaled to 0.6 of its size in its own shape, so a box is found less exactly, but in its place.
+    assert (iou(own.xyxy[sure], found.xyxy).max(axis=1) > 0.85).all()
 
 
 def test_the_detector_runs_on_the_first_frame_of_a_forgotten_camera(make_frame: Callable[..., Frame]) -> None:
-    class Net:
-        stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(CPU)
-
-        def predict(self, images: np.ndarray, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
-            return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0, 3), np.float32))]
-
     stage = DetectStage(DetectorConfig(every=9, size=320), Net())
     assert [found.looked for found in stage.process([make_frame(0), make_frame(1)])] == [True, False]
     stage.forget("cam0")

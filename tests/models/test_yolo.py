@@ -1,7 +1,9 @@
 """YOLO networks on each engine against torch in float32, on real photographs."""
 
+import gc
 import shutil
 import threading
+import weakref
 from dataclasses import replace
 
 import cv2
@@ -102,6 +104,45 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8
     assert not wrong
 
 
+@pytest.mark.parametrize("choice", [EXACT, Choice("openvino", "fp32")], ids=str)
+def test_a_dropped_network_is_freed_and_built_again_if_it_is_needed(yolov8n, photographs, cache, choice):
+    net = YoloNet(yolov8n, CPU, choice, cache)
+    picture = pictures(photographs)[0]
+    expected = net.predict(picture, 0.3, 0.7)[0]
+    net.predict(np.concatenate([picture, picture]), 0.3, 0.7)
+    networks = getattr(net._forward, "_by_shape", None) or net._forward._by_size
+    built = [weakref.ref(network) for network in networks.values()]
+    net.drop((320, 256))
+    gc.collect()
+    assert [network() for network in built] == [None] * len(built)
+    for found, wanted in zip(net.predict(picture, 0.3, 0.7)[0], expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("choice", [EXACT, Choice("openvino", "fp32")], ids=str)
+def test_a_network_may_be_dropped_while_other_threads_use_it(yolov8n, photographs, cache, choice):
+    net = YoloNet(yolov8n, CPU, choice, cache)
+    picture = pictures(photographs)[0]
+    expected, wrong = net.predict(picture, 0.3, 0.7)[0], []
+
+    def work():
+        for _ in range(20):
+            with core_budget(fixed(1)):
+                found = net.predict(picture, 0.3, 0.7)[0]
+            if any(not np.allclose(a, b, atol=0.1) for a, b in zip(found, expected, strict=True)):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        net.drop((320, 256))
+        threads[0].join(0.02)
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 def test_a_network_uses_its_core_budget(yolov8n, photographs):
     net = YoloNet(yolov8n, CPU)
     with core_budget(fixed(3)):
@@ -125,7 +166,7 @@ def test_a_damaged_conversion_is_repeated_and_a_running_network_survives_its_del
 def blind(monkeypatch):
     """Make every network on OpenVINO detect nothing."""
     monkeypatch.setattr(
-        yolo._OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 6, 100), dtype=torch.float32)
+        yolo.OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 6, 100), dtype=torch.float32)
     )
 
 

@@ -23,6 +23,7 @@ from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from tests.capture.clips import write_clip, write_noise
 from tests.doubles import wait_until
+from tests.faults.fakecam import FakeCamera
 from tests.faults.rig import ROOT, Program
 from tests.pose.checkpoints import save_checkpoint
 
@@ -37,7 +38,7 @@ def configuration(tmp_path: Path, sources: dict[str, str], **flags: object) -> A
 
 
 def threads_of_a_run() -> list[str]:
-    names = ("capture-", "detect", "track", "pose", "smooth", "publish", "record")
+    names = ("capture-", "compile", "pool-", "detect", "track", "pose", "smooth", "publish", "record")
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
@@ -134,6 +135,21 @@ def test_an_error_in_a_stage_ends_the_run_with_that_error(
     assert threads_of_a_run() == []
     status = run.status["a"]
     assert status.state[0] == "failed"
+
+
+def test_an_error_while_the_detector_is_compiled_for_a_live_camera_ends_the_run(
+    tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: DetectStage, shape: tuple[int, int]) -> None:
+        raise RuntimeError(f"planted in {threading.current_thread().name}")
+
+    monkeypatch.setattr(DetectStage, "compile", fail)
+    with FakeCamera() as camera:  # 4:3
+        run = Pipeline(configuration(tmp_path, {"a": camera.url()}))
+        with pytest.raises(RuntimeError, match="planted in compile"):
+            run.run()
+    assert threads_of_a_run() == []
+    assert run.status["a"].state == ("failed", "the run failed")
 
 
 def test_a_stop_still_publishes_the_frames_past_the_door(tmp_path: Path, yolov8n: Path) -> None:
