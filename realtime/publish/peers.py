@@ -98,8 +98,8 @@ class Peer:
 class Peers:
     """Follows the connections of a socket on a thread of its own, and cuts off those that send too much.
 
-    If the events of a socket's monitor are not read, libzmq's thread waits, and the socket can't be closed (libzmq issue
-    3575). Therefore this thread reads them from before the first bind until the socket is closed.
+    If the events of a socket's monitor are not read, libzmq's thread waits, and the socket can't be closed (libzmq
+    issue 3575). Therefore this thread reads them from before the first bind until the socket is closed.
     """
 
     def __init__(self, publisher: zmq.Socket[bytes]) -> None:
