@@ -30,10 +30,12 @@ BYTES_PER_S = 256
 # Connections at the same time. Each takes a file descriptor, and 1024 per process is a common limit.
 MOST_PEERS = 256
 # How often the bytes are counted. In this time, a flood takes what libzmq reads ahead, and what it costs to connect.
-_LOOK_S = 0.05
+_LOOK_S = 0.02
 # Most events read at once. It is all that the monitor's queue holds: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
+# Most that is read at once from a peer that is cut off, in buffers of 64 kB.
+_MOST_DISCARDED = 64
 
 _WATCHED = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
 _EVENT = struct.Struct("=HI")  # type and value, the first part of the monitor's messages
@@ -111,6 +113,7 @@ class Peers:
         self._peers: dict[int, Peer] = {}
         self._cut_off = 0
         self._warn_from_s = 0.0
+        self._discarded = bytearray(65_536)
         self._lock = threading.Lock()
         address = f"inproc://peers-{id(self)}"
         publisher.monitor(address, _WATCHED)
@@ -130,7 +133,7 @@ class Peers:
             return {number: peer for number, peer in self._peers.items() if not peer.is_cut_off}
 
     def cut_off(self, peer: Peer) -> None:
-        """Close this connection. Any thread may call this."""
+        """End this connection. Any thread may call this."""
         with self._lock:
             self._shut(peer)
 
@@ -179,22 +182,38 @@ class Peers:
     def _look(self, now_s: float) -> None:
         """Cut off the peers that have used up their allowance, and warn."""
         for peer in self._peers.values():
-            if peer.is_cut_off:
-                continue
             with contextlib.suppress(OSError), _connection(peer) as connection:
+                if peer.is_cut_off:
+                    self._discard(connection)
+                    continue
                 sent_bytes = received_bytes(connection)
                 # ipc, and systems that do not count: what the publisher has heard, which is less.
                 if not peer.may_go_on(peer.heard_bytes if sent_bytes is None else sent_bytes, now_s):
                     self._shut(peer)
         if self._cut_off and now_s >= self._warn_from_s:
-            log.warning("publish: connections cut off: %d; they sent more than a reader needs", self._cut_off)
+            log.warning(
+                "publish: connections cut off: %d; there were too many, or they sent more than readers do",
+                self._cut_off,
+            )
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
 
     def _shut(self, peer: Peer) -> None:
+        """Let the connection end for libzmq, which then drops the peer with its subscriptions.
+
+        Only its reading half is shut: if both are while libzmq has a ping of the peer in its buffer and waits for the
+        publisher, libzmq aborts the program (`Assertion failed: !_io_error`, libzmq issue 4364).
+        """
         with contextlib.suppress(OSError), _connection(peer) as connection:
-            connection.shutdown(socket.SHUT_RDWR)  # libzmq then closes it, and drops the peer with its subscriptions
+            connection.shutdown(socket.SHUT_RD)
             peer.is_cut_off = True
             self._cut_off += 1
+            self._discard(connection)
+
+    def _discard(self, connection: socket.socket) -> None:
+        """Take what the peer has sent, because libzmq reads all of it before it finds the end."""
+        for _ in range(_MOST_DISCARDED):
+            if not connection.recv_into(self._discarded):
+                return
 
 
 def _connection(peer: Peer) -> socket.socket:
@@ -203,8 +222,10 @@ def _connection(peer: Peer) -> socket.socket:
     Raises:
         OSError: libzmq has closed it. Its descriptor may already belong to something else, a camera for example.
     """
-    # With all arguments given, Python does not ask the system what the socket is. They do not matter here.
-    copy = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=os.dup(peer.descriptor))
+    family = socket.AF_INET6 if peer.endpoint.startswith("tcp://[") else socket.AF_INET
+    if peer.endpoint.startswith("ipc://"):
+        family = socket.AF_UNIX
+    copy = socket.socket(family, socket.SOCK_STREAM, 0, fileno=os.dup(peer.descriptor))
     try:
         name = copy.getsockname()
         if peer.endpoint != f"ipc://{name}" and not (isinstance(name, tuple) and peer.endpoint.endswith(f":{name[1]}")):
