@@ -25,7 +25,7 @@ _SEND_HIGH_WATER = 64
 _LINGER_MS = 200
 # How many messages of each peer libzmq reads ahead; the rest waits in the system's buffers. With keys, one place is
 # lost: libzmq 4.3.5 first queues the peer's user id, and never counts it as taken. With 1, no reader would be heard.
-_RECEIVE_HIGH_WATER = 400
+_RECEIVE_HIGH_WATER = 16
 # Limit for one message of a peer. Our longest subscription takes 82 bytes: a topic of 72 with the name of the command.
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.
