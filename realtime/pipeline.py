@@ -31,7 +31,7 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, check_report, summary_lines, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
-from realtime.publish.socket import close_socket, open_socket
+from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
@@ -118,8 +118,8 @@ class Pipeline:
             self._recorder = Recorder(config.record) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
-            socket = open_socket(config.publish)
-            on_error.callback(close_socket, socket)
+            socket = PublishSocket(config.publish)
+            on_error.callback(socket.close)
             self._models = models = load_models(config)
             on_error.pop_all()
 

@@ -5,12 +5,16 @@ Used by publish.stage.
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import zmq
-from zmq.utils.monitor import recv_monitor_message
+from realtime.publish.peers import Peer
+from realtime.publish.socket import PublishSocket
+
+# Most messages of peers that are handled at once. Between two calls, one peer can send that many only in a flood.
+_MOST_MESSAGES = 200
+# Limit for the topics of all subscriptions together: libzmq keeps about 40 bytes of memory for each byte of a topic.
+_MOST_TOPIC_BYTES = 500_000
+_SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message
 
 
 class Presence:
@@ -50,38 +54,47 @@ class Presence:
 
 
 class Audience:
-    """Estimates the number of subscribers from the connected peers and their subscriptions to pose messages."""
+    """The readers: the peers that are subscribed to poses."""
 
-    def __init__(self, socket: zmq.Socket[bytes], pose_topics: list[bytes]) -> None:
-        self._socket = socket
-        self._pose_topics = pose_topics
-        self._subscriptions: Counter[bytes] = Counter()
-        self._peers: set[int] = set()
-        self._monitor = socket.get_monitor_socket()
+    def __init__(self, socket: PublishSocket, pose_topics: Callable[[], list[bytes]]) -> None:
+        """Count the subscribers of the pose topics that `pose_topics` returns."""
+        self._socket, self._pose_topics = socket, pose_topics
 
-    def listen(self) -> list[bytes]:
-        """Read all pending events and subscriptions. Returns the topic prefixes of the new subscriptions."""
-        new: list[bytes] = []
-        with contextlib.suppress(zmq.Again):
-            while True:
-                event = recv_monitor_message(self._monitor, zmq.NOBLOCK)
-                change = self._peers.add if event["event"] == zmq.EVENT_ACCEPTED else self._peers.discard
-                change(event["value"])
-        with contextlib.suppress(zmq.Again):
-            while True:
-                word = self._socket.recv(zmq.NOBLOCK)
-                prefix = word[1:]
-                if word[:1] == b"\x01":
-                    new.append(prefix)
-                # Only prefixes of pose topics are kept, so that a flood of other subscriptions costs no memory.
-                if any(topic.startswith(prefix) for topic in self._pose_topics):
-                    self._subscriptions[prefix] += 1 if word[:1] == b"\x01" else -1
+    def listen(self) -> set[bytes]:
+        """Handle some of the messages that peers have sent. Returns the topic prefixes of new subscriptions."""
+        messages = self._socket.receive(_MOST_MESSAGES)
+        if not messages:
+            return set()
+        peers = self._socket.peers.connected()
+        new: set[bytes] = set()
+        for descriptor, message in messages:
+            peer = peers.get(descriptor)
+            if peer is None:  # it has disconnected
+                continue
+            peer.heard_bytes += len(message)
+            kind, prefix = message[:1], message[1:]
+            if kind == _SUBSCRIBE:
+                peer.topics.add(prefix)
+                new.add(prefix)
+            elif kind == _CANCEL:
+                peer.topics.discard(prefix)
+        self._limit_topics(list(peers.values()))
         return new
 
     def size(self) -> int:
-        """Estimate the number of subscribers: min(connected peers, subscriptions to poses).
+        """Count the peers that are subscribed to the poses of at least one camera."""
+        topics, peers = self._pose_topics(), self._socket.peers.connected().values()
+        return sum(any(covers(peer.topics, topic) for topic in topics) for peer in peers)
 
-        ZeroMQ does not report which peer a subscription belongs to. A peer with two subscriptions and a peer without
-        any therefore count as two subscribers.
-        """
-        return min(len(self._peers), sum(self._subscriptions.values()))
+    def _limit_topics(self, peers: list[Peer]) -> None:
+        """Cut off the peers with the most topics, until those of the others are within the limit."""
+        sizes = {peer: sum(map(len, peer.topics)) for peer in peers}
+        while sum(sizes.values()) > _MOST_TOPIC_BYTES:
+            largest = max(sizes, key=sizes.__getitem__)
+            self._socket.peers.cut_off(largest)
+            del sizes[largest]
+
+
+def covers(prefixes: set[bytes], topic: bytes) -> bool:
+    """Whether a topic starts with any of these prefixes. The time does not depend on their number."""
+    return any(topic[:length] in prefixes for length in range(len(topic) + 1))

@@ -5,6 +5,7 @@ Used by publish.stage; realtime.pipeline opens it before the models load, so tha
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 
@@ -13,6 +14,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
+from realtime.publish.peers import Peers
 from realtime.wire.keys import load_public, load_secret
 
 log = logging.getLogger(__name__)
@@ -21,8 +23,15 @@ log = logging.getLogger(__name__)
 _SEND_HIGH_WATER = 64
 # How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
 _LINGER_MS = 200
-# Limit for a message from a subscriber, which only sends subscriptions of a few bytes.
-_MAX_INCOMING_BYTES = 4096
+# How many messages of each peer libzmq reads ahead; the rest waits in the system's buffers. With keys, one place is
+# lost: libzmq 4.3.5 first queues the peer's user id, and never counts it as taken. With 1, no reader would be heard.
+_RECEIVE_HIGH_WATER = 16
+# Limit for one message of a peer. Our longest subscription takes 82 bytes: a topic of 72 with the name of the command.
+_MAX_INCOMING_BYTES = 128
+# The same with CURVE, whose handshake has a message of about 300 bytes.
+_MAX_INCOMING_CURVE_BYTES = 512
+# How long closing waits for the thread of the peers, which ends by itself when the socket is closed.
+_JOIN_S = 1.0
 
 _WHY_NOT_BOUND = {
     errno.EADDRINUSE: "already in use by another program: choose another port",
@@ -33,80 +42,115 @@ _WHY_NOT_BOUND = {
 }
 
 
-class _Context(zmq.Context[zmq.Socket[bytes]]):
-    """A ZeroMQ context with the thread that checks the keys of subscribers."""
+class PublishSocket:
+    """The bound XPUB socket. It may be handed to another thread once, before its first use there.
 
-    authenticator: ThreadAuthenticator | None = None
+    >>> socket = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
+    >>> socket.send(b"pose/cam0/", b"...")
+    >>> socket.close()
 
-
-def open_socket(config: PublishConfig) -> zmq.Socket[bytes]:
-    """Bind the XPUB socket. It may be handed to another thread once, before its first use there.
-
-    Raises:
-        OutputError: an endpoint can't be bound, or a key can't be read.
+    Attributes:
+        endpoints: the endpoints it is bound to, with the ports that were chosen for *.
+        peers: the connections.
     """
-    context = _Context()
-    socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
-    socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
-    socket.setsockopt(zmq.LINGER, _LINGER_MS)
-    socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_BYTES)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
-    # The operating system detects dead peers. ZeroMQ's heartbeats would disconnect a subscriber that pauses until its
-    # queue is full, and libzmq then aborts that program when it reads again (libzmq issue 3937).
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
-    socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
-    try:
-        _use_keys(context, socket, config)
-    except ValueError as error:
-        socket.close()
-        context.term()
-        raise OutputError(f"publish.curve_secret: {error}") from None
-    # The monitor starts before the first bind, so that subscribers that connect while models load are counted.
-    socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-    for endpoint in config.bind:
+
+    def __init__(self, config: PublishConfig) -> None:
+        """Bind all endpoints.
+
+        Raises:
+            OutputError: an endpoint can't be bound, or a key can't be read.
+        """
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._authenticator: ThreadAuthenticator | None = None
+        self._socket = self._context.socket(zmq.XPUB)
+        # Before the first bind, so that readers that connect while the models load are known.
+        self.peers = Peers(self._socket)
+        self.endpoints: list[str] = []
         try:
-            socket.bind(endpoint)
+            self._set_options(config)
+            self._use_keys(config)
+            for endpoint in config.bind:
+                self._bind(endpoint)
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, topic: bytes, payload: bytes) -> None:
+        """Send a message to its subscribers. A full queue loses it instead of blocking."""
+        self._socket.send_multipart((topic, payload))
+
+    def receive(self, most: int) -> list[tuple[int, bytes]]:
+        """Return the messages that peers have sent, at most this many, each with the descriptor of its peer.
+
+        It is -1 for the subscriptions of a peer that has disconnected, which libzmq then cancels.
+        """
+        received = []
+        with contextlib.suppress(zmq.Again):
+            for _ in range(most):
+                frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+                try:
+                    descriptor = int(frame.get(zmq.SRCFD))
+                except zmq.ZMQError:
+                    descriptor = -1
+                received.append((descriptor, frame.bytes))
+        return received
+
+    def close(self) -> None:
+        """Close the socket and its context, after at most _LINGER_MS for the last messages."""
+        self._socket.close(linger=_LINGER_MS)
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.term()
+        self.peers.join(_JOIN_S)
+
+    def _set_options(self, config: PublishConfig) -> None:
+        has_keys = config.curve_secret is not None
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
+        self._socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
+        self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
+        self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_CURVE_BYTES if has_keys else _MAX_INCOMING_BYTES)
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
+        # The operating system detects dead peers. ZeroMQ's heartbeats would disconnect a subscriber that pauses until
+        # its queue is full, and libzmq then aborts that program when it reads again (libzmq issue 3937).
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        self._socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
+
+    def _use_keys(self, config: PublishConfig) -> None:
+        """Encrypt the stream, and accept only readers whose public key is in the folder.
+
+        Raises:
+            OutputError: a key can't be read, or the folder contains no reader's key.
+        """
+        if config.curve_secret is None or config.clients is None:
+            return
+        try:
+            key = load_secret(config.curve_secret)
+            readers = sorted(config.clients.glob("*.key"))
+            for reader in readers:
+                load_public(reader)
+        except ValueError as error:
+            raise OutputError(f"publish.curve_secret: {error}") from None
+        if not readers:
+            raise OutputError(
+                f"publish.curve_secret: no reader's public key (*.key) in {config.clients}: add one, or the stream "
+                "can't be read"
+            )
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve(domain="*", location=config.clients)
+        self._socket.curve_publickey, self._socket.curve_secretkey = key.public, key.secret
+        self._socket.curve_server = True
+        log.info("the stream is encrypted, accepted reader keys: %d", len(readers))
+
+    def _bind(self, endpoint: str) -> None:
+        try:
+            self._socket.bind(endpoint)
         except zmq.ZMQError as error:
-            close_socket(socket)
             why = _WHY_NOT_BOUND.get(error.errno or 0, str(error))
             raise OutputError(f"publish.bind: can't bind {endpoint}: {why}") from None
-        log.info("publishing on %s", socket.get_string(zmq.LAST_ENDPOINT))
-    return socket
-
-
-def _use_keys(context: _Context, socket: zmq.Socket[bytes], config: PublishConfig) -> None:
-    """Encrypt the stream, and accept only readers whose public key is in the folder.
-
-    Raises:
-        ValueError: a key can't be read, or the folder contains no reader's key.
-    """
-    if config.curve_secret is None or config.clients is None:
-        return
-    key = load_secret(config.curve_secret)
-    readers = sorted(config.clients.glob("*.key"))
-    if not readers:
-        raise ValueError(f"no reader's public key (*.key) in {config.clients}: add one, or the stream can't be read")
-    for reader in readers:
-        load_public(reader)
-    context.authenticator = ThreadAuthenticator(context)
-    context.authenticator.start()
-    context.authenticator.configure_curve(domain="*", location=config.clients)
-    socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
-    socket.curve_server = True
-    log.info("the stream is encrypted, accepted reader keys: %d", len(readers))
-
-
-def close_socket(socket: zmq.Socket[bytes]) -> None:
-    """Close the socket and its context, after at most _LINGER_MS for the last messages."""
-    context = socket.context
-    monitor = socket.get_monitor_socket()
-    socket.disable_monitor()
-    monitor.close(linger=0)  # pyzmq leaves it open, and context.term() would wait for it forever
-    socket.close(linger=_LINGER_MS)
-    if isinstance(context, _Context) and context.authenticator is not None:
-        context.authenticator.stop()
-    context.term()
+        self.endpoints.append(self._socket.get_string(zmq.LAST_ENDPOINT))
+        log.info("publishing on %s", self.endpoints[-1])

@@ -1,6 +1,6 @@
 """The stream: Poses -> ZeroMQ messages, together with status and info messages.
 
-The last stage. It owns one XPUB socket, used from one thread. A slow subscriber loses messages and never blocks it.
+The last stage. It owns the stream's socket, used from one thread. A slow subscriber loses messages and never blocks it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import zmq
-
 from realtime import wire
 from realtime.config import PublishConfig
 from realtime.observe.status import REMOVED, CameraStatus
-from realtime.publish.audience import Audience, Presence
+from realtime.publish.audience import Audience, Presence, covers
 from realtime.publish.message import to_message
 from realtime.publish.record import Recorder
-from realtime.publish.socket import close_socket
+from realtime.publish.socket import PublishSocket
 from realtime.runtime.door import Exit
 from realtime.skeleton import Skeleton
 from realtime.types import Poses
@@ -47,14 +45,13 @@ class PublishStage:
     """Publishes pose, status and info messages, and hands every pose message to the recorder.
 
     >>> import numpy as np
-    >>> from realtime.publish.socket import open_socket
     >>> from realtime.runtime.door import Door
     >>> from realtime.skeleton import COCO17
     >>> from realtime.types import Frame
     >>> config = PublishConfig(bind=["tcp://127.0.0.1:*"])
     >>> status, info = {"cam0": CameraStatus("cam0")}, StreamInfo("s", COCO17, "yolov8n", "none", "cpu", "none", "0.1")
     >>> door = Door(["cam0"], frames_in_flight=2, max_age_s=1.0)
-    >>> stage = PublishStage(open_socket(config), config, info, lambda: status, None, door)
+    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door)
     >>> door.put(Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0))
     >>> published = stage.process([Poses.empty(frame, 17) for frame in door.take()])
     >>> status["cam0"].published
@@ -66,7 +63,7 @@ class PublishStage:
 
     def __init__(
         self,
-        socket: zmq.Socket[bytes],
+        socket: PublishSocket,
         config: PublishConfig,
         info: StreamInfo,
         cameras: Callable[[], Mapping[str, CameraStatus]],
@@ -76,7 +73,7 @@ class PublishStage:
         """Take over the socket.
 
         Args:
-            socket: the socket from `open_socket`; `close` closes it.
+            socket: the bound socket; `close` closes it.
             config: the section `publish` of the configuration.
             info: the fields of InfoMessage that hold for the whole run.
             cameras: returns the status of each camera by name; cameras may be added during the run. The stage counts
@@ -99,7 +96,7 @@ class PublishStage:
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
-        self._audience = Audience(socket, [wire.pose_topic(camera) for camera in cameras()])
+        self._audience = Audience(socket, lambda: [wire.pose_topic(camera) for camera in cameras()])
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Publish the poses of each frame, in order."""
@@ -119,10 +116,9 @@ class PublishStage:
             for camera, status in self._cameras().items()
             if not status.is_removed or self._told_state.get(camera) != status.state
         }
-        for prefix in self._audience.listen():
-            self._send_info([camera for camera in cameras if wire.info_topic(camera).startswith(prefix)])
-        if self._waits and self._audience.size() >= self._config.wait_for_subscribers:
-            log.info("subscribers connected: %d; starting", self._audience.size())
+        joined = self._audience.listen()
+        if self._waits and (size := self._audience.size()) >= self._config.wait_for_subscribers:
+            log.info("subscribers connected: %d; starting", size)
             self._waits = False
             self._door.release_hold()
         source = {camera: (status.size, status.source_fps) for camera, status in cameras.items()}
@@ -130,7 +126,13 @@ class PublishStage:
             self._next_info_s = now + _INFO_EVERY_S
             self._send_info(list(cameras))
         else:
-            self._send_info([camera for camera in source if self._told_source.get(camera) != source[camera]])
+            self._send_info(
+                [
+                    camera
+                    for camera in cameras
+                    if covers(joined, wire.info_topic(camera)) or self._told_source.get(camera) != source[camera]
+                ]
+            )
         if now >= self._next_status_s:
             self._next_status_s = now + _STATUS_EVERY_S
             self._send_status(list(cameras))
@@ -153,7 +155,7 @@ class PublishStage:
                 self._send_status([camera])
         if self._recorder:
             self._recorder.finish()
-        close_socket(self._socket)
+        self._socket.close()
 
     def _publish(self, poses: Poses) -> None:
         frame = poses.frame
@@ -215,4 +217,4 @@ class PublishStage:
             self._send(wire.status_topic(camera), message)
 
     def _send(self, topic: bytes, message: wire.Message) -> None:
-        self._socket.send_multipart((topic, wire.encode(message, self._config.encoding)))
+        self._socket.send(topic, wire.encode(message, self._config.encoding))

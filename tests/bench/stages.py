@@ -25,7 +25,7 @@ from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.stage import PoseStage
 from realtime.publish.message import to_message
-from realtime.publish.socket import open_socket
+from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.core_budget import all_cores
@@ -136,7 +136,7 @@ def test_publish(benchmark):
     info = StreamInfo("session", NO_SKELETON, "detector", "pose", "cpu", "none", "0")
     status = {"cam0": CameraStatus("cam0")}
     stage = PublishStage(
-        open_socket(config),
+        PublishSocket(config),
         config,
         info,
         lambda: status,

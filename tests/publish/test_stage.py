@@ -16,7 +16,7 @@ from realtime.errors import OutputError
 from realtime.observe.status import CameraStatus
 from realtime.publish.audience import Presence
 from realtime.publish.record import Recorder
-from realtime.publish.socket import close_socket, open_socket
+from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.loop import run_stage
@@ -26,6 +26,7 @@ from realtime.track.stage import TrackStage
 from realtime.types import Frame, Poses
 from tests.builders import make_detections, make_frame, make_poses
 from tests.doubles import FakeDoor
+from tests.faults.rawpeer import RawPeer
 
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -38,10 +39,10 @@ class Running:
         config: PublishConfig,
         cameras: tuple[str, ...] = ("cam0",),
         record: Path | None = None,
-        socket: zmq.Socket[bytes] | None = None,
+        socket: PublishSocket | None = None,
     ) -> None:
-        socket = socket or open_socket(config)
-        self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+        socket = socket or PublishSocket(config)
+        [self.endpoint] = socket.endpoints
         self.status = {camera: CameraStatus(camera) for camera in cameras}
         self.inbox: Channel[Poses] = Channel(1000)
         self.door = FakeDoor()
@@ -122,9 +123,10 @@ def test_two_equal_subscribers_both_receive_every_message_from_the_first(subscri
 def test_a_subscriber_that_connects_before_the_stage_exists_counts(subscribe: Callable) -> None:
     """The port is bound before models are loaded, so subscribers may connect long before anything is published."""
     config = PublishConfig(bind=[ANY_PORT], wait_for_subscribers=1)
-    socket = open_socket(config)
-    subscribe(socket.get_string(zmq.LAST_ENDPOINT), b"pose/")
-    assert socket.poll(10_000)
+    socket = PublishSocket(config)
+    subscriber = subscribe(socket.endpoints[0], b"pose/", b"x")
+    while not subscriber.poll(10):
+        socket.send(b"x", b"")  # arrives once the subscription to x, which is the last one, does
     run = Running(config, socket=socket)
     assert run.door.released.wait(10)
     run.end()
@@ -147,6 +149,33 @@ def test_info_is_sent_when_a_subscriber_joins_and_when_the_size_is_known(subscri
         pass
     assert (message.size, message.source_fps) == ((640, 480), 25.0)
     run.end()
+
+
+def test_a_tick_sends_at_most_one_info_message_per_camera_for_any_number_of_subscriptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, status = PublishConfig(bind=[ANY_PORT]), {camera: CameraStatus(camera) for camera in ("a", "b")}
+    info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
+    socket = PublishSocket(config)
+    stage = PublishStage(socket, config, info, lambda: status, None, FakeDoor())
+    sent: list[bytes] = []
+    send = socket.send
+    monkeypatch.setattr(socket, "send", lambda topic, payload: (sent.append(topic), send(topic, payload)))
+    stage.tick()  # the periodic messages
+    with RawPeer(socket.endpoints[0]) as peer:
+        for prefix in [b"info/", b"info/a/", b"", b"i", b"info/b/"] * 10:
+            peer.send(b"\x01" + prefix)
+        most = 0
+        while sent.count(b"info/b/") < 3:
+            sent_before = len(sent)
+            stage.tick()
+            infos = [topic for topic in sent[sent_before:] if topic.startswith(b"info/")]
+            assert len(infos) == len(set(infos))
+            most = max(most, len(infos))
+            if not infos:
+                peer.send(b"\x01info/")
+    stage.close()
+    assert most == 2
 
 
 def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts(subscribe: Callable) -> None:
@@ -197,12 +226,12 @@ def test_a_device_can_be_the_recording(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_an_error_until_it_is_free_again() -> None:
-    socket = open_socket(PublishConfig(bind=[ANY_PORT]))
-    endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+    socket = PublishSocket(PublishConfig(bind=[ANY_PORT]))
+    [endpoint] = socket.endpoints
     with pytest.raises(OutputError, match="already in use"):
-        open_socket(PublishConfig(bind=[endpoint]))
-    close_socket(socket)
-    close_socket(open_socket(PublishConfig(bind=[endpoint])))  # now it is free again
+        PublishSocket(PublishConfig(bind=[endpoint]))
+    socket.close()
+    PublishSocket(PublishConfig(bind=[endpoint])).close()  # now it is free again
 
 
 def test_a_subscriber_that_never_reads_does_not_delay_the_end(subscribe: Callable) -> None:

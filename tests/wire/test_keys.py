@@ -13,7 +13,7 @@ from realtime.client import PoseSubscriber
 from realtime.client import main as client
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
-from realtime.publish.socket import close_socket, open_socket
+from realtime.publish.socket import PublishSocket
 from realtime.wire import PoseMessage, encode, pose_topic
 
 
@@ -46,7 +46,7 @@ class Publisher:
         self._stop = threading.Event()
 
     def __enter__(self) -> "Publisher":
-        self._socket = open_socket(self._config)
+        self._socket = PublishSocket(self._config)
         self._thread = threading.Thread(target=self._publish)
         self._thread.start()
         return self
@@ -54,12 +54,12 @@ class Publisher:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        close_socket(self._socket)
+        self._socket.close()
 
     def _publish(self) -> None:
         seq = 0
         while not self._stop.wait(0.01):
-            self._socket.send_multipart((pose_topic("a"), encode(message(seq), "msgpack")))
+            self._socket.send(pose_topic("a"), encode(message(seq), "msgpack"))
             seq += 1
 
 
@@ -125,7 +125,7 @@ def test_a_wrong_key_file_stops_the_run(folder: Path, harm: object, told: str) -
     harm(folder)  # type: ignore[operator]
     config = PublishConfig(bind=[f"tcp://127.0.0.1:{free_port()}"], curve_secret=folder / "publisher.key_secret")
     with pytest.raises(OutputError, match=f"publish.curve_secret: .*{told}"):
-        open_socket(config)
+        PublishSocket(config)
     assert not [t for t in threading.enumerate() if "auth" in t.name.lower()]
 
 
