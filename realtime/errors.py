@@ -55,6 +55,8 @@ class SourceReason(Enum):
     MODE = "mode not possible"
     TRUNCATED = "the file is truncated"
     BEHIND = "falls behind"
+    TOO_LARGE = "too large"
+    INTERNAL = "internal error"
 
 
 class SourceError(RealtimeError):
@@ -72,7 +74,7 @@ class SourceError(RealtimeError):
 
 
 class TruncatedError(SourceError):
-    """A file is truncated or damaged. Its intact frames were processed."""
+    """A file is truncated or damaged, or reading it failed before its end. Its intact frames were processed."""
 
     exit_code = 1
 

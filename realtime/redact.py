@@ -85,5 +85,8 @@ def secrets_of(source: str) -> list[str]:
     path, _, query = address.partition("?")
     parts += [match[2] for match in _IN_PATH.finditer(f"{source.partition('://')[0] if found else 'x'}://{path}")]
     parts += [pair.partition("=")[2] for pair in query.split("&")]
-    spellings = {form for part in parts for form in (part, unquote(part), quote(unquote(part), safe=""))}
+    quoted = [quote(unquote(part), safe="", errors="replace") for part in parts]
+    spellings = {*parts, *map(unquote, parts), *quoted}
+    # As the text of an exception spells them: in quotes, with escapes. Which quotes depends on the rest of the URL.
+    spellings |= {escaped for form in spellings for escaped in (repr(form)[1:-1], repr('"' + form)[2:-1])}
     return sorted((s for s in spellings if len(s) >= 3), key=len, reverse=True)

@@ -151,7 +151,8 @@ def _of_known_size(container: InputContainer | SourceError, source: str) -> Inpu
     """Return the container, or an error if the camera answered and then sent nothing to probe."""
     if isinstance(container, SourceError) or not container.streams.video:
         return container
-    if container.streams.video[0].codec_context.width:
+    codec = container.streams.video[0].codec_context
+    if codec is None or codec.width:  # None: FFmpeg lacks the decoder
         return container
     container.close()
     return SourceError(f"{shown(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
@@ -175,7 +176,10 @@ def _try_open(
     """Open a container. An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached."""
     began_s = time.monotonic()
     try:
-        container: InputContainer = av.open(url, options=options, timeout=timeouts_s, hwaccel=accelerator)
+        # Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
+        container: InputContainer = av.open(
+            url, options=options, timeout=timeouts_s, hwaccel=accelerator, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError) as error:
         # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
         timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]

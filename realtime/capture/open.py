@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.capture.demo import DemoSource
+from realtime.capture.guard import Guard
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
@@ -50,7 +51,7 @@ def kind_of(source: str) -> Kind:
             return "images"
         # The name of a file may contain brackets, so a path that exists is not a pattern.
         return "images" if _GLOB.search(source) and not path.exists() else "file"
-    except OSError:  # no permission, or the name is too long: opening it reports that
+    except (OSError, ValueError):  # no permission, a name that is too long or no name at all: opening it reports that
         return "file"
 
 
@@ -71,13 +72,17 @@ def check_source(config: CameraConfig) -> None:
     """
     if kind_of(config.address) not in ("file", "images"):
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if Path(config.address).is_fifo():  # a named pipe can be read only once
             return
     try:
-        open_source(config).close()
+        Guard(config.name, config.address).call(_try_out, config, logs=False)
     except SourceError as error:
         raise type(error)(f"{config.name}: {error}", error.reason) from None
+
+
+def _try_out(config: CameraConfig) -> None:
+    open_source(config).close()
 
 
 def open_source(config: CameraConfig) -> Source:

@@ -6,6 +6,7 @@ Errors raised here don't contain a URL's secrets.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Generator, Iterator
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -46,6 +47,9 @@ _END_TOLERANCE = 2
 
 # The duration tag of a Matroska track: 00:01:02.5000000
 _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
+
+# FFmpeg's converter aborts the process for some pictures in these pixel formats (measured for FFmpeg 8).
+_ABORTING_FORMATS = ("bayer_", "yaf")
 
 _UPRIGHT = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
@@ -92,6 +96,10 @@ class StreamSource:
         if not container.streams.video:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         self._stream = container.streams.video[0]
+        if self._stream.codec_context is None:
+            raise SourceError(
+                f"{self._name}: can't be decoded: FFmpeg lacks a decoder for its codec", SourceReason.CODEC
+            )
         self.live = network and not (self._is_http and (container.duration or 0) > 0)
         # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
         rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
@@ -201,9 +209,7 @@ class StreamSource:
             self._wall_offset_s = wall_us / 1e6 - packet.pts * self._time_base_s
 
     def _picture(self, frame: VideoFrame) -> Picture:
-        image: NDArray[np.uint8] = np.ascontiguousarray(
-            self._converter.reformat(frame, format="bgr24").to_ndarray(), np.uint8
-        )
+        image = self._bgr(frame)
         turn = _UPRIGHT.get(frame.rotation % 360)
         if turn is not None:
             image = cv2.rotate(image, turn)
@@ -224,6 +230,25 @@ class StreamSource:
                 fault = fault or "no time stamp"
         wall_s = None if media_s is None or self._wall_offset_s is None else media_s + self._wall_offset_s
         return Picture(image, media_s, fault, wall_s)
+
+    def _bgr(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the frame as uint8 (H, W, 3), BGR.
+
+        Raises:
+            SourceError: FFmpeg can't convert its pixel format.
+        """
+        if not frame.format.name.startswith(_ABORTING_FORMATS):
+            # A stream may declare a colour matrix or range that swscale doesn't know, because a bit was flipped or the
+            # code is reserved. Colours that are slightly off are better than none.
+            usual = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601}
+            for colours in ({}, {**usual, "src_color_range": ColorRange.MPEG}):
+                with contextlib.suppress(av.FFmpegError, OSError):
+                    converted = self._converter.reformat(frame, format="bgr24", **colours)
+                    return np.ascontiguousarray(converted.to_ndarray(), np.uint8)
+        raise SourceError(
+            f"{self._name}: can't be decoded: FFmpeg can't convert its pixel format {frame.format.name} to BGR",
+            SourceReason.CODEC,
+        )
 
     def _check_end(self) -> None:
         """Check at the end of a file that it was complete.
