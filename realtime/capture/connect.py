@@ -18,6 +18,7 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
+from realtime.capture.limits import decoder_options
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -71,7 +72,12 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
 
 
 def connect(
-    source: str, network: bool, timeouts_s: tuple[float, float], transport: Transport, hwaccel: Accelerator
+    source: str,
+    network: bool,
+    timeouts_s: tuple[float, float],
+    transport: Transport,
+    hwaccel: Accelerator,
+    max_pixels: int,
 ) -> InputContainer:
     """Open the container of a file or stream.
 
@@ -84,24 +90,26 @@ def connect(
         timeouts_s: limits (s) for opening and for each later read. Used for a URL only.
         transport: RTSP transport, tcp or udp.
         hwaccel: hardware decoder; software is used if it isn't available.
+        max_pixels: decode no larger picture while probing.
 
     Raises:
         SourceError: the container can't be opened.
     """
     accelerator = _accelerator(hwaccel)
+    limits = decoder_options(max_pixels)
     if not network:
         if _is_empty(source):
             raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
-        return _opened(_try_open(f"file:{source}", source, {}, None, accelerator))
+        return _opened(_try_open(f"file:{source}", source, limits, None, accelerator))
     _find_host(source)
     if not source.lower().startswith(("rtsp:", "rtsps:")):
-        options = _FAST_UDP if source.lower().startswith("udp:") else {}
+        options = limits | (_FAST_UDP if source.lower().startswith("udp:") else {})
         return _opened(_try_open(source, source, options, timeouts_s, accelerator))
     open_s, read_s = timeouts_s
     began_s = time.monotonic()
     # Without audio: no stage uses it, and its packets would hide that the video is frozen.
-    rtsp = {"rtsp_transport": transport, "allowed_media_types": "video"}
+    rtsp = limits | {"rtsp_transport": transport, "allowed_media_types": "video"}
     fast = _of_known_size(_try_open(source, source, rtsp | _FAST_OPEN, timeouts_s, accelerator), source)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
     if isinstance(fast, SourceError) and fast.reason in worth_probing and time.monotonic() - began_s < open_s / 2:

@@ -13,6 +13,7 @@ from typing import Literal
 from realtime.capture.demo import DemoSource
 from realtime.capture.guard import Guard
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
+from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
 from realtime.capture.webcam import WebcamSource
@@ -95,16 +96,17 @@ def open_source(config: CameraConfig) -> Source:
         SourceError: the source can't be opened. The message is redacted. It starts with the source and doesn't name
             the camera.
     """
-    source = config.address
-    match kind_of(source):
+    source, kind = config.address, kind_of(config.address)
+    max_pixels = config.max_pixels or (MAX_PIXELS_URL if kind == "network" else MAX_PIXELS_FILE)
+    match kind:
         case "webcam":
             return WebcamSource(source, config.mode)
         case "demo":
             return DemoSource()
         case "images":
-            return ImagesSource(source)
+            return ImagesSource(source, max_pixels)
         case "file":
-            return StreamSource(source, network=False, hwaccel=config.hwaccel)
+            return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
             return StreamSource(
                 source,
@@ -113,4 +115,5 @@ def open_source(config: CameraConfig) -> Source:
                 read_timeout_s=config.silence_s,
                 transport=config.transport,
                 hwaccel=config.hwaccel,
+                max_pixels=max_pixels,
             )

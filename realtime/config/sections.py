@@ -35,6 +35,8 @@ CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 # We test rtsp, http and udp. The others work if FFmpeg was built with them.
 _URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
+# The largest picture that OpenCV reads and FFmpeg converts, in pixels.
+MOST_PIXELS = 2**30
 Transport = Literal["tcp", "udp"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
 Lever = Literal["cadence", "people", "size"]
@@ -91,6 +93,13 @@ class CameraConfig(Section):
     )
     target_fps: float | None = Field(
         None, gt=0.0, le=1000.0, description="live: use at most this many frames per second"
+    )
+    max_pixels: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_PIXELS,
+        description="largest picture that is decoded, as width x height in pixels; unset: 64 million for a URL, 250 "
+        "million for files and images. No limit for webcams",
     )
     _address: str = PrivateAttr("")
 
