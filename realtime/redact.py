@@ -42,7 +42,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     text = _LOGIN.sub(f"{HIDDEN}@", text)
     text = _QUERY.sub(rf"\g<1>{HIDDEN}", text)
     text = _IN_PATH.sub(rf"\g<1>{HIDDEN}", text)
-    for secret in secrets:
+    for secret in tuple(secrets):  # another thread may add some
         text = text.replace(secret, HIDDEN)
     return text
 
