@@ -36,7 +36,7 @@ class Reload(Generic[Read]):
         self._is_asked = True
 
     def poll(self) -> Read | None:
-        """Start to read if that was asked for. Return what was read since the last call, if it was valid."""
+        """Start to read if that was asked for. Return the result of a read that has ended, if it was valid."""
         if self._thread is not None and not self._thread.is_alive():
             result, self._thread, self._result = self._result, None, None
             return result

@@ -19,6 +19,7 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from realtime.capture.limits import decoder_options
+from realtime.capture.multipart import AS_BYTES, OTHER_FORMATS, Parts
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -103,6 +104,8 @@ def connect(
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
         return _opened(_try_open(f"file:{source}", source, limits, None, accelerator))
     _find_host(source)
+    if source.lower().startswith(("http:", "https:")):
+        return _opened(_try_http(source, limits, timeouts_s, accelerator, max_pixels))
     if not source.lower().startswith(("rtsp:", "rtsps:")):
         options = limits | (_FAST_UDP if source.lower().startswith("udp:") else {})
         return _opened(_try_open(source, source, options, timeouts_s, accelerator))
@@ -155,6 +158,31 @@ def _find_host(url: str) -> None:
         )
 
 
+def _try_http(
+    source: str,
+    limits: dict[str, str],
+    timeouts_s: tuple[float, float],
+    accelerator: HWAccel | None,
+    max_pixels: int,
+) -> InputContainer | SourceError:
+    """Open a stream over HTTP. Motion JPEG in parts, which the first attempt refuses, is opened with a second one."""
+    whole = _try_open(source, source, limits | {"format_whitelist": OTHER_FORMATS}, timeouts_s, accelerator)
+    if not isinstance(whole, SourceError) or whole.reason not in (SourceReason.NOT_MEDIA, SourceReason.LOST):
+        return whole
+    stream = _try_open(source, source, AS_BYTES, timeouts_s, None, form="data")
+    if isinstance(stream, SourceError):
+        return whole if whole.reason is SourceReason.NOT_MEDIA else stream
+    parts = Parts(stream, shown(source), max_pixels, timeouts_s[1])
+    try:
+        pictures = _try_open(parts, source, limits, timeouts_s, accelerator, form="mpjpeg") if parts.begin() else whole
+    except BaseException:
+        parts.close()
+        raise
+    if isinstance(pictures, SourceError):
+        parts.close()
+    return pictures
+
+
 def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
     """Return the container, or an error if the camera answered and then sent nothing to probe."""
     if isinstance(container, SourceError) or not container.streams.video:
@@ -175,18 +203,22 @@ def _opened(container: InputContainer | SourceError) -> InputContainer:
 
 
 def _try_open(
-    url: str,
+    url: str | Parts,
     source: str,
     options: dict[str, str],
     timeouts_s: tuple[float, float] | None,
     accelerator: HWAccel | None,
+    form: str | None = None,
 ) -> InputContainer | SourceError:
-    """Open a container. An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached."""
+    """Open a container, of the format `form` if that is given.
+
+    An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached.
+    """
     began_s = time.monotonic()
     try:
         # Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
         container: InputContainer = av.open(
-            url, options=options, timeout=timeouts_s, hwaccel=accelerator, metadata_errors="replace"
+            url, format=form, options=options, timeout=timeouts_s, hwaccel=accelerator, metadata_errors="replace"
         )
     except (av.FFmpegError, OSError) as error:
         # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.

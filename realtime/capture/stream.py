@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from realtime.capture.connect import OPEN_TIMEOUT_S, connect
 from realtime.capture.convert import Converter
 from realtime.capture.limits import decoder_options, picture_size
+from realtime.capture.multipart import close_with_parts
 from realtime.capture.source import Fault, Picture
 from realtime.config import MOST_PIXELS, Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
@@ -83,7 +84,7 @@ class StreamSource:
         try:
             self._describe(network)
         except BaseException:
-            self._container.close()  # or it keeps its memory, files and threads until it is garbage-collected
+            close_with_parts(self._container)  # or it keeps its memory, files and threads until it is garbage-collected
             raise
 
     def _describe(self, network: bool) -> None:
@@ -149,7 +150,7 @@ class StreamSource:
         # buffers until the garbage collector runs, which happens rarely.
         self._pictures.close()
         self._first = None
-        self._container.close()
+        close_with_parts(self._container)
 
     def _file_pictures(self) -> Generator[Picture]:
         packets = self._container.demux(self._stream)

@@ -1,4 +1,4 @@
-"""Reads YAML that people write. Whatever it contains, the result is plain data or one line that says what is wrong.
+"""Reads YAML that people write. Whatever it contains, the result is plain data or one line that names the mistake.
 
 Used by config.load for configuration files, for flags and for variables.
 """
@@ -88,7 +88,7 @@ def parse_yaml(text: str, origin: str) -> object:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable")
-    except Exception as error:  # PyYAML lets through what Python says about numbers, dates and keys
+    except Exception as error:  # PyYAML lets errors of Python about numbers, dates and keys through
         problem, line = first_line(error), ""
     raise ConfigError(f"{origin}{line}: not valid YAML: {short(problem)}")
 
