@@ -11,12 +11,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from realtime.config.sections import CameraConfig, leaves
+from realtime.config.sections import LONGEST_SOURCE, CameraConfig, leaves
 from realtime.redact import redact
 
 ENV_PREFIX = "REALTIME_"
 # Characters of a key or a value that a message shows.
 _MOST_SHOWN = 100
+# Characters of an explanation.
+_MOST_SAID = 1000
 
 Value = TypeVar("Value")
 
@@ -44,8 +46,8 @@ def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
         field = CameraConfig.model_fields[location[-1]]
         message = f"expected {field.title or field.description}"
     else:
-        message = _IN_OUR_WORDS.get(problem["type"], message)
-    return redact(f"{key + ': ' if key else ''}{found}{message}{where_set(key, origin)}")
+        message = " ".join(map(short, _IN_OUR_WORDS.get(problem["type"], message).split(" ")))
+    return redact(f"{key + ': ' if key else ''}{found}{message[:_MOST_SAID]}{where_set(key, origin)}")
 
 
 def where_set(key: str, origin: str) -> str:
@@ -64,8 +66,11 @@ _IN_OUR_WORDS = {
 
 
 def short(value: Value) -> Value | str:
-    """The value itself, or the beginning of a text that is too long for a message."""
-    return value[:_MOST_SHOWN] + "..." if isinstance(value, str) and len(value) > _MOST_SHOWN else value
+    """The value itself, or the beginning of a text that is too long for a message, without secrets."""
+    if not isinstance(value, str) or len(value) <= _MOST_SHOWN:
+        return value
+    # Redacted before it is cut to size, because only a whole URL shows where its password ends.
+    return redact(value[:LONGEST_SOURCE])[:_MOST_SHOWN] + "..."
 
 
 def near(key: str, spell: Callable[[str], str]) -> str:

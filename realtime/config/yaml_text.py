@@ -50,6 +50,21 @@ class _Yaml(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _integer(loader: _Yaml, node: yaml.ScalarNode) -> int:
+    """Build an integer as SafeLoader does.
+
+    Raises:
+        ConstructorError: it has more than 64 bits. Python refuses to print much larger ones.
+    """
+    value: int = loader.construct_yaml_int(node)
+    if abs(value) >= 2**63:
+        raise yaml.constructor.ConstructorError(None, None, "a number is too large", node.start_mark)
+    return value
+
+
+_Yaml.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
 def _values_in(node: yaml.Node, counted: dict[int, int]) -> int:
     """The number of nodes from this one down, those of an alias counted each time.
 

@@ -1,5 +1,6 @@
 """Whatever a configuration file contains, it is valid or one plain line says why it is not."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def mistake(path: Path) -> str:
         ("max_frames: 2026-99-99", "not valid YAML: month must be in 1..12"),
         ("max_frames: 0x", ""),
         (f"max_frames: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
+        (f"max_frames: 0x{'f' * 5000}", "not valid YAML: a number is too large"),
+        (f"0x{'f' * 900}: 1", "not valid YAML: a number is too large"),
         ("max_frames: !!int abc", "not valid YAML"),
         ("max_frames: !!binary '%'", ""),
         ("max_frames: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
@@ -70,6 +73,7 @@ def mistake(path: Path) -> str:
         ("null: 2", "unknown key None"),
         (f"? {'k' * 100_000}\n: 2", "unknown key kkkk"),
         (f"device: {'k' * 100_000}", "device: got 'kkk"),
+        (f"publish: {{bind: [{'k' * 100_000}]}}", "publish.bind: got '***'"),
         ("*a", "undefined alias"),
         ("a: b: c", "not valid YAML"),
         ("%YAML 9.9\n---\na: 1", ""),
@@ -77,7 +81,7 @@ def mistake(path: Path) -> str:
         ("- a", "expected keys and values, got a list"),
         ("\t", ""),
     ],
-    ids=range(46),
+    ids=itertools.count(),
 )
 def test_a_mistake_in_a_file_is_one_line_and_soon_found(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "c.yaml"
@@ -134,3 +138,9 @@ def test_anchors_and_pipes_may_be_used(tmp_path: Path) -> None:
     os.close(writer)
     assert load([Path(f"/dev/fd/{reader}")], environment={}).cameras[0].name == "a"
     os.close(reader)
+
+
+def test_a_long_value_is_cut_only_after_its_password_is_hidden(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"device: rtsp://admin:{'hunter2' * 50}@10.0.0.5/s1")
+    assert "hunter2" not in mistake(path)
