@@ -57,6 +57,8 @@ class SourceReason(Enum):
     BEHIND = "falls behind"
     DAMAGED = "damaged"
     KEY_FRAME = "waiting for a key frame"
+    TOO_LARGE = "too large"
+    INTERNAL = "internal error"
 
 
 class SourceError(RealtimeError):
@@ -73,8 +75,25 @@ class SourceError(RealtimeError):
         self.reason = reason
 
 
+def too_large(where: str, size: tuple[int, int], max_pixels: int) -> SourceError:
+    """Return the error of a source whose picture has more than `max_pixels` pixels.
+
+    >>> print(too_large("shots/1.jpg", (16000, 16000), 250_000_000))
+    shots/1.jpg: too large: got 16000x16000, expected at most 250,000,000 pixels (cameras[].max_pixels)
+
+    Args:
+        where: the source or the file, redacted.
+        size: width and height of the picture.
+        max_pixels: the limit.
+    """
+    return SourceError(
+        f"{where}: too large: got {size[0]}x{size[1]}, expected at most {max_pixels:,} pixels (cameras[].max_pixels)",
+        SourceReason.TOO_LARGE,
+    )
+
+
 class TruncatedError(SourceError):
-    """A file is truncated or damaged. Its intact frames were processed."""
+    """A file is truncated or damaged, or reading it failed before its end. Its intact frames were processed."""
 
     exit_code = 1
 

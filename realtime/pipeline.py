@@ -19,13 +19,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from realtime import __version__
 from realtime.capture.fleet import Fleet
 from realtime.capture.open import check_source, is_live_source
-from realtime.config import AppConfig, changes
-from realtime.errors import ConfigError
+from realtime.config import AppConfig, CameraConfig, changes
 from realtime.loading import load_models
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, check_report, summary_lines, write_report
@@ -33,6 +32,7 @@ from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
+from realtime.reload import Reload
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
@@ -51,6 +51,14 @@ _DRAIN_S = 1.5
 _JOIN_S = 1.0
 # How often the publisher handles subscribers and states while no frames arrive, and the main loop checks the run.
 _TICK_S = 0.05
+
+
+class _Change(NamedTuple):
+    """A configuration that was read again: its cameras, the names of the live ones, and its other keys that changed."""
+
+    cameras: list[CameraConfig]
+    live: list[str]
+    other: list[str]
 
 
 class _Watch:
@@ -104,10 +112,9 @@ class Pipeline:
             ModelError: a model can't be found or loaded.
         """
         self._config = config
-        self._read_again = read_again
-        self._reload_asked = False  # no Event: a signal handler would deadlock if the main thread held its lock
+        self._reload = Reload(partial(self._read_change, read_again)) if read_again else None
         self._crew = Crew()
-        self._stopping = False  # no Event, for the same reason
+        self._stopping = False  # no Event: a signal handler would deadlock if the main thread held its lock
         self._meter = StageMeter()
         self.stuck_threads: list[str] = []
         for camera in config.cameras:
@@ -183,9 +190,8 @@ class Pipeline:
                 self._forget_removed()
                 self._tuning.compile_next(self._start_beside)
                 self._tuning.keep_target(self._live_cameras, self.status.values())
-                if self._reload_asked:
-                    self._reload_asked = False
-                    self._reload()
+                if self._reload and (change := self._reload.poll()):
+                    self._apply(change)
         finally:
             self._end(channels)
         wall_s = time.monotonic() - started
@@ -232,31 +238,25 @@ class Pipeline:
         Raises:
             ValueError: the pipeline was built without `read_again`.
         """
-        if self._read_again is None:
+        if self._reload is None:
             raise ValueError("Pipeline.reload: expected a pipeline with read_again, got None")
-        self._reload_asked = True
+        self._reload.ask()
 
-    def _reload(self) -> None:
-        assert self._read_again is not None
-        try:
-            config = self._read_again()
-        except ConfigError as error:
-            log.error("reload: %s; nothing was changed", error)
-            return
-        except Exception:  # our bug; the running cameras matter more than the reload
-            log.exception("reload: failed; nothing was changed")
-            return
-        new_live = [camera.name for camera in config.cameras if is_live_source(camera.address)]
-        if self._models.throughput and new_live:
+    def _read_change(self, read_again: Callable[[], AppConfig]) -> _Change:
+        config = read_again()
+        live = [camera.name for camera in config.cameras if is_live_source(camera.address)]
+        return _Change(config.cameras, live, [key for key in changes(self._config, config) if key != "cameras"])
+
+    def _apply(self, change: _Change) -> None:
+        if self._models.throughput and change.live:
             log.warning(
                 "reload: %s: live, but this run started with files and favours throughput over latency; "
                 "restart the program",
-                ", ".join(new_live),
+                ", ".join(change.live),
             )
-        other = [key for key in changes(self._config, config) if key != "cameras"]
-        if other:
-            log.warning("reload: %s: also changed, but takes effect only after a restart", ", ".join(other))
-        self._fleet.reload(config.cameras)
+        if change.other:
+            log.warning("reload: %s: also changed, but takes effect only after a restart", ", ".join(change.other))
+        self._fleet.reload(change.cameras)
 
     def _start(self) -> list[Channel[Any]]:
         """Start all threads, the last stage first. Returns the channels between the stages."""

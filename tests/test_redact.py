@@ -74,3 +74,12 @@ def test_a_mistyped_source_is_shown_without_its_password(source, secret):
 @pytest.mark.parametrize("path", ["clip.mp4", "a@b.mp4", "clips/what?.mp4", "C:\\clips\\a@b.mp4", "/data/take [1].mp4"])
 def test_a_file_is_shown_unchanged(path):
     assert shown(path) == path
+
+
+@pytest.mark.parametrize(
+    "word", ["k", "-", "a:", "a://", "://", "@", "?", "a:b@", "a://key=", "?a=b&", "x=_", "\ud800"]
+)
+def test_a_text_of_any_length_is_redacted_in_a_bounded_time(word):
+    """The timeout of the tests is the bound: these expressions are quadratic."""
+    assert len(redact(word * 200_000)) < 1000
+    assert shown((word * 4096)[:4096])

@@ -1,11 +1,12 @@
 """The body of one capture thread: opens a source, puts its frames at the door and reopens the source when it is lost.
 
-Source -> Frame -> runtime.door. The usual faults of a camera (a lost source, late or damaged frames) are handled here.
-An error that ends the camera is raised to capture.fleet.
+Source -> Frame -> runtime.door. The faults of a camera (a lost source, late or damaged frames, and any exception that
+capture.guard meets in its source) are handled here. An error that ends the camera is raised to capture.fleet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from realtime.capture.backoff import Backoff
 from realtime.capture.clock import WallClock
 from realtime.capture.freshness import Freshness
+from realtime.capture.guard import Guard
 from realtime.capture.open import kind_of, open_source
 from realtime.capture.source import Picture, Source
 from realtime.capture.timeline import Pacer, RateLimit, Timeline
@@ -99,6 +101,7 @@ class Camera:
         self._status = status
         self._stop = stop
         self._prepare = prepare
+        self._guard = Guard(config.name, config.address)
         self._open_source = open_source
         self._retries_first_open = kind_of(config.address) == "network" and not fail_fast
         self._timeline: Timeline = after._timeline if after else Timeline()
@@ -119,7 +122,8 @@ class Camera:
 
         Raises:
             SourceError: the source can't be opened, or `crop_xyxy` reaches beyond the image of a file.
-            TruncatedError: a file ended early or is damaged; its good frames were put at the door.
+            TruncatedError: a file ended early, is damaged or could not be read to its end; its good frames were put at
+                the door.
         """
         try:
             self._capture()
@@ -142,7 +146,8 @@ class Camera:
             try:
                 goes_on = self._play(source)
             finally:
-                source.close()
+                with contextlib.suppress(SourceError):  # the guard has logged it, and the source is given up anyway
+                    self._guard.call(source.close, logs=True)
             del source
             give_back_memory()
             if not goes_on:
@@ -152,11 +157,12 @@ class Camera:
         """Open the source, with retries; None when the camera is stopping."""
         while not self._stop.wait(self._pause_s):
             began_s = time.monotonic()
+            retries = self._was_open or self._retries_first_open
             try:
-                source = self._open_source(self._config)
+                source = self._guard.call(self._open_source, self._config, logs=retries)
             except SourceError as error:
                 # A truncated file stays truncated, over HTTP too: another attempt is no use.
-                if isinstance(error, TruncatedError) or not (self._was_open or self._retries_first_open):
+                if isinstance(error, TruncatedError) or not retries:
                     raise
                 self._reconnect(error, time.monotonic() - began_s)
             else:
@@ -187,7 +193,7 @@ class Camera:
         self._status.expect(self._config.silence_s + GRACE_S if source.live else None)
         try:
             while not self._stop.is_set():
-                picture = source.read()
+                picture = self._guard.call(source.read, logs=source.live)
                 self._status.heard()
                 if picture is None:
                     return self._loop
@@ -198,7 +204,10 @@ class Camera:
                     return False
         except SourceError as error:
             if not source.live:
-                raise
+                if error.reason is SourceReason.MODE or isinstance(error, TruncatedError):
+                    raise
+                # Its other frames were good, so the other cameras go on, as with a damaged file.
+                raise TruncatedError(str(error), error.reason) from None
             was_open_s = time.monotonic() - opened_s
             if was_open_s >= HEALTHY_S:
                 self._backoff.reset()
@@ -249,9 +258,9 @@ class Camera:
         if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
             raise _Dropped("stopping")
         try:
-            image = viewed(picture.image, self._config)
+            image = self._guard.call(viewed, picture.image, self._config, logs=source.live)
         except SourceError as error:
-            raise _Dropped("crop_xyxy", error) from None
+            raise _Dropped("crop_xyxy" if error.reason is SourceReason.MODE else "undecodable", error) from None
         if not source.live:  # a file has no capture time: its frame counts as captured now
             captured_s = time.monotonic()
         captured_unix_ns, clock = self._clock.read(picture.wall_s, captured_s)

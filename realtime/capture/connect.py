@@ -18,7 +18,9 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
+from realtime.capture.limits import decoder_options
 from realtime.capture.losses import REORDER
+from realtime.capture.multipart import AS_BYTES, OTHER_FORMATS, Parts
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -72,7 +74,12 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
 
 
 def connect(
-    source: str, network: bool, timeouts_s: tuple[float, float], transport: Transport, hwaccel: Accelerator
+    source: str,
+    network: bool,
+    timeouts_s: tuple[float, float],
+    transport: Transport,
+    hwaccel: Accelerator,
+    max_pixels: int,
 ) -> InputContainer:
     """Open the container of a file or stream.
 
@@ -85,24 +92,28 @@ def connect(
         timeouts_s: limits (s) for opening and for each later read. Used for a URL only.
         transport: RTSP transport, tcp or udp.
         hwaccel: hardware decoder; software is used if it isn't available.
+        max_pixels: decode no larger picture while probing.
 
     Raises:
         SourceError: the container can't be opened.
     """
     accelerator = _accelerator(hwaccel)
+    limits = decoder_options(max_pixels)
     if not network:
         if _is_empty(source):
             raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
-        return _opened(_try_open(f"file:{source}", source, {}, None, accelerator))
+        return _opened(_try_open(f"file:{source}", source, limits, None, accelerator))
     _find_host(source)
+    if source.lower().startswith(("http:", "https:")):
+        return _opened(_try_http(source, limits, timeouts_s, accelerator, max_pixels))
     if not source.lower().startswith(("rtsp:", "rtsps:")):
-        options = _FAST_UDP if source.lower().startswith("udp:") else {}
+        options = limits | (_FAST_UDP if source.lower().startswith("udp:") else {})
         return _opened(_try_open(source, source, options, timeouts_s, accelerator))
     open_s, read_s = timeouts_s
     began_s = time.monotonic()
     # Without audio: no stage uses it, and its packets would hide that the video is frozen.
-    rtsp = {"rtsp_transport": transport, "allowed_media_types": "video"}
+    rtsp = limits | {"rtsp_transport": transport, "allowed_media_types": "video"}
     reorder = REORDER if transport != "tcp" else {}
     fast = _of_known_size(_try_open(source, source, rtsp | _FAST_OPEN | reorder, timeouts_s, accelerator), source)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
@@ -149,11 +160,37 @@ def _find_host(url: str) -> None:
         )
 
 
+def _try_http(
+    source: str,
+    limits: dict[str, str],
+    timeouts_s: tuple[float, float],
+    accelerator: HWAccel | None,
+    max_pixels: int,
+) -> InputContainer | SourceError:
+    """Open a stream over HTTP. Motion JPEG in parts, which the first attempt refuses, is opened with a second one."""
+    whole = _try_open(source, source, limits | {"format_whitelist": OTHER_FORMATS}, timeouts_s, accelerator)
+    if not isinstance(whole, SourceError) or whole.reason not in (SourceReason.NOT_MEDIA, SourceReason.LOST):
+        return whole
+    stream = _try_open(source, source, AS_BYTES, timeouts_s, None, form="data")
+    if isinstance(stream, SourceError):
+        return whole if whole.reason is SourceReason.NOT_MEDIA else stream
+    parts = Parts(stream, shown(source), max_pixels, timeouts_s[1])
+    try:
+        pictures = _try_open(parts, source, limits, timeouts_s, accelerator, form="mpjpeg") if parts.begin() else whole
+    except BaseException:
+        parts.close()
+        raise
+    if isinstance(pictures, SourceError):
+        parts.close()
+    return pictures
+
+
 def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
     """Return the container, or an error if the camera answered and then sent nothing to probe."""
     if isinstance(container, SourceError) or not container.streams.video:
         return container
-    if container.streams.video[0].codec_context.width:
+    codec = container.streams.video[0].codec_context
+    if codec is None or codec.width:  # None: FFmpeg lacks the decoder
         return container
     container.close()
     return SourceError(f"{shown(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
@@ -168,16 +205,23 @@ def _opened(container: InputContainer | SourceError) -> InputContainer:
 
 
 def _try_open(
-    url: str,
+    url: str | Parts,
     source: str,
     options: dict[str, str],
     timeouts_s: tuple[float, float] | None,
     accelerator: HWAccel | None,
+    form: str | None = None,
 ) -> InputContainer | SourceError:
-    """Open a container. An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached."""
+    """Open a container, of the format `form` if that is given.
+
+    An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached.
+    """
     began_s = time.monotonic()
     try:
-        container: InputContainer = av.open(url, options=options, timeout=timeouts_s, hwaccel=accelerator)
+        # Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
+        container: InputContainer = av.open(
+            url, format=form, options=options, timeout=timeouts_s, hwaccel=accelerator, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError) as error:
         # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
         timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]

@@ -13,7 +13,7 @@ from functools import partial
 
 from realtime.capture.camera import Camera, Prepare
 from realtime.config import AppConfig, CameraConfig
-from realtime.errors import SourceError, TruncatedError
+from realtime.errors import SourceError, TruncatedError, first_line
 from realtime.observe.status import CameraStatus
 from realtime.runtime.channel import Closed
 from realtime.runtime.crew import Crew
@@ -58,11 +58,15 @@ class Fleet:
         self.status: Mapping[str, CameraStatus] = {camera.name: CameraStatus(camera.name) for camera in config.cameras}
         self.removed: set[str] = set()
         self.truncated: TruncatedError | None = None
+        # Held while a camera is stopped and its state is set, so that its thread doesn't restart it in between.
+        self._changing = threading.Lock()
 
     def start(self) -> None:
         """Start one thread per camera."""
+        go = threading.Event()
+        go.set()
         for config in self._config.cameras:
-            self._start(config, may_end_run=True)
+            self._members[config.name] = self._start(config, go, may_end_run=True)
 
     def stop(self) -> None:
         """Ask all cameras to end. The caller must also call `door.stop`, which releases threads that wait there."""
@@ -72,7 +76,8 @@ class Fleet:
     def reload(self, configs: Sequence[CameraConfig]) -> None:
         """Add, remove and replace cameras to match `configs`. A camera whose configuration is the same keeps running.
 
-        A camera that failed is started again. An error of an added or replaced camera doesn't end the run.
+        A camera that failed is started again. An error of an added or replaced camera doesn't end the run. If a thread
+        can't be started, or the run is ending, nothing is changed.
         """
         old, new = self._members, {config.name: config for config in configs}
         removed = [name for name in old if name not in new]
@@ -80,49 +85,73 @@ class Fleet:
         changed = [
             name for name in new if name in old and (new[name] != old[name].config or self.status[name].has_failed)
         ]
-        try:
-            for name in added + changed:  # before any removal: a run without cameras would end
-                self._door.add(name)
-        except Closed:
-            log.warning("reload: the run is ending; no camera was changed")
+        go = threading.Event()  # the new threads wait for it until nothing can fail any more
+        started = self._start_all([new[name] for name in added + changed], go)
+        if started is None:
             return
-        for name in removed + changed:
-            old[name].stop.set()
-            self._door.evict(name)
-        for name in removed:
-            del self._members[name]
-            self.status[name].remove()
+        with self._changing:
+            for name in removed + changed:
+                old[name].stop.set()
+                self._door.evict(name)
+            for name in removed:
+                del self._members[name]
+                self.status[name].remove()
+        self._members.update(started)
         self.removed = (self.removed | set(removed)) - set(added)
         self.status = {**self.status, **{name: CameraStatus(name) for name in added if name not in self.status}}
-        for name in added + changed:
-            self._start(new[name], may_end_run=False)
+        go.set()
         kinds = {"added": added, "removed": removed, "changed": changed}
         told = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]
         log.info("reload: %s", "; ".join([*told, f"{len(new) - len(added) - len(changed)} unchanged"]))
 
-    def _start(self, config: CameraConfig, *, may_end_run: bool) -> None:
-        stop = threading.Event()
-        before = self._threads.get(config.name, [])
-        self._members[config.name] = _Member(config, stop)
-        new = self._crew.start(f"capture-{config.name}", partial(self._run, config, stop, before, may_end_run))
-        self._threads[config.name] = [*(thread for thread in before if thread.is_alive()), new]
+    def _start_all(self, configs: Sequence[CameraConfig], go: threading.Event) -> dict[str, _Member] | None:
+        """Start the threads of added and replaced cameras, which wait for `go`. None if they can't be started."""
+        started: dict[str, _Member] = {}
+        try:
+            for config in configs:
+                self._door.add(config.name)  # before any removal: a run without cameras would end
+                try:
+                    started[config.name] = self._start(config, go, may_end_run=False)
+                except BaseException:
+                    self._door.finish(config.name)
+                    raise
+        except Closed:
+            log.warning("reload: the run is ending; no camera was changed")
+        except Exception as error:
+            log.error("reload: can't start the threads of the cameras (%s); nothing was changed", first_line(error))
+        else:
+            return started
+        for member in started.values():
+            member.stop.set()
+        go.set()
+        return None
 
-    def _run(
-        self, config: CameraConfig, stop: threading.Event, before: Sequence[threading.Thread], may_end_run: bool
-    ) -> None:
-        """Run a camera, after the previous threads of the same camera (`before`) have ended.
+    def _start(self, config: CameraConfig, go: threading.Event, *, may_end_run: bool) -> _Member:
+        member = _Member(config, threading.Event())
+        before = self._threads.get(config.name, [])
+        run = partial(self._run, member, go, before, may_end_run)
+        new = self._crew.start(f"capture-{config.name}", run)
+        self._threads[config.name] = [*(thread for thread in before if thread.is_alive()), new]
+        return member
+
+    def _run(self, member: _Member, go: threading.Event, before: Sequence[threading.Thread], may_end_run: bool) -> None:
+        """Run a camera after `go`, once the previous threads of the same camera (`before`) have ended.
 
         A device can't be opened twice.
         """
-        name, shared, status = config.name, self._config, self.status[config.name]
+        config, stop, shared = member.config, member.stop, self._config
+        name = config.name
+        go.wait()
         for thread in before:
-            while thread.is_alive():
+            while thread.is_alive() and not stop.is_set():
                 thread.join(0.05)
-                if stop.is_set():
-                    self._door.finish(name)
-                    return
-        if before:
-            status.restart()
+        with self._changing:
+            if stop.is_set():
+                self._door.finish(name)
+                return
+            status = self.status[name]
+            if before:
+                status.restart()
         camera = self._cameras[name] = Camera(
             config,
             realtime=shared.realtime,

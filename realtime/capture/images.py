@@ -12,9 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from realtime.capture.source import Picture
-from realtime.errors import SourceError, SourceReason, TruncatedError
+from realtime.config import MOST_PIXELS
+from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class ImagesSource:
 
     Args:
         source: path of an image or a folder, or a glob. In a folder, only files with an image suffix are read.
+        max_pixels: read no larger image.
 
     Raises:
         SourceError: there is no image, or none that can be read.
@@ -37,13 +40,14 @@ class ImagesSource:
 
     live = False
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, max_pixels: int = MOST_PIXELS) -> None:
         self._source = source
+        self._max_pixels = max_pixels
         self._paths = _paths_of(source)
         self._place = 0
         self._unreadable: list[Path] = []
         # The first readable image sets the size of the source. It is kept until its turn, since decoding may be slow.
-        path, image = _first_of(self._paths)
+        path, image = _first_of(self._paths, max_pixels)
         self._read_ahead = {path: image}
         self.size = (image.shape[1], image.shape[0])
         self.fps: float | None = IMAGES_PER_S
@@ -60,12 +64,12 @@ class ImagesSource:
         path = self._paths[self._place]
         self._place += 1
         try:
-            return Picture(self._read_ahead.pop(path) if path in self._read_ahead else _read(path))
+            return Picture(self._read_ahead.pop(path) if path in self._read_ahead else _read(path, self._max_pixels))
         except SourceError as error:
             if not self._unreadable:
                 log.warning("%s; continuing with the other images", error)
             self._unreadable.append(path)
-            return Picture(None, None, "undecodable")
+            return Picture(None, None, "too large" if error.reason is SourceReason.TOO_LARGE else "undecodable")
 
     def close(self) -> None:
         """Do nothing: no file stays open between images."""
@@ -116,7 +120,7 @@ def _found(path: Path, source: str) -> list[Path]:
     return sorted(paths, key=natural_key)
 
 
-def _first_of(paths: list[Path]) -> tuple[Path, NDArray[np.uint8]]:
+def _first_of(paths: list[Path], max_pixels: int) -> tuple[Path, NDArray[np.uint8]]:
     """Return the path of the first readable image, and the image.
 
     Raises:
@@ -125,14 +129,17 @@ def _first_of(paths: list[Path]) -> tuple[Path, NDArray[np.uint8]]:
     errors = []
     for path in paths:
         try:
-            return path, _read(path)
+            return path, _read(path, max_pixels)
         except SourceError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def _read(path: Path, max_pixels: int) -> NDArray[np.uint8]:
     """Return one image file as uint8 (H, W, 3), BGR, rotated upright by its EXIF orientation."""
+    size = _size_of(path)
+    if size[0] * size[1] > max_pixels:
+        raise too_large(str(path), size, max_pixels)
     try:
         # Decode from memory, because cv2.imread gives no reason when it fails, only a warning on stderr.
         data = np.fromfile(path, np.uint8)
@@ -146,11 +153,23 @@ def _read(path: Path) -> NDArray[np.uint8]:
     try:
         image: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error:
-        # imdecode raises only for images beyond its limits (2^30 pixels, 2^20 per side), which protect against running
-        # out of memory.
+        # imdecode raises only for images beyond its limits, which protect against running out of memory.
         raise SourceError(
-            f"{path}: too large: expected at most 2^30 pixels and 2^20 per side, scale it down", SourceReason.CODEC
+            f"{path}: too large: expected at most 2^30 pixels and 2^20 per side, scale it down", SourceReason.TOO_LARGE
         ) from None
     if image is None:
         raise SourceError(f"{path}: not an image, or a damaged or truncated one", SourceReason.NOT_MEDIA)
     return image
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Return width and height (pixels) of an image, read from its header; (0, 0) if Pillow doesn't know its format.
+
+    OpenCV can't tell the size before it has decoded the image.
+    """
+    Image.MAX_IMAGE_PIXELS = None  # above this limit Pillow would warn, and above twice its value refuse
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # Pillow raises many kinds for damaged files, which OpenCV then refuses
+        return 0, 0

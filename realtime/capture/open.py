@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.capture.demo import DemoSource
+from realtime.capture.guard import Guard
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
+from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
 from realtime.capture.webcam import WebcamSource
@@ -50,7 +52,7 @@ def kind_of(source: str) -> Kind:
             return "images"
         # The name of a file may contain brackets, so a path that exists is not a pattern.
         return "images" if _GLOB.search(source) and not path.exists() else "file"
-    except OSError:  # no permission, or the name is too long: opening it reports that
+    except (OSError, ValueError):  # no permission, a name that is too long or no name at all: opening it reports that
         return "file"
 
 
@@ -71,13 +73,17 @@ def check_source(config: CameraConfig) -> None:
     """
     if kind_of(config.address) not in ("file", "images"):
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if Path(config.address).is_fifo():  # a named pipe can be read only once
             return
     try:
-        open_source(config).close()
+        Guard(config.name, config.address).call(_try_out, config, logs=False)
     except SourceError as error:
         raise type(error)(f"{config.name}: {error}", error.reason) from None
+
+
+def _try_out(config: CameraConfig) -> None:
+    open_source(config).close()
 
 
 def open_source(config: CameraConfig) -> Source:
@@ -90,16 +96,17 @@ def open_source(config: CameraConfig) -> Source:
         SourceError: the source can't be opened. The message is redacted. It starts with the source and doesn't name
             the camera.
     """
-    source = config.address
-    match kind_of(source):
+    source, kind = config.address, kind_of(config.address)
+    max_pixels = config.max_pixels or (MAX_PIXELS_URL if kind == "network" else MAX_PIXELS_FILE)
+    match kind:
         case "webcam":
             return WebcamSource(source, config.mode)
         case "demo":
             return DemoSource()
         case "images":
-            return ImagesSource(source)
+            return ImagesSource(source, max_pixels)
         case "file":
-            return StreamSource(source, network=False, hwaccel=config.hwaccel)
+            return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
             return StreamSource(
                 source,
@@ -108,4 +115,5 @@ def open_source(config: CameraConfig) -> Source:
                 read_timeout_s=config.silence_s,
                 transport=config.transport,
                 hwaccel=config.hwaccel,
+                max_pixels=max_pixels,
             )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Why a frame from a source can't be used; also the cause under which it is counted as dropped.
-Fault = Literal["corrupt", "undecodable", "no time stamp", "waiting for a key frame"]
+Fault = Literal["corrupt", "undecodable", "no time stamp", "too large", "waiting for a key frame"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,10 @@ class Picture:
     def __post_init__(self) -> None:
         if self.image is None and self.fault is None:
             raise ValueError("Picture.image: expected an array, got None without a fault")
+        if self.image is not None:
+            dtype, shape = self.image.dtype, self.image.shape
+            if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+                raise ValueError(f"Picture.image: expected uint8 (H, W, 3), got {dtype} {shape}")
 
 
 class Source(Protocol):

@@ -12,20 +12,19 @@ from collections.abc import Generator, Iterator
 from struct import unpack
 
 import av
-import cv2
-import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from realtime.capture.connect import OPEN_TIMEOUT_S, connect
+from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
+from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
+from realtime.capture.multipart import close_with_parts
 from realtime.capture.source import Fault, Picture
-from realtime.config import Accelerator, Transport
-from realtime.errors import SourceError, SourceReason, TruncatedError
+from realtime.config import MOST_PIXELS, Accelerator, Transport
+from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
 from realtime.redact import shown
 
 # A camera that sends nothing for this long is lost, unless the configuration sets another limit.
@@ -47,8 +46,6 @@ _END_TOLERANCE = 2
 # The duration tag of a Matroska track: 00:01:02.5000000
 _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 
-_UPRIGHT = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-
 
 class StreamSource:
     """An open video file or network stream.
@@ -60,6 +57,7 @@ class StreamSource:
         read_timeout_s: how long (s) a live stream may be silent.
         transport: RTSP transport, tcp or udp.
         hwaccel: hardware decoder; software is used if it isn't available.
+        max_pixels: decode no larger picture.
 
     Raises:
         SourceError: the source can't be opened, or contains no video that can be decoded.
@@ -74,17 +72,20 @@ class StreamSource:
         read_timeout_s: float = READ_TIMEOUT_S,
         transport: Transport = "tcp",
         hwaccel: Accelerator = "none",
+        max_pixels: int = MOST_PIXELS,
     ) -> None:
         self._name = shown(source)
         scheme = source.lower().partition(":")[0]
         self._is_rtp_over_udp = scheme == "rtp" or (scheme == "rtsp" and transport != "tcp")
         self._is_http = scheme in ("http", "https")
         self._read_timeout_s = read_timeout_s
-        self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
+        self._max_pixels = max_pixels
+        timeouts_s = open_timeout_s, read_timeout_s
+        self._container = connect(source, network, timeouts_s, transport, hwaccel, max_pixels)
         try:
             self._describe(network)
         except BaseException:
-            self._container.close()  # or it keeps its memory, files and threads until it is garbage-collected
+            close_with_parts(self._container)  # or it keeps its memory, files and threads until it is garbage-collected
             raise
 
     def _describe(self, network: bool) -> None:
@@ -93,13 +94,22 @@ class StreamSource:
         if not container.streams.video:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         self._stream = container.streams.video[0]
+        if self._stream.codec_context is None:
+            raise SourceError(
+                f"{self._name}: can't be decoded: FFmpeg lacks a decoder for its codec", SourceReason.CODEC
+            )
+        codec = self._stream.codec_context
+        if codec.width * codec.height > self._max_pixels:
+            raise too_large(self._name, (codec.width, codec.height), self._max_pixels)
+        codec.options = decoder_options(self._max_pixels)
+        self._oversize: tuple[int, int] | None = None  # size of a picture that was not decoded
         self.live = network and not (self._is_http and (container.duration or 0) > 0)
         # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
         rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
         invented = container.format.name in _INVENTED_STAMPS
         self.fps: float | None = float(rate) if rate and 0 < rate <= _MAX_FPS and not invented else None
         self._time_base_s = float(self._stream.time_base or 0)
-        self._converter = VideoReformatter()  # shared by all frames: a new one per frame doubles the cost
+        self._convert = Converter(self._name)
         self._good = 0
         self._undecodable = 0
         self._broken_off = False
@@ -111,10 +121,12 @@ class StreamSource:
         self._pictures = self._live_pictures() if self.live else self._file_pictures()
         self._first: Picture | None = None
         if self.live:
-            self.size = (self._stream.codec_context.width, self._stream.codec_context.height)
+            self.size = (codec.width, codec.height)
         else:
             # Only a decoded frame shows how the file is rotated, and whether it can be decoded at all.
             self._first = next(self._pictures, None)
+            if self._oversize is not None:
+                raise too_large(self._name, self._oversize, self._max_pixels)
             if self._first is None or self._first.image is None:
                 raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
             self.size = (self._first.image.shape[1], self._first.image.shape[0])
@@ -123,12 +135,14 @@ class StreamSource:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.
 
         Raises:
-            SourceError: a live stream was lost. Its end counts as a loss.
+            SourceError: a live stream was lost. Its end counts as a loss. Or the previous picture was too large.
             TruncatedError: a file ended early or is damaged; all its good frames were returned.
         """
         if self._first is not None:
             first, self._first = self._first, None
             return first
+        if self._oversize is not None:
+            raise too_large(self._name, self._oversize, self._max_pixels)
         return next(self._pictures, None)
 
     def close(self) -> None:
@@ -137,7 +151,7 @@ class StreamSource:
         # buffers until the garbage collector runs, which happens rarely.
         self._pictures.close()
         self._first = None
-        self._container.close()
+        close_with_parts(self._container)
 
     def _file_pictures(self) -> Generator[Picture]:
         packets = self._container.demux(self._stream)
@@ -188,6 +202,8 @@ class StreamSource:
         except EOFError:
             return []
         except (av.FFmpegError, OSError):
+            if self._is_too_large(*picture_size(self._stream.codec_context, packet)):
+                return [Picture(None, None, "too large")]
             self._losses.failed(now_s)
             return [Picture(None, None, self._losses.fault_of_none())]
         faults = [self._losses.fault_of(frame, now_s) for frame in frames]
@@ -211,6 +227,8 @@ class StreamSource:
         except EOFError:
             return []
         except (av.FFmpegError, OSError):
+            if self._is_too_large(*picture_size(self._stream.codec_context, packet)):
+                return [Picture(None, None, "too large")]
             if not self._good:
                 return []  # a recording may start between two key frames, which is not damage
             self._undecodable += 1
@@ -224,12 +242,16 @@ class StreamSource:
             wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]
             self._wall_offset_s = wall_us / 1e6 - packet.pts * self._time_base_s
 
+    def _is_too_large(self, width: int, height: int) -> bool:
+        """Whether a picture exceeds the limit. If it does, `read` raises that once this picture has been counted."""
+        if width * height > self._max_pixels:
+            self._oversize = width, height
+        return self._oversize is not None
+
     def _picture(self, frame: VideoFrame, fault: Fault | None = None) -> Picture:
-        bgr = self._converter.reformat(frame, format="bgr24")
-        image: NDArray[np.uint8] = np.ascontiguousarray(bgr.to_ndarray(), np.uint8)
-        turn = _UPRIGHT.get(frame.rotation % 360)
-        if turn is not None:
-            image = cv2.rotate(image, turn)
+        if self._is_too_large(frame.width, frame.height):
+            return Picture(None, None, "too large")
+        image = self._convert(frame)
         media_s = self._media_s(frame)
         self._good += 1
         if media_s is not None:

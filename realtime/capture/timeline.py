@@ -13,6 +13,9 @@ import time
 NUDGE_S = 0.001
 # A timestamp that goes back further starts a new epoch (recordings joined in one file, a camera that set its clock).
 JUMP_S = 0.5
+# A timestamp further from zero (s) than this, 300 years, is damaged and counts as missing. Near the end of a float's
+# precision, adding NUDGE_S would have no effect.
+FURTHEST_S = 1e10
 # Assumed rate of a file that has neither timestamps nor a rate.
 DEFAULT_FPS = 30.0
 # A frame may come early by this fraction of the `target_fps` interval. Without it, jitter would lower the rate.
@@ -61,7 +64,7 @@ class Timeline:
             The epoch, from 0, and the time in seconds.
         """
         last_s = self._last_s
-        if media_s is not None:
+        if media_s is not None and abs(media_s) <= FURTHEST_S:
             time_s = media_s
         elif self._interval_s is None:
             time_s = now_s - self._opened_s

@@ -5,6 +5,7 @@ One of the sources of capture. A webcam has no timestamps, so its frames are tim
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.source import Picture
-from realtime.errors import SourceError, SourceReason
+from realtime.errors import SourceError, SourceReason, first_line
 
 # On Linux, webcam 0 is the file video0 in this folder. Other systems have no device files for webcams.
 _DEVICES: Path | None = Path("/dev") if sys.platform == "linux" else None
@@ -62,29 +63,31 @@ class WebcamSource:
         else:
             # Name the backend: others would mistake the path for a video file.
             self._device = opener(str(_path_of(source, devices)), cv2.CAP_V4L2)
-        if mode is not None:
-            _ask_for(self._device, mode)
-        # A device that another program uses may open, but then returns no frame.
-        self._first = self._next()
-        if self._first is None:
+        try:
+            if mode is not None:
+                _ask_for(self._device, mode)
+            # A device that another program uses may open, but then returns no frame.
+            self._first = self._next()
+            if self._first is None:
+                raise _unavailable(source, devices)
+            self.size = (self._first.shape[1], self._first.shape[0])
+            fps = float(self._device.get(cv2.CAP_PROP_FPS))
+            self.fps: float | None = fps if 0 < fps <= _MAX_FPS else None
+            if mode is not None and not self._is_in(mode):
+                got = f"{self.size[0]}x{self.size[1]}" + (f" at {self.fps:.4g} fps" if self.fps else "")
+                raise SourceError(
+                    f"{self._name}: mode: got {got}, expected {mode}: set another mode in cameras[].mode, or remove it",
+                    SourceReason.MODE,
+                )
+        except BaseException:
             self.close()
-            raise _unavailable(source, devices)
-        self.size = (self._first.shape[1], self._first.shape[0])
-        fps = float(self._device.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if 0 < fps <= _MAX_FPS else None
-        if mode is not None and not self._is_in(mode):
-            self.close()
-            got = f"{self.size[0]}x{self.size[1]}" + (f" at {self.fps:.4g} fps" if self.fps else "")
-            raise SourceError(
-                f"{self._name}: mode: got {got}, expected {mode}: set another mode in cameras[].mode, or remove it",
-                SourceReason.MODE,
-            )
+            raise
 
     def read(self) -> Picture | None:
         """Return the next frame; blocks until the device has one.
 
         Raises:
-            SourceError: the device returned no frame, which happens when it is unplugged.
+            SourceError: the device returned no frame, which happens when it is unplugged, or one in an unknown format.
         """
         image, self._first = self._first, None
         if image is None:
@@ -99,11 +102,31 @@ class WebcamSource:
 
     def _next(self) -> NDArray[np.uint8] | None:
         """Return the device's next frame, uint8 (H, W, 3), BGR, C-contiguous; None if it returns none."""
-        ok, image = self._device.read()
-        if not ok:
-            return None
-        channels = 1 if image.ndim == 2 else image.shape[2]
-        return np.ascontiguousarray(image if channels == 3 else cv2.cvtColor(image, _TO_BGR[channels]))
+        try:
+            ok, image = self._device.read()
+        except cv2.error as error:
+            raise SourceError(
+                f"{self._name}: the driver reports an error: {first_line(error)}", SourceReason.LOST
+            ) from None
+        return self._bgr(image) if ok and image is not None else None
+
+    def _bgr(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Convert a frame to BGR. Drivers return other formats than they were asked for.
+
+        Raises:
+            SourceError: the format is unknown.
+        """
+        if image.dtype == np.uint8 and image.ndim in (2, 3) and image.size:
+            channels = 1 if image.ndim == 2 else image.shape[2]
+            with contextlib.suppress(cv2.error):  # YUYV of an odd width
+                if channels == 3:
+                    return np.ascontiguousarray(image)
+                if channels in _TO_BGR:
+                    return np.ascontiguousarray(cv2.cvtColor(image, _TO_BGR[channels]))
+        raise SourceError(
+            f"{self._name}: can't be decoded: got a frame of {image.dtype} {image.shape}, expected uint8 (H, W, 3)",
+            SourceReason.CODEC,
+        )
 
     def _is_in(self, mode: str) -> bool:
         """Whether the device delivers the size and rate of this mode. An unknown rate counts as a match."""

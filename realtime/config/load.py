@@ -10,13 +10,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import get_args, get_origin
 
-import yaml
 from pydantic import ValidationError
 
-from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, explain, near, where_set
-from realtime.config.sections import AppConfig, Key, is_repeatable, leaves
+from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, explain, near, short, where_set
+from realtime.config.sections import CAMERA_NAME, NAME_IN_WORDS, AppConfig, Key, is_repeatable, leaves
+from realtime.config.yaml_text import parse_yaml, read_yaml
 from realtime.errors import ConfigError
 from realtime.redact import redact
 
@@ -95,7 +95,7 @@ def parse_source(text: str, position: int) -> dict[str, str]:
         {"name": ..., "source": ...}
 
     Raises:
-        ConfigError: the name has characters other than letters, digits, _ and -, or the source is empty.
+        ConfigError: the name is too long or has characters other than letters, digits, _ and -, or the source is empty.
 
     Example:
         >>> parse_source("door=rtsp://10.0.0.5/s1", 0)
@@ -106,8 +106,8 @@ def parse_source(text: str, position: int) -> dict[str, str]:
     name, equals, source = text.partition("=")
     if not equals or re.search(r"[/\\:?]", name):
         name, source = f"cam{position}", text
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ConfigError(f"--source: got the name {name!r}, expected letters, digits, _ and - before the =")
+    if not re.fullmatch(CAMERA_NAME, name):
+        raise ConfigError(f"--source: got the name {short(name)!r}, expected {NAME_IN_WORDS} before the =")
     if not source:
         raise ConfigError(f"--source: {name} has no source, expected NAME=SRC (webcam number, path, URL or demo)")
     return {"name": name, "source": source}
@@ -167,40 +167,9 @@ def _of_flags(flags: Mapping[str, object], keys: Mapping[str, object]) -> _Layer
     return layer
 
 
-class _Yaml(yaml.SafeLoader):
-    """YAML that refuses a repeated key; SafeLoader would silently drop the first value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping as SafeLoader does.
-
-        Raises:
-            ConstructorError: a key is repeated.
-        """
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is repeated", key.start_mark)
-            seen.update([key.value] if isinstance(key.value, str) else [])
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path, keys: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """The (dotted key, value) pairs of the file."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)  # noqa: S506 - a subclass of SafeLoader
-    except FileNotFoundError:
-        raise ConfigError(f"--config: no such file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"--config: can't read {path}: {reason}") from None
-    except RecursionError:
-        raise ConfigError(f"--config: {path}: nested too deeply") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"--config: {path}{where}: not valid YAML: {getattr(error, 'problem', 'unreadable')}"
-        ) from None
+    data = read_yaml(path)
     if data is None:
         return
     if not isinstance(data, dict):
@@ -221,7 +190,7 @@ def _flatten(
         elif key in sections:
             raise ConfigError(f"{path}: {key}: expected keys and values below it, got a {type(value).__name__}")
         else:
-            raise ConfigError(f"{path}: unknown key {key}{near(key, str)}")
+            raise ConfigError(f"{path}: unknown key {short(key)}{near(key, str)}")
 
 
 def _from_text(kind: object, text: str, origin: str) -> object:
@@ -230,8 +199,8 @@ def _from_text(kind: object, text: str, origin: str) -> object:
         if is_repeatable(kind) and not text.startswith("["):
             return [text]
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
+            return parse_yaml(text, origin)
+        except ConfigError:
             raise ConfigError(f"{origin}: expected a YAML list") from None
     if text == "" and type(None) in get_args(kind):
         return None

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from realtime.config.sections import CameraConfig, leaves
+from realtime.config.sections import LONGEST_SOURCE, CameraConfig, leaves
 from realtime.redact import redact
 
 ENV_PREFIX = "REALTIME_"
+# Characters of a key or a value that a message shows.
+_MOST_SHOWN = 100
+# Characters of an explanation.
+_MOST_SAID = 1000
+
+Value = TypeVar("Value")
 
 
 def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
@@ -21,26 +28,26 @@ def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     # Report an unknown key first: it is often the missing key, misspelled.
     problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
+    key = short(".".join(location))
     origin = next((origins[k] for k in (key, ".".join(location[:2]), *location[:1]) if k in origins), "")
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     got = problem["input"]
     is_secret = location[:1] == ["cameras"] and location[-1] not in CameraConfig.model_fields.keys() - {"source"}
-    found = f"got {got!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
+    found = f"got {short(got)!r}, " if isinstance(got, str | int | float | bool) and not is_secret else ""
     if problem["type"] == "value_error" and "got " in message:
         found = ""
     if problem["type"] == "extra_forbidden":
         keys = CameraConfig.model_fields  # keys of other sections were checked before
-        close = difflib.get_close_matches(location[-1], keys, n=1)
+        close = difflib.get_close_matches(location[-1][:_MOST_SHOWN], keys, n=1)
         advice = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(keys)}"
         found, message = "", f"unknown key, {advice}"
     elif problem["type"] == "string_pattern_mismatch" and location[0] == "cameras":
         field = CameraConfig.model_fields[location[-1]]
         message = f"expected {field.title or field.description}"
     else:
-        message = _IN_OUR_WORDS.get(problem["type"], message)
-    return redact(f"{key + ': ' if key else ''}{found}{message}{where_set(key, origin)}")
+        message = " ".join(map(short, _IN_OUR_WORDS.get(problem["type"], message).split(" ")))
+    return redact(f"{key + ': ' if key else ''}{found}{message[:_MOST_SAID]}{where_set(key, origin)}")
 
 
 def where_set(key: str, origin: str) -> str:
@@ -58,9 +65,17 @@ _IN_OUR_WORDS = {
 }
 
 
+def short(value: Value) -> Value | str:
+    """The value itself, or the beginning of a text that is too long for a message, without secrets."""
+    if not isinstance(value, str) or len(value) <= _MOST_SHOWN:
+        return value
+    # Redacted before it is cut to size, because only a whole URL shows where its password ends.
+    return redact(value[:LONGEST_SOURCE])[:_MOST_SHOWN] + "..."
+
+
 def near(key: str, spell: Callable[[str], str]) -> str:
     """The advice for an unknown key; `spell` writes a key as its origin does."""
-    close = difflib.get_close_matches(key, [each.name for each in leaves()], n=1)
+    close = difflib.get_close_matches(key[:_MOST_SHOWN], [each.name for each in leaves()], n=1)
     return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -30,20 +31,50 @@ from realtime.wire.endpoints import parse_endpoint
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
-CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+CAMERA_NAME = "[A-Za-z0-9_-]{1,64}"
+NAME_IN_WORDS = "letters, digits, _ and - (at most 64)"
+CameraName = Annotated[str, Field(pattern=f"^{CAMERA_NAME}$")]
+# More than one machine decodes. Each camera has a thread and several files.
+MOST_CAMERAS = 1000
+# Characters of a source: the longest path on Linux. Signed URLs are shorter.
+LONGEST_SOURCE = 4096
 
 
 # We test rtsp, http and udp. The others work if FFmpeg was built with them.
 _URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
+# The largest picture that OpenCV reads and FFmpeg converts, in pixels.
+MOST_PIXELS = 2**30
 Transport = Literal["tcp", "udp"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
 Lever = Literal["cadence", "people", "size"]
+
+
+def check_text(text: str) -> None:
+    """Check that a text can be part of a path, a URL or a log line.
+
+    Raises:
+        ValueError: it contains a control character, or one that can't be encoded.
+    """
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("got a control character (such as a line break or NUL), expected plain text")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("got a character that can't be encoded, expected plain text") from None
 
 
 class Section(BaseModel):
     """A group of keys. A field's `title` is the placeholder for its value in `--help`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                check_text(text)
+        return value
 
 
 class CameraConfig(Section):
@@ -53,9 +84,10 @@ class CameraConfig(Section):
     result is the frame: its size is published, and its pixels are the unit of boxes and keypoints.
     """
 
-    name: CameraName = Field(description="name of the camera in the stream: letters, digits, _ and -")
+    name: CameraName = Field(description=f"name of the camera in the stream: {NAME_IN_WORDS}")
     source: str = Field(
         min_length=1,
+        max_length=LONGEST_SOURCE,
         description="webcam number or /dev path; path of a video, an image, a folder or a glob of images; URL "
         "(rtsp://, rtsps://, rtmp://, http(s)://, udp://); demo; env:NAME or secret:PATH to read it from a variable "
         "or a file",
@@ -91,6 +123,13 @@ class CameraConfig(Section):
     )
     target_fps: float | None = Field(
         None, gt=0.0, le=1000.0, description="live: use at most this many frames per second"
+    )
+    max_pixels: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_PIXELS,
+        description="largest picture that is decoded, as width x height in pixels; unset: 64 million for a URL, 250 "
+        "million for files and images. No limit for webcams",
     )
     _address: str = PrivateAttr("")
 
@@ -130,10 +169,13 @@ class CameraConfig(Section):
     @model_validator(mode="after")
     def _find_address(self, info: ValidationInfo) -> CameraConfig:
         address = _resolved(self.source, os.environ if info.context is None else info.context)
+        if len(address) > LONGEST_SOURCE:
+            raise ValueError(f"source: got more than {LONGEST_SOURCE:,} characters, expected the address of a camera")
         kind, is_url, rest = address.partition("://")
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and kind.lower() not in _URLS:
             raise ValueError(f"source: got a URL that starts with {kind}://, expected one of {', '.join(_URLS)}")
         self._address = unquote(rest) if is_url and kind.lower() == "file" else address
+        check_text(self._address)
         return self
 
 
@@ -149,8 +191,9 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     elif kind == "secret":
         where = f"the file {name}"
         try:
-            found = Path(name).read_text(encoding="utf-8-sig")  # some editors start a file with a byte order mark
-        except (OSError, UnicodeDecodeError) as error:
+            with Path(name).open(encoding="utf-8-sig") as file:  # some editors start a file with a byte order mark
+                found = file.read(2 * LONGEST_SOURCE)
+        except (OSError, ValueError) as error:
             raise ValueError(f"can't read {where}: {getattr(error, 'strerror', 'not text')}") from None
     else:
         return source
@@ -439,7 +482,9 @@ class AppConfig(Section):
         title="auto|cpu|cuda|cuda:N|mps",
         description="device that runs the models; auto: the first CUDA device, else mps, else cpu",
     )
-    cameras: list[CameraConfig] = Field([], title="YAML", description="list of cameras; --source replaces it")
+    cameras: list[CameraConfig] = Field(
+        [], max_length=MOST_CAMERAS, title="YAML", description="list of cameras; --source replaces it"
+    )
     realtime: bool = Field(
         False, description="play files at their own speed, like a live camera: the newest frame wins"
     )
@@ -469,7 +514,7 @@ class AppConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> AppConfig:
         names = [camera.name for camera in self.cameras]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"cameras: got two cameras with the name {twice[0]!r}, expected different names")
         if self.detector.min_score > self.tracker.low_score:

@@ -26,7 +26,11 @@ class Crew:
         self.failed = threading.Event()
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Run `work` on a new thread with this name."""
+        """Run `work` on a new thread with this name.
+
+        Raises:
+            RuntimeError: the system has no more threads.
+        """
 
         def body() -> None:
             try:
@@ -38,8 +42,8 @@ class Crew:
 
         # A daemon: a C library that never returns must not keep a finished program alive.
         thread = threading.Thread(target=body, name=name, daemon=True)
+        thread.start()  # before it is kept: a thread that can't be started can't be joined either
         self._threads = [*(t for t in self._threads if t.is_alive()), thread]
-        thread.start()
         return thread
 
     def join(self, timeout_s: float) -> list[str]:

@@ -111,8 +111,8 @@ def test_a_truncated_file_fails_after_its_good_frames(tmp_path):
     assert rig.finished
 
 
-def test_an_unexpected_exception_is_raised():
-    rig = Rig("x", ScriptedSource(ZeroDivisionError()))
+def test_an_exception_beyond_the_source_is_raised():
+    rig = Rig("http://10.0.0.5/s1", ScriptedSource(picture(), live=True), enough=lambda frame: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         rig.run()
     assert rig.state == ("failed", "internal error")

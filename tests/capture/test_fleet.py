@@ -235,3 +235,63 @@ def test_two_reloads_do_not_open_a_device_that_still_hangs(monkeypatch):
         free.set()
         run.wait("a")
         assert opened == [64, "closed", 66]
+
+
+def test_a_reload_that_can_not_start_its_threads_changes_nothing(tmp_path, monkeypatch, caplog):
+    clip = write_clip(tmp_path / "clip.mp4")
+    with Run(cameras({"a": clip, "b": clip})) as run:
+        run.wait("a")
+        start, started = run.crew.start, []
+
+        def start_two(name, work):
+            if len(started) == 2:
+                raise RuntimeError("can't start new thread")
+            started.append(start(name, work))
+            return started[-1]
+
+        monkeypatch.setattr(run.crew, "start", start_two)
+        run.reload({"b": {"source": str(clip), "rotate": 90}, "c": clip, "d": clip})
+        for thread in started:
+            thread.join(GIVE_UP_S)
+        assert "can't start the threads of the cameras (can't start new thread); nothing was changed" in caplog.text
+        assert sorted(run.fleet.status) == ["a", "b"]
+        run.wait("a")
+        run.wait("b")
+        assert run.frames["b"][-1].image.shape == (48, 64, 3)
+        monkeypatch.undo()
+        run.reload({"b": clip, "c": clip})
+        run.wait("c")
+        assert run.state("a") == ("ended", "removed")
+
+
+def test_a_camera_that_is_removed_while_it_is_about_to_start_again_stays_removed(tmp_path, monkeypatch):
+    """The thread of the replaced camera is held just before it sets the state."""
+    clip = write_clip(tmp_path / "clip.mp4")
+    with Run(cameras({"a": clip, "b": clip})) as run:
+        run.wait("b")
+        with run.fleet._changing:
+            before = run.fleet._threads["b"][-1]
+            monkeypatch.setattr(run.fleet, "_changing", lock := HeldLock(run.fleet._changing))
+        run.reload({"a": clip, "b": {"source": str(clip), "rotate": 90}})
+        before.join(GIVE_UP_S)
+        assert lock.waits.wait(GIVE_UP_S)
+        run.reload({"a": clip})
+        lock.let_go.set()
+        run.fleet._threads["b"][-1].join(GIVE_UP_S)
+        assert run.state("b") == ("ended", "removed")
+
+
+class HeldLock:
+    """A lock that lets a capture thread in only after `let_go`."""
+
+    def __init__(self, lock):
+        self.lock, self.waits, self.let_go = lock, threading.Event(), threading.Event()
+
+    def __enter__(self):
+        if threading.current_thread().name.startswith("capture-"):
+            self.waits.set()
+            self.let_go.wait(GIVE_UP_S)
+        return self.lock.__enter__()
+
+    def __exit__(self, *error):
+        return self.lock.__exit__(*error)

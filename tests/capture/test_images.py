@@ -126,7 +126,7 @@ def huge_png() -> bytes:
         (None, SourceReason.MISSING, "no such file"),
         (b"", SourceReason.NOT_MEDIA, "the file is empty"),
         (b"text", SourceReason.NOT_MEDIA, "not an image"),
-        (huge_png(), SourceReason.CODEC, "too large"),
+        (huge_png(), SourceReason.TOO_LARGE, "too large: got 40000x40000"),
     ],
     ids=["missing", "empty", "text", "too large"],
 )

@@ -226,7 +226,7 @@ class Session:
         lines = [f"RTSP/1.0 {status}", f"CSeq: {request.fields.get('cseq', '0')}", *fields]
         if body:
             lines.append(f"Content-Length: {len(body)}")
-        self.writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        self.writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode(errors="surrogateescape"))
 
     def _may_enter(self, request: Request) -> bool:
         if self.camera.login is None:

@@ -43,7 +43,8 @@ def test_cameras_follow_the_file_and_mistakes_in_it_do_no_harm(tmp_path: Path, y
         run.until_logged("reload: added b; 1 unchanged")
         run.until_pose("b")
 
-        for mistake in ("cameras: [", "cameras: []", "camera: 3", "[" * 3000):
+        nul, bomb = 'cameras: [{name: a, source: "a\\0b"}]', "a: &a [x]\nb: &b [*a, *a]\ncameras: *b"
+        for mistake in ("cameras: [", "cameras: []", "camera: 3", "[" * 3000, nul, bomb, "max_frames: 2026-99-99"):
             file.write_text(mistake)
             told = len(run.log)
             run.process.send_signal(signal.SIGHUP)
@@ -153,3 +154,19 @@ def test_a_closed_terminal_ends_the_program(tmp_path: Path, yolov8n: Path, with_
         time.sleep(0.05)
     assert os.waitstatus_to_exitcode(status[1]) == 0
     assert json.loads(report.read_text())["cameras"]
+
+
+def test_a_configuration_that_can_not_be_read_delays_neither_the_cameras_nor_the_end(
+    tmp_path: Path, yolov8n: Path
+) -> None:
+    file = tmp_path / "cameras.yaml"
+    write(file, {"name": "a", "source": "demo"})
+    with Program("--config", str(file), folder=tmp_path) as run:
+        run.until_pose("a")
+        file.unlink()
+        os.mkfifo(file)  # nothing ever writes to it
+        run.process.send_signal(signal.SIGHUP)
+        run.until_pose("a", since_s=time.monotonic() + 0.5)
+        run.process.send_signal(signal.SIGHUP)
+        run.until_logged("reload: the configuration files are still being read; nothing was changed")
+        assert run.end()[0] == 0

@@ -1,0 +1,146 @@
+"""Whatever a configuration file contains, it is valid or one plain line says why it is not."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from realtime.config import load
+from realtime.config.yaml_text import MOST_BYTES
+from realtime.errors import ConfigError
+
+DEMO = "cameras: [{name: a, source: demo}]\n"
+LAUGHS = "a: &a0 [lol]\n" + "".join(f"b{i}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9))
+MERGES = "a: &a0 {k: 1}\n" + "".join(f"b{i}: &a{i + 1} {{<<: [{', '.join([f'*a{i}'] * 10)}]}}\n" for i in range(9))
+
+
+def camera(**keys: object) -> str:
+    return f"cameras: [{{name: a, source: demo, {', '.join(f'{key}: {value}' for key, value in keys.items())}}}]"
+
+
+def mistake(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load([path], environment={})
+    line = str(caught.value)
+    assert "\n" not in line
+    assert len(line) < 1000
+    return line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('cameras: [{name: a, source: "a\\0b"}]', "cameras.0.source: got a control character"),
+        ('cameras: [{name: a, source: "rtsp://h/\\r\\nx"}]', "cameras.0.source: got a control character"),
+        ('cameras: [{name: a, source: "\\x7F"}]', "cameras.0.source: got a control character"),
+        ('cameras: [{name: a, source: "\\uD800"}]', "cameras.0.source: got a character that can't be encoded"),
+        ('cameras: [{name: a, source: "file:///x%00y"}]', "cameras.0: got a control character"),
+        ('cameras: [{name: "a\\0", source: demo}]', "cameras.0.name: got a control character"),
+        ('record: "a\\0.jsonl"', "record: got a control character"),
+        ('publish: {bind: ["ipc:///tmp/a\\0"]}', "publish.bind: got a control character"),
+        ('device: "cpu\\n"', "device: got a control character"),
+        (f"cameras: [{{name: {'x' * 65}, source: demo}}]", "letters, digits, _ and - (at most 64)"),
+        (f"cameras: [{{name: a, source: {'x' * 5000}}}]", "cameras.0.source: string should have at most 4096"),
+        ("cameras: [" + "{name: a, source: demo}," * 1001 + "]", "cameras: list should have at most 1000 items"),
+        (camera(max_pixels=0), "cameras.0.max_pixels: got 0"),
+        ("[" * 3000, "nested too deeply"),
+        ("{a: " * 3000, "nested too deeply"),
+        (LAUGHS, "more than 100,000 values"),
+        (MERGES, "more than 100,000 values"),
+        ("a: &a [*a]", "a value contains itself"),
+        ("a: &a {b: *a}", "a value contains itself"),
+        ("x" * (MOST_BYTES + 1), "more than 512 kB"),
+        ("? [a]\n: b", "not valid YAML"),
+        ("? {a: b}\n: b", "not valid YAML"),
+        ("max_frames: 2026-99-99", "not valid YAML: month must be in 1..12"),
+        ("max_frames: 0x", ""),
+        (f"max_frames: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
+        (f"max_frames: 0x{'f' * 5000}", "not valid YAML: a number is too large"),
+        (f"0x{'f' * 900}: 1", "not valid YAML: a number is too large"),
+        ("max_frames: !!int abc", "not valid YAML"),
+        ("max_frames: !!binary '%'", ""),
+        ("max_frames: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        ("max_frames: 1e999", "max_frames: "),
+        ("detector: {min_score: .nan}", "detector.min_score: "),
+        ("detector: {min_score: .inf}", "detector.min_score: "),
+        ("latency: {max_age_ms: .nan}", "latency.max_age_ms: "),
+        ("cameras: {a: 1}", "cameras: expected a list"),
+        ("cameras: [[[[]]]]", "cameras.0: expected keys and values"),
+        ("cameras: [1, 2]", "cameras.0: expected keys and values"),
+        ("cameras: !!set {a, b}", "cameras.0: expected keys and values"),
+        ("1: 2", "unknown key 1"),
+        ("null: 2", "unknown key None"),
+        (f"? {'k' * 100_000}\n: 2", "unknown key kkkk"),
+        (f"device: {'k' * 100_000}", "device: got 'kkk"),
+        (f"publish: {{bind: [{'k' * 100_000}]}}", "publish.bind: got '***'"),
+        ("*a", "undefined alias"),
+        ("a: b: c", "not valid YAML"),
+        ("%YAML 9.9\n---\na: 1", ""),
+        ("a: 1\n---\nb: 2", "not valid YAML"),
+        ("- a", "expected keys and values, got a list"),
+        ("\t", ""),
+    ],
+    ids=itertools.count(),
+)
+def test_a_mistake_in_a_file_is_one_line_and_soon_found(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    assert says in mistake(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a: \xff", "not UTF-8 text"),
+        (DEMO.encode("utf-16"), "not UTF-8 text"),
+        (b"a: \x00", "not valid YAML: special characters are not allowed"),
+    ],
+)
+def test_a_file_that_is_no_text_is_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    assert says in mistake(path)
+
+
+def test_a_folder_as_a_file_and_an_endless_file_are_one_line(tmp_path: Path) -> None:
+    assert "Is a directory" in mistake(tmp_path)
+    assert "more than 512 kB" in mistake(Path("/dev/zero"))
+
+
+def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    path = tmp_path / "c.yaml"
+    for content, says in [
+        (b"rtsp://u:hunter2@h/\0", "got a control character"),
+        (b"rtsp://u:hunter2@h/" + b"x" * 5000, "got more than 4,096 characters"),
+        (b"\xff", "can't read the file"),
+    ]:
+        secret.write_bytes(content)
+        path.write_text(f"cameras: [{{name: a, source: 'secret:{secret}'}}]")
+        line = mistake(path)
+        assert says in line
+        assert "hunter2" not in line
+    path.write_text("cameras: [{name: a, source: 'secret:/dev/zero'}]")
+    assert "got more than 4,096 characters" in mistake(path)
+    path.write_text("cameras: [{name: a, source: 'env:URL'}]")
+    with pytest.raises(ConfigError, match="control character") as caught:
+        load([path], environment={"URL": "rtsp://u:hunter2@h/\x1b[2J"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_anchors_and_pipes_may_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("cameras:\n- &a {name: a, source: demo, rotate: 90}\n- {<<: *a, name: b}\n")
+    assert [each.rotate for each in load([path], environment={}).cameras] == [90, 90]
+    reader, writer = os.pipe()
+    os.write(writer, DEMO.encode())
+    os.close(writer)
+    assert load([Path(f"/dev/fd/{reader}")], environment={}).cameras[0].name == "a"
+    os.close(reader)
+
+
+def test_a_long_value_is_cut_only_after_its_password_is_hidden(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"device: rtsp://admin:{'hunter2' * 50}@10.0.0.5/s1")
+    assert "hunter2" not in mistake(path)
