@@ -55,6 +55,11 @@ class SourceReason(Enum):
     MODE = "mode not possible"
     TRUNCATED = "the file is truncated"
     BEHIND = "falls behind"
+    SERVER = "server error"
+    REDIRECT = "redirect refused"
+    TRANSPORT = "transport not possible"
+    CERTIFICATE = "certificate not trusted"
+    TOO_LARGE = "too large"
 
 
 class SourceError(RealtimeError):

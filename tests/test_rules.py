@@ -20,7 +20,7 @@ PACKAGE = ROOT / "realtime"
 # Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/speed/loops.py
 # holds the loops that users would write without this package.
 ONE_PLACE = {
-    "av": ["capture/connect.py", "capture/stream.py"],
+    "av": ["capture/connect.py", "capture/faults.py", "capture/formats.py", "capture/stream.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],
     "huggingface_hub": ["models/hub.py"],

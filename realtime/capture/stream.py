@@ -21,14 +21,14 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from realtime.capture.connect import OPEN_TIMEOUT_S, connect
+from realtime.capture.connect import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Link, connect
+from realtime.capture.rate import FrameRate
 from realtime.capture.source import Fault, Picture
+from realtime.capture.tls import Tls
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
 
-# A camera that sends nothing for this long is lost, unless the configuration sets another limit.
-READ_TIMEOUT_S = 2.0
 # A camera whose packets yield no frame for this long can't be decoded. No sane camera has longer key frame intervals.
 NO_PICTURE_S = 15.0
 # The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
@@ -58,7 +58,8 @@ class StreamSource:
         network: whether `source` is a URL. A URL is live, unless it is HTTP with a known duration.
         open_timeout_s: how long (s) opening may take.
         read_timeout_s: how long (s) a live stream may be silent.
-        transport: RTSP transport, tcp or udp.
+        transport: RTSP transport: tcp, udp or multicast.
+        tls: how to treat a server's certificate.
         hwaccel: hardware decoder; software is used if it isn't available.
 
     Raises:
@@ -73,13 +74,15 @@ class StreamSource:
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
         transport: Transport = "tcp",
+        tls: Tls = Tls(),  # noqa: B008 - immutable
         hwaccel: Accelerator = "none",
     ) -> None:
         self._name = shown(source)
-        self._over_udp = source.lower().startswith("udp:") or transport == "udp"
+        self._over_udp = source.lower().startswith("udp:") or transport != "tcp"
         self._is_http = source.lower().startswith(("http:", "https:"))
         self._read_timeout_s = read_timeout_s
-        self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
+        link = Link(open_timeout_s, read_timeout_s, transport, tls) if network else None
+        self._container = connect(source, link, hwaccel)
         try:
             self._describe(network)
         except BaseException:
@@ -93,10 +96,8 @@ class StreamSource:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         self._stream = container.streams.video[0]
         self.live = network and not (self._is_http and (container.duration or 0) > 0)
-        # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
-        rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
-        invented = container.format.name in _INVENTED_STAMPS
-        self.fps: float | None = float(rate) if rate and 0 < rate <= _MAX_FPS and not invented else None
+        self.fps = self._declared_fps()
+        self._rate = FrameRate(self.fps)
         self._time_base_s = float(self._stream.time_base or 0)
         self._converter = VideoReformatter()  # shared by all frames: a new one per frame doubles the cost
         self._good = 0
@@ -117,6 +118,22 @@ class StreamSource:
             if self._first is None or self._first.image is None:
                 raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
             self.size = (self._first.image.shape[1], self._first.image.shape[0])
+
+    def _declared_fps(self) -> float | None:
+        """Return the frame rate that the source declares; None if it declares none."""
+        stream, container = self._stream, self._container
+        if container.format.name in _INVENTED_STAMPS:
+            return None
+        if container.duration:
+            rate = stream.average_rate
+        elif self.live:
+            # The rate in the SDP, or of probed packets; else the rate in the stream (VUI). FFmpeg's guess is the field
+            # rate, which is double.
+            rate = stream.average_rate or stream.codec_context.framerate
+        else:
+            # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
+            rate = stream.guessed_rate
+        return float(rate) if rate and 0 < rate <= _MAX_FPS else None
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.
@@ -214,6 +231,8 @@ class StreamSource:
         fault: Fault | None = "corrupt" if is_damaged else None
         self._good += 1
         if media_s is not None:
+            if self.live:
+                self.fps = self._rate.saw(media_s)
             self._last_s = media_s
             if self._first_s is None:
                 self._first_s = media_s

@@ -8,6 +8,7 @@ value.
 from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.load import former_keys, load, parse_source
 from realtime.config.sections import (
+    URL_SCHEMES,
     Accelerator,
     AppConfig,
     CameraConfig,
@@ -28,7 +29,7 @@ from realtime.config.sections import (
 )
 
 __all__ = [
-    "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Lever", "PoseConfig",
-    "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
+    "URL_SCHEMES", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Lever",
+    "PoseConfig", "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
     "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
 ]  # fmt: skip
