@@ -17,7 +17,7 @@ from av.container import InputContainer
 
 from realtime.capture import rtsp, web
 from realtime.capture.faults import fault_of_file, fault_of_stream, is_empty
-from realtime.capture.formats import allowed_formats
+from realtime.capture.formats import ONE_IMAGE, allowed_formats
 from realtime.capture.hosts import addresses_of
 from realtime.capture.tls import Tls
 from realtime.config import Accelerator, Transport
@@ -118,7 +118,10 @@ class _Call:
         allowed = {"format_whitelist": allowed_formats(*_URL_FORMATS, *formats)}
         try:
             container: InputContainer = av.open(
-                url, options=options | allowed, timeout=(open_s, self.link.read_s), hwaccel=self._accelerator
+                url,
+                options=options | allowed | ONE_IMAGE,
+                timeout=(open_s, self.link.read_s),
+                hwaccel=self._accelerator,
             )
         except (av.FFmpegError, OSError) as error:
             # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
@@ -136,7 +139,7 @@ def _open_file(path: str, accelerator: HWAccel | None) -> InputContainer | Sourc
     """Open a file, and no other file or address that it names."""
     if is_empty(path):
         return SourceError(f"{path}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
-    options = {"format_whitelist": allowed_formats(), "protocol_whitelist": "file"}
+    options = {"format_whitelist": allowed_formats(), "protocol_whitelist": "file"} | ONE_IMAGE
     try:
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
         container: InputContainer = av.open(f"file:{path}", options=options, hwaccel=accelerator)

@@ -15,13 +15,14 @@ _NAMING = {
     "concat": "an ffconcat list",
     "dash": "a DASH playlist",
     "hls": "an HLS playlist",
-    "image2": "a pattern of images",
     "imf": "an IMF composition",
     "rtsp": "an RTSP address",
     "sdp": "an SDP description",
     "vobsub": "an index of subtitles",
     "webm_dash_manifest": "a DASH manifest",
 }
+# A single image is opened by its name, which is no pattern: shots%03d.tga would open its neighbours.
+ONE_IMAGE = {"pattern_type": "none"}
 # Devices of this machine, and formats that listen to the network.
 _DEVICES = "alsa avfoundation decklink dshow fbdev gdigrab iec61883 jack kmsgrab lavfi libcdio openal oss pulse sndio"
 _NOT_FILES = frozenset(f"{_DEVICES} rtp sap vfwcap video4linux2,v4l2 x11grab xcbgrab".split())

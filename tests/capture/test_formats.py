@@ -2,6 +2,8 @@
 
 import os
 
+import cv2
+import numpy as np
 import pytest
 
 from realtime.capture.formats import allowed_formats, playlist_kind
@@ -64,6 +66,15 @@ def test_a_name_that_looks_like_a_pattern_or_a_protocol_is_a_file(name, tmp_path
     source = StreamSource(name, network=False)
     source.close()
     assert source.size == (64, 48)
+
+
+@pytest.mark.parametrize("name", ["photo.jfif", "photo", "shot%03d.jpeg", "shot*.jpeg"])
+def test_an_image_under_any_name_is_read_and_not_its_neighbours(name, tmp_path):
+    for path, width in [(tmp_path / "shot001.jpeg", 64), (tmp_path / name, 80)]:
+        path.write_bytes(cv2.imencode(".jpg", np.zeros((48, width, 3), np.uint8))[1].tobytes())
+    source = StreamSource(str(tmp_path / name), network=False)
+    source.close()
+    assert source.size == (80, 48)
 
 
 @pytest.mark.parametrize("name", ["mov", "mp4", "matroska", "avi", "mpegts", "h264", "gif", "flv", "mpjpeg", "mjpeg"])
