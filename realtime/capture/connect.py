@@ -182,11 +182,14 @@ def _open_http(call: _Call) -> InputContainer | SourceError:
         return opened
     if opened.streams.video and opened.streams.video[0].codec_context.width:
         return opened
+    try:
+        fault = web.fault_of_parts(url, call.ends_s, call.link.tls)
+    except SourceError:
+        return opened
+    if fault is None:
+        return opened
     opened.close()
-    fault = web.fault_of_parts(url, call.ends_s, call.link.tls)
-    if fault is not None:
-        return call.failed(fault, SourceReason.NOT_MEDIA)
-    return call.failed("timed out: the server answers, but sends no video", SourceReason.TIMEOUT)
+    return call.failed(fault, SourceReason.NOT_MEDIA)
 
 
 @functools.cache  # probes the driver and logs the result only once

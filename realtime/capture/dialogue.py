@@ -7,6 +7,7 @@ capture.web ask first, or afterwards.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import time
@@ -24,6 +25,8 @@ from realtime.redact import shown
 # Largest status line and fields of a reply, and largest body, in bytes. Cameras send less than 1 kB and 2 kB.
 HEAD_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024
+# The empty line at the end of the fields. Some cameras leave out the carriage returns.
+_END = re.compile(rb"(?<=[^\r\n])\r?\n\r?\n")
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 # A camera that admits one connection frees it when it sees the end of ours. Wait this long (s) for it to do so.
 _FAREWELL_S = 0.2
@@ -147,12 +150,12 @@ class Dialogue:
             raise OddAnswerError from None
 
     def _reply(self, body_limit: int) -> Reply:
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
+        while (end := _END.search(self._buffer)) is None:
             if len(self._buffer) > HEAD_BYTES:
                 raise self._too_large("the head of its answer", HEAD_BYTES)
             self._receive()
-        head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
-        first, *lines = head.decode("latin-1").split("\r\n")
+        head, self._buffer = self._buffer[: end.start()], self._buffer[end.end() :]
+        first, *lines = head.decode("latin-1").strip("\r\n").split("\n")
         protocol, _, rest = first.partition(" ")
         code = rest.partition(" ")[0]
         if not protocol.startswith(("RTSP/", "HTTP/")) or not (code.isascii() and code.isdecimal() and len(code) == 3):
@@ -194,9 +197,11 @@ class Dialogue:
 
     def _connected(self) -> socket.socket:
         refused = False
-        for address in addresses_of(self._url):
+        # IPv4 first: where one of the two doesn't answer, it is mostly IPv6. No address may use up all the time.
+        addresses = sorted(addresses_of(self._url, self._ends_s), key=lambda address: ":" in address)
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                return socket.create_connection((address, self._port), self._left_s())
+                return socket.create_connection((address, self._port), self._left_s() / left)
             except ConnectionRefusedError:
                 refused = True
             except OSError:

@@ -6,8 +6,10 @@ Used by capture.connect and by everything that follows a redirect or opens an ad
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
@@ -20,8 +22,12 @@ NAME_TIMEOUT_S = 5.0
 _PLACES = ("this machine", "an address on the local link", "an address in a private network", "the internet")
 
 
-def addresses_of(url: str) -> tuple[str, ...]:
+def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
     """Resolve the host name of a URL within NAME_TIMEOUT_S. FFmpeg would wait until the system's resolver gives up.
+
+    Args:
+        url: any URL.
+        ends_s: when to give up at the latest, in monotonic seconds.
 
     Returns:
         The IP addresses, the system's favourite first; empty for a URL without a host name (udp://:1234).
@@ -42,7 +48,7 @@ def addresses_of(url: str) -> tuple[str, ...]:
     # A daemon thread, because the system's look-up can't be cancelled.
     thread = threading.Thread(target=look_up, name="look-up", daemon=True)
     thread.start()
-    thread.join(NAME_TIMEOUT_S)
+    thread.join(max(0.0, min(NAME_TIMEOUT_S, ends_s - time.monotonic())))
     if not found:
         raise SourceError(
             f"{shown(url)}: host name not found: check the address, and write %23 %2F %3F for # / ? in a password",

@@ -5,11 +5,13 @@ Used by capture.rtsp and capture.web, which follow redirects in FFmpeg's place. 
 
 from __future__ import annotations
 
+import math
 import re
+from functools import partial
 from urllib.parse import urljoin
 
 from realtime.capture.dialogue import OddAnswerError, Reply, parted
-from realtime.capture.hosts import why_closed
+from realtime.capture.hosts import addresses_of, why_closed
 from realtime.capture.tls import TLS_SCHEMES, Tls
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -26,7 +28,7 @@ def is_redirect(reply: Reply) -> bool:
     return 300 <= reply.status < 400 and reply.status != 304
 
 
-def next_url(url: str, reply: Reply, tls: Tls) -> str:
+def next_url(url: str, reply: Reply, tls: Tls, ends_s: float = math.inf) -> str:
     """Return the address to which a reply redirects.
 
     It contains the login of `url` only if scheme, host and port stay the same. A login that the server names is left
@@ -36,6 +38,7 @@ def next_url(url: str, reply: Reply, tls: Tls) -> str:
         url: the address that was asked for.
         reply: a reply for which `is_redirect` is true.
         tls: if certificates are verified, a redirect must not lead to an address without TLS.
+        ends_s: when host names must be resolved, in monotonic seconds.
 
     Raises:
         SourceError: it leads nowhere, to another kind of stream, or nearer to this machine than `url` is.
@@ -55,7 +58,7 @@ def next_url(url: str, reply: Reply, tls: Tls) -> str:
         raise _refused(url, f"redirects to {shown(bare.geturl())}, expected {' or '.join(kind)}")
     if tls.verify and before.scheme in TLS_SCHEMES and after.scheme not in TLS_SCHEMES:
         raise _refused(url, f"redirects to {shown(bare.geturl())}, which is not encrypted, but tls_verify is set")
-    if (closed := why_closed(url, joined)) is not None:
+    if (closed := why_closed(url, joined, partial(addresses_of, ends_s=ends_s))) is not None:
         raise _refused(url, f"redirects to {shown(bare.geturl())}, {closed}, where a stream from outside may not lead")
     if (before.scheme, before.hostname, port) == (after.scheme, after.hostname, new_port):
         return bare._replace(netloc=before.netloc).geturl()

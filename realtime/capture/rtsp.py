@@ -47,7 +47,7 @@ def final_address(url: str, ends_s: float, tls: Tls) -> str:
         except OddAnswerError:
             return at
         if is_redirect(reply):
-            at = next_url(at, reply, tls)
+            at = next_url(at, reply, tls, ends_s)
             continue
         if reply.status in _REFUSALS:
             raise _refusal(url, at, reply)

@@ -40,7 +40,7 @@ def final_address(url: str, ends_s: float, tls: Tls) -> str:
             return at
         if not is_redirect(reply):
             return at
-        at = next_url(at, reply, tls)
+        at = next_url(at, reply, tls, ends_s)
     raise too_often(url)
 
 

@@ -1,6 +1,11 @@
+import socket
+import threading
+import time
+
 import pytest
 
 from realtime.capture.hosts import addresses_of, why_closed
+from realtime.errors import SourceError, SourceReason
 
 NAMES = {
     "router.home": ["192.168.1.1"],
@@ -61,3 +66,12 @@ def test_a_stream_may_not_lead_to_a_host_that_is_nearer(at, to, reason):
 def test_a_number_is_an_address_however_it_is_written():
     assert addresses_of("http://2130706433/") == ("127.0.0.1",)
     assert addresses_of("http://127.1/") == ("127.0.0.1",)
+
+
+def test_a_look_up_ends_with_the_time_of_the_whole_opening(monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [] if over.wait(30) else [])
+    with pytest.raises(SourceError) as caught:  # long before the limit of a look-up
+        addresses_of("http://slow.example/", time.monotonic() + 0.05)
+    over.set()
+    assert caught.value.reason is SourceReason.DNS

@@ -223,6 +223,30 @@ def test_a_camera_is_read_although_its_host_has_an_address_that_does_not_answer(
         assert opened(camera.url().replace("127.0.0.1", "localhost")) is None
 
 
+class Narrow(FakeCamera):
+    """A camera that admits one connection at a time."""
+
+    async def _meet(self, reader, writer):
+        if self._sessions:
+            writer.transport.abort()
+        else:
+            await super()._meet(reader, writer)
+
+
+def test_a_camera_that_admits_one_connection_at_a_time_is_opened():
+    with Narrow() as camera:
+        assert opened(camera.url()) is None
+
+
+def test_a_server_that_ends_its_lines_without_carriage_returns_is_understood():
+    def answer(asked):
+        status = b"200 OK" if asked.method == "OPTIONS" else b"404 Not Found"
+        return b"RTSP/1.0 " + status + f"\nCSeq: {asked.fields['cseq']}\n\n".encode()
+
+    with Scripted(answer) as camera:
+        assert opened(url(camera)).reason is SourceReason.NOT_FOUND
+
+
 def test_an_ipv6_address_is_asked_too():
     with Scripted(answering("404 Not Found"), host="::1") as camera:
         assert opened(f"rtsp://admin:s3cr3t@[::1]:{camera.port}/cam").reason is SourceReason.NOT_FOUND

@@ -96,7 +96,7 @@ def test_a_loop_of_redirects_ends_after_a_few_connections():
 @pytest.mark.parametrize("to", ["http://10.255.255.1/", "http://169.254.169.254/latest/meta-data", "http://127.0.0.2/"])
 def test_a_stream_from_outside_leads_to_no_address_inside(to, monkeypatch):
     """The server stands for one on the internet: only the rule is told so."""
-    monkeypatch.setattr("realtime.capture.redirects.why_closed", lambda at, to: "this machine")
+    monkeypatch.setattr("realtime.capture.redirects.why_closed", lambda *_: "this machine")
     with Scripted(lambda asked: answered(asked, "302 Found", f"Location: {to}")) as server:
         error = opened(url(server))
     assert error.reason is SourceReason.REDIRECT
