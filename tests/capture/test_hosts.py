@@ -70,7 +70,12 @@ def test_a_number_is_an_address_however_it_is_written():
 
 def test_a_look_up_ends_with_the_time_of_the_whole_opening(monkeypatch):
     over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [] if over.wait(30) else [])
+
+    def look_up(*_):
+        over.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(SourceError) as caught:  # long before the limit of a look-up
         addresses_of("http://slow.example/", time.monotonic() + 0.05)
     over.set()

@@ -1,5 +1,6 @@
 """RTSP servers that redirect, ask for a login or send too much, opened as the program does."""
 
+import asyncio
 import itertools
 import socket
 import time
@@ -224,9 +225,19 @@ def test_a_camera_is_read_although_its_host_has_an_address_that_does_not_answer(
 
 
 class Narrow(FakeCamera):
-    """A camera that admits one connection at a time."""
+    """A camera that admits one connection at a time, and takes a moment to notice that one has ended."""
 
     async def _meet(self, reader, writer):
+        read = reader.readexactly
+
+        async def read_slowly(size):
+            try:
+                return await read(size)
+            except asyncio.IncompleteReadError:
+                await asyncio.sleep(0.05)
+                raise
+
+        reader.readexactly = read_slowly
         if self._sessions:
             writer.transport.abort()
         else:
