@@ -47,6 +47,10 @@ _FAST_OPEN = {
 # MPEG-TS over UDP must be probed, but for no longer than one key frame interval (1 s, in microseconds).
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
 
+# A server that described the stream to us, and then fails for FFmpeg so, may still be closing what it opened for us
+# (gst-rtsp-server answers 503 for a moment). FFmpeg tries again after each of these pauses (s).
+_BUSY = (SourceReason.SERVER, SourceReason.REFUSED, SourceReason.LOST)
+_PAUSES_S = (0.2, 0.4, 0.8)
 # The names of our transports in FFmpeg.
 _TRANSPORTS = {"tcp": "tcp", "udp": "udp", "multicast": "udp_multicast"}
 # FFmpeg must follow no redirect of an HTTP server: capture.web does. `hls` and the formats that FFmpeg knows by the URL
@@ -156,10 +160,15 @@ def _open_rtsp(call: _Call) -> InputContainer | SourceError:
     If that doesn't reveal its frame size, the camera is opened again with full probing.
     """
     link = call.link
-    url = rtsp.final_address(call.source, call.ends_s, link.tls)
+    url, is_described = rtsp.look(call.source, call.ends_s, link.tls)
     # Without audio: no stage uses it, and its packets would hide that the video is frozen.
     options = {"rtsp_transport": _TRANSPORTS[link.transport], "allowed_media_types": "video"} | link.tls.options()
     fast = _of_known_size(call.open(url, options | _FAST_OPEN), call)
+    for pause_s in _PAUSES_S if is_described else ():
+        if not isinstance(fast, SourceError) or fast.reason not in _BUSY:
+            break
+        time.sleep(pause_s)
+        fast = _of_known_size(call.open(url, options | _FAST_OPEN), call)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
     has_time = time.monotonic() - call.began_s < link.open_s / 2
     if isinstance(fast, SourceError) and fast.reason in worth_probing and has_time:

@@ -7,6 +7,8 @@ asked. Used by capture.connect.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from realtime.capture.dialogue import Dialogue, OddAnswerError, Reply
 from realtime.capture.login import challenge_of, has_login
 from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often
@@ -21,7 +23,21 @@ _REFUSALS = {
 }
 
 
-def final_address(url: str, ends_s: float, tls: Tls) -> str:
+class Seen(NamedTuple):
+    """What a look at a server found.
+
+    Attributes:
+        address: the address for FFmpeg. It is the one that was asked for if the server doesn't redirect, or if it gives
+            an answer that isn't understood: FFmpeg may understand it.
+        is_described: whether the server described the stream. It may have started it for that, and need a moment to
+            stop it again.
+    """
+
+    address: str
+    is_described: bool
+
+
+def look(url: str, ends_s: float, tls: Tls) -> Seen:
     """Ask the server of an RTSP URL for its description, and follow its redirects.
 
     It asks without the login first. If the server wants it, the login is sent once, because the answer to it may be
@@ -32,10 +48,6 @@ def final_address(url: str, ends_s: float, tls: Tls) -> str:
         ends_s: when everything must be over, in monotonic seconds.
         tls: how to treat the server's certificate.
 
-    Returns:
-        The address for FFmpeg. It is `url` if the server doesn't redirect, or if it gives an answer that isn't
-        understood: FFmpeg may understand it.
-
     Raises:
         SourceError: the server can't be reached, rejects the login or the path, sends too much, or redirects to where
             it may not.
@@ -45,13 +57,13 @@ def final_address(url: str, ends_s: float, tls: Tls) -> str:
         try:
             reply = _description(at, ends_s, tls)
         except OddAnswerError:
-            return at
+            return Seen(at, False)
         if is_redirect(reply):
             at = next_url(at, reply, tls, ends_s)
             continue
         if reply.status in _REFUSALS:
             raise _refusal(url, at, reply)
-        return at
+        return Seen(at, reply.status == 200)
     raise too_often(url)
 
 

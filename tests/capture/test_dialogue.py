@@ -58,10 +58,10 @@ def damaged(chance):
     return bytes(data)
 
 
-@pytest.mark.parametrize("look", [rtsp.final_address, web.final_address, web.fault_of_parts])
+@pytest.mark.parametrize("look", [rtsp.look, web.final_address, web.fault_of_parts])
 def test_a_damaged_reply_ends_in_an_address_or_in_one_line(look, monkeypatch):
     chance = random.Random(1)
-    url = f"{'rtsp' if look is rtsp.final_address else 'http'}://u:s3cr3t@127.0.0.1/a"
+    url = f"{'rtsp' if look is rtsp.look else 'http'}://u:s3cr3t@127.0.0.1/a"
     monkeypatch.setattr(dialogue.Dialogue, "_connected", lambda self: Played(damaged(chance), chance))
     for _ in range(1000):
         try:

@@ -224,6 +224,31 @@ def test_a_camera_is_read_although_its_host_has_an_address_that_does_not_answer(
         assert opened(camera.url().replace("127.0.0.1", "localhost")) is None
 
 
+def test_a_server_that_is_busy_with_what_it_opened_for_our_look_gets_a_moment():
+    described = itertools.count()
+
+    def answer(asked):
+        if asked.method != "DESCRIBE":
+            return reply(asked, "200 OK")
+        return reply(asked, {0: "200 OK", 1: "503 Service Unavailable"}.get(next(described), "404 Not Found"))
+
+    with Scripted(answer) as camera:
+        assert opened(url(camera, login="")).reason is SourceReason.NOT_FOUND
+    assert camera.connections == 3
+
+
+def test_a_server_that_is_always_busy_is_asked_a_few_times_only():
+    described = itertools.count()
+
+    def answer(asked):
+        is_busy = asked.method == "DESCRIBE" and next(described)
+        return reply(asked, "503 Service Unavailable" if is_busy else "200 OK")
+
+    with Scripted(answer) as camera:
+        assert opened(url(camera, login="")).reason is SourceReason.SERVER
+    assert camera.connections == 5
+
+
 class Narrow(FakeCamera):
     """A camera that admits one connection at a time, and takes a moment to notice that one has ended."""
 
