@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 _SCHEME = re.compile(r"\s*([A-Za-z-]+)(?:\s+|$)")
 _PAIR = re.compile(r'([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
@@ -37,7 +37,7 @@ class Challenge:
 
 def has_login(url: str) -> bool:
     """Whether a URL contains a user, with or without a password."""
-    return "@" in urlsplit(url).netloc
+    return "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
 
 
 def challenge_of(fields: Sequence[str]) -> Challenge | None:

@@ -71,4 +71,6 @@ def test_only_a_stale_nonce_says_that_the_login_was_not_judged():
 def test_a_login_is_the_part_before_the_last_at_sign_of_the_host():
     assert has_login("rtsp://u:p@10.0.0.5/s")
     assert has_login("rtsp://u@10.0.0.5/s")
+    assert has_login("rtsps://u:p@[::1/s")  # not a valid address
     assert not has_login("rtsp://10.0.0.5/a@b")
+    assert not has_login("rtsp://10.0.0.5?a@b")

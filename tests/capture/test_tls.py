@@ -98,3 +98,8 @@ def test_video_over_rtsps_is_read(verified, certificate):
         source.close()
     assert source.live
     assert index_of(pictures[-1].image) is not None
+
+
+@pytest.mark.parametrize("source", ["rtsps://u:s3cr3t@[::1/s", "https://u:s3cr3t@127.0.0.1:99999/", "https://"])
+def test_an_address_that_is_not_valid_fails_in_one_line(source):
+    assert error_of(source) is not None
