@@ -18,7 +18,7 @@ from av.container import InputContainer
 from realtime.capture import rtsp, web
 from realtime.capture.faults import fault_of_file, fault_of_stream, is_empty
 from realtime.capture.formats import ONE_IMAGE, allowed_formats
-from realtime.capture.hosts import addresses_of
+from realtime.capture.hosts import addresses_of, is_address
 from realtime.capture.tls import Tls
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
@@ -96,6 +96,9 @@ def connect(source: str, link: Link | None, hwaccel: Accelerator) -> InputContai
 def _open_stream(call: _Call) -> InputContainer | SourceError:
     """Open a URL, by its scheme."""
     scheme = call.source.partition(":")[0].lower()
+    if not is_address(call.source):
+        advice = "not a valid address: check host and port, and write %23 %2F %3F for # / ? in a password"
+        return call.failed(advice, SourceReason.DNS)
     try:
         if scheme in ("rtsp", "rtsps"):
             return _open_rtsp(call)
@@ -123,7 +126,7 @@ class _Call:
         try:
             container: InputContainer = av.open(
                 url,
-                options=options | allowed | ONE_IMAGE,
+                options=options | allowed,
                 timeout=(open_s, self.link.read_s),
                 hwaccel=self._accelerator,
             )

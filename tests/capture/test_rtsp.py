@@ -311,3 +311,10 @@ def test_video_is_read_from_a_multicast_group():
         source.close()
     assert source.size == (160, 120)
     assert pictures[-1].fault is None
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1:x", "[::1", "admin:s3cr3t/x@127.0.0.1"])
+def test_a_host_or_port_that_cannot_be_read_is_named(scheme, host):
+    error = opened(f"{scheme}://{host}/cam")
+    assert "not a valid address: check host and port, and write %23 %2F" in str(error)
