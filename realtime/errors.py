@@ -57,6 +57,10 @@ class SourceReason(Enum):
     BEHIND = "falls behind"
     DAMAGED = "damaged"
     KEY_FRAME = "waiting for a key frame"
+    SERVER = "server error"
+    REDIRECT = "redirect refused"
+    TRANSPORT = "transport not possible"
+    CERTIFICATE = "certificate not trusted"
     TOO_LARGE = "too large"
     INTERNAL = "internal error"
 

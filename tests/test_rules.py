@@ -20,7 +20,10 @@ PACKAGE = ROOT / "realtime"
 # Each third-party library and the files that may import it; numpy may be imported everywhere. evaluate/speed/loops.py
 # holds the loops that users would write without this package.
 ONE_PLACE = {
-    "av": [f"capture/{name}.py" for name in ("connect", "convert", "limits", "losses", "multipart", "stream")],
+    "av": [
+        f"capture/{name}.py"
+        for name in ("connect", "convert", "faults", "formats", "limits", "losses", "multipart", "stream")
+    ],
     "PIL": ["capture/images.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],

@@ -16,11 +16,20 @@ JITTER = 0.2
 # Looking for a webcam on this machine costs nothing, so a short wait finds it soon after it is plugged in again.
 LONGEST_WEBCAM_S = 2.0
 WEBCAM = frozenset({SourceReason.DEVICE, SourceReason.MISSING, SourceReason.PERMISSION})
-# A wrong password or path doesn't correct itself, and cameras lock an account after a few failed logins. Pictures that
-# are too large or make a library fail will most likely come again.
+# A wrong password or path, and the like, stay wrong, and cameras lock an account after a few failed logins. Pictures
+# that are too large or make a library fail will most likely come again.
 HOPELESS_S = 30.0
 HOPELESS = frozenset(
-    {SourceReason.AUTH, SourceReason.NOT_FOUND, SourceReason.MODE, SourceReason.TOO_LARGE, SourceReason.INTERNAL}
+    {
+        SourceReason.AUTH,
+        SourceReason.NOT_FOUND,
+        SourceReason.MODE,
+        SourceReason.TRANSPORT,
+        SourceReason.CERTIFICATE,
+        SourceReason.REDIRECT,
+        SourceReason.TOO_LARGE,
+        SourceReason.INTERNAL,
+    }
 )
 
 

@@ -302,6 +302,8 @@ class Camera:
             self._status.describe(size, source.fps)
             self._prepare(self._name, size, source.live)
             log.info("%s: frame size changed to %dx%d", self._name, *size)
+        elif source.fps != self._status.source_fps:  # measured by now
+            self._status.describe(size, source.fps)
         return size
 
     def _reconnect(self, error: SourceError, tried_s: float) -> None:

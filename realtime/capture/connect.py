@@ -1,26 +1,28 @@
-"""Opens a video file or a network stream through PyAV, and explains why one can't be opened.
+"""Opens a video file or a network stream through PyAV.
 
-Used by capture.stream. Errors raised here contain neither a URL's secrets nor FFmpeg's exception, which contains the
-URL.
+Used by capture.stream. capture.rtsp and capture.web follow redirects, capture.faults explains why a source can't be
+opened. Errors raised here contain neither a URL's secrets nor FFmpeg's exception, which contains the URL.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import socket
-import threading
 import time
-from pathlib import Path
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
 
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
+from realtime.capture import rtsp, web
+from realtime.capture.faults import fault_of_file, fault_of_stream, is_empty
+from realtime.capture.formats import MULTIPART, ONE_IMAGE, allowed_formats
+from realtime.capture.hosts import addresses_of, is_address
 from realtime.capture.limits import decoder_options
 from realtime.capture.losses import REORDER
-from realtime.capture.multipart import AS_BYTES, OTHER_FORMATS, Parts
+from realtime.capture.multipart import AS_BYTES, Parts
+from realtime.capture.tls import Tls
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -30,8 +32,10 @@ log = logging.getLogger(__name__)
 # Connecting, waiting for a key frame and probing take seconds on a healthy but busy network. A shorter timeout would
 # reject working cameras.
 OPEN_TIMEOUT_S = 10.0
-# A host name that isn't resolved within this time counts as not found.
-NAME_TIMEOUT_S = 5.0
+# A camera that sends nothing for this long is lost, unless the configuration sets another limit.
+READ_TIMEOUT_S = 2.0
+# FFmpeg gets at least this long (s), however long our own look at the server took.
+_LEAST_OPEN_S = 1.0
 # `auto` tries them in this order.
 _ACCELERATORS = ("cuda", "vaapi", "videotoolbox")
 
@@ -46,51 +50,43 @@ _FAST_OPEN = {
 # MPEG-TS over UDP must be probed, but for no longer than one key frame interval (1 s, in microseconds).
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
 
-# Exceptions of av.open, with the reason they stand for and the message to the user. The first matching row applies.
-_FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
-    (
-        (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
-        SourceReason.AUTH,
-        "login failed: check user and password",
-    ),
-    ((av.error.HTTPNotFoundError,), SourceReason.NOT_FOUND, "not found: check the path in the URL"),
-    ((av.error.HTTPClientError, av.error.HTTPServerError), SourceReason.REFUSED, "the server returned an error"),
-    (
-        (ConnectionRefusedError,),
-        SourceReason.REFUSED,
-        "connection refused: check the address and port, and that the camera is on",
-    ),
-    ((TimeoutError, av.error.ExitError), SourceReason.TIMEOUT, "timed out: no answer"),
-    ((FileNotFoundError,), SourceReason.MISSING, "no such file"),
-    ((PermissionError,), SourceReason.PERMISSION, "permission denied"),
-    (
-        (av.error.ProtocolNotFoundError,),
-        SourceReason.NOT_MEDIA,
-        "unsupported URL scheme, expected rtsp, rtsps, http or udp",
-    ),
-    ((av.error.DecoderNotFoundError,), SourceReason.CODEC, "can't be decoded: FFmpeg lacks a decoder for its codec"),
-    ((av.error.InvalidDataError,), SourceReason.NOT_MEDIA, SourceReason.NOT_MEDIA.value),
-]
+# A server that described the stream to us, and then fails for FFmpeg so, may still be closing what it opened for us
+# (gst-rtsp-server answers 503 for a moment). FFmpeg tries again after each of these pauses (s).
+_BUSY = (SourceReason.SERVER, SourceReason.REFUSED, SourceReason.LOST)
+_PAUSES_S = (0.2, 0.4, 0.8)
+# The names of our transports in FFmpeg.
+_TRANSPORTS = {"tcp": "tcp", "udp": "udp", "multicast": "udp_multicast"}
+# FFmpeg must follow no redirect of an HTTP server: capture.web does. `hls` and the formats that FFmpeg knows by the URL
+# are allowed; a stream that turns out to be another list of addresses is not.
+_HTTP = {"max_redirects": "0"}
+_URL_FORMATS = ("rtsp", "rtp")
+# Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
+_METADATA_ERRORS = "replace"
 
 
-def connect(
-    source: str,
-    network: bool,
-    timeouts_s: tuple[float, float],
-    transport: Transport,
-    hwaccel: Accelerator,
-    max_pixels: int,
-) -> InputContainer:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How to connect to a network stream.
+
+    Attributes:
+        open_s: limit (s) for opening.
+        read_s: limit (s) for each later read.
+        transport: RTSP transport.
+        tls: how to treat the server's certificate.
+    """
+
+    open_s: float = OPEN_TIMEOUT_S
+    read_s: float = READ_TIMEOUT_S
+    transport: Transport = "tcp"
+    tls: Tls = field(default_factory=Tls)
+
+
+def connect(source: str, link: Link | None, hwaccel: Accelerator, max_pixels: int) -> InputContainer:
     """Open the container of a file or stream.
-
-    An RTSP camera is opened almost without probing, which is fast. If that doesn't reveal its frame size, the camera is
-    opened again with full probing.
 
     Args:
         source: path or URL.
-        network: whether `source` is a URL.
-        timeouts_s: limits (s) for opening and for each later read. Used for a URL only.
-        transport: RTSP transport, tcp or udp.
+        link: how to connect to a URL; None for a file.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture while probing.
 
@@ -98,30 +94,146 @@ def connect(
         SourceError: the container can't be opened.
     """
     accelerator = _accelerator(hwaccel)
-    limits = decoder_options(max_pixels)
-    if not network:
-        if _is_empty(source):
-            raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
+    if link is None:
+        return _opened(_open_file(source, accelerator, max_pixels))
+    return _opened(_open_stream(_Call(source, link, accelerator, max_pixels)))
+
+
+def _open_stream(call: _Call) -> InputContainer | SourceError:
+    """Open a URL, by its scheme."""
+    scheme = call.source.partition(":")[0].lower()
+    if not is_address(call.source):
+        advice = "not a valid address: check host and port, and write %23 %2F %3F for # / ? in a password"
+        return call.failed(advice, SourceReason.DNS)
+    try:
+        if scheme in ("rtsp", "rtsps"):
+            return _open_rtsp(call)
+        if scheme in ("http", "https"):
+            return _open_http(call)
+        addresses_of(call.source)
+        return call.open(call.source, _FAST_UDP if scheme == "udp" else {})
+    except SourceError as error:
+        return SourceError(str(error), error.reason)  # without the exceptions that led to it
+
+
+class _Call:
+    """One attempt to open a stream, with its time limit."""
+
+    def __init__(self, source: str, link: Link, accelerator: HWAccel | None, max_pixels: int) -> None:
+        self.source, self.link, self.max_pixels = source, link, max_pixels
+        self._accelerator = accelerator
+        self.began_s = time.monotonic()
+        self.ends_s = self.began_s + link.open_s
+
+    def open(
+        self, url: str | Parts, options: dict[str, str], *formats: str, form: str | None = None
+    ) -> InputContainer | SourceError:
+        """Open an address to which the source led, or its parts, in the time that is left, but at least a second.
+
+        Args:
+            url: what to open.
+            options: options of FFmpeg.
+            formats: formats that are allowed here besides the usual ones.
+            form: the format; None to let FFmpeg find it.
+        """
+        now_s = time.monotonic()
+        open_s = max(min(_LEAST_OPEN_S, self.link.open_s), self.ends_s - now_s)
+        allowed = {"format_whitelist": allowed_formats(*_URL_FORMATS, *formats)}
+        try:
+            container: InputContainer = av.open(
+                url,
+                format=form,
+                options=options | allowed | decoder_options(self.max_pixels),
+                timeout=(open_s, self.link.read_s),
+                hwaccel=self._accelerator,
+                metadata_errors=_METADATA_ERRORS,
+            )
+        except (av.FFmpegError, OSError) as error:
+            # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
+            timed_out = time.monotonic() - now_s >= 0.9 * open_s
+            reason, advice = fault_of_stream(error, timed_out, self.link.transport)
+        else:
+            return container
+        return self.failed(advice, reason)
+
+    def failed(self, advice: str, reason: SourceReason) -> SourceError:
+        return SourceError(f"{shown(self.source)}: {advice}", reason)
+
+
+def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> InputContainer | SourceError:
+    """Open a file, and no other file or address that it names."""
+    if is_empty(path):
+        return SourceError(f"{path}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
+    options = {"format_whitelist": allowed_formats(MULTIPART), "protocol_whitelist": "file"} | ONE_IMAGE
+    try:
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
-        return _opened(_try_open(f"file:{source}", source, limits, None, accelerator))
-    _find_host(source)
-    if source.lower().startswith(("http:", "https:")):
-        return _opened(_try_http(source, limits, timeouts_s, accelerator, max_pixels))
-    if not source.lower().startswith(("rtsp:", "rtsps:")):
-        options = limits | (_FAST_UDP if source.lower().startswith("udp:") else {})
-        return _opened(_try_open(source, source, options, timeouts_s, accelerator))
-    open_s, read_s = timeouts_s
-    began_s = time.monotonic()
+        container: InputContainer = av.open(
+            f"file:{path}",
+            options=options | decoder_options(max_pixels),
+            hwaccel=accelerator,
+            metadata_errors=_METADATA_ERRORS,
+        )
+    except (av.FFmpegError, OSError) as error:
+        reason, advice = fault_of_file(error, path)
+    else:
+        return container
+    return SourceError(f"{shown(path)}: {advice}", reason)
+
+
+def _open_rtsp(call: _Call) -> InputContainer | SourceError:
+    """Open an RTSP camera almost without probing, which is fast.
+
+    If that doesn't reveal its frame size, the camera is opened again with full probing.
+    """
+    link = call.link
+    url, is_described = rtsp.look(call.source, call.ends_s, link.tls)
     # Without audio: no stage uses it, and its packets would hide that the video is frozen.
-    rtsp = limits | {"rtsp_transport": transport, "allowed_media_types": "video"}
-    reorder = REORDER if transport != "tcp" else {}
-    fast = _of_known_size(_try_open(source, source, rtsp | _FAST_OPEN | reorder, timeouts_s, accelerator), source)
+    options = {"rtsp_transport": _TRANSPORTS[link.transport], "allowed_media_types": "video"} | link.tls.options()
+    if link.transport != "tcp":
+        options |= REORDER
+    fast = _of_known_size(call.open(url, _FAST_OPEN | options), call)
+    for pause_s in _PAUSES_S if is_described else ():
+        if not isinstance(fast, SourceError) or fast.reason not in _BUSY:
+            break
+        time.sleep(pause_s)
+        fast = _of_known_size(call.open(url, _FAST_OPEN | options), call)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
-    if isinstance(fast, SourceError) and fast.reason in worth_probing and time.monotonic() - began_s < open_s / 2:
-        left_s = max(1.0, open_s - (time.monotonic() - began_s))
-        slow = _try_open(source, source, rtsp | reorder, (left_s, read_s), accelerator)
-        return _opened(_of_known_size(slow, source))
-    return _opened(fast)
+    has_time = time.monotonic() - call.began_s < link.open_s / 2
+    if isinstance(fast, SourceError) and fast.reason in worth_probing and has_time:
+        return _of_known_size(call.open(url, options), call)
+    return fast
+
+
+def _open_http(call: _Call) -> InputContainer | SourceError:
+    """Open an HTTP stream, following its redirects if it has any."""
+    addresses_of(call.source)
+    options = _HTTP | call.link.tls.options()
+    url = call.source
+    opened = call.open(url, options, "hls")
+    # FFmpeg reports a redirect, and a certificate that isn't trusted, as an input/output error.
+    if isinstance(opened, SourceError) and opened.reason is SourceReason.LOST:
+        url = web.final_address(call.source, call.ends_s, call.link.tls)
+        if url != call.source:
+            opened = call.open(url, options, "hls")
+    if isinstance(opened, SourceError) and opened.reason is SourceReason.NOT_MEDIA:
+        return _open_parts(call, url, options) or opened
+    return opened
+
+
+def _open_parts(call: _Call, url: str, options: dict[str, str]) -> InputContainer | SourceError | None:
+    """Open motion JPEG in parts; None if this isn't it."""
+    stream = call.open(url, options | AS_BYTES, form="data")
+    if isinstance(stream, SourceError):
+        return None if stream.reason is SourceReason.NOT_MEDIA else stream
+    parts = Parts(stream, shown(call.source), call.max_pixels, call.link.read_s)
+    try:
+        pictures = call.open(parts, {}, MULTIPART, form=MULTIPART) if parts.begin() else None
+    except BaseException:
+        parts.close()
+        raise
+    if pictures is None or isinstance(pictures, SourceError):
+        parts.close()
+    return pictures
 
 
 @functools.cache  # probes the driver and logs the result only once
@@ -142,50 +254,7 @@ def _accelerator(asked: Accelerator) -> HWAccel | None:
     return None
 
 
-def _find_host(url: str) -> None:
-    """Resolve the host name within NAME_TIMEOUT_S. FFmpeg would wait until the system's resolver gives up.
-
-    Raises:
-        SourceError: the host name has no address, or wasn't resolved in time.
-    """
-    found: list[bool] = []
-    # A daemon thread, because the system's look-up can't be cancelled.
-    thread = threading.Thread(target=lambda: found.append(_resolves(url)), name="look-up", daemon=True)
-    thread.start()
-    thread.join(NAME_TIMEOUT_S)
-    if found != [True]:
-        raise SourceError(
-            f"{shown(url)}: host name not found: check the address, and write %23 %2F %3F for # / ? in a password",
-            SourceReason.DNS,
-        )
-
-
-def _try_http(
-    source: str,
-    limits: dict[str, str],
-    timeouts_s: tuple[float, float],
-    accelerator: HWAccel | None,
-    max_pixels: int,
-) -> InputContainer | SourceError:
-    """Open a stream over HTTP. Motion JPEG in parts, which the first attempt refuses, is opened with a second one."""
-    whole = _try_open(source, source, limits | {"format_whitelist": OTHER_FORMATS}, timeouts_s, accelerator)
-    if not isinstance(whole, SourceError) or whole.reason not in (SourceReason.NOT_MEDIA, SourceReason.LOST):
-        return whole
-    stream = _try_open(source, source, AS_BYTES, timeouts_s, None, form="data")
-    if isinstance(stream, SourceError):
-        return whole if whole.reason is SourceReason.NOT_MEDIA else stream
-    parts = Parts(stream, shown(source), max_pixels, timeouts_s[1])
-    try:
-        pictures = _try_open(parts, source, limits, timeouts_s, accelerator, form="mpjpeg") if parts.begin() else whole
-    except BaseException:
-        parts.close()
-        raise
-    if isinstance(pictures, SourceError):
-        parts.close()
-    return pictures
-
-
-def _of_known_size(container: InputContainer | SourceError, source: str) -> InputContainer | SourceError:
+def _of_known_size(container: InputContainer | SourceError, call: _Call) -> InputContainer | SourceError:
     """Return the container, or an error if the camera answered and then sent nothing to probe."""
     if isinstance(container, SourceError) or not container.streams.video:
         return container
@@ -193,7 +262,8 @@ def _of_known_size(container: InputContainer | SourceError, source: str) -> Inpu
     if codec is None or codec.width:  # None: FFmpeg lacks the decoder
         return container
     container.close()
-    return SourceError(f"{shown(source)}: timed out: the camera answers, but sends no video", SourceReason.TIMEOUT)
+    advice = "" if call.link.transport == "tcp" else f" over {call.link.transport}: try transport: tcp"
+    return call.failed(f"timed out: the camera answers, but sends no video{advice}", SourceReason.TIMEOUT)
 
 
 def _opened(container: InputContainer | SourceError) -> InputContainer:
@@ -202,73 +272,3 @@ def _opened(container: InputContainer | SourceError) -> InputContainer:
     if isinstance(container, SourceError):
         raise container
     return container
-
-
-def _try_open(
-    url: str | Parts,
-    source: str,
-    options: dict[str, str],
-    timeouts_s: tuple[float, float] | None,
-    accelerator: HWAccel | None,
-    form: str | None = None,
-) -> InputContainer | SourceError:
-    """Open a container, of the format `form` if that is given.
-
-    An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached.
-    """
-    began_s = time.monotonic()
-    try:
-        # Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
-        container: InputContainer = av.open(
-            url, format=form, options=options, timeout=timeouts_s, hwaccel=accelerator, metadata_errors="replace"
-        )
-    except (av.FFmpegError, OSError) as error:
-        # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
-        timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]
-        reason, advice = _fault_of(error, source, network=timeouts_s is not None, timed_out=timed_out)
-    else:
-        return container
-    return SourceError(f"{shown(source)}: {advice}", reason)
-
-
-def _fault_of(error: BaseException, source: str, network: bool, timed_out: bool) -> tuple[SourceReason, str]:
-    """Return the reason and the message to the user. The exception's text isn't used, because it contains the URL."""
-    if timed_out:
-        return SourceReason.TIMEOUT, "timed out: no answer"
-    if isinstance(error, av.error.InvalidDataError) and not network and _lacks_index(source):
-        return SourceReason.NOT_MEDIA, "can't be read: its index is missing (the recording was cut off)"
-    if isinstance(error, av.error.InvalidDataError) and network:
-        return SourceReason.NOT_MEDIA, "the server answers, but not with video: check the address, port and path"
-    for classes, reason, advice in _FAULTS:
-        if isinstance(error, classes):
-            return reason, advice
-    if not network:
-        return SourceReason.NOT_MEDIA, "can't be read"
-    return SourceReason.LOST, "the connection failed"
-
-
-def _resolves(url: str) -> bool:
-    """Whether the URL's host name has an address. True for a URL without a host name (udp://:1234)."""
-    try:
-        host = urlsplit(url).hostname
-        if host:
-            socket.getaddrinfo(host, None)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _is_empty(path: str) -> bool:
-    try:
-        return Path(path).stat().st_size == 0
-    except OSError:
-        return False  # av.open reports the cause
-
-
-def _lacks_index(path: str) -> bool:
-    """Whether the file starts like an MP4 or MOV file. If such a file can't be opened, its index is missing."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(8)[4:] == b"ftyp"
-    except OSError:
-        return False

@@ -10,13 +10,10 @@ import re
 import time
 from typing import Any
 
-import av
 from av.container import InputContainer
 
 from realtime.errors import SourceError, SourceReason
 
-# All formats but the one that Parts replaces.
-OTHER_FORMATS = ",".join(sorted(av.formats_available - {"mpjpeg"}))
 # FFmpeg passes the bytes on as they arrive, at most this many at a time, and doesn't wait to examine them.
 AS_BYTES = {"raw_packet_size": "65536", "analyzeduration": "0", "probesize": "32"}
 

@@ -6,6 +6,8 @@ The first step of capture: `--source` text -> Source.
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import re
 from pathlib import Path
 from typing import Literal
@@ -14,11 +16,15 @@ from realtime.capture.demo import DemoSource
 from realtime.capture.guard import Guard
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
 from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
+from realtime.capture.login import has_login
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
+from realtime.capture.tls import TLS_SCHEMES, Tls
 from realtime.capture.webcam import WebcamSource
 from realtime.config import CameraConfig
 from realtime.errors import SourceError
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["webcam", "network", "file", "images", "demo"]
 
@@ -108,12 +114,24 @@ def open_source(config: CameraConfig) -> Source:
         case "file":
             return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
+            if source.lower().startswith(TLS_SCHEMES) and has_login(source) and not config.tls_verify:
+                _warn_of_unverified_tls(config.name)
             return StreamSource(
                 source,
                 network=True,
                 open_timeout_s=config.open_timeout_s,
                 read_timeout_s=config.silence_s,
                 transport=config.transport,
+                tls=Tls(config.tls_verify, config.tls_ca),
                 hwaccel=config.hwaccel,
                 max_pixels=max_pixels,
             )
+
+
+@functools.cache  # once per camera and run
+def _warn_of_unverified_tls(name: str) -> None:
+    log.warning(
+        "%s: the login is sent over TLS, but the certificate is not verified, so any host between here and the camera "
+        "could read it; set tls_verify: true, and tls_ca if the certificate is self-signed",
+        name,
+    )

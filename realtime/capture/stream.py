@@ -16,19 +16,19 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from realtime.capture.connect import OPEN_TIMEOUT_S, connect
+from realtime.capture.connect import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Link, connect
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
 from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
+from realtime.capture.rate import FrameRate
 from realtime.capture.source import Fault, Picture
+from realtime.capture.tls import Tls
 from realtime.config import MOST_PIXELS, Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
 from realtime.redact import shown
 
-# A camera that sends nothing for this long is lost, unless the configuration sets another limit.
-READ_TIMEOUT_S = 2.0
 # Packets that yield no frame are reported as often as this (s), so that the camera doesn't count as silent.
 SIGN_S = 0.25
 # The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
@@ -55,7 +55,8 @@ class StreamSource:
         network: whether `source` is a URL. A URL is live, unless it is HTTP with a known duration.
         open_timeout_s: how long (s) opening may take.
         read_timeout_s: how long (s) a live stream may be silent.
-        transport: RTSP transport, tcp or udp.
+        transport: RTSP transport: tcp, udp or multicast.
+        tls: how to treat a server's certificate.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture.
 
@@ -71,6 +72,7 @@ class StreamSource:
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
         transport: Transport = "tcp",
+        tls: Tls = Tls(),  # noqa: B008 - immutable
         hwaccel: Accelerator = "none",
         max_pixels: int = MOST_PIXELS,
     ) -> None:
@@ -80,8 +82,8 @@ class StreamSource:
         self._is_http = scheme in ("http", "https")
         self._read_timeout_s = read_timeout_s
         self._max_pixels = max_pixels
-        timeouts_s = open_timeout_s, read_timeout_s
-        self._container = connect(source, network, timeouts_s, transport, hwaccel, max_pixels)
+        link = Link(open_timeout_s, read_timeout_s, transport, tls) if network else None
+        self._container = connect(source, link, hwaccel, max_pixels)
         try:
             self._describe(network)
         except BaseException:
@@ -104,10 +106,8 @@ class StreamSource:
         codec.options = decoder_options(self._max_pixels)
         self._oversize: tuple[int, int] | None = None  # size of a picture that was not decoded
         self.live = network and not (self._is_http and (container.duration or 0) > 0)
-        # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
-        rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
-        invented = container.format.name in _INVENTED_STAMPS
-        self.fps: float | None = float(rate) if rate and 0 < rate <= _MAX_FPS and not invented else None
+        self.fps = self._declared_fps()
+        self._rate = FrameRate(self.fps)
         self._time_base_s = float(self._stream.time_base or 0)
         self._convert = Converter(self._name)
         self._good = 0
@@ -130,6 +130,22 @@ class StreamSource:
             if self._first is None or self._first.image is None:
                 raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
             self.size = (self._first.image.shape[1], self._first.image.shape[0])
+
+    def _declared_fps(self) -> float | None:
+        """Return the frame rate that the source declares; None if it declares none."""
+        stream, container = self._stream, self._container
+        if container.format.name in _INVENTED_STAMPS:
+            return None
+        if container.duration:
+            rate = stream.average_rate
+        elif self.live:
+            # The rate in the SDP, or of probed packets; else the rate in the stream (VUI). FFmpeg's guess is the field
+            # rate, which is double.
+            rate = stream.average_rate or stream.codec_context.framerate
+        else:
+            # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
+            rate = stream.guessed_rate
+        return float(rate) if rate and 0 < rate <= _MAX_FPS else None
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.
@@ -255,6 +271,8 @@ class StreamSource:
         media_s = self._media_s(frame)
         self._good += 1
         if media_s is not None:
+            if self.live:
+                self.fps = self._rate.saw(media_s)
             self._last_s = media_s
             if self._first_s is None:
                 self._first_s = media_s

@@ -9,6 +9,7 @@ from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.load import former_keys, load, parse_source
 from realtime.config.sections import (
     MOST_PIXELS,
+    URL_SCHEMES,
     Accelerator,
     AppConfig,
     CameraConfig,
@@ -29,8 +30,7 @@ from realtime.config.sections import (
 )
 
 __all__ = [
-    "MOST_PIXELS", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig", "Lever",
-    "PoseConfig",
-    "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
+    "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig",
+    "Lever", "PoseConfig", "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
     "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "to_yaml",
 ]  # fmt: skip

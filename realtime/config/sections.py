@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
@@ -41,10 +42,12 @@ LONGEST_SOURCE = 4096
 
 
 # We test rtsp, http and udp. The others work if FFmpeg was built with them.
-_URLS = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
+URL_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
+# Schemes whose certificates FFmpeg can verify.
+_TLS_SCHEMES = ("rtsps", "https")
 # The largest picture that OpenCV reads and FFmpeg converts, in pixels.
 MOST_PIXELS = 2**30
-Transport = Literal["tcp", "udp"]
+Transport = Literal["tcp", "udp", "multicast"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
 Lever = Literal["cadence", "people", "size"]
 
@@ -93,6 +96,15 @@ class CameraConfig(Section):
         "or a file",
     )
     transport: Transport = Field("tcp", description="RTSP: transport protocol")
+    tls_verify: bool = Field(
+        False, description="rtsps, https: refuse a server whose certificate isn't valid for its name and trusted"
+    )
+    tls_ca: str | None = Field(
+        None,
+        min_length=1,
+        title="FILE",
+        description="certificates (PEM) to trust instead of the system's, such as a camera's self-signed one",
+    )
     open_timeout_s: float = Field(10.0, ge=0.1, le=120.0, description="network: timeout for opening (s)")
     read_timeout_s: float | None = Field(
         None,
@@ -172,11 +184,35 @@ class CameraConfig(Section):
         if len(address) > LONGEST_SOURCE:
             raise ValueError(f"source: got more than {LONGEST_SOURCE:,} characters, expected the address of a camera")
         kind, is_url, rest = address.partition("://")
-        if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and kind.lower() not in _URLS:
-            raise ValueError(f"source: got a URL that starts with {kind}://, expected one of {', '.join(_URLS)}")
+        if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and kind.lower() not in URL_SCHEMES:
+            raise ValueError(f"source: got a URL that starts with {kind}://, expected one of {', '.join(URL_SCHEMES)}")
+        _check_tls(self.tls_verify, self.tls_ca, kind.lower() if is_url else "")
         self._address = unquote(rest) if is_url and kind.lower() == "file" else address
         check_text(self._address)
         return self
+
+
+def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
+    """Check the keys of TLS against each other and against the scheme of the camera's URL.
+
+    Raises:
+        ValueError: they ask for a check that would not happen, or the file can't be read.
+    """
+    if verify and scheme not in _TLS_SCHEMES:
+        kind = f"a source that starts with {scheme}://" if scheme else "a source without TLS"
+        raise ValueError(f"tls_verify: got {kind}, expected {' or '.join(f'{name}://' for name in _TLS_SCHEMES)}")
+    if ca is None:
+        return
+    if not verify:
+        raise ValueError("tls_ca: got a file, but no certificate is verified; set tls_verify: true")
+    try:
+        ssl.create_default_context(cafile=ca)
+    except ssl.SSLError:
+        raise ValueError(f"tls_ca: {ca} contains no certificate, expected PEM") from None
+    except OSError as error:
+        raise ValueError(f"tls_ca: can't read {ca}: {error.strerror}") from None
+    except ValueError:  # a NUL in the name
+        raise ValueError(f"tls_ca: can't read {ca!r}") from None
 
 
 def _resolved(source: str, environment: Mapping[str, str]) -> str:

@@ -174,7 +174,8 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
     device: Annotated[str, Meta(description="device that runs the models: cpu, cuda:0, ...")]
     smoothing: Annotated[str, Meta(description="smoothing method: one-euro, kalman or none")]
     source_fps: Annotated[
-        float | None, Meta(description="nominal frames per second of the source; nil if it declares none")
+        float | None,
+        Meta(description="frames per second of the source: declared, or measured if a camera declares none"),
     ]
     size: Annotated[
         tuple[int, int] | None,

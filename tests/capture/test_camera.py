@@ -317,3 +317,17 @@ def test_a_source_is_freed_before_the_next_one_is_opened_whatever_ended_it():
         gc.enable()
         logging.disable(logging.NOTSET)
     assert was_freed == [True, True]
+
+
+def test_a_rate_that_the_source_measures_later_is_published():
+    class Measuring(ScriptedSource):
+        def read(self):
+            self.fps = 12.5 if len(self.script) <= 3 else None
+            return super().read()
+
+    source = Measuring(*(picture(k / 12.5) for k in range(5)), lost(), live=True, fps=None)
+    rig = Rig("http://10.0.0.5/s1", source, until_lost=True)
+    seen = []
+    rig.enough = lambda frame: seen.append(rig.status.source_fps)
+    rig.run()
+    assert seen == [None, None, None, 12.5, 12.5]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from realtime.capture import connect
+from realtime.capture import connect, hosts
 from realtime.capture.stream import StreamSource
 from realtime.capture.timeline import EARLY
 from realtime.cli import main
@@ -534,7 +534,7 @@ def slow_names(monkeypatch):
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(connect, "NAME_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(hosts, "NAME_TIMEOUT_S", 0.2)
     yield asked
     over.set()
 

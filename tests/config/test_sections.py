@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 
 from realtime.config import leaves, load, to_yaml
@@ -31,3 +33,58 @@ def test_an_input_size_is_read_and_printed_as_height_x_width() -> None:
     config = load(environment={}, flags={"pose.input_size": "384x288"})
     assert config.pose.input_size == (288, 384)
     assert "input_size: 384x288" in to_yaml(config)
+
+
+def camera_error(**keys):
+    with pytest.raises(ConfigError) as caught:
+        load(environment={}, flags={"cameras": [{"name": "door", **keys}]})
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_tls_is_verified_with_a_file_of_certificates(tmp_path):
+    path = tmp_path / "door.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=door", "-keyout", tmp_path / "key", "-out", path],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    entry = {"name": "door", "source": "rtsps://10.0.0.5/s1", "tls_verify": True, "tls_ca": str(path)}
+    camera = load(environment={}, flags={"cameras": [entry]}).cameras[0]
+    assert camera.tls_verify
+    assert camera.tls_ca == str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "No such file"),
+        (b"", "contains no certificate, expected PEM"),
+        (b"not a certificate\n", "contains no certificate, expected PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "contains no certificate, expected PEM"),
+    ],
+)
+def test_a_file_without_certificates_is_refused(content, says, tmp_path):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    error = camera_error(source="rtsps://10.0.0.5/s1", tls_verify=True, tls_ca=str(path))
+    assert "tls_ca" in error
+    assert says in error
+
+
+@pytest.mark.parametrize("ca", ["/", "a\0b"])
+def test_a_file_of_certificates_that_is_no_file_is_refused(ca):
+    assert "tls_ca" in camera_error(source="rtsps://10.0.0.5/s1", tls_verify=True, tls_ca=ca)
+
+
+@pytest.mark.parametrize("source", ["rtsp://u:s3cr3t@10.0.0.5/s1", "rtmps://10.0.0.5/s1", "0", "clip.mp4", "demo"])
+def test_a_certificate_that_would_not_be_verified_is_an_error(source):
+    error = camera_error(source=source, tls_verify=True)
+    assert "expected rtsps:// or https://" in error
+    assert "s3cr3t" not in error
+
+
+def test_certificates_without_verification_are_an_error(tmp_path):
+    error = camera_error(source="rtsps://10.0.0.5/s1", tls_ca=str(tmp_path))
+    assert "set tls_verify: true" in error

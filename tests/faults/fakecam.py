@@ -22,6 +22,7 @@ import json
 import math
 import random
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -60,7 +61,7 @@ class FakeCamera:
         background: a video file behind the marks. None shows a moving texture.
         sprop: include the parameter sets in the SDP. If False, they come in band only, and quick probing fails.
         scheme: login scheme, "digest" or "basic".
-        transport: "tcp", "udp" or "both"; a request for another transport is answered with 461.
+        transport: "tcp", "udp", "both" or "multicast"; a request for another transport is answered with 461.
         audio: add a second track with silence.
         clock_offset_s: error of the camera's wall clock in seconds.
         session_timeout_s: session timeout sent to clients, which send a keep-alive about twice in this time. It is not
@@ -68,6 +69,7 @@ class FakeCamera:
         send_buffer: bytes that a slow client may fall behind, once in this process and once in the kernel.
         seed: seed of the random losses and garbage.
         control_port: the port for commands; 0 chooses a free one, None opens none.
+        certificate: files of a certificate and its key. With them, the camera serves rtsps.
     """
 
     def __init__(
@@ -92,7 +94,12 @@ class FakeCamera:
         send_buffer: int = SEND_BUFFER,
         seed: int = 0,
         control_port: int | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*certificate)
         self.login, self.scheme, self.transport, self.sprop = login, scheme, transport, sprop
         self.session_timeout_s, self.send_buffer = session_timeout_s, send_buffer
         # The loop is a multiple of key_every, so that frame k is a key frame exactly if k % key_every == 0.
@@ -146,7 +153,7 @@ class FakeCamera:
         self._soon(self._stop.set)
 
     def url(self, userinfo: str = "", path: str = "/cam") -> str:
-        return f"rtsp://{userinfo}127.0.0.1:{self.port}{path}"
+        return f"rtsp{'s' if self._tls else ''}://{userinfo}127.0.0.1:{self.port}{path}"
 
     @property
     def pictures(self) -> list[list[bytes]]:
@@ -268,7 +275,7 @@ class FakeCamera:
     async def serve(self) -> None:
         """Serve until `close` is called."""
         self._loop = asyncio.get_running_loop()
-        servers = [await asyncio.start_server(self._meet, sock=self._listener)]
+        servers = [await asyncio.start_server(self._meet, sock=self._listener, ssl=self._tls)]
         if self._control is not None:
             servers.append(await asyncio.start_server(self._obey, sock=self._control))
         try:

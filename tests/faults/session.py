@@ -27,6 +27,8 @@ HELD_S = 60
 # NTP counts from 1900, Unix from 1970.
 NTP_UNIX_S = 2208988800
 VIDEO, AUDIO = 0, 1
+# A multicast group for private use (RFC 2365).
+GROUP = "239.255.42.42"
 
 
 @dataclass(frozen=True)
@@ -256,11 +258,16 @@ class Session:
         found = re.search(r"/track(\d+)$", request.path)
         number = int(found[1]) if found else VIDEO
         is_tcp = "/TCP" in asked
+        is_group = "multicast" in asked and camera.transport == "multicast"
         ports = re.search(r"client_port=(\d+)-(\d+)", asked)
-        if camera.transport not in ("both", "tcp" if is_tcp else "udp") or not (is_tcp or ports):
+        offered = is_group or (camera.transport in ("both", "tcp" if is_tcp else "udp") and (is_tcp or ports))
+        if not offered:
             self._reply(request, "461 Unsupported Transport")
             return
-        if is_tcp:
+        if is_group:
+            send, theirs = self._over_multicast()
+            agreed = f"RTP/AVP;multicast;destination={GROUP};port={theirs}-{theirs + 1};ttl=0"
+        elif is_tcp:
             channels = re.search(r"interleaved=(\d+)-", asked)
             channel = int(channels[1]) if channels else 2 * number
             agreed, send = f"RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1}", self._over_tcp(channel)
@@ -299,6 +306,20 @@ class Session:
                 ways[is_rtcp].send(packet)
 
         return send, [way.getsockname()[1] for way in ways]
+
+    def _over_multicast(self) -> tuple[Callable[[bytes, bool], None], int]:
+        """Return a function that sends to a group that does not leave this machine, and the group's port for RTP."""
+        port = 2 * random.randrange(10_000, 30_000)
+        way = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        way.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+        way.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+        self._sockets.append(way)
+
+        def send(packet: bytes, is_rtcp: bool) -> None:
+            with contextlib.suppress(OSError):
+                way.sendto(packet, (GROUP, port + is_rtcp))
+
+        return send, port
 
 
 def _md5(text: str) -> str:

@@ -1,0 +1,86 @@
+"""A look at an RTSP server before FFmpeg opens it.
+
+FFmpeg's RTSP client follows any redirect without limit, takes the login along, and has no option against it. So this
+module asks first, as FFmpeg would, and gives FFmpeg the address at the end, without the login if another server is
+asked. Used by capture.connect.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from realtime.capture.dialogue import Dialogue, OddAnswerError, Reply
+from realtime.capture.login import challenge_of, has_login
+from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often
+from realtime.capture.tls import Tls
+from realtime.errors import SourceError, SourceReason
+from realtime.redact import shown
+
+_REFUSALS = {
+    401: (SourceReason.AUTH, "login failed: check user and password"),
+    403: (SourceReason.AUTH, "login failed: check user and password"),
+    404: (SourceReason.NOT_FOUND, "not found: check the path in the URL"),
+}
+
+
+class Seen(NamedTuple):
+    """What a look at a server found.
+
+    Attributes:
+        address: the address for FFmpeg. It is the one that was asked for if the server doesn't redirect, or if it gives
+            an answer that isn't understood: FFmpeg may understand it.
+        is_described: whether the server described the stream. It may have started it for that, and need a moment to
+            stop it again.
+    """
+
+    address: str
+    is_described: bool
+
+
+def look(url: str, ends_s: float, tls: Tls) -> Seen:
+    """Ask the server of an RTSP URL for its description, and follow its redirects.
+
+    It asks without the login first. If the server wants it, the login is sent once, because the answer to it may be
+    a redirect too. It is sent to the URL's own scheme, host and port only.
+
+    Args:
+        url: an rtsp or rtsps URL.
+        ends_s: when everything must be over, in monotonic seconds.
+        tls: how to treat the server's certificate.
+
+    Raises:
+        SourceError: the server can't be reached, rejects the login or the path, sends too much, or redirects to where
+            it may not.
+    """
+    at = url
+    for _ in range(MAX_REDIRECTS + 1):
+        try:
+            reply = _description(at, ends_s, tls)
+        except OddAnswerError:
+            return Seen(at, False)
+        if is_redirect(reply):
+            at = next_url(at, reply, tls, ends_s)
+            continue
+        if reply.status in _REFUSALS:
+            raise _refusal(url, at, reply)
+        return Seen(at, reply.status == 200)
+    raise too_often(url)
+
+
+def _description(url: str, ends_s: float, tls: Tls) -> Reply:
+    """Return the answer to DESCRIBE, or a redirect that came before it."""
+    with Dialogue(url, ends_s, tls) as dialogue:
+        reply = dialogue.ask("OPTIONS")  # some cameras answer nothing else before it
+        if is_redirect(reply):
+            return reply
+        return dialogue.ask("DESCRIBE", "Accept: application/sdp", login=True)
+
+
+def _refusal(url: str, at: str, reply: Reply) -> SourceError:
+    reason, advice = _REFUSALS[reply.status]
+    challenges = reply.all("www-authenticate")
+    if reply.status == 401 and has_login(url) and not has_login(at):
+        advice = f"login failed: it redirects to {shown(at)}, which wants a login, but gets none from another address"
+    elif reply.status == 401 and challenges and challenge_of(challenges) is None:
+        advice = "login failed: the server wants a kind of login that FFmpeg lacks; set it to Digest with MD5, or Basic"
+    return SourceError(f"{shown(url)}: {advice}", reason)

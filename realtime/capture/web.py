@@ -1,0 +1,38 @@
+"""A look at an HTTP server after FFmpeg could not open its stream.
+
+FFmpeg is not allowed to follow redirects, so that none leads to where it may not: this module follows them. Used by
+capture.connect.
+"""
+
+from __future__ import annotations
+
+from realtime.capture.dialogue import Dialogue, OddAnswerError
+from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often
+from realtime.capture.tls import Tls
+
+
+def final_address(url: str, ends_s: float, tls: Tls) -> str:
+    """Follow the redirects of an HTTP server.
+
+    Args:
+        url: an http or https URL. Its login is sent to its own scheme, host and port only.
+        ends_s: when everything must be over, in monotonic seconds.
+        tls: how to treat the server's certificate.
+
+    Returns:
+        The address at the end. It is `url` if the server doesn't redirect, or gives an answer that isn't understood.
+
+    Raises:
+        SourceError: the server can't be reached, its certificate isn't trusted, or it redirects to where it may not.
+    """
+    at = url
+    for _ in range(MAX_REDIRECTS + 1):
+        try:
+            with Dialogue(at, ends_s, tls) as dialogue:
+                reply = dialogue.ask("GET", "Accept: */*", body_limit=0, login=True)
+        except OddAnswerError:
+            return at
+        if not is_redirect(reply):
+            return at
+        at = next_url(at, reply, tls, ends_s)
+    raise too_often(url)
