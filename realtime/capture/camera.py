@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.backoff import Backoff
-from realtime.capture.clock import WallClock
+from realtime.capture.clock import WallClock, unix_s
 from realtime.capture.freshness import Freshness
 from realtime.capture.open import kind_of, open_source
 from realtime.capture.source import Picture, Source
@@ -39,8 +39,6 @@ HEALTHY_S = 1.5
 # A live source that stays silent for this much longer than its read timeout is reported as lost, although its read
 # hasn't returned.
 GRACE_S = 0.5
-# Only the timestamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
-STAMPED = ("rtsp://", "rtsps://", "udp://")
 
 
 class _Dropped(Exception):  # noqa: N818 - a verdict on one frame
@@ -101,7 +99,6 @@ class Camera:
         self._retries_first_open = kind_of(config.address) == "network" and not fail_fast
         self._timeline: Timeline = after._timeline if after else Timeline()
         self._freshness = Freshness()
-        self._has_stamps = config.address.lower().startswith(STAMPED)
         self._rate_limit = RateLimit(config.target_fps)
         self._clock = WallClock(config.name, trusts_camera=config.clock == "auto")
         self._pacer = Pacer(stop)
@@ -170,6 +167,7 @@ class Camera:
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
+        self._clock.reopened()
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
             again = " again" if self._was_open else ""
@@ -249,7 +247,10 @@ class Camera:
             raise _Dropped("crop_xyxy", error) from None
         if not source.live:  # a file has no capture time: its frame counts as captured now
             captured_s = time.monotonic()
-        captured_unix_ns, clock = self._clock.read(picture.wall_s, captured_s)
+        captured_unix_s, arrived_unix_s = unix_s(captured_s), unix_s(arrived_s)
+        if picture.came_s is not None:  # before it was due
+            captured_unix_s = arrived_unix_s = unix_s(picture.came_s)
+        taken_unix_s, clock = self._clock.read(picture.wall_s, captured_unix_s, arrived_unix_s, picture.clock)
         return Frame(
             camera=self._name,
             epoch=epoch,
@@ -257,7 +258,7 @@ class Camera:
             image=image,
             time_s=time_s,
             captured_mono_ns=round(captured_s * 1e9),
-            captured_unix_ns=captured_unix_ns,
+            captured_unix_ns=round(taken_unix_s * 1e9),
             clock=clock,
             media_s=picture.media_s,
         )
@@ -268,7 +269,7 @@ class Camera:
         Raises:
             _Dropped: the frame is stale, or the camera has fallen behind and should be reopened.
         """
-        if not (source.live and self._has_stamps):
+        if not source.prompt:
             return arrived_s
         captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s)
         if verdict == "stored":

@@ -36,6 +36,7 @@ class ImagesSource:
     """
 
     live = False
+    prompt = False
 
     def __init__(self, source: str) -> None:
         self._source = source

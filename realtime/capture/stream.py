@@ -40,6 +40,8 @@ LOST_STEP = 1.75
 
 # FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
+# The formats in which cameras send each frame when they take it, over any protocol. HLS and MP4 come seconds at a time.
+_PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
 _MAX_FPS = 1000.0
 # A complete file may lack this many frames at its end, because containers round durations.
 _END_TOLERANCE = 2
@@ -93,6 +95,7 @@ class StreamSource:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         self._stream = container.streams.video[0]
         self.live = network and not (self._is_http and (container.duration or 0) > 0)
+        self.prompt = self.live and container.format.name in _PROMPT
         # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
         rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
         invented = container.format.name in _INVENTED_STAMPS

@@ -46,6 +46,7 @@ class WebcamSource:
     """
 
     live = True
+    prompt = False  # it has no timestamps
 
     def __init__(
         self,

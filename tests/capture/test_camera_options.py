@@ -267,8 +267,10 @@ def test_a_camera_clock_that_is_far_off_is_logged_once_and_not_used(caplog):
     )
 
 
-@pytest.mark.parametrize(("off_s", "clock"), [(-40.0, "rtcp"), (40.0, "rtcp"), (-80.0, "arrival"), (80.0, "arrival")])
-def test_a_camera_clock_is_used_if_it_is_off_by_less_than_a_minute(off_s, clock):
+@pytest.mark.parametrize(
+    ("off_s", "clock"), [(-40.0, "rtcp"), (40.0, "arrival"), (-80.0, "arrival"), (80.0, "arrival")]
+)
+def test_a_camera_clock_is_used_if_it_is_behind_by_less_than_a_minute(off_s, clock):
     told_s = time.time() + off_s
     (frame,) = run_of(live([0.0], wall_s=told_s)).frames
     assert frame.clock == clock
@@ -276,7 +278,7 @@ def test_a_camera_clock_is_used_if_it_is_off_by_less_than_a_minute(off_s, clock)
 
 
 def test_a_camera_clock_that_goes_wrong_again_is_logged_again(caplog):
-    now_s = time.time()
+    now_s = time.time() - 1.0
     right, wrong = {"wall_s": now_s}, {"wall_s": now_s - 3600}
     script = [picture(**wall) for wall in (right, wrong, wrong, right, wrong)]
     run = run_of(ScriptedSource(*script, live=True))
