@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import av
@@ -40,8 +41,13 @@ _FAST_OPEN = {
     "max_delay": "0",
     "reorder_queue_size": "0",
 }
-# MPEG-TS over UDP must be probed, but for no longer than one key frame interval (1 s, in microseconds).
+# MPEG-TS and FLV (RTMP, SRT, UDP, TCP) must be probed, but for no longer than one key frame interval (1 s, in
+# microseconds). FFmpeg's usual 5 s would be 5 s of video that is old once the stream is open.
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
+
+# Segments are complete files, and the first one shows what the stream is. Probing for the usual 5 s of video would wait
+# for the next ones (0.5 s, in microseconds).
+_FAST_SEGMENTS = {"analyzeduration": "500000"}
 
 # Exceptions of av.open, with the reason they stand for and the message to the user. The first matching row applies.
 _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
@@ -70,6 +76,36 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
 ]
 
 
+class Feed(Protocol):
+    """A live stream whose bytes come from us instead of FFmpeg (capture.hls).
+
+    Attributes:
+        format: FFmpeg's name of its container format.
+    """
+
+    format: str
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes; none at the end. It must not raise: PyAV would print the exception."""
+
+    def passed(self, position: int | None, stamp_s: float) -> None:
+        """Take in the position (bytes) and the timestamp (s) of each packet of the video."""
+
+
+def connect_feed(feed: Feed, source: str, hwaccel: Accelerator) -> InputContainer:
+    """Open the container of a stream whose bytes come from us.
+
+    Args:
+        feed: the stream.
+        source: its address, for messages.
+        hwaccel: hardware decoder; software is used if it isn't available.
+
+    Raises:
+        SourceError: the container can't be opened.
+    """
+    return _opened(_try_open(feed, source, _FAST_SEGMENTS, None, _accelerator(hwaccel), feed.format))
+
+
 def connect(
     source: str, network: bool, timeouts_s: tuple[float, float], transport: Transport, hwaccel: Accelerator
 ) -> InputContainer:
@@ -96,7 +132,7 @@ def connect(
         return _opened(_try_open(f"file:{source}", source, {}, None, accelerator))
     _find_host(source)
     if not source.lower().startswith(("rtsp:", "rtsps:")):
-        options = _FAST_UDP if source.lower().startswith("udp:") else {}
+        options = {} if source.lower().startswith(("http:", "https:")) else _FAST_UDP
         return _opened(_try_open(source, source, options, timeouts_s, accelerator))
     open_s, read_s = timeouts_s
     began_s = time.monotonic()
@@ -166,16 +202,19 @@ def _opened(container: InputContainer | SourceError) -> InputContainer:
 
 
 def _try_open(
-    url: str,
+    url: str | Feed,
     source: str,
     options: dict[str, str],
     timeouts_s: tuple[float, float] | None,
     accelerator: HWAccel | None,
+    format_name: str | None = None,
 ) -> InputContainer | SourceError:
     """Open a container. An error is returned, and `_opened` raises it, so that FFmpeg's exception isn't attached."""
     began_s = time.monotonic()
     try:
-        container: InputContainer = av.open(url, options=options, timeout=timeouts_s, hwaccel=accelerator)
+        container: InputContainer = av.open(
+            url, options=options, timeout=timeouts_s, hwaccel=accelerator, format=format_name
+        )
     except (av.FFmpegError, OSError) as error:
         # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
         timed_out = timeouts_s is not None and time.monotonic() - began_s >= 0.9 * timeouts_s[0]

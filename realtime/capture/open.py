@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.capture.demo import DemoSource
+from realtime.capture.follow import live_playlist, names_playlist
+from realtime.capture.hls import HlsSource
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
@@ -101,11 +103,33 @@ def open_source(config: CameraConfig) -> Source:
         case "file":
             return StreamSource(source, network=False, hwaccel=config.hwaccel)
         case "network":
-            return StreamSource(
-                source,
-                network=True,
-                open_timeout_s=config.open_timeout_s,
-                read_timeout_s=config.silence_s,
-                transport=config.transport,
-                hwaccel=config.hwaccel,
-            )
+            return _open_hls(config) if names_playlist(source) else _open_network(config)
+
+
+def _open_network(config: CameraConfig) -> Source:
+    stream = StreamSource(
+        config.address,
+        network=True,
+        open_timeout_s=config.open_timeout_s,
+        read_timeout_s=config.silence_s,
+        transport=config.transport,
+        hwaccel=config.hwaccel,
+    )
+    if not (stream.live and stream.format == "hls" and not names_playlist(config.address)):
+        return stream
+    stream.close()
+    return _open_hls(config)  # a playlist whose address doesn't say so
+
+
+def _open_hls(config: CameraConfig) -> Source:
+    """Open a playlist: a live one as a stream of segments, any other (a recording, encrypted) with FFmpeg."""
+    followed = live_playlist(config.address, config.open_timeout_s)
+    if followed is None:
+        return _open_network(config)
+    return HlsSource(
+        config.address,
+        followed,
+        open_timeout_s=config.open_timeout_s,
+        read_timeout_s=config.silence_s,
+        hwaccel=config.hwaccel,
+    )

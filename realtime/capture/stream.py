@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from realtime.capture.connect import OPEN_TIMEOUT_S, connect
+from realtime.capture.connect import OPEN_TIMEOUT_S, Feed, connect, connect_feed
 from realtime.capture.source import Fault, Picture
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, TruncatedError
@@ -62,6 +62,10 @@ class StreamSource:
         read_timeout_s: how long (s) a live stream may be silent.
         transport: RTSP transport, tcp or udp.
         hwaccel: hardware decoder; software is used if it isn't available.
+        feed: where the bytes of a live stream come from (capture.hls); None: from `source`.
+
+    Attributes:
+        format: FFmpeg's name of the container format.
 
     Raises:
         SourceError: the source can't be opened, or contains no video that can be decoded.
@@ -76,12 +80,18 @@ class StreamSource:
         read_timeout_s: float = READ_TIMEOUT_S,
         transport: Transport = "tcp",
         hwaccel: Accelerator = "none",
+        feed: Feed | None = None,
     ) -> None:
         self._name = shown(source)
         self._over_udp = source.lower().startswith("udp:") or transport == "udp"
         self._is_http = source.lower().startswith(("http:", "https:"))
         self._read_timeout_s = read_timeout_s
-        self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
+        self._feed = feed
+        if feed is not None:
+            self._container = connect_feed(feed, source, hwaccel)
+        else:
+            self._container = connect(source, network, (open_timeout_s, self._read_timeout_s), transport, hwaccel)
+        self.format = self._container.format.name
         try:
             self._describe(network)
         except BaseException:
@@ -94,7 +104,8 @@ class StreamSource:
         if not container.streams.video:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         self._stream = container.streams.video[0]
-        self.live = network and not (self._is_http and (container.duration or 0) > 0)
+        is_file_on_server = self._is_http and self._feed is None and (container.duration or 0) > 0
+        self.live = network and not is_file_on_server
         self.prompt = self.live and container.format.name in _PROMPT
         # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
         rate = self._stream.average_rate if container.duration else self._stream.guessed_rate
@@ -198,6 +209,8 @@ class StreamSource:
 
     def _read_clock(self, packet: Packet[VideoStream]) -> None:
         """Update the camera's wall clock, which FFmpeg computes for each packet from the last RTCP sender report."""
+        if self._feed is not None and packet.pts is not None:
+            self._feed.passed(packet.pos, packet.pts * self._time_base_s)
         if packet.pts is not None and packet.has_sidedata("prft"):
             # AVProducerReferenceTime: int64 microseconds since 1970, int flags
             wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]
