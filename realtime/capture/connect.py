@@ -130,7 +130,7 @@ def connect(
             raise SourceError(f"{source}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
         return _opened(_try_open(f"file:{source}", source, {}, None, accelerator))
-    _find_host(source)
+    find_host(source)
     if not source.lower().startswith(("rtsp:", "rtsps:")):
         options = {} if source.lower().startswith(("http:", "https:")) else _FAST_UDP
         return _opened(_try_open(source, source, options, timeouts_s, accelerator))
@@ -165,7 +165,7 @@ def _accelerator(asked: Accelerator) -> HWAccel | None:
     return None
 
 
-def _find_host(url: str) -> None:
+def find_host(url: str) -> None:
     """Resolve the host name within NAME_TIMEOUT_S. FFmpeg would wait until the system's resolver gives up.
 
     Raises:

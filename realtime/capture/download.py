@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import socket
 import ssl
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -19,10 +20,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
-# Largest playlist (bytes). One that lists a day in segments of a second has half of this.
-PLAYLIST_BYTES = 16 << 20
-# Largest segment or initialisation section (bytes): 10 s at 50 Mbit/s, the rate of 4K video.
-SEGMENT_BYTES = 64 << 20
+# Largest playlist (bytes). One that lists a day in segments of 2 s has about this.
+PLAYLIST_BYTES = 4 << 20
+# Largest segment or initialisation section (bytes): 6 s at 45 Mbit/s, more than 4K cameras send.
+SEGMENT_BYTES = 32 << 20
 MOST_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
 
@@ -76,6 +77,10 @@ class Downloads:
         """
         # Errors are raised outside of the `except` block: inside, Python would attach the exception of urllib, which
         # contains the URL.
+        # A server that sends a byte now and then is silent for no longer than the timeout, so the limit needs a timer.
+        timer = threading.Timer(limit_s, self._cut)
+        timer.daemon = True
+        timer.start()
         try:
             self._check(url)
             return self._get(_without_login(url), most_bytes, time.monotonic() + limit_s)
@@ -83,11 +88,17 @@ class Downloads:
             raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason, advice = _fault_of(error)
+        finally:
+            timer.cancel()
         raise SourceError(f"{shown(url)}: {advice}", reason)
 
     def stop(self) -> None:
         """End the download that runs now, and any later one, with an error."""
         self._is_stopped = True
+        self._cut()
+
+    def _cut(self) -> None:
+        """Close the connection under a thread that waits for the server."""
         if (connection := self._socket) is not None:
             with contextlib.suppress(OSError):  # it is closed already
                 connection.shutdown(socket.SHUT_RDWR)
@@ -100,8 +111,8 @@ class Downloads:
                 size += len(chunk)
                 if size > most_bytes:
                     raise SourceError(f"{shown(url)}: larger than {most_bytes >> 20} MiB", SourceReason.NOT_MEDIA)
-                if time.monotonic() > end_s:
-                    raise TimeoutError
+            if time.monotonic() > end_s:
+                raise TimeoutError
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
             return b"".join(chunks), response.url
@@ -137,6 +148,7 @@ class Downloads:
     def _new_opener(self) -> urllib.request.OpenerDirector:
         """An opener for HTTP alone: urllib's own opens files and FTP too."""
         opener = urllib.request.OpenerDirector()
+        opener.addheaders = [("User-Agent", "realtime-pose")]  # some servers refuse urllib's
         for handler in (
             urllib.request.ProxyHandler(),
             _Http(self._connect),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from realtime.capture.connect import find_host
 from realtime.capture.download import PLAYLIST_BYTES, SEGMENT_BYTES, Downloads
 from realtime.capture.m3u8 import Playlist, Segment, parse
 from realtime.errors import SourceError, SourceReason
@@ -21,6 +22,8 @@ from realtime.redact import shown
 # 6.3.4, wants a whole segment's duration between two loads, which would make every frame older by up to that.
 LOADS_PER_SEGMENT = 4
 SOONEST_S, LATEST_S = 0.25, 1.0
+# Reading a long playlist again and again may take this share of a core.
+CPU_SHARE = 0.1
 # A new segment must appear within this many times the declared limit of a segment's duration (RFC 8216, 6.2.1: 1.5),
 # and a server may declare at most this limit (s), or its stream would never be given up.
 OVERDUE = 1.5
@@ -88,6 +91,7 @@ def live_playlist(source: str, timeout_s: float) -> Followed | None:
     downloads = Downloads(source, timeout_s)
     url = source
     for _ in range(2):
+        find_host(url)
         playlist, url = _load(downloads, url, max(0.1, end_s - time.monotonic()))
         if playlist is None:
             return None
@@ -189,6 +193,7 @@ class Follower:
     def _follow(self) -> None:
         """Load the playlist again and again until it ends; download its new segments."""
         while not self._stop.wait(self._pause_s):
+            began_s = time.thread_time()
             try:
                 playlist, _ = _load(self._downloads, self._url, self._timeout_s)
             except SourceError as error:
@@ -196,7 +201,7 @@ class Follower:
                 continue
             if playlist is None or not playlist.is_plain:
                 raise SourceError(f"{self.name}: connection lost: no plain playlist any more", SourceReason.LOST)
-            self._pause_s = _pause_s(playlist)
+            self._pause_s = max(_pause_s(playlist), (time.thread_time() - began_s) / CPU_SHARE)
             for segment in self._new(playlist)[-MOST_WAITING:]:
                 self._download(segment)
             if playlist.has_ended:
