@@ -61,20 +61,20 @@ class WallClock:
         """
         if wall_s is None or not self._trusts_camera:
             return captured_unix_s, "arrival"
+        whose = "playlist" if clock == "playlist" else "camera"
         off_s = wall_s - captured_unix_s
         was_off, self._is_off = self._is_off, abs(off_s) > CLOCK_OFF_S
         if self._is_off:
             if not was_off:
-                self._warn(
-                    "the camera's clock is %.0f s off, using arrival time instead; set the camera's clock", off_s
-                )
+                self._warn(f"%s: the {whose}'s clock is %.0f s off, using arrival time instead; set the {whose}'s clock",
+                           off_s)  # fmt: skip
             return captured_unix_s, "arrival"
         self._is_ahead = self._is_ahead or wall_s > arrived_unix_s + AHEAD_S
         if self._is_ahead:
-            self._warn_once("the camera's clock is %.1f s ahead, using arrival time instead; set the camera's clock "
-                            "or that of this machine", off_s)  # fmt: skip
+            self._warn_once(f"%s: the {whose}'s clock is %.1f s ahead, using arrival time instead; set the {whose}'s "
+                            "clock or that of this machine", off_s)  # fmt: skip
         elif clock == "rtcp" and off_s < -BEHIND_S:
-            self._warn_once("the camera's clock is %.1f s behind, and so are its capture times; set the camera's "
+            self._warn_once("%s: the camera's clock is %.1f s behind, and so are its capture times; set the camera's "
                             "clock, or set clock: arrival", -off_s)  # fmt: skip
         if self._is_ahead or wall_s > arrived_unix_s:
             return captured_unix_s, "arrival"
@@ -86,7 +86,7 @@ class WallClock:
             self._warn(text, off_s)
 
     def _warn(self, text: str, off_s: float) -> None:
-        log.warning(f"%s: {text}", self._name, off_s)
+        log.warning(text, self._name, off_s)
 
 
 def unix_s(mono_s: float) -> float:
