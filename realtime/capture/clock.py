@@ -66,8 +66,8 @@ class WallClock:
         was_off, self._is_off = self._is_off, abs(off_s) > CLOCK_OFF_S
         if self._is_off:
             if not was_off:
-                self._warn(f"%s: the {whose}'s clock is %.0f s off, using arrival time instead; set the {whose}'s clock",
-                           off_s)  # fmt: skip
+                self._warn(f"%s: the {whose}'s clock is %.0f s off, using arrival time instead; set the {whose}'s "
+                           "clock", off_s)  # fmt: skip
             return captured_unix_s, "arrival"
         self._is_ahead = self._is_ahead or wall_s > arrived_unix_s + AHEAD_S
         if self._is_ahead:
