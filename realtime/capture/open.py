@@ -103,33 +103,39 @@ def open_source(config: CameraConfig) -> Source:
         case "file":
             return StreamSource(source, network=False, hwaccel=config.hwaccel)
         case "network":
-            return _open_hls(config) if names_playlist(source) else _open_network(config)
+            return _open_network(config)
 
 
 def _open_network(config: CameraConfig) -> Source:
-    stream = StreamSource(
-        config.address,
-        network=True,
-        open_timeout_s=config.open_timeout_s,
-        read_timeout_s=config.silence_s,
-        transport=config.transport,
-        hwaccel=config.hwaccel,
-    )
-    if not (stream.live and stream.format == "hls" and not names_playlist(config.address)):
+    """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
+    if names_playlist(config.address):
+        return _live_hls(config) or _stream(config)
+    stream = _stream(config)
+    if not (stream.live and stream.format == "hls"):
         return stream
-    stream.close()
-    return _open_hls(config)  # a playlist whose address doesn't say so
+    stream.close()  # a playlist whose address doesn't say so
+    return _live_hls(config) or _stream(config)
 
 
-def _open_hls(config: CameraConfig) -> Source:
-    """Open a playlist: a live one as a stream of segments, any other (a recording, encrypted) with FFmpeg."""
+def _live_hls(config: CameraConfig) -> HlsSource | None:
     followed = live_playlist(config.address, config.open_timeout_s)
     if followed is None:
-        return _open_network(config)
+        return None
     return HlsSource(
         config.address,
         followed,
         open_timeout_s=config.open_timeout_s,
         read_timeout_s=config.silence_s,
+        hwaccel=config.hwaccel,
+    )
+
+
+def _stream(config: CameraConfig) -> StreamSource:
+    return StreamSource(
+        config.address,
+        network=True,
+        open_timeout_s=config.open_timeout_s,
+        read_timeout_s=config.silence_s,
+        transport=config.transport,
         hwaccel=config.hwaccel,
     )

@@ -134,6 +134,16 @@ def test_a_playlist_whose_address_does_not_say_so_is_read_alike(tmp_path):
             assert isinstance(source, HlsSource)
 
 
+def test_a_live_stream_of_parts_of_files_is_read_by_ffmpeg_whatever_its_address(tmp_path):
+    with HlsCamera(tmp_path, segment_s=0.4) as camera:
+        camera.edit = lambda text: text.replace("#EXTINF", "#EXT-X-BYTERANGE:100000000@0\n#EXTINF")
+        for path in ("/live.m3u8", "/live"):
+            (tmp_path / "live").unlink(missing_ok=True)
+            (tmp_path / "live").write_bytes(camera.text("live.m3u8"))
+            with reading(camera.url(path=path)) as source:
+                assert isinstance(source, StreamSource)
+
+
 def test_closing_ends_the_thread(tmp_path):
     before = threading.active_count()
     with HlsCamera(tmp_path, segment_s=0.4) as camera:
