@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Clock = Literal["arrival", "rtcp"]
+Clock = Literal["arrival", "rtcp", "playlist"]
 
 
 def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], sizes: dict[str, int]) -> None:
@@ -62,7 +62,8 @@ class Frame:
             its timestamp shows (capture.freshness). For a frame of a file, which is read ahead, the moment when it
             enters the pipeline or, with `realtime`, when it is due.
         captured_unix_ns: Unix time of the same moment, or of capture by the camera's clock; published with the poses.
-        clock: `rtcp` if `captured_unix_ns` is by the camera's clock, `arrival` if it is by ours.
+        clock: `arrival` if `captured_unix_ns` is by our clock, `rtcp` if it is by the camera's, `playlist` if it is by
+            that of an HLS playlist.
         media_s: the source's presentation timestamp in seconds; None if it has none.
         timing_ms: milliseconds spent in each stage so far. The only field that changes past the door; the loops that
             run the stages write it.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.backoff import Backoff
-from realtime.capture.clock import WallClock
+from realtime.capture.clock import WallClock, unix_s
 from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
 from realtime.capture.open import kind_of, open_source
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 HEALTHY_S = 1.5
 # A live source silent for this much longer than its read timeout is reported as lost, though its read hasn't returned.
 GRACE_S = 0.5
-# Only the timestamps of these streams show how late a frame is. HTTP delivers seconds of video at a time.
-STAMPED = ("rtsp://", "rtsps://", "udp://")
 
 Prepare = Callable[[str, tuple[int, int] | None, bool], None]
 
@@ -106,7 +104,6 @@ class Camera:
         self._retries_first_open = kind_of(config.address) == "network" and not fail_fast
         self._timeline: Timeline = after._timeline if after else Timeline()
         self._freshness = Freshness()
-        self._has_stamps = config.address.lower().startswith(STAMPED)
         self._rate_limit = RateLimit(config.target_fps)
         self._clock = WallClock(config.name, trusts_camera=config.clock == "auto")
         self._pacer = Pacer(stop)
@@ -179,6 +176,7 @@ class Camera:
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
+        self._clock.reopened()
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
             again = " again" if self._was_open else ""
@@ -263,7 +261,10 @@ class Camera:
             raise _Dropped("crop_xyxy" if error.reason is SourceReason.MODE else "undecodable", error) from None
         if not source.live:  # a file has no capture time: its frame counts as captured now
             captured_s = time.monotonic()
-        captured_unix_ns, clock = self._clock.read(picture.wall_s, captured_s)
+        captured_unix_s, arrived_unix_s = unix_s(captured_s), unix_s(arrived_s)
+        if picture.came_s is not None:  # before it was due
+            captured_unix_s = arrived_unix_s = unix_s(picture.came_s)
+        taken_unix_s, clock = self._clock.read(picture.wall_s, captured_unix_s, arrived_unix_s, picture.clock)
         return Frame(
             camera=self._name,
             epoch=epoch,
@@ -271,7 +272,7 @@ class Camera:
             image=image,
             time_s=time_s,
             captured_mono_ns=round(captured_s * 1e9),
-            captured_unix_ns=captured_unix_ns,
+            captured_unix_ns=round(taken_unix_s * 1e9),
             clock=clock,
             media_s=picture.media_s,
         )
@@ -282,7 +283,7 @@ class Camera:
         Raises:
             _Dropped: the frame is stale, or the camera has fallen behind and should be reopened.
         """
-        if not (source.live and self._has_stamps):
+        if not source.prompt:
             return arrived_s
         captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s)
         if verdict == "stored":

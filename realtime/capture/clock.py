@@ -14,10 +14,23 @@ log = logging.getLogger(__name__)
 
 # A camera clock that is off by more than this was probably never set, and would make `captured_ns` misleading.
 CLOCK_OFF_S = 60.0
+# No frame is taken after it arrives. A clock that says so by more than this is wrong: a proxy that makes up the sender
+# reports, or a camera that isn't synchronised. Within it, the two machines' clocks may differ a little.
+AHEAD_S = 0.5
+# A clock that is this far behind is still used, because a slow connection looks the same, but reported.
+BEHIND_S = 2.0
 
 
 class WallClock:
-    """Decides for each frame which clock tells when it was captured. Logs once when the camera's clock is off.
+    """Decides for each frame which clock tells when it was captured. Logs once each way in which a clock is off.
+
+    A clock that proved to be ahead is not used again until the camera is reopened, so that `clock` doesn't alternate.
+
+    >>> clock = WallClock("door", trusts_camera=True)
+    >>> clock.read(None, captured_unix_s=50.0, arrived_unix_s=50.1)
+    (50.0, 'arrival')
+    >>> clock.read(49.98, captured_unix_s=50.0, arrived_unix_s=50.1)
+    (49.98, 'rtcp')
 
     Args:
         name: the camera's name.
@@ -28,22 +41,54 @@ class WallClock:
         self._name = name
         self._trusts_camera = trusts_camera
         self._is_off = False
+        self._is_ahead = False
+        self._warned: set[str] = set()
 
-    def read(self, wall_s: float | None, captured_s: float) -> tuple[int, Clock]:
-        """Return the Unix time (ns) of the capture and its clock, "rtcp" or "arrival".
+    def reopened(self) -> None:
+        """Trust the camera's clock again, because the camera was opened again."""
+        self._is_ahead = False
+
+    def read(
+        self, wall_s: float | None, captured_unix_s: float, arrived_unix_s: float, clock: Clock = "rtcp"
+    ) -> tuple[float, Clock]:
+        """Return the Unix time (s) of the capture, not later than the arrival, and the clock that tells it.
 
         Args:
             wall_s: the capture by the camera's own clock, in seconds of Unix time; None if the camera doesn't send it.
-            captured_s: the capture in monotonic seconds, estimated from the arrival.
+            captured_unix_s: the capture by our clock, estimated from the arrival.
+            arrived_unix_s: the arrival by our clock.
+            clock: which clock `wall_s` is.
         """
-        arrival_ns = time.time_ns() - round((time.monotonic() - captured_s) * 1e9)
         if wall_s is None or not self._trusts_camera:
-            return arrival_ns, "arrival"
-        off_s = wall_s - arrival_ns / 1e9
+            return captured_unix_s, "arrival"
+        whose = "playlist" if clock == "playlist" else "camera"
+        off_s = wall_s - captured_unix_s
         was_off, self._is_off = self._is_off, abs(off_s) > CLOCK_OFF_S
-        if not self._is_off:
-            return round(wall_s * 1e9), "rtcp"
-        if not was_off:
-            warning = "%s: the camera's clock is %.0f s off, using arrival time instead; set the camera's clock"
-            log.warning(warning, self._name, off_s)
-        return arrival_ns, "arrival"
+        if self._is_off:
+            if not was_off:
+                self._warn(f"%s: the {whose}'s clock is %.0f s off, using arrival time instead; set the {whose}'s "
+                           "clock", off_s)  # fmt: skip
+            return captured_unix_s, "arrival"
+        self._is_ahead = self._is_ahead or wall_s > arrived_unix_s + AHEAD_S
+        if self._is_ahead:
+            self._warn_once(f"%s: the {whose}'s clock is %.1f s ahead, using arrival time instead; set the {whose}'s "
+                            "clock or that of this machine", off_s)  # fmt: skip
+        elif clock == "rtcp" and off_s < -BEHIND_S:
+            self._warn_once("%s: the camera's clock is %.1f s behind, and so are its capture times; set the camera's "
+                            "clock, or set clock: arrival", -off_s)  # fmt: skip
+        if self._is_ahead or wall_s > arrived_unix_s:
+            return captured_unix_s, "arrival"
+        return wall_s, clock
+
+    def _warn_once(self, text: str, off_s: float) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._warn(text, off_s)
+
+    def _warn(self, text: str, off_s: float) -> None:
+        log.warning(text, self._name, off_s)
+
+
+def unix_s(mono_s: float) -> float:
+    """Return the Unix time (s) of a moment given in monotonic seconds, by this machine's present clock."""
+    return time.time() - (time.monotonic() - mono_s)

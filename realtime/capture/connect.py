@@ -10,6 +10,7 @@ import functools
 import logging
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -47,8 +48,12 @@ _FAST_OPEN = {
     "max_delay": "0",
     "reorder_queue_size": "0",
 }
-# MPEG-TS over UDP must be probed, but for no longer than one key frame interval (1 s, in microseconds).
+# MPEG-TS and FLV (RTMP, SRT, UDP, TCP) must be probed, but for no longer than one key frame interval (1 s, in
+# microseconds). FFmpeg's usual 5 s would be 5 s of video that is old once the stream is open.
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
+# Segments are complete files, and the first one shows what the stream is. Probing for the usual 5 s of video would wait
+# for the next ones (0.5 s, in microseconds).
+_FAST_SEGMENTS = {"analyzeduration": "500000"}
 
 # A server that described the stream to us, and then fails for FFmpeg so, may still be closing what it opened for us
 # (gst-rtsp-server answers 503 for a moment). FFmpeg tries again after each of these pauses (s).
@@ -56,9 +61,9 @@ _BUSY = (SourceReason.SERVER, SourceReason.REFUSED, SourceReason.LOST)
 _PAUSES_S = (0.2, 0.4, 0.8)
 # The names of our transports in FFmpeg.
 _TRANSPORTS = {"tcp": "tcp", "udp": "udp", "multicast": "udp_multicast"}
-# FFmpeg must follow no redirect of an HTTP server: capture.web does. `hls` and the formats that FFmpeg knows by the URL
-# are allowed; a stream that turns out to be another list of addresses is not.
+# FFmpeg must follow no redirect of an HTTP server: capture.web does.
 _HTTP = {"max_redirects": "0"}
+# The formats that FFmpeg knows by the URL. A stream that turns out to be a list of addresses is refused.
 _URL_FORMATS = ("rtsp", "rtp")
 # Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
 _METADATA_ERRORS = "replace"
@@ -73,12 +78,46 @@ class Link:
         read_s: limit (s) for each later read.
         transport: RTSP transport.
         tls: how to treat the server's certificate.
+        playlist: the stream is an HLS playlist whose addresses were checked, which FFmpeg may read.
     """
 
     open_s: float = OPEN_TIMEOUT_S
     read_s: float = READ_TIMEOUT_S
     transport: Transport = "tcp"
     tls: Tls = field(default_factory=Tls)
+    playlist: bool = False
+
+
+class Feed(Protocol):
+    """A live stream whose bytes come from us instead of FFmpeg (capture.hls).
+
+    Attributes:
+        format: FFmpeg's name of its container format.
+    """
+
+    format: str
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes; none at the end. It must not raise: PyAV would print the exception."""
+
+    def passed(self, position: int | None, stamp_s: float) -> None:
+        """Take in the position (bytes) and the timestamp (s) of each packet of the video."""
+
+
+def connect_feed(feed: Feed, source: str, hwaccel: Accelerator, max_pixels: int) -> InputContainer:
+    """Open the container of a stream whose bytes come from us.
+
+    Args:
+        feed: the stream.
+        source: its address, for messages.
+        hwaccel: hardware decoder; software is used if it isn't available.
+        max_pixels: decode no larger picture while probing.
+
+    Raises:
+        SourceError: the container can't be opened.
+    """
+    call = _Call(source, Link(), _accelerator(hwaccel), max_pixels)
+    return _opened(call.open(feed, _FAST_SEGMENTS, form=feed.format))
 
 
 def connect(source: str, link: Link | None, hwaccel: Accelerator, max_pixels: int) -> InputContainer:
@@ -111,9 +150,13 @@ def _open_stream(call: _Call) -> InputContainer | SourceError:
         if scheme in ("http", "https"):
             return _open_http(call)
         addresses_of(call.source)
-        return call.open(call.source, _FAST_UDP if scheme == "udp" else {})
+        return call.open(call.source, _FAST_UDP)
     except SourceError as error:
         return SourceError(str(error), error.reason)  # without the exceptions that led to it
+
+
+class PlaylistError(SourceError):
+    """The stream is a list of other addresses, which were not opened."""
 
 
 class _Call:
@@ -126,12 +169,12 @@ class _Call:
         self.ends_s = self.began_s + link.open_s
 
     def open(
-        self, url: str | Parts, options: dict[str, str], *formats: str, form: str | None = None
+        self, url: str | Parts | Feed, options: dict[str, str], *formats: str, form: str | None = None
     ) -> InputContainer | SourceError:
-        """Open an address to which the source led, or its parts, in the time that is left, but at least a second.
+        """Open an address to which the source led, or its bytes, in the time that is left, but at least a second.
 
         Args:
-            url: what to open.
+            url: what to open; bytes that come from us set their own time limits.
             options: options of FFmpeg.
             formats: formats that are allowed here besides the usual ones.
             form: the format; None to let FFmpeg find it.
@@ -144,10 +187,13 @@ class _Call:
                 url,
                 format=form,
                 options=options | allowed | decoder_options(self.max_pixels),
-                timeout=(open_s, self.link.read_s),
+                timeout=(open_s, self.link.read_s) if isinstance(url, str) else None,
                 hwaccel=self._accelerator,
                 metadata_errors=_METADATA_ERRORS,
             )
+        except av.error.ArgumentError:  # FFmpeg recognised a format that isn't allowed
+            advice = "the server answers with a list of other addresses, which are not opened"
+            return PlaylistError(f"{shown(self.source)}: {advice}", SourceReason.NOT_MEDIA)
         except (av.FFmpegError, OSError) as error:
             # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
             timed_out = time.monotonic() - now_s >= 0.9 * open_s
@@ -209,12 +255,13 @@ def _open_http(call: _Call) -> InputContainer | SourceError:
     addresses_of(call.source)
     options = _HTTP | call.link.tls.options()
     url = call.source
-    opened = call.open(url, options, "hls")
+    formats = ["hls"] if call.link.playlist else []
+    opened = call.open(url, options, *formats)
     # FFmpeg reports a redirect, and a certificate that isn't trusted, as an input/output error.
     if isinstance(opened, SourceError) and opened.reason is SourceReason.LOST:
         url = web.final_address(call.source, call.ends_s, call.link.tls)
         if url != call.source:
-            opened = call.open(url, options, "hls")
+            opened = call.open(url, options, *formats)
     if isinstance(opened, SourceError) and opened.reason is SourceReason.NOT_MEDIA:
         return _open_parts(call, url, options) or opened
     return opened

@@ -136,6 +136,7 @@ class DemoSource:
     """
 
     live = False
+    prompt = False
 
     def __init__(self) -> None:
         demo_canvas()

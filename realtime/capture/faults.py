@@ -58,8 +58,6 @@ def fault_of_stream(error: BaseException, timed_out: bool, transport: Transport)
         return SourceReason.TIMEOUT, "timed out: no answer"
     if isinstance(error, av.error.InvalidDataError):
         return SourceReason.NOT_MEDIA, "the server answers, but not with video: check the address, port and path"
-    if isinstance(error, av.error.ArgumentError):  # FFmpeg recognised a format that isn't allowed
-        return SourceReason.NOT_MEDIA, "the server answers with a list of other addresses, which are not opened"
     if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:
         other = _OTHER_TRANSPORT[transport]
         return SourceReason.TRANSPORT, f"the server doesn't offer RTSP over {transport}: try transport: {other}"

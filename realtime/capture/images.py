@@ -39,6 +39,7 @@ class ImagesSource:
     """
 
     live = False
+    prompt = False
 
     def __init__(self, source: str, max_pixels: int = MOST_PIXELS) -> None:
         self._source = source

@@ -167,5 +167,5 @@ class Parts:
 def close_with_parts(container: InputContainer) -> None:
     """Close a container, and the stream below it if it reads from `Parts`."""
     container.close()
-    if container.file is not None:
+    if container.file is not None and isinstance(container.file.file, Parts):
         container.file.file.close()

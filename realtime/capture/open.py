@@ -9,11 +9,15 @@ import contextlib
 import functools
 import logging
 import re
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from realtime.capture.connect import PlaylistError
 from realtime.capture.demo import DemoSource
+from realtime.capture.follow import live_playlist, names_playlist
 from realtime.capture.guard import Guard
+from realtime.capture.hls import HlsSource
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
 from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.login import has_login
@@ -114,18 +118,38 @@ def open_source(config: CameraConfig) -> Source:
         case "file":
             return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
-            if source.lower().startswith(TLS_SCHEMES) and has_login(source) and not config.tls_verify:
-                _warn_of_unverified_tls(config.name)
-            return StreamSource(
-                source,
-                network=True,
-                open_timeout_s=config.open_timeout_s,
-                read_timeout_s=config.silence_s,
-                transport=config.transport,
-                tls=Tls(config.tls_verify, config.tls_ca),
-                hwaccel=config.hwaccel,
-                max_pixels=max_pixels,
-            )
+            return _open_network(config, max_pixels)
+
+
+def _open_network(config: CameraConfig, max_pixels: int) -> Source:
+    """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
+    if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
+        _warn_of_unverified_tls(config.name)
+    open_stream = partial(
+        StreamSource,
+        config.address,
+        network=True,
+        open_timeout_s=config.open_timeout_s,
+        read_timeout_s=config.silence_s,
+        transport=config.transport,
+        tls=Tls(config.tls_verify, config.tls_ca),
+        hwaccel=config.hwaccel,
+        max_pixels=max_pixels,
+    )
+    if not names_playlist(config.address):
+        with contextlib.suppress(PlaylistError):
+            return open_stream()
+    followed = live_playlist(config.address, config.open_timeout_s, Tls(config.tls_verify, config.tls_ca))
+    if followed is None:
+        return open_stream(playlist=True)
+    return HlsSource(
+        config.address,
+        followed,
+        open_timeout_s=config.open_timeout_s,
+        read_timeout_s=config.silence_s,
+        hwaccel=config.hwaccel,
+        max_pixels=max_pixels,
+    )
 
 
 @functools.cache  # once per camera and run

@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.types import Clock
+
 # Why a frame from a source can't be used; also the cause under which it is counted as dropped.
 Fault = Literal["corrupt", "undecodable", "no time stamp", "too large", "waiting for a key frame"]
 
@@ -26,12 +28,16 @@ class Picture:
         media_s: the source's own timestamp in seconds; None if it has none.
         fault: why the frame can't be used; None for a good frame.
         wall_s: Unix time (s) of capture by the camera's own clock; None if the camera doesn't send it.
+        clock: which clock `wall_s` is.
+        came_s: when the frame reached this machine, monotonic seconds; None: when `read` returned it.
     """
 
     image: NDArray[np.uint8] | None
     media_s: float | None = None
     fault: Fault | None = None
     wall_s: float | None = None
+    clock: Clock = "rtcp"
+    came_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.image is None and self.fault is None:
@@ -49,11 +55,13 @@ class Source(Protocol):
         size: width and height in pixels when the source was opened; later frames may differ.
         fps: nominal frames per second, for information and for files without timestamps; None if unknown.
         live: True if frames arrive in real time (webcam, network camera), False if they wait until they are read.
+        prompt: True if each frame is sent when it is taken, so that its timestamp shows how late it arrives.
     """
 
     size: tuple[int, int]
     fps: float | None
     live: bool
+    prompt: bool
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end.

@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from realtime.capture.connect import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Link, connect
+from realtime.capture.connect import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link, connect, connect_feed
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
 from realtime.capture.limits import decoder_options, picture_size
@@ -39,6 +39,8 @@ UNSTAMPED = 10
 _PENDING = 64
 # FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
+# The formats in which cameras send each frame when they take it, over any protocol. HLS and MP4 come seconds at a time.
+_PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
 _MAX_FPS = 1000.0
 # A complete file may lack this many frames at its end, because containers round durations.
 _END_TOLERANCE = 2
@@ -59,6 +61,8 @@ class StreamSource:
         tls: how to treat a server's certificate.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture.
+        playlist: FFmpeg may read an HLS playlist, whose addresses were checked.
+        feed: where the bytes of a live stream come from (capture.hls); None: from `source`.
 
     Raises:
         SourceError: the source can't be opened, or contains no video that can be decoded.
@@ -75,6 +79,8 @@ class StreamSource:
         tls: Tls = Tls(),  # noqa: B008 - immutable
         hwaccel: Accelerator = "none",
         max_pixels: int = MOST_PIXELS,
+        playlist: bool = False,
+        feed: Feed | None = None,
     ) -> None:
         self._name = shown(source)
         scheme = source.lower().partition(":")[0]
@@ -82,8 +88,12 @@ class StreamSource:
         self._is_http = scheme in ("http", "https")
         self._read_timeout_s = read_timeout_s
         self._max_pixels = max_pixels
-        link = Link(open_timeout_s, read_timeout_s, transport, tls) if network else None
-        self._container = connect(source, link, hwaccel, max_pixels)
+        self._feed = feed
+        if feed is not None:
+            self._container = connect_feed(feed, source, hwaccel, max_pixels)
+        else:
+            link = Link(open_timeout_s, read_timeout_s, transport, tls, playlist) if network else None
+            self._container = connect(source, link, hwaccel, max_pixels)
         try:
             self._describe(network)
         except BaseException:
@@ -105,7 +115,9 @@ class StreamSource:
             raise too_large(self._name, (codec.width, codec.height), self._max_pixels)
         codec.options = decoder_options(self._max_pixels)
         self._oversize: tuple[int, int] | None = None  # size of a picture that was not decoded
-        self.live = network and not (self._is_http and (container.duration or 0) > 0)
+        is_file_on_server = self._is_http and self._feed is None and (container.duration or 0) > 0
+        self.live = network and not is_file_on_server
+        self.prompt = self.live and container.format.name in _PROMPT
         self.fps = self._declared_fps()
         self._rate = FrameRate(self.fps)
         self._time_base_s = float(self._stream.time_base or 0)
@@ -253,6 +265,8 @@ class StreamSource:
 
     def _read_clock(self, packet: Packet[VideoStream]) -> None:
         """Update the camera's wall clock, which FFmpeg computes for each packet from the last RTCP sender report."""
+        if self._feed is not None and packet.pts is not None:
+            self._feed.passed(packet.pos, packet.pts * self._time_base_s)
         if packet.pts is not None and packet.has_sidedata("prft"):
             # AVProducerReferenceTime: int64 microseconds since 1970, int flags
             wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]

@@ -5,6 +5,7 @@ Used by capture.camera: Picture -> Frame.epoch and Frame.time_s.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -108,6 +109,73 @@ class Pacer:
             self._offset_s = max(now_s, shown_until_s) - time_s
         self._last_s = time_s
         return not self._stop.wait(max(0.0, self._offset_s + time_s - now_s))
+
+
+# A live stream that arrives seconds at a time is released no earlier than its timestamps say. If all frames of the last
+# WINDOW_S (s) were there more than SPARE_S before they were due, as after an interruption, the following ones are
+# released faster by the fraction CATCH_UP, until that is made up.
+WINDOW_S = 20.0
+SPARE_S = 0.25
+CATCH_UP = 0.1
+# A longer step (s) between timestamps is no pause but a new timeline. HLS segments are rarely longer than 10 s.
+LONGEST_STEP_S = 12.0
+
+
+class Playout:
+    """Decides when the frames of a live stream that arrives seconds at a time (HLS) are due.
+
+    A frame that is late shifts all later ones, so that frames come evenly from then on.
+
+    >>> playout = Playout()
+    >>> [playout.due_s(media_s, ready_s=100.0, now_s=100.0) for media_s in (7.0, 7.5, 8.0)]
+    [100.0, 100.5, 101.0]
+    >>> [playout.due_s(media_s, ready_s=102.0, now_s=102.0) for media_s in (8.5, 9.0)]  # half a second late
+    [102.0, 102.5]
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None  # timestamp of the last frame, and when it was due
+        self._continues = False
+        self._window_s = (
+            0.0  # timestamps in this window, and the least time by which a frame was there before it was due
+        )
+        self._least_spare_s = math.inf
+        self._ahead_s = 0.0  # to be made up
+
+    def restart(self) -> None:
+        """Release the next frame at once: its timestamp doesn't continue the last one."""
+        self._continues = False
+
+    def due_s(self, media_s: float, ready_s: float, now_s: float) -> float:
+        """Return when to release the next frame, monotonic seconds, at least `now_s`.
+
+        Args:
+            media_s: its timestamp in seconds.
+            ready_s: when it could have been released at the earliest, monotonic seconds.
+            now_s: the time, monotonic seconds.
+        """
+        last, continues, self._continues = self._last, self._continues, True
+        step_s = media_s - last[0] if last is not None else 0.0
+        if last is None or not continues or not 0 <= step_s <= LONGEST_STEP_S:
+            due_s = now_s if last is None else max(now_s, last[1])
+            self._start_window()
+        else:
+            sooner_s = min(self._ahead_s, CATCH_UP * step_s)
+            self._ahead_s -= sooner_s
+            due_s = max(now_s, last[1] + step_s - sooner_s)
+            self._watch(step_s, due_s - ready_s)
+        self._last = media_s, due_s
+        return due_s
+
+    def _watch(self, step_s: float, spare_s: float) -> None:
+        self._window_s += step_s
+        self._least_spare_s = min(self._least_spare_s, spare_s)
+        if self._window_s >= WINDOW_S:
+            self._ahead_s = max(0.0, self._least_spare_s - SPARE_S)
+            self._start_window()
+
+    def _start_window(self) -> None:
+        self._window_s, self._least_spare_s = 0.0, math.inf
 
 
 class RateLimit:

@@ -47,6 +47,7 @@ class WebcamSource:
     """
 
     live = True
+    prompt = False  # it has no timestamps
 
     def __init__(
         self,

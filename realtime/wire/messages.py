@@ -69,8 +69,11 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
         int, Meta(description="Unix time in nanoseconds when the frame was captured, according to `clock`")
     ]
     clock: Annotated[
-        Literal["arrival", "rtcp"],
-        Meta(description='"arrival" (when the frame reached the publisher) or "rtcp" (the camera\'s own wall clock)'),
+        Literal["arrival", "rtcp", "playlist"],
+        Meta(
+            description='"arrival" (when the frame reached the publisher), "rtcp" (the camera\'s own wall clock) or '
+            '"playlist" (the wall clock of an HLS playlist)'
+        ),
     ]
     published_ns: Annotated[int, Meta(description="Unix time in nanoseconds just before the message was sent")]
     media_s: Annotated[

@@ -70,7 +70,8 @@ class Pose:
         seq: number of this message, counted per camera from 0.
         frame: index of the source frame, from 0.
         captured_ns: Unix time in nanoseconds when the frame was captured, according to `clock`.
-        clock: "arrival" (when the frame reached the publisher) or "rtcp" (the camera's own wall clock).
+        clock: "arrival" (when the frame reached the publisher), "rtcp" (the camera's own wall clock) or "playlist" (the
+            wall clock of an HLS playlist).
         published_ns: Unix time in nanoseconds just before the message was sent.
         media_s: timestamp of the frame in seconds on the source's own clock; None if it has none.
         size: width and height of the source frame in pixels.

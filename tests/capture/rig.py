@@ -27,8 +27,9 @@ def lost():
 class ScriptedSource:
     """A source that plays a script: it returns pictures, raises errors, and returns None at its end."""
 
-    def __init__(self, *script, live=False, fps=10.0, size=(64, 48)):
+    def __init__(self, *script, live=False, fps=10.0, size=(64, 48), prompt=False):
         self.script, self.live, self.fps, self.size, self.closed = list(script), live, fps, size, False
+        self.prompt = prompt
 
     def read(self):
         item = self.script.pop(0) if self.script else None

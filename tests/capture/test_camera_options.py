@@ -23,6 +23,7 @@ from realtime.cli import main
 from realtime.config import CameraConfig, load, to_yaml
 from realtime.errors import ConfigError, SourceError, SourceReason
 from tests.faults.fakecam import FakeCamera
+from tests.faults.flvcam import FlvCamera
 from tests.faults.marks import index_of, mark
 
 from .clips import write_clip
@@ -267,8 +268,10 @@ def test_a_camera_clock_that_is_far_off_is_logged_once_and_not_used(caplog):
     )
 
 
-@pytest.mark.parametrize(("off_s", "clock"), [(-40.0, "rtcp"), (40.0, "rtcp"), (-80.0, "arrival"), (80.0, "arrival")])
-def test_a_camera_clock_is_used_if_it_is_off_by_less_than_a_minute(off_s, clock):
+@pytest.mark.parametrize(
+    ("off_s", "clock"), [(-40.0, "rtcp"), (40.0, "arrival"), (-80.0, "arrival"), (80.0, "arrival")]
+)
+def test_a_camera_clock_is_used_if_it_is_behind_by_less_than_a_minute(off_s, clock):
     told_s = time.time() + off_s
     (frame,) = run_of(live([0.0], wall_s=told_s)).frames
     assert frame.clock == clock
@@ -276,7 +279,7 @@ def test_a_camera_clock_is_used_if_it_is_off_by_less_than_a_minute(off_s, clock)
 
 
 def test_a_camera_clock_that_goes_wrong_again_is_logged_again(caplog):
-    now_s = time.time()
+    now_s = time.time() - 1.0
     right, wrong = {"wall_s": now_s}, {"wall_s": now_s - 3600}
     script = [picture(**wall) for wall in (right, wrong, wrong, right, wrong)]
     run = run_of(ScriptedSource(*script, live=True))
@@ -307,6 +310,41 @@ def test_delayed_frames_keep_their_capture_time_and_stored_frames_are_dropped():
     # The first and the last frames weren't held back, apart from delays of a busy machine.
     assert dated_late_s.max() < came_late_s.max() - 0.2
     assert dated_late_s.min() > -0.01
+
+
+def test_stored_frames_are_dropped_over_http_too_if_the_format_is_a_live_one():
+    with FlvCamera(stored_s=2.0) as camera:
+        run = run_of(camera.url(), 5)
+    assert run.status.drops["stored before the start"] >= 40
+
+
+def test_a_camera_whose_clock_is_ahead_is_dated_by_its_arrival(caplog):
+    with FakeCamera(clock_offset_s=14.0) as camera:
+        run = run_of(camera.url(), 5)
+    assert {frame.clock for frame in run.frames} == {"arrival"}
+    assert all(
+        frame.captured_unix_ns / 1e9 <= came_s for frame, came_s in zip(run.frames, run.came_unix_s, strict=True)
+    )
+    (warning,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert "ahead, using arrival time instead" in warning
+
+
+@pytest.mark.parametrize(
+    ("came_s", "wall_s", "clock"),
+    [(None, None, "arrival"), (-3.0, None, "arrival"), (-3.0, -4.0, "playlist"), (-3.0, -2.8, "arrival")],
+)
+def test_a_frame_that_was_held_until_it_was_due_is_dated_by_when_it_came(came_s, wall_s, clock):
+    now_mono_s, now_s = time.monotonic(), time.time()
+    times = {
+        "came_s": None if came_s is None else now_mono_s + came_s,
+        "wall_s": None if wall_s is None else now_s + wall_s,
+        "clock": "playlist",
+    }
+    (frame,) = run_of(live([0.0], **times)).frames
+    told_s = wall_s if clock == "playlist" else came_s or 0.0
+    assert frame.clock == clock
+    assert frame.captured_unix_ns / 1e9 - now_s == pytest.approx(told_s, abs=GIVE_UP_S if came_s is None else 0.01)
+    assert frame.captured_mono_ns / 1e9 >= now_mono_s  # ages count from its release
 
 
 # ---- transport, and MPEG-TS over UDP

@@ -208,7 +208,7 @@ def test_two_reloads_do_not_open_a_device_that_still_hangs(monkeypatch):
     class Hanging:
         """A webcam whose first opening blocks in `read` until `free` is set."""
 
-        size, fps, live = (64, 48), 30.0, True
+        size, fps, live, prompt = (64, 48), 30.0, True, False
 
         def __init__(self, config):
             opened.append(config.resize)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from realtime.capture import timeline as module
 from realtime.capture.backoff import HOPELESS_S, JITTER, LONGEST_S, Backoff
-from realtime.capture.timeline import NUDGE_S, Pacer, Timeline
+from realtime.capture.timeline import CATCH_UP, NUDGE_S, SPARE_S, Pacer, Playout, Timeline
 from realtime.errors import SourceReason
 from tests.clock import Clock
 
@@ -127,3 +127,66 @@ def test_the_duration_of_an_attempt_counts_as_waiting():
         backoff.wait_s(SourceReason.TIMEOUT)
     assert backoff.wait_s(SourceReason.TIMEOUT, tried_s=3.0) == pytest.approx(2.0, rel=JITTER + 1e-9)
     assert backoff.wait_s(SourceReason.TIMEOUT, tried_s=10.0) <= 0.3
+
+
+# ---- playout of segments
+
+FPS = 25
+
+
+def played(ready_s, segment_s=2.0, began_s=1000.0):
+    """Release the frames of segments that are ready at these times; return when each is due, by segment."""
+    playout, now_s, released = Playout(), began_s, []
+    for i, ready in enumerate(ready_s):
+        due_s = []
+        for k in range(round(segment_s * FPS)):
+            now_s = max(now_s, ready)
+            now_s = playout.due_s(i * segment_s + k / FPS, ready, now_s)
+            due_s.append(now_s)
+        released.append(due_s)
+    return released
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=40))
+def test_frames_are_released_in_order_and_never_before_they_are_there(late_s):
+    ready_s = [1000.0 + 2.0 * i + late for i, late in enumerate(late_s)]
+    released = played(ready_s)
+    times_s = list(itertools.chain(*released))
+    assert times_s == sorted(times_s)
+    assert all(due_s >= ready for ready, dues_s in zip(ready_s, released, strict=True) for due_s in dues_s)
+    # A frame waits for the latest segment so far, and for nothing else.
+    for i, dues_s in enumerate(released):
+        assert dues_s[0] - (1000.0 + 2.0 * i) <= max(late_s[: i + 1]) + 1e-6
+
+
+def test_after_one_late_segment_frames_come_evenly():
+    ready_s = [1000.0 + 2.0 * i + (0.6 if i == 2 else 0.1 * (i % 2)) for i in range(8)]
+    times_s = list(itertools.chain(*played(ready_s)))
+    gaps_s = [b - a for a, b in itertools.pairwise(times_s)]
+    assert max(gaps_s[2 * 2 * FPS + 1 :]) == pytest.approx(1 / FPS)
+
+
+def test_after_an_interruption_the_lost_time_is_made_up():
+    # Segments 5 to 8 come together, 6 s late.
+    ready_s = [1000.0 + 2.0 * i if not 5 <= i < 8 else 1016.0 for i in range(80)]
+    released = played(ready_s)
+    assert released[8][0] - ready_s[8] > 5.0
+    assert released[79][0] - ready_s[79] == pytest.approx(SPARE_S, abs=0.02)
+    steps_s = [b - a for a, b in itertools.pairwise(itertools.chain(*released[9:]))]
+    assert min(steps_s) == pytest.approx((1 - CATCH_UP) / FPS, rel=0.01)
+
+
+@pytest.mark.parametrize("jump_s", [-5.0, 3600.0])
+def test_a_new_timeline_is_released_at_once(jump_s):
+    playout = Playout()
+    playout.due_s(10.0, 100.0, 100.0)
+    assert playout.due_s(10.0 + jump_s, 100.5, 100.5) == 100.5
+    assert playout.due_s(10.2 + jump_s, 100.5, 100.5) == pytest.approx(100.7)
+
+
+def test_after_a_break_the_next_frame_is_released_at_once_but_not_before_the_last_one():
+    playout = Playout()
+    playout.due_s(10.0, 100.0, 100.0)
+    last_s = playout.due_s(11.0, 100.0, 100.0)
+    playout.restart()
+    assert playout.due_s(19.0, 100.0, 100.1) == last_s == 101.0

@@ -1,0 +1,299 @@
+"""Follows the playlist of a live HLS stream and downloads its new segments, on a thread of its own.
+
+Used by capture.hls: URL -> the bytes of segments. `m3u8` reads the playlists, `download` gets the files.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from realtime.capture.download import PLAYLIST_BYTES, SEGMENT_BYTES, Downloads
+from realtime.capture.hosts import addresses_of
+from realtime.capture.m3u8 import Playlist, Segment, parse
+from realtime.capture.tls import Tls
+from realtime.errors import SourceError, SourceReason
+from realtime.redact import shown
+
+# The playlist is loaded again this many times per segment, but at least and at most after this long (s). RFC 8216,
+# 6.3.4, wants a whole segment's duration between two loads, which would make every frame older by up to that.
+LOADS_PER_SEGMENT = 4
+SOONEST_S, LATEST_S = 0.25, 1.0
+# Reading a long playlist again and again may take this share of a core.
+CPU_SHARE = 0.1
+# A new segment must appear within this many times the declared limit of a segment's duration (RFC 8216, 6.2.1: 1.5),
+# and a server may declare at most this limit (s), or its stream would never be given up.
+OVERDUE = 1.5
+LONGEST_TARGET_S = 30.0
+# Segments that wait to be decoded. More of them come only after an interruption; then the oldest are skipped.
+MOST_WAITING = 2
+# A segment that can't be downloaded is tried once more after this long (s): some servers list it before they have it.
+TRY_AGAIN_S = 0.25
+# A cache may deliver a playlist that is older by this many segments.
+OLDER = 3
+# A recording has its segments on one or two hosts. Each name must be looked up.
+MOST_HOSTS = 8
+# Closing a source waits this long (s) for the thread, which ends at once unless a look-up of a host name hangs.
+JOIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """A live playlist.
+
+    Attributes:
+        url: where it is, after redirects and the choice of a variant.
+        playlist: its present version.
+        downloads: downloads it and its segments.
+    """
+
+    url: str
+    playlist: Playlist
+    downloads: Downloads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A segment that was downloaded.
+
+    Attributes:
+        init: its initialisation section (fragmented MP4), or empty.
+        data: its own bytes.
+        breaks: whether it doesn't continue the segment before it, and needs a new decoder.
+        came_s: when it had arrived, monotonic seconds.
+        duration_s: its declared duration in seconds.
+        wall_s: Unix time (s) of its first frame; None if the playlist doesn't tell.
+    """
+
+    init: bytes
+    data: bytes
+    breaks: bool
+    came_s: float
+    duration_s: float
+    wall_s: float | None
+
+
+def live_playlist(source: str, timeout_s: float, tls: Tls) -> Followed | None:
+    """Load a playlist and, if it is a list of variants, the first of them.
+
+    Args:
+        source: its URL, as the user configured it.
+        timeout_s: how long (s) this may take.
+        tls: how to treat the server's certificate.
+
+    Returns:
+        None if `Follower` can't follow it: a recording, an encrypted stream, or no playlist at all. FFmpeg reads those.
+
+    Raises:
+        SourceError: it can't be downloaded, or it leads to where it may not.
+    """
+    end_s = time.monotonic() + timeout_s
+    downloads = Downloads(source, timeout_s, tls)
+    url = source
+    for _ in range(2):
+        addresses_of(url, end_s)
+        playlist, url = _load(downloads, url, max(0.1, end_s - time.monotonic()))
+        if playlist is None:
+            return None
+        if not playlist.variants:
+            if not playlist.has_ended and playlist.is_plain:
+                return Followed(url, playlist, downloads)
+            _check_hosts(playlist, downloads)
+            return None
+        url = playlist.variants[0]
+    return None
+
+
+def _check_hosts(playlist: Playlist, downloads: Downloads) -> None:
+    """Check where a playlist leads, which FFmpeg will open. Its server could give FFmpeg another one; see docs.
+
+    Raises:
+        SourceError: it leads to where it may not, or to too many hosts.
+    """
+    hosts = {urlsplit(address)[:2]: address for address in playlist.addresses}
+    if len(hosts) > MOST_HOSTS:
+        raise SourceError(
+            f"{downloads.name}: the playlist names {len(hosts):,} hosts, expected at most {MOST_HOSTS}",
+            SourceReason.NOT_MEDIA,
+        )
+    for address in hosts.values():
+        downloads.check(address)
+
+
+def names_playlist(source: str) -> bool:
+    """Whether the path of a URL ends like that of a playlist.
+
+    >>> names_playlist("http://cam/live.M3U8?key=1"), names_playlist("http://cam/video.mjpg")
+    (True, False)
+    """
+    parts = urlsplit(source)
+    return parts.scheme.lower() in ("http", "https") and parts.path.lower().endswith((".m3u8", ".m3u"))
+
+
+class Follower:
+    """Downloads the segments that appear in a playlist from now on.
+
+    The segments that are listed already are skipped: how old they are isn't known, and the newest playlist of a server
+    that has died lists them for ever.
+
+    Args:
+        followed: the playlist.
+        timeout_s: how long (s) a download may take, besides the duration of a segment.
+
+    Attributes:
+        name: the playlist's URL as shown to the user.
+    """
+
+    def __init__(self, followed: Followed, timeout_s: float) -> None:
+        self.name = shown(followed.url)
+        self._url, self._downloads, self._timeout_s = followed.url, followed.downloads, timeout_s
+        self._newest = _newest(followed.playlist)
+        self._pause_s = _pause_s(followed.playlist)
+        self._loaded: int | None = None  # number of the last segment that was downloaded
+        self._init = b""  # its initialisation section
+        self._map: tuple[str, bytes] = ("", b"")  # the last initialisation section, by its URL
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._waiting: deque[Loaded] = deque()
+        self._ended = False
+        self._failed: Exception | None = None  # the last failure, None once a download succeeds
+        self._thread = threading.Thread(target=self._run, name="hls", daemon=True)
+        self._thread.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has ended the stream and all its segments were taken."""
+        with self._changed:
+            return self._ended and not self._waiting
+
+    def take(self, timeout_s: float, may_break: bool) -> Loaded | None:
+        """Return the next segment; wait for it.
+
+        Args:
+            timeout_s: how long (s) to wait.
+            may_break: whether it may be one that doesn't continue the last one.
+
+        Returns:
+            None if the next segment doesn't continue the last one and may not, or if the stream has ended.
+
+        Raises:
+            SourceError: no segment came.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended, timeout_s)
+            if self._waiting:
+                return self._waiting.popleft() if may_break or not self._waiting[0].breaks else None
+            failed = self._failed
+            if self._ended and failed is None:
+                return None
+        if failed is not None:
+            raise failed
+        raise SourceError(
+            f"{self.name}: timed out: the playlist has no new segment for {timeout_s:.0f} s",
+            SourceReason.TIMEOUT,
+        )
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._downloads.stop()
+        self._thread.join(JOIN_S)
+
+    def _run(self) -> None:
+        failed: Exception | None = None
+        try:
+            self._follow()
+        except Exception as error:  # `take` raises it, on the camera's thread
+            failed = error
+        with self._changed:
+            self._ended, self._failed = True, failed
+            self._changed.notify_all()
+
+    def _follow(self) -> None:
+        """Load the playlist again and again until it ends; download its new segments."""
+        while not self._stop.wait(self._pause_s):
+            began_s = time.thread_time()
+            try:
+                playlist, _ = _load(self._downloads, self._url, self._timeout_s)
+            except SourceError as error:
+                self._note_failure(error)
+                continue
+            if playlist is None or not playlist.is_plain:
+                raise SourceError(f"{self.name}: connection lost: no plain playlist any more", SourceReason.LOST)
+            self._pause_s = max(_pause_s(playlist), (time.thread_time() - began_s) / CPU_SHARE)
+            for segment in self._new(playlist)[-MOST_WAITING:]:
+                self._download(segment)
+            if playlist.has_ended:
+                return
+
+    def _new(self, playlist: Playlist) -> Sequence[Segment]:
+        """The segments of a playlist that weren't in its earlier versions."""
+        segments, newest = playlist.segments, _newest(playlist)
+        if newest + len(segments) + OLDER < self._newest:  # the server has started again, and so have its numbers
+            self._newest = newest
+            return segments[-1:]
+        # An older version, as a cache may deliver it, has no new segment.
+        new = [segment for segment in segments if segment.number > self._newest]
+        self._newest = max(self._newest, newest)
+        return new
+
+    def _download(self, segment: Segment) -> None:
+        """Download a segment and let it wait to be decoded. One that can't be downloaded is skipped."""
+        try:
+            init = self._init_of(segment)
+            data = self._get(segment.url, segment.duration_s)
+        except SourceError as error:
+            self._note_failure(error)
+            return
+        breaks = segment.is_discontinuous or self._loaded is None or segment.number != self._loaded + 1
+        breaks = breaks or init is not self._init
+        self._loaded, self._init = segment.number, init
+        loaded = Loaded(init, data, breaks, time.monotonic(), segment.duration_s, segment.wall_s)
+        with self._changed:
+            self._waiting.append(loaded)
+            if len(self._waiting) > MOST_WAITING:
+                self._waiting.popleft()
+                self._waiting[0] = replace(self._waiting[0], breaks=True)
+            self._failed = None
+            self._changed.notify_all()
+
+    def _init_of(self, segment: Segment) -> bytes:
+        if segment.map_url is None:
+            return b""
+        if segment.map_url != self._map[0]:
+            self._map = segment.map_url, self._get(segment.map_url, 0.0)
+        return self._map[1]
+
+    def _get(self, url: str, duration_s: float) -> bytes:
+        try:
+            return self._downloads.get(url, SEGMENT_BYTES, self._timeout_s + duration_s)[0]
+        except SourceError:
+            if self._stop.wait(TRY_AGAIN_S):
+                raise
+        return self._downloads.get(url, SEGMENT_BYTES, self._timeout_s + duration_s)[0]
+
+    def _note_failure(self, error: Exception) -> None:
+        with self._changed:
+            self._failed = error
+
+
+def _load(downloads: Downloads, url: str, limit_s: float) -> tuple[Playlist | None, str]:
+    """Download a playlist; None if it isn't one. Return its URL after redirects too."""
+    text, url = downloads.get(url, PLAYLIST_BYTES, limit_s)
+    try:
+        return parse(text.decode("utf-8", "replace"), url), url
+    except ValueError:
+        return None, url
+
+
+def _newest(playlist: Playlist) -> int:
+    """The number of the newest segment; -1 if there is none."""
+    return playlist.segments[-1].number if playlist.segments else -1
+
+
+def _pause_s(playlist: Playlist) -> float:
+    return min(LATEST_S, max(SOONEST_S, playlist.target_s / LOADS_PER_SEGMENT))
