@@ -21,6 +21,12 @@ from .mutate import Mutator
 
 # Frames that a camera sends at once. Tests read no more, so nothing has to be paced.
 FRAMES = 16
+SOUND = (
+    "m=audio 0 RTP/AVP 97",
+    "a=rtpmap:97 MPEG4-GENERIC/16000/1",
+    "a=fmtp:97 mode=AAC-hbr;config=1408",
+    "a=control:1",
+)
 Make = Callable[[Mutator, Path], "contextlib.AbstractContextManager[str]"]
 
 
@@ -53,7 +59,9 @@ def _good_media() -> bytes:
 
 @contextlib.contextmanager
 def sdp(mutator: Mutator, folder: Path) -> Iterator[str]:
-    yield from _rtsp(mutator.text(description(clip())), _burst(mutator, _good_media()))
+    more = ("i=gate", "b=AS:500", "a=range:npt=0-", "a=framerate:25.0", "a=x-dimensions:160,120", *SOUND)
+    good = description(clip(), *mutator.random.choice((more, more, ()))).replace(b"s=strange", b"s=a camera (1)")
+    yield from _rtsp(mutator.text(good), _burst(mutator, _good_media()))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 # Values at the edges of the fields that protocols have.
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -28,14 +28,16 @@ class Mutator:
 
     Args:
         seed: the same seed makes the same changes.
+        inserts: what may be inserted, besides random bytes.
 
     Attributes:
         random: the source of all decisions.
         done: the names of the changes so far.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, inserts: Sequence[bytes] = INSERTS) -> None:
         self.random = random.Random(seed)
+        self._inserts = inserts
         self.done: list[str] = []
 
     def binary(self, data: bytes, within: int | None = None) -> bytes:
@@ -86,7 +88,7 @@ class Mutator:
 
     def _insert(self, data: bytes) -> bytes:
         at = self.random.randrange(len(data))
-        new = self.random.choice((*INSERTS, self.random.randbytes(self.random.choice((1, 4, 400)))))
+        new = self.random.choice((*self._inserts, self.random.randbytes(self.random.choice((1, 4, 400)))))
         return data[:at] + new + data[at:]
 
     def _truncate(self, data: bytes) -> bytes:

@@ -24,8 +24,8 @@ from . import stamps
 from .inputs import KINDS
 from .mutate import Mutator
 
-# Short, because many inputs only end by a timeout. Each call may take its own and GRACE_S. Opening has more than GRACE_S,
-# or a timeout that is applied twice would not be noticed.
+# Short, because many inputs only end by a timeout. Each call may take its own and GRACE_S. OPEN_S is longer than
+# GRACE_S, or it would not be noticed if opening took it twice.
 OPEN_S, READ_S, GRACE_S = 1.5, 0.5, 1.0
 # A camera is stopped after so many frames, or after so many reads without any.
 ENOUGH_FRAMES, ENOUGH_READS = 8, 40
