@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import logging
 import random
 import re
 import signal
@@ -71,7 +72,9 @@ def test_62_fifty_inputs_do_not_disturb_a_healthy_camera_of_the_program(tmp_path
                     program.run_for(ROUND_S)
             code, took_s = program.end()
     print("".join(program.log))
-    assert code == 0
+    assert not any("the run failed" in line for line in program.log)
+    # A file that is served over HTTP and ends early is said at the end, in the exit code too.
+    assert code == any("the file is truncated" in line or "the file is damaged" in line for line in program.log)
     assert sum("reload: added" in line for line in program.log) == ROUNDS
     what = f"{ROUNDS * CAMERAS} inputs of cameras through the program"
     share = share_published(program.poses("well"), first_s)
@@ -147,6 +150,7 @@ class Reloading:
 @pytest.mark.timeout(300)
 def test_63_a_thousand_configuration_files_are_applied_or_change_nothing(tmp_path, figure, yolov8n, monkeypatch):
     monkeypatch.setattr(pipeline_module, "_TICK_S", 0.002)  # a reload waits for a tick
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest would keep all lines: it grows
     file = tmp_path / "cameras.yaml"
     file.write_bytes(FIRST)
     took_s, resident_mb, applied = [], [], 0

@@ -91,7 +91,7 @@ def _with_odd_values(data: Any, mutator: Mutator) -> bytes:
     for _ in range(mutator.random.randint(1, 2)):
         camera = mutator.random.choice([each for each in data["cameras"][1:] if isinstance(each, dict)] or [data])
         place = camera if mutator.random.random() < 0.8 else data
-        key = mutator.random.choice([*place, "source", "source"])
+        key = mutator.random.choice([*place, "source", "source"] if place is camera else list(place))
         if key == "cameras":
             continue
         place[key] = mutator.random.choice(VALUES)
