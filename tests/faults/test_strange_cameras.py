@@ -36,7 +36,7 @@ EXPECTED = {
     "changing_size": {"live"},
     "unknown_codec": {"can't be decoded"},
     "codec_without_a_decoder": {"can't be decoded"},
-    "odd_colour_matrix": {"can't be decoded", "internal error"},
+    "odd_colour_matrix": {"live", "can't be decoded", "internal error"},
     "huge_pictures": {"too large"},
     "http_huge_jpeg": {"too large"},
     "login_that_never_succeeds": {"login failed"},
