@@ -1,11 +1,11 @@
-# make setup | demo | test | lint | faults | soak | bench | docs: each creates .venv first if it is missing, or installs
+# make setup | demo | test | lint | faults | soak | fuzz | bench | docs: each creates .venv first if it is missing, or installs
 # into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint faults soak bench docs clean
+.PHONY: setup demo test lint faults soak fuzz bench docs clean
 
 setup: $(READY)
 
@@ -21,11 +21,14 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-faults: $(READY)  ## about 10 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
+faults: $(READY)  ## about 15 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
 
 soak: $(READY)  ## about half an hour: check that nothing grows over 320 reconnects and 100,000 frames of a crowd
 	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate
+
+fuzz: $(READY)  ## about 10 minutes: 5,000 changed inputs of cameras; repeat one with python -m tests.fuzz SEED
+	$(BIN)/python -m pytest -m fuzz tests/faults
 
 bench: $(READY)  ## about 20 minutes: the time of each stage, and the pose stage's ratios of docs/benchmarks.md
 	$(BIN)/python -m pytest tests/bench/stages.py --benchmark-enable --benchmark-columns=median,iqr,rounds

@@ -66,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("figures")
     terminalreporter.write_line("\n".join(lines))
     if config.getoption("--write-figures", default=False):
-        part = "soak" if "soak" in config.getoption("markexpr") else "figures"
+        part = next((word for word in ("soak", "fuzz") if word == config.getoption("markexpr")), "figures")
         text, mark, end = DOCUMENT.read_text(), f"<!-- {part} -->\n", f"<!-- end of {part} -->"
         before, _, rest = text.partition(mark)
         DOCUMENT.write_text(before + mark + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
