@@ -170,15 +170,15 @@ def test_the_allowance_is_enough_for_the_largest_reader(tmp_path) -> None:
 
 
 def test_an_unused_allowance_does_not_add_up() -> None:
-    peer = Peer(1, "tcp://127.0.0.1:1", since_s=0.0)
-    assert peer.may_go_on(1000, now_s=100_000.0)
-    assert not peer.may_go_on(1001 + BURST_BYTES, now_s=100_000.0)
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0).allowance
+    assert allowance.use(1000, now_s=100_000.0)
+    assert not allowance.use(BURST_BYTES, now_s=100_000.0)
 
 
 @pytest.mark.parametrize(("per_s", "may"), [(BYTES_PER_S, True), (2 * BYTES_PER_S, False)])
 def test_a_steady_rate_within_the_allowance_is_never_cut_off(per_s: int, may: bool) -> None:
-    peer = Peer(1, "tcp://127.0.0.1:1", since_s=0.0)
-    assert all(peer.may_go_on(second * per_s, now_s=float(second)) for second in range(1000)) == may
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0).allowance
+    assert all(allowance.use(per_s, now_s=float(second)) for second in range(1000)) == may
 
 
 def test_the_peers_with_the_most_topics_are_cut_off_when_all_together_have_too_many(
