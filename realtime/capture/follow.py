@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from realtime.capture.download import PLAYLIST_BYTES, SEGMENT_BYTES, Downloads
-from realtime.capture.hosts import addresses_of
+from realtime.capture.hosts import addresses_of, is_address
 from realtime.capture.m3u8 import Playlist, Segment, parse
 from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
@@ -130,6 +130,8 @@ def names_playlist(source: str) -> bool:
     >>> names_playlist("http://cam/live.M3U8?key=1"), names_playlist("http://cam/video.mjpg")
     (True, False)
     """
+    if not is_address(source):
+        return False
     parts = urlsplit(source)
     return parts.scheme.lower() in ("http", "https") and parts.path.lower().endswith((".m3u8", ".m3u"))
 

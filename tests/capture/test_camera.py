@@ -55,7 +55,7 @@ def test_max_frames_also_counts_corrupt_frames():
 def test_a_camera_that_sends_no_key_frame_yet_says_what_it_waits_for():
     waiting = [picture(fault="waiting for a key frame")] * 3
     first = ScriptedSource(*waiting, picture(0.0), picture(0.1), lost(), live=True)
-    rig = Rig("rtsp://camera/1", first, ScriptedSource(*waiting, picture(0.0), live=True), enough=3)
+    rig = Rig("rtsp://camera/1", first, ScriptedSource(*waiting, picture(0.0), live=True))
     seen, explain = [], rig.status.explain
     rig.status.explain = lambda reason: (explain(reason), seen.append(rig.status.state))
     rig.run()

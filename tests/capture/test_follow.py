@@ -188,7 +188,7 @@ def test_a_list_of_variants_that_names_itself_is_not_followed():
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(401, SourceReason.AUTH), (403, SourceReason.AUTH), (404, SourceReason.NOT_FOUND), (500, SourceReason.REFUSED)],
+    [(401, SourceReason.AUTH), (403, SourceReason.AUTH), (404, SourceReason.NOT_FOUND), (500, SourceReason.SERVER)],
 )
 def test_an_error_of_the_server_has_its_reason(status, reason):
     with Files(live_m3u8=status) as server, pytest.raises(SourceError) as caught:

@@ -77,7 +77,7 @@ def test_an_image_under_any_name_is_read_and_not_its_neighbours(name, tmp_path):
     assert source.size == (80, 48)
 
 
-@pytest.mark.parametrize("name", ["mov", "mp4", "matroska", "avi", "mpegts", "h264", "gif", "flv", "mpjpeg", "mjpeg"])
+@pytest.mark.parametrize("name", ["mov", "mp4", "matroska", "avi", "mpegts", "h264", "gif", "flv", "mjpeg"])
 def test_formats_that_hold_their_own_video_are_allowed(name):
     assert name in allowed_formats().split(",")
 
