@@ -76,12 +76,13 @@ class Downloads:
         # Errors are raised outside of the `except` block: inside, Python would attach the exception of urllib, which
         # contains the URL.
         # A server that sends a byte now and then is silent for no longer than the timeout, so the limit needs a timer.
+        end_s = time.monotonic() + limit_s
         timer = threading.Timer(limit_s, self._cut)
         timer.daemon = True
         timer.start()
         try:
             self.check(url)
-            return self._get(_without_login(url), most_bytes, time.monotonic() + limit_s)
+            return self._get(_without_login(url), most_bytes, end_s)
         except SourceError:
             raise
         except (OSError, http.client.HTTPException, ValueError) as error:
