@@ -22,7 +22,7 @@ PACKAGE = ROOT / "realtime"
 ONE_PLACE = {
     "av": [
         f"capture/{name}.py"
-        for name in ("connect", "convert", "faults", "formats", "limits", "losses", "multipart", "stream")
+        for name in ("complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "stream")
     ],
     "PIL": ["capture/images.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],

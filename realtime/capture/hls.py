@@ -64,7 +64,12 @@ class HlsSource:
         except BaseException:
             self._follower.stop()
             raise
-        self.size, self.fps = self._stream.size, self._stream.fps
+        self.size = self._stream.size
+
+    @property
+    def fps(self) -> float | None:
+        """Nominal frames per second; None until it is known."""
+        return self._stream.fps
 
     def read(self) -> Picture | None:
         """Return the next frame when it is due, or None after the last frame of a stream that the server ended.

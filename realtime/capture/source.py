@@ -59,9 +59,11 @@ class Source(Protocol):
     """
 
     size: tuple[int, int]
-    fps: float | None
     live: bool
     prompt: bool
+
+    @property
+    def fps(self) -> float | None: ...
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end.

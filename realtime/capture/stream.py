@@ -6,7 +6,6 @@ Errors raised here don't contain a URL's secrets.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Generator, Iterator
 from struct import unpack
@@ -16,6 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from realtime.capture.complete import Seen, check_complete
 from realtime.capture.connect import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link, connect, connect_feed
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
@@ -26,7 +26,7 @@ from realtime.capture.rate import FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
 from realtime.config import MOST_PIXELS, Accelerator, Transport
-from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
+from realtime.errors import SourceError, SourceReason, too_large
 from realtime.redact import shown
 
 # Packets that yield no frame are reported as often as this (s), so that the camera doesn't count as silent.
@@ -42,11 +42,6 @@ _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 # The formats in which cameras send each frame when they take it, over any protocol. HLS and MP4 come seconds at a time.
 _PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
 _MAX_FPS = 1000.0
-# A complete file may lack this many frames at its end, because containers round durations.
-_END_TOLERANCE = 2
-
-# The duration tag of a Matroska track: 00:01:02.5000000
-_MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 
 
 class StreamSource:
@@ -122,14 +117,10 @@ class StreamSource:
         self._rate = FrameRate(self.fps)
         self._time_base_s = float(self._stream.time_base or 0)
         self._convert = Converter(self._name)
-        self._good = 0
-        self._undecodable = 0
-        self._broken_off = False
+        self._seen = Seen()
         self._unstamped = 0
         self._losses = Losses(self._stream, self._is_rtp_over_udp, time.monotonic())
         self._wall_offset_s: float | None = None  # the camera's wall clock minus its timestamps
-        self._first_s: float | None = None  # timestamps of the first and the last frame
-        self._last_s = 0.0
         self._pictures = self._live_pictures() if self.live else self._file_pictures()
         self._first: Picture | None = None
         if self.live:
@@ -185,9 +176,9 @@ class StreamSource:
         packets = self._container.demux(self._stream)
         while (packet := self._file_packet(packets)) is not None:
             yield from self._decode_file(packet)
-        if self._broken_off:
+        if self._seen.broken_off:
             yield from self._decode_file(None)  # flush the decoder
-        self._check_end()
+        check_complete(self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http)
 
     def _live_pictures(self) -> Generator[Picture]:
         # Read all tracks. If asked for video only, PyAV would skip audio packets forever while the video is frozen,
@@ -241,11 +232,11 @@ class StreamSource:
         ]
 
     def _file_packet(self, packets: Iterator[Packet[VideoStream]]) -> Packet[VideoStream] | None:
-        """Return the next packet; None at the end, or if reading failed, which also sets `_broken_off`."""
+        """Return the next packet; None at the end, or if reading failed, which is also noted."""
         try:
             return next(packets, None)
         except (av.FFmpegError, OSError):
-            self._broken_off = True
+            self._seen.broken_off = True
             return None
 
     def _decode_file(self, packet: Packet[VideoStream] | None) -> list[Picture]:
@@ -257,9 +248,9 @@ class StreamSource:
         except (av.FFmpegError, OSError):
             if self._is_too_large(*picture_size(self._stream.codec_context, packet)):
                 return [Picture(None, None, "too large")]
-            if not self._good:
+            if not self._seen.good:
                 return []  # a recording may start between two key frames, which is not damage
-            self._undecodable += 1
+            self._seen.undecodable += 1
             return [Picture(None, None, "undecodable")]
         return [self._picture(frame, "corrupt" if frame.is_corrupt else None) for frame in frames]
 
@@ -283,13 +274,10 @@ class StreamSource:
             return Picture(None, None, "too large")
         image = self._convert(frame)
         media_s = self._media_s(frame)
-        self._good += 1
+        self._seen.note(media_s)
         if media_s is not None:
             if self.live:
                 self.fps = self._rate.saw(media_s)
-            self._last_s = media_s
-            if self._first_s is None:
-                self._first_s = media_s
             self._unstamped = 0
         elif self.live and self._container.format.name == "rtsp":
             self._unstamped += 1
@@ -300,54 +288,3 @@ class StreamSource:
 
     def _media_s(self, frame: VideoFrame) -> float | None:
         return None if self._container.format.name in _INVENTED_STAMPS else frame.time
-
-    def _check_end(self) -> None:
-        """Check at the end of a file that it was complete.
-
-        A file is complete if no read failed, no frame was undecodable, and either the declared number of frames or the
-        declared duration was reached. One of the two is enough, because an edit list may hide some of the declared
-        frames, and another track may make the declared duration longer.
-
-        Raises:
-            TruncatedError: the file ended early, or some frames could not be decoded.
-        """
-        frames, declared_s = self._stream.frames, self._declared_s()
-        # The longer of the two intervals, since a container may declare its tick rate (1000 per second) as frame rate.
-        seen_s = (self._last_s - self._first_s) / max(1, self._good - 1) if self._first_s is not None else 0.0
-        frame_s = max(seen_s, 1.0 / self.fps if self.fps else 0.0)
-        start_s = (self._stream.start_time or 0) * self._time_base_s
-        ended_s = self._last_s - start_s + frame_s
-        reached = [self._good + self._undecodable >= frames - _END_TOLERANCE] if frames else []
-        if declared_s is not None:
-            reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
-        if self._broken_off or (reached and not any(reached)):
-            of = f" of {declared_s:.1f} s" if declared_s is not None else ""
-            seek = (
-                " (or its index is at the end and this server does not support seeking: download the file first)"
-                if self._is_http
-                else ""
-            )
-            raise TruncatedError(
-                f"{self._name} ended at {ended_s:.1f} s{of}: the file is truncated{seek}",
-                SourceReason.TRUNCATED,
-            )
-        if self._undecodable:
-            raise TruncatedError(
-                f"{self._name}: {self._undecodable} of {frames or self._good} frames can't be decoded: "
-                "the file is damaged",
-                SourceReason.CODEC,
-            )
-
-    def _declared_s(self) -> float | None:
-        """Return the declared duration of the video track in seconds; None if the file declares none."""
-        stream, container = self._stream, self._container
-        if stream.start_time is None:
-            return None  # a raw stream: FFmpeg only guesses the duration from the bit rate
-        if stream.duration:
-            return stream.duration * self._time_base_s
-        match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
-        if match is not None:
-            return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-        if container.duration and len(container.streams) == 1:
-            return float(container.duration / av.time_base)
-        return None
