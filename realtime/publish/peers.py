@@ -10,6 +10,7 @@ waits in the system's buffers, and the system's count of received bytes shows wh
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import socket
@@ -27,16 +28,27 @@ log = logging.getLogger(__name__)
 # topics of up to 72 bytes for each of 100 cameras: 37 kB with CURVE. Heartbeats every 0.5 s take 90 bytes/s with CURVE.
 BURST_BYTES = 65_536
 BYTES_PER_S = 256
+# The same for all peers together. When it is used up, those that have sent the most are cut off first. libzmq walks
+# through all topics when a peer leaves, and hundreds of connections within their allowance would stop the publisher.
+ALL_BURST_BYTES = 131_072
+ALL_BYTES_PER_S = 32_768
 # Connections at the same time. Each takes a file descriptor, and 1024 per process is a common limit.
 MOST_PEERS = 256
+# Beyond this, for all peers together, new connections have to wait: each brings what libzmq reads ahead, about 10 kB,
+# before it can be cut off. TCP asks again after a second.
+FLOOD_BURST_BYTES = 262_144
+FLOOD_BYTES_PER_S = 65_536
 # How often the bytes are counted. In this time, a flood takes what libzmq reads ahead, and what it costs to connect.
-_LOOK_S = 0.05
+_LOOK_S = 0.02
 # Most events read at once. It is all that the monitor's queue holds: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
+# Most that is read at once from a peer that is cut off, in buffers of 64 kB.
+_MOST_DISCARDED = 64
 
-_WATCHED = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
+_WATCHED = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
 _EVENT = struct.Struct("=HI")  # type and value, the first part of the monitor's messages
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _BPF_RETURN = 26, 27, 6  # Linux: a socket's packet filter
 # The system's count of the bytes received on a TCP connection: socket option, size of its struct, offset of a uint64.
 _COUNTS = {
     "linux": (11, 136, 128),  # TCP_INFO, struct tcp_info, tcpi_bytes_received (Linux 4.1)
@@ -56,13 +68,33 @@ def received_bytes(connection: socket.socket) -> int | None:
         return None
 
 
+@dataclass(slots=True)
+class Allowance:
+    """How much may be used at once, and how much more per second.
+
+    >>> allowance = Allowance(burst=1000, per_s=10, since_s=100.0)
+    >>> allowance.use(800, now_s=100.0), allowance.use(300, now_s=101.0), allowance.use(0, now_s=120.0)
+    (True, False, True)
+    """
+
+    burst: int
+    per_s: int
+    since_s: float
+    left: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.burst
+
+    def use(self, count: int, now_s: float) -> bool:
+        """Use some of it. False if more is used than was left."""
+        self.left = min(self.burst, self.left + self.per_s * (now_s - self.since_s)) - count
+        self.since_s = now_s
+        return self.left >= 0
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """One connection to the socket.
-
-    >>> peer = Peer(descriptor=7, endpoint="tcp://127.0.0.1:5555", since_s=100.0)
-    >>> peer.may_go_on(60_000, now_s=100.0), peer.may_go_on(70_000, now_s=101.0)
-    (True, False)
 
     Attributes:
         descriptor: libzmq's file descriptor of this connection. Another connection may have it later.
@@ -70,6 +102,7 @@ class Peer:
         since_s: monotonic time at which it connected.
         topics: the topic prefixes that it is subscribed to. Used by the publisher's thread only.
         heard_bytes: size of all messages that the publisher has received from it.
+        sent_bytes: all that it had sent at the last look.
     """
 
     descriptor: int
@@ -77,29 +110,19 @@ class Peer:
     since_s: float
     topics: set[bytes] = field(default_factory=set)
     heard_bytes: int = 0
+    sent_bytes: int = 0
     is_cut_off: bool = False
-    _sent_bytes: int = 0
-    _left_bytes: float = BURST_BYTES
-    _at_s: float = 0.0
+    allowance: Allowance = field(init=False)
 
-    def may_go_on(self, sent_bytes: int, now_s: float) -> bool:
-        """Update the allowance. False if it is used up.
-
-        Args:
-            sent_bytes: all that the peer has sent since it connected.
-            now_s: monotonic time in seconds.
-        """
-        gained_bytes = BYTES_PER_S * (now_s - max(self._at_s, self.since_s))
-        self._left_bytes = min(BURST_BYTES, self._left_bytes + gained_bytes) - (sent_bytes - self._sent_bytes)
-        self._sent_bytes, self._at_s = sent_bytes, now_s
-        return self._left_bytes >= 0
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(BURST_BYTES, BYTES_PER_S, self.since_s)
 
 
 class Peers:
     """Follows the connections of a socket on a thread of its own, and cuts off those that send too much.
 
-    If the events of a socket's monitor are not read, libzmq's thread waits, and the socket can't be closed (libzmq issue
-    3575). Therefore this thread reads them from before the first bind until the socket is closed.
+    If the events of a socket's monitor are not read, libzmq's thread waits, and the socket can't be closed (libzmq
+    issue 3575). Therefore this thread reads them from before the first bind until the socket is closed.
     """
 
     def __init__(self, publisher: zmq.Socket[bytes]) -> None:
@@ -109,8 +132,13 @@ class Peers:
             publisher: the socket, not bound yet.
         """
         self._peers: dict[int, Peer] = {}
+        self._allowance = Allowance(ALL_BURST_BYTES, ALL_BYTES_PER_S, time.monotonic())
+        self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
+        self._listeners: list[Peer] = []
+        self._is_barred = False
         self._cut_off = 0
         self._warn_from_s = 0.0
+        self._discarded = bytearray(65_536)
         self._lock = threading.Lock()
         address = f"inproc://peers-{id(self)}"
         publisher.monitor(address, _WATCHED)
@@ -130,7 +158,7 @@ class Peers:
             return {number: peer for number, peer in self._peers.items() if not peer.is_cut_off}
 
     def cut_off(self, peer: Peer) -> None:
-        """Close this connection. Any thread may call this."""
+        """End this connection. Any thread may call this."""
         with self._lock:
             self._shut(peer)
 
@@ -159,8 +187,11 @@ class Peers:
                 except zmq.ContextTerminated:
                     return False
                 event, descriptor = _EVENT.unpack(told)
+                peer = Peer(descriptor, endpoint.decode(errors="replace"), time.monotonic())
                 if event == zmq.EVENT_ACCEPTED:
-                    self._accept(Peer(descriptor, endpoint.decode(errors="replace"), time.monotonic()))
+                    self._accept(peer)
+                elif event == zmq.EVENT_LISTENING:
+                    self._listeners.append(peer)
                 elif event == zmq.EVENT_DISCONNECTED:
                     self._peers.pop(descriptor, None)
                 elif event == zmq.EVENT_MONITOR_STOPPED:
@@ -177,24 +208,72 @@ class Peers:
         self._peers[peer.descriptor] = peer
 
     def _look(self, now_s: float) -> None:
-        """Cut off the peers that have used up their allowance, and warn."""
+        """Cut off the peers that have used up their allowance, or the largest if all together have, and warn."""
+        active: dict[Peer, int] = {}
+        all_bytes = 0
         for peer in self._peers.values():
-            if peer.is_cut_off:
-                continue
             with contextlib.suppress(OSError), _connection(peer) as connection:
+                if peer.is_cut_off:
+                    self._discard(connection)
+                    continue
+                # ipc, and systems that do not count: the bytes that the publisher has heard, which are fewer.
                 sent_bytes = received_bytes(connection)
-                # ipc, and systems that do not count: what the publisher has heard, which is less.
-                if not peer.may_go_on(peer.heard_bytes if sent_bytes is None else sent_bytes, now_s):
+                sent_bytes = peer.heard_bytes if sent_bytes is None else sent_bytes
+                used_bytes, peer.sent_bytes = sent_bytes - peer.sent_bytes, sent_bytes
+                all_bytes += used_bytes
+                if not peer.allowance.use(used_bytes, now_s):
                     self._shut(peer)
+                elif used_bytes:
+                    active[peer] = used_bytes
+        self._allowance.use(sum(active.values()), now_s)
+        for peer in sorted(active, key=lambda peer: peer.sent_bytes, reverse=True):
+            if self._allowance.left >= 0:
+                break
+            self._shut(peer)
+            self._allowance.left += active[peer]
+        self._bar(not self._traffic.use(all_bytes, now_s))
+        self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
-            log.warning("publish: connections cut off: %d; they sent more than a reader needs", self._cut_off)
+            log.warning(
+                "publish: connections cut off: %d; there were too many, or they sent more than readers do",
+                self._cut_off,
+            )
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
 
+    def _bar(self, is_barred: bool) -> None:
+        """Let new TCP connections wait, or let them in again. Linux only; existing connections are not affected.
+
+        A filter on the listening socket drops their packets, and the other side repeats them.
+        """
+        if is_barred == self._is_barred or sys.platform != "linux":
+            return
+        self._is_barred = is_barred
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
+        program = struct.pack("HP", 1, ctypes.addressof(nothing))
+        for listener in self._listeners:
+            with contextlib.suppress(OSError), _connection(listener) as connection:
+                if is_barred:
+                    connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+                else:
+                    connection.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
     def _shut(self, peer: Peer) -> None:
+        """Let the connection end for libzmq, which then drops the peer with its subscriptions.
+
+        Only its reading half is shut: if both are while libzmq has a ping of the peer in its buffer and waits for the
+        publisher, libzmq aborts the program (`Assertion failed: !_io_error`, libzmq issue 4364).
+        """
         with contextlib.suppress(OSError), _connection(peer) as connection:
-            connection.shutdown(socket.SHUT_RDWR)  # libzmq then closes it, and drops the peer with its subscriptions
+            connection.shutdown(socket.SHUT_RD)
             peer.is_cut_off = True
             self._cut_off += 1
+            self._discard(connection)
+
+    def _discard(self, connection: socket.socket) -> None:
+        """Take what the peer has sent, because libzmq reads all of it before it finds the end."""
+        for _ in range(_MOST_DISCARDED):
+            if not connection.recv_into(self._discarded):
+                return
 
 
 def _connection(peer: Peer) -> socket.socket:
@@ -203,8 +282,10 @@ def _connection(peer: Peer) -> socket.socket:
     Raises:
         OSError: libzmq has closed it. Its descriptor may already belong to something else, a camera for example.
     """
-    # With all arguments given, Python does not ask the system what the socket is. They do not matter here.
-    copy = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=os.dup(peer.descriptor))
+    family = socket.AF_INET6 if peer.endpoint.startswith("tcp://[") else socket.AF_INET
+    if peer.endpoint.startswith("ipc://"):
+        family = socket.AF_UNIX
+    copy = socket.socket(family, socket.SOCK_STREAM, 0, fileno=os.dup(peer.descriptor))
     try:
         name = copy.getsockname()
         if peer.endpoint != f"ipc://{name}" and not (isinstance(name, tuple) and peer.endpoint.endswith(f":{name[1]}")):

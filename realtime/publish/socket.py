@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 _SEND_HIGH_WATER = 64
 # How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
 _LINGER_MS = 200
-# How many messages of each peer libzmq reads ahead; the rest waits in the system's buffers. With keys, one place is lost:
-# libzmq 4.3.5 puts the peer's user id into the queue first, and never counts it as taken. With 1, no reader is heard.
-_RECEIVE_HIGH_WATER = 2
+# How many messages of each peer libzmq reads ahead; the rest waits in the system's buffers. With keys, one place is
+# lost: libzmq 4.3.5 first queues the peer's user id, and never counts it as taken. With 1, no reader would be heard.
+_RECEIVE_HIGH_WATER = 16
 # Limit for one message of a peer. Our longest subscription takes 82 bytes: a topic of 72 with the name of the command.
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.

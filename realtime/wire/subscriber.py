@@ -22,10 +22,11 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 import zmq
@@ -35,6 +36,7 @@ from realtime import wire
 from realtime.wire.endpoints import parse_endpoint
 from realtime.wire.keys import Key, load_public, load_secret
 
+_T = TypeVar("_T")
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5555"
 # Length of the receive queue in messages: two seconds of one camera. A longer queue only adds latency to a slow reader.
 RECEIVE_QUEUE = 64
@@ -47,6 +49,12 @@ CATCH_UP_S = 0.2
 # work here: with them, libzmq aborts a reader that pauses until its queue is full (libzmq issue 3937).
 KEEPALIVE_S = 1
 KEEPALIVE_PROBES = 3
+# Limits for what a publisher can make its readers remember. The longest message that ours sends takes some 2 MB: 300
+# people with 133 keypoints each, before and after smoothing, as JSON.
+LONGEST_MESSAGE = 8 * 2**20
+MOST_CAMERAS = 1000
+# A timeout of 0 looks through this many waiting messages: the receive queue and what the system's buffers may hold.
+MOST_LATE = 10_000
 # Upper limit of --timeout in seconds.
 LONGEST_S = 1e6
 
@@ -227,9 +235,8 @@ class PoseSubscriber:
             realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(self._timeout_s)
-        while not self._pending:
-            if not self._receive(deadline_s):
-                raise TimeoutError(f"no poses from {self._named()} for {self._timeout_s:g} s: {self._doubt}")
+        if not self._receive_until(lambda: self._pending, deadline_s):
+            raise TimeoutError(f"no poses from {self._named()} for {self._timeout_s:g} s: {self._doubt}")
         return self._pending.popleft()
 
     def latest(self, timeout_s: float | None = None) -> dict[str, Pose]:
@@ -245,8 +252,7 @@ class PoseSubscriber:
             realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(self._timeout_s if timeout_s is None else timeout_s)
-        while not self._pending and self._receive(deadline_s):
-            pass
+        self._receive_until(lambda: self._pending, deadline_s)
         # A dict, because in the bounded queue a busy camera would push out the only message of another.
         newest = {message.camera: message for message in self._pending}
         self._pending.clear()
@@ -279,11 +285,10 @@ class PoseSubscriber:
             realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(timeout_s)
-        while camera not in self._infos:
-            if not self._receive(deadline_s):
-                raise TimeoutError(
-                    f"no info about camera {camera!r} from {self._named()} for {timeout_s:g} s: is the name right?"
-                )
+        if not self._receive_until(lambda: camera in self._infos, deadline_s):
+            raise TimeoutError(
+                f"no info about camera {camera!r} from {self._named()} for {timeout_s:g} s: is the name right?"
+            )
         return self._infos[camera]
 
     def statuses(self, timeout_s: float | None = 0.0) -> list[wire.StatusMessage]:
@@ -301,8 +306,7 @@ class PoseSubscriber:
             realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
         """
         deadline_s = _deadline(timeout_s)
-        while not self._statuses and self._receive(deadline_s):
-            pass
+        self._receive_until(lambda: self._statuses, deadline_s)
         said = list(self._statuses)
         self._statuses.clear()
         return said
@@ -310,6 +314,16 @@ class PoseSubscriber:
     def close(self) -> None:
         """Disconnect without waiting. Safe to call twice."""
         self._context.destroy(linger=0)
+
+    def _receive_until(self, found: Callable[[], object], deadline_s: float | None) -> bool:
+        """Receive until something is found. False if it was not, after the deadline and the messages that wait then."""
+        late = 0
+        while not found():
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                late += 1
+            if late > MOST_LATE or not self._receive(deadline_s):
+                return False
+        return True
 
     def _receive(self, deadline_s: float | None) -> bool:
         """Receive one message and store it by its kind. False if none arrived before the deadline.
@@ -325,14 +339,14 @@ class PoseSubscriber:
         if isinstance(message, wire.PoseMessage):
             self._pending.append(message)
         elif isinstance(message, wire.InfoMessage):
-            self._infos[message.camera] = message
+            _remember(self._infos, message.camera, message)
         else:
             self._statuses.append(message)
         return True
 
     def _pose(self, message: wire.PoseMessage) -> Pose:
         session, seq = self._last.get(message.camera, (message.session, message.seq - 1))
-        self._last[message.camera] = (message.session, message.seq)
+        _remember(self._last, message.camera, (message.session, message.seq))
         # A new session counts from 0 again. Messages lost at its start look the same as joining late, so none count.
         return Pose.of(message, missed=max(0, message.seq - seq - 1) if session == message.session else 0)
 
@@ -360,6 +374,7 @@ def _open(
     context = zmq.Context()
     socket = context.socket(zmq.SUB)
     socket.rcvhwm = RECEIVE_QUEUE
+    socket.maxmsgsize = LONGEST_MESSAGE
     socket.linger = 0
     socket.tcp_keepalive = 1
     socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
@@ -378,6 +393,13 @@ def _open(
         context.destroy(linger=0)
         raise ValueError(f"connect: got {endpoint!r}: {error.strerror}") from None
     return context, socket
+
+
+def _remember(by_camera: dict[str, _T], camera: str, what: _T) -> None:
+    """Set a camera's value. Forget the oldest camera if there are too many."""
+    by_camera[camera] = what
+    if len(by_camera) > MOST_CAMERAS:
+        del by_camera[next(iter(by_camera))]
 
 
 def _two_parts(parts: list[bytes]) -> tuple[bytes, bytes]:

@@ -26,6 +26,7 @@ from realtime.track.stage import TrackStage
 from realtime.types import Frame, Poses
 from tests.builders import make_detections, make_frame, make_poses
 from tests.doubles import FakeDoor
+from tests.faults.rawpeer import RawPeer
 
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -148,6 +149,33 @@ def test_info_is_sent_when_a_subscriber_joins_and_when_the_size_is_known(subscri
         pass
     assert (message.size, message.source_fps) == ((640, 480), 25.0)
     run.end()
+
+
+def test_a_tick_sends_at_most_one_info_message_per_camera_for_any_number_of_subscriptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, status = PublishConfig(bind=[ANY_PORT]), {camera: CameraStatus(camera) for camera in ("a", "b")}
+    info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
+    socket = PublishSocket(config)
+    stage = PublishStage(socket, config, info, lambda: status, None, FakeDoor())
+    sent: list[bytes] = []
+    send = socket.send
+    monkeypatch.setattr(socket, "send", lambda topic, payload: (sent.append(topic), send(topic, payload)))
+    stage.tick()  # the periodic messages
+    with RawPeer(socket.endpoints[0]) as peer:
+        for prefix in [b"info/", b"info/a/", b"", b"i", b"info/b/"] * 10:
+            peer.send(b"\x01" + prefix)
+        most = 0
+        while sent.count(b"info/b/") < 3:
+            sent_before = len(sent)
+            stage.tick()
+            infos = [topic for topic in sent[sent_before:] if topic.startswith(b"info/")]
+            assert len(infos) == len(set(infos))
+            most = max(most, len(infos))
+            if not infos:
+                peer.send(b"\x01info/")
+    stage.close()
+    assert most == 2
 
 
 def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts(subscribe: Callable) -> None:

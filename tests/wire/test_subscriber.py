@@ -16,6 +16,7 @@ import zmq
 
 from realtime import client, wire
 from realtime.client import PoseSubscriber, main
+from realtime.wire import subscriber as client_module
 from tests.wire import examples
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +193,34 @@ def test_a_timeout_error_names_the_endpoint_and_reading_can_continue(publisher, 
         next(subscriber)
     publisher.send(pose())
     assert subscriber.latest(timeout_s=WAIT_S)["cam0"].seq == 0
+
+
+def test_a_timeout_holds_while_messages_of_other_kinds_keep_arriving(publisher, subscribe, monkeypatch):
+    monkeypatch.setattr(client_module, "MOST_LATE", 50)
+    subscriber = subscribe(timeout_s=0.01)
+    receive, received = subscriber._receive, 0
+
+    def receive_a_status(deadline_s):
+        nonlocal received
+        received += 1
+        publisher.send(status())
+        return receive(None)
+
+    monkeypatch.setattr(subscriber, "_receive", receive_a_status)
+    with pytest.raises(TimeoutError):
+        next(subscriber)
+    assert received > 50
+
+
+def test_a_publisher_can_not_make_the_client_remember_any_number_of_cameras(publisher, subscribe, monkeypatch):
+    monkeypatch.setattr(client_module, "MOST_CAMERAS", 3)
+    subscriber = subscribe()
+    for number in range(6):
+        publisher.send(info(f"c{number}"))
+        publisher.send(pose(f"c{number}"))
+    assert [next(subscriber).camera for _ in range(6)] == [f"c{number}" for number in range(6)]
+    assert len(subscriber._infos) == len(subscriber._last) == 3
+    assert subscriber.info("c5").camera == "c5"
 
 
 def test_reading_poses_keeps_info_and_waiting_for_info_keeps_poses(publisher, subscribe):

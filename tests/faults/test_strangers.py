@@ -1,0 +1,155 @@
+"""The fault cases of peers that no reader would be: floods, short connections, port scans: `make faults`.
+
+The numbers in the test names are the cases of the table in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from realtime import keys
+from realtime.client import PoseSubscriber
+from realtime.config import PublishConfig
+from realtime.observe.status import CameraStatus
+from realtime.publish.socket import PublishSocket
+from realtime.publish.stage import PublishStage, StreamInfo
+from realtime.runtime.channel import Channel
+from realtime.runtime.loop import run_stage
+from realtime.runtime.watch import Unwatched
+from realtime.skeleton import COCO17
+from realtime.types import Poses
+from tests.builders import make_frame
+from tests.doubles import FakeDoor
+
+from . import rawpeer
+from .rig import Program
+
+pytestmark = pytest.mark.faults
+
+DEMO = "--source", "demo", "--realtime", "--loop"
+# Each flood lasts this long; all kinds take a minute.
+FLOOD_S = 4.0
+
+
+class Reader:
+    """A healthy reader: notes when each pose arrives, for the duration of a `with` block."""
+
+    def __init__(self, endpoint: str, **keys_: Path) -> None:
+        self.at_s: list[float] = []
+        self._client = PoseSubscriber(endpoint, timeout_s=0.2, **keys_)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(10)
+        self._client.close()
+
+    def _read(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._client.next_message()
+            except TimeoutError:
+                continue
+            self.at_s.append(time.monotonic())
+
+    def longest_gap_s(self, since_s: float) -> float:
+        times = [since_s, *(at_s for at_s in self.at_s.copy() if at_s > since_s), time.monotonic()]
+        return max(after - before for before, after in itertools.pairwise(times))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("yolov8n")
+@pytest.mark.parametrize("flooder", ["no keys", "keys, flooder without a key", "keys, flooder with a key"])
+def test_42_floods_of_all_kinds_disturb_no_reader(flooder, tmp_path, figure):
+    arguments, reader_keys, folder = [], {}, None
+    if flooder != "no keys":
+        keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader")])
+        arguments = ["--publish.curve-secret", str(tmp_path / "publisher.key_secret")]
+        secret = tmp_path / "clients/reader.key_secret"
+        reader_keys = {"curve_secret": secret, "curve_server": tmp_path / "publisher.key"}
+        if flooder == "keys, flooder with a key":
+            folder = tmp_path
+            secret.rename(tmp_path / "reader.key_secret")
+            reader_keys["curve_secret"] = tmp_path / "reader.key_secret"
+    kinds = [*rawpeer.FLOODS, *([] if folder else rawpeer.OTHERS)]
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with (
+        Program(*DEMO, *arguments, folder=tmp_path, endpoint=endpoint, keeps_bodies=False) as program,
+        Reader(endpoint, **reader_keys) as reader,
+    ):
+        program.until(lambda: len(reader.at_s) > 100, what="100 poses")
+        memory_mb, most_mb, gaps_s = program.resident_mb(), 0.0, {}
+        for kind in kinds:
+            began_s = time.monotonic()
+            flood = rawpeer.start(kind, endpoint, FLOOD_S, folder)
+            try:
+                while time.monotonic() < began_s + FLOOD_S + 1:
+                    program.run_for(0.1)
+                    most_mb = max(most_mb, program.resident_mb())
+            finally:
+                flood.kill()
+                flood.wait()
+            gaps_s[kind] = reader.longest_gap_s(began_s)
+            print(f"{flooder}, {kind}: gap {gaps_s[kind]:.3f} s, memory so far +{most_mb - memory_mb:.1f} MB")
+        worst = max(gaps_s, key=gaps_s.__getitem__)
+        figure("42", f"{len(kinds)} floods, {flooder}: longest gap of a reader", gaps_s[worst], "s", at_most=1)
+        figure("42", f"{len(kinds)} floods, {flooder}: memory growth", most_mb - memory_mb, "MB", at_most=50)
+        code, took_s = program.end()
+        figure("42", f"{len(kinds)} floods, {flooder}: program exits after", took_s, "s", at_most=3)
+        assert code == 0
+        assert not any("Traceback" in line for line in program.log)
+
+
+@pytest.mark.usefixtures("yolov8n")
+def test_43_short_connections_while_the_models_load_do_not_hold_up_the_end(tmp_path, figure):
+    port = free_port()
+    with Program(*DEMO, folder=tmp_path, endpoint=f"tcp://127.0.0.1:{port}") as program:
+        program.until_logged("publishing on")
+        with ThreadPoolExecutor(20) as pool:  # at once, because some have to wait for a place in the backlog
+            list(pool.map(lambda _: socket.create_connection(("127.0.0.1", port), timeout=5).close(), range(1100)))
+        assert not any("opened demo" in line for line in program.log)
+        code, took_s = program.end(signal.SIGTERM)
+        figure("43", "1,100 short connections while the models load: program exits after", took_s, "s", at_most=3)
+        assert code == 0, program.log
+
+
+def test_44_the_first_message_reaches_the_subscriber_that_was_waited_for(figure):
+    """The stage alone, because 200 starts of the program would take a quarter of an hour."""
+    arrived = 0
+    for _ in range(200):
+        config = PublishConfig(bind=["tcp://127.0.0.1:*"], wait_for_subscribers=1)
+        server, status, door = PublishSocket(config), {"cam0": CameraStatus("cam0")}, FakeDoor()
+        inbox: Channel[Poses] = Channel(10)
+        info = StreamInfo("s", COCO17, "d", "p", "cpu", "none", "0")
+        stage = PublishStage(server, config, info, lambda status=status: status, None, door)
+        loop = {"tick": stage.tick, "tick_s": 0.05}
+        thread = threading.Thread(target=run_stage, args=(stage, inbox, None, Unwatched()), kwargs=loop, daemon=True)
+        for _ in range(5):
+            socket.create_connection(("127.0.0.1", int(server.endpoints[0].rpartition(":")[2]))).close()
+        thread.start()
+        with PoseSubscriber(server.endpoints[0], timeout_s=10) as client:
+            assert door.released.wait(10)
+            inbox.put(Poses.empty(make_frame(0), 17))
+            arrived += client.next_message().seq == 0
+        inbox.close()
+        thread.join(10)
+        assert not thread.is_alive()
+    figure("44", "200 starts with wait-for-subscribers 1: first messages that arrived", arrived, "", at_least=200)

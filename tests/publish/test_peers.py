@@ -1,0 +1,250 @@
+"""The connections to the stream's socket and the count of readers, with peers that speak ZMTP over plain sockets."""
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+
+from realtime import keys
+from realtime.config import PublishConfig
+from realtime.publish import peers as module
+from realtime.publish.audience import Audience, covers
+from realtime.publish.peers import BURST_BYTES, BYTES_PER_S, Peer, received_bytes
+from realtime.publish.socket import PublishSocket
+from tests.faults.rawpeer import CANCEL, SUBSCRIBE, RawPeer, command, frame
+
+_marks = itertools.count()
+POSES = [b"pose/cam0/", b"pose/yard/"]
+
+
+class Publisher:
+    """A bound socket with its audience, used from the thread of the test."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.socket = PublishSocket(PublishConfig(bind=[endpoint]))
+        [self.endpoint] = self.socket.endpoints
+        self.audience = Audience(self.socket, lambda: POSES)
+        self.new: set[bytes] = set()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Let the publisher tick until a condition holds; the test's own timeout ends it if it never does."""
+        while not condition():
+            self.new |= self.audience.listen()
+            self.socket.send(b"tick", b"")
+
+    def until_heard(self, peer: RawPeer) -> None:
+        """Let the publisher tick until it has handled all that a peer has sent."""
+        mark = b"info/%d" % next(_marks)
+        peer.send(SUBSCRIBE + mark)
+        self.until(lambda: mark in self.new)
+
+
+@pytest.fixture(params=["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc"])
+def publisher(request: pytest.FixtureRequest, tmp_path) -> Iterator[Publisher]:
+    publisher = Publisher(f"ipc://{tmp_path}/stream" if request.param == "ipc" else request.param)
+    yield publisher
+    publisher.socket.close()
+
+
+@pytest.mark.parametrize("minor", [0, 1])
+def test_a_peer_counts_as_a_reader_while_it_is_subscribed_to_poses(publisher: Publisher, minor: int) -> None:
+    with RawPeer(publisher.endpoint, minor) as peer:
+        publisher.until_heard(peer)
+        assert publisher.audience.size() == 0
+        peer.send(SUBSCRIBE + b"pose/")
+        publisher.until_heard(peer)
+        assert publisher.audience.size() == 1
+        peer.send(CANCEL + b"pose/")
+        publisher.until_heard(peer)
+        assert publisher.audience.size() == 0
+        peer.send(SUBSCRIBE)  # to everything
+        publisher.until_heard(peer)
+        assert publisher.audience.size() == 1
+    publisher.until(lambda: publisher.audience.size() == 0)
+
+
+def test_subscriptions_as_commands_count_too(publisher: Publisher) -> None:
+    with RawPeer(publisher.endpoint) as peer:
+        peer.socket.sendall(command(b"SUBSCRIBE", b"pose/yard/"))
+        publisher.until_heard(peer)
+        assert publisher.audience.size() == 1
+        peer.socket.sendall(command(b"CANCEL", b"pose/yard/"))
+        publisher.until_heard(peer)
+        assert publisher.audience.size() == 0
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [b"", b"", b"", b""],
+        [b"\x02", b"\xff", b"pose/", b"\x07pose/"],
+        [CANCEL + b"pose/", CANCEL, CANCEL + b"pose/cam0/", CANCEL],  # without a subscription
+        [SUBSCRIBE + b"pose/cam0/"] * 4 + [CANCEL + b"pose/cam0/"],  # libzmq counts none of the repetitions either
+        [SUBSCRIBE + b"pose/nobody/", SUBSCRIBE + b"status/", SUBSCRIBE + b"pose/cam0/x"],
+    ],
+)
+def test_messages_that_leave_no_subscription_to_poses_change_no_count(
+    publisher: Publisher, messages: list[bytes]
+) -> None:
+    with RawPeer(publisher.endpoint) as reader, RawPeer(publisher.endpoint) as stranger:
+        reader.send(SUBSCRIBE + b"pose/")
+        publisher.until_heard(reader)
+        stranger.send(*messages)
+        publisher.until_heard(stranger)
+        assert publisher.audience.size() == 1
+
+
+def test_a_port_scan_is_no_reader(publisher: Publisher) -> None:
+    with RawPeer(publisher.endpoint) as reader:
+        for _ in range(50):
+            RawPeer(publisher.endpoint).socket.close()
+        reader.send(SUBSCRIBE + b"status/")
+        publisher.until_heard(reader)
+        assert publisher.audience.size() == 0
+
+
+def test_every_new_subscription_is_reported_once(publisher: Publisher) -> None:
+    with RawPeer(publisher.endpoint) as first, RawPeer(publisher.endpoint) as second:
+        for peer in (first, second):
+            publisher.new.clear()
+            peer.send(*[SUBSCRIBE + b"info/"] * 30)
+            publisher.until_heard(peer)
+            assert b"info/" in publisher.new
+
+
+def test_a_peer_that_sends_more_than_its_allowance_is_cut_off_and_the_others_stay(publisher: Publisher) -> None:
+    with RawPeer(publisher.endpoint) as reader, RawPeer(publisher.endpoint, minor=0) as flooder:
+        reader.send(SUBSCRIBE + b"pose/")
+        publisher.until_heard(reader)
+        ended = threading.Event()
+
+        def flood() -> None:
+            block = frame(SUBSCRIBE + b"pose/cam0/") * 1000
+            try:
+                while True:
+                    flooder.socket.sendall(block)
+            except OSError:
+                ended.set()
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        publisher.until(ended.is_set)
+        thread.join()
+        publisher.until(lambda: len(publisher.socket.peers.connected()) == 1)
+        assert publisher.audience.size() == 1
+
+
+def test_a_message_longer_than_any_subscription_ends_the_connection(publisher: Publisher) -> None:
+    with RawPeer(publisher.endpoint) as peer:
+        peer.send(SUBSCRIBE + b"x" * 128)
+        assert peer.is_cut_off()
+
+
+def test_the_allowance_is_enough_for_the_largest_reader(tmp_path) -> None:
+    """Three topics for each of 100 cameras with names of 64 characters, with CURVE, and heartbeats."""
+    keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader")])
+    config = PublishConfig(bind=["tcp://127.0.0.1:*"], curve_secret=tmp_path / "publisher.key_secret")
+    server = PublishSocket(config)
+    audience, topics = Audience(server, lambda: POSES), set()
+    with zmq.Context() as context, context.socket(zmq.SUB) as reader:
+        key = keys.load_secret(tmp_path / "clients/reader.key_secret")
+        reader.curve_publickey, reader.curve_secretkey = key.public, key.secret
+        reader.curve_serverkey = keys.load_public(tmp_path / "publisher.key").public
+        reader.linger = 0
+        wanted = {f"{kind}/{n:064d}/".encode() for kind in ("info", "status", "pose") for n in range(100)}
+        for topic in wanted:
+            reader.subscribe(topic)
+        reader.connect(server.endpoints[0])
+        while topics != wanted:
+            topics |= audience.listen()
+        [peer] = server.peers.connected().values()
+        with module._connection(peer) as connection:
+            sent_bytes = received_bytes(connection)
+    server.close()
+    assert sent_bytes is None or 30_000 < sent_bytes < BURST_BYTES * 2 / 3
+    heartbeat_bytes = 2 + 33 + 7  # frame, CURVE, PING with its time to live
+    assert 2 * heartbeat_bytes < BYTES_PER_S
+
+
+def test_an_unused_allowance_does_not_add_up() -> None:
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0).allowance
+    assert allowance.use(1000, now_s=100_000.0)
+    assert not allowance.use(BURST_BYTES, now_s=100_000.0)
+
+
+@pytest.mark.parametrize(("per_s", "may"), [(BYTES_PER_S, True), (2 * BYTES_PER_S, False)])
+def test_a_steady_rate_within_the_allowance_is_never_cut_off(per_s: int, may: bool) -> None:
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0).allowance
+    assert all(allowance.use(per_s, now_s=float(second)) for second in range(1000)) == may
+
+
+def test_the_peers_with_the_most_topics_are_cut_off_when_all_together_have_too_many(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.publish.audience._MOST_TOPIC_BYTES", 1000)
+    with RawPeer(publisher.endpoint) as small, RawPeer(publisher.endpoint) as large:
+        small.send(SUBSCRIBE + b"pose/")
+        publisher.until_heard(small)
+        large.send(*(SUBSCRIBE + b"%0100d" % number for number in range(11)))
+        publisher.until(lambda: len(publisher.socket.peers.connected()) == 1 and b"%0100d" % 10 in publisher.new)
+        assert publisher.audience.size() == 1
+
+
+def test_too_many_connections_cost_those_without_a_subscription(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PEERS", 3)
+    with RawPeer(publisher.endpoint) as reader:
+        reader.send(SUBSCRIBE + b"pose/")
+        publisher.until_heard(reader)
+        others = [RawPeer(publisher.endpoint) for _ in range(6)]
+        publisher.until_heard(others[-1])
+        assert len(publisher.socket.peers.connected()) <= 3
+        assert publisher.audience.size() == 1
+        for other in others:
+            other.socket.close()
+
+
+def test_a_descriptor_that_belongs_to_another_connection_now_is_left_alone() -> None:
+    """A camera may get the descriptor of a peer that libzmq has closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as camera:
+        with pytest.raises(OSError, match="another connection"):
+            module._connection(Peer(camera.fileno(), "tcp://127.0.0.1:1", since_s=0.0))
+        camera.sendall(b"still open")
+
+
+def test_the_system_counts_what_a_peer_has_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sender:
+        receiver, _ = server.accept()
+        with receiver:
+            sender.sendall(bytes(1234))
+            left = 1234
+            while left:
+                left -= len(receiver.recv(left))
+            assert received_bytes(receiver) in (1234, None)
+    left_, right = socket.socketpair()
+    with left_, right:
+        assert received_bytes(left_) is None
+
+
+def test_the_socket_can_be_closed_after_more_connections_than_the_monitor_holds() -> None:
+    """Unread, its events would stop libzmq's thread, and closing would never end (libzmq issue 3575)."""
+    server = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
+    port = int(server.endpoints[0].rpartition(":")[2])
+    for _ in range(1100):
+        socket.create_connection(("127.0.0.1", port)).close()
+    closing = threading.Thread(target=server.close, daemon=True)
+    closing.start()
+    closing.join(30)
+    assert not closing.is_alive()
+    assert "peers" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_covers_is_the_rule_of_zeromq() -> None:
+    assert covers({b""}, b"pose/a/")
+    assert covers({b"x", b"pose/a/"}, b"pose/a/")
+    assert not covers({b"pose/a/b", b"ose"}, b"pose/a/")
+    assert not covers(set(), b"pose/a/")
