@@ -63,7 +63,8 @@ class Source(Protocol):
     prompt: bool
 
     @property
-    def fps(self) -> float | None: ...
+    def fps(self) -> float | None:
+        """Nominal frames per second."""
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end.

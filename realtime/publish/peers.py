@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 BURST_BYTES = 65_536
 BYTES_PER_S = 256
 # The same for all peers together. When it is used up, those that have sent the most are cut off first. libzmq walks
-# through all topics when a peer leaves, so many connections, each within its allowance, could stop the publisher too.
+# through all topics when a peer leaves, and hundreds of connections within their allowance would stop the publisher.
 ALL_BURST_BYTES = 131_072
 ALL_BYTES_PER_S = 32_768
 # Connections at the same time. Each takes a file descriptor, and 1024 per process is a common limit.
