@@ -22,7 +22,7 @@ _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 
 @dataclass(slots=True)
 class Seen:
-    """What was read of a file so far.
+    """The frames that were read of a file so far.
 
     Attributes:
         good: number of decoded frames.
@@ -59,7 +59,7 @@ def check_complete(
         name: the file as shown to the user.
         container: the file.
         stream: its video track.
-        seen: what was read.
+        seen: the frames that were read.
         fps: declared frames per second; None if unknown.
         is_http: whether it was read from a server.
 

@@ -10,7 +10,6 @@ import http.client
 import socket
 import ssl
 import threading
-import time
 import urllib.request
 from collections.abc import Callable
 from typing import IO
@@ -56,7 +55,7 @@ class Downloads:
         self._tls = tls
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
-        self._is_stopped = False
+        self._is_cut = self._is_stopped = False
         self._opener = self._new_opener()
 
     def get(self, url: str, most_bytes: int, limit_s: float) -> tuple[bytes, str]:
@@ -76,13 +75,13 @@ class Downloads:
         # Errors are raised outside of the `except` block: inside, Python would attach the exception of urllib, which
         # contains the URL.
         # A server that sends a byte now and then is silent for no longer than the timeout, so the limit needs a timer.
-        end_s = time.monotonic() + limit_s
+        self._is_cut = False
         timer = threading.Timer(limit_s, self._cut)
         timer.daemon = True
         timer.start()
         try:
             self.check(url)
-            return self._get(_without_login(url), most_bytes, end_s)
+            return self._get(_without_login(url), most_bytes)
         except SourceError:
             raise
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -97,22 +96,22 @@ class Downloads:
         self._cut()
 
     def _cut(self) -> None:
-        """Close the connection under a thread that waits for the server."""
+        """Close the connection under a thread that waits for the server; the download fails."""
+        self._is_cut = True
         if (connection := self._socket) is not None:
             with contextlib.suppress(OSError):  # it is closed already
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _get(self, url: str, most_bytes: int, end_s: float) -> tuple[bytes, str]:
+    def _get(self, url: str, most_bytes: int) -> tuple[bytes, str]:
         with self._opener.open(url, timeout=self._timeout_s) as response:
             chunks, size = [], 0
             while chunk := response.read1(_CHUNK_BYTES):
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > most_bytes:
-                    raise SourceError(
-                        f"{shown(url)}: too large: more than {most_bytes >> 20} MiB", SourceReason.TOO_LARGE
-                    )
-            if time.monotonic() > end_s:
+                    advice = f"too large: more than {most_bytes >> 20} MiB"
+                    raise SourceError(f"{shown(url)}: {advice}", SourceReason.TOO_LARGE)
+            if self._is_cut:  # without a declared length, it looks complete
                 raise TimeoutError
             if response.length:
                 raise http.client.IncompleteRead(b"", response.length)
@@ -145,10 +144,10 @@ class Downloads:
         connect = connection.connect
 
         def connect_and_note() -> None:
-            if self._is_stopped:
-                raise TimeoutError
             connect()
             self._socket = connection.sock
+            if self._is_cut or self._is_stopped:
+                raise TimeoutError
 
         connection.connect = connect_and_note  # type: ignore[method-assign]  # urllib calls it
         return connection
