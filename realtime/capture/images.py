@@ -14,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+# ultralytics replaces Image.open by a function that installs packages when it meets an image that it doesn't know. It
+# is imported later than this file.
+from PIL.Image import open as open_image
+
 from realtime.capture.source import Picture
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
@@ -170,7 +174,7 @@ def _size_of(path: Path) -> tuple[int, int]:
     """
     Image.MAX_IMAGE_PIXELS = None  # above this limit Pillow would warn, and above twice its value refuse
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.size
     except Exception:  # Pillow raises many kinds for damaged files, which OpenCV then refuses
         return 0, 0

@@ -221,7 +221,7 @@ def test_a_warning_is_logged_when_a_live_camera_joins_a_run_of_files(
     later = configuration(tmp_path, {"a": str(clip), "gate": "rtsp://127.0.0.1/1"})
     pipeline = Pipeline(configuration(tmp_path, {"a": str(clip)}), lambda: later)
     monkeypatch.setattr(pipeline._fleet, "reload", lambda cameras: None)
-    pipeline._reload()
+    pipeline._apply(pipeline._read_change(lambda: later))
     assert "reload: gate: live, but this run started with files and favours throughput over latency" in caplog.text
     pipeline.stop()
     pipeline.run()
