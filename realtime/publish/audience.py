@@ -11,7 +11,7 @@ from realtime.publish.peers import Peer
 from realtime.publish.socket import PublishSocket
 
 # Most messages of peers that are handled at once. Between two calls, one peer can send that many only in a flood.
-_MOST_MESSAGES = 200
+_MOST_MESSAGES = 2000
 # Limit for the topics of all subscriptions together: libzmq keeps about 40 bytes of memory for each byte of a topic.
 _MOST_TOPIC_BYTES = 500_000
 _SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message

@@ -3,8 +3,8 @@
 Used by publish.socket, and by publish.audience, which counts the readers among the peers.
 
 A reader sends a handshake, some subscriptions and perhaps heartbeats. Each message that libzmq reads costs memory and
-time of the publisher, so floods must be stopped before they are read: libzmq reads little ahead (RCVHWM 1), the rest
-waits in the system's buffers, and the system's count of received bytes shows who sends too much.
+time of the publisher, so floods must be stopped early: the system's count of received bytes shows who sends too much,
+and a small buffer (RCVBUF) limits what arrives before that is seen.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from realtime.runtime.memory import give_back_memory
+
 log = logging.getLogger(__name__)
 
 # What a peer may send: this much at once, and this much more per second. The largest reader of ours subscribes to three
@@ -36,10 +38,11 @@ ALL_BYTES_PER_S = 32_768
 MOST_PEERS = 256
 # Beyond this, for all peers together, new connections have to wait: each brings what libzmq reads ahead, about 10 kB,
 # before it can be cut off. TCP asks again after a second.
-FLOOD_BURST_BYTES = 262_144
+FLOOD_BURST_BYTES = 131_072
 FLOOD_BYTES_PER_S = 65_536
-# How often the bytes are counted. In this time, a flood takes what libzmq reads ahead, and what it costs to connect.
-_LOOK_S = 0.02
+# How often the bytes are counted: more often for a while after a new connection, or a look that found this many bytes.
+# What a flood sends between two looks, libzmq reads.
+_LOOK_S, _BUSY_LOOK_S, _BUSY_S, _BUSY_BYTES = 0.02, 0.001, 0.2, 1000
 # Most events read at once. It is all that the monitor's queue holds: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
@@ -54,6 +57,7 @@ _COUNTS = {
     "linux": (11, 136, 128),  # TCP_INFO, struct tcp_info, tcpi_bytes_received (Linux 4.1)
     "darwin": (0x106, 112, 88),  # TCP_CONNECTION_INFO, struct tcp_connection_info, tcpi_rxbytes; not tested
 }
+COUNTS_BYTES = sys.platform in _COUNTS
 
 
 def received_bytes(connection: socket.socket) -> int | None:
@@ -136,6 +140,7 @@ class Peers:
         self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
         self._listeners: list[Peer] = []
         self._is_barred = False
+        self._busy_until_s = 0.0
         self._cut_off = 0
         self._warn_from_s = 0.0
         self._discarded = bytearray(65_536)
@@ -168,8 +173,13 @@ class Peers:
 
     def _watch(self) -> None:
         is_open = True
+        events = zmq.Poller()
+        events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
         while is_open:
-            time.sleep(_LOOK_S)
+            if time.monotonic() < self._busy_until_s:
+                time.sleep(_BUSY_LOOK_S)
+            else:
+                events.poll(round(_LOOK_S * 1000))
             with self._lock:
                 is_open = self._read_events()
                 self._look(time.monotonic())
@@ -190,6 +200,7 @@ class Peers:
                 peer = Peer(descriptor, endpoint.decode(errors="replace"), time.monotonic())
                 if event == zmq.EVENT_ACCEPTED:
                     self._accept(peer)
+                    self._busy_until_s = peer.since_s + _BUSY_S
                 elif event == zmq.EVENT_LISTENING:
                     self._listeners.append(peer)
                 elif event == zmq.EVENT_DISCONNECTED:
@@ -231,6 +242,8 @@ class Peers:
                 break
             self._shut(peer)
             self._allowance.left += active[peer]
+        if all_bytes > _BUSY_BYTES:
+            self._busy_until_s = now_s + _BUSY_S
         self._bar(not self._traffic.use(all_bytes, now_s))
         self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
@@ -239,6 +252,7 @@ class Peers:
                 self._cut_off,
             )
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
+            give_back_memory()
 
     def _bar(self, is_barred: bool) -> None:
         """Let new TCP connections wait, or let them in again. Linux only; existing connections are not affected.
@@ -258,13 +272,13 @@ class Peers:
                     connection.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def _shut(self, peer: Peer) -> None:
-        """Let the connection end for libzmq, which then drops the peer with its subscriptions.
+        """End the connection for libzmq, which then drops the peer with its subscriptions.
 
-        Only its reading half is shut: if both are while libzmq has a ping of the peer in its buffer and waits for the
-        publisher, libzmq aborts the program (`Assertion failed: !_io_error`, libzmq issue 4364).
+        TCP refuses what the peer sends from now on. Where libzmq may have stopped reading, only the reading half is
+        shut: if both are while it holds a ping of the peer, libzmq aborts the program (libzmq issue 4364).
         """
         with contextlib.suppress(OSError), _connection(peer) as connection:
-            connection.shutdown(socket.SHUT_RD)
+            connection.shutdown(socket.SHUT_RD if received_bytes(connection) is None else socket.SHUT_RDWR)
             peer.is_cut_off = True
             self._cut_off += 1
             self._discard(connection)

@@ -14,7 +14,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
-from realtime.publish.peers import Peers
+from realtime.publish.peers import COUNTS_BYTES, Peers
 from realtime.wire.keys import load_public, load_secret
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,13 @@ log = logging.getLogger(__name__)
 _SEND_HIGH_WATER = 64
 # How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
 _LINGER_MS = 200
-# How many messages of each peer libzmq reads ahead; the rest waits in the system's buffers. With keys, one place is
-# lost: libzmq 4.3.5 first queues the peer's user id, and never counts it as taken. With 1, no reader would be heard.
-_RECEIVE_HIGH_WATER = 16
+# How many messages of each peer libzmq reads ahead. 0 is no limit, because libzmq 4.3.5 aborts the program
+# (`Assertion failed: !_io_error`, issue 4364) if a connection breaks while libzmq has stopped reading and holds a
+# ping. A flood is limited by its bytes (publish.peers). Where the system doesn't count them, the limit is 16: with keys
+# one place is lost, because libzmq queues the peer's user id and never counts it as taken.
+_RECEIVE_HIGH_WATER_COUNTED, _RECEIVE_HIGH_WATER = 0, 16
+# Size of the system's buffer for each connection. A small one slows a flood down, and a reader sends little.
+_RECEIVE_BUFFER_BYTES = 2048
 # Limit for one message of a peer. Our longest subscription takes 82 bytes: a topic of 72 with the name of the command.
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.
@@ -107,7 +111,7 @@ class PublishSocket:
         has_keys = config.curve_secret is not None
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
         self._socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
-        self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER)
+        self._socket.setsockopt(zmq.RCVBUF, _RECEIVE_BUFFER_BYTES)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_CURVE_BYTES if has_keys else _MAX_INCOMING_BYTES)
         self._socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
@@ -147,6 +151,8 @@ class PublishSocket:
         log.info("the stream is encrypted, accepted reader keys: %d", len(readers))
 
     def _bind(self, endpoint: str) -> None:
+        is_counted = COUNTS_BYTES and endpoint.startswith("tcp:")
+        self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_COUNTED if is_counted else _RECEIVE_HIGH_WATER)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:

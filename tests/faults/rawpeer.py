@@ -186,8 +186,25 @@ def _encrypted(kind: str, endpoint: str, end_s: float, folder: Path) -> None:
                 flooder.send(message)
 
 
+def _resets(endpoint: str, end_s: float) -> None:
+    """Send subscriptions and pings at once and reset the connection, which aborts a libzmq that has stopped reading."""
+    for counted in itertools.count():
+        if time.monotonic() > end_s:
+            return
+        count = (20, 100, 300, 2000)[counted % 4]
+        block = b"".join(
+            command(b"SUBSCRIBE", topic) + command(b"PING", bytes(2)) for topic in itertools.islice(_topics(8), count)
+        )
+        with contextlib.suppress(OSError), RawPeer(endpoint) as peer:
+            peer.socket.sendall(block)
+            time.sleep(0.002 * (counted % 5))
+            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        time.sleep(0.02)
+
+
 OTHERS: dict[str, Callable[[str, float], object]] = {
     "commands": _commands,
+    "pings and resets": _resets,
     "connections": _short,
     "connections without a handshake": _scan,
     "many within their allowance": _below,
