@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 # After a stop, frames past the door have this long to be published; the rest are dropped.
 _DRAIN_S = 1.5
 # Threads that are still alive after this long are abandoned (`stuck_threads`), so that a stop takes less than 3 s.
-_JOIN_S = 1.0
+_JOIN_S = 0.8
 # How often the publisher handles subscribers and states while no frames arrive, and the main loop checks the run.
 _TICK_S = 0.05
 

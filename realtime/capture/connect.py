@@ -36,7 +36,7 @@ OPEN_TIMEOUT_S = 10.0
 # A camera that sends nothing for this long is lost, unless the configuration sets another limit.
 READ_TIMEOUT_S = 2.0
 # FFmpeg gets at least this long (s), however long our own look at the server took.
-_LEAST_OPEN_S = 1.0
+LEAST_OPEN_S = 1.0
 # `auto` tries them in this order.
 _ACCELERATORS = ("cuda", "vaapi", "videotoolbox")
 
@@ -180,7 +180,7 @@ class _Call:
             form: the format; None to let FFmpeg find it.
         """
         now_s = time.monotonic()
-        open_s = max(min(_LEAST_OPEN_S, self.link.open_s), self.ends_s - now_s)
+        open_s = max(min(LEAST_OPEN_S, self.link.open_s), self.ends_s - now_s)
         allowed = {"format_whitelist": allowed_formats(*_URL_FORMATS, *formats)}
         try:
             container: InputContainer = av.open(
@@ -272,7 +272,7 @@ def _open_parts(call: _Call, url: str, options: dict[str, str]) -> InputContaine
     stream = call.open(url, options | AS_BYTES, form="data")
     if isinstance(stream, SourceError):
         return None if stream.reason is SourceReason.NOT_MEDIA else stream
-    parts = Parts(stream, shown(call.source), call.max_pixels, call.link.read_s)
+    parts = Parts(stream, shown(call.source), call.max_pixels, call.link.read_s, call.ends_s)
     try:
         pictures = call.open(parts, {}, MULTIPART, form=MULTIPART) if parts.begin() else None
     except BaseException:
@@ -280,6 +280,7 @@ def _open_parts(call: _Call, url: str, options: dict[str, str]) -> InputContaine
         raise
     if pictures is None or isinstance(pictures, SourceError):
         parts.close()
+    parts.is_open = True
     return pictures
 
 

@@ -31,7 +31,7 @@ class HlsSource:
     Args:
         source: URL of the playlist, as the user configured it.
         followed: what `live_playlist` found there.
-        open_timeout_s: how long (s) opening may take, besides the wait for the next segment.
+        open_timeout_s: how long (s) opening may take. It may take longer if the segments are longer.
         read_timeout_s: how long (s) the stream may be silent.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture.
@@ -60,7 +60,7 @@ class HlsSource:
         self._playout = Playout()
         self._follower = Follower(followed, read_timeout_s)
         try:
-            self._open_part(open_timeout_s + OVERDUE * min(followed.playlist.target_s, LONGEST_TARGET_S))
+            self._open_part(max(open_timeout_s, OVERDUE * min(followed.playlist.target_s, LONGEST_TARGET_S)))
         except BaseException:
             self._follower.stop()
             raise

@@ -118,7 +118,7 @@ class Losses:
 
     def fault_of_none(self) -> Fault:
         """Return why a packet yields no frame."""
-        return "undecodable" if self._damage.has_started else "waiting for a key frame"
+        return "undecodable" if self._damage.has_started or self._has_key else "waiting for a key frame"
 
     def check(self, name: str, now_s: float) -> None:
         """Check that whole frames still come. Call it after each packet.

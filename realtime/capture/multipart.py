@@ -34,14 +34,19 @@ class Parts:
         name: the source, redacted, for errors.
         max_pixels: limits the bytes of a part.
         part_s: how long (s) a part may take.
+        opens_by_s: when the first picture must have been found, monotonic seconds.
+
+    Attributes:
+        is_open: whether it was found. Set by the caller.
     """
 
-    def __init__(self, stream: InputContainer, name: str, max_pixels: int, part_s: float) -> None:
+    def __init__(self, stream: InputContainer, name: str, max_pixels: int, part_s: float, opens_by_s: float) -> None:
         self._stream = stream
         self._chunks: Any = stream.demux()  # Any: packets of a track of unknown type
         self._name = name
         self._most_bytes = max(_LEAST_BYTES, round(max_pixels * _BYTES_PER_PIXEL))
-        self._part_s = part_s
+        self._part_s, self._opens_by_s = part_s, opens_by_s
+        self.is_open = False
         self._due_s = time.monotonic() + part_s
         self._boundary = b""
         self._received = bytearray()
@@ -145,6 +150,8 @@ class Parts:
 
     def _receive(self) -> bool:
         """Wait for more bytes; False at the end of the stream."""
+        if not self.is_open and time.monotonic() > self._opens_by_s:
+            raise SourceError(f"{self._name}: timed out: no picture can be decoded", SourceReason.TIMEOUT)
         if time.monotonic() > self._due_s:
             raise SourceError(
                 f"{self._name}: timed out: no complete picture for {self._part_s:.1f} s", SourceReason.TIMEOUT

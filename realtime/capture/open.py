@@ -9,11 +9,12 @@ import contextlib
 import functools
 import logging
 import re
+import time
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from realtime.capture.connect import PlaylistError
+from realtime.capture.connect import LEAST_OPEN_S, PlaylistError
 from realtime.capture.demo import DemoSource
 from realtime.capture.follow import live_playlist, names_playlist
 from realtime.capture.guard import Guard
@@ -125,6 +126,7 @@ def _open_network(config: CameraConfig, max_pixels: int) -> Source:
     """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
     if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
         _warn_of_unverified_tls(config.name)
+    ends_s = time.monotonic() + config.open_timeout_s
     open_stream = partial(
         StreamSource,
         config.address,
@@ -136,16 +138,21 @@ def _open_network(config: CameraConfig, max_pixels: int) -> Source:
         hwaccel=config.hwaccel,
         max_pixels=max_pixels,
     )
+
+    def left_s() -> float:
+        """The time that is left for opening, in seconds."""
+        return max(min(LEAST_OPEN_S, config.open_timeout_s), ends_s - time.monotonic())
+
     if not names_playlist(config.address):
         with contextlib.suppress(PlaylistError):
             return open_stream()
-    followed = live_playlist(config.address, config.open_timeout_s, Tls(config.tls_verify, config.tls_ca))
+    followed = live_playlist(config.address, left_s(), Tls(config.tls_verify, config.tls_ca))
     if followed is None:
-        return open_stream(playlist=True)
+        return open_stream(playlist=True, open_timeout_s=left_s())
     return HlsSource(
         config.address,
         followed,
-        open_timeout_s=config.open_timeout_s,
+        open_timeout_s=left_s(),
         read_timeout_s=config.silence_s,
         hwaccel=config.hwaccel,
         max_pixels=max_pixels,

@@ -101,7 +101,7 @@ def playlist_of_another_port() -> Strange:
             kind = "Content-Type: application/vnd.apple.mpegurl"
             connection.send(http_answer(kind, body="\n".join([*lines, ""]).encode()))
 
-    return Strange(serve, "http://127.0.0.1:{port}/live.m3u8", silent)
+    return Strange(serve, "http://127.0.0.1:{port}/live.m3u8", silent, may_connect=60)
 
 
 def closes_at_once() -> Strange:

@@ -27,18 +27,23 @@ STRANGE_S = 10.0
 REASONS = {
     "not a video or an image", "no video track", "permission denied", "connection refused", "login failed", "not found",
     "timed out", "host name not found", "connection lost", "can't be decoded", "falls behind", "damaged",
-    "waiting for a key frame", "internal error", "too large",
+    "waiting for a key frame", "internal error", "too large", "server error", "redirect refused",
+    "transport not possible",
 }  # fmt: skip
 # How some must end: the reason, or the state if there is none. The others may be live, or in a state with a reason.
 EXPECTED = {
     "latin1_session_name": {"live"},
-    "sdp_of_a_megabyte": {"live"},
+    "sdp_of_a_megabyte": {"too large"},
+    "udp_alone": {"transport not possible"},
+    "redirect_loop": {"redirect refused"},
+    "http_redirect_loop": {"redirect refused"},
     "changing_size": {"live"},
     "unknown_codec": {"can't be decoded"},
     "codec_without_a_decoder": {"can't be decoded"},
     "odd_colour_matrix": {"live", "can't be decoded", "internal error"},
     "huge_pictures": {"too large"},
-    "http_huge_jpeg": {"too large"},
+    # FFmpeg finds that 5 kB can't hold so many pixels, and allocates nothing either.
+    "http_huge_jpeg": {"can't be decoded", "timed out", "starting"},
     "login_that_never_succeeds": {"login failed"},
     "no_key_frame": {"waiting for a key frame", "timed out", "can't be decoded"},
 }
