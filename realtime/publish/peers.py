@@ -274,8 +274,8 @@ class Peers:
     def _shut(self, peer: Peer) -> None:
         """End the connection for libzmq, which then drops the peer with its subscriptions.
 
-        TCP refuses what the peer sends from now on. Where libzmq may have stopped reading, only the reading half is
-        shut: if both are while it holds a ping of the peer, libzmq aborts the program (libzmq issue 4364).
+        TCP refuses what the peer sends from now on. If libzmq may have stopped reading, only the reading half is shut:
+        if both are while it holds a ping of the peer, libzmq aborts the program (libzmq issue 4364).
         """
         with contextlib.suppress(OSError), _connection(peer) as connection:
             connection.shutdown(socket.SHUT_RD if received_bytes(connection) is None else socket.SHUT_RDWR)

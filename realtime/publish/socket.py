@@ -25,8 +25,8 @@ _SEND_HIGH_WATER = 64
 _LINGER_MS = 200
 # How many messages of each peer libzmq reads ahead. 0 is no limit, because libzmq 4.3.5 aborts the program
 # (`Assertion failed: !_io_error`, issue 4364) if a connection breaks while libzmq has stopped reading and holds a
-# ping. A flood is limited by its bytes (publish.peers). Where the system doesn't count them, the limit is 16: with keys
-# one place is lost, because libzmq queues the peer's user id and never counts it as taken.
+# ping. A flood is limited by its bytes (publish.peers). The limit is 16 if the system doesn't count them: with keys one
+# place is lost, because libzmq queues the peer's user id and never counts it as taken.
 _RECEIVE_HIGH_WATER_COUNTED, _RECEIVE_HIGH_WATER = 0, 16
 # Size of the system's buffer for each connection. A small one slows a flood down, and a reader sends little.
 _RECEIVE_BUFFER_BYTES = 2048

@@ -233,7 +233,7 @@ def test_a_stream_that_can_t_be_decoded_at_all_says_so(track):
     losses = Losses(stream, has_datagrams=False, now_s=0.0)
     losses.received(packets[0], 1.0)
     losses.failed(1.0)
-    assert losses.fault_of_none() == "waiting for a key frame"
+    assert losses.fault_of_none() == "undecodable"  # the first packet is a key frame
     losses.check("cam", 15.0)
     with pytest.raises(SourceError, match="cam: no frame can be decoded"):
         losses.check("cam", 15.1)
