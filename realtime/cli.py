@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 PROGRAM = "realtime-pose"
 log = logging.getLogger(__name__)
+
+# A signal ends the program in less than 3 s. A normal exit unloads the libraries, which takes up to a second.
+_LATE_S = 1.5
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
@@ -140,7 +144,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         except Exception:  # a bug in our code: log its traceback
             log.exception("the run failed")
         finally:
-            if pipeline.stuck_threads:
+            if pipeline.stuck_threads or handle.is_late:
                 if failure is not None:
                     _say(f"error: {failure}", secrets)
                 _leave_at_once(pipeline.stuck_threads, code)
@@ -159,6 +163,12 @@ class _Signals:
         self._reloads = reloads
         self._has_terminal = sys.stderr.isatty()
         self._seen = self._reload_waits = False
+        self._seen_s = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a normal exit would take too long after the signal."""
+        return self._seen and time.monotonic() - self._seen_s > _LATE_S
 
     @contextlib.contextmanager
     def not_swallowed(self) -> Iterator[None]:
@@ -187,7 +197,7 @@ class _Signals:
             return
         if self._seen:
             os._exit(128 + number)
-        self._seen = True
+        self._seen, self._seen_s = True, time.monotonic()
         if self._pipeline is None:
             raise KeyboardInterrupt
         self._pipeline.stop()
@@ -208,8 +218,9 @@ def _signals(reloads: bool) -> Iterator[_Signals]:
 
 
 def _leave_at_once(stuck: Sequence[str], code: int) -> NoReturn:
-    """End the process by force: a C library holds these threads, and a normal exit could hang."""
-    log.warning("threads that did not stop: %s", ", ".join(stuck))
+    """End the process without unloading its libraries. A C library may hold threads, and a normal exit could hang."""
+    if stuck:
+        log.warning("threads that did not stop: %s", ", ".join(stuck))
     logging.shutdown()
     sys.stderr.flush()
     os._exit(code)
