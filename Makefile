@@ -21,7 +21,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-faults: $(READY)  ## about 15 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
+faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
 
 soak: $(READY)  ## about half an hour: check that nothing grows over 320 reconnects and 100,000 frames of a crowd
