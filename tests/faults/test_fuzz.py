@@ -169,7 +169,7 @@ def test_63_a_thousand_configuration_files_are_applied_or_change_nothing(tmp_pat
     figure("63", "1000 configuration files: applied", applied, at_least=150)
     figure("63", "1000 configuration files: slowest reload", max(took_s), "s", at_most=1)
     grown_mb = resident_mb[-1] - resident_mb[333]
-    # The state and the counters of each camera name that a run has ever had are kept.
+    # The state and the counters of each camera name that a run has ever had are kept, which probably explains this.
     figure("63", "1000 configuration files: memory growth after the first third", grown_mb, "MB", at_most=60)
 
 
