@@ -39,7 +39,7 @@ class Strange:
     url: str = "rtsp://127.0.0.1:{port}/cam"
     thief: Listener | None = None
     may_connect: int = 40
-    may_log: int = 16
+    may_log: int = 13
 
     @contextlib.contextmanager
     def running(self) -> Iterator[tuple[str, Listener]]:

@@ -8,6 +8,7 @@ import logging
 import random
 import re
 import signal
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -168,9 +169,11 @@ def test_63_a_thousand_configuration_files_are_applied_or_change_nothing(tmp_pat
     assert run.error is None, run.error
     figure("63", "1000 configuration files: applied", applied, at_least=150)
     figure("63", "1000 configuration files: slowest reload", max(took_s), "s", at_most=1)
-    grown_mb = resident_mb[-1] - resident_mb[333]
-    # The state and the counters of each camera name that a run has ever had are kept, which probably explains this.
-    figure("63", "1000 configuration files: memory growth after the first third", grown_mb, "MB", at_most=60)
+    # Medians, because the memory of the frames in flight comes and goes.
+    grown_mb = statistics.median(resident_mb[667:]) - statistics.median(resident_mb[333:667])
+    figure(
+        "63", "1000 configuration files: memory growth from the second third to the last", grown_mb, "MB", at_most=15
+    )
 
 
 @FAULTS
