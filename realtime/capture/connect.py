@@ -37,6 +37,8 @@ OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 2.0
 # FFmpeg gets at least this long (s), however long our own look at the server took.
 LEAST_OPEN_S = 1.0
+# PyAV takes a timeout of 0 for none.
+_SHORTEST_S = 0.01
 # `auto` tries them in this order.
 _ACCELERATORS = ("cuda", "vaapi", "videotoolbox")
 
@@ -159,6 +161,19 @@ class PlaylistError(SourceError):
     """The stream is a list of other addresses, which were not opened."""
 
 
+class _TimeLeft:
+    """The time until a moment, for PyAV. It asks for it before connecting and again before it examines the stream.
+
+    A number would limit each of these two, and both together could take twice as long.
+    """
+
+    def __init__(self, ends_s: float) -> None:
+        self._ends_s = ends_s  # monotonic seconds
+
+    def __float__(self) -> float:
+        return max(_SHORTEST_S, self._ends_s - time.monotonic())
+
+
 class _Call:
     """One attempt to open a stream, with its time limit."""
 
@@ -187,7 +202,7 @@ class _Call:
                 url,
                 format=form,
                 options=options | allowed | decoder_options(self.max_pixels),
-                timeout=(open_s, self.link.read_s) if isinstance(url, str) else None,
+                timeout=(_TimeLeft(now_s + open_s), self.link.read_s) if isinstance(url, str) else None,
                 hwaccel=self._accelerator,
                 metadata_errors=_METADATA_ERRORS,
             )

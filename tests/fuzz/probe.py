@@ -24,8 +24,8 @@ from . import stamps
 from .inputs import KINDS
 from .mutate import Mutator
 
-# Short, because many inputs only end by a timeout. Each call may take its own and GRACE_S. Opening may take OPEN_S
-# twice: PyAV gives connecting and examining the stream the full time each.
+# Short, because many inputs only end by a timeout. Each call may take its own and GRACE_S. OPEN_S is longer than
+# GRACE_S, or it would not be noticed if opening took it twice.
 OPEN_S, READ_S, GRACE_S = 1.5, 0.5, 1.0
 # A camera is stopped after so many frames, or after so many reads without any.
 ENOUGH_FRAMES, ENOUGH_READS = 8, 40
@@ -127,7 +127,7 @@ class _Watch:
     reads: int = field(default=0, init=False)
 
     def open(self, config: CameraConfig) -> Source:
-        return _WatchedSource(self.call("open", 2 * OPEN_S, lambda: open_source(config)), self)
+        return _WatchedSource(self.call("open", OPEN_S, lambda: open_source(config)), self)
 
     def call(self, name: str, limit_s: float, function: Callable[[], _T]) -> _T:
         began_s = time.monotonic()
