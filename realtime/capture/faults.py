@@ -81,9 +81,9 @@ def fault_of_file(error: BaseException, path: str) -> tuple[SourceReason, str]:
 
 
 def is_empty(path: str) -> bool:
-    """Whether a file is empty; False if that can't be found out: av.open reports the cause."""
+    """Whether a regular file is empty; False if that can't be found out: av.open reports the cause."""
     try:
-        return Path(path).stat().st_size == 0
+        return Path(path).is_file() and Path(path).stat().st_size == 0  # a named pipe has no size
     except OSError:
         return False
 
