@@ -27,7 +27,8 @@ from realtime.capture.open import check_source, is_live_source
 from realtime.config import AppConfig, CameraConfig, changes
 from realtime.loading import load_models
 from realtime.observe.metrics import StageMeter
-from realtime.observe.report import build_report, check_report, summary_lines, write_report
+from realtime.observe.report import build_report, summary_lines
+from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
@@ -107,8 +108,8 @@ class Pipeline:
 
         Raises:
             SourceError: a file can't be opened.
-            ConfigError: the report's file is also an input or the recording, or an option is not available here.
-            OutputError: a port can't be bound, or a file can't be written.
+            ConfigError: an option is not available here.
+            OutputError: a port can't be bound, or a file can't be written or must not be replaced.
             ModelError: a model can't be found or loaded.
         """
         self._config = config
@@ -120,7 +121,7 @@ class Pipeline:
         for camera in config.cameras:
             check_source(camera)
         if config.report is not None:
-            check_report(config.report, config)
+            check_report(config.report)
         with contextlib.ExitStack() as on_error:
             self._recorder = Recorder(config.record) if config.record else None
             if self._recorder:
