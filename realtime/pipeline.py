@@ -123,7 +123,7 @@ class Pipeline:
         if config.report is not None:
             check_report(config.report)
         with contextlib.ExitStack() as on_error:
-            self._recorder = Recorder(config.record) if config.record else None
+            self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
             socket = PublishSocket(config.publish)
@@ -179,7 +179,8 @@ class Pipeline:
         Raises:
             SourceError: a source could not be opened.
             TruncatedError: a file is truncated or damaged; its intact frames were published.
-            OutputError: the recording or the report could not be written.
+            RealtimeError: the report, or the recording of a file, could not be written.
+            OutputError: the earlier recording could not be renamed.
             BaseException: any other exception from a thread, unchanged.
         """
         started = time.monotonic()
@@ -198,6 +199,8 @@ class Pipeline:
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
             log.info(line)
+        if self._recorder:
+            self._recorder.log_losses()
         try:
             self._write_report(wall_s)
         finally:
@@ -205,6 +208,8 @@ class Pipeline:
                 raise self._crew.failure
         if self._fleet.truncated is not None:
             raise self._fleet.truncated
+        if self._recorder:
+            self._recorder.check()
 
     @property
     def status(self) -> Mapping[str, CameraStatus]:
@@ -225,6 +230,10 @@ class Pipeline:
 
     def _live_cameras(self) -> list[CameraStatus]:
         return [status for camera, status in self.status.items() if self._door.is_live(camera)]
+
+    def _outlives_its_recording(self) -> bool:
+        """Whether the run has a live camera, so that it goes on if its recording can't be written."""
+        return not self._models.throughput or bool(self._live_cameras())
 
     def _is_ending(self) -> bool:
         return self._stopping or self._crew.failed.is_set()
@@ -315,6 +324,8 @@ class Pipeline:
                 channel.abort()
             if self._pool:
                 self._pool.stop()
+            if self._recorder:
+                self._recorder.give_up()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:
