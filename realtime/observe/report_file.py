@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from realtime.errors import OutputError, RealtimeError
@@ -70,8 +70,10 @@ def _check(path: Path) -> os.stat_result | None:
     try:
         before = real.stat()
     except FileNotFoundError:
-        with _new_file(real.parent):
-            return None
+        descriptor, new = _create(real.parent)
+        os.close(descriptor)
+        new.unlink()
+        return None
     if stat.S_ISBLK(before.st_mode):
         raise OutputError(f"report: {path} is a disk, which would be overwritten: choose a file")
     if stat.S_ISFIFO(before.st_mode):  # opening it and closing it again would end the program that reads it
@@ -94,26 +96,25 @@ def _is_report(path: Path) -> bool:
     return isinstance(content, dict) and content.keys() >= _KEYS
 
 
-@contextlib.contextmanager
-def _new_file(folder: Path) -> Iterator[tuple[int, Path]]:
-    """A new file in a folder, open for writing. It is removed at the end, unless it was renamed."""
+def _create(folder: Path) -> tuple[int, Path]:
+    """Create a file for the time until the report is whole. Returns its descriptor and its path."""
     path = folder / f".report-{secrets.token_hex(8)}.tmp"
-    descriptor = os.open(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        yield descriptor, path
-    finally:
-        os.close(descriptor)
-        path.unlink(missing_ok=True)
+    return os.open(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666), path
 
 
 def _write_file(path: Path, data: bytes, before: os.stat_result | None) -> None:
     try:
-        with _new_file(path.parent) as (descriptor, new):
+        descriptor, new = _create(path.parent)
+        try:
             if before is not None:
                 keep_access(descriptor, before)
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
+            try:
+                _write_all(descriptor, data)
+            finally:
+                os.close(descriptor)  # before the earlier report goes: some network file systems fail only here
             new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
     except OSError as error:
         if before is None or error.errno not in _ONLY_IN_PLACE:
             raise

@@ -6,6 +6,7 @@ the listening socket is made here and libzmq gets its descriptor (ZMQ_USE_FD): t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import logging
@@ -75,6 +76,7 @@ class IpcListener:
         self._file: Path | None = None
         self._owned: tuple[int, int] | None = None  # device and inode of the file
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        atexit.register(self.remove)  # for a run that ends before its publisher has started
         try:
             if name.startswith("@"):
                 self._socket.bind("\0" + name[1:])
@@ -106,6 +108,7 @@ class IpcListener:
                 self._file.unlink()
         self._file = None
         self._socket.close()
+        atexit.unregister(self.remove)
 
     def _bind(self, path: Path) -> None:
         # Otherwise as the user spells it, because the limit is short and an absolute path may exceed it.

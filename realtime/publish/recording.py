@@ -86,11 +86,20 @@ class RecordingFile:
     def write(self, line: bytes) -> None:
         """Write a line, given without its end.
 
+        A file that was deleted meanwhile is made anew.
+
         Raises:
             OSError: it could not be written. A regular file then ends with the line before it.
+            OutputError: another run writes the file that has taken its place.
         """
         assert self._descriptor is not None
-        size = self._size() if self._is_regular else 0
+        size = 0
+        if self._is_regular:
+            status = os.fstat(self._descriptor)
+            size = status.st_size
+            if not status.st_nlink and not is_at(self._path, self._descriptor):  # deleted: nothing could be read
+                self.begin()
+                size = 0
         data = memoryview(b"\n" * self._is_cut + line + b"\n")
         left = data
         try:

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +117,16 @@ def test_a_run_that_fails_to_start_leaves_no_socket_behind(tmp_path: Path) -> No
     with pytest.raises(OutputError, match="no socket"):
         bind(f"ipc://{tmp_path}/pose", f"ipc://{tmp_path}/notes.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_program_that_ends_before_it_publishes_removes_its_socket(tmp_path: Path) -> None:
+    code = (
+        "import sys; from realtime.config import PublishConfig; from realtime.publish.socket import PublishSocket\n"
+        "PublishSocket(PublishConfig(bind=[sys.argv[1]])); raise SystemExit(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, f"ipc://{tmp_path}/pose"], check=False, timeout=60)
+    assert ended.returncode == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_socket_of_a_program_that_took_the_path_meanwhile_is_not_removed(tmp_path: Path) -> None:

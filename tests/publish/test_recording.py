@@ -288,6 +288,27 @@ def test_a_file_that_was_removed_to_make_room_is_made_anew(path: Path) -> None:
     assert path.read_bytes() == b"b\n"
 
 
+def test_a_file_that_is_deleted_is_made_anew_at_the_next_line(path: Path) -> None:
+    file = RecordingFile(path)
+    file.begin()
+    file.write(b"a")
+    path.unlink()
+    file.write(b"b")
+    file.write(b"c")
+    file.close()
+    assert path.read_bytes() == b"b\nc\n"
+
+
+def test_a_file_that_is_moved_away_is_continued(path: Path) -> None:
+    file = RecordingFile(path)
+    file.begin()
+    file.write(b"a")
+    path.rename(path.with_name("moved"))
+    file.write(b"b")
+    file.close()
+    assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == [("moved", b"a\nb\n")]
+
+
 def test_a_file_that_is_still_there_is_continued(path: Path) -> None:
     file = RecordingFile(path)
     file.begin()
