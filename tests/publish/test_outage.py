@@ -49,3 +49,15 @@ def test_attempts_are_bounded_and_each_outage_is_told_once(events: list[tuple[fl
         assert begins - ends == outage.is_on
     # A disk with room for a line now and then fills the log slowly: at most a few outages, then one per longest wait.
     assert begins <= 5 + (now_s - 100.0) / LONGEST_WAIT_S * 2
+
+
+def test_a_disk_that_fails_every_second_is_asked_less_and_less_often() -> None:
+    outage, now_s, waits_s = Outage(), 100.0, []
+    for _ in range(6):
+        assert outage.fail(now_s)
+        step = next(s for s in (1.0, 2.0, 4.0, 8.0, 10.0) if outage.may_try(now_s + s))
+        waits_s.append(step)
+        now_s += step
+        assert outage.succeed(now_s)
+        now_s += 0.1
+    assert waits_s == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
