@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _WAITING = 256
 # How often a run of files looks whether a program has opened the pipe that it records to.
 _READER_LOOK_S = 0.1
-_TOO_SLOW = "the disk is too slow"
+_TOO_SLOW = "written too slowly"
 
 
 class Recorder:
@@ -150,7 +150,7 @@ class Recorder:
             RealtimeError: some are missing.
         """
         if of_files := self._offered_of_files - self._written_of_files:
-            raise RealtimeError(f"record: {self._path} is incomplete: {of_files} lines of files are missing")
+            raise RealtimeError(f"record: {self._path} is incomplete; missing lines of files: {of_files}")
 
     def _begin(self) -> None:
         has_warned = False
@@ -196,7 +196,7 @@ class Recorder:
         self._error = _why(error)
         if not self._goes_on():
             raise RealtimeError(
-                f"record: can't write {self._path}: {self._error}: the recording ends after {self._written} lines"
+                f"record: can't write {self._path}: {self._error}; lines written: {self._written}"
             ) from None
         if self._outage.fail(time.monotonic()):
             log.warning(

@@ -137,7 +137,7 @@ def test_a_run_of_files_ends_with_1(path: Path, disk: Disk, error: int) -> None:
     def fill() -> None:
         disk.error, disk.part = error, 20
 
-    with pytest.raises(RealtimeError, match=rf"^record: can't write {path}: .*: the recording ends after 2") as told:
+    with pytest.raises(RealtimeError, match=rf"^record: can't write {path}: .*; lines written: 2$") as told:
         play(recorder, (nothing, messages(0, 2, True)), (fill, messages(2, 5, True)))
     assert told.value.exit_code == 1
     assert os.strerror(error) in str(told.value)
@@ -156,7 +156,7 @@ def test_a_run_of_files_and_cameras_goes_on_and_ends_with_1(path: Path, disk: Di
 
     play(recorder, (fill, [*messages(0, 2, True), *messages(2, 2)]), (make_room, messages(4, 2, True)))
     assert seqs(path) == [4, 5]
-    with pytest.raises(RealtimeError, match=rf"^record: {path} is incomplete: 2 lines of files are missing$") as told:
+    with pytest.raises(RealtimeError, match=rf"^record: {path} is incomplete; missing lines of files: 2$") as told:
         recorder.check()
     assert told.value.exit_code == 1
 
@@ -330,9 +330,9 @@ def test_a_stop_ends_the_wait_for_a_reader(path: Path) -> None:
     recorder.write(pose(), wait=True)
     recorder.finish()
     recorder.give_up()
-    with pytest.raises(RealtimeError, match="no program reads this pipe: the recording ends after 0 lines"):
+    with pytest.raises(RealtimeError, match="no program reads this pipe; lines written: 0"):
         recorder.run()
-    with pytest.raises(RealtimeError, match="1 lines of files are missing"):
+    with pytest.raises(RealtimeError, match="missing lines of files: 1"):
         recorder.check()
 
 
@@ -359,7 +359,7 @@ def test_a_slow_disk_loses_lines_of_cameras_and_says_so(path: Path, caplog: pyte
     message = pose()
     for _ in range(300):
         recorder.write(message, wait=False)
-    assert recorder.status() == wire.Recording(written=0, lost=44, error="the disk is too slow")
+    assert recorder.status() == wire.Recording(written=0, lost=44, error="written too slowly")
     recorder.finish()
     recorder.run()
     recorder.log_losses()
