@@ -68,6 +68,7 @@ class Recorder:
         self._channel: Channel[tuple[wire.PoseMessage, bool]] = Channel(_WAITING)  # with whether it is of a file
         self._outage = Outage()
         self._error: str | None = None
+        self._has_ended_run = False
         # Counts of messages. The publisher's thread writes the first line, the recorder's thread the second.
         self._offered = self._offered_of_files = self._overflowed = 0
         self._written = self._written_of_files = self._lost = 0
@@ -139,8 +140,9 @@ class Recorder:
             log.debug("record: closing %s failed: %s", self._path, error.strerror)
 
     def log_losses(self) -> None:
-        """Log how many lines of the run were lost, if any. Call it at the end."""
-        if lost := self._offered - self._written:
+        """Log how many lines of the run were lost, if any. Call it at the end. The error of `run` says it itself."""
+        lost = self._offered - self._written
+        if lost and not self._has_ended_run:
             log.warning("record: %s: %d of %d lines were lost", self._path, lost, self._offered)
 
     def check(self) -> None:
@@ -195,6 +197,7 @@ class Recorder:
         """
         self._error = _why(error)
         if not self._goes_on():
+            self._has_ended_run = True
             raise RealtimeError(
                 f"record: can't write {self._path}: {self._error}; lines written: {self._written}"
             ) from None

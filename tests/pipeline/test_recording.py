@@ -39,7 +39,9 @@ def test_a_live_run_outlives_a_full_disk_and_says_what_it_lost(
 
 def test_a_run_of_files_ends_with_1(tmp_path: Path, yolov8n: Path) -> None:
     (tmp_path / "x.jsonl").symlink_to("/dev/full")
-    with pytest.raises(RealtimeError, match=r"^record: can't write .*: No space left on device; lines written: 0$") as told:
+    with pytest.raises(
+        RealtimeError, match=r"^record: can't write .*: No space left on device; lines written: 0$"
+    ) as told:
         Pipeline(configuration(tmp_path)).run()
     assert told.value.exit_code == 1
 

@@ -131,7 +131,7 @@ def test_a_run_with_a_camera_outlives_a_full_disk(path: Path, disk: Disk, caplog
 @pytest.mark.parametrize(
     "error", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EPIPE, errno.ESTALE, errno.EBADF, errno.EINVAL]
 )
-def test_a_run_of_files_ends_with_1(path: Path, disk: Disk, error: int) -> None:
+def test_a_run_of_files_ends_with_1(path: Path, disk: Disk, error: int, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(path)
 
     def fill() -> None:
@@ -141,6 +141,8 @@ def test_a_run_of_files_ends_with_1(path: Path, disk: Disk, error: int) -> None:
         play(recorder, (nothing, messages(0, 2, True)), (fill, messages(2, 5, True)))
     assert told.value.exit_code == 1
     assert os.strerror(error) in str(told.value)
+    recorder.log_losses()
+    assert caplog.text == ""  # the error is the only line
     assert seqs(path) == [0, 1]
 
 
