@@ -27,7 +27,8 @@ from realtime.capture.open import check_source, is_live_source
 from realtime.config import AppConfig, CameraConfig, changes
 from realtime.loading import load_models
 from realtime.observe.metrics import StageMeter
-from realtime.observe.report import build_report, check_report, summary_lines, write_report
+from realtime.observe.report import build_report, summary_lines
+from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
@@ -113,8 +114,8 @@ class Pipeline:
 
         Raises:
             SourceError: a file can't be opened.
-            ConfigError: the report's file is also an input or the recording, or an option is not available here.
-            OutputError: a port can't be bound, or a file can't be written.
+            ConfigError: an option is not available here.
+            OutputError: a port can't be bound, or a file can't be written or must not be replaced.
             ModelError: a model can't be found or loaded.
         """
         self._config = config
@@ -126,9 +127,9 @@ class Pipeline:
         for camera in config.cameras:
             check_source(camera)
         if config.report is not None:
-            check_report(config.report, config)
+            check_report(config.report)
         with contextlib.ExitStack() as on_error:
-            self._recorder = Recorder(config.record) if config.record else None
+            self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
             socket = PublishSocket(config.publish)
@@ -184,7 +185,8 @@ class Pipeline:
         Raises:
             SourceError: a source could not be opened.
             TruncatedError: a file is truncated or damaged; its intact frames were published.
-            OutputError: the recording or the report could not be written.
+            RealtimeError: the report, or the recording of a file, could not be written.
+            OutputError: the earlier recording could not be renamed.
             BaseException: any other exception from a thread, unchanged.
         """
         started = time.monotonic()
@@ -203,6 +205,8 @@ class Pipeline:
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
             log.info(line)
+        if self._recorder:
+            self._recorder.log_losses()
         try:
             self._write_report(wall_s)
         finally:
@@ -210,6 +214,8 @@ class Pipeline:
                 raise self._crew.failure
         if self._fleet.truncated is not None:
             raise self._fleet.truncated
+        if self._recorder:
+            self._recorder.check()
 
     @property
     def status(self) -> Mapping[str, CameraStatus]:
@@ -230,6 +236,10 @@ class Pipeline:
 
     def _live_cameras(self) -> list[CameraStatus]:
         return [status for camera, status in self.status.items() if self._door.is_live(camera)]
+
+    def _outlives_its_recording(self) -> bool:
+        """Whether the run has a live camera, so that it goes on if its recording can't be written."""
+        return not self._models.throughput or bool(self._live_cameras())
 
     def _is_ending(self) -> bool:
         return self._stopping or self._crew.failed.is_set()
@@ -320,6 +330,8 @@ class Pipeline:
                 channel.abort()
             if self._pool:
                 self._pool.stop()
+            if self._recorder:
+                self._recorder.give_up()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:

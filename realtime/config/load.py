@@ -15,6 +15,7 @@ from typing import get_args, get_origin
 from pydantic import ValidationError
 
 from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, explain, near, short, where_set
+from realtime.config.outputs import check_outputs
 from realtime.config.sections import CAMERA_NAME, NAME_IN_WORDS, AppConfig, Key, is_repeatable, leaves
 from realtime.config.yaml_text import parse_yaml, read_yaml
 from realtime.errors import ConfigError
@@ -55,7 +56,7 @@ def load(
 
     Raises:
         ConfigError: a file is missing or unreadable, a key is unknown, or a value is wrong. The message names the key
-            and its origin.
+            and its origin. Or an output is a file that the run reads.
 
     Example:
         >>> load(environment={"REALTIME_POSE__MODEL": "none"}, flags={"detector.size": "320"}).detector.size
@@ -72,9 +73,11 @@ def load(
     values = {key: value for key, (value, _) in found.items()}
     origins = {key: origin for key, (_, origin) in found.items()}
     try:
-        return AppConfig.model_validate(_nest(values), context=environment)
+        config = AppConfig.model_validate(_nest(values), context=environment)
     except ValidationError as error:
         raise ConfigError(explain(error, origins)) from None
+    check_outputs(config, files)
+    return config
 
 
 def former_keys() -> list[Key]:

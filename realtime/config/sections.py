@@ -533,8 +533,12 @@ class AppConfig(Section):
     smoothing: SmoothingConfig = SmoothingConfig()
     latency: LatencyConfig = LatencyConfig()
     publish: PublishConfig = PublishConfig()
-    record: Path | None = Field(None, description="write every pose message to this .jsonl file, one per line")
-    report: Path | None = Field(None, description="write a run report (JSON) to this file")
+    record: Path | None = Field(
+        None, description="write every pose message to this .jsonl file, one per line; an earlier one is renamed"
+    )
+    report: Path | None = Field(
+        None, description="write a run report (JSON) to this file; it replaces an earlier report and nothing else"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )

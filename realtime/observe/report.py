@@ -1,53 +1,18 @@
 """The run report that `--report` writes, and the summary that is logged at the end of a run.
 
-Not part of the data path: realtime.pipeline builds both from the cameras' status and the stages' meter.
+Not part of the data path: realtime.pipeline builds both from the cameras' status and the stages' meter, and
+`report_file` writes the report.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import resource
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from realtime import __version__
-from realtime.config import AppConfig
-from realtime.errors import ConfigError, OutputError
 from realtime.observe.metrics import StageMeter
 from realtime.observe.status import CameraStatus
-
-
-def check_report(path: Path, config: AppConfig) -> None:
-    """Check that the report has a file of its own, and that it can be written.
-
-    Raises:
-        ConfigError: the file is also the recording or the source of a camera.
-        OutputError: the file can't be written.
-    """
-    if path == config.record:
-        raise ConfigError("report: got the same file as record, expected a different one")
-    for camera in config.cameras:
-        with contextlib.suppress(OSError):  # one of the two does not exist
-            if path.samefile(camera.address):
-                raise ConfigError(f"report: got {path}, the source of {camera.name}, expected a different file")
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise OutputError(f"report: can't write {path}: {error.strerror}") from None
-
-
-def write_report(path: Path, report: Mapping[str, object]) -> None:
-    """Write a report as JSON.
-
-    Raises:
-        OutputError: the file can't be written.
-    """
-    try:
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"report: can't write {path}: {error.strerror}") from None
 
 
 def build_report(

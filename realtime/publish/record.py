@@ -3,21 +3,33 @@
 A side branch of the publisher with a thread of its own. Encoding and a slow disk delay live cameras only if the run
 also reads files, because files are recorded completely. Lines are written unbuffered, so a killed run loses only the
 messages that are still in the queue, and may cut off its last line.
+
+A run with a live camera outlives its recording: if the disk is full or a pipe is not read, it counts the lost lines and
+tries again. A run of files ends with an error.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from realtime import wire
-from realtime.errors import OutputError
+from realtime.errors import OutputError, RealtimeError
+from realtime.publish.outage import Outage
+from realtime.publish.recording import RecordingFile
 from realtime.runtime.channel import Channel, Closed
 
 log = logging.getLogger(__name__)
 
 # Capacity of the queue in messages: about ten seconds of one camera.
 _WAITING = 256
+# How often a run of files looks whether a program has opened the pipe that it records to.
+_READER_LOOK_S = 0.1
+_TOO_SLOW = "written too slowly"
 
 
 class Recorder:
@@ -35,27 +47,32 @@ class Recorder:
     >>> recorder.write(message, wait=True)
     >>> recorder.finish()
     >>> recorder.run()  # in the pipeline, this runs on its own thread from the start
-    >>> len(path.read_text().splitlines())
-    1
+    >>> len(path.read_text().splitlines()), recorder.status().written
+    (1, 1)
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file to check that it can be written. Its content stays until `run` replaces it.
+    def __init__(self, path: Path, goes_on: Callable[[], bool] = lambda: False) -> None:
+        """Open and lock the file. Its content and its name stay until `run`.
 
         Args:
             path: the file; a pipe or a device works too.
+            goes_on: returns whether the run goes on if the file can't be written: it has a live camera.
 
         Raises:
-            OutputError: the file can't be written.
+            OutputError: another run writes the file, or it can't be written.
         """
-        self._path = path
-        try:
-            self._file = path.open("ab", buffering=0)
-        except OSError as error:
-            raise OutputError(f"record: can't write {path}: {error.strerror}") from None
-        self._channel: Channel[wire.PoseMessage] = Channel(_WAITING)
-        self._lost = 0
+        self._path, self._goes_on = path, goes_on
+        self._given_up, self._is_done = threading.Event(), threading.Event()
+        self._file = RecordingFile(path, self._given_up.is_set)
+        self._channel: Channel[tuple[wire.PoseMessage, bool]] = Channel(_WAITING)  # with whether it is of a file
+        self._outage = Outage()
+        self._error: str | None = None
+        self._has_ended_run = False
+        # Counts of messages. The publisher's thread writes the first line, the recorder's thread the second.
+        self._offered = self._offered_of_files = self._overflowed = 0
+        self._written = self._written_of_files = self._lost = 0
+        self._is_behind = False
 
     def write(self, message: wire.PoseMessage, wait: bool) -> None:
         """Queue a message for writing.
@@ -65,39 +82,144 @@ class Recorder:
             wait: what to do while the queue is full. True blocks, so that the recording of a file is complete; False
                 drops the message and counts it as lost.
         """
+        self._offered += 1
+        self._offered_of_files += wait
         try:
             if wait:
-                self._channel.put(message)
-            elif not self._channel.try_put(message):
-                self._lost += 1
+                self._channel.put((message, True))
+            elif self._channel.try_put((message, False)):
+                self._is_behind = False
+            else:
+                if not self._overflowed:
+                    log.warning("record: %s is written too slowly: lines are lost and counted", self._path)
+                self._overflowed += 1
+                self._is_behind = True
         except Closed:
             pass
 
-    def finish(self) -> None:
-        """Accept no more messages. Those in the queue are still written."""
+    def status(self) -> wire.Recording:
+        """Return how many lines were written and lost so far, and why lines are being lost now."""
+        error = self._error or (_TOO_SLOW if self._is_behind else None)
+        return wire.Recording(written=self._written, lost=self._lost + self._overflowed, error=error)
+
+    def finish(self, timeout_s: float = 0.0) -> None:
+        """Accept no more messages, and wait up to `timeout_s` for those in the queue, which are still written."""
         self._channel.close()
+        self._is_done.wait(timeout_s)
+
+    def give_up(self) -> None:
+        """Wait no longer for a program that reads the pipe. Safe to call from any thread."""
+        self._given_up.set()
 
     def run(self) -> None:
         """Write messages until `finish`, then close the file. The body of the recorder's thread.
 
+        An earlier recording is renamed first.
+
         Raises:
-            OutputError: the file can't be written any more, for example because the disk is full.
+            OutputError: the earlier recording can't be renamed, or another run writes the file.
+            RealtimeError: the file can't be written any more, and no camera is live.
         """
         try:
-            if self._path.is_file():  # a pipe or a device has no content to replace
-                self._file.truncate(0)
+            self._begin()
             while True:
-                for message in self._channel.take():
-                    self._file.write(wire.encode(message, "json") + b"\n")
+                for message, is_of_file in self._channel.take():
+                    self._record(message, is_of_file)
         except Closed:
-            if self._lost:
-                log.warning("record: %d messages lost, the disk was too slow", self._lost)
-        except OSError as error:
-            raise OutputError(f"record: can't write {self._path}: {error.strerror}") from None
+            self._close()
         finally:
             self._channel.abort()
             self.close()
+            self._is_done.set()
 
     def close(self) -> None:
         """Close the file. Needed only if `run` was never called."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            log.debug("record: closing %s failed: %s", self._path, error.strerror)
+
+    def log_losses(self) -> None:
+        """Log how many lines of the run were lost, if any. Call it at the end. The error of `run` says it itself."""
+        lost = self._offered - self._written
+        if lost and not self._has_ended_run:
+            log.warning("record: %s: %d of %d lines were lost", self._path, lost, self._offered)
+
+    def check(self) -> None:
+        """Check at the end of the run that all lines of files were written.
+
+        Raises:
+            RealtimeError: some are missing.
+        """
+        if of_files := self._offered_of_files - self._written_of_files:
+            raise RealtimeError(f"record: {self._path} is incomplete; missing lines of files: {of_files}")
+
+    def _begin(self) -> None:
+        has_warned = False
+        while True:
+            try:
+                self._file.begin()
+            except OSError as error:
+                if error.errno != errno.ENXIO or self._goes_on() or self._given_up.is_set():
+                    self._fail(error)
+                    return
+            else:
+                return
+            if not has_warned:
+                log.warning("record: waiting for a program that reads the pipe %s", self._path)
+                has_warned = True
+            self._given_up.wait(_READER_LOOK_S)
+
+    def _record(self, message: wire.PoseMessage, is_of_file: bool) -> None:
+        now_s = time.monotonic()
+        if not self._outage.may_try(now_s):
+            self._lost += 1
+            return
+        try:
+            if self._outage.is_on:
+                self._file.renew()
+            self._file.write(wire.encode(message, "json"))
+        except (OSError, OutputError) as error:
+            self._lost += 1
+            self._fail(error)
+            return
+        self._written += 1
+        self._written_of_files += is_of_file
+        if self._outage.succeed(now_s):
+            self._error = None
+            log.info("record: %s is written again; %d lines lost so far", self._path, self._lost)
+
+    def _fail(self, error: OSError | OutputError) -> None:
+        """Start or continue an outage.
+
+        Raises:
+            RealtimeError: no camera is live.
+        """
+        self._error = _why(error)
+        if not self._goes_on():
+            self._has_ended_run = True
+            raise RealtimeError(
+                f"record: can't write {self._path}: {self._error}; lines written: {self._written}"
+            ) from None
+        if self._outage.fail(time.monotonic()):
+            log.warning(
+                "record: can't write %s: %s; the run goes on, lost lines are counted, and writing is tried again",
+                self._path,
+                self._error,
+            )
+
+    def _close(self) -> None:
+        """Close the file, and report what the system says only now, as network file systems do."""
+        try:
+            self._file.close()
+        except OSError as error:
+            self._fail(error)
+
+
+def _why(error: OSError | OutputError) -> str:
+    """The reason in words that name no path, because they are published."""
+    if isinstance(error, OutputError):
+        return "it can't be opened again"
+    if error.errno == errno.ENXIO:
+        return "no program reads this pipe"
+    return error.strerror or type(error).__name__

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
+from realtime.publish.ipc import IpcListener, is_ours_to_bind
 from realtime.publish.peers import COUNTS_BYTES, Peers
 from realtime.wire.keys import load_public, load_secret
 
@@ -42,7 +44,6 @@ _WHY_NOT_BOUND = {
     errno.EACCES: "permission denied: choose a port above 1023",
     errno.EADDRNOTAVAIL: "no network interface of this machine has this address",
     errno.ENODEV: "no such network interface",
-    errno.ENOENT: "the socket's folder does not exist",
 }
 
 
@@ -66,6 +67,7 @@ class PublishSocket:
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
+        self._listeners: list[IpcListener] = []
         self._socket = self._context.socket(zmq.XPUB)
         # Before the first bind, so that readers that connect while the models load are known.
         self.peers = Peers(self._socket)
@@ -100,7 +102,9 @@ class PublishSocket:
         return received
 
     def close(self) -> None:
-        """Close the socket and its context, after at most _LINGER_MS for the last messages."""
+        """Remove our socket files, then close the socket and its context, after at most _LINGER_MS for the messages."""
+        for listener in self._listeners:
+            listener.remove()
         self._socket.close(linger=_LINGER_MS)
         if self._authenticator is not None:
             self._authenticator.stop()
@@ -153,10 +157,18 @@ class PublishSocket:
     def _bind(self, endpoint: str) -> None:
         is_counted = COUNTS_BYTES and endpoint.startswith("tcp:")
         self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_COUNTED if is_counted else _RECEIVE_HIGH_WATER)
+        listener = IpcListener(endpoint) if is_ours_to_bind(endpoint) else None
+        if listener is not None:
+            self._listeners.append(listener)
+        self._socket.setsockopt(zmq.USE_FD, -1 if listener is None else listener.descriptor)
         try:
-            self._socket.bind(endpoint)
+            self._socket.bind(os.fsencode(endpoint))  # type: ignore[arg-type]  # bytes: a path need not be UTF-8
         except zmq.ZMQError as error:
             why = _WHY_NOT_BOUND.get(error.errno or 0, str(error))
             raise OutputError(f"publish.bind: can't bind {endpoint}: {why}") from None
-        self.endpoints.append(self._socket.get_string(zmq.LAST_ENDPOINT))
+        if listener is not None:
+            listener.hand_over()
+        bound = self._socket.last_endpoint
+        assert isinstance(bound, bytes)
+        self.endpoints.append(os.fsdecode(bound))
         log.info("publishing on %s", self.endpoints[-1])

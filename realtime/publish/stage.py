@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _STATUS_EVERY_S = 1.0
 _INFO_EVERY_S = 5.0
+# How long the last status waits for the recording, whose queue is usually written within milliseconds.
+_RECORDED_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,12 @@ class PublishStage:
 
     def close(self) -> None:
         """Send the final states and counts, then close the socket."""
+        if self._recorder:
+            self._recorder.finish(_RECORDED_S)
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
                 self._send_status([camera])
-        if self._recorder:
-            self._recorder.finish()
         self._socket.close()
 
     def _publish(self, poses: Poses) -> None:
@@ -213,6 +215,7 @@ class PublishStage:
                 tracks_started=started,
                 tracks_ended=ended,
                 lowered=status.lowered,
+                recording=self._recorder.status() if self._recorder else None,
             )
             self._send(wire.status_topic(camera), message)
 

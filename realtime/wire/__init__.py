@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = [
-    "OPTIONAL", "UNSET", "Encoding", "InfoMessage", "Message", "PoseMessage", "StatusMessage", "WireError", "decode",
-    "encode", "info_topic", "pack", "pose_topic", "status_topic",
+    "OPTIONAL", "UNSET", "Encoding", "InfoMessage", "Message", "PoseMessage", "Recording", "StatusMessage", "WireError",
+    "decode", "encode", "info_topic", "pack", "pose_topic", "status_topic",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         InfoMessage,
         Message,
         PoseMessage,
+        Recording,
         StatusMessage,
         WireError,
         info_topic,

@@ -23,7 +23,7 @@ def json_schema() -> bytes:
     references, definitions = msgspec.json.schema_components([PoseMessageJson, InfoMessage, StatusMessage])
     for definition in definitions.values():
         definition["required"] = [key for key in definition["properties"] if key not in OPTIONAL]
-        definition["properties"]["schema"].pop("default", None)
+        definition["properties"].get("schema", {}).pop("default", None)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "realtime-pose stream, JSON form",
@@ -73,7 +73,7 @@ def _type_name(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.TupleType(item_types=items):
             return f"[{', '.join(_type_name(t) for t in items)}]"
     names = {"IntType": "int", "FloatType": "float", "BoolType": "bool", "StrType": "str", "LiteralType": "str"}
-    names |= {"BytesType": "bin", "DictType": "map", "NoneType": "nil"}
+    names |= {"BytesType": "bin", "DictType": "map", "StructType": "map", "NoneType": "nil"}
     return names[type(kind).__name__]
 
 

@@ -13,6 +13,7 @@ secret key and the publisher's public key.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ import zmq
 import zmq.auth
 
 SECRET_SUFFIX = ".key_secret"  # noqa: S105 - a name
+# ZeroMQ's format of certificates. The function of zmq.auth that writes it would overwrite an earlier key.
+_PUBLIC = '# made by realtime.keys\n\nmetadata\ncurve\n    public-key = "{public}"\n'
+_SECRET = '    secret-key = "{secret}"\n'  # noqa: S105 - a line without its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +61,35 @@ def make_key(name: Path) -> tuple[Path, Path]:
         ValueError: one of the files already exists, or can't be written.
     """
     files = name.with_name(name.name + ".key"), name.with_name(name.name + SECRET_SUFFIX)
-    for file in files:
-        if file.exists():
-            raise ValueError(f"{file} already exists and is not overwritten: choose another name")
-    before = os.umask(0o077)  # pyzmq would let all users read the secret key
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    texts = _PUBLIC.format(public=public), (_PUBLIC + _SECRET).format(public=public, secret=secret)
+    before = os.umask(0o077)
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
-        zmq.auth.create_certificates(name.parent, name.name)
+        with contextlib.ExitStack() as on_error:  # half a pair is of no use
+            for file, text in zip(files, texts, strict=True):
+                _create(file, text)
+                on_error.callback(file.unlink)
+            on_error.pop_all()
     except OSError as error:
         raise ValueError(f"{name}: can't be written: {error.strerror}") from None
     finally:
         os.umask(before)
     return files
+
+
+def _create(file: Path, text: str) -> None:
+    """Write a new file, or leave none behind."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ValueError(f"{file} already exists and is not overwritten: choose another name") from None
+    try:
+        with open(descriptor, "w", encoding="ascii") as out:  # noqa: PTH123 - of an open descriptor
+            out.write(text)
+    except OSError:
+        file.unlink()
+        raise
 
 
 def load_secret(file: Path) -> Key:

@@ -190,6 +190,14 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
         _finite("source_fps", [self.source_fps])
 
 
+class Recording(Struct, frozen=True, kw_only=True):
+    """How far the recording of a run has come: lines of all cameras together."""
+
+    written: Annotated[int, Meta(description="lines written so far")]
+    lost: Annotated[int, Meta(description="lines lost so far")]
+    error: Annotated[str | None, Meta(description="why lines are being lost now, in words; nil if none are")]
+
+
 class StatusMessage(Struct, frozen=True, kw_only=True):
     """The state and the counters of one camera."""
 
@@ -231,6 +239,13 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
             'values, such as "detector.every=2"; empty if none'
         ),
     ] = []
+    recording: Annotated[
+        Recording | None,
+        Meta(
+            description="the recording of the whole run: `written` and `lost`, counts of lines, and `error`, why lines "
+            "are being lost now, or nil; nil without `--record`"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         _finite("fps", [self.fps])

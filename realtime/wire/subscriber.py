@@ -521,6 +521,9 @@ def _messages(options: argparse.Namespace) -> Iterator[bytes]:
 def _told(status: wire.StatusMessage) -> str:
     why = f" ({status.reason})" if status.reason else ""
     counts = f"{status.captured} captured, {status.dropped} dropped, {status.published} published"
+    if status.recording is not None and (status.recording.lost or status.recording.error):
+        because = f" ({status.recording.error})" if status.recording.error else ""
+        counts += f", recording: {status.recording.lost} lines lost{because}"
     return f"{status.camera} {status.state}{why}: {status.fps:.1f} fps, {counts}"
 
 

@@ -3,11 +3,9 @@ import json
 import pytest
 
 from realtime import __version__
-from realtime.config import load
-from realtime.errors import ConfigError, OutputError
 from realtime.observe import status as module
 from realtime.observe.metrics import StageMeter
-from realtime.observe.report import build_report, check_report, summary_lines, write_report
+from realtime.observe.report import build_report, summary_lines
 from realtime.observe.status import CameraStatus
 from tests.clock import Clock
 
@@ -84,38 +82,3 @@ def test_the_summary_has_a_line_for_each_camera_with_frames_and_one_for_the_run(
 
 def test_the_summary_of_a_run_without_frames_is_one_line():
     assert summary_lines([CameraStatus("cam0")], StageMeter(), 0.0) == ["0.0 s in total; busy: nothing"]
-
-
-# ---- the file
-
-
-def config_of(source, **flags):
-    return load(environment={}, flags={"cameras": [{"name": "cam0", "source": str(source)}], **flags})
-
-
-def test_a_report_replaces_the_one_before_it(tmp_path, cameras, meter):
-    path = tmp_path / "report.json"
-    path.write_text("of an earlier run " * 1000)
-    check_report(path, config_of("demo"))
-    assert path.read_text().startswith("of an earlier run")  # the check changes nothing
-    report = build_report(cameras, meter, 12.0, "cpu", MODELS)
-    write_report(path, report)
-    assert json.loads(path.read_text()) == report
-
-
-def test_a_report_needs_a_file_of_its_own(tmp_path):
-    path = tmp_path / "x.jsonl"
-    path.touch()
-    with pytest.raises(ConfigError, match=r"^report: got the same file as record, expected a different one$"):
-        check_report(path, config_of("demo", record=str(path)))
-    link = tmp_path / "link.json"
-    link.symlink_to(path)
-    with pytest.raises(ConfigError, match=r"^report: got .*link\.json, the source of cam0, expected a different file$"):
-        check_report(link, config_of(path))
-
-
-def test_a_report_that_cannot_be_written_is_an_error_in_one_line(tmp_path):
-    path = tmp_path / "no" / "report.json"
-    for write in (lambda: check_report(path, config_of("demo")), lambda: write_report(path, {})):
-        with pytest.raises(OutputError, match=r"^report: can't write .*/no/report\.json: No such file or directory$"):
-            write()

@@ -217,6 +217,20 @@ def test_the_recording_has_every_message_in_order(tmp_path: Path) -> None:
     assert all(len(line["keypoints"]) == line["seq"] % 3 for line in lines)
 
 
+def test_the_status_says_how_far_the_recording_has_come(tmp_path: Path, subscribe: Callable) -> None:
+    path = tmp_path / "x.jsonl"
+    for record, told in ((path, wire.Recording(written=5, lost=0, error=None)), (None, None)):
+        run = Running(PublishConfig(bind=[ANY_PORT]), record=record)
+        subscriber = subscribe(run.endpoint, b"status/")
+        subscriber.recv_multipart()
+        for index in range(5):
+            run.inbox.put(people(make_frame(index)))
+        run.end()
+        while (message := wire.decode(*subscriber.recv_multipart())).state != "ended":
+            pass
+        assert message.recording == told
+
+
 def test_a_device_can_be_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.symlink_to("/dev/null")

@@ -58,4 +58,5 @@ STATUS = wire.StatusMessage(
     fps=29.9,
     latency_ms={"p50": 50.0, "p95": 60.0, "p99": 70.0},
     uptime_s=3.5,
+    recording=wire.Recording(written=9, lost=0, error=None),
 )

@@ -72,6 +72,13 @@ def test_unknown_keys_are_ignored(encode):
     assert wire.decode(b"status/cam0/", encode(fields)) == STATUS
 
 
+@pytest.mark.parametrize("encode", [msgspec.msgpack.encode, msgspec.json.encode])
+def test_a_status_of_an_older_publisher_says_nothing_about_a_recording(encode):
+    fields = msgspec.to_builtins(STATUS)
+    del fields["recording"]
+    assert wire.decode(b"status/cam0/", encode(fields)).recording is None
+
+
 # ---- messages that can't be decoded
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+import zmq.auth
 
 from realtime import keys
 from realtime.client import PoseSubscriber
@@ -105,6 +106,51 @@ def test_a_secret_key_is_readable_by_its_owner_only_and_never_overwritten(
     key = keys.load_secret(secret)
     assert key.secret is not None
     assert key.secret.decode() not in repr(key)
+
+
+def refuse_to_write(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Let the disk be full once this many files were opened."""
+    opened = []
+
+    def fail(descriptor: object, *rest: object, **more: object) -> object:
+        opened.append(descriptor)
+        return open("/dev/full" if len(opened) > after else descriptor, *rest, **more)  # noqa: PTH123
+
+    monkeypatch.setattr("realtime.wire.keys.open", fail, raising=False)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_full_disk_leaves_no_half_pair_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], after: int
+) -> None:
+    refuse_to_write(monkeypatch, after)
+    assert keys.main([str(tmp_path / "new" / "alice")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/new/alice: can't be written: No space left on device\n"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".key", ".key_secret"])
+def test_neither_a_file_nor_a_link_without_a_target_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    taken = tmp_path / f"alice{suffix}"
+    taken.symlink_to("elsewhere")
+    assert keys.main([str(tmp_path / "alice")]) == 2
+    assert capsys.readouterr().err == f"{taken} already exists and is not overwritten: choose another name\n"
+    assert list(tmp_path.iterdir()) == [taken]  # neither the other half nor the target of the link
+
+
+def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "keys").write_text("worth keeping")
+    assert keys.main([str(tmp_path / "keys" / "alice")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/keys/alice: can't be written: File exists\n"
+    assert (tmp_path / "keys").read_text() == "worth keeping"
+
+
+def test_zeromq_s_own_reader_reads_our_files(folder: Path) -> None:
+    public, secret = zmq.auth.load_certificate(folder / "publisher.key_secret")
+    assert (public, None) == zmq.auth.load_certificate(folder / "publisher.key")
+    assert zmq.curve_public(secret) == public
 
 
 @pytest.mark.parametrize(

@@ -363,13 +363,15 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
         publisher.wait_for(b"pose/")
         publisher.topics.clear()
         publisher.send(pose())
-        publisher.send(status(state="failed", reason="login failed"))
+        recording = {"written": 1, "lost": 7, "error": "No space left on device"}
+        publisher.send(status(state="failed", reason="login failed", recording=recording))
         out, errors = program.communicate(timeout=WAIT_S)
         assert (program.returncode, errors) == (0, "")
         if mode:
             assert json.loads(out)["reason"] == "login failed"
         else:
-            assert out == "cam0 failed (login failed): 10.0 fps, 3 captured, 1 dropped, 2 published\n"
+            counts = "3 captured, 1 dropped, 2 published, recording: 7 lines lost (No space left on device)"
+            assert out == f"cam0 failed (login failed): 10.0 fps, {counts}\n"
 
 
 @pytest.mark.parametrize("seconds", ["nan", "-1", "0", "1e30", "soon"])

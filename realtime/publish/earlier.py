@@ -1,0 +1,71 @@
+"""An earlier recording gets a name of its own, so that a new one never overwrites it.
+
+Used by publish.recording.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from pathlib import Path
+
+# What belongs to a recording x.jsonl: x and one of these.
+COMPANIONS = (".info.json",)
+# The last second of the year 9999. A file system may hold any time.
+_LAST_S = 253_402_300_799
+
+
+def set_aside(path: Path, written_s: float) -> Path:
+    """Rename a recording and its companions by the time of its last write.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.jsonl"
+    ...     path.touch()
+    ...     set_aside(path, written_s=1795873500.0).name
+    'x-20261128T134500Z.jsonl'
+
+    Args:
+        path: the recording.
+        written_s: Unix time (s) of its last write.
+
+    Returns:
+        Its new path, in the same folder. No other file had this name.
+
+    Raises:
+        OSError: it can't be renamed.
+    """
+    for stem in _stems(path.stem, written_s):
+        new = path.with_name(stem + path.suffix)
+        if any(os.path.lexists(path.with_name(stem + ending)) for ending in COMPANIONS):
+            continue
+        try:  # takes the name; a hard link would do that too, but not every file system has them
+            os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            continue
+        try:
+            path.replace(new)
+        except OSError:
+            new.unlink()
+            raise
+        break
+    for ending in COMPANIONS:
+        companion = path.with_name(path.stem + ending)
+        if companion.is_file():
+            companion.replace(path.with_name(stem + ending))
+    return new
+
+
+def stamp(written_s: float) -> str:
+    """Format a Unix time (s) as in the names of earlier recordings, in UTC.
+
+    >>> stamp(1795873500.9), stamp(-1e300)
+    ('20261128T134500Z', '19700101T000000Z')
+    """
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(min(max(0, written_s), _LAST_S)))
+
+
+def _stems(stem: str, written_s: float) -> itertools.chain[str]:
+    first = f"{stem}-{stamp(written_s)}"
+    return itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))

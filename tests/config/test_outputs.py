@@ -1,0 +1,55 @@
+"""A run must not write what it reads."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from realtime.config import load
+from realtime.errors import ConfigError
+
+
+def check(folder: Path, source: str = "demo", files: tuple[Path, ...] = (), **flags: str) -> None:
+    given = {key.replace("__", "."): value for key, value in flags.items()}
+    load(files, environment={}, flags={"cameras": [{"name": "yard", "source": source}], **given})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("clip.jsonl").write_text("x")
+    Path("link.jsonl").symlink_to("clip.jsonl")
+    os.link("clip.jsonl", "hard.jsonl")
+    Path("cameras.jsonl").write_text("realtime: true\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("output", ["clip.jsonl", "./clip.jsonl", "link.jsonl", "hard.jsonl"])
+@pytest.mark.parametrize("key", ["record", "report"])
+def test_the_source_of_a_camera_is_not_written(folder: Path, key: str, output: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{key}: got .*, the source of yard, expected a different file$"):
+        check(folder, "clip.jsonl", **{key: output})
+
+
+@pytest.mark.parametrize("key", ["record", "report"])
+def test_neither_a_configuration_file_nor_the_secret_key_is_written(folder: Path, key: str) -> None:
+    files = (Path("cameras.jsonl"),)
+    with pytest.raises(ConfigError, match=rf"^{key}: got .*, a configuration file, expected"):
+        check(folder, files=files, **{key: f"{folder}/cameras.jsonl"})
+    with pytest.raises(ConfigError, match=rf"^{key}: got .*, the secret key, expected"):
+        check(folder, publish__curve_secret="clip.jsonl", **{key: "clip.jsonl"})
+
+
+@pytest.mark.parametrize(("record", "report"), [("a.jsonl", "../{0}/a.jsonl"), ("link.jsonl", "hard.jsonl")])
+def test_the_recording_and_the_report_are_different_files_even_before_they_exist(
+    folder: Path, record: str, report: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"^report: got the same file as record, expected a different one$"):
+        check(folder, record=record, report=report.format(folder.name))
+
+
+def test_devices_and_different_files_are_accepted(folder: Path) -> None:
+    Path("null.jsonl").symlink_to("/dev/null")
+    check(folder, record="null.jsonl", report="/dev/null")
+    check(folder, "clip.jsonl", files=(Path("cameras.jsonl"),), record="a.jsonl", report="b.json")
+    check(folder, "rtsp://10.0.0.5/s1", record="a.jsonl")
