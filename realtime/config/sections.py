@@ -260,7 +260,8 @@ class DetectorConfig(Section):
         "auto",
         min_length=1,
         title="NAME|FILE",
-        description="auto, an ultralytics model by name (yolo11n, yolov8s, ...) or the path of a .pt file",
+        description="auto, an ultralytics model by name (yolo11n, yolov8s, ...) or the path of a .pt file; such a file "
+        "can contain code, so use only those of people you trust",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"
@@ -293,7 +294,8 @@ class TrackerConfig(Section):
     reid: Path | None = Field(
         None,
         description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file "
-        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
+        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); loading it runs the code in it, so use only those of people "
+        "you trust; unset: compare boxes only",
     )
     track_score: Score = Field(
         0.45, description="detections with at least this score are matched first and start new tracks"
@@ -345,8 +347,8 @@ class PoseConfig(Section):
         "auto",
         min_length=1,
         title="NAME|PATH",
-        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file, detector "
-        "(the detector's own keypoints) or none",
+        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file (which "
+        "can contain code: use only those of people you trust), detector (the detector's own keypoints) or none",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"

@@ -7,9 +7,12 @@ decode boxes in float32.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
@@ -83,6 +86,11 @@ def _load(path: Path) -> Module:
     try:
         module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
     except Exception as error:  # unpickling a file that isn't a model can raise anything
+        if "types outside the supported" in str(error):
+            raise ModelError(
+                f"{path}: contains code that is not ultralytics' own, and it was not run; if you trust the file, set "
+                "the environment variable ULTRALYTICS_SAFE_LOAD=false"
+            ) from error
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(f"{path}: not a YOLO model that ultralytics can load ({reason})") from error
     finally:
@@ -121,16 +129,37 @@ def tame() -> None:
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_VERBOSE", "false")
+    # Unpickle only the classes of torch and ultralytics that a network consists of. Old versions of ultralytics can't.
+    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")
     # The first import prints a notice about a settings file on standard output.
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
-        import ultralytics.nn.tasks  # noqa: F401
+        with _settings_folder():
+            import ultralytics.nn.tasks  # noqa: F401
     finally:
         sys.stdout = stdout
     # Its own log handler writes to standard output. Pass its records to our log instead.
     theirs = logging.getLogger("ultralytics")
     theirs.handlers.clear()
     theirs.propagate = True
+
+
+@contextlib.contextmanager
+def _settings_folder() -> Iterator[None]:
+    """Let ultralytics write its settings to a temporary folder during its import.
+
+    We use none of them, and its own choice, a folder in the user's home, may be missing or not readable.
+    """
+    if "ultralytics" in sys.modules:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        for parent in (None, "/dev/shm"):  # in a read-only container, only the latter can be written  # noqa: S108
+            with contextlib.suppress(OSError):
+                folder = tempfile.TemporaryDirectory(prefix="realtime-pose-", dir=parent, ignore_cleanup_errors=True)
+                os.environ.setdefault("YOLO_CONFIG_DIR", stack.enter_context(folder))
+                break
+        yield
 
 
 class _PersonOrElse(torch.nn.Module):
