@@ -294,8 +294,8 @@ class TrackerConfig(Section):
     reid: Path | None = Field(
         None,
         description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file "
-        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); loading it runs the code in it, so use only those of people "
-        "you trust; unset: compare boxes only",
+        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); loading it runs the code in it, so use only files of "
+        "people you trust; unset: compare boxes only",
     )
     track_score: Score = Field(
         0.45, description="detections with at least this score are matched first and start new tracks"

@@ -157,7 +157,7 @@ def _store(network: Network, folder: Path, write: Callable[[Network, Path], None
             raise
     finally:
         shutil.rmtree(begun, ignore_errors=True)
-    _remove_oldest(folder.parent)
+    _remove_oldest(folder)
 
 
 def _warn_not_kept(cache: Path, error: Exception) -> None:
@@ -171,8 +171,9 @@ def _warn_once(text: str) -> None:
     log.warning("%s", text)
 
 
-def _remove_oldest(cache: Path) -> None:
+def _remove_oldest(kept: Path) -> None:
+    """Remove the least recently used folders beside this one, which stays even if the clock of the machine is wrong."""
     with contextlib.suppress(OSError):  # another process may be renaming or removing one
-        folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for folder in folders[:-_KEPT]:
+        others = [path for path in kept.parent.iterdir() if path.is_dir() and path != kept]
+        for folder in sorted(others, key=lambda path: path.stat().st_mtime)[: -_KEPT + 1]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -125,6 +125,9 @@ def tame() -> None:
     """Keep ultralytics from installing packages, calling home and printing on standard output.
 
     Call it before the first import of ultralytics.
+
+    Raises:
+        ModelError: no folder for temporary files can be written.
     """
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
@@ -136,6 +139,10 @@ def tame() -> None:
     try:
         with _settings_folder():
             import ultralytics.nn.tasks  # noqa: F401
+    except OSError as error:
+        raise ModelError(
+            f"ultralytics can't be imported ({first_line(error)}): it needs a folder that can be written, such as /tmp"
+        ) from error
     finally:
         sys.stdout = stdout
     # Its own log handler writes to standard output. Pass its records to our log instead.

@@ -146,6 +146,17 @@ def test_the_least_recently_used_folders_are_removed(tmp_path):
     assert network.builds == 10
 
 
+def test_the_folder_that_was_just_built_stays_whatever_the_clock_says(tmp_path):
+    network = Network()
+    for i in range(8):
+        network.fetch(tmp_path, str(i))
+    for folder in tmp_path.iterdir():
+        os.utime(folder, (2**32, 2**32))  # the clock was ahead, or it is now in 1970
+    network.fetch(tmp_path, "new")
+    network.fetch(tmp_path, "new")
+    assert network.builds == 9
+
+
 def test_a_file_in_the_place_of_the_cache_is_no_obstacle(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     for cache in (tmp_path / "file", tmp_path / "file" / "cache"):

@@ -77,7 +77,7 @@ def test_ultralytics_is_told_to_run_no_code_and_to_install_nothing(monkeypatch):
     assert os.environ["YOLO_AUTOINSTALL"] == "false"
 
 
-@pytest.mark.parametrize("parents", [[], ["/dev/shm"]])  # noqa: S108
+@pytest.mark.parametrize("parents", [[], ["/dev/shm"]])
 def test_the_settings_of_ultralytics_need_no_home_and_no_temporary_folder(monkeypatch, parents):
     monkeypatch.delitem(sys.modules, "ultralytics")
     monkeypatch.setenv("YOLO_CONFIG_DIR", "")  # or it would not be restored
