@@ -7,12 +7,9 @@ decode boxes in float32.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
@@ -125,9 +122,6 @@ def tame() -> None:
     """Keep ultralytics from installing packages, calling home and printing on standard output.
 
     Call it before the first import of ultralytics.
-
-    Raises:
-        ModelError: no folder for temporary files can be written.
     """
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
@@ -137,36 +131,13 @@ def tame() -> None:
     # The first import prints a notice about a settings file on standard output.
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
-        with _settings_folder():
-            import ultralytics.nn.tasks  # noqa: F401
-    except OSError as error:
-        raise ModelError(
-            f"ultralytics can't be imported ({first_line(error)}): it needs a folder that can be written, such as /tmp"
-        ) from error
+        import ultralytics.nn.tasks  # noqa: F401
     finally:
         sys.stdout = stdout
     # Its own log handler writes to standard output. Pass its records to our log instead.
     theirs = logging.getLogger("ultralytics")
     theirs.handlers.clear()
     theirs.propagate = True
-
-
-@contextlib.contextmanager
-def _settings_folder() -> Iterator[None]:
-    """Let ultralytics write its settings to a temporary folder during its import.
-
-    We use none of them, and its own choice, a folder in the user's home, may be missing or not readable.
-    """
-    if "ultralytics" in sys.modules:
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        for parent in (None, "/dev/shm"):  # in a read-only container, only the latter can be written  # noqa: S108
-            with contextlib.suppress(OSError):
-                folder = tempfile.TemporaryDirectory(prefix="realtime-pose-", dir=parent, ignore_cleanup_errors=True)
-                os.environ.setdefault("YOLO_CONFIG_DIR", stack.enter_context(folder))
-                break
-        yield
 
 
 class _PersonOrElse(torch.nn.Module):

@@ -1,8 +1,6 @@
 """YOLO files: what loading one checks, and what it leaves unchanged."""
 
 import os
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ import torch
 from ultralytics.nn import tasks
 
 from realtime.errors import ModelError
-from realtime.models.ultralytics import _settings_folder, load_network, tame
+from realtime.models.ultralytics import load_network, tame
 
 
 def test_loading_a_model_leaves_the_thread_count_of_torch_unchanged(yolov8n, monkeypatch):
@@ -75,22 +73,3 @@ def test_ultralytics_is_told_to_run_no_code_and_to_install_nothing(monkeypatch):
     tame()
     assert os.environ["ULTRALYTICS_SAFE_LOAD"] == "true"
     assert os.environ["YOLO_AUTOINSTALL"] == "false"
-
-
-@pytest.mark.parametrize("parents", [[], ["/dev/shm"]])
-def test_the_settings_of_ultralytics_need_no_home_and_no_temporary_folder(monkeypatch, parents):
-    monkeypatch.delitem(sys.modules, "ultralytics")
-    monkeypatch.setenv("YOLO_CONFIG_DIR", "")  # or it would not be restored
-    monkeypatch.delenv("YOLO_CONFIG_DIR")
-    temporary = tempfile.TemporaryDirectory
-
-    def only_in(*args, dir, **keywords):  # noqa: A002 - its name in tempfile
-        if dir not in parents:
-            raise FileNotFoundError("no usable temporary directory")
-        return temporary(*args, dir=dir, **keywords)
-
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", only_in)
-    with _settings_folder():
-        folder = os.environ.get("YOLO_CONFIG_DIR")
-        assert (folder is not None) == bool(parents)
-    assert folder is None or not Path(folder).exists()
