@@ -46,7 +46,7 @@ _MOST_SECRET_BYTES = 4 * LONGEST_SOURCE
 # Bytes of a file of certificates. That of a whole system has 250 kB.
 _MOST_CERTIFICATE_BYTES = 10_000_000
 
-# We test rtsp, http and udp. The others work if FFmpeg was built with them.
+# The tests open rtsp, rtsps, http, rtmp and udp. The others work if FFmpeg was built with them.
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
 # Schemes whose certificates FFmpeg can verify.
 _TLS_SCHEMES = ("rtsps", "https")

@@ -23,7 +23,7 @@ def read_small(path: Path, most_bytes: int, longest_wait_s: float = LONGEST_WAIT
 
     >>> read_small(Path("/dev/zero"), 16 * 1024)
     Traceback (most recent call last):
-    ValueError: got more than 16 kB
+    ValueError: too large: expected at most 16 kB
     >>> read_small(Path("/dev/null"), 16 * 1024)
     b''
 
@@ -49,7 +49,7 @@ def read_small(path: Path, most_bytes: int, longest_wait_s: float = LONGEST_WAIT
     except OSError as error:
         raise ValueError(_reason(error)) from None
     if len(data) > most_bytes:
-        raise ValueError(f"got more than {most_bytes // 1024} kB")
+        raise ValueError(f"too large: expected at most {most_bytes // 1024} kB")
     return data
 
 

@@ -53,7 +53,7 @@ def mistake(path: Path) -> str:
         (MERGES, "more than 100,000 values"),
         ("a: &a [*a]", "a value contains itself"),
         ("a: &a {b: *a}", "a value contains itself"),
-        ("x" * (MOST_BYTES + 1), "more than 512 kB"),
+        ("x" * (MOST_BYTES + 1), "too large: expected at most 512 kB"),
         ("? [a]\n: b", "not valid YAML"),
         ("? {a: b}\n: b", "not valid YAML"),
         ("max_frames: 2026-99-99", "not valid YAML: month must be in 1..12"),
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_text_is_one_line(tmp_path: Path, content: bytes, says
 
 def test_a_folder_as_a_file_and_an_endless_file_are_one_line(tmp_path: Path) -> None:
     assert "Is a directory" in mistake(tmp_path)
-    assert "more than 512 kB" in mistake(Path("/dev/zero"))
+    assert "too large: expected at most 512 kB" in mistake(Path("/dev/zero"))
 
 
 def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path
         assert says in line
         assert "hunter2" not in line
     path.write_text("cameras: [{name: a, source: 'secret:/dev/zero'}]")
-    assert "can't read the file /dev/zero: got more than 16 kB" in mistake(path)
+    assert "can't read the file /dev/zero: too large: expected at most 16 kB" in mistake(path)
     path.write_text("cameras: [{name: a, source: 'env:URL'}]")
     with pytest.raises(ConfigError, match="control character") as caught:
         load([path], environment={"URL": "rtsp://u:hunter2@h/\x1b[2J"})
@@ -138,7 +138,7 @@ def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path
         (Path.mkdir, "can't read the file .*: Is a directory"),
         (Path.touch, "the file .* is empty"),
         (lambda path: path.write_text("hunter2\nhunter2"), "the file .* has 2 lines"),
-        (lambda path: path.symlink_to("/dev/zero"), "can't read the file .*: got more than 16 kB"),
+        (lambda path: path.symlink_to("/dev/zero"), "can't read the file .*: too large: expected at most 16 kB"),
         (os.mkfifo, "can't read the file .*: it is a pipe or a device that did not end in time"),
     ],
 )

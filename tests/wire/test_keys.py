@@ -121,7 +121,7 @@ def test_a_secret_key_is_readable_by_its_owner_only_and_never_overwritten(
         (lambda f: (f / "clients/alice.key").unlink(), "no reader's public key .* the stream can't be read"),
         (lambda f: (f / "clients/bob.key").write_text("x"), "bob.key: contains no readable key"),
         (lambda f: (f / "clients/bob.key").write_text(f'public-key = "{"#" * 40}"'), "contains no readable key"),
-        (lambda f: (f / "clients/bob.key").write_text("#" * 20_000), "bob.key: got more than 16 kB"),
+        (lambda f: (f / "clients/bob.key").write_text("#" * 20_000), "bob.key: too large: expected at most 16 kB"),
         (lambda f: shutil.rmtree(f / "clients"), "clients: can't be read: .* the permitted readers' public keys"),
         (lambda f: (f / "clients").chmod(0o777), "anyone who can add a key .*: run chmod go-w .*/clients$"),
         (lambda f: (f / "clients").chmod(0o770), r"other users can change .*/clients \(mode 770\)"),

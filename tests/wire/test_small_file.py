@@ -30,9 +30,9 @@ def huge(path: Path) -> None:
     [
         (missing, "no such file"),
         (Path.mkdir, "Is a directory"),
-        (huge, "got more than 16 kB"),
-        (lambda path: path.write_bytes(b"x" * (MOST + 1)), "got more than 16 kB"),
-        (lambda path: path.symlink_to("/dev/zero"), "got more than 16 kB"),  # never ends
+        (huge, "too large: expected at most 16 kB"),
+        (lambda path: path.write_bytes(b"x" * (MOST + 1)), "too large: expected at most 16 kB"),
+        (lambda path: path.symlink_to("/dev/zero"), "too large: expected at most 16 kB"),  # never ends
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
         (lambda path: os.mkfifo(path), "did not end in time"),  # no other program opens it
     ],
