@@ -129,7 +129,7 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
     file = "int8.xml" if quantized else "network.xml"
 
     def build() -> _Converted:
-        log.info("pose: converting the network for OpenVINO; later starts reuse the result")
+        log.info("pose: converting the network for OpenVINO")
         network = load_network(setup.folder, size)
         expected = _reference(network, setup)
         with quiet():

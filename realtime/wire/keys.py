@@ -150,7 +150,7 @@ def _load(file: Path) -> Key:
     try:
         data = read_small(file, _MOST_BYTES)
     except ValueError as error:
-        raise ValueError(f"{file}: {error}: expected a key file, create one with python -m realtime.keys") from None
+        raise ValueError(f"{file}: {error}; create a key with python -m realtime.keys") from None
     # As pyzmq reads them; a comment may contain anything.
     found: dict[bytes, bytes] = {}
     for line in data.splitlines():

@@ -46,8 +46,12 @@ def read_small(path: Path, most_bytes: int, longest_wait_s: float = LONGEST_WAIT
             data = _read(descriptor, most_bytes, longest_wait_s)
         finally:
             os.close(descriptor)
+    except TimeoutError:
+        raise ValueError(f"a pipe or device that did not end within {longest_wait_s:g} s") from None
+    except FileNotFoundError:
+        raise ValueError("no such file") from None
     except OSError as error:
-        raise ValueError(_reason(error)) from None
+        raise ValueError(error.strerror or str(error)) from None
     if len(data) > most_bytes:
         raise ValueError(f"too large: expected at most {most_bytes // 1024} kB")
     return data
@@ -86,11 +90,3 @@ def _wait(descriptor: int, end_s: float) -> None:
     left_ms = (end_s - time.monotonic()) * 1000
     if left_ms <= 0 or not poll.poll(left_ms):
         raise TimeoutError
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, TimeoutError):
-        return "it is a pipe or a device that did not end in time"
-    return error.strerror or str(error)

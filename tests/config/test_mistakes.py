@@ -139,7 +139,7 @@ def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path
         (Path.touch, "the file .* is empty"),
         (lambda path: path.write_text("hunter2\nhunter2"), "the file .* has 2 lines"),
         (lambda path: path.symlink_to("/dev/zero"), "can't read the file .*: too large: expected at most 16 kB"),
-        (os.mkfifo, "can't read the file .*: it is a pipe or a device that did not end in time"),
+        (os.mkfifo, "can't read the file .*: a pipe or device that did not end within 0.01 s"),
     ],
 )
 def test_a_secret_that_is_no_file_of_one_line_is_refused_at_once(
