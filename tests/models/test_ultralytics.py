@@ -61,7 +61,7 @@ def test_code_in_a_file_is_not_run(yolov8n, tmp_path, monkeypatch):
     stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
     stored["model"].note = Evil(tmp_path / "ran")
     torch.save(stored, tmp_path / "evil.pt")
-    with pytest.raises(ModelError, match=r"evil.pt: contains code .* it was not run; .*ULTRALYTICS_SAFE_LOAD=false"):
+    with pytest.raises(ModelError, match=r"evil.pt: contains pathlib.Path, .* not loaded; .*_SAFE_LOAD=false"):
         load_network(tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
 
