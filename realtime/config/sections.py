@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
@@ -29,6 +30,7 @@ from pydantic import (
 
 from realtime.redact import HIDDEN, shown
 from realtime.wire.endpoints import parse_endpoint
+from realtime.wire.small_file import read_small
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -39,7 +41,10 @@ CameraName = Annotated[str, Field(pattern=f"^{CAMERA_NAME}$")]
 MOST_CAMERAS = 1000
 # Characters of a source: the longest path on Linux. Signed URLs are shorter.
 LONGEST_SOURCE = 4096
-
+# Bytes of a file that holds one: a character of UTF-8 has at most four.
+_MOST_SECRET_BYTES = 4 * LONGEST_SOURCE
+# Bytes of a file of certificates. That of a whole system has 250 kB.
+_MOST_CERTIFICATE_BYTES = 10_000_000
 
 # The tests open rtsp, rtsps, http, rtmp and udp. The others work if FFmpeg was built with them.
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
@@ -206,13 +211,15 @@ def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
     if not verify:
         raise ValueError("tls_ca: got a file, but no certificate is verified; set tls_verify: true")
     try:
+        # FFmpeg and OpenSSL open it at every connection, and would read a device or a pipe without end.
+        status = Path(ca).stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_CERTIFICATE_BYTES:
+            raise ValueError(f"tls_ca: got {ca}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB")
         ssl.create_default_context(cafile=ca)
     except ssl.SSLError:
         raise ValueError(f"tls_ca: {ca} contains no certificate, expected PEM") from None
     except OSError as error:
         raise ValueError(f"tls_ca: can't read {ca}: {error.strerror}") from None
-    except ValueError:  # a NUL in the name
-        raise ValueError(f"tls_ca: can't read {ca!r}") from None
 
 
 def _resolved(source: str, environment: Mapping[str, str]) -> str:
@@ -225,12 +232,17 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     if kind == "env":
         found, where = environment.get(name, ""), f"the environment variable {name}"
     elif kind == "secret":
+        if not name:
+            raise ValueError("got secret: without a path, expected secret:PATH")
         where = f"the file {name}"
         try:
-            with Path(name).open(encoding="utf-8-sig") as file:  # some editors start a file with a byte order mark
-                found = file.read(2 * LONGEST_SOURCE)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"can't read {where}: {getattr(error, 'strerror', 'not text')}") from None
+            found = read_small(Path(name), _MOST_SECRET_BYTES).decode(
+                "utf-8-sig"
+            )  # some editors write a byte order mark
+        except UnicodeDecodeError:
+            raise ValueError(f"can't read {where}: not text") from None
+        except ValueError as error:
+            raise ValueError(f"can't read {where}: {error}") from None
     else:
         return source
     if not (found := found.strip()):
@@ -248,7 +260,8 @@ class DetectorConfig(Section):
         "auto",
         min_length=1,
         title="NAME|FILE",
-        description="auto, an ultralytics model by name (yolo11n, yolov8s, ...) or the path of a .pt file",
+        description="auto, an ultralytics model by name (yolo11n, yolov8s, ...) or the path of a .pt file; such a file "
+        "can contain code, so use only those of people you trust",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"
@@ -281,7 +294,8 @@ class TrackerConfig(Section):
     reid: Path | None = Field(
         None,
         description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file "
-        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
+        "that boxmot can load (osnet_x0_25_msmt17.pt, ...); loading it runs the code in it, so use only files of "
+        "people you trust; unset: compare boxes only",
     )
     track_score: Score = Field(
         0.45, description="detections with at least this score are matched first and start new tracks"
@@ -333,8 +347,8 @@ class PoseConfig(Section):
         "auto",
         min_length=1,
         title="NAME|PATH",
-        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file, detector "
-        "(the detector's own keypoints) or none",
+        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file (which "
+        "can contain code: use only those of people you trust), detector (the detector's own keypoints) or none",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"

@@ -12,6 +12,7 @@ import yaml
 
 from realtime.config.mistakes import short
 from realtime.errors import ConfigError, first_line
+from realtime.wire.small_file import read_small
 
 # A thousand cameras with all their keys fit into this many bytes. Parsing a larger file takes seconds, during which a
 # reload would slow the running cameras down.
@@ -115,15 +116,9 @@ def read_yaml(path: Path) -> object:
         ConfigError: the file is missing, unreadable, too large or not valid YAML.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        text = data.decode()
-    except FileNotFoundError:
-        raise ConfigError(f"--config: no such file: {path}") from None
-    except OSError as error:
-        raise ConfigError(f"--config: can't read {path}: {error.strerror}") from None
-    except ValueError:
+        text = read_small(path, MOST_BYTES).decode()
+    except UnicodeDecodeError:
         raise ConfigError(f"--config: can't read {path}: not UTF-8 text") from None
-    if len(data) > MOST_BYTES:
-        raise ConfigError(f"--config: {path}: too large: expected at most {MOST_BYTES // 1024} kB")
+    except ValueError as error:
+        raise ConfigError(f"--config: can't read {path}: {error}") from None
     return parse_yaml(text, f"--config: {path}")

@@ -2,12 +2,15 @@
 
 pose.build and models.yolo use it. A key holds everything that the content depends on, including the versions
 of the libraries. Only the most recently used folders are kept.
+
+A cache is a convenience: if it can't be read or written, or if other users could have changed it, the program runs as
+if it were empty, and says so once.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -20,7 +23,8 @@ from typing import TypeVar
 
 import platformdirs
 
-from realtime.errors import ConfigError, EngineError
+from realtime.errors import ConfigError, first_line
+from realtime.wire.writers import changed_by_others
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ _KEPT = 8
 # Exceptions that numpy and OpenVINO raise when they read an incomplete file.
 _DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
 
-Read = TypeVar("Read")
+Network = TypeVar("Network")
 
 
 def cache_folder() -> Path:
@@ -49,108 +53,127 @@ def cache_folder() -> Path:
     return folder
 
 
-def read_built(cache: Path, key: Sequence[str], build: Callable[[Path], None], read: Callable[[Path], Read]) -> Read:
-    """Read the folder that belongs to a key; build it first if it is missing or damaged.
+def is_trusted(folder: Path) -> bool:
+    """Whether a folder or file of the cache exists, and only this user and root can change it; if not, warn once."""
+    try:
+        reason = changed_by_others(folder)
+    except OSError:
+        return False
+    if reason is not None:
+        _warn_once(f"cache: {reason}; until then it counts as empty, and every start converts the networks again")
+    return reason is None
 
-    Args:
-        cache: the folder that holds all built folders.
-        key: everything that the content depends on.
-        build: fills the empty folder that it receives.
-        read: reads a built folder. If it fails, the folder is built and read once more.
 
-    Returns:
-        What `read` returned.
+def make_private(folder: Path) -> None:
+    """Create a folder and its missing parents, for this user only whatever the umask is.
 
     Raises:
-        EngineError: the folder can't be written, for example on a full disk, or can't be read after it was built again.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> def build(folder):
-    ...     (folder / "labels.txt").write_text("person")
-    >>> with TemporaryDirectory() as cache:
-    ...     read_built(Path(cache), ["yolo11n", "1.0"], build, lambda folder: (folder / "labels.txt").read_text())
-    'person'
+        OSError: it can't be created.
     """
-    folder = built_once(cache, key, build)
     try:
-        return read(folder)
-    except _DAMAGED as error:
-        log.warning("models: %s can't be read (%s); building it again", folder, type(error).__name__)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder = built_once(cache, key, build)
-    try:
-        return read(folder)
-    except _DAMAGED as error:
-        raise EngineError(
-            f"models: {folder} can't be read ({type(error).__name__}) even after a rebuild; delete it"
-        ) from error
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def built_once(cache: Path, key: Sequence[str], build: Callable[[Path], None]) -> Path:
-    """Return the folder that belongs to a key; build it first if it is missing.
+def built_once(
+    cache: Path,
+    key: Sequence[str],
+    build: Callable[[], Network],
+    write: Callable[[Network, Path], None],
+    read: Callable[[Path], Network],
+) -> Network:
+    """Return the network of a key: read from its folder, or built if it isn't there.
 
     Args:
-        cache: the folder that holds all built folders. If it can't be written, the result goes to a temporary folder
-            that is removed at exit, so every start builds again.
-        key: everything that the content depends on.
-        build: fills the empty folder that it receives. The folder appears in the cache only once it is complete.
+        cache: the folder that holds the folders of all keys. If it can't be used, every start builds again.
+        key: everything that the network depends on.
+        build: makes the network.
+        write: stores it in an empty folder, which appears in the cache only once it is complete.
+        read: reads such a folder. If it fails, the network is built again.
 
     Returns:
-        The folder.
-
-    Raises:
-        EngineError: the folder can't be written, for example because the disk is full.
+        What `read` returned; what `build` returned if the cache can't be used.
 
     >>> from tempfile import TemporaryDirectory
-    >>> def build(folder):
+    >>> def build():
     ...     print("building")
+    ...     return "a network"
+    >>> def write(network, folder):
+    ...     (folder / "file").write_text(network)
     >>> with TemporaryDirectory() as cache:
-    ...     first, second = (built_once(Path(cache), ["yolo11n", "1.0"], build) for _ in range(2))
+    ...     for start in range(2):
+    ...         built_once(Path(cache), ["yolo11n"], build, write, lambda folder: (folder / "file").read_text())
     building
-    >>> first == second
-    True
+    'a network'
+    'a network'
     """
-    name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
-    folder = cache / name
+    folder = cache / hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
     try:
-        if folder.is_dir():
-            with contextlib.suppress(OSError):  # it belongs to another user, or the file system is read-only
-                os.utime(folder)
-            return folder
-        cache.mkdir(parents=True, exist_ok=True)
-        begun = Path(tempfile.mkdtemp(prefix="begun-", dir=cache))
+        make_private(cache)
+        is_built = folder.is_dir()
+        if not all(map(is_trusted, [cache, *_entries(folder)] if is_built else [cache])):
+            return build()
     except OSError as error:
-        log.warning("models: %s can't be written (%s); every start converts the network again", cache, error.strerror)
-        begun = Path(tempfile.mkdtemp(prefix="realtime-pose-"))
-        atexit.register(shutil.rmtree, begun, ignore_errors=True)
-        _build(build, begun)
-        return begun
+        _warn_not_kept(cache, error)
+        return build()
+    if is_built:
+        with contextlib.suppress(OSError):  # it belongs to another user, or the file system is read-only
+            os.utime(folder)
+        try:
+            return read(folder)
+        except _DAMAGED as error:
+            log.warning("models: %s can't be read (%s); building it again", folder, type(error).__name__)
+        shutil.rmtree(folder, ignore_errors=True)
+    network = build()
     try:
-        _build(build, begun)
+        _store(network, folder, write)
+        return read(folder)  # and let go of the memory of the other one
+    except _DAMAGED as error:
+        _warn_not_kept(cache, error)
+        return network
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The folder of a network, and its files if other users could reach them."""
+    return [folder, *folder.iterdir()] if folder.stat().st_mode & 0o011 else [folder]
+
+
+def _store(network: Network, folder: Path, write: Callable[[Network, Path], None]) -> None:
+    """Write a network to a folder, which appears only once it is complete.
+
+    Raises:
+        OSError: it can't be written, for example because the disk is full. Nothing is left.
+    """
+    begun = Path(tempfile.mkdtemp(prefix="begun-", dir=folder.parent))
+    try:
+        write(network, begun)
+        for file in begun.iterdir():
+            file.chmod(0o600)
         begun.rename(folder)
-    except OSError as error:
+    except OSError:
         if not folder.is_dir():  # if it is there, another process built the same one first
-            raise EngineError(f"models: {folder} can't be written: {error.strerror}") from error
+            raise
     finally:
         shutil.rmtree(begun, ignore_errors=True)
-    _remove_oldest(cache)
-    return folder
+    _remove_oldest(folder)
 
 
-def _build(build: Callable[[Path], None], folder: Path) -> None:
-    """Fill a folder.
-
-    Raises:
-        EngineError: it can't be written, for example because the disk is full.
-    """
-    try:
-        build(folder)
-    except OSError as error:
-        raise EngineError(f"models: {folder} can't be written: {error.strerror or error}") from error
+def _warn_not_kept(cache: Path, error: Exception) -> None:
+    reason = getattr(error, "strerror", None) or first_line(error, type(error).__name__)
+    _warn_once(f"cache: {cache} can't be used ({reason}); every start converts the networks again")
 
 
-def _remove_oldest(cache: Path) -> None:
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Log a warning, once in a run although several networks meet the same obstacle."""
+    log.warning("%s", text)
+
+
+def _remove_oldest(kept: Path) -> None:
+    """Remove the least recently used folders beside this one, which stays even if the clock of the machine is wrong."""
     with contextlib.suppress(OSError):  # another process may be renaming or removing one
-        folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for folder in folders[:-_KEPT]:
+        others = [path for path in kept.parent.iterdir() if path.is_dir() and path != kept]
+        for folder in sorted(others, key=lambda path: path.stat().st_mtime)[: -_KEPT + 1]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from realtime.errors import first_line
+from realtime.models.cache import is_trusted, make_private
 
 log = logging.getLogger(__name__)
 
@@ -51,19 +52,23 @@ class Hub:
 
     def _failed_lately(self) -> bool:
         try:
-            return time.time() - self._mark.stat().st_mtime < _REMEMBER_S
+            if not is_trusted(self._mark.parent):
+                return False
+            return 0.0 <= time.time() - self._mark.stat().st_mtime < _REMEMBER_S  # the clock may have been set back
         except OSError:
             return False
 
     def _remember(self, reachable: bool) -> None:
+        folder = self._mark.parent
         try:
             if reachable:
                 self._mark.unlink(missing_ok=True)
-            else:
-                self._mark.parent.mkdir(parents=True, exist_ok=True)
+                return
+            make_private(folder)
+            if is_trusted(folder):  # or it could be a link
                 self._mark.touch()
         except OSError:
-            log.debug("cache folder %s can't be written; the next start probes the hub again", self._mark.parent)
+            log.debug("cache folder %s can't be written; the next start probes the hub again", folder)
 
 
 def _probe(endpoint: str) -> bool:
@@ -98,7 +103,7 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
         folder = Path(snapshot_download(name, local_files_only=True))
         if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
             return folder, ""
-    except LocalEntryNotFoundError:
+    except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
         pass
     except ValueError as error:  # not a valid repository name
         return None, first_line(error)
@@ -114,7 +119,10 @@ def downloaded(repository: str, file: str) -> Path | None:
     """Return the path of a file that an earlier download left in the hub's cache, or None."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(repository, file)
+    try:
+        path = try_to_load_from_cache(repository, file)
+    except (OSError, ValueError):  # a cache that can't be read counts as empty
+        return None
     return Path(path) if isinstance(path, str) else None
 
 

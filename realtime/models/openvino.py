@@ -7,9 +7,9 @@ uint8 images and returns one float32 array.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib.util
-import shutil
 import sys
 import threading
 import warnings
@@ -28,6 +28,8 @@ Precision = Literal["fp32", "bf16", "fp16", "int8"]
 # OpenVINO's name for each precision, and for the CPU capability that the precision needs.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+# The .xml file of the largest ViTPose has less than 1 MB.
+_MOST_XML_BYTES = 4_000_000
 
 
 def is_installed() -> bool:
@@ -50,18 +52,19 @@ def native_precisions() -> list[Precision]:
     return [name for name in names if _CAPABILITIES[name] in offered]
 
 
-def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_size: bool = False) -> None:
-    """Convert a torch network to OpenVINO and write it with weights in float32.
+def convert(network: torch.nn.Module, pictures: torch.Tensor, free_size: bool = False) -> Any:  # noqa: ANN401
+    """Convert a torch network to OpenVINO. The result shares its weights with the torch network.
 
     Args:
         network: takes uint8 (B, h, w, 3), returns float32.
         pictures: uint8 (B, h, w, 3), images to trace it with. B stays free; h and w become fixed, unless `free_size`.
-        path: the .xml file to write; the weights go into a file beside it.
         free_size: leave h and w free too. The network must then compute all values that depend on them in each call.
+
+    Returns:
+        The model, as `OpenVinoNetwork` expects it.
 
     Raises:
         EngineError: OpenVINO can't convert the network.
-        OSError: the files can't be written.
     """
     openvino = _openvino()
     sides = (-1, -1) if free_size else pictures.shape[1:3]
@@ -69,51 +72,73 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, path: Path, free_s
         warnings.simplefilter("ignore")  # the tracer warns that h and w become fixed
         shape = openvino.PartialShape([-1, *sides, pictures.shape[3]])
         try:
-            model = openvino.convert_model(network, example_input=pictures, input=[shape])
+            return openvino.convert_model(network, example_input=pictures, input=[shape])
         except Exception as error:  # a converter can raise anything for a layer that it doesn't know
             raise EngineError(f"OpenVINO can't convert this network ({first_line(error)})") from error
-    _save(model, path)
 
 
-def quantize(path: Path, pictures: NDArray[np.uint8], but: Sequence[str], quantized: Path) -> None:
-    """Write a copy of a converted network, quantised to 8-bit integers (post-training, with nncf).
+def quantize(model: Any, pictures: NDArray[np.uint8], but: Sequence[str]) -> Any:  # noqa: ANN401
+    """Quantise a converted network to 8-bit integers (post-training, with nncf).
 
     Args:
-        path: the .xml file of the network in float32.
+        model: what `convert` returned. It is not modified.
         pictures: uint8 (B, h, w, 3), typical inputs. They calibrate the value range of every layer.
         but: regular expressions that match the names of layers that stay in floating point.
-        quantized: the .xml file to write.
+
+    Returns:
+        The quantised model.
 
     Raises:
         ModuleNotFoundError: nncf is not installed.
-        OSError: the files can't be written.
     """
     import nncf
 
     nncf.set_log_level(40)  # logging.ERROR
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = nncf.quantize(
-            read(path),
+        return nncf.quantize(
+            model,
             nncf.Dataset([picture[np.newaxis] for picture in pictures]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(pictures),
             ignored_scope=nncf.IgnoredScope(patterns=list(but), validate=False),  # some match no layer of this network
         )
-    _save(model, quantized)
 
 
-def _save(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO is not followed by mypy
+def save(model: Any, path: Path) -> None:  # noqa: ANN401
     """Write a model with weights in float32.
 
+    Args:
+        model: what `convert` or `quantize` returned.
+        path: the .xml file to write; the weights go into a file beside it. After an error, neither is left.
+
     Raises:
-        OSError: the files can't be written. OpenVINO's own error names no cause, so this one states the free space.
+        OSError: the files can't be written.
     """
     try:
         _openvino().save_model(model, path, compress_to_fp16=False)
-    except RuntimeError as error:
-        free_mb = shutil.disk_usage(path.parent).free / 1e6
-        raise OSError(f"{first_line(error)}, {free_mb:.1f} MB are free on this disk") from error
+    except RuntimeError as error:  # it names no cause
+        for file in (path, path.with_suffix(".bin")):
+            with contextlib.suppress(OSError):
+                file.unlink()
+        weights = sum(node.data.nbytes for node in model.get_ordered_ops() if node.get_type_name() == "Constant")
+        _try_to_write(path.with_name("probe"), weights + _MOST_XML_BYTES)
+        raise OSError(errno.EIO, first_line(error), str(path)) from error
+
+
+def _try_to_write(path: Path, count: int) -> None:
+    """Write this many bytes and delete them again, to learn from the system why they can't be written.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    block = bytes(min(count, 2**20))
+    try:
+        with path.open("wb", buffering=0) as file:
+            while count > 0:
+                count -= file.write(block)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy

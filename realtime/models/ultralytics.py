@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,11 @@ def _load(path: Path) -> Module:
     try:
         module, _ = load_checkpoint(str(path), device="cpu", fuse=True)
     except Exception as error:  # unpickling a file that isn't a model can raise anything
+        if refused := re.search(r"GLOBAL ([\w.]+)", str(error.__cause__)):
+            raise ModelError(
+                f"{path}: contains {refused[1]}, which is no part of a network, so it was not loaded; if you trust "
+                "this file, set the environment variable ULTRALYTICS_SAFE_LOAD=false"
+            ) from error
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(f"{path}: not a YOLO model that ultralytics can load ({reason})") from error
     finally:
@@ -121,16 +127,24 @@ def tame() -> None:
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_VERBOSE", "false")
-    # The first import prints a notice about a settings file on standard output.
+    # Unpickle only the classes of torch and ultralytics that a network consists of. Old versions of ultralytics can't.
+    os.environ.setdefault("ULTRALYTICS_SAFE_LOAD", "true")
+    # The first import prints a notice about a settings file on standard output, and logs errors if it can't write it.
+    theirs = logging.getLogger("ultralytics")
+    theirs.addFilter(_drop)
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
         import ultralytics.nn.tasks  # noqa: F401
     finally:
         sys.stdout = stdout
+        theirs.removeFilter(_drop)
     # Its own log handler writes to standard output. Pass its records to our log instead.
-    theirs = logging.getLogger("ultralytics")
     theirs.handlers.clear()
     theirs.propagate = True
+
+
+def _drop(record: logging.LogRecord) -> bool:
+    return False
 
 
 class _PersonOrElse(torch.nn.Module):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.errors import ModelError
+from realtime.models.cache import is_trusted
 from realtime.models.hub import Hub, download, downloaded, hub_checkpoint
 
 log = logging.getLogger(__name__)
@@ -231,9 +232,12 @@ def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tup
     published = _PUBLISHED[name]
     why = ""
     for path in _local_copies(name, published, cache):
-        if _sha256(path) in published.sha256:
-            return path, ""
-        why = f"{path} is not the published file (wrong sha256)"
+        try:
+            if _sha256(path) in published.sha256:
+                return path, ""
+            why = f"{path} is not the published file (wrong sha256)"
+        except OSError as error:
+            why = f"{path} can't be read ({error.strerror})"
         log.warning("weights: %s; not using it", why)
     if not hub.reachable(trust_memory):
         return None, why or "no local copy, and the model hub can't be reached"
@@ -247,7 +251,17 @@ def _local_copies(name: str, published: Published, cache: Path) -> Iterator[Path
     places = [cache / f"{name}.pt", downloaded(published.repository, f"{name}.pt")]
     if published.package:
         places.append(_in_package(published.package[0], f"{name}.pt"))
-    yield from (place for place in places if place and place.is_file())
+    yield from (
+        place for place in places if place and _is_there(place) and (place.parent != cache or is_trusted(place))
+    )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists. A folder that can't be read counts as empty."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _in_package(package: str, file: str) -> Path | None:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.models import openvino, ultralytics
-from realtime.models.cache import read_built
+from realtime.models.cache import built_once
 from realtime.models.ultralytics import Module, decode_in_float32
 from realtime.runtime.device import Lane, exact_float32
 
@@ -113,17 +113,20 @@ def converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 -
         EngineError: the network can't be converted.
     """
 
-    def build(into: Path) -> None:
-        log.info("%s: converting the network for OpenVINO; later starts reuse the result", path.name)
+    def build() -> Any:  # noqa: ANN401 - as above
+        log.info("%s: converting the network for OpenVINO", path.name)
         for layer in module.modules():
             if hasattr(layer, "dynamic"):
                 layer.dynamic = True  # the head then computes its anchors in each call
         pictures = torch.zeros((2, 480, 640, 3), dtype=torch.uint8)
-        openvino.convert(Pictures(module, torch.float32), pictures, into / "network.xml", free_size=True)
+        return openvino.convert(Pictures(module, torch.float32), pictures, free_size=True)
+
+    def write(model: Any, folder: Path) -> None:  # noqa: ANN401 - as above
+        openvino.save(model, folder / "network.xml")
 
     versions = [importlib.metadata.version(library) for library in ("torch", "ultralytics")]
     # These two files modify the network, so their own text is part of the key.
     sources = Path(__file__).read_bytes() + Path(ultralytics.__file__).read_bytes()
     digest = hashlib.sha256(path.read_bytes() + sources).hexdigest()
     key = ["yolo", digest, openvino.version(), *versions]
-    return read_built(cache, key, build, lambda folder: openvino.read(folder / "network.xml"))
+    return built_once(cache, key, build, write, lambda folder: openvino.read(folder / "network.xml"))

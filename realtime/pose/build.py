@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from realtime import __version__
 from realtime.config import PoseConfig
 from realtime.errors import ConfigError
 from realtime.models import openvino
-from realtime.models.cache import read_built
+from realtime.models.cache import built_once
 from realtime.models.choice import DTYPES, Choice
 from realtime.models.proof import Verdict, proven
 from realtime.models.vitpose import Description, load_network, quiet
@@ -61,6 +62,13 @@ class Setup(NamedTuple):
     config: PoseConfig  # the pose section
     people: People  # for the self-test and the calibration
     cache: Path  # folder for converted networks
+
+
+class _Converted(NamedTuple):
+    """A network in OpenVINO's form."""
+
+    model: Any  # OpenVINO ships no types
+    expected: NDArray[np.float32]  # the first person's heatmaps from float32 in torch
 
 
 def build_engine(setup: Setup) -> Engine:
@@ -118,33 +126,42 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
 
 def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
     size, quantized = setup.about.input_size, choice.precision == "int8"
+    file = "int8.xml" if quantized else "network.xml"
 
-    def build(into: Path) -> None:
-        log.info("pose: converting the network for OpenVINO; later starts reuse the result")
+    def build() -> _Converted:
+        log.info("pose: converting the network for OpenVINO")
         network = load_network(setup.folder, size)
-        np.save(into / "expected.npy", _reference(network, setup))
+        expected = _reference(network, setup)
         with quiet():
-            openvino.convert(network, torch.from_numpy(_crops(setup)), into / "network.xml")
-        if quantized:
-            _quantize(setup, into)
+            model = openvino.convert(network, torch.from_numpy(_crops(setup)))
+        return _Converted(_quantized(model, setup) if quantized else model, expected)
+
+    def write(converted: _Converted, folder: Path) -> None:
+        (folder / "expected.npy").write_bytes(_npy(converted.expected))
+        openvino.save(converted.model, folder / file)
+
+    def read(folder: Path) -> _Converted:
+        return _Converted(openvino.read(folder / file), np.load(folder / "expected.npy"))
 
     sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
     versions = [importlib.metadata.version(library) for library in ("torch", "transformers")]
     key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
     key += ["int8", *_NOT_QUANTIZED] if quantized else []
-    file = "int8.xml" if quantized else "network.xml"
-
-    def read(folder: Path) -> tuple[Any, NDArray[np.float32]]:
-        return openvino.read(folder / file), np.load(folder / "expected.npy")
-
-    model, expected = read_built(setup.cache, key, build, read)
+    model, expected = built_once(setup.cache, key, build, write, read)
     network = openvino.OpenVinoNetwork(model, choice.precision)
     return HostEngine(network, size, setup.config.decode_sigma, str(choice)), expected
 
 
-def _quantize(setup: Setup, into: Path) -> None:
+def _npy(array: NDArray[np.float32]) -> bytes:
+    """The content of an .npy file. numpy's error on a full disk would name no cause."""
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def _quantized(model: Any, setup: Setup) -> Any:  # noqa: ANN401 - OpenVINO ships no types
     try:
-        openvino.quantize(into / "network.xml", _calibration_crops(setup), _NOT_QUANTIZED, into / "int8.xml")
+        return openvino.quantize(model, _calibration_crops(setup), _NOT_QUANTIZED)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"pose.precision: int8 needs the extra 'int8' ({error.name} is not installed): "

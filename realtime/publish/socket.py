@@ -17,7 +17,7 @@ from realtime.config import PublishConfig
 from realtime.errors import OutputError
 from realtime.publish.ipc import IpcListener, is_ours_to_bind
 from realtime.publish.peers import COUNTS_BYTES, Peers
-from realtime.wire.keys import load_public, load_secret
+from realtime.wire.keys import load_permitted, load_secret
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,17 @@ _WHY_NOT_BOUND = {
     errno.EADDRNOTAVAIL: "no network interface of this machine has this address",
     errno.ENODEV: "no such network interface",
 }
+
+
+class _Readers:
+    """The permitted readers, in the form that pyzmq asks for. It would read the folder once more, unchecked."""
+
+    def __init__(self, keys: frozenset[bytes]) -> None:
+        self._keys = keys
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether the reader with this public key may connect."""
+        return key in self._keys
 
 
 class PublishSocket:
@@ -131,28 +142,20 @@ class PublishSocket:
         """Encrypt the stream, and accept only readers whose public key is in the folder.
 
         Raises:
-            OutputError: a key can't be read, or the folder contains no reader's key.
+            OutputError: a key can't be read, the folder contains no reader's key, or other users can change it.
         """
         if config.curve_secret is None or config.clients is None:
             return
         try:
-            key = load_secret(config.curve_secret)
-            readers = sorted(config.clients.glob("*.key"))
-            for reader in readers:
-                load_public(reader)
+            key, permitted = load_secret(config.curve_secret), load_permitted(config.clients)
         except ValueError as error:
             raise OutputError(f"publish.curve_secret: {error}") from None
-        if not readers:
-            raise OutputError(
-                f"publish.curve_secret: no reader's public key (*.key) in {config.clients}: add one, or the stream "
-                "can't be read"
-            )
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._authenticator.configure_curve(domain="*", location=config.clients)
+        self._authenticator.configure_curve_callback("*", _Readers(permitted))
         self._socket.curve_publickey, self._socket.curve_secretkey = key.public, key.secret
         self._socket.curve_server = True
-        log.info("the stream is encrypted, accepted reader keys: %d", len(readers))
+        log.info("the stream is encrypted, accepted reader keys: %d", len(permitted))
 
     def _bind(self, endpoint: str) -> None:
         is_counted = COUNTS_BYTES and endpoint.startswith("tcp:")

@@ -15,18 +15,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import struct
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
-import zmq.auth
+from zmq.utils import z85
+
+from realtime.wire.small_file import read_small
+from realtime.wire.writers import changed_by_others
 
 SECRET_SUFFIX = ".key_secret"  # noqa: S105 - a name
 # ZeroMQ's format of certificates. The function of zmq.auth that writes it would overwrite an earlier key.
 _PUBLIC = '# made by realtime.keys\n\nmetadata\ncurve\n    public-key = "{public}"\n'
 _SECRET = '    secret-key = "{secret}"\n'  # noqa: S105 - a line without its value
+# A key file has 400 bytes, most of them comments.
+_MOST_BYTES = 16 * 1024
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,41 @@ def load_secret(file: Path) -> Key:
     return key
 
 
+def load_permitted(folder: Path) -> frozenset[bytes]:
+    """Load the public keys of the permitted readers: the files *.key in a folder.
+
+    Whoever can write a key into the folder can read the stream.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     public, secret = make_key(Path(folder) / "alice")
+    ...     load_permitted(Path(folder)) == {load_public(public).public}
+    True
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The keys, in ZeroMQ's text form.
+
+    Raises:
+        ValueError: other users can change the folder or a key; it contains no key; or one can't be read.
+    """
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix == ".key" and not path.name.startswith("."))
+        reason = next(filter(None, map(changed_by_others, [folder, *files])), None)
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename or folder}: can't be read: {error.strerror}; expected a folder with the permitted "
+            "readers' public keys (*.key)"
+        ) from None
+    if reason is not None:
+        raise ValueError(f"anyone who can add a key to {folder} could read the stream, and {reason}")
+    if not files:
+        raise ValueError(f"no reader's public key (*.key) in {folder}: add one, or the stream can't be read")
+    return frozenset(load_public(file).public for file in files)
+
+
 def load_public(file: Path) -> Key:
     """Load a public key from its file. The file of the secret key works too, but the secret key is not loaded.
 
@@ -126,11 +168,26 @@ def load_public(file: Path) -> Key:
 
 def _load(file: Path) -> Key:
     try:
-        public, secret = zmq.auth.load_certificate(file)
-    except (OSError, ValueError):
-        reason = "contains no readable key" if file.is_file() else "no such file"
-        raise ValueError(f"{file}: {reason}: create one with python -m realtime.keys") from None
+        data = read_small(file, _MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; create a key with python -m realtime.keys") from None
+    # As pyzmq reads them; a comment may contain anything.
+    found: dict[bytes, bytes] = {}
+    for line in data.splitlines():
+        name, _, value = line.strip().partition(b"=")
+        found.setdefault(name.strip(), value.strip(b" \t'\""))
+    public, secret = found.get(b"public-key"), found.get(b"secret-key")
+    if public is None or not all(_is_key(key) for key in (public, secret) if key is not None):
+        raise ValueError(f"{file}: contains no readable key: create one with python -m realtime.keys")
     return Key(public, secret)
+
+
+def _is_key(text: bytes) -> bool:
+    """Whether a text is a key in ZeroMQ's text form."""
+    try:
+        return len(z85.decode(text)) == _KEY_BYTES
+    except (ValueError, KeyError, struct.error):
+        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

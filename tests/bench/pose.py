@@ -207,7 +207,7 @@ def bench_fold(folder: Path) -> None:
                     xml = folder / f"{name}-{fold}.xml"
                     if not xml.exists():
                         with quiet():
-                            openvino.convert(network, torch.from_numpy(crops), xml)
+                            openvino.save(openvino.convert(network, torch.from_numpy(crops)), xml)
                     compiled = OpenVinoNetwork(openvino.read(xml), engine["precision"])
                     sides[str(fold)] = lambda compiled=compiled: np.array(compiled(crops))
             with torch.inference_mode():

@@ -1,5 +1,7 @@
 """Whatever a configuration file contains, it is valid or one plain line says why it is not."""
 
+import functools
+import importlib
 import itertools
 import os
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from realtime.config import load
 from realtime.config.yaml_text import MOST_BYTES
 from realtime.errors import ConfigError
+from realtime.wire.small_file import read_small
 
 DEMO = "cameras: [{name: a, source: demo}]\n"
 LAUGHS = "a: &a0 [lol]\n" + "".join(f"b{i}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9))
@@ -122,11 +125,48 @@ def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path
         assert says in line
         assert "hunter2" not in line
     path.write_text("cameras: [{name: a, source: 'secret:/dev/zero'}]")
-    assert "got more than 4,096 characters" in mistake(path)
+    assert "can't read the file /dev/zero: too large: expected at most 16 kB" in mistake(path)
     path.write_text("cameras: [{name: a, source: 'env:URL'}]")
     with pytest.raises(ConfigError, match="control character") as caught:
         load([path], environment={"URL": "rtsp://u:hunter2@h/\x1b[2J"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (Path.mkdir, "can't read the file .*: Is a directory"),
+        (Path.touch, "the file .* is empty"),
+        (lambda path: path.write_text("hunter2\nhunter2"), "the file .* has 2 lines"),
+        (lambda path: path.symlink_to("/dev/zero"), "can't read the file .*: too large: expected at most 16 kB"),
+        (os.mkfifo, "can't read the file .*: a pipe or device that did not end within 0.01 s"),
+    ],
+)
+def test_a_secret_that_is_no_file_of_one_line_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object, says: str
+) -> None:
+    make(tmp_path / "url")  # type: ignore[operator]
+    sections = importlib.import_module("realtime.config.sections")
+    monkeypatch.setattr(sections, "read_small", functools.partial(read_small, longest_wait_s=0.01))
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(environment={}, flags={"cameras": [{"name": "a", "source": f"secret:{tmp_path / 'url'}"}]})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_without_a_path_is_refused() -> None:
+    with pytest.raises(ConfigError, match="got secret: without a path, expected secret:PATH"):
+        load(environment={}, flags={"cameras": [{"name": "a", "source": "secret:"}]})
+
+
+def test_a_secret_may_come_from_a_process_substitution() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"\xef\xbb\xbfrtsp://10.0.0.5/s1\r\n")
+    os.close(theirs)
+    try:
+        config = load(environment={}, flags={"cameras": [{"name": "a", "source": f"secret:/dev/fd/{ours}"}]})
+    finally:
+        os.close(ours)
+    assert config.cameras[0].address == "rtsp://10.0.0.5/s1"
 
 
 def test_anchors_and_pipes_may_be_used(tmp_path: Path) -> None:

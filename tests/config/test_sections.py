@@ -73,7 +73,7 @@ def test_a_file_without_certificates_is_refused(content, says, tmp_path):
     assert says in error
 
 
-@pytest.mark.parametrize("ca", ["/", "a\0b"])
+@pytest.mark.parametrize("ca", ["/", "a\0b", "/dev/zero", "/dev/stdin"])
 def test_a_file_of_certificates_that_is_no_file_is_refused(ca):
     assert "tls_ca" in camera_error(source="rtsps://10.0.0.5/s1", tls_verify=True, tls_ca=ca)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import os
+import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +31,7 @@ class Half(torch.nn.Module):
 
 pictures = torch.full((1, 8, 8, 3), 6, dtype=torch.uint8)
 path = Path(sys.argv[1]) / "half.xml"
-openvino.convert(Half(), pictures, path)
+openvino.save(openvino.convert(Half(), pictures), path)
 networks = [openvino.OpenVinoNetwork(openvino.read(path), "fp32") for _ in range(2)]
 assert all((network(pictures.numpy()) == 3).all() for network in networks)
 del networks[0]
@@ -43,9 +48,57 @@ def test_a_signal_is_handled_after_networks_are_destroyed(tmp_path):
     assert (program.returncode, program.stdout) == (0, "heard\n"), program.stderr
 
 
-def test_a_network_that_cannot_be_stored_is_an_error_of_the_disk(tmp_path):
-    path = tmp_path / "network.xml"
-    path.mkdir()  # a folder in the place of the file fails as a full disk does
-    pictures = torch.zeros((1, 8, 8, 3), dtype=torch.uint8)
-    with pytest.raises(OSError, match=r"MB are free on this disk"):
-        openvino.convert(torch.nn.Flatten(), pictures, path)
+def doubled() -> object:
+    """A converted network whose weights take 4 MB."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8 * 8 * 3, 5000))
+    return openvino.convert(Floats(network), torch.zeros((1, 8, 8, 3), dtype=torch.uint8))
+
+
+class Floats(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures):
+        return self.network(pictures.float())
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
+    # A limit on the size of a file fails as a full disk does: OpenVINO's own error names no cause.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    model = doubled()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            openvino.save(model, tmp_path / "network.xml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_cannot_be_stored_for_another_reason_is_an_error_too(tmp_path):
+    (tmp_path / "network.xml").mkdir()
+    with pytest.raises(OSError, match="xml_file"):
+        openvino.save(doubled(), tmp_path / "network.xml")
+    assert [path.name for path in tmp_path.iterdir()] == ["network.xml"]
+
+
+def test_a_network_works_from_memory_and_from_its_file_alike(tmp_path):
+    model = doubled()
+    openvino.save(model, tmp_path / "network.xml")
+    pictures = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
+    gc.collect()  # the torch network, whose weights the model shares
+    first, second = (
+        openvino.OpenVinoNetwork(each, "fp32")(pictures).copy()
+        for each in (model, openvino.read(tmp_path / "network.xml"))
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("bytes_left", [0, 1000, -1])
+def test_a_truncated_file_of_weights_is_not_read(tmp_path, bytes_left):
+    openvino.save(doubled(), tmp_path / "network.xml")
+    weights = (tmp_path / "network.bin").read_bytes()
+    (tmp_path / "network.bin").write_bytes(weights[:bytes_left])
+    with pytest.raises(RuntimeError):
+        openvino.read(tmp_path / "network.xml")

@@ -1,11 +1,14 @@
 """YOLO files: what loading one checks, and what it leaves unchanged."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from ultralytics.nn import tasks
 
 from realtime.errors import ModelError
-from realtime.models.ultralytics import load_network
+from realtime.models.ultralytics import load_network, tame
 
 
 def test_loading_a_model_leaves_the_thread_count_of_torch_unchanged(yolov8n, monkeypatch):
@@ -24,7 +27,8 @@ def test_loading_a_model_leaves_the_thread_count_of_torch_unchanged(yolov8n, mon
         torch.set_num_threads(before)
 
 
-def test_a_network_without_a_yolo_head_is_refused(yolov8n, tmp_path):
+def test_a_network_without_a_yolo_head_is_refused(yolov8n, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "SAFE_LOAD", False)  # Decoder is a class of this file
     stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
     head = stored["model"].model[-1]
     head.__class__ = type("Decoder", (torch.nn.Module,), {"__module__": __name__})
@@ -40,3 +44,32 @@ def test_a_network_without_a_class_for_people_is_refused(yolov8n, tmp_path):
     torch.save(stored, tmp_path / "fish.pt")
     with pytest.raises(ModelError, match=r"fish.pt: got classes fish 0, .*, expected one called person"):
         load_network(tmp_path / "fish.pt")
+
+
+class Evil:
+    """An object that creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_code_in_a_file_is_not_run(yolov8n, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "SAFE_LOAD", True)  # as the first import of ultralytics sets it by the variable below
+    stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
+    stored["model"].note = Evil(tmp_path / "ran")
+    torch.save(stored, tmp_path / "evil.pt")
+    with pytest.raises(ModelError, match=r"evil.pt: contains pathlib.Path, .* not loaded; .*_SAFE_LOAD=false"):
+        load_network(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_ultralytics_is_told_to_run_no_code_and_to_install_nothing(monkeypatch):
+    for name in ("ULTRALYTICS_SAFE_LOAD", "YOLO_AUTOINSTALL"):
+        monkeypatch.setenv(name, "")  # or it would not be restored
+        monkeypatch.delenv(name)
+    tame()
+    assert os.environ["ULTRALYTICS_SAFE_LOAD"] == "true"
+    assert os.environ["YOLO_AUTOINSTALL"] == "false"

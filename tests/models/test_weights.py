@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,46 @@ def test_a_file_with_a_wrong_digest_is_never_used(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="wrong sha256"):
         find_detector("yolo11n", on_gpu=False, cache=tmp_path)
     assert find_detector("auto", on_gpu=False, cache=tmp_path).path != tmp_path / "yolo11n.pt"
+
+
+def test_a_file_that_others_could_have_put_into_the_cache_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = hashlib.sha256(b"weights").hexdigest()
+    monkeypatch.setitem(weights._PUBLISHED, "yolo11n", weights.Published("Ultralytics/YOLO11", (digest,)))
+    (tmp_path / "yolo11n.pt").write_bytes(b"weights")
+    tmp_path.chmod(0o777)  # they could exchange it after its digest was computed
+    assert find_detector("auto", on_gpu=False, cache=tmp_path).path != tmp_path / "yolo11n.pt"
+    assert caplog.text.count("run chmod go-w") == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENAMETOOLONG])
+def test_a_cache_that_can_not_be_read_counts_as_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, yolov8n: Path, number: int
+) -> None:
+    def is_file(path: Path) -> bool:
+        if path.is_relative_to(tmp_path):
+            raise OSError(number, os.strerror(number), str(path))
+        return exists(path)
+
+    exists = Path.is_file
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert find_detector("auto", on_gpu=False, cache=tmp_path).path == yolov8n
+
+
+def test_a_file_in_the_cache_that_can_not_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, yolov8n: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreadable(path: Path) -> str:
+        if path.is_relative_to(tmp_path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return sha256(path)
+
+    sha256 = weights._sha256
+    monkeypatch.setattr(weights, "_sha256", unreadable)
+    (tmp_path / "yolov8n.pt").touch()
+    assert find_detector("auto", on_gpu=False, cache=tmp_path).path == yolov8n
+    assert "yolov8n.pt can't be read (Permission denied); not using it" in caplog.text
 
 
 def test_a_file_given_by_path_is_trusted_and_its_digest_logged(

@@ -1,5 +1,6 @@
 """Key files, and which readers an encrypted stream accepts."""
 
+import shutil
 import socket
 import threading
 import time
@@ -165,6 +166,13 @@ def test_zeromq_s_own_reader_reads_our_files(folder: Path) -> None:
         (lambda f: (f / "publisher.key").replace(f / "publisher.key_secret"), "contains no secret key"),
         (lambda f: (f / "clients/alice.key").unlink(), "no reader's public key .* the stream can't be read"),
         (lambda f: (f / "clients/bob.key").write_text("x"), "bob.key: contains no readable key"),
+        (lambda f: (f / "clients/bob.key").write_text(f'public-key = "{"#" * 40}"'), "contains no readable key"),
+        (lambda f: (f / "clients/bob.key").write_text("#" * 20_000), "bob.key: too large: expected at most 16 kB"),
+        (lambda f: shutil.rmtree(f / "clients"), "clients: can't be read: .* the permitted readers' public keys"),
+        (lambda f: (f / "clients").chmod(0o777), "anyone who can add a key .*: run chmod go-w .*/clients$"),
+        (lambda f: (f / "clients").chmod(0o770), r"other users can change .*/clients \(mode 770\)"),
+        (lambda f: (f / "clients/alice.key").chmod(0o666), "run chmod go-w .*/clients/alice.key$"),
+        (lambda f: f.chmod(0o777), "run chmod go-w"),  # the folder of keys could be replaced
     ],
 )
 def test_a_wrong_key_file_stops_the_run(folder: Path, harm: object, told: str) -> None:
