@@ -21,6 +21,7 @@ from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
+from realtime.stdio import discard_stdout, open_standard_streams
 from realtime.stdout import write_out
 from realtime.tools import TOOLS, run_tool
 
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["--source", "demo", "--sorce", "1"])  # stderr: unknown flag --sorce, did you mean --source?
         2
     """
+    open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in TOOLS:
         run_tool(words[0], words[1:])
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # a signal while the models load: nothing was started
         return 0
     except BrokenPipeError:  # the reader of our standard output is gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - takes the flush at exit
+        discard_stdout()
         return 1
     except ImportError as error:
         return _missing_library(error)
