@@ -84,7 +84,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         write_out(f"{PROGRAM} {__version__}\n")
         return 0
     try:
-        from realtime.config import load, to_yaml
+        from realtime.config import load, service_variables, to_yaml
         from realtime.flags import parse
         from realtime.observe.log import set_up_logging
     except ModuleNotFoundError as error:
@@ -110,7 +110,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     if arguments.print_config:
         for warning in warnings:
             _say(f"warning: {warning}", secrets)
-        write_out(to_yaml(config))
+        write_out(to_yaml(config, sys.stdout.encoding or "utf-8"))
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
 
@@ -125,6 +125,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         return config
 
     show_warnings()
+    if ignored := service_variables():
+        log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
     with _signals(reloads=bool(arguments.config)) as handle:
         with handle.not_swallowed():
             from realtime.loading import load_models

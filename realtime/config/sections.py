@@ -17,12 +17,15 @@ from urllib.parse import unquote
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
     PrivateAttr,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -66,6 +69,18 @@ def check_text(text: str) -> None:
         raise ValueError("got a character that can't be encoded, expected plain text") from None
 
 
+def _file_name(value: object, check: ValidatorFunctionWrapHandler) -> str:
+    """Accept a file name that isn't UTF-8, which pydantic refuses: Python keeps its other bytes as surrogates."""
+    if isinstance(value, str) and re.search("[\udc80-\udcff]", value):
+        return value
+    return cast("str", check(value))
+
+
+# Text that may be the name of a file, and the path of one.
+FileText = Annotated[str, WrapValidator(_file_name)]
+FilePath = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
+
+
 class Section(BaseModel):
     """A group of keys. A field's `title` is the placeholder for its value in `--help`."""
 
@@ -88,7 +103,7 @@ class CameraConfig(Section):
     """
 
     name: CameraName = Field(description=f"name of the camera in the stream: {NAME_IN_WORDS}")
-    source: str = Field(
+    source: FileText = Field(
         min_length=1,
         max_length=LONGEST_SOURCE,
         description="webcam number or /dev path; path of a video, an image, a folder or a glob of images; URL "
@@ -99,7 +114,7 @@ class CameraConfig(Section):
     tls_verify: bool = Field(
         False, description="rtsps, https: refuse a server whose certificate isn't valid for its name and trusted"
     )
-    tls_ca: str | None = Field(
+    tls_ca: FileText | None = Field(
         None,
         min_length=1,
         title="FILE",
@@ -244,7 +259,7 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
 class DetectorConfig(Section):
     """Person detection."""
 
-    weights: str = Field(
+    weights: FileText = Field(
         "auto",
         min_length=1,
         title="NAME|FILE",
@@ -278,7 +293,7 @@ class TrackerConfig(Section):
         "bytetrack",
         description="tracking method; botsort also compensates for the camera's motion",
     )
-    reid: Path | None = Field(
+    reid: FilePath | None = Field(
         None,
         description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file "
         "that boxmot can load (osnet_x0_25_msmt17.pt, ...); unset: compare boxes only",
@@ -329,7 +344,7 @@ def _input_size(text: object) -> InputSize:
 class PoseConfig(Section):
     """Pose estimation."""
 
-    model: str = Field(
+    model: FileText = Field(
         "auto",
         min_length=1,
         title="NAME|PATH",
@@ -460,10 +475,10 @@ class PublishConfig(Section):
     wait_for_subscribers: int = Field(
         0, ge=0, description="hold the first frame until this many subscribers are connected"
     )
-    curve_secret: Path | None = Field(
+    curve_secret: FilePath | None = Field(
         None, description="secret key file of this publisher (made by python -m realtime.keys); encrypts the stream"
     )
-    curve_clients: Path | None = Field(
+    curve_clients: FilePath | None = Field(
         None,
         description="folder with the public keys of permitted readers; unset: the folder 'clients' beside the file of "
         "curve_secret",
@@ -533,8 +548,8 @@ class AppConfig(Section):
     smoothing: SmoothingConfig = SmoothingConfig()
     latency: LatencyConfig = LatencyConfig()
     publish: PublishConfig = PublishConfig()
-    record: Path | None = Field(None, description="write every pose message to this .jsonl file, one per line")
-    report: Path | None = Field(None, description="write a run report (JSON) to this file")
+    record: FilePath | None = Field(None, description="write every pose message to this .jsonl file, one per line")
+    report: FilePath | None = Field(None, description="write a run report (JSON) to this file")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
