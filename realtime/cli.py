@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
+from realtime.machine import prepare_home
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
 from realtime.stdio import discard_stdout, open_standard_streams
@@ -127,6 +128,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     show_warnings()
     if ignored := service_variables():
         log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
+    remove_home = prepare_home()
     with _signals(reloads=bool(arguments.config)) as handle:
         with handle.not_swallowed():
             from realtime.loading import load_models
@@ -151,6 +153,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
             if pipeline.stuck_threads or handle.is_late:
                 if failure is not None:
                     _say(f"error: {failure}", secrets)
+                remove_home()
                 _leave_at_once(pipeline.stuck_threads, code)
     return code
 

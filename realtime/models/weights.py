@@ -188,7 +188,7 @@ def _readable(key: str) -> Iterator[None]:
 
 
 def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
-    path = Path(wanted).expanduser()
+    path = Path(wanted)
     if path.is_dir():
         return Model(_as_text(path.name), path, "vitpose")
     if path.suffix == ".pt" or wanted in _PUBLISHED:
@@ -209,7 +209,7 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
 
 def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
     """Find an explicit YOLO model: a path, or a published name with or without .pt."""
-    path = Path(wanted).expanduser()
+    path = Path(wanted)
     if path.is_dir():
         raise ModelError(f"{key}: got the folder {wanted}, expected a .pt file or a published name")
     if path.is_file():

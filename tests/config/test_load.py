@@ -257,3 +257,27 @@ def test_a_former_key_is_neither_printed_nor_suggested() -> None:
     assert "means:" not in printed
     with pytest.raises(ConfigError, match="did you mean REALTIME_POSE__ENGINE"):
         load(environment={"REALTIME_POSE__DATASET_INDE": "0"})
+
+
+FILES = {
+    "cameras": lambda path: [{"name": "a", "source": path}],
+    "record": str, "report": str, "detector.weights": str, "pose.model": str,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_tilde_is_the_home_folder(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    given, whole = (load(environment={}, flags={key: FILES[key](f"{at}/x.jsonl")}) for at in ("~", "/home/me"))
+    assert given == whole
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_tilde_without_a_home_folder_is_an_error(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "~")  # the user's list has no home either
+    with pytest.raises(ConfigError, match="no home folder"):
+        load(environment={}, flags={key: FILES[key]("~/x.jsonl")})
+
+
+def test_a_file_whose_name_begins_with_a_tilde_is_no_home_folder() -> None:
+    assert load(environment={}, flags={"record": "~x.jsonl"}).record == Path("~x.jsonl")
