@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
-from realtime.machine import prepare_home
+from realtime.limits import explained
+from realtime.machine import prepared_folders
 from realtime.redact import redact, secrets_of
 from realtime.runtime.memory import share_pools
 from realtime.stdio import discard_stdout, open_standard_streams
@@ -77,8 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our standard output is gone
         discard_stdout()
         return 1
-    except ImportError as error:
-        return _missing_library(error)
+    except Exception as error:
+        if (known := _of_installation(error) or explained(error)) is None:
+            raise
+        log.debug("the error was raised here", exc_info=True)
+        _say(f"error: {known}", secrets)
+        return known.exit_code
 
 
 def _run(argv: list[str], secrets: list[str]) -> int:
@@ -129,8 +134,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     show_warnings()
     if ignored := service_variables():
         log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
-    remove_home = prepare_home()
-    with _signals(reloads=bool(arguments.config)) as handle:
+    with _signals(reloads=bool(arguments.config)) as handle, prepared_folders() as remove_folders:
         with handle.not_swallowed():
             from realtime.loading import load_models
             from realtime.pipeline import Pipeline
@@ -141,20 +145,23 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 return 0
             pipeline = Pipeline(config, read_again)
         handle.take(pipeline)
-        code, failure = RealtimeError.exit_code, None
+        code = RealtimeError.exit_code
+        failure: RealtimeError | None = None
         try:
             pipeline.run()
             code = 0
         except RealtimeError as error:
             code, failure = error.exit_code, error
             raise
-        except Exception:  # a bug in our code: log its traceback
-            log.exception("the run failed")
+        except Exception as error:
+            if (failure := explained(error)) is not None:
+                raise failure from error
+            log.exception("the run failed")  # a bug in our code: log its traceback
         finally:
             if pipeline.stuck_threads or handle.is_late:
                 if failure is not None:
                     _say(f"error: {failure}", secrets)
-                remove_home()
+                remove_folders()
                 _leave_at_once(pipeline.stuck_threads, code)
     return code
 
@@ -241,12 +248,24 @@ def _say(message: str, secrets: Sequence[str] = ()) -> None:
     sys.stderr.write(redact(f"{PROGRAM}: {message}\n", secrets))
 
 
-def _missing_library(error: ImportError) -> int:
-    """Report a missing library as a problem of the installation, not as a crash."""
+# The dynamic linker's words, after the file's name and a colon, except for a limit on memory (realtime.limits).
+_NOT_LOADED = re.compile(r"(\S+\.so[.\d]*): (?!.*(?:Cannot allocate memory|from shared object$))(.+)")
+
+
+def _of_installation(error: Exception) -> ConfigError | None:
+    """The error of a library that is missing or can't be loaded, in one line; None if the error is anything else.
+
+    An extension module raises it as an ImportError, a library that is loaded with ctypes as an OSError.
+    """
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("realtime"):
-        _say(f"error: {error.name} is not installed: pip install 'realtime-pose[run]'")
-        return ConfigError.exit_code
-    if re.match(r"\S+\.so[.\d]*: cannot open shared object", str(error)):
-        _say(f"error: a system library is missing ({error}): apt-get install libgl1 libglib2.0-0")
-        return ConfigError.exit_code
-    raise error
+        return ConfigError(f"{error.name} is not installed: pip install 'realtime-pose[run]'")
+    if not isinstance(error, ImportError | OSError) or not (match := _NOT_LOADED.match(str(error))):
+        return None
+    if "cannot open shared object file: No such file" in match[2]:
+        return ConfigError(f"a system library is missing ({error}): apt-get install libgl1 libglib2.0-0")
+    if "failed to map segment" in match[2] or "executable stack" in match[2]:
+        return ConfigError(
+            f"a library can't be loaded ({error}): this machine forbids to run code in its folder, or code of its kind "
+            "(a mount with noexec, SELinux)"
+        )
+    return ConfigError(f"a library can't be loaded ({error}): install the packages again for this system")

@@ -1,4 +1,4 @@
-"""The machine as the libraries of the pipeline expect it: a home folder and a name for the user.
+"""The machine as the libraries of the pipeline expect it: folders that can be written, and a name for the user.
 
 Not part of the data path. cli and evaluate call it before they import the libraries. Besides the configuration, this is
 the only file that reads variables, because the libraries find their folders by them.
@@ -6,14 +6,14 @@ the only file that reads variables, because the libraries find their folders by 
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import getpass
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -22,37 +22,55 @@ from realtime.errors import ConfigError
 log = logging.getLogger(__name__)
 
 
-def prepare_home() -> Callable[[], None]:
-    """Give this process a home folder and a user name if it has none, as in a container that runs as any user id.
+@contextlib.contextmanager
+def prepared_folders() -> Iterator[Callable[[], None]]:
+    """Give the libraries a temporary folder of this process, and this process a home folder if it has none.
 
-    Our own cache, huggingface_hub, ultralytics and numba look for the folder, torch for the name. Without them they
-    fail, or write into the current folder. A home that can be read but not written is kept: it may hold models.
+    ultralytics writes its settings when it is imported, and torch creates a folder for its compiler with a name in /tmp
+    that other users can take first. Neither is needed later. Our own cache, huggingface_hub and numba look for a home,
+    torch for the user's name, which a container that runs as any user id lacks. A home that can be read but not written
+    is kept: it may hold models.
 
-    Returns:
-        A function that removes the temporary folder, if there is one. It is also called when the process ends normally.
+    Yields:
+        A function that removes the temporary folder, for an end that leaves the `with` block by force.
 
     Raises:
-        ConfigError: neither the home folder nor any folder for temporary files can be used.
+        ConfigError: the current folder was removed, or neither the home folder nor any folder for temporary files can
+            be written.
     """
+    _check_current_folder()
     if sys.platform == "win32":
-        return lambda: None
+        yield lambda: None
+        return
     try:
         getpass.getuser()
     except (KeyError, OSError):  # no such user; KeyError before Python 3.13
         os.environ["USER"] = f"uid{os.getuid()}"
     home = _home()
-    if os.access(home, os.W_OK | os.X_OK) and _is_folder(home):
-        return lambda: None
-    scratch = _temporary_folder()  # ultralytics needs it too if it can't write to the home
-    if _is_folder(home):
-        return lambda: None
-    folder = tempfile.mkdtemp(prefix="realtime-pose-home-", dir=scratch)
-    os.environ["HOME"] = folder
+    folder = _temporary_folder(home)
+    os.environ.setdefault("YOLO_CONFIG_DIR", folder)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
+    if not _is_folder(home):
+        os.environ["HOME"] = folder
+        found = f"the home folder {home} can't be used" if home else "this user has no home folder"
+        log.info("%s: using %s until the end; set HOME to keep the caches", found, folder)
     remove = partial(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(remove)
-    found = f"the home folder {home} can't be used" if home else "this user has no home folder"
-    log.info("%s: using %s until the end; set HOME to keep the caches", found, folder)
-    return remove
+    try:
+        yield remove
+    finally:
+        remove()
+
+
+def _check_current_folder() -> None:
+    """Check that there is a current folder. Libraries that look for it abort the process if it was removed.
+
+    Raises:
+        ConfigError: it was removed, or can't be reached.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder can't be used ({error.strerror}): change to another one") from None
 
 
 def _home() -> str:
@@ -68,15 +86,23 @@ def _is_folder(path: str) -> bool:
     return Path(path).is_absolute() and os.access(f"{path}/.", os.X_OK)
 
 
-def _temporary_folder() -> str:
-    """The folder for temporary files.
+def _temporary_folder(home: str) -> str:
+    """Create a folder that only this user can enter, in the home folder if there is none for temporary files.
 
     Raises:
-        ConfigError: none can be written.
+        ConfigError: it can't be created.
     """
     try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:
-        raise ConfigError(
-            "neither the home folder nor /tmp can be written: set HOME or TMPDIR to a folder that this user can write"
-        ) from None
+        return tempfile.mkdtemp(prefix="realtime-pose-")
+    except OSError:
+        pass
+    try:
+        if _is_folder(home):
+            folder = tempfile.mkdtemp(prefix=".realtime-pose-", dir=home)
+            os.environ["TMPDIR"] = folder
+            return folder
+    except OSError:
+        pass
+    raise ConfigError(
+        "neither the home folder nor /tmp can be written: set HOME or TMPDIR to a folder that this user can write"
+    )

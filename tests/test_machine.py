@@ -6,66 +6,95 @@ from pathlib import Path
 import pytest
 
 from realtime.errors import ConfigError
-from realtime.machine import prepare_home
+from realtime.machine import prepared_folders
+
+VARIABLES = "HOME", "USER", "TMPDIR", "YOLO_CONFIG_DIR", "TORCHINDUCTOR_CACHE_DIR"
 
 
 @pytest.fixture(autouse=True)
-def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Restore the variables after each test, and keep temporary folders out of the system's."""
-    for name in ("HOME", "USER"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder for temporary files. All variables are restored after each test."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USER", "anna")
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
-def test_a_home_that_can_be_used_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    prepare_home()()
-    assert os.environ["HOME"] == str(tmp_path)
-    assert tmp_path.is_dir()
+def no_temporary_folder() -> str:
+    raise FileNotFoundError("No usable temporary directory found")
+
+
+def test_the_libraries_write_to_a_private_folder_that_is_removed(scratch: Path) -> None:
+    with prepared_folders():
+        (folder,) = scratch.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert os.environ["YOLO_CONFIG_DIR"] == os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
+        (folder / "Ultralytics").mkdir()
+    assert not folder.exists()
+
+
+def test_the_choice_of_the_user_and_a_home_that_can_be_used_are_kept(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("YOLO_CONFIG_DIR", "/mine")
+    with prepared_folders():
+        pass
+    assert os.environ["YOLO_CONFIG_DIR"] == "/mine"
+    assert os.environ["HOME"] == str(tmp_path / "home")
+    assert os.environ["USER"] == "anna"
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("home", ["{tmp}/none", "{tmp}/file", "{tmp}/file/below", "relative", "~"])
-def test_any_other_home_is_replaced_until_the_end(home, monkeypatch, tmp_path, caplog) -> None:
+def test_any_other_home_is_replaced_with_one_line(home, scratch, monkeypatch, tmp_path, caplog) -> None:
     caplog.set_level(logging.INFO)
     (tmp_path / "file").touch()
     monkeypatch.setenv("HOME", home.format(tmp=tmp_path))
     monkeypatch.chdir(tmp_path)
-    remove = prepare_home()
-    folder = Path.home()
-    assert folder.parent == tmp_path / "scratch"
-    assert folder.stat().st_mode & 0o777 == 0o700
+    with prepared_folders():
+        assert Path.home().parent == scratch
     assert len(caplog.messages) == 1
-    assert str(folder) in caplog.messages[0]
-    (folder / ".cache").mkdir()
-    remove()
-    assert not folder.exists()
+    assert str(Path.home()) in caplog.messages[0]
 
 
-def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> str:
         raise KeyError("getpwuid(): uid not found: 54321")
 
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("getpass.getuser", unknown)
-    prepare_home()
+    with prepared_folders():
+        pass
     assert os.environ["USER"] == f"uid{os.getuid()}"
 
 
-@pytest.mark.parametrize("is_readable", [True, False])
-def test_a_home_that_can_only_be_read_is_kept_if_there_is_a_temporary_folder(
-    is_readable: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_home_folder_is_used_if_there_is_none_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def access(path: str, mode: int) -> bool:
-        return is_readable and not mode & os.W_OK
+    monkeypatch.setattr("tempfile.gettempdir", no_temporary_folder)
+    with prepared_folders() as remove:
+        (folder,) = (tmp_path / "home").iterdir()
+        assert os.environ["TMPDIR"] == str(folder)
+        assert os.environ["HOME"] == str(tmp_path / "home")
+        remove()
+        assert not folder.exists()
 
-    def none() -> str:
-        raise FileNotFoundError("No usable temporary directory found")
 
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("os.access", access)
-    prepare_home()
-    assert (os.environ["HOME"] == str(tmp_path)) == is_readable
-    monkeypatch.setattr("tempfile.gettempdir", none)
-    with pytest.raises(ConfigError, match="set HOME or TMPDIR"):
-        prepare_home()
+def test_no_folder_to_write_to_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", no_temporary_folder)
+    monkeypatch.setenv("HOME", "/proc")
+    with pytest.raises(ConfigError, match="set HOME or TMPDIR"), prepared_folders():
+        pass
+
+
+def test_a_current_folder_that_was_removed_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path / "home")
+    (tmp_path / "home").rmdir()
+    with pytest.raises(ConfigError, match="the current folder can't be used"), prepared_folders():
+        pass

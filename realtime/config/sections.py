@@ -626,7 +626,7 @@ def sections() -> dict[str, str]:
     """The name and description of each section of the configuration."""
     kinds = {name: info.annotation for name, info in AppConfig.model_fields.items()}
     return {
-        name: (kind.__doc__ or "").splitlines()[0]
+        name: (kind.__doc__ or "").partition("\n")[0]  # python -OO leaves out all descriptions
         for name, kind in kinds.items()
         if isinstance(kind, type) and issubclass(kind, Section)
     }

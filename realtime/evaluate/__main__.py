@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, cast
 
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.evaluate.report import Report
-from realtime.machine import prepare_home
+from realtime.machine import prepared_folders
 from realtime.redact import redact
 from realtime.stdio import discard_stdout, run_main
 
@@ -105,8 +105,8 @@ def _run(argv: list[str]) -> int:
     assert measurement is not None  # parse_args rejects any other first word
     if options.json is not None:
         _check_json(options.json)
-    prepare_home()
-    report = measurement.run(options)
+    with prepared_folders():
+        report = measurement.run(options)
     sys.stdout.write(report.text())
     sys.stdout.flush()
     if options.json is not None:
