@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
-from realtime.limits import explained
 from realtime.machine import prepared_folders
 from realtime.redact import redact, secrets_of
+from realtime.runtime.limits import check_limits, explained
 from realtime.runtime.memory import share_pools
 from realtime.stdio import discard_stdout, open_standard_streams
 from realtime.stdout import write_out
@@ -134,6 +134,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     show_warnings()
     if ignored := service_variables():
         log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
+    check_limits()
     with _signals(reloads=bool(arguments.config)) as handle, prepared_folders() as remove_folders:
         with handle.not_swallowed():
             from realtime.loading import load_models
@@ -248,7 +249,7 @@ def _say(message: str, secrets: Sequence[str] = ()) -> None:
     sys.stderr.write(redact(f"{PROGRAM}: {message}\n", secrets))
 
 
-# The dynamic linker's words, after the file's name and a colon, except for a limit on memory (realtime.limits).
+# The dynamic linker's words, after the file's name and a colon, except for a limit on memory (realtime.runtime.limits).
 _NOT_LOADED = re.compile(r"(\S+\.so[.\d]*): (?!.*(?:Cannot allocate memory|from shared object$))(.+)")
 
 
