@@ -29,13 +29,13 @@ def prepared_folders() -> Iterator[Callable[[], None]]:
     ultralytics writes its settings when it is imported, and torch creates a folder for its compiler with a name in /tmp
     that other users can take first. Neither is needed later. Our own cache, huggingface_hub and numba look for a home,
     torch for the user's name, which a container that runs as any user id lacks. A home that can be read but not written
-    is kept: it may hold models.
+    is kept: it may hold models. A umask that would hide this process's new files from itself is corrected.
 
     Yields:
         A function that removes the temporary folder, for an end that leaves the `with` block by force.
 
     Raises:
-        ConfigError: the current folder was removed, or neither the home folder nor any folder for temporary files can
+        ConfigError: the current folder can't be used, or neither the home folder nor any folder for temporary files can
             be written.
     """
     _check_current_folder()
@@ -46,6 +46,7 @@ def prepared_folders() -> Iterator[Callable[[], None]]:
         getpass.getuser()
     except (KeyError, OSError):  # no such user; KeyError before Python 3.13
         os.environ["USER"] = f"uid{os.getuid()}"
+    os.umask(os.umask(0o077) & 0o077)
     home = _home()
     folder = _temporary_folder(home)
     os.environ.setdefault("YOLO_CONFIG_DIR", folder)
@@ -62,13 +63,14 @@ def prepared_folders() -> Iterator[Callable[[], None]]:
 
 
 def _check_current_folder() -> None:
-    """Check that there is a current folder. Libraries that look for it abort the process if it was removed.
+    """Check that the current folder can be used. torch aborts if it was removed, and ultralytics looks into it.
 
     Raises:
-        ConfigError: it was removed, or can't be reached.
+        ConfigError: it was removed, or can't be entered.
     """
     try:
         Path.cwd()
+        Path("pyproject.toml").exists()
     except OSError as error:
         raise ConfigError(f"the current folder can't be used ({error.strerror}): change to another one") from None
 

@@ -86,10 +86,34 @@ def test_the_home_folder_is_used_if_there_is_none_for_temporary_files(
         assert not folder.exists()
 
 
+@pytest.mark.parametrize(("mask", "left"), [(0o777, 0o077), (0o022, 0o022), (0o000, 0o000)])
+def test_a_umask_never_hides_files_from_their_owner(mask: int, left: int, scratch: Path) -> None:
+    before = os.umask(mask)
+    try:
+        with prepared_folders():
+            (folder,) = scratch.iterdir()
+            assert folder.stat().st_mode & 0o777 == 0o700
+            assert os.umask(0o777) == left
+    finally:
+        os.umask(before)
+
+
 def test_no_folder_to_write_to_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.gettempdir", no_temporary_folder)
     monkeypatch.setenv("HOME", "/proc")
     with pytest.raises(ConfigError, match="set HOME or TMPDIR"), prepared_folders():
+        pass
+
+
+def test_a_current_folder_that_cannot_be_entered_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exists(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", exists)
+    with (
+        pytest.raises(ConfigError, match=r"the current folder can't be used \(Permission denied\)"),
+        prepared_folders(),
+    ):
         pass
 
 
