@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.capture.clips import write_clip
 from tests.test_stdio import break_stream
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("yolov8n")]
@@ -24,7 +25,7 @@ def run(*arguments: str, python: tuple[str, ...] = (), faults: dict[int, str] | 
 
     return subprocess.run(
         [sys.executable, *python, str(ROOT / "run_realtime.py"), *arguments, *RUN],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=110, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=110, check=False,
         env=os.environ | variables, preexec_fn=break_streams,
     )  # fmt: skip
 
@@ -56,9 +57,10 @@ def test_flags_of_python_change_nothing(python):
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["", "C"])
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_names_that_are_not_utf8_can_be_read_and_written_in_any_locale(locale, form, tmp_path, clip):
+def test_names_that_are_not_utf8_can_be_read_and_written_in_any_locale(locale, form, tmp_path):
     source, record = (os.fsencode(tmp_path) + b"/caf\xe9 \xe4\xb8\x96" + end for end in (b".mkv", b".jsonl"))
-    os.link(clip, source)
+    write_clip(tmp_path / "clip.mkv", frames=5)
+    os.rename(os.fsencode(tmp_path) + b"/clip.mkv", source)  # noqa: PTH104 - a path of bytes
     ended = run(
         "--source", os.fsdecode(source), "--record", os.fsdecode(record), "--report", os.fsdecode(record) + ".json",
         "--log-format", form, **locale,
