@@ -3,12 +3,13 @@
 
 Not part of the data path. Each program begins here: the pipeline (cli), and the tools client, keys and evaluate. A
 service manager may start a program with descriptor 0, 1 or 2 closed. The next file or socket to be opened would get
-that number, and a library that prints would write into it. This file imports nothing but the standard library's io, os
-and sys, because every import may open files.
+that number, and a library that prints would write into it. This file imports nothing but small modules of the
+standard library, because every import may open files.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -20,6 +21,8 @@ _STDIN, _STDOUT, _STDERR = range(3)
 # The exit codes of realtime.errors for an output that can't be written and for any other failure. The client has
 # another licence and can't import them.
 _NOT_WRITTEN, _NOT_READ = 2, 1
+# How characters that an encoding lacks are written (`_escaped`).
+_ESCAPE = "realtime-escape"
 
 
 class Lossy(io.RawIOBase):
@@ -73,6 +76,7 @@ def open_standard_streams() -> None:
     written as escapes. Standard output is buffered (even with `python -u`), so a disk that is full shows when it is
     flushed. `is_stdout_closed` still tells that it was closed. A stream that a program has replaced is left alone.
     """
+    codecs.register_error(_ESCAPE, _escaped)
     for descriptor in (_STDIN, _STDOUT, _STDERR):
         _open(descriptor)
     if sys.stdin is None:
@@ -145,6 +149,14 @@ def _open(descriptor: int) -> None:
         os.set_inheritable(opened, True)  # as standard streams are
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Write characters as JSON does, because log lines may be JSON: é as \u00e9, not \xe9 as backslashreplace does."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True)), error.end
+
+
 def _raw(descriptor: int, mode: str) -> io.FileIO:
     try:
         return io.FileIO(descriptor, mode, closefd=False)
@@ -160,4 +172,4 @@ def _raw_of(stream: TextIO) -> io.RawIOBase:
 def _text(raw: io.RawIOBase, encoding: str) -> io.TextIOWrapper:
     # Lines of a log or for a terminal are written at once.
     at_once = isinstance(raw, Lossy) or raw.isatty()
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=at_once)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors=_ESCAPE, line_buffering=at_once)
