@@ -130,7 +130,7 @@ def _flushed(code: int) -> int:
         why = error.strerror
         discard_stdout()
     else:
-        if not (isinstance(raw := _raw_of(sys.stdout), Lossy) and raw.has_lost):
+        if not (is_stdout_closed() and isinstance(raw := _raw_of(sys.stdout), Lossy) and raw.has_lost):
             return code
         why = "it is closed"
     sys.stderr.write(f"standard output can't be written: {why}\n")
