@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
+from realtime.machine import prepared_folders
 from realtime.redact import redact, secrets_of
+from realtime.runtime.limits import check_limits, explained
 from realtime.runtime.memory import share_pools
+from realtime.stdio import discard_stdout, open_standard_streams
 from realtime.stdout import write_out
 from realtime.tools import TOOLS, run_tool
 
@@ -56,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["--source", "demo", "--sorce", "1"])  # stderr: unknown flag --sorce, did you mean --source?
         2
     """
+    open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in TOOLS:
         run_tool(words[0], words[1:])
@@ -72,10 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # a signal while the models load: nothing was started
         return 0
     except BrokenPipeError:  # the reader of our standard output is gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - takes the flush at exit
+        discard_stdout()
         return 1
-    except ImportError as error:
-        return _missing_library(error)
+    except Exception as error:
+        if (known := _of_installation(error) or explained(error)) is None:
+            raise
+        log.debug("the error was raised here", exc_info=True)
+        _say(f"error: {known}", secrets)
+        return known.exit_code
 
 
 def _run(argv: list[str], secrets: list[str]) -> int:
@@ -83,7 +91,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         write_out(f"{PROGRAM} {__version__}\n")
         return 0
     try:
-        from realtime.config import load, to_yaml
+        from realtime.config import load, service_variables, to_yaml
         from realtime.flags import parse
         from realtime.observe.log import set_up_logging
     except ModuleNotFoundError as error:
@@ -109,7 +117,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     if arguments.print_config:
         for warning in warnings:
             _say(f"warning: {warning}", secrets)
-        write_out(to_yaml(config))
+        write_out(to_yaml(config, sys.stdout.encoding or "utf-8"))
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
 
@@ -124,7 +132,10 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         return config
 
     show_warnings()
-    with _signals(reloads=bool(arguments.config)) as handle:
+    if ignored := service_variables():
+        log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
+    check_limits()
+    with _signals(reloads=bool(arguments.config)) as handle, prepared_folders() as remove_folders:
         with handle.not_swallowed():
             from realtime.loading import load_models
             from realtime.pipeline import Pipeline
@@ -135,19 +146,23 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 return 0
             pipeline = Pipeline(config, read_again)
         handle.take(pipeline)
-        code, failure = RealtimeError.exit_code, None
+        code = RealtimeError.exit_code
+        failure: RealtimeError | None = None
         try:
             pipeline.run()
             code = 0
         except RealtimeError as error:
             code, failure = error.exit_code, error
             raise
-        except Exception:  # a bug in our code: log its traceback
-            log.exception("the run failed")
+        except Exception as error:
+            if (failure := explained(error)) is not None:
+                raise failure from error
+            log.exception("the run failed")  # a bug in our code: log its traceback
         finally:
             if pipeline.stuck_threads or handle.is_late:
                 if failure is not None:
                     _say(f"error: {failure}", secrets)
+                remove_folders()
                 _leave_at_once(pipeline.stuck_threads, code)
     return code
 
@@ -234,12 +249,24 @@ def _say(message: str, secrets: Sequence[str] = ()) -> None:
     sys.stderr.write(redact(f"{PROGRAM}: {message}\n", secrets))
 
 
-def _missing_library(error: ImportError) -> int:
-    """Report a missing library as a problem of the installation, not as a crash."""
+# The dynamic linker's words, after the file's name and a colon, except for a limit on memory (realtime.runtime.limits).
+_NOT_LOADED = re.compile(r"(\S+\.so[.\d]*): (?!.*(?:Cannot allocate memory|from shared object$))(.+)")
+
+
+def _of_installation(error: Exception) -> ConfigError | None:
+    """The error of a library that is missing or can't be loaded, in one line; None if the error is anything else.
+
+    An extension module raises it as an ImportError, a library that is loaded with ctypes as an OSError.
+    """
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("realtime"):
-        _say(f"error: {error.name} is not installed: pip install 'realtime-pose[run]'")
-        return ConfigError.exit_code
-    if re.match(r"\S+\.so[.\d]*: cannot open shared object", str(error)):
-        _say(f"error: a system library is missing ({error}): apt-get install libgl1 libglib2.0-0")
-        return ConfigError.exit_code
-    raise error
+        return ConfigError(f"{error.name} is not installed: pip install 'realtime-pose[run]'")
+    if not isinstance(error, ImportError | OSError) or not (match := _NOT_LOADED.match(str(error))):
+        return None
+    if "cannot open shared object file: No such file" in match[2]:
+        return ConfigError(f"a system library is missing ({error}): apt-get install libgl1 libglib2.0-0")
+    if "failed to map segment" in match[2] or "executable stack" in match[2]:
+        return ConfigError(
+            f"a library can't be loaded ({error}): this machine forbids to run code in its folder, or code of its kind "
+            "(a mount with noexec, SELinux)"
+        )
+    return ConfigError(f"a library can't be loaded ({error}): install the packages again for this system")

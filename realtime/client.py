@@ -11,11 +11,10 @@ not torch, and is under the MIT licence. realtime.wire.subscriber contains its c
             print(pose.camera, pose.track_ids, pose.keypoints.shape)  # keypoints: float32 (N, K, 3): x, y, score
 """
 
-import sys
-
+from realtime.stdio import run_main
 from realtime.wire.subscriber import DEFAULT_ENDPOINT, Pose, PoseSubscriber, main
 
 __all__ = ["DEFAULT_ENDPOINT", "Pose", "PoseSubscriber", "main"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

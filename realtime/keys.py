@@ -4,11 +4,10 @@
 Both ends of the data path use them. realtime.wire.keys contains the code.
 """
 
-import sys
-
+from realtime.stdio import run_main
 from realtime.wire.keys import Key, load_public, load_secret, main, make_key
 
 __all__ = ["Key", "load_public", "load_secret", "main", "make_key"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

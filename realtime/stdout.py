@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from realtime.errors import OutputError
+from realtime.stdio import discard_stdout, is_stdout_closed
 
 
 def write_out(text: str) -> None:
@@ -15,7 +15,7 @@ def write_out(text: str) -> None:
         BrokenPipeError: the reader of the pipe is gone.
         OutputError: standard output is closed or can't be written.
     """
-    if sys.stdout is None:
+    if is_stdout_closed():
         raise OutputError("standard output can't be written: it is closed")
     try:
         sys.stdout.write(text)
@@ -23,5 +23,5 @@ def write_out(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - takes the flush at exit, which would fail again
+        discard_stdout()
         raise OutputError(f"standard output can't be written: {error.strerror}") from None

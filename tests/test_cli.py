@@ -147,6 +147,28 @@ def test_a_failed_import_of_a_name_is_not_reported_as_a_missing_library(monkeypa
         main(["--source", "demo"])
 
 
+@pytest.mark.parametrize("kind", [ImportError, OSError])
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("libGL.so.1: cannot open shared object file: No such file or directory", 2, "apt-get install libgl1"),
+        ("/x/a.so: cannot enable executable stack as shared object requires: Invalid argument", 2, "SELinux"),
+        ("/x/a.so: failed to map segment from shared object: Operation not permitted", 2, "noexec"),
+        ("/x/a.so: failed to map segment from shared object: Cannot allocate memory", 1, "not enough memory"),
+        ("a.so: failed to map segment from shared object", 1, "not enough memory"),
+        ("/x/a.abi3.so: undefined symbol: foo", 2, "install the packages again"),
+        ("/lib/a.so.6: version `GLIBC_2.38' not found (required by b.so)", 2, "install the packages again"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_one_error_line(kind, text, code, says, monkeypatch, capfd):
+    def load(*files, **more):
+        raise kind(text)
+
+    monkeypatch.setattr("realtime.config.load", load)
+    assert main(["--source", "demo"]) == code
+    assert says in capfd.readouterr().err
+
+
 # Name, arguments ({tmp}: a folder of this test, {port}: a port in use), exit code, part of the error line.
 WRONG_USES: list[tuple[str, str, int, str]] = [
     ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),

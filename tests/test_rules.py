@@ -75,11 +75,11 @@ def test_every_third_party_library_has_a_place() -> None:
     assert used <= set(ONE_PLACE)
 
 
-def test_only_the_configuration_reads_the_environment() -> None:
+def test_only_the_configuration_and_the_machine_read_the_environment() -> None:
     readers = [
         p for p in PACKAGE.rglob("*.py") if re.search(r"os\.environ\b(?!\.setdefault)|os\.getenv", p.read_text())
     ]
-    assert sorted(readers) == [PACKAGE / "config/load.py", PACKAGE / "config/sections.py"]
+    assert sorted(readers) == [PACKAGE / "config/load.py", PACKAGE / "config/sections.py", PACKAGE / "machine.py"]
 
 
 def test_no_stage_synchronises_the_whole_device() -> None:
@@ -96,7 +96,8 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
 
 def test_the_wire_and_its_faces_and_no_other_file_are_mit() -> None:
     marked = {path for path in PACKAGE.rglob("*.py") if path.read_text().startswith("# SPDX-License-Identifier: MIT\n")}
-    assert marked == {*(PACKAGE / "wire").glob("*.py"), PACKAGE / "client.py", PACKAGE / "keys.py"}
+    faces = {PACKAGE / f"{name}.py" for name in ("client", "keys", "stdio")}
+    assert marked == {*(PACKAGE / "wire").glob("*.py"), *faces}
 
 
 def test_the_architecture_names_every_folder_and_no_other() -> None:

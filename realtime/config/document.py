@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import textwrap
 
 import yaml
@@ -11,12 +12,17 @@ from realtime.config.sections import AppConfig, CameraConfig, Section, placehold
 from realtime.redact import shown
 
 
-def to_yaml(config: AppConfig) -> str:
-    """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***."""
+def to_yaml(config: AppConfig, encoding: str = "utf-8") -> str:
+    """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***.
+
+    Args:
+        config: the configuration.
+        encoding: of the stream that it is written to. If it isn't UTF-8, other characters than ASCII are escaped.
+    """
     data = config.model_dump(mode="json")
     for camera in data["cameras"]:
         camera["source"] = shown(camera["source"])
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=codecs.lookup(encoding).name == "utf-8")
 
 
 def commented_yaml() -> str:

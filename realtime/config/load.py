@@ -35,6 +35,13 @@ DROPPED = {
     )
 }
 
+# Kubernetes sets these in each container, for each service of the namespace, and Docker for each link. They
+# start like ours if the service is called realtime-pose. Our keys have two underscores between their levels.
+_SERVICE_VARIABLE = re.compile(
+    rf"{ENV_PREFIX.rstrip('_')}(?:_[A-Z0-9]+)*"
+    r"_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9]+)*|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+
 
 def load(
     files: Sequence[Path] = (),
@@ -46,8 +53,8 @@ def load(
 
     Args:
         files: YAML files; later ones win, key by key.
-        environment: variables. Those that start with REALTIME_ are used; "__" separates the levels. Default: the
-            variables of this process.
+        environment: variables. Those that start with REALTIME_ are used, except `service_variables`; "__" separates
+            the levels. Default: the variables of this process.
         flags: dotted key to text, a list of texts or plain data. Flags win over everything else.
         warn: called with a line of text for each former key that is set. Default: log it.
 
@@ -78,6 +85,18 @@ def load(
         raise ConfigError(explain(error, origins)) from None
     check_outputs(config, files)
     return config
+
+
+def service_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The variables that look like ours, but that Kubernetes or Docker set for a service with a name like ours.
+
+    >>> service_variables({"REALTIME_POSE_SERVICE_HOST": "10.0.0.3", "REALTIME_POSE__MODEL": "none"})
+    ['REALTIME_POSE_SERVICE_HOST']
+
+    Args:
+        environment: default: the variables of this process.
+    """
+    return sorted(filter(_SERVICE_VARIABLE.fullmatch, os.environ if environment is None else environment))
 
 
 def former_keys() -> list[Key]:
@@ -153,8 +172,9 @@ _Layer = dict[str, tuple[object, str]]  # by dotted key: value, origin
 
 def _of_environment(environment: Mapping[str, str], keys: Mapping[str, object]) -> _Layer:
     layer: _Layer = {}
+    foreign = service_variables(environment)
     for variable in sorted(environment):
-        if variable.startswith(ENV_PREFIX):
+        if variable.startswith(ENV_PREFIX) and variable not in foreign:
             key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
             if key not in keys:
                 raise ConfigError(f"environment: unknown key {variable}{near(key, as_variable)}")

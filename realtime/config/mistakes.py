@@ -67,6 +67,7 @@ _IN_OUR_WORDS = {
     "list_type": "expected a list",
     "path_type": "expected a path",
     "string_type": "expected text",
+    "string_unicode": "expected text in UTF-8",
 }
 
 

@@ -5,6 +5,7 @@ Each class is a section, which one stage or part of the program receives.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import ssl
@@ -18,12 +19,15 @@ from urllib.parse import unquote
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
     PrivateAttr,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -71,6 +75,32 @@ def check_text(text: str) -> None:
         raise ValueError("got a character that can't be encoded, expected plain text") from None
 
 
+def _at_home(text: str) -> str:
+    """The text, or if it begins with ~/ the path in the user's home folder.
+
+    Raises:
+        ValueError: the user has none.
+    """
+    if text != "~" and not text.startswith("~/"):
+        return text
+    with contextlib.suppress(RuntimeError):
+        if (path := Path(text).expanduser()).is_absolute():
+            return str(path)
+    raise ValueError("this user has no home folder for the ~; set HOME, or give the whole path")
+
+
+def _file_text(value: object, check: ValidatorFunctionWrapHandler) -> str:
+    """Accept a file name that isn't UTF-8, which pydantic refuses: Python keeps its other bytes as surrogates."""
+    if isinstance(value, str) and re.search("[\udc80-\udcff]", value):
+        return _at_home(value)
+    return _at_home(cast("str", check(value)))
+
+
+# Text that may be the name of a file, and the path of one.
+FileText = Annotated[str, WrapValidator(_file_text)]
+FilePath = Annotated[Path, BeforeValidator(lambda value: Path(_at_home(value)) if isinstance(value, str) else value)]
+
+
 class Section(BaseModel):
     """A group of keys. A field's `title` is the placeholder for its value in `--help`."""
 
@@ -93,7 +123,7 @@ class CameraConfig(Section):
     """
 
     name: CameraName = Field(description=f"name of the camera in the stream: {NAME_IN_WORDS}")
-    source: str = Field(
+    source: FileText = Field(
         min_length=1,
         max_length=LONGEST_SOURCE,
         description="webcam number or /dev path; path of a video, an image, a folder or a glob of images; URL "
@@ -104,7 +134,7 @@ class CameraConfig(Section):
     tls_verify: bool = Field(
         False, description="rtsps, https: refuse a server whose certificate isn't valid for its name and trusted"
     )
-    tls_ca: str | None = Field(
+    tls_ca: FileText | None = Field(
         None,
         min_length=1,
         title="FILE",
@@ -256,7 +286,7 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
 class DetectorConfig(Section):
     """Person detection."""
 
-    weights: str = Field(
+    weights: FileText = Field(
         "auto",
         min_length=1,
         title="NAME|FILE",
@@ -291,7 +321,7 @@ class TrackerConfig(Section):
         "bytetrack",
         description="tracking method; botsort also compensates for the camera's motion",
     )
-    reid: Path | None = Field(
+    reid: FilePath | None = Field(
         None,
         description="botsort, boosttrack: weights of an appearance (re-identification) network, a .pt or .pth file "
         "that boxmot can load (osnet_x0_25_msmt17.pt, ...); loading it runs the code in it, so use only files of "
@@ -343,7 +373,7 @@ def _input_size(text: object) -> InputSize:
 class PoseConfig(Section):
     """Pose estimation."""
 
-    model: str = Field(
+    model: FileText = Field(
         "auto",
         min_length=1,
         title="NAME|PATH",
@@ -474,10 +504,10 @@ class PublishConfig(Section):
     wait_for_subscribers: int = Field(
         0, ge=0, description="hold the first frame until this many subscribers are connected"
     )
-    curve_secret: Path | None = Field(
+    curve_secret: FilePath | None = Field(
         None, description="secret key file of this publisher (made by python -m realtime.keys); encrypts the stream"
     )
-    curve_clients: Path | None = Field(
+    curve_clients: FilePath | None = Field(
         None,
         description="folder with the public keys of permitted readers; unset: the folder 'clients' beside the file of "
         "curve_secret",
@@ -547,10 +577,10 @@ class AppConfig(Section):
     smoothing: SmoothingConfig = SmoothingConfig()
     latency: LatencyConfig = LatencyConfig()
     publish: PublishConfig = PublishConfig()
-    record: Path | None = Field(
+    record: FilePath | None = Field(
         None, description="write every pose message to this .jsonl file, one per line; an earlier one is renamed"
     )
-    report: Path | None = Field(
+    report: FilePath | None = Field(
         None, description="write a run report (JSON) to this file; it replaces an earlier report and nothing else"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -614,7 +644,7 @@ def sections() -> dict[str, str]:
     """The name and description of each section of the configuration."""
     kinds = {name: info.annotation for name, info in AppConfig.model_fields.items()}
     return {
-        name: (kind.__doc__ or "").splitlines()[0]
+        name: (kind.__doc__ or "").partition("\n")[0]  # python -OO leaves out all descriptions
         for name, kind in kinds.items()
         if isinstance(kind, type) and issubclass(kind, Section)
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import NoReturn, Protocol, cast
 
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.evaluate.report import Report
+from realtime.machine import prepared_folders
 from realtime.redact import redact
+from realtime.stdio import discard_stdout, run_main
 
 PROGRAM = "python -m realtime.evaluate"
 # Name of each command: the module that implements it, and what it does.
@@ -86,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return RealtimeError.exit_code
     except BrokenPipeError:
-        # The reader of the pipe, such as `head`, has closed it. Python would flush stdout at exit and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()  # its reader, such as `head`, is gone
         return 0
 
 
@@ -105,7 +105,8 @@ def _run(argv: list[str]) -> int:
     assert measurement is not None  # parse_args rejects any other first word
     if options.json is not None:
         _check_json(options.json)
-    report = measurement.run(options)
+    with prepared_folders():
+        report = measurement.run(options)
     sys.stdout.write(report.text())
     sys.stdout.flush()
     if options.json is not None:
@@ -132,4 +133,4 @@ class _Parser(argparse.ArgumentParser):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,7 +158,8 @@ def _digest(folder: Path) -> str:
     for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         try:
             with path.open("rb") as file:
-                total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            total.update(os.fsencode(path.name) + f"\0{digest}\0".encode())
         except OSError as error:
             raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     return total.hexdigest()

@@ -189,9 +189,9 @@ def _readable(key: str) -> Iterator[None]:
 
 
 def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
-    path = Path(wanted).expanduser()
+    path = Path(wanted)
     if path.is_dir():
-        return Model(path.name, path, "vitpose")
+        return Model(_as_text(path.name), path, "vitpose")
     if path.suffix == ".pt" or wanted in _PUBLISHED:
         return _find_yolo(wanted, "pose.model", hub, cache)
     if path.is_file():
@@ -210,12 +210,12 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
 
 def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
     """Find an explicit YOLO model: a path, or a published name with or without .pt."""
-    path = Path(wanted).expanduser()
+    path = Path(wanted)
     if path.is_dir():
         raise ModelError(f"{key}: got the folder {wanted}, expected a .pt file or a published name")
     if path.is_file():
         log.info("%s: %s, sha256 %s", key, path, _sha256(path))
-        return Model(path.stem, path)
+        return Model(_as_text(path.stem), path)
     name = wanted.removesuffix(".pt")
     if name not in _PUBLISHED:
         kind = "no such file" if path.suffix or "/" in wanted else "unknown model"
@@ -225,6 +225,11 @@ def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
         raise ModelError(f"{key}: {name} is not available: {why}; put {name}.pt into {cache} or give its path")
     log.info("%s: %s from %s", key, name, found)
     return Model(name, found)
+
+
+def _as_text(name: str) -> str:
+    """A file's name as text that can be sent. Bytes that aren't UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tuple[Path | None, str]:

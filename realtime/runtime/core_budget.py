@@ -26,7 +26,7 @@ def all_cores() -> int:
     """Return how many cores this process may use: those of its affinity mask, limited by its cgroup's CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        group = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("0::/")[2].strip()
+        group = Path("/proc/self/cgroup").read_text(errors="surrogateescape").rpartition("0::/")[2].strip()
     except OSError:  # no cgroups
         return cores
     return int(min(cores, quota(Path("/sys/fs/cgroup"), group)))

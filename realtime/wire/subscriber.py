@@ -18,7 +18,6 @@ import contextlib
 import errno
 import itertools
 import math
-import os
 import sys
 import time
 from collections import deque
@@ -33,6 +32,7 @@ import zmq
 from numpy.typing import NDArray
 
 from realtime import wire
+from realtime.stdio import discard_stdout, is_stdout_closed
 from realtime.wire.endpoints import parse_endpoint
 from realtime.wire.keys import Key, load_public, load_secret
 
@@ -431,7 +431,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        if sys.stdout is None:
+        if is_stdout_closed():
             raise OSError(errno.EBADF, "it is closed")
         lines = _topics(options) if options.topics else _messages(options)
         for line in itertools.islice(lines, options.count):
@@ -440,8 +440,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader of the pipe closed it. Python flushes standard output again at exit, which would fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return 0
     except (TimeoutError, wire.WireError) as error:
         sys.stderr.write(f"{error}\n")
@@ -450,6 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:
+        discard_stdout()
         sys.stderr.write(f"standard output can't be written: {error.strerror}\n")
         return 1
     return 0

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.config import former_keys, load, parse_source, to_yaml
+from realtime.config import former_keys, leaves, load, parse_source, service_variables, to_yaml
+from realtime.config.mistakes import as_variable
 from realtime.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,52 @@ def test_an_empty_file_and_an_empty_section_change_nothing(tmp_path: Path) -> No
 def test_an_endpoint_may_contain_commas_and_brackets() -> None:
     config = load(environment={"REALTIME_PUBLISH__BIND": "ipc:///tmp/a,b[c]"})
     assert config.publish.bind == ["ipc:///tmp/a,b[c]"]
+
+
+# What Kubernetes sets in each container beside a service, and Docker for a link.
+SERVICE_VARIABLES = {
+    **{f"REALTIME_POSE_{name}": value for name, value in {
+        "SERVICE_HOST": "10.0.0.3",
+        "SERVICE_PORT": "5555",
+        "SERVICE_PORT_POSES": "5555",
+        "PORT": "tcp://10.0.0.3:5555",
+        "PORT_5555_TCP": "tcp://10.0.0.3:5555",
+        "PORT_5555_TCP_ADDR": "10.0.0.3",
+        "PORT_5555_TCP_PORT": "5555",
+        "PORT_5555_TCP_PROTO": "tcp",
+        "PORT_5555_UDP": "udp://10.0.0.3:5555",
+        "PORT_5555_SCTP_ADDR": "10.0.0.3",
+    }.items()},
+    "REALTIME_SERVICE_HOST": "10.0.0.3",  # the service is called realtime
+    "REALTIME_PORT": "tcp://10.0.0.3:5555",
+}  # fmt: skip
+
+
+def test_the_variables_of_a_service_with_our_name_are_ignored() -> None:
+    assert load(environment=SERVICE_VARIABLES) == load(environment={})
+    assert service_variables(SERVICE_VARIABLES) == sorted(SERVICE_VARIABLES)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "REALTIME_PUBLISH__PORT",  # two underscores: a key
+        "REALTIME_POSE__MODLE",
+        "REALTIME_POSE_PORT_TCP",  # no number
+        "REALTIME_POSE_PORT_5555_HTTP",
+        "REALTIME_POSE_PORT_5555_TCP_NAME",
+        "REALTIME_POSE_NAME",
+        "REALTIME_POSE_SUPPORT",
+        "REALTIME_",
+    ],
+)
+def test_any_other_unknown_variable_is_an_error(variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key {variable}"):
+        load(environment={variable: "x"})
+
+
+def test_no_key_looks_like_the_variable_of_a_service() -> None:
+    assert not service_variables({as_variable(key.name): "" for key in [*leaves(), *former_keys()]})
 
 
 def test_cameras_can_be_set_in_the_environment_as_yaml() -> None:
@@ -210,3 +257,27 @@ def test_a_former_key_is_neither_printed_nor_suggested() -> None:
     assert "means:" not in printed
     with pytest.raises(ConfigError, match="did you mean REALTIME_POSE__ENGINE"):
         load(environment={"REALTIME_POSE__DATASET_INDE": "0"})
+
+
+FILES = {
+    "cameras": lambda path: [{"name": "a", "source": path}],
+    "record": str, "report": str, "detector.weights": str, "pose.model": str,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_tilde_is_the_home_folder(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    given, whole = (load(environment={}, flags={key: FILES[key](f"{at}/x.jsonl")}) for at in ("~", "/home/me"))
+    assert given == whole
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_tilde_without_a_home_folder_is_an_error(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "~")  # the user's list has no home either
+    with pytest.raises(ConfigError, match="no home folder"):
+        load(environment={}, flags={key: FILES[key]("~/x.jsonl")})
+
+
+def test_a_file_whose_name_begins_with_a_tilde_is_no_home_folder() -> None:
+    assert load(environment={}, flags={"record": "~x.jsonl"}).record == Path("~x.jsonl")

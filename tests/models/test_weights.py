@@ -147,6 +147,14 @@ def test_an_unavailable_explicit_pose_model_is_refused(tmp_path: Path, wanted: s
         find_pose(wanted, on_gpu=False, cache=tmp_path)
 
 
+def test_a_file_name_that_is_not_utf8_becomes_a_name_that_can_be_sent(tmp_path: Path) -> None:
+    path, folder = tmp_path / "caf\udce9.pt", tmp_path / "caf\udce9"
+    path.touch()
+    folder.mkdir()
+    assert find_detector(str(path), on_gpu=False, cache=tmp_path).name == r"caf\udce9"
+    assert find_pose(str(folder), on_gpu=False, cache=tmp_path).name == r"caf\udce9"
+
+
 def test_a_folder_is_a_vitpose_checkpoint(tmp_path: Path) -> None:
     found = find_pose(str(tmp_path), on_gpu=False, cache=tmp_path)
     assert (found.path, found.kind) == (tmp_path, "vitpose")

@@ -1,0 +1,110 @@
+"""The machine as the libraries of the pipeline expect it: folders that can be written, and a name for the user.
+
+Not part of the data path. cli and evaluate call it before they import the libraries. Besides the configuration, this is
+the only file that reads variables, because the libraries find their folders by them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from realtime.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def prepared_folders() -> Iterator[Callable[[], None]]:
+    """Give the libraries a temporary folder of this process, and this process a home folder if it has none.
+
+    ultralytics writes its settings when it is imported, and torch creates a folder for its compiler with a name in /tmp
+    that other users can take first. Neither is needed later. Our own cache, huggingface_hub and numba look for a home,
+    torch for the user's name, which a container that runs as any user id lacks. A home that can be read but not written
+    is kept: it may hold models. A umask that would hide this process's new files from itself is corrected.
+
+    Yields:
+        A function that removes the temporary folder, for an end that leaves the `with` block by force.
+
+    Raises:
+        ConfigError: the current folder can't be used, or neither the home folder nor any folder for temporary files can
+            be written.
+    """
+    _check_current_folder()
+    if sys.platform == "win32":
+        yield lambda: None
+        return
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # no such user; KeyError before Python 3.13
+        os.environ["USER"] = f"uid{os.getuid()}"
+    os.umask(os.umask(0o077) & 0o077)
+    home = _home()
+    folder = _temporary_folder(home)
+    os.environ.setdefault("YOLO_CONFIG_DIR", folder)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
+    if not _is_folder(home):
+        os.environ["HOME"] = folder
+        found = f"the home folder {home} can't be used" if home else "this user has no home folder"
+        log.info("%s: using %s until the end; set HOME to keep the caches", found, folder)
+    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        yield remove
+    finally:
+        remove()
+
+
+def _check_current_folder() -> None:
+    """Check that the current folder can be used. torch aborts if it was removed, and ultralytics looks into it.
+
+    Raises:
+        ConfigError: it was removed, or can't be entered.
+    """
+    try:
+        Path.cwd()
+        Path("pyproject.toml").exists()
+    except OSError as error:
+        raise ConfigError(f"the current folder can't be used ({error.strerror}): change to another one") from None
+
+
+def _home() -> str:
+    """The user's home folder by HOME or the system's list of users; an empty text if neither knows it."""
+    try:
+        return str(Path("~").expanduser())
+    except RuntimeError:
+        return ""
+
+
+def _is_folder(path: str) -> bool:
+    """Whether this is the whole path of a folder whose files can be reached."""
+    return Path(path).is_absolute() and os.access(f"{path}/.", os.X_OK)
+
+
+def _temporary_folder(home: str) -> str:
+    """Create a folder that only this user can enter, in the home folder if there is none for temporary files.
+
+    Raises:
+        ConfigError: it can't be created.
+    """
+    try:
+        return tempfile.mkdtemp(prefix="realtime-pose-")
+    except OSError:
+        pass
+    try:
+        if _is_folder(home):
+            folder = tempfile.mkdtemp(prefix=".realtime-pose-", dir=home)
+            os.environ["TMPDIR"] = folder
+            return folder
+    except OSError:
+        pass
+    raise ConfigError(
+        "neither the home folder nor /tmp can be written: set HOME or TMPDIR to a folder that this user can write"
+    )
