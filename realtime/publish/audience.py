@@ -5,6 +5,8 @@ Used by publish.stage.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from realtime.publish.peers import Peer
@@ -12,8 +14,9 @@ from realtime.publish.socket import PublishSocket
 
 # Handle at most this many messages of peers at once. Between two calls, only a flood contains more.
 _MOST_MESSAGES = 2000
-# Limit for the topics of all subscriptions together: libzmq keeps about 40 bytes of memory for each byte of a topic.
-_MOST_TOPIC_BYTES = 500_000
+# Limit for the different topics of all subscriptions together; 100 cameras with the longest names have 20 kB. For each
+# byte, libzmq keeps about 40 bytes of memory, and it walks through all topics whenever a peer leaves.
+_MOST_TOPIC_BYTES = 131_072
 _SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message
 
 
@@ -79,7 +82,7 @@ class Audience:
         new: set[bytes] = set()
         for descriptor, message in messages:
             peer = peers.get(descriptor)
-            if peer is None:  # it has disconnected
+            if peer is None or not self._socket.peers.can_have_sent(peer, len(message)):  # the sender has disconnected
                 continue
             peer.heard_bytes += len(message)
             kind, prefix = message[:1], message[1:]
@@ -97,12 +100,20 @@ class Audience:
         return sum(any(covers(peer.topics, topic) for topic in topics) for peer in peers)
 
     def _limit_topics(self, peers: list[Peer]) -> None:
-        """Disconnect the peers with the most topics until those of the others are within the limit."""
-        sizes = {peer: sum(map(len, peer.topics)) for peer in peers}
-        while sum(sizes.values()) > _MOST_TOPIC_BYTES:
-            largest = max(sizes, key=sizes.__getitem__)
-            self._socket.peers.cut_off(largest)
-            del sizes[largest]
+        """Disconnect the peers with the most topics until those of the others are within the limit.
+
+        A topic that several peers share counts once: each has a part of it.
+        """
+        sharers = Counter(itertools.chain.from_iterable(peer.topics for peer in peers))
+        left = sum(map(len, sharers))
+        if left <= _MOST_TOPIC_BYTES:
+            return
+        parts = {peer: sum(len(topic) / sharers[topic] for topic in peer.topics) for peer in peers}
+        for peer in sorted(parts, key=parts.__getitem__, reverse=True):
+            if left <= _MOST_TOPIC_BYTES:
+                break
+            self._socket.peers.cut_off(peer)
+            left -= parts[peer]
 
 
 def covers(prefixes: set[bytes], topic: bytes) -> bool:

@@ -12,7 +12,8 @@ from realtime import keys
 from realtime.config import PublishConfig
 from realtime.publish import peers as module
 from realtime.publish.audience import Audience, covers
-from realtime.publish.peers import BURST_BYTES, BYTES_PER_S, Peer, received_bytes
+from realtime.publish.connection import open_connection, received_bytes
+from realtime.publish.peers import BURST_BYTES, BYTES_PER_S, Peer
 from realtime.publish.socket import PublishSocket
 from tests.faults.rawpeer import CANCEL, SUBSCRIBE, RawPeer, command, frame
 
@@ -161,8 +162,7 @@ def test_the_allowance_is_enough_for_the_largest_reader(tmp_path) -> None:
         while topics != wanted:
             topics |= audience.listen()
         [peer] = server.peers.connected().values()
-        with module._connection(peer) as connection:
-            sent_bytes = received_bytes(connection)
+        sent_bytes = received_bytes(peer.connection)
     server.close()
     assert sent_bytes is None or 30_000 < sent_bytes < BURST_BYTES * 2 / 3
     heartbeat_bytes = 2 + 33 + 7  # frame, CURVE, PING with its time to live
@@ -212,7 +212,7 @@ def test_a_descriptor_that_belongs_to_another_connection_now_is_left_alone() -> 
     """A camera may get the descriptor of a peer that libzmq has closed."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as camera:
         with pytest.raises(OSError, match="another connection"):
-            module._connection(Peer(camera.fileno(), "tcp://127.0.0.1:1", since_s=0.0))
+            open_connection(camera.fileno(), "tcp://127.0.0.1:1")
         camera.sendall(b"still open")
 
 
