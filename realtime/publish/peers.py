@@ -31,14 +31,19 @@ log = logging.getLogger(__name__)
 # CURVE.
 BURST_BYTES = 65_536
 BYTES_PER_S = 256
-# The same for all peers together: 20 of the largest readers return at once after a restart. When it is used up, those
-# that are sending the most at this moment are cut off first, and a reader that sends nothing but heartbeats stays.
-ALL_BURST_BYTES = 786_432
+# The same for all peers together. When it is used up, those that are sending the most at this moment are cut off first,
+# and a reader that sends nothing but heartbeats stays. libzmq walks through all topics when a peer leaves, and hundreds
+# of connections within their allowance would stop the publisher.
+ALL_BURST_BYTES = 262_144
 ALL_BYTES_PER_S = 32_768
 # If all peers together send more than this, new connections are delayed: libzmq reads about 10 kB from each before it
 # can be cut off. TCP repeats a connection request after a second.
-FLOOD_BURST_BYTES = 786_432
+FLOOD_BURST_BYTES = 262_144
 FLOOD_BYTES_PER_S = 65_536
+# Subscriptions to topics that exist do not count for the last two limits, because they add hardly anything to libzmq's
+# topics: after a restart, 20 of the largest readers return at once. Reading them takes time, so there is a limit too.
+KNOWN_BURST_BYTES = 786_432
+KNOWN_BYTES_PER_S = 32_768
 # Intervals (s) at which the received bytes are counted. The shorter one is for new connections and those that have sent
 # something, for _BUSY_S; libzmq reads all that a flood sends between two counts.
 _LOOK_S, _BUSY_LOOK_S, _BUSY_S = 0.02, 0.001, 0.2
@@ -145,6 +150,7 @@ class Peers:
         self._peers: dict[int, Peer] = {}
         self._allowance = Allowance(ALL_BURST_BYTES, ALL_BYTES_PER_S, time.monotonic())
         self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
+        self._known = Allowance(KNOWN_BURST_BYTES, KNOWN_BYTES_PER_S, time.monotonic())
         self._listeners: list[socket.socket] = []
         self._is_barred = False
         self._has_counted = False  # some systems have the count, but it stays 0
@@ -173,6 +179,16 @@ class Peers:
         """End this connection. Any thread may call this."""
         with self._lock:
             self._shut(peer)
+
+    def excuse(self, size: int) -> None:
+        """Take these bytes, which were subscriptions to topics that exist, off the use of all peers together.
+
+        Any thread may call this.
+        """
+        with self._lock:
+            if self._known.use(size, time.monotonic()):
+                self._allowance.left += size
+                self._traffic.left += size
 
     def can_have_sent(self, peer: Peer, size: int) -> bool:
         """Whether a message of this size can be from this peer. Any thread may call this.

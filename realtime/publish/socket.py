@@ -35,6 +35,8 @@ _RECEIVE_BUFFER_BYTES = 2048
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.
 _MAX_INCOMING_CURVE_BYTES = 512
+# A subscription takes this many bytes more than its topic, and this many with CURVE.
+_OVERHEAD_BYTES, _OVERHEAD_CURVE_BYTES = 12, 52
 # How long the handshake of a peer may take: four round trips with CURVE, each up to 0.7 s by satellite.
 _HANDSHAKE_MS = 5000
 # How long closing waits for the thread of the peers, which ends by itself when the socket is closed.
@@ -59,6 +61,7 @@ class PublishSocket:
     Attributes:
         endpoints: the endpoints it is bound to, with the ports that were chosen for *.
         peers: the connections.
+        overhead_bytes: how many bytes a subscription takes more than its topic.
     """
 
     def __init__(self, config: PublishConfig) -> None:
@@ -112,6 +115,7 @@ class PublishSocket:
 
     def _set_options(self, config: PublishConfig) -> None:
         has_keys = config.curve_secret is not None
+        self.overhead_bytes = _OVERHEAD_CURVE_BYTES if has_keys else _OVERHEAD_BYTES
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
         self._socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
         self._socket.setsockopt(zmq.RCVBUF, _RECEIVE_BUFFER_BYTES)

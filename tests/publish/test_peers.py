@@ -18,7 +18,7 @@ from realtime.publish.socket import PublishSocket
 from tests.faults.rawpeer import CANCEL, SUBSCRIBE, RawPeer, command, frame
 
 _marks = itertools.count()
-POSES = [b"pose/cam0/", b"pose/yard/"]
+CAMERAS = ["cam0", "yard"]
 
 
 class Publisher:
@@ -27,7 +27,7 @@ class Publisher:
     def __init__(self, endpoint: str) -> None:
         self.socket = PublishSocket(PublishConfig(bind=[endpoint]))
         [self.endpoint] = self.socket.endpoints
-        self.audience = Audience(self.socket, lambda: POSES)
+        self.audience = Audience(self.socket, lambda: CAMERAS)
         self.new: set[bytes] = set()
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -149,7 +149,7 @@ def test_the_allowance_is_enough_for_the_largest_reader(tmp_path) -> None:
     keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader")])
     config = PublishConfig(bind=["tcp://127.0.0.1:*"], curve_secret=tmp_path / "publisher.key_secret")
     server = PublishSocket(config)
-    audience, topics = Audience(server, lambda: POSES), set()
+    audience, topics = Audience(server, lambda: CAMERAS), set()
     with zmq.Context() as context, context.socket(zmq.SUB) as reader:
         key = keys.load_secret(tmp_path / "clients/reader.key_secret")
         reader.curve_publickey, reader.curve_secretkey = key.public, key.secret
@@ -184,7 +184,7 @@ def test_a_steady_rate_within_the_allowance_is_never_cut_off(per_s: int, may: bo
 def test_the_peers_with_the_most_topics_are_cut_off_when_all_together_have_too_many(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.publish.audience._MOST_TOPIC_BYTES", 1000)
+    monkeypatch.setattr("realtime.publish.audience._MOST_ODD_BYTES", 1000)
     with RawPeer(publisher.endpoint) as small, RawPeer(publisher.endpoint) as large:
         small.send(SUBSCRIBE + b"pose/")
         publisher.until_heard(small)
