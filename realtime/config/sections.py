@@ -213,8 +213,6 @@ def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
         raise ValueError(f"tls_ca: {ca} contains no certificate, expected PEM") from None
     except OSError as error:
         raise ValueError(f"tls_ca: can't read {ca}: {error.strerror}") from None
-    except ValueError:  # a NUL in the name
-        raise ValueError(f"tls_ca: can't read {ca!r}") from None
 
 
 def _resolved(source: str, environment: Mapping[str, str]) -> str:
