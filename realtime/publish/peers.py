@@ -209,7 +209,7 @@ class Peers:
                 event, descriptor = _EVENT.unpack(told)
                 if event == zmq.EVENT_ACCEPTED:
                     self._accept(Peer(descriptor, os.fsdecode(endpoint), time.monotonic()))
-                elif event == zmq.EVENT_LISTENING:
+                elif event == zmq.EVENT_LISTENING and endpoint.startswith(b"tcp:"):
                     with contextlib.suppress(OSError):
                         self._listeners.append(open_connection(descriptor, os.fsdecode(endpoint)))
                 elif event == zmq.EVENT_DISCONNECTED:

@@ -55,7 +55,8 @@ class RawPeer:
         if endpoint.startswith("ipc://"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(5)
-            self.socket.connect(endpoint.removeprefix("ipc://"))
+            name = endpoint.removeprefix("ipc://")
+            self.socket.connect("\0" + name[1:] if name.startswith("@") else name)
         else:
             host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
             self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
