@@ -122,6 +122,7 @@ class Peers:
         self._allowance = Allowance(ALL_BURST_BYTES, ALL_BYTES_PER_S, time.monotonic())
         self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
         self._known = Allowance(KNOWN_BURST_BYTES, KNOWN_BYTES_PER_S, time.monotonic())
+        self._excused_bytes = 0
         self._listeners: list[socket.socket] = []
         self._is_barred = False
         self._has_counted = False  # some systems have the count, but it stays 0
@@ -158,8 +159,7 @@ class Peers:
         """
         with self._lock:
             if self._known.use(size, time.monotonic()):
-                self._allowance.left += size
-                self._traffic.left += size
+                self._excused_bytes += size
 
     def can_have_sent(self, peer: Peer, size: int) -> bool:
         """Whether a message of this size can be from this peer. Any thread may call this.
@@ -239,7 +239,8 @@ class Peers:
         """Cut off the peers that have used up their own allowance, or the largest ones if the common one is used up."""
         active: dict[Peer, int] = {}
         all_bytes = 0
-        for peer in self._due(now_s):
+        due, excused_bytes = self._due(now_s)
+        for peer in due:
             if peer.is_cut_off:
                 if peer.connection is not None:
                     discard(peer.connection)
@@ -251,7 +252,7 @@ class Peers:
                     active[peer] = used_bytes
                 else:
                     self._shut(peer)
-        self._allowance.use(sum(active.values()), now_s)
+        self._allowance.use(sum(active.values()) - excused_bytes, now_s)
         for peer in sorted(active, key=active.__getitem__, reverse=True):
             if self._allowance.left >= 0:
                 break
@@ -259,7 +260,7 @@ class Peers:
             self._allowance.left += active[peer]
         if all_bytes > _BUSY_BYTES:
             self._busy_until_s = now_s + _BUSY_S
-        self._bar(not self._traffic.use(all_bytes, now_s))
+        self._bar(not self._traffic.use(all_bytes - excused_bytes, now_s))
         self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
             log.warning(
@@ -269,12 +270,17 @@ class Peers:
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
             give_back_memory()
 
-    def _due(self, now_s: float) -> list[Peer]:
-        """Return the peers whose bytes are to be counted now: all of them, or only the busy ones in between."""
+    def _due(self, now_s: float) -> tuple[list[Peer], int]:
+        """Return the peers whose bytes are to be counted now, and how many bytes to excuse.
+
+        All peers are due at the longer interval, and only the busy ones in between. Bytes are excused when all peers
+        are counted, because then they have been counted too.
+        """
         if now_s < self._all_next_s:
-            return [peer for peer in self._peers.values() if now_s < peer.busy_until_s]
+            return [peer for peer in self._peers.values() if now_s < peer.busy_until_s], 0
         self._all_next_s = now_s + _LOOK_S
-        return list(self._peers.values())
+        excused_bytes, self._excused_bytes = self._excused_bytes, 0
+        return list(self._peers.values()), excused_bytes
 
     def _bar(self, is_barred: bool) -> None:
         """Delay new TCP connections, or accept them again."""
