@@ -48,8 +48,7 @@ KNOWN_BYTES_PER_S = 32_768
 # Intervals (s) at which the received bytes are counted. The shorter one is for new connections and those that have sent
 # something, for _BUSY_S; libzmq reads all that a flood sends between two counts.
 _LOOK_S, _BUSY_LOOK_S, _BUSY_S = 0.02, 0.001, 0.2
-# If more than this was received between two counts, there is a flood, and the next count follows soon.
-_BUSY_BYTES = 1000
+_BUSY_BYTES = 1000  # if more was received between two counts, there is a flood, and the next count follows soon
 # Read at most this many events at once. The monitor's queue holds no more: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
@@ -158,8 +157,10 @@ class Peers:
         Any thread may call this.
         """
         with self._lock:
-            if self._known.use(size, time.monotonic()):
-                self._excused_bytes += size
+            self._known.use(0, time.monotonic())
+            size = min(size, int(self._known.left))
+            self._known.left -= size
+            self._excused_bytes += size
 
     def can_have_sent(self, peer: Peer, size: int) -> bool:
         """Whether a message of this size can be from this peer. Any thread may call this.
@@ -263,10 +264,8 @@ class Peers:
         self._bar(not self._traffic.use(all_bytes - excused_bytes, now_s))
         self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
-            log.warning(
-                "publish: disconnected peers: %d; there were too many, or they sent more than readers do",
-                self._cut_off,
-            )
+            why = "there were too many, or they sent more than readers do"
+            log.warning("publish: disconnected peers: %d; %s", self._cut_off, why)
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
             give_back_memory()
 
