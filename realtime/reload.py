@@ -28,6 +28,7 @@ class Reload(Generic[Read]):
     def __init__(self, read: Callable[[], Read]) -> None:
         self._read = read
         self._is_asked = False  # no Event: a signal handler would deadlock if the main thread held its lock
+        self._has_warned = False  # that the files are still being read
         self._thread: threading.Thread | None = None
         self._result: Read | None = None
 
@@ -38,19 +39,27 @@ class Reload(Generic[Read]):
     def poll(self) -> Read | None:
         """Start reading if `ask` was called. Return the result once reading has ended; None if it failed.
 
+        If `ask` was called while the files were being read, they are read once more, because they may have changed.
         Call this regularly, always on the same thread. It never blocks.
         """
-        if self._thread is not None and not self._thread.is_alive():
+        if self._thread is not None:
+            if self._thread.is_alive():
+                if self._is_asked and not self._has_warned:
+                    self._has_warned = True
+                    log.warning("reload: the configuration files are still being read; they will be read again")
+                return None
             result, self._thread, self._result = self._result, None, None
             return result
         if self._is_asked:
-            self._is_asked = False
-            if self._thread is not None:
-                log.warning("reload: the configuration files are still being read; nothing was changed")
-                return None
+            self._is_asked = self._has_warned = False
             # Not one of the run's threads: the run may end while this one waits for a file.
-            self._thread = threading.Thread(target=self._work, name="reload", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="reload", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no more threads
+                log.error("reload: %s; nothing was changed", error)
+                return None
+            self._thread = thread
         return None
 
     def _work(self) -> None:

@@ -23,6 +23,8 @@ from realtime.runtime.memory import give_back_memory
 
 log = logging.getLogger(__name__)
 
+# After a thread could not be started, the next attempt to compile follows after this time (s).
+_RETRY_S = 10.0
 # How often the latency is compared with latency.target_ms.
 _GOVERN_EVERY_S = 1.0
 
@@ -51,6 +53,7 @@ class Tuning:
         self._core_budgets = core_budgets
         self._is_ending = is_ending
         self._compiler: threading.Thread | None = None
+        self._not_before_s = 0.0
         self._one_at_a_time = threading.Lock()  # two threads that compile would only slow each other down
         self._target_ms = config.latency.target_ms
         self._governor: Governor | None = None
@@ -85,12 +88,27 @@ class Tuning:
             start: starts a thread with this name and this body.
         """
         now_s = time.monotonic()
-        if self._is_compiling() or self._is_ending() or (due := self._shapes.due(now_s)) is None:
+        if (
+            now_s < self._not_before_s
+            or self._is_compiling()
+            or self._is_ending()
+            or (due := self._shapes.due(now_s)) is None
+        ):
             return
         camera, shape = due
         self._shapes.began(camera, shape, now_s)
         log.debug("%s: compiling the detector for %dx%d; until then frames go into another shape", camera, *shape)
-        self._compiler = start("compile", partial(self._compile, shape))
+        try:
+            self._compiler = start("compile", partial(self._compile, shape))
+        except RuntimeError as error:  # the system has no more threads
+            self._not_before_s = now_s + _RETRY_S
+            log.warning(
+                "%s: the detector can't be compiled for %dx%d now (%s); next attempt in %.0f s",
+                camera,
+                *shape,
+                error,
+                _RETRY_S,
+            )
 
     def keep_target(self, live: Callable[[], Iterable[CameraStatus]], cameras: Iterable[CameraStatus]) -> None:
         """Compare the latency with the target about once a second, and reduce or restore the effort if necessary.

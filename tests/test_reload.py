@@ -46,11 +46,42 @@ def test_a_read_that_hangs_holds_up_nobody_and_is_not_started_twice(caplog):
     let_go = threading.Event()
     reload = Reload(lambda: let_go.wait(30))
     reload.ask()
-    assert reload.poll() is None
-    reload.ask()
-    assert [reload.poll(), reload.poll()] == [None, None]
+    for _ in range(3):
+        assert reload.poll() is None
+        reload.ask()
+        assert reload.poll() is None
     assert [record.message for record in caplog.records] == [
-        "reload: the configuration files are still being read; nothing was changed"
+        "reload: the configuration files are still being read; they will be read again"
     ]
     let_go.set()
     wait_until(lambda: reload.poll() is True)
+
+
+def test_a_request_during_a_read_reads_again_because_the_files_may_have_changed():
+    content, let_go = ["old"], threading.Event()
+
+    def read():
+        found = content[0]
+        let_go.wait(30)
+        return found
+
+    reload = Reload(read)
+    reload.ask()
+    reload.poll()
+    content[0] = "new"
+    reload.ask()
+    reload.poll()
+    let_go.set()
+    results = []
+    wait_until(lambda: results.append(reload.poll()) or "new" in results)
+    assert [result for result in results if result] == ["old", "new"]
+
+
+def test_without_threads_nothing_is_changed_and_the_run_goes_on(caplog, monkeypatch):
+    reload = Reload(lambda: "good")
+    reload.ask()
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", lambda _: fail(RuntimeError("can't start new thread")))
+        assert [reload.poll(), reload.poll()] == [None, None]
+    assert [record.message for record in caplog.records] == ["reload: can't start new thread; nothing was changed"]
+    assert result_of(reload) == "good"

@@ -125,6 +125,23 @@ def test_a_new_camera_s_shape_is_compiled_although_another_camera_keeps_changing
     assert run.detect.compiled[-1] == ((480, 640), 2)
 
 
+def test_a_run_without_threads_for_the_compiler_goes_on_and_tries_again(monkeypatch, caplog):
+    run = Run(monkeypatch, ["size"])
+    run.tuning.prepare("cam0", (640, 480), live=True)
+
+    def start(name: str, work: Callable[[], None]) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    for _ in range(3):
+        run.tuning.compile_next(start)
+    [record] = caplog.records
+    assert record.message.startswith("cam0: ")
+    assert "can't start new thread" in record.message
+    run.now_s += 10.0
+    run.compile()
+    assert run.detect.shapes.compiled == {OLD}
+
+
 def test_an_error_of_the_compiler_reaches_the_thread_that_runs_it(monkeypatch):
     run = Run(monkeypatch, ["size"])
     monkeypatch.setattr(run.detect, "compile", lambda shape: 1 / 0)

@@ -8,6 +8,7 @@ value.
 from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.load import former_keys, load, parse_source, service_variables
 from realtime.config.sections import (
+    MOST_PEERS,
     MOST_PIXELS,
     URL_SCHEMES,
     Accelerator,
@@ -30,8 +31,8 @@ from realtime.config.sections import (
 )
 
 __all__ = [
-    "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key", "LatencyConfig",
-    "Lever", "PoseConfig", "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
-    "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections",
-    "service_variables", "to_yaml",
+    "MOST_PEERS", "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key",
+    "LatencyConfig", "Lever", "PoseConfig", "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod",
+    "Transport", "changes", "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source",
+    "sections", "service_variables", "to_yaml",
 ]  # fmt: skip

@@ -43,6 +43,8 @@ NAME_IN_WORDS = "letters, digits, _ and - (at most 64)"
 CameraName = Annotated[str, Field(pattern=f"^{CAMERA_NAME}$")]
 # More than one machine decodes. Each camera has a thread and several files.
 MOST_CAMERAS = 1000
+# At most this many connections to the stream. Each takes two file descriptors, and 1024 per process is a common limit.
+MOST_PEERS = 256
 # Characters of a source: the longest path on Linux. Signed URLs are shorter.
 LONGEST_SOURCE = 4096
 # Bytes of a file that holds one: a character of UTF-8 has at most four.
@@ -502,7 +504,7 @@ class PublishConfig(Section):
     encoding: Literal["msgpack", "json"] = Field("msgpack", description="encoding of the payload")
     raw_keypoints: bool = Field(False, description="also publish the keypoints from before smoothing")
     wait_for_subscribers: int = Field(
-        0, ge=0, description="hold the first frame until this many subscribers are connected"
+        0, ge=0, le=MOST_PEERS, description="hold the first frame until this many subscribers are connected"
     )
     curve_secret: FilePath | None = Field(
         None, description="secret key file of this publisher (made by python -m realtime.keys); encrypts the stream"

@@ -36,6 +36,7 @@ class DetectStage:
     ...     stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(torch.device("cpu"))
     ...     def predict(self, images, min_score, nms_iou):
     ...         return [(np.float32([[100, 62, 200, 312]]), np.float32([0.9]), np.zeros((1, 0, 3), np.float32))]
+    ...     def drop(self, shape): ...
     >>> stage = DetectStage(DetectorConfig(size=640), Net())
     >>> frame = Frame("cam0", 0, 0, np.zeros((720, 1280, 3), np.uint8), 0.0, 0, 0)
     >>> stage.process([frame])[0].xyxy.tolist()
@@ -63,7 +64,7 @@ class DetectStage:
         self._letterboxed = letterboxed if net.lane.device.type == "cpu" else DeviceLetterbox(net.lane)
         self.engine_name = net.engine_name
         self.cadence = Cadence(config.every)
-        self.shapes = Shapes(net.stride, config.size, lambda shape: net.drop(shape))
+        self.shapes = Shapes(net.stride, config.size, net.drop)
 
     @property
     def keypoints(self) -> int:

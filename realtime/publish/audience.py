@@ -5,16 +5,23 @@ Used by publish.stage.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
 
+from realtime import wire
 from realtime.publish.peers import Peer
 from realtime.publish.socket import PublishSocket
 
 # Handle at most this many messages of peers at once. Between two calls, only a flood contains more.
 _MOST_MESSAGES = 2000
-# Limit for the topics of all subscriptions together: libzmq keeps about 40 bytes of memory for each byte of a topic.
-_MOST_TOPIC_BYTES = 500_000
+# Limit for the topics that do not exist, of all subscriptions together: a reader may know of cameras that were removed,
+# or will be added. For each byte, libzmq keeps about 40 bytes of memory, and it walks through all topics whenever a
+# peer leaves.
+_MOST_ODD_BYTES = 131_072
 _SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message
+_TOPICS = (wire.info_topic, wire.status_topic, wire.pose_topic)
+_PREFIXES = {b"", b"info/", b"status/", b"pose/"}
 
 
 class Presence:
@@ -64,11 +71,12 @@ class Audience:
 
     Args:
         socket: the bound socket, used by the publisher's thread only.
-        pose_topics: returns the pose topics of all current cameras.
+        cameras: returns the names of all current cameras.
     """
 
-    def __init__(self, socket: PublishSocket, pose_topics: Callable[[], list[bytes]]) -> None:
-        self._socket, self._pose_topics = socket, pose_topics
+    def __init__(self, socket: PublishSocket, cameras: Callable[[], Iterable[str]]) -> None:
+        self._socket, self._cameras = socket, cameras
+        self._known: set[bytes] = set()
 
     def listen(self) -> set[bytes]:
         """Handle up to _MOST_MESSAGES messages of peers. Return the topic prefixes of new subscriptions."""
@@ -76,33 +84,48 @@ class Audience:
         if not messages:
             return set()
         peers = self._socket.peers.connected()
+        self._known = {topic(camera) for camera in self._cameras() for topic in _TOPICS} | _PREFIXES
         new: set[bytes] = set()
+        known: set[tuple[int, bytes]] = set()
         for descriptor, message in messages:
+            kind, prefix = message[:1], message[1:]
             peer = peers.get(descriptor)
-            if peer is None:  # it has disconnected
+            if kind == _SUBSCRIBE and prefix in self._known and not (peer and prefix in peer.topics):
+                known.add((descriptor, prefix))  # also of peers that were cut off: they will come again
+            if peer is None or not self._socket.peers.can_have_sent(peer, len(message)):  # the sender has disconnected
                 continue
             peer.heard_bytes += len(message)
-            kind, prefix = message[:1], message[1:]
             if kind == _SUBSCRIBE:
                 peer.topics.add(prefix)
                 new.add(prefix)
             elif kind == _CANCEL:
                 peer.topics.discard(prefix)
+        self._socket.peers.excuse(sum(self._socket.overhead_bytes + len(prefix) for _, prefix in known))
         self._limit_topics(list(peers.values()))
         return new
 
     def size(self) -> int:
         """Count the peers that are subscribed to the poses of at least one camera."""
-        topics, peers = self._pose_topics(), self._socket.peers.connected().values()
+        topics = [wire.pose_topic(camera) for camera in self._cameras()]
+        peers = self._socket.peers.connected().values()
         return sum(any(covers(peer.topics, topic) for topic in topics) for peer in peers)
 
     def _limit_topics(self, peers: list[Peer]) -> None:
-        """Disconnect the peers with the most topics until those of the others are within the limit."""
-        sizes = {peer: sum(map(len, peer.topics)) for peer in peers}
-        while sum(sizes.values()) > _MOST_TOPIC_BYTES:
-            largest = max(sizes, key=sizes.__getitem__)
-            self._socket.peers.cut_off(largest)
-            del sizes[largest]
+        """Disconnect the peers with the most topics that do not exist until those of the others are within the limit.
+
+        A topic that several peers share counts once: each has a part of it.
+        """
+        odd = {peer: peer.topics - self._known for peer in peers}
+        sharers = Counter(itertools.chain.from_iterable(odd.values()))
+        left: float = sum(map(len, sharers))
+        if left <= _MOST_ODD_BYTES:
+            return
+        parts = {peer: sum(len(topic) / sharers[topic] for topic in topics) for peer, topics in odd.items()}
+        for peer in sorted(parts, key=parts.__getitem__, reverse=True):
+            if left <= _MOST_ODD_BYTES:
+                break
+            self._socket.peers.cut_off(peer)
+            left -= parts[peer]
 
 
 def covers(prefixes: set[bytes], topic: bytes) -> bool:

@@ -10,18 +10,19 @@ and a small buffer (RCVBUF) limits what arrives before that is seen.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import socket
 import struct
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
 
 import zmq
 
+from realtime.config import MOST_PEERS
+from realtime.publish.allowance import Allowance
+from realtime.publish.connection import discard, open_connection, received_bytes, set_barred, shut
 from realtime.runtime.memory import give_back_memory
 
 log = logging.getLogger(__name__)
@@ -31,76 +32,29 @@ log = logging.getLogger(__name__)
 # CURVE.
 BURST_BYTES = 65_536
 BYTES_PER_S = 256
-# The same for all peers together. When it is used up, those that have sent the most are cut off first. libzmq walks
-# through all topics when a peer leaves, and hundreds of connections within their allowance would stop the publisher.
-ALL_BURST_BYTES = 131_072
+# The same for all peers together. When it is used up, those that are sending the most at this moment are cut off first,
+# and a reader that sends nothing but heartbeats stays. libzmq walks through all topics when a peer leaves, and hundreds
+# of connections within their allowance would stop the publisher.
+ALL_BURST_BYTES = 262_144
 ALL_BYTES_PER_S = 32_768
-# At most this many connections at a time. Each takes a file descriptor, and 1024 per process is a common limit.
-MOST_PEERS = 256
 # If all peers together send more than this, new connections are delayed: libzmq reads about 10 kB from each before it
 # can be cut off. TCP repeats a connection request after a second.
-FLOOD_BURST_BYTES = 131_072
+FLOOD_BURST_BYTES = 262_144
 FLOOD_BYTES_PER_S = 65_536
-# Intervals (s) at which the received bytes are counted: the shorter one for _BUSY_S after a new connection, and after a
-# count of more than _BUSY_BYTES. libzmq reads all that a flood sends between two counts.
-_LOOK_S, _BUSY_LOOK_S, _BUSY_S, _BUSY_BYTES = 0.02, 0.001, 0.2, 1000
+# Subscriptions to topics that exist do not count for the last two limits, because they add hardly anything to libzmq's
+# topics: after a restart, 20 of the largest readers return at once. Reading them takes time, so there is a limit too.
+KNOWN_BURST_BYTES = 786_432
+KNOWN_BYTES_PER_S = 32_768
+# Intervals (s) at which the received bytes are counted. The shorter one is for new connections and those that have sent
+# something, for _BUSY_S; libzmq reads all that a flood sends between two counts.
+_LOOK_S, _BUSY_LOOK_S, _BUSY_S = 0.02, 0.001, 0.2
+_BUSY_BYTES = 1000  # if more was received between two counts, there is a flood, and the next count follows soon
 # Read at most this many events at once. The monitor's queue holds no more: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
-# Read at most this many buffers of 64 kB at once from a peer that is cut off.
-_MOST_DISCARDED = 64
 
 _WATCHED = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
 _EVENT = struct.Struct("=HI")  # type and value, the first part of the monitor's messages
-_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _BPF_RETURN = 26, 27, 6  # Linux: a socket's packet filter
-# The system's count of the bytes received on a TCP connection: socket option, size of its struct, offset of a uint64.
-_COUNTS = {
-    "linux": (11, 136, 128),  # TCP_INFO, struct tcp_info, tcpi_bytes_received (Linux 4.1)
-    "darwin": (0x106, 112, 88),  # TCP_CONNECTION_INFO, struct tcp_connection_info, tcpi_rxbytes; not tested
-}
-COUNTS_BYTES = sys.platform in _COUNTS
-
-
-def received_bytes(connection: socket.socket) -> int | None:
-    """Return how many bytes have been received on a TCP connection; None if the system does not count them."""
-    option, size, offset = _COUNTS.get(sys.platform, (0, 0, 0))
-    if not option:
-        return None
-    try:
-        told = connection.getsockopt(socket.IPPROTO_TCP, option, size)
-        return int(struct.unpack_from("<Q", told, offset)[0])
-    except (OSError, struct.error):  # not TCP, or an older system
-        return None
-
-
-@dataclass(slots=True)
-class Allowance:
-    """A limit on usage: how much may be used at once, and how much more per second.
-
-    Attributes:
-        burst: how much may be used at once.
-        per_s: how much more may be used per second.
-        since_s: when it was last used; monotonic seconds.
-        left: how much may be used now; negative if too much was used.
-
-    >>> allowance = Allowance(burst=1000, per_s=10, since_s=100.0)
-    >>> allowance.use(800, now_s=100.0), allowance.use(300, now_s=101.0), allowance.use(0, now_s=120.0)
-    (True, False, True)
-    """
-
-    burst: int
-    per_s: int
-    since_s: float
-    left: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = self.burst
-
-    def use(self, count: int, now_s: float) -> bool:
-        """Use some of it. Return False if more was used than was left."""
-        self.left = min(self.burst, self.left + self.per_s * (now_s - self.since_s)) - count
-        self.since_s = now_s
-        return self.left >= 0
 
 
 @dataclass(slots=True, eq=False)
@@ -111,9 +65,12 @@ class Peer:
         descriptor: libzmq's file descriptor of this connection. Another connection may have it later.
         endpoint: our endpoint that it connected to.
         since_s: monotonic time (s) at which it connected.
+        connection: our own duplicate of the descriptor, which belongs to this connection until it is closed; None if
+            the connection had ended before it could be duplicated, or no descriptors are left.
         topics: the topic prefixes that it is subscribed to. Used by the publisher's thread only.
         heard_bytes: total size of the messages that the publisher has received from it.
         sent_bytes: how many bytes it had sent at the last count.
+        busy_until_s: until then, its bytes are counted at the shorter interval; monotonic time (s).
         is_cut_off: whether it was disconnected because it sent too much, or there were too many peers.
         allowance: how many bytes it may send.
     """
@@ -121,14 +78,30 @@ class Peer:
     descriptor: int
     endpoint: str
     since_s: float
+    connection: socket.socket | None = None
     topics: set[bytes] = field(default_factory=set)
     heard_bytes: int = 0
     sent_bytes: int = 0
+    busy_until_s: float = field(init=False)
     is_cut_off: bool = False
     allowance: Allowance = field(init=False)
 
     def __post_init__(self) -> None:
         self.allowance = Allowance(BURST_BYTES, BYTES_PER_S, self.since_s)
+        self.busy_until_s = self.since_s + _BUSY_S
+
+    def count(self) -> int:
+        """Update `sent_bytes`, and return how many bytes have been added."""
+        # Over ipc, and on systems that do not count: the bytes that the publisher has read, which are fewer.
+        counted = received_bytes(self.connection) if self.connection is not None else None
+        before, self.sent_bytes = self.sent_bytes, max(self.sent_bytes, counted or 0, self.heard_bytes)
+        return self.sent_bytes - before
+
+    def close(self) -> None:
+        """Close our duplicate of the connection."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
 
 class Peers:
@@ -147,12 +120,14 @@ class Peers:
         self._peers: dict[int, Peer] = {}
         self._allowance = Allowance(ALL_BURST_BYTES, ALL_BYTES_PER_S, time.monotonic())
         self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
-        self._listeners: list[Peer] = []
+        self._known = Allowance(KNOWN_BURST_BYTES, KNOWN_BYTES_PER_S, time.monotonic())
+        self._excused_bytes = 0
+        self._listeners: list[socket.socket] = []
         self._is_barred = False
-        self._busy_until_s = 0.0
+        self._has_counted = False  # some systems have the count, but it stays 0
+        self._busy_until_s = self._all_next_s = 0.0
         self._cut_off = 0
         self._warn_from_s = 0.0
-        self._discarded = bytearray(65_536)
         self._lock = threading.Lock()
         address = f"inproc://peers-{id(self)}"
         publisher.monitor(address, _WATCHED)
@@ -176,6 +151,29 @@ class Peers:
         with self._lock:
             self._shut(peer)
 
+    def excuse(self, size: int) -> None:
+        """Take these bytes, which were subscriptions to topics that exist, off the use of all peers together.
+
+        Any thread may call this.
+        """
+        with self._lock:
+            self._known.use(0, time.monotonic())
+            size = min(size, int(self._known.left))
+            self._known.left -= size
+            self._excused_bytes += size
+
+    def can_have_sent(self, peer: Peer, size: int) -> bool:
+        """Whether a message of this size can be from this peer. Any thread may call this.
+
+        libzmq names the sender by a descriptor, which another connection may have by now. A peer that has sent less
+        than the message takes is not its sender.
+        """
+        with self._lock:
+            if peer.sent_bytes >= size or peer.connection is None or not self._has_counted:
+                return True
+            counted = received_bytes(peer.connection)
+            return counted is None or counted >= size
+
     def join(self, timeout_s: float) -> None:
         """Wait for the end of the thread, after the socket was closed."""
         self._thread.join(timeout_s)
@@ -194,6 +192,10 @@ class Peers:
                 self._look(time.monotonic())
         with self._lock:
             self._monitor.close()
+            for peer in self._peers.values():
+                peer.close()
+            for listener in self._listeners:
+                listener.close()
 
     def _read_events(self) -> bool:
         """Handle the waiting events. False if no more will come."""
@@ -206,115 +208,92 @@ class Peers:
                 except zmq.ContextTerminated:
                     return False
                 event, descriptor = _EVENT.unpack(told)
-                peer = Peer(descriptor, endpoint.decode(errors="replace"), time.monotonic())
                 if event == zmq.EVENT_ACCEPTED:
-                    self._accept(peer)
-                    self._busy_until_s = peer.since_s + _BUSY_S
-                elif event == zmq.EVENT_LISTENING:
-                    self._listeners.append(peer)
+                    self._accept(Peer(descriptor, os.fsdecode(endpoint), time.monotonic()))
+                elif event == zmq.EVENT_LISTENING and endpoint.startswith(b"tcp:"):
+                    with contextlib.suppress(OSError):
+                        self._listeners.append(open_connection(descriptor, os.fsdecode(endpoint)))
                 elif event == zmq.EVENT_DISCONNECTED:
-                    self._peers.pop(descriptor, None)
+                    self._remove(descriptor)
                 elif event == zmq.EVENT_MONITOR_STOPPED:
                     return False
         return True
 
     def _accept(self, peer: Peer) -> None:
         """Add a peer. If there are too many, cut off the oldest one without a subscription, or else the new one."""
+        self._remove(peer.descriptor)
+        with contextlib.suppress(OSError):
+            peer.connection = open_connection(peer.descriptor, peer.endpoint)
         if len(self._peers) >= MOST_PEERS:
             others = [other for other in self._peers.values() if not other.is_cut_off]
             if len(others) >= MOST_PEERS:
                 silent = [other for other in others if not other.topics]
                 self._shut(min(silent, key=lambda other: other.since_s, default=peer))
         self._peers[peer.descriptor] = peer
+        self._busy_until_s = peer.busy_until_s
+
+    def _remove(self, descriptor: int) -> None:
+        if (peer := self._peers.pop(descriptor, None)) is not None:
+            peer.close()
 
     def _look(self, now_s: float) -> None:
         """Cut off the peers that have used up their own allowance, or the largest ones if the common one is used up."""
         active: dict[Peer, int] = {}
         all_bytes = 0
-        for peer in self._peers.values():
-            with contextlib.suppress(OSError), _connection(peer) as connection:
-                if peer.is_cut_off:
-                    self._discard(connection)
-                    continue
-                # Over ipc, and on systems that do not count: the bytes that the publisher has read, which are fewer.
-                sent_bytes = received_bytes(connection)
-                sent_bytes = peer.heard_bytes if sent_bytes is None else sent_bytes
-                used_bytes, peer.sent_bytes = sent_bytes - peer.sent_bytes, sent_bytes
+        due, excused_bytes = self._due(now_s)
+        for peer in due:
+            if peer.is_cut_off:
+                if peer.connection is not None:
+                    discard(peer.connection)
+            elif used_bytes := peer.count():
+                self._has_counted = True
+                peer.busy_until_s = now_s + _BUSY_S
                 all_bytes += used_bytes
-                if not peer.allowance.use(used_bytes, now_s):
-                    self._shut(peer)
-                elif used_bytes:
+                if peer.allowance.use(used_bytes, now_s):
                     active[peer] = used_bytes
-        self._allowance.use(sum(active.values()), now_s)
-        for peer in sorted(active, key=lambda peer: peer.sent_bytes, reverse=True):
+                else:
+                    self._shut(peer)
+        self._allowance.use(sum(active.values()) - excused_bytes, now_s)
+        for peer in sorted(active, key=active.__getitem__, reverse=True):
             if self._allowance.left >= 0:
                 break
             self._shut(peer)
             self._allowance.left += active[peer]
         if all_bytes > _BUSY_BYTES:
             self._busy_until_s = now_s + _BUSY_S
-        self._bar(not self._traffic.use(all_bytes, now_s))
+        self._bar(not self._traffic.use(all_bytes - excused_bytes, now_s))
         self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
-            log.warning(
-                "publish: disconnected peers: %d; there were too many, or they sent more than readers do",
-                self._cut_off,
-            )
+            why = "there were too many, or they sent more than readers do"
+            log.warning("publish: disconnected peers: %d; %s", self._cut_off, why)
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
             give_back_memory()
 
-    def _bar(self, is_barred: bool) -> None:
-        """Delay new TCP connections, or accept them again. Linux only; existing connections are not affected.
+    def _due(self, now_s: float) -> tuple[list[Peer], int]:
+        """Return the peers whose bytes are to be counted now, and how many bytes to excuse.
 
-        A filter on the listening socket drops their packets, and the other side repeats them.
+        All peers are due at the longer interval, and only the busy ones in between. Bytes are excused when all peers
+        are counted, because then they have been counted too.
         """
-        if is_barred == self._is_barred or sys.platform != "linux":
-            return
-        self._is_barred = is_barred
-        nothing = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
-        program = struct.pack("HP", 1, ctypes.addressof(nothing))
-        for listener in self._listeners:
-            with contextlib.suppress(OSError), _connection(listener) as connection:
-                if is_barred:
-                    connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-                else:
-                    connection.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+        if now_s < self._all_next_s:
+            return [peer for peer in self._peers.values() if now_s < peer.busy_until_s], 0
+        self._all_next_s = now_s + _LOOK_S
+        excused_bytes, self._excused_bytes = self._excused_bytes, 0
+        return list(self._peers.values()), excused_bytes
+
+    def _bar(self, is_barred: bool) -> None:
+        """Delay new TCP connections, or accept them again."""
+        if is_barred != self._is_barred:
+            self._is_barred = is_barred
+            for listener in self._listeners:
+                set_barred(listener, is_barred)
 
     def _shut(self, peer: Peer) -> None:
-        """End the connection for libzmq, which then drops the peer with its subscriptions.
-
-        TCP refuses everything that the peer sends from now on. If libzmq may have paused reading, only the reading half
-        is shut down. With both halves shut down while it holds a ping of the peer, libzmq would abort the program
-        (libzmq issue 4364).
-        """
-        with contextlib.suppress(OSError), _connection(peer) as connection:
-            connection.shutdown(socket.SHUT_RD if received_bytes(connection) is None else socket.SHUT_RDWR)
+        """End the connection, unless it has ended already."""
+        if peer.connection is None or peer.is_cut_off:
+            return
+        with contextlib.suppress(OSError):
+            shut(peer.connection)
             peer.is_cut_off = True
             self._cut_off += 1
-            self._discard(connection)
-
-    def _discard(self, connection: socket.socket) -> None:
-        """Read and discard the data that the peer has sent. Otherwise libzmq would read all of it before the end."""
-        for _ in range(_MOST_DISCARDED):
-            if not connection.recv_into(self._discarded):
-                return
-
-
-def _connection(peer: Peer) -> socket.socket:
-    """Duplicate the descriptor of this peer's connection, so that it can't become another connection while it is used.
-
-    Raises:
-        OSError: libzmq has closed it. Its descriptor may already belong to something else, a camera for example.
-    """
-    family = socket.AF_INET6 if peer.endpoint.startswith("tcp://[") else socket.AF_INET
-    if peer.endpoint.startswith("ipc://"):
-        family = socket.AF_UNIX
-    copy = socket.socket(family, socket.SOCK_STREAM, 0, fileno=os.dup(peer.descriptor))
-    try:
-        name = copy.getsockname()
-        if peer.endpoint != f"ipc://{name}" and not (isinstance(name, tuple) and peer.endpoint.endswith(f":{name[1]}")):
-            raise OSError("the descriptor belongs to another connection")
-    except BaseException:
-        copy.close()
-        raise
-    return copy
+            discard(peer.connection)

@@ -15,8 +15,9 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
+from realtime.publish.connection import COUNTS_BYTES
 from realtime.publish.ipc import IpcListener, is_ours_to_bind
-from realtime.publish.peers import COUNTS_BYTES, Peers
+from realtime.publish.peers import Peers
 from realtime.wire.keys import load_permitted, load_secret
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ _RECEIVE_BUFFER_BYTES = 2048
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.
 _MAX_INCOMING_CURVE_BYTES = 512
+# A subscription takes this many bytes more than its topic, and this many with CURVE.
+_OVERHEAD_BYTES, _OVERHEAD_CURVE_BYTES = 12, 52
+# How long the handshake of a peer may take: four round trips with CURVE, each up to 0.7 s by satellite.
+_HANDSHAKE_MS = 5000
 # How long closing waits for the thread of the peers, which ends by itself when the socket is closed.
 _JOIN_S = 1.0
 
@@ -68,6 +73,7 @@ class PublishSocket:
     Attributes:
         endpoints: the endpoints it is bound to, with the ports that were chosen for *.
         peers: the connections.
+        overhead_bytes: how many bytes a subscription takes more than its topic.
     """
 
     def __init__(self, config: PublishConfig) -> None:
@@ -124,12 +130,13 @@ class PublishSocket:
 
     def _set_options(self, config: PublishConfig) -> None:
         has_keys = config.curve_secret is not None
+        self.overhead_bytes = _OVERHEAD_CURVE_BYTES if has_keys else _OVERHEAD_BYTES
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
         self._socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
         self._socket.setsockopt(zmq.RCVBUF, _RECEIVE_BUFFER_BYTES)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_CURVE_BYTES if has_keys else _MAX_INCOMING_BYTES)
-        self._socket.setsockopt(zmq.HANDSHAKE_IVL, 1000)
+        self._socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         # The operating system detects dead peers. ZeroMQ's heartbeats would disconnect a subscriber that pauses until
         # its queue is full, and libzmq then aborts that program when it reads again (libzmq issue 3937).
         self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)

@@ -98,7 +98,7 @@ class PublishStage:
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
-        self._audience = Audience(socket, lambda: [wire.pose_topic(camera) for camera in cameras()])
+        self._audience = Audience(socket, cameras)
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Publish the poses of each frame, in order."""

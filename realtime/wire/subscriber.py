@@ -36,6 +36,7 @@ from realtime.stdio import discard_stdout, is_stdout_closed
 from realtime.wire.endpoints import parse_endpoint
 from realtime.wire.keys import Key, load_public, load_secret
 
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5555"
 # Length of the receive queue in messages: two seconds of one camera. A longer queue only adds latency to a slow reader.
@@ -52,6 +53,7 @@ KEEPALIVE_PROBES = 3
 # Limits on the memory that a publisher can make its readers use. The longest message of our publisher has about 2 MB:
 # 300 people with 133 keypoints each, before and after smoothing, as JSON.
 LONGEST_MESSAGE = 8 * 2**20
+# Cameras per endpoint whose last messages are remembered: as many as our publisher accepts.
 MOST_CAMERAS = 1000
 # After a deadline, at most this many waiting messages are still read: as many as the receive queue and the system's
 # buffers may hold. Without this, a timeout of 0 would read nothing.
@@ -199,6 +201,7 @@ class PoseSubscriber:
             ValueError: an endpoint or a key is invalid, only one of the keys was passed, or a list is empty.
         """
         self._endpoints = [connect] if isinstance(connect, str) else list(connect)
+        self._most_cameras = MOST_CAMERAS * len(self._endpoints)
         self._timeout_s = timeout_s
         self._pending: deque[wire.PoseMessage] = deque(maxlen=RECEIVE_QUEUE)
         self._infos: dict[str, wire.InfoMessage] = {}
@@ -341,14 +344,14 @@ class PoseSubscriber:
         if isinstance(message, wire.PoseMessage):
             self._pending.append(message)
         elif isinstance(message, wire.InfoMessage):
-            _remember(self._infos, message.camera, message)
+            _remember(self._infos, message.camera, message, self._most_cameras)
         else:
             self._statuses.append(message)
         return True
 
     def _pose(self, message: wire.PoseMessage) -> Pose:
         session, seq = self._last.get(message.camera, (message.session, message.seq - 1))
-        _remember(self._last, message.camera, (message.session, message.seq))
+        _remember(self._last, message.camera, (message.session, message.seq), self._most_cameras)
         # A new session counts from 0 again. Messages lost at its start look the same as joining late, so none count.
         return Pose.of(message, missed=max(0, message.seq - seq - 1) if session == message.session else 0)
 
@@ -397,11 +400,12 @@ def _open(
     return context, socket
 
 
-def _remember(by_camera: dict[str, _T], camera: str, what: _T) -> None:
-    """Set a camera's value. Forget the oldest camera if there are too many."""
-    by_camera[camera] = what
-    if len(by_camera) > MOST_CAMERAS:
-        del by_camera[next(iter(by_camera))]
+def _remember(by_key: dict[_K, _T], key: _K, what: _T, most: int) -> None:
+    """Set the value of a key. Forget the one that was set least recently if there are more than `most`."""
+    by_key.pop(key, None)
+    by_key[key] = what
+    if len(by_key) > most:
+        del by_key[next(iter(by_key))]
 
 
 def _two_parts(parts: list[bytes]) -> tuple[bytes, bytes]:
@@ -538,12 +542,14 @@ def _topics(options: argparse.Namespace) -> Iterator[bytes]:
     endpoints = options.connect or [DEFAULT_ENDPOINT]
     wanted = [t(c) for c in options.camera or [] for t in (wire.info_topic, wire.pose_topic, wire.status_topic)]
     context, socket = _open(endpoints, wanted or [b""], _keys(options.curve_secret, options.curve_server))
-    seen: set[bytes] = set()
+    seen: dict[int, None] = {}  # hashes, because a topic of another publisher may have any length
+    most = 3 * MOST_CAMERAS * len(endpoints)
     try:
         while socket.poll(_wait_ms(_deadline(options.timeout))):
             topic, _ = _two_parts(socket.recv_multipart())
-            if topic not in seen:
-                seen.add(topic)
+            is_new = hash(topic) not in seen
+            _remember(seen, hash(topic), None, most)
+            if is_new:
                 yield topic
         raise TimeoutError(
             f"no messages from {', '.join(endpoints)} for {options.timeout:g} s: is the publisher running?"

@@ -88,3 +88,12 @@ def test_a_certificate_that_would_not_be_verified_is_an_error(source):
 def test_certificates_without_verification_are_an_error(tmp_path):
     error = camera_error(source="rtsps://10.0.0.5/s1", tls_ca=str(tmp_path))
     assert "set tls_verify: true" in error
+
+
+def test_waiting_for_more_subscribers_than_can_connect_is_an_error():
+    def waits_for(count):
+        return load(environment={}, flags={"publish.wait_for_subscribers": str(count)}).publish.wait_for_subscribers
+
+    assert waits_for(256) == 256
+    with pytest.raises(ConfigError, match="256"):
+        waits_for(257)

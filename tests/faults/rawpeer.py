@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import zmq
@@ -55,7 +56,8 @@ class RawPeer:
         if endpoint.startswith("ipc://"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(5)
-            self.socket.connect(endpoint.removeprefix("ipc://"))
+            name = endpoint.removeprefix("ipc://")
+            self.socket.connect("\0" + name[1:] if name.startswith("@") else name)
         else:
             host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
             self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
@@ -95,7 +97,7 @@ class RawPeer:
 def _topics(size: int) -> Iterator[bytes]:
     numbers = random.randrange(2**40)
     for number in itertools.count(numbers):
-        yield b"%x" % number + random.randbytes(size - 11)
+        yield b"%011x" % number + random.randbytes(size - 11)
 
 
 # Each yields the messages of a flood, without end.
@@ -171,6 +173,20 @@ def _below(endpoint: str, end_s: float, connections: int = 300, each_bytes: int 
         peer.socket.close()
 
 
+def _many_short(endpoint: str, end_s: float, threads: int = 120) -> None:
+    """Many subscribers at once, each of which subscribes to a few topics, stays for a moment and leaves."""
+
+    def come_and_go() -> None:
+        while time.monotonic() < end_s:
+            with contextlib.suppress(OSError), RawPeer(endpoint, minor=0) as peer:
+                peer.send(*[SUBSCRIBE + b"abcd"] * 40)
+                time.sleep(0.05)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(threads):
+            pool.submit(come_and_go)
+
+
 def _encrypted(kind: str, endpoint: str, end_s: float, folder: Path) -> None:
     """A flood of a reader that has a key. XSUB sends any message upstream; libzmq connects again at once."""
     reader, publisher = load_secret(folder / "reader.key_secret"), load_public(folder / "publisher.key")
@@ -193,7 +209,7 @@ def _resets(endpoint: str, end_s: float) -> None:
             return
         count = (20, 100, 300, 2000)[counted % 4]
         block = b"".join(
-            command(b"SUBSCRIBE", topic) + command(b"PING", bytes(2)) for topic in itertools.islice(_topics(8), count)
+            command(b"SUBSCRIBE", topic) + command(b"PING", bytes(2)) for topic in itertools.islice(_topics(12), count)
         )
         with contextlib.suppress(OSError), RawPeer(endpoint) as peer:
             peer.socket.sendall(block)
@@ -208,6 +224,7 @@ OTHERS: dict[str, Callable[[str, float], object]] = {
     "connections": _short,
     "connections without a handshake": _scan,
     "many within their allowance": _below,
+    "many short subscribers": _many_short,
 }
 
 

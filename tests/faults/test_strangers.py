@@ -10,15 +10,18 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import zmq
 
-from realtime import keys
+from realtime import keys, wire
 from realtime.client import PoseSubscriber
 from realtime.config import PublishConfig
 from realtime.observe.status import CameraStatus
+from realtime.publish.audience import Audience
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
@@ -104,6 +107,7 @@ def test_42_floods_of_all_kinds_disturb_no_reader(flooder, tmp_path, figure):
                 while time.monotonic() < began_s + FLOOD_S + 1:
                     program.run_for(0.1)
                     most_mb = max(most_mb, program.resident_mb())
+                assert flood.poll() in (None, 0), f"the flood {kind!r} failed"
             finally:
                 flood.kill()
                 flood.wait()
@@ -116,6 +120,75 @@ def test_42_floods_of_all_kinds_disturb_no_reader(flooder, tmp_path, figure):
         figure("42", f"{len(kinds)} floods, {flooder}: program exits after", took_s, "s", at_most=3)
         assert code == 0
         assert not any("Traceback" in line for line in program.log)
+
+
+class Publisher:
+    """A socket and its audience, without the program."""
+
+    def __init__(self, cameras: list[str]) -> None:
+        self.socket = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
+        self.audience = Audience(self.socket, lambda: cameras)
+        [self.endpoint] = self.socket.endpoints
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def run_until(self, condition: Callable[[], bool], most_s: float) -> float:
+        """Publish 25 messages per second until a condition holds. Return how long (s) it took, or `most_s`."""
+        began_s = time.monotonic()
+        while not condition() and time.monotonic() < began_s + most_s:
+            self.audience.listen()
+            self.socket.send(b"pose/cam0/", b"x" * 200)
+            time.sleep(0.04)
+        return time.monotonic() - began_s
+
+
+def test_42_a_reader_with_heartbeats_stays_while_many_short_subscribers_come_and_go(figure):
+    arrived_s: list[float] = []
+    with Publisher(["cam0"]) as publisher, zmq.Context() as context, context.socket(zmq.SUB) as reader:
+        reader.linger, reader.heartbeat_ivl, reader.heartbeat_timeout = 0, 100, 30_000
+        for topic in (b"pose/", *(b"pose/camera-%03d/" % number + b"x" * 40 for number in range(60))):
+            reader.subscribe(topic)
+        reader.connect(publisher.endpoint)
+
+        def receive() -> bool:
+            while reader.poll(0):
+                reader.recv_multipart()
+                arrived_s.append(time.monotonic())
+            return False
+
+        publisher.run_until(receive, 1.5)
+        flood = rawpeer.start("many short subscribers", publisher.endpoint, 8)
+        publisher.run_until(receive, 10)
+        flood.wait()
+    gap_s = max(after - before for before, after in itertools.pairwise(arrived_s))
+    figure("42", "120 short subscribers at a time: longest gap of a reader with heartbeats", gap_s, "s", at_most=1)
+
+
+def test_42_twenty_readers_of_a_hundred_cameras_return_at_once(figure):
+    cameras = [f"{number:064d}" for number in range(100)]
+    with Publisher(cameras) as publisher, zmq.Context() as context:
+        readers = [context.socket(zmq.SUB) for _ in range(20)]
+        for reader in readers:
+            reader.linger = 0
+            for camera in cameras:
+                for topic in (wire.info_topic, wire.status_topic, wire.pose_topic):
+                    reader.subscribe(topic(camera))
+            reader.connect(publisher.endpoint)
+
+        def are_all_subscribed() -> bool:
+            for reader in readers:
+                reader.poll(0)
+            peers = publisher.socket.peers.connected().values()
+            return sum(len(peer.topics) == 300 for peer in peers) == len(readers)
+
+        took_s = publisher.run_until(are_all_subscribed, 20)
+        for reader in readers:
+            reader.close()
+    figure("42", "20 readers of 100 cameras return at once: until all are subscribed", took_s, "s", at_most=5)
 
 
 @pytest.mark.usefixtures("yolov8n")

@@ -1,9 +1,13 @@
 """The connections to the stream's socket and the count of readers, with peers that speak ZMTP over plain sockets."""
 
 import itertools
+import os
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -12,12 +16,14 @@ from realtime import keys
 from realtime.config import PublishConfig
 from realtime.publish import peers as module
 from realtime.publish.audience import Audience, covers
-from realtime.publish.peers import BURST_BYTES, BYTES_PER_S, Peer, received_bytes
+from realtime.publish.connection import open_connection, received_bytes
+from realtime.publish.peers import BURST_BYTES, BYTES_PER_S, Peer
 from realtime.publish.socket import PublishSocket
+from tests.doubles import wait_until
 from tests.faults.rawpeer import CANCEL, SUBSCRIBE, RawPeer, command, frame
 
 _marks = itertools.count()
-POSES = [b"pose/cam0/", b"pose/yard/"]
+CAMERAS = ["cam0", "yard"]
 
 
 class Publisher:
@@ -26,8 +32,18 @@ class Publisher:
     def __init__(self, endpoint: str) -> None:
         self.socket = PublishSocket(PublishConfig(bind=[endpoint]))
         [self.endpoint] = self.socket.endpoints
-        self.audience = Audience(self.socket, lambda: POSES)
+        self.audience = Audience(self.socket, lambda: CAMERAS)
         self.new: set[bytes] = set()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, over TCP."""
+        return "127.0.0.1", int(self.endpoint.rpartition(":")[2])
+
+    def wait_for_bytes(self, size: int) -> None:
+        """Wait until a peer has sent this much more than was counted; hold the lock of the peers."""
+        peers = self.socket.peers._peers.values()
+        wait_until(lambda: any((received_bytes(p.connection) or 0) - p.sent_bytes >= size for p in peers))
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Let the publisher tick until a condition holds; the test's own timeout ends it if it never does."""
@@ -45,6 +61,13 @@ class Publisher:
 @pytest.fixture(params=["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc"])
 def publisher(request: pytest.FixtureRequest, tmp_path) -> Iterator[Publisher]:
     publisher = Publisher(f"ipc://{tmp_path}/stream" if request.param == "ipc" else request.param)
+    yield publisher
+    publisher.socket.close()
+
+
+@pytest.fixture
+def tcp() -> Iterator[Publisher]:
+    publisher = Publisher("tcp://127.0.0.1:*")
     yield publisher
     publisher.socket.close()
 
@@ -148,7 +171,7 @@ def test_the_allowance_is_enough_for_the_largest_reader(tmp_path) -> None:
     keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader")])
     config = PublishConfig(bind=["tcp://127.0.0.1:*"], curve_secret=tmp_path / "publisher.key_secret")
     server = PublishSocket(config)
-    audience, topics = Audience(server, lambda: POSES), set()
+    audience, topics = Audience(server, lambda: CAMERAS), set()
     with zmq.Context() as context, context.socket(zmq.SUB) as reader:
         key = keys.load_secret(tmp_path / "clients/reader.key_secret")
         reader.curve_publickey, reader.curve_secretkey = key.public, key.secret
@@ -161,8 +184,7 @@ def test_the_allowance_is_enough_for_the_largest_reader(tmp_path) -> None:
         while topics != wanted:
             topics |= audience.listen()
         [peer] = server.peers.connected().values()
-        with module._connection(peer) as connection:
-            sent_bytes = received_bytes(connection)
+        sent_bytes = received_bytes(peer.connection)
     server.close()
     assert sent_bytes is None or 30_000 < sent_bytes < BURST_BYTES * 2 / 3
     heartbeat_bytes = 2 + 33 + 7  # frame, CURVE, PING with its time to live
@@ -184,7 +206,7 @@ def test_a_steady_rate_within_the_allowance_is_never_cut_off(per_s: int, may: bo
 def test_the_peers_with_the_most_topics_are_cut_off_when_all_together_have_too_many(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.publish.audience._MOST_TOPIC_BYTES", 1000)
+    monkeypatch.setattr("realtime.publish.audience._MOST_ODD_BYTES", 1000)
     with RawPeer(publisher.endpoint) as small, RawPeer(publisher.endpoint) as large:
         small.send(SUBSCRIBE + b"pose/")
         publisher.until_heard(small)
@@ -208,11 +230,124 @@ def test_too_many_connections_cost_those_without_a_subscription(
             other.socket.close()
 
 
+def test_the_peers_that_send_the_most_now_are_cut_off_first_when_all_have_sent_too_much(
+    tcp: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that has sent a lot and now sends heartbeats stays; those that have just come and flood do not."""
+    with RawPeer(tcp.endpoint, minor=0) as reader, RawPeer(tcp.endpoint, minor=0) as flooder:
+        reader.send(*(SUBSCRIBE + b"status/%0100d" % number for number in range(50)), SUBSCRIBE + b"pose/")
+        flooder.send(SUBSCRIBE + b"pose/cam0/")
+        for peer in (reader, flooder):
+            tcp.until_heard(peer)
+        peers = tcp.socket.peers
+        peers.connected()
+        with peers._lock:  # one look of the watching thread
+            peers._look(time.monotonic())
+            peers._allowance.left = 100
+            reader.socket.sendall(command(b"PING", bytes(2)))
+            flooder.send(*[SUBSCRIBE + b"x" * 100] * 3)
+            tcp.wait_for_bytes(3 * 103)
+            peers._all_next_s = 0.0
+            peers._look(time.monotonic())
+        [left] = peers.connected().values()
+        assert b"pose/" in left.topics
+
+
+def test_subscriptions_to_topics_that_exist_do_not_use_up_what_all_may_send(tcp: Publisher) -> None:
+    """After a restart, many readers of the same cameras return at once."""
+    topics = [b"%s/%s/" % (kind, name.encode()) for kind in (b"info", b"status", b"pose") for name in CAMERAS]
+    with RawPeer(tcp.endpoint) as peer, RawPeer(tcp.endpoint) as stranger:
+        for sender in (peer, stranger):
+            tcp.until_heard(sender)
+        charged = []
+        for sender, messages in ((peer, topics), (stranger, [b"odd/%d/" % number for number in range(6)])):
+            before = tcp.socket.peers._allowance.left
+            sender.send(*(SUBSCRIBE + topic for topic in messages))
+            tcp.until(lambda messages=messages: tcp.new.issuperset(messages))
+            with tcp.socket.peers._lock:
+                tcp.socket.peers._all_next_s = 0.0
+                tcp.socket.peers._look(time.monotonic())
+                charged.append(before - tcp.socket.peers._allowance.left)
+        assert charged[0] < 0.5 * charged[1]
+
+
+def test_a_message_of_a_peer_that_has_left_does_not_make_its_successor_a_reader(tcp: Publisher) -> None:
+    """The next connection gets the same descriptor, by which libzmq names the sender of a message."""
+    with RawPeer(tcp.endpoint) as reader:
+        reader.send(SUBSCRIBE + b"pose/")
+        wait_until(lambda: any(peer.sent_bytes > 91 + 7 for peer in tcp.socket.peers.connected().values()))
+    wait_until(lambda: not tcp.socket.peers.connected())
+    with socket.create_connection(tcp.address):
+        wait_until(lambda: len(tcp.socket.peers.connected()) == 1)
+        tcp.audience.listen()
+        tcp.audience.listen()
+        assert tcp.audience.size() == 0
+
+
+def test_topics_that_peers_share_count_once_and_those_of_cameras_do_not_count(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.publish.audience._MOST_ODD_BYTES", 150)
+    with RawPeer(publisher.endpoint) as first, RawPeer(publisher.endpoint) as second:
+        for peer in (first, second):
+            peer.send(SUBSCRIBE + b"%0100d" % 1, SUBSCRIBE + b"pose/cam0/", SUBSCRIBE + b"pose/yard/")
+            publisher.until_heard(peer)
+        assert publisher.audience.size() == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted on Linux only")
+def test_no_descriptor_is_left_when_peers_have_left(tcp: Publisher) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    tcp.socket.peers.connected()  # the listening socket is known now
+    before = descriptors()
+    for _ in range(20):
+        with RawPeer(tcp.endpoint) as peer:
+            tcp.until_heard(peer)
+    wait_until(lambda: not tcp.socket.peers._peers)
+    assert descriptors() == before
+
+
+def test_a_file_that_took_the_descriptor_is_left_open_and_nothing_else_is(tmp_path) -> None:
+    file = (tmp_path / "file").open("w")
+    with file:
+        next_free = os.dup(file.fileno())
+        os.close(next_free)
+        with pytest.raises(OSError, match="non-socket"):
+            open_connection(file.fileno(), "tcp://127.0.0.1:1")
+        assert os.dup(file.fileno()) == next_free
+        os.close(next_free)
+        file.write("still open")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names exist on Linux only")
+def test_peers_at_an_abstract_ipc_endpoint_are_limited_too() -> None:
+    publisher = Publisher(f"ipc://@realtime-test-{os.getpid()}")
+    try:
+        with RawPeer(publisher.endpoint) as peer:
+            publisher.until_heard(peer)
+            [known] = publisher.socket.peers.connected().values()
+            publisher.socket.peers.cut_off(known)
+            assert peer.is_cut_off()
+    finally:
+        publisher.socket.close()
+
+
+def test_a_system_whose_count_stays_0_limits_by_what_was_read(tcp: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "received_bytes", lambda _: 0)
+    monkeypatch.setattr(module, "BURST_BYTES", 1000)
+    with RawPeer(tcp.endpoint) as peer:
+        peer.send(*[SUBSCRIBE + b"pose/"] * 300)
+        tcp.until(lambda: b"pose/" in tcp.new)
+        tcp.until(lambda: not tcp.socket.peers.connected())
+
+
 def test_a_descriptor_that_belongs_to_another_connection_now_is_left_alone() -> None:
     """A camera may get the descriptor of a peer that libzmq has closed."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as camera:
         with pytest.raises(OSError, match="another connection"):
-            module._connection(Peer(camera.fileno(), "tcp://127.0.0.1:1", since_s=0.0))
+            open_connection(camera.fileno(), "tcp://127.0.0.1:1")
         camera.sendall(b"still open")
 
 

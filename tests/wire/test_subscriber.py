@@ -223,6 +223,25 @@ def test_a_publisher_can_not_make_the_client_remember_any_number_of_cameras(publ
     assert subscriber.info("c5").camera == "c5"
 
 
+def test_cameras_that_still_send_are_remembered_longer_than_those_that_do_not(publisher, subscribe, monkeypatch):
+    monkeypatch.setattr(client_module, "MOST_CAMERAS", 3)
+    subscriber = subscribe()
+    for name, seq in (("gone", 0), ("a", 0), ("b", 0), ("a", 1), ("b", 1), ("new", 0), ("newer", 0), ("b", 5)):
+        publisher.send(pose(name, seq=seq))
+    assert [next(subscriber).missed for _ in range(8)][-1] == 3
+    assert list(subscriber._last) == ["new", "newer", "b"]
+
+
+def test_a_client_of_several_publishers_remembers_the_cameras_of_all(publisher, monkeypatch):
+    monkeypatch.setattr(client_module, "MOST_CAMERAS", 2)
+    with PoseSubscriber([publisher.endpoint, "tcp://127.0.0.1:1"], timeout_s=WAIT_S) as subscriber:
+        publisher.wait_for(b"pose/")
+        for seq in (0, 3):
+            for name in "abcd":
+                publisher.send(pose(name, seq=seq))
+        assert [next(subscriber).missed for _ in range(8)] == [0, 0, 0, 0, 2, 2, 2, 2]
+
+
 def test_reading_poses_keeps_info_and_waiting_for_info_keeps_poses(publisher, subscribe):
     subscriber = subscribe()
     publisher.wait_for(b"info/")
