@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
-from realtime.redact import redact, secrets_of
+from realtime.observe.log import log_uncaught, set_up_logging
+from realtime.printable import say
+from realtime.redact import one_line, secrets_of
 from realtime.runtime.memory import share_pools
-from realtime.stdout import write_out
+from realtime.stdout import keep_stdout, kept_path, write_out
 from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program, or the tool that the first argument names.
 
     Args:
-        argv: the arguments after the program's name; default: those of this process.
+        argv: the arguments after the program's name. None: those of this process, which is the program's own. Its
+            standard output is then kept from libraries that print, and uncaught exceptions are logged.
 
     Returns:
         The exit code: 0 at the end of the stream or after a signal, 2 for a wrong command line or configuration, 3 for
@@ -62,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     share_pools()
     # Secrets of all cameras so far; the log and the error lines redact them.
     secrets = [secret for word in words for secret in secrets_of(word)]
+    if argv is None:
+        keep_stdout()
+        set_up_logging("info", "text", secrets)
+        log_uncaught()
     try:
         return _run(words, secrets)
     except RealtimeError as error:
@@ -84,7 +91,6 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     try:
         from realtime.config import load, to_yaml
         from realtime.flags import parse
-        from realtime.observe.log import set_up_logging
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
@@ -102,7 +108,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         secrets[:] = sorted(found.union(secrets), key=len, reverse=True)
         if not config.cameras and not arguments.dry_run and not arguments.print_config:
             raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
-        return config
+        files = {key: kept_path(path) for key in ("record", "report") if (path := getattr(config, key)) is not None}
+        return config if arguments.print_config else config.model_copy(update=files)
 
     config = read()
     if arguments.print_config:
@@ -230,7 +237,7 @@ def _leave_at_once(stuck: Sequence[str], code: int) -> NoReturn:
 
 
 def _say(message: str, secrets: Sequence[str] = ()) -> None:
-    sys.stderr.write(redact(f"{PROGRAM}: {message}\n", secrets))
+    say(one_line(f"{PROGRAM}: {message}", secrets))
 
 
 def _missing_library(error: ImportError) -> int:

@@ -96,7 +96,8 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
 
 def test_the_wire_and_its_faces_and_no_other_file_are_mit() -> None:
     marked = {path for path in PACKAGE.rglob("*.py") if path.read_text().startswith("# SPDX-License-Identifier: MIT\n")}
-    assert marked == {*(PACKAGE / "wire").glob("*.py"), PACKAGE / "client.py", PACKAGE / "keys.py"}
+    faces = {PACKAGE / "client.py", PACKAGE / "keys.py"}
+    assert marked == {*(PACKAGE / "wire").glob("*.py"), *faces, PACKAGE / "printable.py"}
 
 
 def test_the_architecture_names_every_folder_and_no_other() -> None:

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from realtime.config.sections import LONGEST_SOURCE, CameraConfig, leaves
-from realtime.redact import redact
+from realtime.config.sections import CameraConfig, leaves
+from realtime.redact import redact, shown
 
 ENV_PREFIX = "REALTIME_"
 # Characters of a key or a value that a message shows.
@@ -66,11 +66,12 @@ _IN_OUR_WORDS = {
 
 
 def short(value: Value) -> Value | str:
-    """The value itself, or the beginning of a text that is too long for a message, without secrets."""
-    if not isinstance(value, str) or len(value) <= _MOST_SHOWN:
+    """The value itself, or a text without secrets, of which a message shows the beginning."""
+    if not isinstance(value, str):
         return value
     # Redacted before it is cut to size, because only a whole URL shows where its password ends.
-    return redact(value[:LONGEST_SOURCE])[:_MOST_SHOWN] + "..."
+    text = shown(value)
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
 
 
 def near(key: str, spell: Callable[[str], str]) -> str:

@@ -16,7 +16,9 @@ from typing import NoReturn, Protocol, cast
 
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.evaluate.report import Report
-from realtime.redact import redact
+from realtime.printable import say
+from realtime.redact import one_line
+from realtime.stdout import keep_stdout, kept_path, write_out
 
 PROGRAM = "python -m realtime.evaluate"
 # Name of each command: the module that implements it, and what it does.
@@ -72,22 +74,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 on success, 2 for a wrong command line or file or a missing library, 1 for any other failure.
     """
+    if argv is None:
+        keep_stdout()
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except RealtimeError as error:
-        sys.stderr.write(redact(f"error: {error}\n"))
+        say(one_line(f"error: {error}"))
         return ConfigError.exit_code if isinstance(error, ConfigError) else RealtimeError.exit_code
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library in ("", "realtime"):
             raise
-        sys.stderr.write(f"error: {library} is not installed: pip install 'realtime-pose[eval]'\n")
+        say(f"error: {library} is not installed: pip install 'realtime-pose[eval]'")
         return ConfigError.exit_code
     except KeyboardInterrupt:
         return RealtimeError.exit_code
     except BrokenPipeError:
         # The reader of the pipe, such as `head`, has closed it. Python would flush stdout at exit and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return 0
 
 
@@ -104,10 +108,10 @@ def _run(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     assert measurement is not None  # parse_args rejects any other first word
     if options.json is not None:
+        options.json = kept_path(options.json)
         _check_json(options.json)
     report = measurement.run(options)
-    sys.stdout.write(report.text())
-    sys.stdout.flush()
+    write_out(report.text())
     if options.json is not None:
         report.write_json(options.json)
     return 0
@@ -126,6 +130,9 @@ def _check_json(file: Path) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: object = None) -> None:
+        write_out(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         was_flag = "--compare" in message.split()  # of latency, before it became a command
         raise ConfigError(f"{message}; " + (f"use {PROGRAM} compare" if was_flag else f"see {self.prog} --help"))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The stream, as publisher and reader share it: its messages, and the subscriber that reads them.
 
-At the end of the data path, publish/ sends these messages. This folder and its two public faces, `realtime.client` and
-`realtime.keys`, are under the MIT licence and import nothing else of this package, so programs that read the stream may
-have any licence.
+At the end of the data path, publish/ sends these messages. This folder, its two public faces, `realtime.client` and
+`realtime.keys`, and `realtime.printable`, which they use, are under the MIT licence and import nothing else of this
+package, so programs that read the stream may have any licence.
 """
 
 from __future__ import annotations

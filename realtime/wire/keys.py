@@ -12,7 +12,6 @@ secret key and the publisher's public key.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import zmq
 import zmq.auth
+
+from realtime.printable import Parser, printable, say
 
 SECRET_SUFFIX = ".key_secret"  # noqa: S105 - a name
 
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 2 if a key pair can't be created; the names after it are skipped.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m realtime.keys",
         description="Create key pairs for an encrypted stream: NAME.key, the public key, and NAME.key_secret, the "
         "secret key, which must stay with its owner.",
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             public, secret = make_key(name)
         except ValueError as error:
-            sys.stderr.write(f"{error}\n")
+            say(str(error))
             return 2
-        sys.stdout.write(f"created {public} (public) and {secret} (secret)\n")
+        sys.stdout.write(printable(f"created {public} (public) and {secret} (secret)") + "\n")
     return 0
