@@ -25,6 +25,8 @@ _PIECE = re.compile(r"[^:/@]+")
 _IN_PATH = re.compile(
     r"((?:pass(?:word|wd)?|pwd|token|secret|auth|key)=)([^/&;]+?)(?=_[A-Za-z0-9]+=|[/&;]|$)", re.IGNORECASE
 )
+# The rest of rtsp://user:password without the address: no port is written like that.
+_NO_PORT = re.compile(r"[^/?#:\[\]]*:(?![\d*]*(?:[/?#]|$))([^/?#]*)")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
 # Shorter secrets are hidden inside their URL only: replacing them everywhere would shred the text.
 _SHORTEST = 3
@@ -140,10 +142,21 @@ def _parts(source: str) -> list[str]:
     parts = []
     if at and (has_scheme or ":" in userinfo):
         parts = [userinfo, userinfo.partition(":")[2]]
-    path, _, query = address.partition("?")
-    parts += [match[2] for match, _ in zip(_IN_PATH.finditer(path), range(_MOST_PARTS), strict=False)]
-    values = [pair.partition("=")[2] for pair in query.split("&", _MOST_PARTS)]
-    return [*parts, *values, query] if any(values) or has_scheme else parts
+    elif has_scheme and (no_port := _NO_PORT.match(rest)):  # the "@" is mistyped
+        parts = [no_port[1]]
+    if at and _is_cut(userinfo):
+        parts.append(address)
+    for text in {rest, address}:
+        path, _, query = text.partition("?")
+        parts += [match[2] for match, _ in zip(_IN_PATH.finditer(path), range(_MOST_PARTS), strict=False)]
+        values = [pair.partition("=")[2] for pair in query.split("&", _MOST_PARTS)]
+        parts += [*values, query] if any(values) or has_scheme else []
+    return parts
+
+
+def _is_cut(userinfo: str) -> bool:
+    """Whether the text before the last "@" may end in a query or in a password, and so the "@" may belong to that."""
+    return "?" in userinfo or _IN_PATH.search(userinfo) is not None
 
 
 def _spellings(part: str) -> set[str]:
@@ -171,7 +184,9 @@ def _without_secrets(word: str) -> str:
         return _without_login(word)
     body = rest.rstrip(_MARKS)
     # Up to the last "@", because a raw password may itself contain "@", ":" or "/".
-    _, at, address = body.rpartition("@")
+    userinfo, at, address = body.rpartition("@")
+    if _is_cut(userinfo):
+        return f"{_without_login(before)}://{HIDDEN}{rest[len(body) :]}"
     path, has_query, query = address.partition("?")
     path = _IN_PATH.sub(rf"\g<1>{HIDDEN}", path)
     login = f"{HIDDEN}@" if at else ""

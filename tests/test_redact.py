@@ -19,6 +19,8 @@ from realtime.redact import SecretAddress, one_line, redact, secrets_of, shown
             "rtsp://h/user=a_password=x_y_channel=1.sdp: lost",
             "rtsp://h/user=a_password=***_channel=1.sdp: lost",
         ),  # a password in the path
+        ("http://h/v?mail=a@b.org&t=abcd", "http://***"),  # an @ in the query, or a ? in the password
+        ("expected tcp://HOST:PORT or tcp://127.0.0.1:*", "expected tcp://HOST:PORT or tcp://127.0.0.1:*"),
         ("http://h/pwd=abc/live, gone", "http://h/pwd=***/live, gone"),  # the path segment ends the password
         ("clip.mp4, mail@example.com", "clip.mp4, mail@example.com"),  # nothing to hide
     ],
@@ -69,6 +71,11 @@ def test_a_source_is_shown_without_its_password_whatever_characters_it_contains(
         ("rtsp:/u:hunter2@10.0.0.5/s1", "hunter2"),
         ("10.0.0.5/s1?password=hunter2", "hunter2"),  # no scheme
         ("10.0.0.5/user=a_password=hunter2_channel=1", "hunter2"),
+        ("rtsp://u:hunter2", "hunter2"),  # no address
+        ("rtsp://u:hunter2:10.0.0.5/s1", "hunter2"),  # a colon instead of the @
+        ("http://10.0.0.5/v?user=a@b.org&token=hunter2", "hunter2"),  # an @ in the query
+        ("10.0.0.5/v?user=a@b.org&token=hunter2", "hunter2"),
+        ("rtsp://10.0.0.5/password=x@hunter2_channel=1", "hunter2"),  # an @ in a password in the path
     ],
 )
 def test_a_mistyped_source_is_shown_without_its_password(source, secret):
