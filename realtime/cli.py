@@ -104,8 +104,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     def read() -> AppConfig:
         config = load(arguments.config, flags=flags, warn=warn)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
-        # The longest first, because one may contain another.
-        secrets[:] = sorted(found.union(secrets), key=len, reverse=True)
+        secrets[:] = found.union(secrets)
         if not config.cameras and not arguments.dry_run and not arguments.print_config:
             raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
         files = {key: kept_path(path) for key in ("record", "report") if (path := getattr(config, key)) is not None}

@@ -6,6 +6,7 @@ Every function takes a time that grows linearly with the length of the text.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -77,8 +78,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         text: any text that may contain URLs.
         secrets: more strings to replace wherever they occur, as `secrets_of` returns them.
     """
-    for secret in tuple(secrets):  # another thread may add some
-        text = text.replace(secret, secret.label if isinstance(secret, SecretAddress) else HIDDEN)
+    text = _masked(text, tuple(secrets))  # a copy, because another thread may add some
     return _WORD.sub(lambda match: _without_secrets(match[0]), text)
 
 
@@ -112,14 +112,14 @@ def secrets_of(source: str) -> list[str]:
     These are the user information, passwords and query values, and all of a `SecretAddress`, in every spelling that an
     error message may use.
 
-    >>> secrets_of("rtsp://admin:hunter2@10.0.0.5/s1?token=abc")[:3]
-    ['admin%3Ahunter2', 'admin%3ahunter2', 'admin:hunter2']
+    >>> secrets_of("rtsp://admin:hunter2@10.0.0.5/s1")
+    ['admin%3Ahunter2', 'admin%3ahunter2', 'admin:hunter2', 'hunter2']
 
     Args:
         source: a camera's source as configured.
 
     Returns:
-        The strings to hide, longest first; empty if the source holds no secret. Strings shorter than three characters
+        The strings to hide; empty if the source holds no secret. Strings shorter than three characters
         are left to `redact`, which hides them inside their URL: replacing them everywhere would shred the text.
     """
     found: set[str] = set()
@@ -128,7 +128,7 @@ def secrets_of(source: str) -> list[str]:
     for part in _parts(str(source)):
         if len(part) >= _SHORTEST:
             found |= _spellings(part) - found
-    return sorted((s for s in found if len(s) >= _SHORTEST), key=lambda secret: (-len(secret), secret))
+    return sorted(secret for secret in found if len(secret) >= _SHORTEST)
 
 
 def _parts(source: str) -> list[str]:
@@ -172,9 +172,29 @@ def _spellings(part: str) -> set[str]:
     for form in forms:
         # Which quotes `repr` chooses depends on the rest of the text.
         spellings |= {printable(form), repr(form)[1:-1], repr('"' + form)[2:-1], ascii(form)[1:-1]}
-        spellings |= {repr(form.encode(errors="surrogatepass"))[2:-1]}
+        for errors in ("surrogateescape", "surrogatepass"):  # as bytes
+            with contextlib.suppress(UnicodeEncodeError):
+                spellings.add(repr(form.encode(errors=errors))[2:-1])
         spellings |= {json.dumps(form, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True)}
     return spellings
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    """Replace secrets. Where two of them overlap, nothing of either is left."""
+    spans = []
+    for secret in secrets:
+        begin = text.find(secret)
+        while begin >= 0:
+            spans.append((begin, begin + len(secret), secret.label if isinstance(secret, SecretAddress) else HIDDEN))
+            begin = text.find(secret, begin + len(secret))
+    kept, end = [], 0
+    for begin, stop, instead in sorted(spans):
+        if begin >= end:
+            kept += [text[end:begin], instead]
+        elif instead != HIDDEN:
+            kept[-1] = instead
+        end = max(end, stop)
+    return "".join([*kept, text[end:]])
 
 
 def _without_secrets(word: str) -> str:
