@@ -29,6 +29,8 @@ _IN_PATH = re.compile(
 # The rest of rtsp://user:password without the address: no port is written like that.
 _NO_PORT = re.compile(r"[^/?#:\[\]]*:(?![\d*]*(?:[/?#]|$))([^/?#]*)")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
+# These name a file or a variable (secret:/run/a@b/url), which is no login.
+_NAMED = ("secret", "env")
 # Shorter secrets are hidden inside their URL only: replacing them everywhere would shred the text.
 _SHORTEST = 3
 # A longer part of a source has one spelling, and only this many parts of a source are looked for one by one: nothing
@@ -88,8 +90,9 @@ def one_line(text: str, secrets: Iterable[str] = ()) -> str:
     >>> print(one_line("can't open rtsp://u:p@h/\n12:00:00 info forged"))
     can't open rtsp://***@h/\n12:00:00 info forged
     """
-    # In this order: a line break in an address would hide its end from `redact`, and a cut its "@".
-    line = redact(printable(text), secrets)
+    # In this order: a line break in an address would hide its end from `redact`, the name of an address may hold any
+    # character, and without its "@" no login is found.
+    line = printable(redact(printable(text), secrets))
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}... ({len(line):,} characters)"
 
 
@@ -135,7 +138,7 @@ def _parts(source: str) -> list[str]:
     """The secret parts of a source, as they are spelled in it."""
     _, has_scheme, rest = source.partition("://")
     if not has_scheme:  # the scheme is missing or mistyped: a login or a query in the rest is still a secret
-        if _WINDOWS_PATH.match(source):
+        if _WINDOWS_PATH.match(source) or source.partition(":")[0] in _NAMED:
             return []
         rest = source
     userinfo, at, address = rest.rpartition("@")
@@ -221,7 +224,6 @@ def _without_login(word: str) -> str:
         user, colon = piece[0], piece.end()
         if not word.startswith(":", colon, at) or colon + 1 == at or word.startswith("//", colon + 1):
             continue
-        is_path = (len(user) == 1 and word[colon + 1] == "\\") or (user == "secret" and word[colon + 1] == "/")
-        if not is_path:
+        if user not in _NAMED and not (len(user) == 1 and word[colon + 1] == "\\"):
             return f"{word[: piece.start()]}{HIDDEN}{word[at:]}"
     return word

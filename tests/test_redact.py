@@ -96,6 +96,18 @@ def test_a_line_shows_no_login_wherever_it_ends(text, redacted):
     assert one_line(text) == redacted.replace("\n", "\\n")
 
 
+def test_nothing_is_left_of_secrets_that_overlap():
+    source = "rtsp://admin:ab?cdef@10.0.0.5/s1"  # as a login, admin:ab?cdef; as a query, cdef@10.0.0.5/s1
+    assert redact(f"got {source}", secrets_of(source)) == "got rtsp://***"
+    assert redact("abcdefgh", ["defgh", "abcde"]) == "***"
+    assert redact("abcdefgh", [SecretAddress("defgh", "env:X"), "abcde"]) == "env:X"
+
+
+def test_a_path_with_an_at_sign_and_a_time_is_no_login():
+    assert secrets_of("C:\\clips\\13:45@door.mp4") == []
+    assert shown("secret:/run/a@b/url") == "secret:/run/a@b/url"
+
+
 SPELLINGS = ["a'b\"c\\d", "p\u202eq\u0085r", "zwölf€", "a%2Fb/c d+e", "😀😀😀😀"]
 
 

@@ -46,7 +46,7 @@ def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
         field = CameraConfig.model_fields[location[-1]]
         message = f"expected {field.title or field.description}"
     else:
-        message = " ".join(map(short, _IN_OUR_WORDS.get(problem["type"], message).split(" ")))
+        message = " ".join(_cut(redact(word)) for word in _IN_OUR_WORDS.get(problem["type"], message).split(" "))
     return redact(f"{key + ': ' if key else ''}{found}{message[:_MOST_SAID]}{where_set(key, origin)}")
 
 
@@ -62,6 +62,7 @@ _IN_OUR_WORDS = {
     "list_type": "expected a list",
     "path_type": "expected a path",
     "string_type": "expected text",
+    "string_unicode": "expected UTF-8 text",
 }
 
 
@@ -70,7 +71,10 @@ def short(value: Value) -> Value | str:
     if not isinstance(value, str):
         return value
     # Redacted before it is cut to size, because only a whole URL shows where its password ends.
-    text = shown(value)
+    return _cut(shown(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
 
 

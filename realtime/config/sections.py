@@ -187,7 +187,7 @@ class CameraConfig(Section):
         scheme = kind.lower() if is_url else ""
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
             # A secret may be anything, so not even its beginning is shown.
-            got = f"that starts with {kind}://" if address == self.source else f"of another kind from {self.source}"
+            got = f"that starts with {kind}://" if address == self.source else f"of an unknown kind from {self.source}"
             raise ValueError(f"source: got a URL {got}, expected one of {', '.join(URL_SCHEMES)}")
         _check_tls(self.tls_verify, self.tls_ca, scheme)
         if scheme == "file":

@@ -30,8 +30,8 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         head = f"{self.formatTime(record, self.datefmt)} {record.levelname.lower()} {_message(record).rstrip()}"
-        trace = "\n".join(_traces(record)).splitlines()
-        return f"\n{_INDENT}".join(one_line(line, self._secrets) for line in (head, *trace))
+        lines = [head, *(line for trace in _traces(record) for line in trace.split("\n"))]
+        return f"\n{_INDENT}".join(one_line(line, self._secrets) for line in lines)
 
 
 class _Json(logging.Formatter):

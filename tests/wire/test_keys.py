@@ -107,6 +107,14 @@ def test_a_secret_key_is_readable_by_its_owner_only_and_never_overwritten(
     assert key.secret.decode() not in repr(key)
 
 
+def test_a_path_is_printed_on_one_line(tmp_path, capsys):
+    for code in (0, 2):
+        assert keys.main([str(tmp_path / "a\nforged \x1b[31m\udcff")]) == code
+        printed = "".join(capsys.readouterr())
+        assert r"a\nforged \x1b[31m\udcff.key" in printed
+        assert printed.removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -370,6 +371,44 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
             assert json.loads(out)["reason"] == "login failed"
         else:
             assert out == "cam0 failed (login failed): 10.0 fps, 3 captured, 1 dropped, 2 published\n"
+
+
+FORGED = "cam0\nforged \x1b[31m\x9b\u2028\u202e"
+SEEN = r"cam0\nforged \x1b[31m\x9b\u2028\u202e"
+
+
+@pytest.mark.parametrize(
+    ("mode", "message", "printed"),
+    [
+        ([], pose(camera=FORGED, n=0), f"{SEEN} frame "),
+        (["--status"], status(camera="a", reason=FORGED), f"a live ({SEEN})"),
+        (["--topics"], pose(camera=FORGED), f"pose/{SEEN}/\n"),
+        (["--json"], pose(camera=FORGED), json.dumps(FORGED)),
+        (["--json", "--status"], status(reason=FORGED), json.dumps(FORGED)),
+        (["--json"], pose(camera="Tür"), "Tür"),  # letters stay
+    ],
+)
+def test_what_a_strange_publisher_says_stays_on_one_line(publisher, capfdbinary, mode, message, printed):
+    topic = b"" if "--topics" in mode else b"pose/"
+    sender = threading.Thread(target=lambda: (publisher.wait_for(topic), publisher.send(message)))
+    sender.start()
+    assert main(["--connect", publisher.endpoint, "--count", "1", "--timeout", str(WAIT_S), *mode]) == 0
+    sender.join()
+    out = capfdbinary.readouterr().out.decode()
+    assert printed in out
+    assert out.removesuffix("\n").isprintable()
+
+
+def test_an_error_about_what_a_strange_publisher_says_is_one_line(capfd, monkeypatch):
+    def fail(*given):
+        raise wire.WireError(f"topic: got {FORGED}")
+
+    monkeypatch.setattr("realtime.wire.subscriber._messages", fail)
+    assert main([]) == 1
+    assert capfd.readouterr().err == f"topic: got {SEEN}\n"
+    with pytest.raises(SystemExit):
+        main([f"--{FORGED}"])
+    assert capfd.readouterr().err.endswith(f"error: unrecognized arguments: --{SEEN}\n")
 
 
 @pytest.mark.parametrize("seconds", ["nan", "-1", "0", "1e30", "soon"])
