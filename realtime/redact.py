@@ -183,7 +183,7 @@ def _spellings(part: str) -> set[str]:
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
-    """Replace secrets. Where two of them overlap, nothing of either is left."""
+    """Replace secrets. If two of them overlap, nothing of either is left."""
     spans = []
     for secret in secrets:
         begin = text.find(secret)

@@ -16,8 +16,9 @@ from typing import NoReturn, Protocol, cast
 
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.evaluate.report import Report
+from realtime.observe.log import log_uncaught, set_up_logging
 from realtime.printable import say
-from realtime.redact import one_line
+from realtime.redact import one_line, secrets_of
 from realtime.stdout import keep_stdout, kept_path, write_out
 
 PROGRAM = "python -m realtime.evaluate"
@@ -69,17 +70,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command: measure, print the table and write the JSON file.
 
     Args:
-        argv: the arguments after the program's name; those of the process by default.
+        argv: the arguments after the program's name. None: those of this process, which is this command's own
+            (realtime.cli.main).
 
     Returns:
         The exit code: 0 on success, 2 for a wrong command line or file or a missing library, 1 for any other failure.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    secrets = [secret for word in words for secret in secrets_of(word)]
     if argv is None:
         keep_stdout()
+        set_up_logging("warning", "text", secrets)
+        log_uncaught()
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        return _run(words)
     except RealtimeError as error:
-        say(one_line(f"error: {error}"))
+        say(one_line(f"error: {error}", secrets))
         return ConfigError.exit_code if isinstance(error, ConfigError) else RealtimeError.exit_code
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
