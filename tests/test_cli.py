@@ -140,10 +140,10 @@ def run_patched(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_libraries_print_goes_to_standard_error():
-    result = run_patched("print('noise'); os.write(1, b'more noise\\n')", "--source", "demo", "--print-config")
+    result = run_patched("print('chatter'); os.write(1, b'more chatter\\n')", "--source", "demo", "--print-config")
     assert result.stdout.startswith("device: auto\n")
-    assert "noise" not in result.stdout
-    assert result.stderr == "noise\nmore noise\n"
+    assert "chatter" not in result.stdout
+    assert result.stderr == "chatter\nmore chatter\n"
     assert result.returncode == 0
 
 
