@@ -27,7 +27,7 @@ faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, w
 soak: $(READY)  ## about half an hour: check that nothing grows over 320 reconnects and 100,000 frames of a crowd
 	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate
 
-fuzz: $(READY)  ## about 10 minutes: 5,000 changed inputs of cameras; repeat one with python -m tests.fuzz SEED
+fuzz: $(READY)  ## about 10 minutes: 5,000 mutated camera inputs; repeat one with python -m tests.fuzz SEED
 	$(BIN)/python -m pytest -m fuzz tests/faults
 
 bench: $(READY)  ## about 20 minutes: the time of each stage, and the pose stage's ratios of docs/benchmarks.md

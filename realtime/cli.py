@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 PROGRAM = "realtime-pose"
 log = logging.getLogger(__name__)
 
-# A signal ends the program in less than 3 s. A normal exit unloads the libraries, which takes up to a second.
+# A signal must end the program within 3 s. A normal exit unloads the libraries, which takes up to a second, so it is
+# skipped if this much time (s) has passed since the signal.
 _LATE_S = 1.5
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none

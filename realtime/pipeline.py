@@ -54,7 +54,13 @@ _TICK_S = 0.05
 
 
 class _Change(NamedTuple):
-    """A configuration that was read again: its cameras, the names of the live ones, and its other keys that changed."""
+    """The changes in a configuration that was read again.
+
+    Attributes:
+        cameras: all its cameras.
+        live: names of the live ones.
+        other: other keys that changed.
+    """
 
     cameras: list[CameraConfig]
     live: list[str]
@@ -275,7 +281,7 @@ class Pipeline:
         return channels
 
     def _start_beside(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Start a thread beside the stages. Its failure ends the run like theirs."""
+        """Start an additional thread. Its failure ends the run, like that of a stage."""
 
         def body() -> None:
             try:

@@ -19,10 +19,10 @@ Read = TypeVar("Read")
 
 
 class Reload(Generic[Read]):
-    """Reads the configuration each time it is asked to. A mistake in it is logged, and nothing else happens.
+    """Reads the configuration on request. If it contains a mistake, this is logged, and nothing else happens.
 
     Args:
-        read: reads the configuration. It may raise anything, and must change nothing.
+        read: reads and returns the configuration. It may raise any exception, and must change nothing.
     """
 
     def __init__(self, read: Callable[[], Read]) -> None:
@@ -36,7 +36,10 @@ class Reload(Generic[Read]):
         self._is_asked = True
 
     def poll(self) -> Read | None:
-        """Start to read if that was asked for. Return the result of a read that has ended, if it was valid."""
+        """Start reading if `ask` was called. Return the result once reading has ended; None if it failed.
+
+        Call this regularly, always on the same thread. It never blocks.
+        """
         if self._thread is not None and not self._thread.is_alive():
             result, self._thread, self._result = self._result, None, None
             return result

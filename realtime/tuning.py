@@ -35,7 +35,7 @@ class Tuning:
         detect: the detection stage.
         pose: the stage of the pose model, or the one that replaces it.
         core_budgets: the core budgets to compile for; empty if a new shape costs next to nothing (on a GPU).
-        is_ending: returns whether the run is ending, so that compiling is not worth its time any more.
+        is_ending: returns whether the run is ending, in which case nothing more is compiled.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Tuning:
     def prepare(self, camera: str, size: Size | None, live: bool) -> None:
         """Prepare the detector for frames of this size, before the first one arrives.
 
-        For a live camera this returns at once: its video would pile up meanwhile, so `compile_next` compiles the
-        detector beside the run. For a file it returns once the detector is compiled, so that all frames of a file have
-        the same results in every run.
+        For a live camera this returns immediately, because its video would pile up in the meantime; `compile_next`
+        compiles the detector during the run. For a file it returns once the detector is compiled, so that all frames of
+        a file have the same results in every run.
 
         Args:
             camera: the camera's name.
-            size: width and height of its frames. A side of 0 is not known yet; None: the camera has ended.
+            size: width and height of its frames in pixels, 0 if they are not known yet; None: the camera has ended.
             live: whether it is a live source.
         """
         if size is not None and not all(size):
@@ -79,7 +79,7 @@ class Tuning:
             self._compile(shape)
 
     def compile_next(self, start: Callable[[str, Callable[[], None]], threading.Thread]) -> None:
-        """Compile the detector for the next shape that a camera waits for, on a thread of its own.
+        """Compile the detector for the next shape that a camera waits for, on a separate thread. Returns immediately.
 
         Args:
             start: starts a thread with this name and this body.
@@ -93,7 +93,7 @@ class Tuning:
         self._compiler = start("compile", partial(self._compile, shape))
 
     def keep_target(self, live: Callable[[], Iterable[CameraStatus]], cameras: Iterable[CameraStatus]) -> None:
-        """Compare the latency with the target about once a second, and reduce or restore the effort if it is time.
+        """Compare the latency with the target about once a second, and reduce or restore the effort if necessary.
 
         Args:
             live: returns the live cameras. The slowest one counts.

@@ -1,7 +1,7 @@
 """The body of one capture thread: opens a source, puts its frames at the door and reopens the source when it is lost.
 
 Source -> Frame -> runtime.door. The faults of a camera (a lost source, late or damaged frames, and any exception that
-capture.guard meets in its source) are handled here. An error that ends the camera is raised to capture.fleet.
+capture.guard catches) are handled here. An error that ends the camera is raised to capture.fleet.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ HEALTHY_S = 1.5
 # A live source silent for this much longer than its read timeout is reported as lost, though its read hasn't returned.
 GRACE_S = 0.5
 
+# Called with the camera's name, the size of its frames (width and height in pixels) and whether it is live, before the
+# first frame of that size. The size is None when the camera has ended.
 Prepare = Callable[[str, tuple[int, int] | None, bool], None]
 
 
@@ -49,7 +51,7 @@ class _Dropped(Exception):  # noqa: N818 - a verdict on one frame
 
     Attributes:
         cause: the cause under which it is counted.
-        error: the fault of the source that this frame shows; None if the source is fine.
+        error: the fault of the source that this frame reveals; None if the source is fine.
     """
 
     def __init__(self, cause: str, error: SourceError | None = None) -> None:
@@ -70,8 +72,7 @@ class Camera:
         status: the camera's state and counters.
         stop: ends this camera. The caller must also call `door.stop` or `door.evict`, which release a thread that waits
             at the door.
-        prepare: called with the camera, the size (width, height) and whether it is live, before the first frame of that
-            size is put; at the end with None for the size.
+        prepare: called before the first frame of each size, and at the end (`Prepare`).
         open_source: opens the camera's source; tests pass a fake.
         after: the previous camera of this name, whose thread has ended. Indices and epochs continue from it.
     """
@@ -158,7 +159,7 @@ class Camera:
             try:
                 source = self._guard.call(self._open_source, self._config, logs=retries)
             except SourceError as error:
-                # A truncated file stays truncated, over HTTP too: another attempt is no use.
+                # A truncated file stays truncated, also over HTTP, so it isn't tried again.
                 if isinstance(error, TruncatedError) or not retries:
                     raise
                 self._reconnect(error, time.monotonic() - began_s)
@@ -204,7 +205,7 @@ class Camera:
             if not source.live:
                 if error.reason is SourceReason.MODE or isinstance(error, TruncatedError):
                     raise
-                # Its other frames were good, so the other cameras go on, as with a damaged file.
+                # Its other frames were intact, so the other cameras continue, as with a damaged file.
                 raise TruncatedError(str(error), error.reason) from None
             was_open_s = time.monotonic() - opened_s
             if was_open_s >= HEALTHY_S:
@@ -262,7 +263,7 @@ class Camera:
         if not source.live:  # a file has no capture time: its frame counts as captured now
             captured_s = time.monotonic()
         captured_unix_s, arrived_unix_s = unix_s(captured_s), unix_s(arrived_s)
-        if picture.came_s is not None:  # before it was due
+        if picture.came_s is not None:  # HLS: the frame arrived earlier and was held back until it was due
             captured_unix_s = arrived_unix_s = unix_s(picture.came_s)
         taken_unix_s, clock = self._clock.read(picture.wall_s, captured_unix_s, arrived_unix_s, picture.clock)
         return Frame(

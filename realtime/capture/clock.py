@@ -14,15 +14,15 @@ log = logging.getLogger(__name__)
 
 # A camera clock that is off by more than this was probably never set, and would make `captured_ns` misleading.
 CLOCK_OFF_S = 60.0
-# No frame is taken after it arrives. A clock that says so by more than this is wrong: a proxy that makes up the sender
-# reports, or a camera that isn't synchronised. Within it, the two machines' clocks may differ a little.
+# A frame can't be captured after it arrives. A clock that is ahead by more than this is wrong: a proxy invents the
+# sender reports, or the camera isn't synchronised. A smaller difference between two machines' clocks is normal.
 AHEAD_S = 0.5
-# A clock that is this far behind is still used, because a slow connection looks the same, but reported.
+# A clock that is this far behind is still used, because a slow connection looks the same, but a warning is logged.
 BEHIND_S = 2.0
 
 
 class WallClock:
-    """Decides for each frame which clock tells when it was captured. Logs once each way in which a clock is off.
+    """Decides for each frame by which clock its capture time is given, and warns if the camera's clock is off.
 
     A clock that proved to be ahead is not used again until the camera is reopened, so that `clock` doesn't alternate.
 
@@ -51,7 +51,7 @@ class WallClock:
     def read(
         self, wall_s: float | None, captured_unix_s: float, arrived_unix_s: float, clock: Clock = "rtcp"
     ) -> tuple[float, Clock]:
-        """Return the Unix time (s) of the capture, not later than the arrival, and the clock that tells it.
+        """Return the Unix time (s) of the capture, not later than the arrival, and the clock that it comes from.
 
         Args:
             wall_s: the capture by the camera's own clock, in seconds of Unix time; None if the camera doesn't send it.

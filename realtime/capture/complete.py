@@ -22,7 +22,7 @@ _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 
 @dataclass(slots=True)
 class Seen:
-    """The frames that were read of a file so far.
+    """The frames that have been read from a file so far.
 
     Attributes:
         good: number of decoded frames.

@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 OPEN_TIMEOUT_S = 10.0
 # A camera that sends nothing for this long is lost, unless the configuration sets another limit.
 READ_TIMEOUT_S = 2.0
-# FFmpeg gets at least this long (s), however long our own look at the server took.
+# FFmpeg gets at least this long (s), even if our own requests to the server used up the time.
 LEAST_OPEN_S = 1.0
-# PyAV takes a timeout of 0 for none.
+# To PyAV, a timeout of 0 means no timeout.
 _SHORTEST_S = 0.01
 # `auto` tries them in this order.
 _ACCELERATORS = ("cuda", "vaapi", "videotoolbox")
@@ -53,21 +53,21 @@ _FAST_OPEN = {
 # MPEG-TS and FLV (RTMP, SRT, UDP, TCP) must be probed, but for no longer than one key frame interval (1 s, in
 # microseconds). FFmpeg's usual 5 s would be 5 s of video that is old once the stream is open.
 _FAST_UDP = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
-# Segments are complete files, and the first one shows what the stream is. Probing for the usual 5 s of video would wait
-# for the next ones (0.5 s, in microseconds).
+# A single segment is enough to identify the stream. Probing for the usual 5 s of video would wait for the next ones
+# (0.5 s, in microseconds).
 _FAST_SEGMENTS = {"analyzeduration": "500000"}
 
-# A server that described the stream to us, and then fails for FFmpeg so, may still be closing what it opened for us
-# (gst-rtsp-server answers 503 for a moment). FFmpeg tries again after each of these pauses (s).
+# A server that has described the stream to us, and then fails for FFmpeg with one of these reasons, may still be
+# closing our session (gst-rtsp-server answers 503 for a moment). FFmpeg tries again after each of these pauses (s).
 _BUSY = (SourceReason.SERVER, SourceReason.REFUSED, SourceReason.LOST)
 _PAUSES_S = (0.2, 0.4, 0.8)
 # The names of our transports in FFmpeg.
 _TRANSPORTS = {"tcp": "tcp", "udp": "udp", "multicast": "udp_multicast"}
-# FFmpeg must follow no redirect of an HTTP server: capture.web does.
+# FFmpeg must not follow an HTTP server's redirects: capture.web follows them, and checks each.
 _HTTP = {"max_redirects": "0"}
-# The formats that FFmpeg knows by the URL. A stream that turns out to be a list of addresses is refused.
+# The formats that FFmpeg selects by the URL. A stream that turns out to be a list of addresses is refused.
 _URL_FORMATS = ("rtsp", "rtp")
-# Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
+# Titles and session names that are not UTF-8 do no harm, because nothing here uses them.
 _METADATA_ERRORS = "replace"
 
 
@@ -103,7 +103,7 @@ class Feed(Protocol):
         """Return up to `size` bytes; none at the end. It must not raise: PyAV would print the exception."""
 
     def passed(self, position: int | None, stamp_s: float) -> None:
-        """Take in the position (bytes) and the timestamp (s) of each packet of the video."""
+        """Record the position (bytes; None if unknown) and the timestamp (s) of each packet of the video."""
 
 
 def connect_feed(feed: Feed, source: str, hwaccel: Accelerator, max_pixels: int) -> InputContainer:
@@ -158,13 +158,13 @@ def _open_stream(call: _Call) -> InputContainer | SourceError:
 
 
 class PlaylistError(SourceError):
-    """The stream is a list of other addresses, which were not opened."""
+    """The stream is a list of other addresses, none of which was opened."""
 
 
 class _TimeLeft:
-    """The time until a moment, for PyAV. It asks for it before connecting and again before it examines the stream.
+    """The time left until a deadline, as a timeout for PyAV, which reads it before connecting and before probing.
 
-    A number would limit each of these two, and both together could take twice as long.
+    With a plain number, each of the two steps could take the whole time.
     """
 
     def __init__(self, ends_s: float) -> None:
@@ -186,13 +186,16 @@ class _Call:
     def open(
         self, url: str | Parts | Feed, options: dict[str, str], *formats: str, form: str | None = None
     ) -> InputContainer | SourceError:
-        """Open an address to which the source led, or its bytes, in the time that is left, but at least a second.
+        """Open an address or a stream of bytes in the time that is left, but allow at least LEAST_OPEN_S.
 
         Args:
-            url: what to open; bytes that come from us set their own time limits.
+            url: the address, or an object that yields the bytes, which sets its own time limits.
             options: options of FFmpeg.
             formats: formats that are allowed here besides the usual ones.
-            form: the format; None to let FFmpeg find it.
+            form: the format; None to let FFmpeg detect it.
+
+        Returns:
+            The container, or the error, which the caller raises outside of any `except` block (`_opened`).
         """
         now_s = time.monotonic()
         open_s = max(min(LEAST_OPEN_S, self.link.open_s), self.ends_s - now_s)
@@ -285,7 +288,7 @@ def _open_http(call: _Call) -> InputContainer | SourceError:
 
 
 def _open_parts(call: _Call, url: str, options: dict[str, str]) -> InputContainer | SourceError | None:
-    """Open motion JPEG in parts; None if this isn't it."""
+    """Open a multipart stream of JPEGs; None if the stream is something else."""
     stream = call.open(url, options | AS_BYTES, form="data")
     if isinstance(stream, SourceError):
         return None if stream.reason is SourceReason.NOT_MEDIA else stream

@@ -1,7 +1,7 @@
 """Which frames of a live stream are whole, and when a damaged stream should be opened again.
 
-Used by capture.stream: packets and frames -> verdicts. It reads no clock and knows no FFmpeg, so it is tested as a
-function of packet numbers and times.
+Used by capture.losses: packets and frames -> verdicts. It reads no clock and doesn't use FFmpeg, so tests need only
+packet numbers and times.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from realtime.capture.source import Fault
 
-# Damage is over after this long (s), or after the longest distance of key frames if that is longer. A camera that
-# refreshes its picture column by column without saying so has replaced all of it by then: encoders take up to 1 s.
+# Damage counts as over after this long (s), or after the longest interval between key frames if that is longer. A
+# camera that refreshes its picture column by column without announcing it has replaced all of it by then, because
+# encoders take up to 1 s.
 SHORTEST_S = 2.0
-# A stream without a whole frame for this many times the longest damage is opened again: most cameras then send a key
-# frame. Three key frames were damaged in a row, so the next one will hardly be better.
+# A stream is reopened if it has had no whole frame for this many times the longest damage, because most cameras then
+# send a key frame. By that time, about three key frames in a row were damaged, and waiting longer would hardly help.
 PATIENCE = 3.0
-# ... but at the latest after this long (s). No sane camera has longer key frame intervals.
+# It is reopened after this long (s) at the latest. Cameras hardly ever have longer key frame intervals.
 NO_PICTURE_S = 15.0
 
 
@@ -34,8 +35,8 @@ class Damage:
     """Judges the frames of one opened stream by the state of its packets.
 
     A frame is damaged if its own packet is, or if it depends on a damaged one, and it may depend on every earlier
-    packet back to the last starting point. A starting point is a key frame, or the end of an intra refresh: a frame
-    until which all of the picture has been sent anew. Until the first starting point, no frame can be used.
+    packet back to the last starting point. A starting point is a key frame, or the last frame of an intra refresh, by
+    which the whole picture has been sent again. Until the first starting point, no frame can be used.
 
     Packets are numbered from 1 in the order in which they are decoded. Frames are judged in the order in which they are
     shown, which differs if the stream has B frames. Frames that are skipped on purpose, before or after they were
@@ -52,14 +53,14 @@ class Damage:
     """
 
     def __init__(self, now_s: float) -> None:
-        self._hits = [0]  # damaged packets since the last starting point; as if the one before the first was lost
+        self._hits = [0]  # damaged packets since the last starting point; 0: as if a packet before the first was lost
         self._hit_s = now_s  # when the last of them arrived
         self._has_started = False
         self._dark_since_s: float | None = now_s  # when damage began that no whole frame has followed
         self._refresh: _Refresh | None = None  # the one that has begun and not ended
         self._refreshed: _Refresh | None = None  # the last complete one
         self._start_s: float | None = None  # when the last starting point began
-        self._distance_s = 0.0  # the longest way from one starting point to the next
+        self._distance_s = 0.0  # the longest time from one starting point to the next
 
     @property
     def has_started(self) -> bool:
@@ -79,7 +80,7 @@ class Damage:
             self._dark_since_s = now_s
 
     def refreshes(self, packet: int, reference_frames: int, now_s: float) -> None:
-        """Record that an intra refresh begins at a packet, and ends this many reference frames after it."""
+        """Record that an intra refresh begins at a packet and ends after this many more reference frames."""
         running = self._refresh
         is_spoiled = running is not None and any(hit >= running.first for hit in self._hits)
         if running is None or is_spoiled or reference_frames < running.left:
@@ -88,7 +89,7 @@ class Damage:
 
     @property
     def is_refreshing(self) -> bool:
-        """Whether an intra refresh has begun and not ended, so `refresh_goes_on` is to be called for each packet."""
+        """Whether an intra refresh has begun and not ended. If so, call `refresh_goes_on` for each packet."""
         return self._refresh is not None
 
     def refresh_goes_on(self, packet: int, is_reference: bool) -> None:

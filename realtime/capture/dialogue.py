@@ -1,7 +1,7 @@
-"""A few requests of our own to an RTSP or HTTP server, bounded in time and bytes, in the way in which FFmpeg asks.
+"""Our own requests to an RTSP or HTTP server: limited in time and size, and worded like FFmpeg's.
 
-FFmpeg follows redirects itself, with the login, and its errors don't say what a server answered. capture.rtsp and
-capture.web ask first, or afterwards.
+FFmpeg follows RTSP redirects with the login, and its errors don't say what a server answered. So capture.rtsp sends
+requests before FFmpeg opens a stream, and capture.web after FFmpeg has failed to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ BODY_BYTES = 64 * 1024
 # The empty line at the end of the fields. Some cameras leave out the carriage returns.
 _END = re.compile(rb"(?<=[^\r\n])\r?\n\r?\n")
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-# A camera that admits one connection frees it when it sees the end of ours. Wait this long (s) for it to do so.
+# A camera that accepts only one connection is free again once it has noticed that ours ended. Wait for that at most
+# this long (s).
 _FAREWELL_S = 0.2
 
 
@@ -64,12 +65,12 @@ class Dialogue:
 
     Args:
         url: the stream's address: rtsp, rtsps, http or https. Its login is sent only by `ask(..., login=True)`.
-        ends_s: when everything must be over, in monotonic seconds.
+        ends_s: deadline for the whole dialogue, in monotonic seconds.
         tls: how to treat the server's certificate.
 
     Raises:
         SourceError: the server can't be reached in time, or its certificate isn't trusted.
-        OddAnswerError: the URL isn't understood, or TLS failed otherwise.
+        OddAnswerError: the URL isn't understood, or TLS failed for another reason.
     """
 
     def __init__(self, url: str, ends_s: float, tls: Tls) -> None:
@@ -100,10 +101,11 @@ class Dialogue:
             method: OPTIONS or DESCRIBE (RTSP), GET (HTTP).
             fields: more lines of the request.
             body_limit: largest body in bytes; 0: don't read it.
-            login: if the server asks for a login, answer, once, with that of the URL.
+            login: if the server asks for a login, send the one in the URL, once. It is sent a second time only if the
+                server rejected nothing but an expired nonce.
 
         Raises:
-            SourceError: no reply in time, or it is too large.
+            SourceError: there was no reply in time, or it is too large.
             OddAnswerError: the server sent no reply.
         """
         reply = self._exchange(method, fields, body_limit)
@@ -152,7 +154,7 @@ class Dialogue:
     def _reply(self, body_limit: int) -> Reply:
         while (end := _END.search(self._buffer)) is None:
             if len(self._buffer) > HEAD_BYTES:
-                raise self._too_large("the head of its answer", HEAD_BYTES)
+                raise self._too_large("the header of its reply", HEAD_BYTES)
             self._receive()
         head, self._buffer = self._buffer[: end.start()], self._buffer[end.end() :]
         first, *lines = head.decode("latin-1").strip("\r\n").split("\n")
@@ -170,7 +172,7 @@ class Dialogue:
         if not body_limit:
             return reply
         if size > body_limit:
-            raise self._too_large("its answer", body_limit)
+            raise self._too_large("its reply", body_limit)
         while len(self._buffer) < size:
             self._receive()
         body, self._buffer = self._buffer[:size], self._buffer[size:]
@@ -190,7 +192,7 @@ class Dialogue:
 
     def _connected(self) -> socket.socket:
         refused = False
-        # IPv4 first: where one of the two doesn't answer, it is mostly IPv6. No address may use up all the time.
+        # IPv4 first, because IPv6 more often gets no answer. Each address gets an equal share of the time left.
         addresses = sorted(addresses_of(self._url, self._ends_s), key=lambda address: ":" in address)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
@@ -222,7 +224,7 @@ class Dialogue:
             if plain.fileno() >= 0:
                 plain.close()
         raise SourceError(
-            f"{shown(self._url)}: certificate not trusted: {why}; tls_ca: the file of the certificate that signed it",
+            f"{shown(self._url)}: certificate not trusted: {why}; set tls_ca to the certificate that signed it",
             SourceReason.CERTIFICATE,
         )
 

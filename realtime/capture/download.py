@@ -1,4 +1,4 @@
-"""Downloads what an HLS playlist names, over HTTP, with limits on time, size and redirects.
+"""Downloads HLS playlists and their segments over HTTP, with limits on time, size and redirects.
 
 Used by capture.hls. Errors raised here contain no secrets of a URL.
 """
@@ -21,9 +21,9 @@ from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
-# Largest playlist (bytes). One that lists a day in segments of 2 s has about this.
+# Largest playlist (bytes). One that lists a day in segments of 2 s is about this large.
 PLAYLIST_BYTES = 4 << 20
-# Largest segment or initialisation section (bytes): 6 s at 45 Mbit/s, more than 4K cameras send.
+# Largest segment or initialisation section (bytes): 6 s at 45 Mbit/s, which is more than 4K cameras send.
 SEGMENT_BYTES = 32 << 20
 MOST_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
@@ -74,7 +74,7 @@ class Downloads:
         """
         # Errors are raised outside of the `except` block: inside, Python would attach the exception of urllib, which
         # contains the URL.
-        # A server that sends a byte now and then is silent for no longer than the timeout, so the limit needs a timer.
+        # The socket's timeout doesn't stop a server that sends a byte now and then, so a timer enforces the limit.
         self._is_cut = False
         timer = threading.Timer(limit_s, self._cut)
         timer.daemon = True
@@ -129,7 +129,7 @@ class Downloads:
         elif self._tls.verify and scheme != "https":
             closed = "which is not encrypted, but tls_verify is set"
         elif (place := why_closed(self._root, url)) is not None:
-            closed = f"{place}, where a stream from outside may not lead"
+            closed = f"{place}: not allowed, because the server is farther away from this machine"
         if closed is not None:
             raise SourceError(f"{self.name}: leads to {shown(url)}, {closed}", SourceReason.REDIRECT)
 
@@ -153,7 +153,7 @@ class Downloads:
         return connection
 
     def _new_opener(self) -> urllib.request.OpenerDirector:
-        """An opener for HTTP alone: urllib's own opens files and FTP too."""
+        """Return an opener for HTTP only. The default one of urllib also opens files and FTP."""
         opener = urllib.request.OpenerDirector()
         opener.addheaders = [("User-Agent", "realtime-pose")]  # some servers refuse urllib's
         for handler in (
@@ -207,7 +207,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _logins(root: str) -> list[urllib.request.BaseHandler]:
-    """What answers a request for a login, with the user and the password in the configured address."""
+    """Return the handlers that answer a request for a login with the user and password in the configured address."""
     parts = urlsplit(root)
     if parts.username is None:
         return []
@@ -229,7 +229,8 @@ def _fault_of(error: Exception) -> tuple[SourceReason, str]:
         return _REASONS.get(error.code, other)
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return SourceReason.CERTIFICATE, f"certificate not trusted: {cause.verify_message}; set tls_ca if it is right"
+        why = cause.verify_message.rstrip(".")
+        return SourceReason.CERTIFICATE, f"certificate not trusted: {why}; set tls_ca to the certificate that signed it"
     if isinstance(cause, TimeoutError):
         return SourceReason.TIMEOUT, "timed out: no answer"
     if isinstance(cause, socket.gaierror):

@@ -38,7 +38,7 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
     (
         (av.error.ProtocolNotFoundError,),
         SourceReason.NOT_MEDIA,
-        f"FFmpeg lacks this URL scheme, expected one of {', '.join(URL_SCHEMES)}",
+        f"FFmpeg doesn't support this URL scheme, expected one of {', '.join(URL_SCHEMES)}",
     ),
     ((av.error.DecoderNotFoundError,), SourceReason.CODEC, "can't be decoded: FFmpeg lacks a decoder for its codec"),
     ((av.error.InvalidDataError,), SourceReason.NOT_MEDIA, SourceReason.NOT_MEDIA.value),
@@ -81,7 +81,7 @@ def fault_of_file(error: BaseException, path: str) -> tuple[SourceReason, str]:
 
 
 def is_empty(path: str) -> bool:
-    """Whether a regular file is empty; False if that can't be found out: av.open reports the cause."""
+    """Whether a regular file is empty; False if it can't be examined, for which av.open reports the cause."""
     try:
         return Path(path).is_file() and Path(path).stat().st_size == 0  # a named pipe has no size
     except OSError:

@@ -85,7 +85,7 @@ class Fleet:
         changed = [
             name for name in new if name in old and (new[name] != old[name].config or self.status[name].has_failed)
         ]
-        go = threading.Event()  # the new threads wait for it until nothing can fail any more
+        go = threading.Event()  # the new threads wait for this, which is set once all of them could be started
         started = self._start_all([new[name] for name in added + changed], go)
         if started is None:
             return

@@ -19,23 +19,23 @@ from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
-# The playlist is loaded again this many times per segment, but at least and at most after this long (s). RFC 8216,
-# 6.3.4, wants a whole segment's duration between two loads, which would make every frame older by up to that.
+# The playlist is loaded this many times per segment, but at intervals of no less than SOONEST_S and no more than
+# LATEST_S (s). RFC 8216, 6.3.4, asks for intervals of a whole segment, which would make frames older by up to that.
 LOADS_PER_SEGMENT = 4
 SOONEST_S, LATEST_S = 0.25, 1.0
-# Reading a long playlist again and again may take this share of a core.
+# Parsing a long playlist repeatedly may take this share of a core.
 CPU_SHARE = 0.1
-# A new segment must appear within this many times the declared limit of a segment's duration (RFC 8216, 6.2.1: 1.5),
-# and a server may declare at most this limit (s), or its stream would never be given up.
+# A new segment must appear within this many times the declared limit of a segment's duration (RFC 8216, 6.2.1: 1.5).
+# A larger declared limit than LONGEST_TARGET_S (s) is not believed, because a dead stream would never be given up.
 OVERDUE = 1.5
 LONGEST_TARGET_S = 30.0
-# Segments that wait to be decoded. More of them come only after an interruption; then the oldest are skipped.
+# At most this many segments wait to be decoded. More arrive only after an interruption; then the oldest are skipped.
 MOST_WAITING = 2
 # A segment that can't be downloaded is tried once more after this long (s): some servers list it before they have it.
 TRY_AGAIN_S = 0.25
 # A cache may deliver a playlist that is older by this many segments.
 OLDER = 3
-# A recording has its segments on one or two hosts. Each name must be looked up.
+# A recording usually has its segments on one or two hosts. Looking up each name takes time.
 MOST_HOSTS = 8
 # Closing a source waits this long (s) for the thread, which ends at once unless a look-up of a host name hangs.
 JOIN_S = 0.5
@@ -86,10 +86,11 @@ def live_playlist(source: str, timeout_s: float, tls: Tls) -> Followed | None:
         tls: how to treat the server's certificate.
 
     Returns:
-        None if `Follower` can't follow it: a recording, an encrypted stream, or no playlist at all. FFmpeg reads those.
+        The playlist. None if `Follower` can't follow it, and FFmpeg must read it: a recording, an encrypted stream,
+        byte ranges of a file, or no playlist at all.
 
     Raises:
-        SourceError: it can't be downloaded, or it leads to where it may not.
+        SourceError: it can't be downloaded, or it names an address that is not allowed.
     """
     end_s = time.monotonic() + timeout_s
     downloads = Downloads(source, timeout_s, tls)
@@ -109,10 +110,10 @@ def live_playlist(source: str, timeout_s: float, tls: Tls) -> Followed | None:
 
 
 def _check_hosts(playlist: Playlist, downloads: Downloads) -> None:
-    """Check where a playlist leads, which FFmpeg will open. Its server could give FFmpeg another one; see docs.
+    """Check the addresses in a playlist that FFmpeg will open. The server could still give FFmpeg a different one.
 
     Raises:
-        SourceError: it leads to where it may not, or to too many hosts.
+        SourceError: it names an address that is not allowed, or too many hosts.
     """
     hosts = {urlsplit(address)[:2]: address for address in playlist.addresses}
     if len(hosts) > MOST_HOSTS:
@@ -139,8 +140,8 @@ def names_playlist(source: str) -> bool:
 class Follower:
     """Downloads the segments that appear in a playlist from now on.
 
-    The segments that are listed already are skipped: how old they are isn't known, and the newest playlist of a server
-    that has died lists them for ever.
+    Segments that are already listed are skipped, because their age is unknown: the last playlist of a dead server lists
+    them forever.
 
     Args:
         followed: the playlist.
@@ -173,17 +174,17 @@ class Follower:
             return self._ended and not self._waiting
 
     def take(self, timeout_s: float, may_break: bool) -> Loaded | None:
-        """Return the next segment; wait for it.
+        """Wait for the next segment and return it.
 
         Args:
             timeout_s: how long (s) to wait.
-            may_break: whether it may be one that doesn't continue the last one.
+            may_break: also return a segment that doesn't continue the last one.
 
         Returns:
-            None if the next segment doesn't continue the last one and may not, or if the stream has ended.
+            The segment. None if it doesn't continue the last one and `may_break` is false, or if the stream has ended.
 
         Raises:
-            SourceError: no segment came.
+            SourceError: no segment arrived in time.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ended, timeout_s)
@@ -195,7 +196,7 @@ class Follower:
         if failed is not None:
             raise failed
         raise SourceError(
-            f"{self.name}: timed out: the playlist has no new segment for {timeout_s:.0f} s",
+            f"{self.name}: timed out: no new segment in the playlist for {timeout_s:.0f} s",
             SourceReason.TIMEOUT,
         )
 
@@ -225,7 +226,8 @@ class Follower:
                 self._note_failure(error)
                 continue
             if playlist is None or not playlist.is_plain:
-                raise SourceError(f"{self.name}: connection lost: no plain playlist any more", SourceReason.LOST)
+                why = "no playlist any more, or one with encrypted segments or byte ranges"
+                raise SourceError(f"{self.name}: connection lost: {why}", SourceReason.LOST)
             self._pause_s = max(_pause_s(playlist), (time.thread_time() - began_s) / CPU_SHARE)
             for segment in self._new(playlist)[-MOST_WAITING:]:
                 self._download(segment)
@@ -235,7 +237,7 @@ class Follower:
     def _new(self, playlist: Playlist) -> Sequence[Segment]:
         """The segments of a playlist that weren't in its earlier versions."""
         segments, newest = playlist.segments, _newest(playlist)
-        if newest + len(segments) + OLDER < self._newest:  # the server has started again, and so have its numbers
+        if newest + len(segments) + OLDER < self._newest:  # the server was restarted, and so was its numbering
             self._newest = newest
             return segments[-1:]
         # An older version, as a cache may deliver it, has no new segment.

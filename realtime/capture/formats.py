@@ -21,7 +21,7 @@ _NAMING = {
     "vobsub": "an index of subtitles",
     "webm_dash_manifest": "a DASH manifest",
 }
-# A single image is opened by its name, which is no pattern: shots%03d.tga would open its neighbours.
+# The name of a single image is not a pattern. Otherwise, shots%03d.tga would open other files.
 ONE_IMAGE = {"pattern_type": "none"}
 # Devices of this machine, and formats that listen to the network.
 _DEVICES = "alsa avfoundation decklink dshow fbdev gdigrab iec61883 jack kmsgrab lavfi libcdio openal oss pulse sndio"
@@ -34,7 +34,7 @@ _BEGINNINGS = ((b"#EXTM3U", "hls"), (b"ffconcat version", "concat"), (b"v=0", "s
 
 @functools.cache
 def allowed_formats(*more: str) -> str:
-    """Return FFmpeg's option `format_whitelist`: all formats that name no other files but MULTIPART, and `more`.
+    """Return FFmpeg's option `format_whitelist`: formats that can't name other files, without MULTIPART, plus `more`.
 
     >>> "hls" in allowed_formats().split(","), "hls" in allowed_formats("hls").split(",")
     (False, True)
@@ -43,9 +43,9 @@ def allowed_formats(*more: str) -> str:
 
 
 def playlist_kind(path: str) -> str | None:
-    """Return the kind of playlist in a file, in words; None if it isn't one that we know.
+    """Return the kind of playlist in a file, in words; None if it is of no known kind.
 
-    FFmpeg has recognised and refused it. This only names it.
+    This only names the kind in a message: FFmpeg has already recognised and refused the playlist.
     """
     start = start_of(path, 4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"<MPD" in start:

@@ -13,18 +13,18 @@ from typing import Literal
 # mistaken for lag. Some camera clocks are slow by 0.1 % (30 fps in the timestamps, 29.97 sent), some by more.
 DRIFT = 0.02
 # After it is opened, a camera first sends the frames that it has stored, one or two groups of pictures, and the network
-# may hold more. They arrive faster than they were taken. The backlog is over once SETTLING frames in a row have taken
-# at least WAITED of the time between their timestamps. One hiccup in the burst doesn't end it, because a gap counts
-# for at most PAUSE times the step between the timestamps.
+# may hold more. They arrive faster than they were taken. The backlog is over once SETTLING frames in a row have arrived
+# over at least the fraction WAITED of the time that their timestamps span. One hiccup in the burst doesn't end it,
+# because a gap counts for at most PAUSE times the step between the timestamps.
 SETTLING = 5
 WAITED = 0.9
 PAUSE = 1.5
 # While a backlog shrinks, the delay falls. A frame that is this much (s) less delayed than those before it shows that
 # the backlog wasn't over.
 FRESHER_S = 0.1
-# A camera that still sends frames quickly after START_S without such a frame sends its live frames in bursts too.
-# After LONGEST_START_S, its timestamps run fast. Gaps longer than HICCUP_S don't count in full: a busy machine may
-# read nothing for seconds.
+# A camera that still sends frames quickly after START_S without such a frame is assumed to send live frames in bursts
+# too. One that isn't settled after LONGEST_START_S is assumed to have fast timestamps. Gaps longer than HICCUP_S don't
+# count in full, because a busy machine may read nothing for seconds.
 START_S = 3.0
 LONGEST_START_S = 10.0
 HICCUP_S = 0.5
@@ -108,7 +108,7 @@ class Freshness:
 
 
 class _Start:
-    """Finds the end of the backlog with which an opening starts.
+    """Finds the end of the backlog that a camera sends first after it was opened.
 
     Args:
         quickest_s: arrival - timestamp of the first frame.

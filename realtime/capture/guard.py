@@ -1,7 +1,7 @@
-"""The calls into a camera's source, at which any exception is this camera's trouble and doesn't end the run.
+"""Calls into a camera's source: any exception there becomes a fault of this camera and doesn't end the run.
 
-Used by capture.camera and capture.open, around every call that opens, reads, converts or closes. It belongs to the
-call, not to the thread that makes it.
+Used by capture.camera and capture.open, around every call that opens, reads, converts or closes. It guards these calls
+only, not the rest of the camera's thread.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class Part:
         problem: why reading failed; None if it didn't. FFmpeg can't pass an exception on.
 
     Raises:
-        SourceError: no segment came.
+        SourceError: no segment arrived in time.
     """
 
     def __init__(self, follower: Follower, timeout_s: float, read_timeout_s: float) -> None:
@@ -189,7 +189,7 @@ class Part:
         return bytes(chunk)
 
     def passed(self, position: int | None, stamp_s: float) -> None:
-        """Take in a packet of the video, in order.
+        """Record the next packet of the video.
 
         Args:
             position: index of its first byte; None if unknown.
@@ -214,7 +214,7 @@ class Part:
         now_s = time.monotonic()
         # Segments without video must not keep FFmpeg searching.
         if now_s > (self._video_s + self._read_timeout_s if self.is_open else self._opens_by_s):
-            raise SourceError(f"{self._follower.name}: timed out: the segments hold no video", SourceReason.TIMEOUT)
+            raise SourceError(f"{self._follower.name}: timed out: the segments contain no video", SourceReason.TIMEOUT)
         timeout_s = self._read_timeout_s if self.is_open else self._opens_by_s - now_s
         loaded = self._follower.take(timeout_s, may_break=False)
         if loaded is None:

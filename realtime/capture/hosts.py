@@ -1,4 +1,4 @@
-"""The addresses of a stream's host, and the rule to which hosts a stream may lead.
+"""Resolves the host name of a stream, and decides to which other hosts the stream may lead.
 
 Used by capture.connect and by everything that follows a redirect or opens an address that a server named.
 """
@@ -40,10 +40,10 @@ def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
 
     Args:
         url: any URL.
-        ends_s: when to give up at the latest, in monotonic seconds.
+        ends_s: deadline in monotonic seconds.
 
     Returns:
-        The IP addresses, the system's favourite first; empty for a URL without a host name (udp://:1234).
+        The IP addresses in the system's order of preference; empty for a URL without a host name (udp://:1234).
 
     Raises:
         SourceError: the host name has no address, or wasn't resolved in time.
@@ -71,10 +71,10 @@ def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
 
 
 def why_closed(url_from: str, url_to: str, addresses_of: Callable[[str], Iterable[str]] = addresses_of) -> str | None:
-    """Whether a stream may lead from one address to another (a redirect, a segment of a playlist).
+    """Return why a stream may not lead from one address to another (a redirect, a segment of a playlist).
 
-    A server may send us to its own host and to hosts that are at least as far away as itself: from the internet to the
-    internet, from a private network to a private network or the internet. Otherwise a stranger's server could make
+    A server may lead to its own host and to hosts that are at least as far away as itself: from the internet to the
+    internet, from a private network to a private network or the internet. Otherwise, an untrusted server could make
     this machine send requests to services that only it and its neighbours can reach.
 
     Args:
@@ -83,7 +83,7 @@ def why_closed(url_from: str, url_to: str, addresses_of: Callable[[str], Iterabl
         addresses_of: resolves the host of a URL.
 
     Returns:
-        None if it may, otherwise the reason, in words that continue "leads to ...".
+        None if it may, otherwise the kind of place that `url_to` is, as text for a message.
 
     >>> resolve = {"http://cam.example/": ["8.8.8.8"], "http://10.0.0.5/": ["10.0.0.5"]}.__getitem__
     >>> why_closed("http://cam.example/", "http://10.0.0.5/", resolve)
@@ -95,7 +95,7 @@ def why_closed(url_from: str, url_to: str, addresses_of: Callable[[str], Iterabl
     """
     if urlsplit(url_from).hostname == urlsplit(url_to).hostname:
         return None
-    # A name may have several addresses: of those of the first host the farthest counts, of the second the nearest.
+    # A name may have several addresses. For the first host, the farthest one counts; for the second, the nearest.
     at = max(map(_distance, addresses_of(url_from)), default=0)
     to = min(map(_distance, addresses_of(url_to)), default=0)
     return None if to >= at else _PLACES[to]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# ultralytics replaces Image.open by a function that installs packages when it meets an image that it doesn't know. It
-# is imported later than this file.
+# This name keeps Pillow's own function. ultralytics, which is imported later than this file, replaces Image.open with
+# a function that installs packages when it meets an image in an unknown format.
 from PIL.Image import open as open_image
 
 from realtime.capture.source import Picture

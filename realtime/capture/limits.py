@@ -1,4 +1,4 @@
-"""How large a picture may be, and how large one is that was not decoded.
+"""The limit on the size of a picture, and the size of a picture that was not decoded.
 
 Used by capture.open, which passes the limit to the sources, and by capture.stream.
 """
@@ -17,16 +17,16 @@ from av.video.codeccontext import VideoCodecContext
 MAX_PIXELS_URL = 64_000_000
 MAX_PIXELS_FILE = 250_000_000
 
-# FFmpeg compares the size of its buffers, whose sides it rounds up. This many pixels more allow for that, up to sides
-# of 65,536 pixels. `max_pixels` itself is compared with the exact size.
+# FFmpeg applies its limit to its buffers, whose sides it rounds up. This many additional pixels allow for that, up to
+# sides of 65,536 pixels. We compare `max_pixels` itself with the exact size.
 _ROUNDED_UP = 2**23
-# FFmpeg's decoders refuse a picture that is too large, and forget its size. These find the size in the header, and
-# allocate nothing if they are told to skip the picture (measured).
+# FFmpeg's decoders refuse a picture that is too large, and forget its size. These decoders find the size in the header,
+# and allocate nothing if they skip the picture (measured).
 _SIZED_BY_HEADER = frozenset({"mjpeg", "mpeg4", "vp8", "vp9"})
 
 
 def decoder_options(max_pixels: int) -> dict[str, str]:
-    """Return FFmpeg's options with which a decoder allocates no much larger picture than this."""
+    """Return the FFmpeg options that keep a decoder from allocating a picture much larger than `max_pixels`."""
     return {"max_pixels": str(max_pixels + _ROUNDED_UP)}
 
 

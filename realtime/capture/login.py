@@ -1,4 +1,4 @@
-"""The answer to a server that asks for a login: HTTP Basic and Digest (RFC 7616), as far as FFmpeg speaks them.
+"""The answer to a server that asks for a login: HTTP Basic and Digest (RFC 7616), as far as FFmpeg supports them.
 
 Used by capture.dialogue, which asks before FFmpeg does.
 """

@@ -21,10 +21,10 @@ from realtime.capture.h264 import is_reference, recovery_frames
 from realtime.capture.source import Fault
 from realtime.errors import SourceError, SourceReason
 
-# With these options of FFmpeg's, datagrams that arrive early wait in a queue until the missing one comes, the queue is
+# With these FFmpeg options, datagrams that arrive early wait in a queue until the missing one arrives, the queue is
 # full, or one has waited for `max_delay` (microseconds). Without a queue, which is the default for a short delay,
-# FFmpeg neither sorts nor reports gaps. 16 datagrams of a key frame take a few ms. 20 ms is longer than a local network
-# holds a datagram back, and shorter than the distance of two frames.
+# FFmpeg neither reorders datagrams nor reports gaps. 16 datagrams of a key frame take a few ms. 20 ms is longer than a
+# local network delays a datagram, and shorter than the interval between two frames.
 REORDER = {"reorder_queue_size": "16", "max_delay": "20000"}
 
 # What FFmpeg (libavformat/rtpdec.c) writes about a gap, and about datagrams that it discards after a long one.
@@ -38,7 +38,7 @@ class Losses:
 
     Args:
         stream: the video track.
-        has_datagrams: whether packets can be lost on the way and FFmpeg tells: RTSP over UDP.
+        has_datagrams: whether the stream is RTP over UDP, so that packets can be lost and FFmpeg logs the gaps.
         now_s: the time at which it was opened; monotonic seconds, as in all methods.
     """
 
@@ -70,9 +70,9 @@ class Losses:
         return packet
 
     def repeats(self, packet: Packet[VideoStream]) -> bool:
-        """Whether a packet of the track is the last one again. To be called once for each, before it is decoded.
+        """Whether a packet of the track repeats the one before it. Call it once for each packet, before decoding.
 
-        Networks deliver some datagrams twice. FFmpeg doesn't notice, and a frame decoded twice spoils the next ones.
+        Networks deliver some datagrams twice. FFmpeg doesn't notice, and decoding a frame twice damages the next ones.
         """
         if not self._has_datagrams:
             return False
@@ -131,7 +131,7 @@ class Losses:
         if not self._has_key:
             raise SourceError(f"{name}: no key frame for {NO_PICTURE_S:.0f} s", SourceReason.KEY_FRAME)
         if self._has_frame:
-            raise SourceError(f"{name}: damaged: no whole frame arrives", SourceReason.DAMAGED)
+            raise SourceError(f"{name}: damaged: no intact frame arrives", SourceReason.DAMAGED)
         raise SourceError(f"{name}: no frame can be decoded", SourceReason.CODEC)
 
 

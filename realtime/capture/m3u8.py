@@ -1,4 +1,4 @@
-"""Reads HLS playlists (RFC 8216): their text -> the segments of a stream, with the wall clock where a playlist has it.
+"""Reads HLS playlists (RFC 8216): their text -> the segments of a stream, with their dates if the playlist has any.
 
 Used by capture.hls. Opens nothing.
 """
@@ -47,7 +47,7 @@ class Playlist:
         variants: URLs of the playlists that offer the same stream at different sizes.
         target_s: the declared upper limit of the segments' durations, in seconds.
         has_ended: whether no segment will be added: a recording, or the end of a live stream.
-        is_plain: False if segments are encrypted, or are parts of files.
+        is_plain: False if segments are encrypted, or are byte ranges of files.
         key_urls: where the keys of encrypted segments are.
     """
 
@@ -60,7 +60,7 @@ class Playlist:
 
     @property
     def addresses(self) -> Iterator[str]:
-        """All addresses that whoever plays this would open, but the variants."""
+        """All addresses that a player of this playlist would open, except the variants."""
         for segment in self.segments:
             yield segment.url
             if segment.map_url is not None:

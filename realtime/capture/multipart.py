@@ -166,7 +166,7 @@ class Parts:
         if part_bytes > self._most_bytes:
             raise SourceError(
                 f"{self._name}: too large: a part has more than {self._most_bytes:,} bytes; "
-                "raise cameras[].max_pixels if this is right",
+                "if such parts are expected, raise cameras[].max_pixels",
                 SourceReason.TOO_LARGE,
             )
 

@@ -123,7 +123,7 @@ def open_source(config: CameraConfig) -> Source:
 
 
 def _open_network(config: CameraConfig, max_pixels: int) -> Source:
-    """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
+    """Open a URL. A live HLS playlist is read by HlsSource; FFmpeg reads all other streams."""
     if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
         _warn_of_unverified_tls(config.name)
     ends_s = time.monotonic() + config.open_timeout_s
@@ -162,7 +162,7 @@ def _open_network(config: CameraConfig, max_pixels: int) -> Source:
 @functools.cache  # once per camera and run
 def _warn_of_unverified_tls(name: str) -> None:
     log.warning(
-        "%s: the login is sent over TLS, but the certificate is not verified, so any host between here and the camera "
+        "%s: the login is sent over TLS, but the certificate is not verified, so any host on the way to the camera "
         "could read it; set tls_verify: true, and tls_ca if the certificate is self-signed",
         name,
     )

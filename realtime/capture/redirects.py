@@ -38,10 +38,11 @@ def next_url(url: str, reply: Reply, tls: Tls, ends_s: float = math.inf) -> str:
         url: the address that was asked for.
         reply: a reply for which `is_redirect` is true.
         tls: if certificates are verified, a redirect must not lead to an address without TLS.
-        ends_s: when host names must be resolved, in monotonic seconds.
+        ends_s: deadline for resolving host names, in monotonic seconds.
 
     Raises:
-        SourceError: it leads nowhere, to another kind of stream, or nearer to this machine than `url` is.
+        SourceError: the address can't be read, is of another kind (rtsp or http), loses TLS although certificates are
+            verified, or is closer to this machine than `url`.
     """
     location = reply.get("location")
     if not location or len(location) > _MAX_LOCATION or re.search(r"[\x00-\x20\x7f-\uffff]", location):
@@ -59,7 +60,8 @@ def next_url(url: str, reply: Reply, tls: Tls, ends_s: float = math.inf) -> str:
     if tls.verify and before.scheme in TLS_SCHEMES and after.scheme not in TLS_SCHEMES:
         raise _refused(url, f"redirects to {shown(bare.geturl())}, which is not encrypted, but tls_verify is set")
     if (closed := why_closed(url, joined, partial(addresses_of, ends_s=ends_s))) is not None:
-        raise _refused(url, f"redirects to {shown(bare.geturl())}, {closed}, where a stream from outside may not lead")
+        why = "not allowed, because the server is farther away from this machine"
+        raise _refused(url, f"redirects to {shown(bare.geturl())}, {closed}: {why}")
     if (before.scheme, before.hostname, port) == (after.scheme, after.hostname, new_port):
         return bare._replace(netloc=before.netloc).geturl()
     return bare.geturl()

@@ -1,8 +1,8 @@
-"""A look at an RTSP server before FFmpeg opens it.
+"""Requests to an RTSP server before FFmpeg opens its stream.
 
-FFmpeg's RTSP client follows any redirect without limit, takes the login along, and has no option against it. So this
-module asks first, as FFmpeg would, and gives FFmpeg the address at the end, without the login if another server is
-asked. Used by capture.connect.
+FFmpeg's RTSP client follows any number of redirects, takes the login along, and has no option to prevent it. So this
+module makes the same requests first, and gives FFmpeg the final address, without the login if that is another server.
+Used by capture.connect.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _REFUSALS = {
 
 
 class Seen(NamedTuple):
-    """What a look at a server found.
+    """The result of `look`.
 
     Attributes:
-        address: the address for FFmpeg. It is the one that was asked for if the server doesn't redirect, or if it gives
-            an answer that isn't understood: FFmpeg may understand it.
-        is_described: whether the server described the stream. It may have started it for that, and need a moment to
-            stop it again.
+        address: the address for FFmpeg: the one after all redirects. An answer that isn't understood ends the search,
+            because FFmpeg may understand it.
+        is_described: whether the server described the stream. It may have started the stream for that, and need a
+            moment to stop it.
     """
 
     address: str
@@ -38,19 +38,19 @@ class Seen(NamedTuple):
 
 
 def look(url: str, ends_s: float, tls: Tls) -> Seen:
-    """Ask the server of an RTSP URL for its description, and follow its redirects.
+    """Request the description of an RTSP stream, and follow its redirects.
 
-    It asks without the login first. If the server wants it, the login is sent once, because the answer to it may be
-    a redirect too. It is sent to the URL's own scheme, host and port only.
+    The first request has no login. If the server requires one, it is sent once, because the answer to it may be a
+    redirect too. It is sent to the URL's own scheme, host and port only.
 
     Args:
         url: an rtsp or rtsps URL.
-        ends_s: when everything must be over, in monotonic seconds.
+        ends_s: deadline for all requests, in monotonic seconds.
         tls: how to treat the server's certificate.
 
     Raises:
-        SourceError: the server can't be reached, rejects the login or the path, sends too much, or redirects to where
-            it may not.
+        SourceError: the server can't be reached, its certificate isn't trusted, it rejects the login or the path, sends
+            too much, or redirects too often or to an address that is not allowed.
     """
     at = url
     for _ in range(MAX_REDIRECTS + 1):
@@ -80,7 +80,7 @@ def _refusal(url: str, at: str, reply: Reply) -> SourceError:
     reason, advice = _REFUSALS[reply.status]
     challenges = reply.all("www-authenticate")
     if reply.status == 401 and has_login(url) and not has_login(at):
-        advice = f"login failed: it redirects to {shown(at)}, which wants a login, but gets none from another address"
+        advice = f"login failed: it redirects to {shown(at)}, which requires a login: configure that address directly"
     elif reply.status == 401 and challenges and challenge_of(challenges) is None:
-        advice = "login failed: the server wants a kind of login that FFmpeg lacks; set it to Digest with MD5, or Basic"
+        advice = "login failed: FFmpeg lacks the server's kind of login: set the server to Digest with MD5, or to Basic"
     return SourceError(f"{shown(url)}: {advice}", reason)

@@ -1,7 +1,7 @@
 """The interface of every source: a source is open once constructed, returns its frames one by one, and must be closed.
 
-Implemented by stream, webcam, images and demo; used only by capture.camera. Sources know nothing about camera names,
-epochs or pacing.
+Implemented by stream, hls, webcam, images and demo; used only by capture.camera. Sources know nothing about camera
+names, epochs or the pacing of files.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Source(Protocol):
         """Nominal frames per second."""
 
     def read(self) -> Picture | None:
-        """Return the next frame, or None at the normal end.
+        """Return the next frame, or None at the normal end. Blocks until a live source has one, up to its read timeout.
 
         Raises:
-            SourceError: a live source was lost.
+            SourceError: a live source was lost, or a picture is too large.
             TruncatedError: a file ended early, or parts of it could not be read.
         """
 

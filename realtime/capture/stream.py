@@ -29,7 +29,8 @@ from realtime.config import MOST_PIXELS, Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, too_large
 from realtime.redact import shown
 
-# Packets that yield no frame are reported as often as this (s), so that the camera doesn't count as silent.
+# While packets yield no frame, a picture with a fault is returned this often (s), so that the camera doesn't count as
+# silent.
 SIGN_S = 0.25
 # The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
 # sends timestamps is timed by arrival.
@@ -39,7 +40,8 @@ UNSTAMPED = 10
 _PENDING = 64
 # FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
-# The formats in which cameras send each frame when they take it, over any protocol. HLS and MP4 come seconds at a time.
+# The formats in which cameras send each frame as soon as it is captured, over any protocol. In HLS and MP4, several
+# seconds of video arrive at a time.
 _PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
 _MAX_FPS = 1000.0
 
@@ -154,8 +156,8 @@ class StreamSource:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.
 
         Raises:
-            SourceError: a live stream was lost. Its end counts as a loss. Or the previous picture was too large.
-            TruncatedError: a file ended early or is damaged; all its good frames were returned.
+            SourceError: a live stream was lost (its end counts as a loss), or the previous picture was too large.
+            TruncatedError: a file ended early or is damaged; all its intact frames were returned.
         """
         if self._first is not None:
             first, self._first = self._first, None

@@ -111,9 +111,9 @@ class Pacer:
         return not self._stop.wait(max(0.0, self._offset_s + time_s - now_s))
 
 
-# A live stream that arrives seconds at a time is released no earlier than its timestamps say. If all frames of the last
-# WINDOW_S (s) were there more than SPARE_S before they were due, as after an interruption, the following ones are
-# released faster by the fraction CATCH_UP, until that is made up.
+# `Playout` never releases frames faster than their timestamps, with one exception: if all frames of the last WINDOW_S
+# (s) had arrived more than SPARE_S (s) before they were due, as after an interruption, the following frames are
+# released faster by the fraction CATCH_UP until the excess is used up.
 WINDOW_S = 20.0
 SPARE_S = 0.25
 CATCH_UP = 0.1
@@ -124,7 +124,7 @@ LONGEST_STEP_S = 12.0
 class Playout:
     """Decides when the frames of a live stream that arrives seconds at a time (HLS) are due.
 
-    A frame that is late shifts all later ones, so that frames come evenly from then on.
+    A late frame delays all later ones, so that frames are released evenly from then on.
 
     >>> playout = Playout()
     >>> [playout.due_s(media_s, ready_s=100.0, now_s=100.0) for media_s in (7.0, 7.5, 8.0)]
@@ -136,11 +136,9 @@ class Playout:
     def __init__(self) -> None:
         self._last: tuple[float, float] | None = None  # timestamp of the last frame, and when it was due
         self._continues = False
-        self._window_s = (
-            0.0  # timestamps in this window, and the least time by which a frame was there before it was due
-        )
-        self._least_spare_s = math.inf
-        self._ahead_s = 0.0  # to be made up
+        self._window_s = 0.0  # the time that the timestamps in this window span
+        self._least_spare_s = math.inf  # the least time by which a frame in this window arrived before it was due
+        self._ahead_s = 0.0  # how much sooner the following frames are to be released in all
 
     def restart(self) -> None:
         """Release the next frame at once: its timestamp doesn't continue the last one."""

@@ -33,7 +33,7 @@ class Tls:
         return {"tls_verify": "1"} | ({"ca_file": trusted} if trusted else {})
 
     def context(self) -> ssl.SSLContext:
-        """Return the same for Python's sockets.
+        """Return an equivalent context for Python's sockets.
 
         Raises:
             OSError: the file `ca` can't be read, or holds no certificate.
@@ -42,7 +42,7 @@ class Tls:
             return ssl.create_default_context(cafile=self.ca)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        # Unverified, as cameras need it: many have a certificate of their own making, and old ones old TLS only.
+        # Without verification, accept all that cameras offer: self-signed certificates, and old versions of TLS.
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
         return context

@@ -1,7 +1,7 @@
-"""A look at an HTTP server after FFmpeg could not open its stream.
+"""Requests to an HTTP server after FFmpeg could not open its stream.
 
-FFmpeg is not allowed to follow redirects, so that none leads to where it may not: this module follows them. Used by
-capture.connect.
+FFmpeg is not allowed to follow redirects, because it doesn't check where they lead. This module checks and follows
+them. Used by capture.connect.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ def final_address(url: str, ends_s: float, tls: Tls) -> str:
 
     Args:
         url: an http or https URL. Its login is sent to its own scheme, host and port only.
-        ends_s: when everything must be over, in monotonic seconds.
+        ends_s: deadline for all requests, in monotonic seconds.
         tls: how to treat the server's certificate.
 
     Returns:
-        The address at the end. It is `url` if the server doesn't redirect, or gives an answer that isn't understood.
+        The address after all redirects. An answer that isn't understood ends the search.
 
     Raises:
-        SourceError: the server can't be reached, its certificate isn't trusted, or it redirects to where it may not.
+        SourceError: the server can't be reached, its certificate isn't trusted, or it redirects too often or to an
+            address that is not allowed.
     """
     at = url
     for _ in range(MAX_REDIRECTS + 1):

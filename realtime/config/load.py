@@ -23,8 +23,8 @@ from realtime.redact import redact
 log = logging.getLogger(__name__)
 
 # Former keys, which this release still reads, with a warning. The next release removes them from these two tables.
-# A renamed key has a new name. A dropped key is ignored if it has the one value that it could have, given as text;
-# any other value is an error, in these words.
+# RENAMED: former name -> new name. DROPPED: key -> the only value that it could have, as text, which is now ignored,
+# and the error for any other value.
 RENAMED = {"latency.means": "latency.levers"}
 DROPPED = {
     "pose.dataset_index": (
@@ -127,7 +127,7 @@ def _renamed(layer: _Layer, warn: Callable[[str], None]) -> _Layer:
                 f"{former}: it is now called {name}, which is also set (from {layer[name][1]}): remove {former} "
                 f"(from {origin})"
             )
-        warn(f"{former} is now called {name}: rename it, the next release refuses it (from {origin})")
+        warn(f"{former} is now called {name}: rename it, because the next release rejects it (from {origin})")
         layer = {key: entry for key, entry in layer.items() if key != former} | {name: (value, origin)}
     return layer
 
@@ -140,7 +140,7 @@ def _drop(found: _Layer, warn: Callable[[str], None]) -> None:
         value, origin = found.pop(key)
         if str(value) != only:
             raise ConfigError(redact(f"{key}: got {value!r}, {expected}{where_set(key, origin)}"))
-        warn(f"{key} has no effect any more: remove it, the next release refuses it (from {origin})")
+        warn(f"{key} has no effect any more: remove it, because the next release rejects it (from {origin})")
 
 
 # ---- one layer at a time

@@ -15,16 +15,21 @@ from realtime.config.sections import CameraConfig, leaves
 from realtime.redact import redact, shown
 
 ENV_PREFIX = "REALTIME_"
-# Characters of a key or a value that a message shows.
+# A message shows at most this many characters of a key or a value.
 _MOST_SHOWN = 100
-# Characters of an explanation.
+# An explanation has at most this many characters.
 _MOST_SAID = 1000
 
 Value = TypeVar("Value")
 
 
 def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first mistake as one line. The value is shown only if it can't contain a secret."""
+    """Return the first mistake as one line. The value is shown only if it can't contain a secret.
+
+    Args:
+        error: the mistakes that pydantic found.
+        origins: where each dotted key was set: a file, a variable or a flag.
+    """
     # Report an unknown key first: it is often the missing key, misspelled.
     problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     location = [str(part) for part in problem["loc"]]
@@ -51,7 +56,7 @@ def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def where_set(key: str, origin: str) -> str:
-    """The origin of a value, unless the flag is the key itself."""
+    """Return the origin of a value as the end of a message; empty if it is the flag of this key, or unknown."""
     return f" (from {origin})" if origin and origin != as_flag(key) else ""
 
 
@@ -67,7 +72,7 @@ _IN_OUR_WORDS = {
 
 
 def short(value: Value) -> Value | str:
-    """The value itself, or a text without secrets, of which a message shows the beginning."""
+    """Return the value itself or, if it is a text, at most its beginning, without secrets."""
     if not isinstance(value, str):
         return value
     # Redacted before it is cut to size, because only a whole URL shows where its password ends.
@@ -79,7 +84,7 @@ def _cut(text: str) -> str:
 
 
 def near(key: str, spell: Callable[[str], str]) -> str:
-    """The advice for an unknown key; `spell` writes a key as its origin does."""
+    """Return the advice for an unknown key; `spell` writes a key as its origin does (`as_flag`, `as_variable`)."""
     close = difflib.get_close_matches(key[:_MOST_SHOWN], [each.name for each in leaves()], n=1)
     return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"
 

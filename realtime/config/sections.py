@@ -41,7 +41,7 @@ MOST_CAMERAS = 1000
 LONGEST_SOURCE = 4096
 
 
-# We test rtsp, http and udp. The others work if FFmpeg was built with them.
+# The tests open rtsp, rtsps, http, rtmp and udp. The others work if FFmpeg was built with them.
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", "srt", "tcp", "file")
 # Schemes whose certificates FFmpeg can verify.
 _TLS_SCHEMES = ("rtsps", "https")

@@ -1,4 +1,4 @@
-"""Reads YAML that people write. Whatever it contains, the result is plain data or one line that names the mistake.
+"""Reads YAML that people write. The result is plain data, or an error of one line, whatever the text contains.
 
 Used by config.load for configuration files, for flags and for variables.
 """
@@ -13,15 +13,15 @@ import yaml
 from realtime.config.mistakes import short
 from realtime.errors import ConfigError, first_line
 
-# A thousand cameras with all their keys fit into this many bytes. A larger file keeps Python busy for seconds, which
-# the running cameras would notice during a reload.
+# A thousand cameras with all their keys fit into this many bytes. Parsing a larger file takes seconds, during which a
+# reload would slow the running cameras down.
 MOST_BYTES = 512 * 1024
 # An alias repeats what it refers to. A file of a few lines can stand for billions of values.
 MOST_VALUES = 100_000
 
 
 class _Yaml(yaml.SafeLoader):
-    """YAML that refuses a repeated key, of which SafeLoader would keep the last value, and aliases that multiply."""
+    """A SafeLoader that rejects repeated keys, for which SafeLoader keeps the last value, and multiplying aliases."""
 
     def get_single_node(self) -> yaml.Node | None:
         """Parse the text, as SafeLoader does.
@@ -66,7 +66,7 @@ _Yaml.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def _values_in(node: yaml.Node, counted: dict[int, int]) -> int:
-    """The number of nodes from this one down, those of an alias counted each time.
+    """Return the number of nodes from this one down, counting those behind an alias each time that it occurs.
 
     Args:
         node: the root of the tree.
@@ -83,7 +83,7 @@ def _values_in(node: yaml.Node, counted: dict[int, int]) -> int:
 
 
 def parse_yaml(text: str, origin: str) -> object:
-    """The data of a YAML text.
+    """Return the data in a YAML text: mappings, lists, strings, numbers, booleans, dates and None.
 
     >>> parse_yaml("pose: {model: none}", "--config: home.yaml")
     {'pose': {'model': 'none'}}
@@ -109,7 +109,7 @@ def parse_yaml(text: str, origin: str) -> object:
 
 
 def read_yaml(path: Path) -> object:
-    """The data of a YAML file.
+    """Return the data in a YAML file, as `parse_yaml` does.
 
     Raises:
         ConfigError: the file is missing, unreadable, too large or not valid YAML.
@@ -125,5 +125,5 @@ def read_yaml(path: Path) -> object:
     except ValueError:
         raise ConfigError(f"--config: can't read {path}: not UTF-8 text") from None
     if len(data) > MOST_BYTES:
-        raise ConfigError(f"--config: {path}: got more than {MOST_BYTES // 1024} kB, expected a configuration")
+        raise ConfigError(f"--config: {path}: too large: expected at most {MOST_BYTES // 1024} kB")
     return parse_yaml(text, f"--config: {path}")

@@ -54,8 +54,8 @@ class Letterbox:
             frame_size: width and height of the frame in pixels.
             size: longer side of the input in pixels, a multiple of `stride`.
             stride: stride of the network in pixels.
-            input_size: use an input of this width and height instead. The frame becomes no larger in it than in the
-                smallest input.
+            input_size: fit the frame into an input of this width and height (pixels) instead. It is then no larger
+                than in the smallest input.
         """
         width, height = frame_size
         gain = min(size / height, size / width)

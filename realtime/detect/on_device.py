@@ -20,7 +20,7 @@ from realtime.runtime.device import Lane
 
 # Interpolation weights are integers in units of 1/2048: OpenCV's INTER_RESIZE_COEF_SCALE.
 _UNITS = 2048
-# The columns and rows of this many placements are kept, the last ones that were new. Every frame size has its own.
+# The columns and rows of this many placements are kept, the most recently computed ones. Every frame size has its own.
 _KEPT = 64
 
 

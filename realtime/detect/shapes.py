@@ -1,10 +1,10 @@
 """The shapes of the detector's input: which are compiled, which one comes next, and which are dropped.
 
-detect/stage.py asks for the placement of each frame; realtime.tuning compiles the shape that is due. A network is
-compiled for one shape, which takes a tenth of a second to seconds, and tens of megabytes. A live camera's thread must
-not wait for that, because its video would pile up meanwhile, and a camera that keeps changing its aspect ratio must
-neither fill the memory nor occupy the cores. Therefore frames of live cameras go into the nearest compiled shape until
-their own is compiled.
+detect/stage.py asks for the placement of each frame; realtime.tuning compiles the shape that is due. Compiling the
+network for a shape takes from a tenth of a second to several seconds, and tens of megabytes. A live camera's thread
+must not wait for that, because its video would pile up in the meantime, and a camera that keeps changing its aspect
+ratio must neither fill the memory nor occupy the cores. Therefore, frames of a live camera go into the nearest compiled
+shape until their own is compiled.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from realtime.types import Frame
 # Width and height in pixels: of a frame, or of the network's input.
 Size = tuple[int, int]
 
-# A live camera may have a shape compiled once in this time (s).
+# For each live camera, a shape is compiled at most once in this time (s).
 COMPILE_EVERY_S = 10.0
-# This many shapes are kept that no open camera needs, the last ones used. A run of files alone keeps more, because each
-# of their frames goes into its own shape, and a folder of photographs has about ten shapes in random order.
+# This many shapes that no open camera needs are kept, the most recently used ones. Without live cameras, more are kept,
+# because frames of files go into their own shapes, and a folder of photographs has about ten shapes in random order.
 SPARE, SPARE_OF_FILES = 4, 12
 
 
 @dataclass(slots=True)
 class _Camera:
     frame_size: Size | None  # None: the camera is not open
-    exact: bool
-    shapes: list[Size]  # its own, for each side
-    served_s: float = float("-inf")  # when a shape was last compiled for it,
-    served_size: Size | None = None  # and for frames of which size
+    exact: bool  # its frames always go into their own shape
+    shapes: list[Size]  # its own, one for each side in `Shapes._sides`
+    served_s: float = float("-inf")  # when a shape was last compiled for it (monotonic seconds)
+    served_size: Size | None = None  # the size of its frames then
 
 
 class Shapes:
@@ -42,7 +42,7 @@ class Shapes:
     Args:
         stride: the sides of the network's input are multiples of this.
         side: longer side of the input in pixels.
-        drop: is called with each shape that is not kept any longer, while no frame uses it. It must be quick.
+        drop: called with each shape that is no longer kept, while no frame uses it. It must be quick.
 
     Example:
         >>> shapes = Shapes(stride=32, side=640)
@@ -78,8 +78,8 @@ class Shapes:
 
         Args:
             camera: the camera's name.
-            frame_size: width and height; None: the camera has ended.
-            exact: its frames always go into their own shape, even if that has to be compiled first.
+            frame_size: width and height in pixels; None: the camera has ended.
+            exact: whether its frames always go into their own shape, even if that has to be compiled first.
         """
         with self._lock:
             known = self._cameras.get(camera)
@@ -96,7 +96,7 @@ class Shapes:
             self._tidy()
 
     def set_sides(self, *sides: int) -> None:
-        """Set the longer sides that each camera needs a shape for: the one in use and, before a change, the next."""
+        """Set the longer sides (pixels) for which cameras need shapes: the current and, before a change, the next."""
         with self._lock:
             self._sides = sides
             for camera in self._cameras.values():
@@ -144,6 +144,9 @@ class Shapes:
         Args:
             frame: the frame. A camera that `need` doesn't know is exact.
             side: longer side of the frame's own shape in pixels.
+
+        Returns:
+            The frame's place in the chosen shape (`input_size`). Pass it to `done` once the network has processed it.
         """
         own = Letterbox.of(frame.size, side, self._stride)
         with self._lock:
@@ -166,7 +169,7 @@ class Shapes:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Drop the shapes that no open camera needs and no frame is in, except the last ones used."""
+        """Drop the shapes that no open camera needs and no frame is in, except the most recently used ones."""
         spare = SPARE_OF_FILES if all(camera.exact for camera in self._cameras.values()) else SPARE
         if len(self._compiled) <= spare:
             return

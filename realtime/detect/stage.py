@@ -71,11 +71,11 @@ class DetectStage:
         return self._net.keypoints
 
     def warm_up(self) -> None:
-        """Run the network once in the shape of most cameras' frames, so that their first real frame is not slow."""
+        """Run the network once in the shape of 16:9 frames, so that most cameras' first frame is not slow."""
         self.shapes.add(self._run(None))
 
     def compile(self, shape: Size) -> None:
-        """Run the network once in an input of this width and height. `shapes` is not told of it."""
+        """Run the network once on an input of this width and height (pixels). This is not recorded in `shapes`."""
         self._run(shape)
 
     def _run(self, shape: Size | None) -> Size:

@@ -107,7 +107,7 @@ def _save(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO is not fol
     """Write a model with weights in float32.
 
     Raises:
-        OSError: the files can't be written. OpenVINO's own error names no cause, so this one tells the free space.
+        OSError: the files can't be written. OpenVINO's own error names no cause, so this one states the free space.
     """
     try:
         _openvino().save_model(model, path, compress_to_fp16=False)

@@ -1,4 +1,4 @@
-"""The readers of the stream, and the tracks that they were told of.
+"""The readers of the stream, and the tracks that were announced to them.
 
 Used by publish.stage.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from realtime.publish.peers import Peer
 from realtime.publish.socket import PublishSocket
 
-# Most messages of peers that are handled at once. Between two calls, one peer can send that many only in a flood.
+# Handle at most this many messages of peers at once. Between two calls, only a flood contains more.
 _MOST_MESSAGES = 2000
 # Limit for the topics of all subscriptions together: libzmq keeps about 40 bytes of memory for each byte of a topic.
 _MOST_TOPIC_BYTES = 500_000
@@ -32,7 +32,13 @@ class Presence:
         return bool(self._started or self._ended)
 
     def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
-        """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks."""
+        """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks.
+
+        Args:
+            epoch: the frame's epoch.
+            track_ids: ids of the tracks in the frame.
+            ended: ids of the tracks that ended for good with this frame.
+        """
         if epoch != self._epoch:
             self.end()
             self._epoch = epoch
@@ -47,21 +53,25 @@ class Presence:
         self._there = set()
 
     def news(self) -> tuple[list[int], list[int]]:
-        """The tracks that started and those that ended since the last call."""
+        """Return the ids of the tracks that started, and of those that ended, since the last call."""
         told = self._started, self._ended
         self._started, self._ended = [], []
         return told
 
 
 class Audience:
-    """The readers: the peers that are subscribed to poses."""
+    """The readers: the peers that are subscribed to poses.
+
+    Args:
+        socket: the bound socket, used by the publisher's thread only.
+        pose_topics: returns the pose topics of all current cameras.
+    """
 
     def __init__(self, socket: PublishSocket, pose_topics: Callable[[], list[bytes]]) -> None:
-        """Count the subscribers of the pose topics that `pose_topics` returns."""
         self._socket, self._pose_topics = socket, pose_topics
 
     def listen(self) -> set[bytes]:
-        """Handle some of the messages that peers have sent. Returns the topic prefixes of new subscriptions."""
+        """Handle up to _MOST_MESSAGES messages of peers. Return the topic prefixes of new subscriptions."""
         messages = self._socket.receive(_MOST_MESSAGES)
         if not messages:
             return set()
@@ -87,7 +97,7 @@ class Audience:
         return sum(any(covers(peer.topics, topic) for topic in topics) for peer in peers)
 
     def _limit_topics(self, peers: list[Peer]) -> None:
-        """Cut off the peers with the most topics, until those of the others are within the limit."""
+        """Disconnect the peers with the most topics until those of the others are within the limit."""
         sizes = {peer: sum(map(len, peer.topics)) for peer in peers}
         while sum(sizes.values()) > _MOST_TOPIC_BYTES:
             largest = max(sizes, key=sizes.__getitem__)

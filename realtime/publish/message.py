@@ -30,8 +30,8 @@ def to_message(
         session: id of the run.
         seq: number of pose messages that this camera has sent before.
         skeleton: name of the skeleton: "coco17", "none", ...
-        age_ms: time since the capture; None: by the clock.
         with_raw: add the keypoints from before smoothing. Those that are not finite are replaced by the smoothed ones.
+        age_ms: milliseconds since the capture; None: computed from the monotonic clock.
 
     Raises:
         ValueError: a number is NaN or infinite.

@@ -1,4 +1,4 @@
-"""The connections to the stream's socket. A peer that sends more than a reader needs is cut off.
+"""The connections to the stream's socket. A peer that sends more than a reader needs is disconnected ("cut off").
 
 Used by publish.socket, and by publish.audience, which counts the readers among the peers.
 
@@ -26,27 +26,28 @@ from realtime.runtime.memory import give_back_memory
 
 log = logging.getLogger(__name__)
 
-# What a peer may send: this much at once, and this much more per second. The largest reader of ours subscribes to three
-# topics of up to 72 bytes for each of 100 cameras: 37 kB with CURVE. Heartbeats every 0.5 s take 90 bytes/s with CURVE.
+# A peer may send this much at once, and this much more per second. The largest reader that we allow for subscribes to
+# three topics of up to 72 bytes for each of 100 cameras: 37 kB with CURVE. Heartbeats every 0.5 s take 90 bytes/s with
+# CURVE.
 BURST_BYTES = 65_536
 BYTES_PER_S = 256
 # The same for all peers together. When it is used up, those that have sent the most are cut off first. libzmq walks
 # through all topics when a peer leaves, and hundreds of connections within their allowance would stop the publisher.
 ALL_BURST_BYTES = 131_072
 ALL_BYTES_PER_S = 32_768
-# Connections at the same time. Each takes a file descriptor, and 1024 per process is a common limit.
+# At most this many connections at a time. Each takes a file descriptor, and 1024 per process is a common limit.
 MOST_PEERS = 256
-# Beyond this, for all peers together, new connections have to wait: each brings what libzmq reads ahead, about 10 kB,
-# before it can be cut off. TCP asks again after a second.
+# If all peers together send more than this, new connections are delayed: libzmq reads about 10 kB from each before it
+# can be cut off. TCP repeats a connection request after a second.
 FLOOD_BURST_BYTES = 131_072
 FLOOD_BYTES_PER_S = 65_536
-# How often the bytes are counted: more often for a while after a new connection, or a look that found this many bytes.
-# What a flood sends between two looks, libzmq reads.
+# Intervals (s) at which the received bytes are counted: the shorter one for _BUSY_S after a new connection, and after a
+# count of more than _BUSY_BYTES. libzmq reads all that a flood sends between two counts.
 _LOOK_S, _BUSY_LOOK_S, _BUSY_S, _BUSY_BYTES = 0.02, 0.001, 0.2, 1000
-# Most events read at once. It is all that the monitor's queue holds: 1000 messages at each end, libzmq's default.
+# Read at most this many events at once. The monitor's queue holds no more: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
-# Most that is read at once from a peer that is cut off, in buffers of 64 kB.
+# Read at most this many buffers of 64 kB at once from a peer that is cut off.
 _MOST_DISCARDED = 64
 
 _WATCHED = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
@@ -61,7 +62,7 @@ COUNTS_BYTES = sys.platform in _COUNTS
 
 
 def received_bytes(connection: socket.socket) -> int | None:
-    """Count the bytes that the other side of a TCP connection has sent. None if the system does not count them."""
+    """Return how many bytes have been received on a TCP connection; None if the system does not count them."""
     option, size, offset = _COUNTS.get(sys.platform, (0, 0, 0))
     if not option:
         return None
@@ -74,7 +75,13 @@ def received_bytes(connection: socket.socket) -> int | None:
 
 @dataclass(slots=True)
 class Allowance:
-    """How much may be used at once, and how much more per second.
+    """A limit on usage: how much may be used at once, and how much more per second.
+
+    Attributes:
+        burst: how much may be used at once.
+        per_s: how much more may be used per second.
+        since_s: when it was last used; monotonic seconds.
+        left: how much may be used now; negative if too much was used.
 
     >>> allowance = Allowance(burst=1000, per_s=10, since_s=100.0)
     >>> allowance.use(800, now_s=100.0), allowance.use(300, now_s=101.0), allowance.use(0, now_s=120.0)
@@ -90,7 +97,7 @@ class Allowance:
         self.left = self.burst
 
     def use(self, count: int, now_s: float) -> bool:
-        """Use some of it. False if more is used than was left."""
+        """Use some of it. Return False if more was used than was left."""
         self.left = min(self.burst, self.left + self.per_s * (now_s - self.since_s)) - count
         self.since_s = now_s
         return self.left >= 0
@@ -102,11 +109,13 @@ class Peer:
 
     Attributes:
         descriptor: libzmq's file descriptor of this connection. Another connection may have it later.
-        endpoint: the endpoint of ours that it connected to.
-        since_s: monotonic time at which it connected.
+        endpoint: our endpoint that it connected to.
+        since_s: monotonic time (s) at which it connected.
         topics: the topic prefixes that it is subscribed to. Used by the publisher's thread only.
-        heard_bytes: size of all messages that the publisher has received from it.
-        sent_bytes: all that it had sent at the last look.
+        heard_bytes: total size of the messages that the publisher has received from it.
+        sent_bytes: how many bytes it had sent at the last count.
+        is_cut_off: whether it was disconnected because it sent too much, or there were too many peers.
+        allowance: how many bytes it may send.
     """
 
     descriptor: int
@@ -156,7 +165,7 @@ class Peers:
     def connected(self) -> dict[int, Peer]:
         """Return the peers that are connected now, by descriptor. Any thread may call this.
 
-        The peer of any message that was received before the call is among them, unless it has disconnected.
+        They include the sender of every message that was received before the call, unless it has disconnected.
         """
         with self._lock:
             self._read_events()
@@ -219,7 +228,7 @@ class Peers:
         self._peers[peer.descriptor] = peer
 
     def _look(self, now_s: float) -> None:
-        """Cut off the peers that have used up their allowance, or the largest if all together have, and warn."""
+        """Cut off the peers that have used up their own allowance, or the largest ones if the common one is used up."""
         active: dict[Peer, int] = {}
         all_bytes = 0
         for peer in self._peers.values():
@@ -227,7 +236,7 @@ class Peers:
                 if peer.is_cut_off:
                     self._discard(connection)
                     continue
-                # ipc, and systems that do not count: the bytes that the publisher has heard, which are fewer.
+                # Over ipc, and on systems that do not count: the bytes that the publisher has read, which are fewer.
                 sent_bytes = received_bytes(connection)
                 sent_bytes = peer.heard_bytes if sent_bytes is None else sent_bytes
                 used_bytes, peer.sent_bytes = sent_bytes - peer.sent_bytes, sent_bytes
@@ -248,14 +257,14 @@ class Peers:
         self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
             log.warning(
-                "publish: connections cut off: %d; there were too many, or they sent more than readers do",
+                "publish: disconnected peers: %d; there were too many, or they sent more than readers do",
                 self._cut_off,
             )
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
             give_back_memory()
 
     def _bar(self, is_barred: bool) -> None:
-        """Let new TCP connections wait, or let them in again. Linux only; existing connections are not affected.
+        """Delay new TCP connections, or accept them again. Linux only; existing connections are not affected.
 
         A filter on the listening socket drops their packets, and the other side repeats them.
         """
@@ -274,8 +283,9 @@ class Peers:
     def _shut(self, peer: Peer) -> None:
         """End the connection for libzmq, which then drops the peer with its subscriptions.
 
-        TCP refuses what the peer sends from now on. If libzmq may have stopped reading, only the reading half is shut:
-        if both are while it holds a ping of the peer, libzmq aborts the program (libzmq issue 4364).
+        TCP refuses everything that the peer sends from now on. If libzmq may have paused reading, only the reading half
+        is shut down. With both halves shut down while it holds a ping of the peer, libzmq would abort the program
+        (libzmq issue 4364).
         """
         with contextlib.suppress(OSError), _connection(peer) as connection:
             connection.shutdown(socket.SHUT_RD if received_bytes(connection) is None else socket.SHUT_RDWR)
@@ -284,14 +294,14 @@ class Peers:
             self._discard(connection)
 
     def _discard(self, connection: socket.socket) -> None:
-        """Take what the peer has sent, because libzmq reads all of it before it finds the end."""
+        """Read and discard the data that the peer has sent. Otherwise libzmq would read all of it before the end."""
         for _ in range(_MOST_DISCARDED):
             if not connection.recv_into(self._discarded):
                 return
 
 
 def _connection(peer: Peer) -> socket.socket:
-    """Open this peer's connection a second time: the copy can't become another connection while it is used.
+    """Duplicate the descriptor of this peer's connection, so that it can't become another connection while it is used.
 
     Raises:
         OSError: libzmq has closed it. Its descriptor may already belong to something else, a camera for example.

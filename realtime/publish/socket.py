@@ -19,14 +19,14 @@ from realtime.wire.keys import load_public, load_secret
 
 log = logging.getLogger(__name__)
 
-# Length of the queue of each subscriber, in messages. ZeroMQ drops what doesn't fit; older poses would be of no use.
+# Length of the queue of each subscriber, in messages. ZeroMQ drops messages that don't fit: old poses are useless.
 _SEND_HIGH_WATER = 64
 # How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
 _LINGER_MS = 200
-# How many messages of each peer libzmq reads ahead. 0 is no limit, because libzmq 4.3.5 aborts the program
-# (`Assertion failed: !_io_error`, issue 4364) if a connection breaks while libzmq has stopped reading and holds a
-# ping. A flood is limited by its bytes (publish.peers). The limit is 16 if the system doesn't count them: with keys one
-# place is lost, because libzmq queues the peer's user id and never counts it as taken.
+# How many messages of each peer libzmq reads ahead; 0: no limit. A limit makes libzmq pause, and libzmq 4.3.5 aborts
+# the program (`Assertion failed: !_io_error`, issue 4364) if a connection breaks while it has paused and holds a ping.
+# If the system counts a peer's bytes, these are limited instead (publish.peers). Otherwise the limit is 16 messages,
+# and in effect 15 with keys, because libzmq queues the peer's user id and never counts it as taken.
 _RECEIVE_HIGH_WATER_COUNTED, _RECEIVE_HIGH_WATER = 0, 16
 # Size of the system's buffer for each connection. A small one slows a flood down, and a reader sends little.
 _RECEIVE_BUFFER_BYTES = 2048
@@ -47,7 +47,7 @@ _WHY_NOT_BOUND = {
 
 
 class PublishSocket:
-    """The bound XPUB socket. It may be handed to another thread once, before its first use there.
+    """The bound XPUB socket. It may be passed to another thread once, which then is the only one to use it.
 
     >>> socket = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
     >>> socket.send(b"pose/cam0/", b"...")
@@ -80,13 +80,13 @@ class PublishSocket:
             raise
 
     def send(self, topic: bytes, payload: bytes) -> None:
-        """Send a message to its subscribers. A full queue loses it instead of blocking."""
+        """Send a message to its subscribers. A subscriber whose queue is full loses it; this never blocks."""
         self._socket.send_multipart((topic, payload))
 
     def receive(self, most: int) -> list[tuple[int, bytes]]:
-        """Return the messages that peers have sent, at most this many, each with the descriptor of its peer.
+        """Return the messages that peers have sent, at most `most`, each with the descriptor of its peer.
 
-        It is -1 for the subscriptions of a peer that has disconnected, which libzmq then cancels.
+        The descriptor is -1 if the peer has disconnected: libzmq then cancels its subscriptions in its name.
         """
         received = []
         with contextlib.suppress(zmq.Again):

@@ -79,7 +79,7 @@ class PublishStage:
             cameras: returns the status of each camera by name; cameras may be added during the run. The stage counts
                 published frames there, and publishes the status every second and at each change of state.
             recorder: receives every pose message; None records nothing.
-            door: is told of each published frame, and is opened once `publish.wait_for_subscribers` subscribers are
+            door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
         """

@@ -25,7 +25,7 @@ class Channel(Generic[T]):
     Args:
         capacity: maximum number of items inside.
         reader: name of the stage that takes the items.
-        waits: is told how long each item waited for the reader.
+        waits: receives how long each item waited for the reader.
 
     Example:
         >>> channel: Channel[str] = Channel(capacity=2)

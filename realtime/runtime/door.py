@@ -79,7 +79,7 @@ class Door:
         target_s: a live frame that is expected to be older than this when it is published is dropped.
             Has no effect while frames usually take longer than this from entering to publishing.
         reader: name of the stage that takes the frames.
-        waits: is told how long each entering frame waited here; None: the waits are not reported.
+        waits: receives how long each entering frame waited here; None: the waits are not reported.
 
     Example:
         >>> import numpy as np

@@ -37,7 +37,7 @@ def run_stage(
         stage: the stage to run.
         inbox: where its items come from.
         outbox: where its results go; None for the last stage.
-        watch: is told when a batch starts and ends, and of a failure.
+        watch: notified when a batch starts and ends, and of a failure.
         prepare: called once on this thread, before the first batch.
         tick: called between batches and while none arrives, for a stage with periodic work of its own.
         tick_s: maximum seconds to wait for a batch before `tick` is called; None: no limit.
@@ -87,7 +87,7 @@ def run_divided(
         inbox: where its items come from.
         outbox: where its results go.
         pool: runs the parts.
-        watch: is told when an item is finished, how long it waited, and of a failure.
+        watch: notified when an item is finished, how long it waited, and of a failure.
         waits_at_door: the door reports the waits for this stage, so the loop does not.
     """
     order: _Order[Out] = _Order(stage.name, outbox, pool, watch, waits_at_door)

@@ -26,7 +26,7 @@ class Pace:
 
     Args:
         stages: names of the stages in the order in which a frame passes them.
-        gate: is told the moment (monotonic seconds) from which the next frame may enter; a moment
+        gate: receives the moment (monotonic seconds) from which the next frame may enter; a moment
             in the past means now.
     """
 

@@ -82,13 +82,13 @@ def cores_each(concurrency: int) -> int:
 
 
 class Pool:
-    """Queues parts, is the main loop of the threads that run them, and decides when a frame may enter.
+    """Queues parts of the models' work, provides the loop of the threads that run them, and admits frames.
 
     Args:
         stages: names of the stages that use the pool, in the order in which a frame passes them.
         concurrency: how many inferences run at the same time.
         gate: kept open while a frame should enter, and closed otherwise.
-        watch: is told of a failed part.
+        watch: notified of a failed part.
         throughput: throughput mode: favour frames per second over latency (files only).
     """
 
@@ -115,7 +115,7 @@ class Pool:
             stage: name of the stage that the part belongs to.
             frame: the frame that the part belongs to.
             part: the work.
-            job: is told when the part starts and ends.
+            job: notified when the part starts and ends.
         """
         with self._changed:
             rank = self._stages.index(stage), frame.captured_mono_ns, next(self._numbers)

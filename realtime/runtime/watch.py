@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Waits(Protocol):
-    """Is told how long items wait for the stages. Called from any thread."""
+    """Receives how long items wait for the stages. Called from any thread."""
 
     def waited(self, stage: str, seconds: float) -> None:
         """An item waited for `seconds` before this stage took it."""
@@ -18,7 +18,7 @@ class Waits(Protocol):
 
 
 class Watch(Waits, Protocol):
-    """Is told what the stages do. Called from any thread, so its methods must be thread-safe and quick."""
+    """Is notified of what the stages do. Called from any thread, so its methods must be thread-safe and quick."""
 
     def began(self, stage: str) -> None:
         """A call of this stage starts now."""

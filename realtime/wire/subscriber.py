@@ -50,11 +50,12 @@ CATCH_UP_S = 0.2
 # work here: with them, libzmq aborts a reader that pauses until its queue is full (libzmq issue 3937).
 KEEPALIVE_S = 1
 KEEPALIVE_PROBES = 3
-# Limits for what a publisher can make its readers remember. The longest message that ours sends takes some 2 MB: 300
-# people with 133 keypoints each, before and after smoothing, as JSON.
+# Limits on the memory that a publisher can make its readers use. The longest message of our publisher has about 2 MB:
+# 300 people with 133 keypoints each, before and after smoothing, as JSON.
 LONGEST_MESSAGE = 8 * 2**20
 MOST_CAMERAS = 1000
-# A timeout of 0 looks through this many waiting messages: the receive queue and what the system's buffers may hold.
+# After a deadline, at most this many waiting messages are still read: as many as the receive queue and the system's
+# buffers may hold. Without this, a timeout of 0 would read nothing.
 MOST_LATE = 10_000
 # Upper limit of --timeout in seconds.
 LONGEST_S = 1e6
@@ -318,7 +319,7 @@ class PoseSubscriber:
         self._context.destroy(linger=0)
 
     def _receive_until(self, found: Callable[[], object], deadline_s: float | None) -> bool:
-        """Receive until something is found. False if it was not, after the deadline and the messages that wait then."""
+        """Receive until `found()` is true. False if it still isn't after the deadline and the messages waiting then."""
         late = 0
         while not found():
             if deadline_s is not None and time.monotonic() >= deadline_s:

@@ -244,7 +244,7 @@ def test_a_stream_of_which_nothing_can_be_decoded_after_a_loss_is_damaged(tmp_pa
     path = write(tmp_path / "clip.ts", "libx265", preset="ultrafast", **{"x265-params": X265 + ":intra-refresh=1"})
     _, error = played(path, lost=[5], fps=10)
     assert error.reason is SourceReason.DAMAGED
-    assert str(error) == "cam: damaged: no whole frame arrives"
+    assert str(error) == "cam: damaged: no intact frame arrives"
 
 
 def test_a_stream_without_a_key_frame_says_so(tmp_path):

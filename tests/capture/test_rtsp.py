@@ -49,7 +49,7 @@ def test_a_redirect_to_another_port_that_asks_for_a_login_gets_none(only_with_lo
         with Scripted(redirects) as camera:
             error = opened(url(camera))
     assert error.reason is SourceReason.AUTH
-    assert "gets none from another address" in str(error)
+    assert "requires a login: configure that address directly" in str(error)
     assert other.asked
     assert not other.logins
 

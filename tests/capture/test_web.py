@@ -83,7 +83,7 @@ def test_a_stream_from_outside_leads_to_no_address_inside(to, monkeypatch):
     with Scripted(lambda asked: answered(asked, "302 Found", f"Location: {to}")) as server:
         error = opened(url(server))
     assert error.reason is SourceReason.REDIRECT
-    assert "this machine, where a stream from outside may not lead" in str(error)
+    assert "this machine: not allowed, because the server is farther away" in str(error)
 
 
 @pytest.mark.parametrize(

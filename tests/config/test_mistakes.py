@@ -51,7 +51,7 @@ def mistake(path: Path) -> str:
         (MERGES, "more than 100,000 values"),
         ("a: &a [*a]", "a value contains itself"),
         ("a: &a {b: *a}", "a value contains itself"),
-        ("x" * (MOST_BYTES + 1), "more than 512 kB"),
+        ("x" * (MOST_BYTES + 1), "too large: expected at most 512 kB"),
         ("? [a]\n: b", "not valid YAML"),
         ("? {a: b}\n: b", "not valid YAML"),
         ("max_frames: 2026-99-99", "not valid YAML: month must be in 1..12"),
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_text_is_one_line(tmp_path: Path, content: bytes, says
 
 def test_a_folder_as_a_file_and_an_endless_file_are_one_line(tmp_path: Path) -> None:
     assert "Is a directory" in mistake(tmp_path)
-    assert "more than 512 kB" in mistake(Path("/dev/zero"))
+    assert "too large: expected at most 512 kB" in mistake(Path("/dev/zero"))
 
 
 def test_the_file_and_the_variable_that_hold_an_address_are_checked_too(tmp_path: Path) -> None:
