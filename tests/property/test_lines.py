@@ -27,7 +27,7 @@ from realtime.errors import ConfigError, SourceError, SourceReason
 from realtime.observe.log import set_up_logging
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report
-from realtime.redact import secrets_of
+from realtime.redact import redact, secrets_of
 from tests.capture.rig import Rig
 
 MARK = "Zq7x"
@@ -187,7 +187,7 @@ def test_the_log_the_error_the_status_and_the_report_of_a_camera(secret, name, k
     assert all(line.isprintable() and (line in heads or line.startswith("  ")) for line in lines)
     assert MARK not in stderr.getvalue()
     if form == "json":
-        assert json.loads(lines[0])["message"] == f"cam0: found {name}"
+        assert json.loads(lines[0])["message"] == redact(f"cam0: found {name}", secrets_of(camera.address))
     state, reason = rig.state
     status = wire.StatusMessage(
         session="s", camera="cam0", state=state, reason=reason, captured=0, dropped=0, published=0, fps=0.0,
