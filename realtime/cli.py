@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, NoReturn
 from realtime import __version__
 from realtime.errors import ConfigError, RealtimeError
 from realtime.machine import prepared_folders
-from realtime.redact import redact, secrets_of
+from realtime.observe.log import log_uncaught, set_up_logging
+from realtime.printable import say
+from realtime.redact import one_line, secrets_of
 from realtime.runtime.limits import check_limits, explained
 from realtime.runtime.memory import share_pools
-from realtime.stdio import discard_stdout, open_standard_streams
-from realtime.stdout import write_out
+from realtime.stdio import open_standard_streams
+from realtime.stdout import discard_output, keep_stdout, kept_path, write_out
 from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program, or the tool that the first argument names.
 
     Args:
-        argv: the arguments after the program's name; default: those of this process.
+        argv: the arguments after the program's name. None: those of this process, which is the program's own. Its
+            standard output is then kept from libraries that print, and uncaught exceptions are logged.
 
     Returns:
         The exit code: 0 at the end of the stream or after a signal, 2 for a wrong command line or configuration, 3 for
@@ -67,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     share_pools()
     # Secrets of all cameras so far; the log and the error lines redact them.
     secrets = [secret for word in words for secret in secrets_of(word)]
+    if argv is None:
+        keep_stdout()
+        set_up_logging("info", "text", secrets)
+        log_uncaught()
     try:
         return _run(words, secrets)
     except RealtimeError as error:
@@ -76,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # a signal while the models load: nothing was started
         return 0
     except BrokenPipeError:  # the reader of our standard output is gone
-        discard_stdout()
+        discard_output()
         return 1
     except Exception as error:
         if (known := _of_installation(error) or explained(error)) is None:
@@ -93,7 +100,6 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     try:
         from realtime.config import load, service_variables, to_yaml
         from realtime.flags import parse
-        from realtime.observe.log import set_up_logging
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
@@ -107,11 +113,11 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     def read() -> AppConfig:
         config = load(arguments.config, flags=flags, warn=warn)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
-        # The longest first, because one may contain another.
-        secrets[:] = sorted(found.union(secrets), key=len, reverse=True)
+        secrets[:] = found.union(secrets)
         if not config.cameras and not arguments.dry_run and not arguments.print_config:
             raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
-        return config
+        files = {key: kept_path(path) for key in ("record", "report") if (path := getattr(config, key)) is not None}
+        return config if arguments.print_config else config.model_copy(update=files)
 
     config = read()
     if arguments.print_config:
@@ -246,7 +252,7 @@ def _leave_at_once(stuck: Sequence[str], code: int) -> NoReturn:
 
 
 def _say(message: str, secrets: Sequence[str] = ()) -> None:
-    sys.stderr.write(redact(f"{PROGRAM}: {message}\n", secrets))
+    say(one_line(f"{PROGRAM}: {message}", secrets))
 
 
 # The dynamic linker's words, after the file's name and a colon, except for a limit on memory (realtime.runtime.limits).

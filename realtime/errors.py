@@ -122,5 +122,5 @@ def first_line(error: BaseException, otherwise: str = "no reason given") -> str:
     >>> first_line(ValueError("bad magic number\\nin file x"))
     'bad magic number'
     """
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else otherwise
+    # Only at a line feed: the other separators of lines may be part of a password, which is then no longer recognised.
+    return str(error).strip().partition("\n")[0].rstrip() or otherwise

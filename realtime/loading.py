@@ -27,6 +27,7 @@ from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
 from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
+from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import resolve_device
 from realtime.runtime.pool import concurrency_for, cores_each
@@ -180,7 +181,8 @@ def _load(config: AppConfig, plan: Plan) -> Models:
     pose = _load_pose(config.pose, plan, detect.keypoints)
     throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
     concurrency = concurrency_for(len(config.cameras), throughput)
-    names = plan.detector.found.name, plan.pose.found.name
+    # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
+    names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
     models = Models(device, *names, detect, track, pose, concurrency, throughput)
     for count in models.core_budgets():
         with core_budget(fixed(count)):

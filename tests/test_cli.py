@@ -131,6 +131,32 @@ def test_a_bad_file_is_reported_before_the_models_load(tmp_path, monkeypatch, ca
         assert message in capfd.readouterr().err
 
 
+def run_patched(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own, in which `realtime.config.load` has this body first."""
+    code = f"import os, sys, realtime.config as c\nload = c.load\ndef patched(*given, **more):\n  {body}\n"
+    code += "  return load(*given, **more)\n"
+    code += f"c.load = patched\nsys.argv[1:] = {list(arguments)!r}\nfrom realtime.cli import main\nsys.exit(main())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_what_libraries_print_goes_to_standard_error():
+    result = run_patched("print('chatter'); os.write(1, b'more chatter\\n')", "--source", "demo", "--print-config")
+    assert result.stdout.startswith("device: auto\n")
+    assert "chatter" not in result.stdout
+    assert result.stderr == "chatter\nmore chatter\n"
+    assert result.returncode == 0
+
+
+def test_a_bug_ends_the_program_with_an_indented_traceback_without_secrets():
+    url = "rtsp://u:two words@h/s1"
+    result = run_patched(f"raise RuntimeError('{url} is\\n12:00:00 info forged')", "--source", url)
+    head, *trace = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert head.endswith(" critical unexpected error; please report this")
+    assert all(line.startswith("  ") for line in trace)
+    assert trace[-2:] == ["  RuntimeError: rtsp://***@h/s1 is", "  12:00:00 info forged"]
+
+
 def test_a_list_of_choices_can_be_set_by_repeating_a_flag(capfd):
     assert main(["--source", "demo", "--latency.levers", "size", "--latency.levers", "people", "--print-config"]) == 0
     assert "levers:\n  - size\n  - people\n" in capfd.readouterr().out

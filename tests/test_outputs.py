@@ -62,7 +62,7 @@ def test_a_file_system_without_locks_counts_as_locked(monkeypatch: pytest.Monkey
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with caplog.at_level("DEBUG"):
+    with caplog.at_level("DEBUG", "realtime"):
         assert try_lock(0)
     assert "no locks (No locks available)" in caplog.text
 

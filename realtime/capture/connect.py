@@ -26,7 +26,7 @@ from realtime.capture.multipart import AS_BYTES, Parts
 from realtime.capture.tls import Tls
 from realtime.config import Accelerator, Transport
 from realtime.errors import SourceError, SourceReason
-from realtime.redact import shown
+from realtime.redact import SecretAddress, shown
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ class _Call:
 def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> InputContainer | SourceError:
     """Open a file, and no other file or address that it names."""
     if is_empty(path):
-        return SourceError(f"{path}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
+        return SourceError(f"{shown(path)}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
     options = {"format_whitelist": allowed_formats(MULTIPART), "protocol_whitelist": "file"} | ONE_IMAGE
     try:
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
@@ -239,6 +239,8 @@ def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> Input
         )
     except (av.FFmpegError, OSError) as error:
         reason, advice = fault_of_file(error, path)
+        if reason is SourceReason.MISSING and isinstance(path, SecretAddress):
+            advice = "contains neither a URL nor the path of a file"
     else:
         return container
     return SourceError(f"{shown(path)}: {advice}", reason)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
 from realtime.errors import SourceError, SourceReason, first_line
-from realtime.redact import redact, secrets_of, shown
+from realtime.redact import SecretAddress, redact, secrets_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,11 @@ class Guard:
         """
         try:
             return function(*arguments)
-        except SourceError:
-            raise
+        except SourceError as error:
+            if not isinstance(self._source, SecretAddress):
+                raise
+            # The files of a folder are named after it.
+            trouble = type(error)(redact(str(error), secrets_of(self._source)), error.reason)
         except MemoryError:
             trouble = SourceError(f"{shown(self._source)}: out of memory", SourceReason.INTERNAL)
         except Exception as error:

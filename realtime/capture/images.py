@@ -21,6 +21,7 @@ from PIL.Image import open as open_image
 from realtime.capture.source import Picture
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
+from realtime.redact import shown
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class ImagesSource:
     def _check_all_were_read(self) -> None:
         if self._unreadable:
             raise TruncatedError(
-                f"{self._source}: {len(self._unreadable)} of {len(self._paths)} images can't be read "
+                f"{shown(self._source)}: {len(self._unreadable)} of {len(self._paths)} images can't be read "
                 f"(the first is {self._unreadable[0].name}): damaged or not images",
                 SourceReason.CODEC,
             )
@@ -105,9 +106,9 @@ def _paths_of(source: str) -> list[Path]:
     try:
         return _found(path, source)
     except ValueError as error:  # pathlib rejects patterns like "**x"
-        raise SourceError(f"{source}: invalid pattern: {error}", SourceReason.MISSING) from None
+        raise SourceError(f"{shown(source)}: invalid pattern: {error}", SourceReason.MISSING) from None
     except OSError as error:
-        raise SourceError(f"{source}: can't be read: {error.strerror}", SourceReason.PERMISSION) from None
+        raise SourceError(f"{shown(source)}: can't be read: {error.strerror}", SourceReason.PERMISSION) from None
 
 
 def _found(path: Path, source: str) -> list[Path]:
@@ -121,7 +122,7 @@ def _found(path: Path, source: str) -> list[Path]:
         paths = [p for p in root.glob(str(path.relative_to(path.anchor))) if p.is_file()]
         missing = "no file matches this pattern"
     if not paths:
-        raise SourceError(f"{source}: {missing}", SourceReason.MISSING)
+        raise SourceError(f"{shown(source)}: {missing}", SourceReason.MISSING)
     return sorted(paths, key=natural_key)
 
 

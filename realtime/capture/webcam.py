@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from realtime.capture.source import Picture
 from realtime.errors import SourceError, SourceReason, first_line
+from realtime.redact import shown
 
 # On Linux, webcam 0 is the file video0 in this folder. Other systems have no device files for webcams.
 _DEVICES: Path | None = Path("/dev") if sys.platform == "linux" else None
@@ -58,7 +59,7 @@ class WebcamSource:
     ) -> None:
         # For a missing device, OpenCV writes a dozen lines to stderr. Our own error says what a user needs in one line.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._name = f"webcam {source}"
+        self._name = f"webcam {shown(source)}"
         if devices is None:
             self._device = opener(int(source) if source.isdecimal() else source, cv2.CAP_ANY)
         else:
@@ -163,18 +164,18 @@ def _unavailable(source: str, devices: Path | None) -> SourceError:
     """Return the error for a webcam that delivers no frame, with the cause as far as its device file shows it."""
     if devices is None:
         why = "not available: check that it is plugged in, that no other program uses it, and that you may access it"
-        return SourceError(f"webcam {source}: {why}", SourceReason.DEVICE)
+        return SourceError(f"webcam {shown(source)}: {why}", SourceReason.DEVICE)
     path = _path_of(source, devices)
     numbers = sorted(int(p.name[5:]) for p in devices.glob("video*") if p.name[5:].isdecimal())
     there = f"available: {', '.join(map(str, numbers))}" if numbers else "no webcam is available"
     if not path.exists():
-        return SourceError(f"webcam {source}: no such device ({there})", SourceReason.MISSING)
+        return SourceError(f"webcam {shown(source)}: no such device ({there})", SourceReason.MISSING)
     # OpenCV opens the device for writing too.
     if not os.access(path, os.R_OK | os.W_OK):
         why = 'permission denied: add your user to the group "video"'
-        return SourceError(f"webcam {source}: {why}", SourceReason.PERMISSION)
+        return SourceError(f"webcam {shown(source)}: {why}", SourceReason.PERMISSION)
     # Most webcams have a second number, which returns no frames.
     return SourceError(
-        f"webcam {source}: no frame received: close other programs that use it, or try another number ({there})",
+        f"webcam {shown(source)}: no frame received: close other programs that use it, or try another number ({there})",
         SourceReason.DEVICE,
     )

@@ -22,7 +22,9 @@ def to_yaml(config: AppConfig, encoding: str = "utf-8") -> str:
     data = config.model_dump(mode="json")
     for camera in data["cameras"]:
         camera["source"] = shown(camera["source"])
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=codecs.lookup(encoding).name == "utf-8")
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=codecs.lookup(encoding).name == "utf-8")
+    # A name may hold characters that change how a terminal shows it. YAML has escapes for them.
+    return text if text.replace("\n", "").isprintable() else yaml.safe_dump(data, sort_keys=False)
 
 
 def commented_yaml() -> str:

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from realtime.config.sections import LONGEST_SOURCE, CameraConfig, leaves
-from realtime.redact import redact
+from realtime.config.sections import CameraConfig, leaves
+from realtime.redact import redact, shown
 
 ENV_PREFIX = "REALTIME_"
 # A message shows at most this many characters of a key or a value.
@@ -51,7 +51,7 @@ def explain(error: ValidationError, origins: Mapping[str, str]) -> str:
         field = CameraConfig.model_fields[location[-1]]
         message = f"expected {field.title or field.description}"
     else:
-        message = " ".join(map(short, _IN_OUR_WORDS.get(problem["type"], message).split(" ")))
+        message = " ".join(_cut(redact(word)) for word in _IN_OUR_WORDS.get(problem["type"], message).split(" "))
     return redact(f"{key + ': ' if key else ''}{found}{message[:_MOST_SAID]}{where_set(key, origin)}")
 
 
@@ -67,16 +67,20 @@ _IN_OUR_WORDS = {
     "list_type": "expected a list",
     "path_type": "expected a path",
     "string_type": "expected text",
-    "string_unicode": "expected text in UTF-8",
+    "string_unicode": "expected UTF-8 text",
 }
 
 
 def short(value: Value) -> Value | str:
-    """Return the value itself or, if it is a text that is too long for a message, its beginning without secrets."""
-    if not isinstance(value, str) or len(value) <= _MOST_SHOWN:
+    """Return the value itself or, if it is a text, at most its beginning, without secrets."""
+    if not isinstance(value, str):
         return value
     # Redacted before it is cut to size, because only a whole URL shows where its password ends.
-    return redact(value[:LONGEST_SOURCE])[:_MOST_SHOWN] + "..."
+    return _cut(shown(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
 
 
 def near(key: str, spell: Callable[[str], str]) -> str:

@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from realtime.redact import HIDDEN, shown
+from realtime.redact import HIDDEN, SecretAddress, shown
 from realtime.wire.endpoints import parse_endpoint
 from realtime.wire.small_file import read_small
 
@@ -69,7 +69,7 @@ def check_text(text: str) -> None:
     Raises:
         ValueError: it contains a control character, or one that can't be encoded.
     """
-    if re.search(r"[\x00-\x1f\x7f]", text):
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
         raise ValueError("got a control character (such as a line break or NUL), expected plain text")
     try:
         os.fsencode(text)
@@ -221,11 +221,17 @@ class CameraConfig(Section):
         if len(address) > LONGEST_SOURCE:
             raise ValueError(f"source: got more than {LONGEST_SOURCE:,} characters, expected the address of a camera")
         kind, is_url, rest = address.partition("://")
-        if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and kind.lower() not in URL_SCHEMES:
-            raise ValueError(f"source: got a URL that starts with {kind}://, expected one of {', '.join(URL_SCHEMES)}")
-        _check_tls(self.tls_verify, self.tls_ca, kind.lower() if is_url else "")
-        self._address = unquote(rest) if is_url and kind.lower() == "file" else address
-        check_text(self._address)
+        scheme = kind.lower() if is_url else ""
+        if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
+            # A secret may be anything, so not even its beginning is shown.
+            got = f"that starts with {kind}://" if address == self.source else f"of an unknown kind from {self.source}"
+            raise ValueError(f"source: got a URL {got}, expected one of {', '.join(URL_SCHEMES)}")
+        _check_tls(self.tls_verify, self.tls_ca, scheme)
+        if scheme == "file":
+            address = unquote(rest)
+        check_text(address)
+        is_secret = self.source.startswith(("env:", "secret:"))
+        self._address = SecretAddress(address, self.source) if is_secret else address
         return self
 
 
@@ -236,7 +242,7 @@ def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
         ValueError: they ask for a check that would not happen, or the file can't be read.
     """
     if verify and scheme not in _TLS_SCHEMES:
-        kind = f"a source that starts with {scheme}://" if scheme else "a source without TLS"
+        kind = f"a source that starts with {scheme}://" if scheme in URL_SCHEMES else "a source without TLS"
         raise ValueError(f"tls_verify: got {kind}, expected {' or '.join(f'{name}://' for name in _TLS_SCHEMES)}")
     if ca is None:
         return

@@ -16,8 +16,11 @@ from typing import NoReturn, Protocol, cast
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.evaluate.report import Report
 from realtime.machine import prepared_folders
-from realtime.redact import redact
-from realtime.stdio import discard_stdout, run_main
+from realtime.observe.log import log_uncaught, set_up_logging
+from realtime.printable import say
+from realtime.redact import one_line, secrets_of
+from realtime.stdio import run_main
+from realtime.stdout import discard_output, keep_stdout, kept_path, write_out
 
 PROGRAM = "python -m realtime.evaluate"
 # Name of each command: the module that implements it, and what it does.
@@ -68,27 +71,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command: measure, print the table and write the JSON file.
 
     Args:
-        argv: the arguments after the program's name; those of the process by default.
+        argv: the arguments after the program's name. None: those of this process, which is this command's own
+            (realtime.cli.main).
 
     Returns:
         The exit code: 0 on success, 2 for a wrong command line or file or a missing library, 1 for any other failure.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    secrets = [secret for word in words for secret in secrets_of(word)]
+    if argv is None:
+        keep_stdout()
+        set_up_logging("warning", "text", secrets)
+        log_uncaught()
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        return _run(words)
     except RealtimeError as error:
-        sys.stderr.write(redact(f"error: {error}\n"))
+        say(one_line(f"error: {error}", secrets))
         return ConfigError.exit_code if isinstance(error, ConfigError) else RealtimeError.exit_code
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library in ("", "realtime"):
             raise
-        sys.stderr.write(f"error: {library} is not installed: pip install 'realtime-pose[eval]'\n")
+        say(f"error: {library} is not installed: pip install 'realtime-pose[eval]'")
         return ConfigError.exit_code
     except KeyboardInterrupt:
         return RealtimeError.exit_code
     except BrokenPipeError:
-        discard_stdout()  # its reader, such as `head`, is gone
-        return 0
+        discard_output()  # its reader, such as `head`, is gone
+        return RealtimeError.exit_code
 
 
 def _run(argv: list[str]) -> int:
@@ -104,11 +114,11 @@ def _run(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     assert measurement is not None  # parse_args rejects any other first word
     if options.json is not None:
+        options.json = kept_path(options.json)
         _check_json(options.json)
     with prepared_folders():
         report = measurement.run(options)
-    sys.stdout.write(report.text())
-    sys.stdout.flush()
+    write_out(report.text())
     if options.json is not None:
         report.write_json(options.json)
     return 0
@@ -127,6 +137,9 @@ def _check_json(file: Path) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: object = None) -> None:
+        write_out(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         was_flag = "--compare" in message.split()  # of latency, before it became a command
         raise ConfigError(f"{message}; " + (f"use {PROGRAM} compare" if was_flag else f"see {self.prog} --help"))

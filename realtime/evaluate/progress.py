@@ -10,6 +10,8 @@ from typing import TypeVar, cast
 
 from tqdm import tqdm
 
+from realtime.printable import printable
+
 Item = TypeVar("Item")
 
 
@@ -22,5 +24,7 @@ def progress(items: Iterable[Item], label: str, total: int | None = None, unit: 
         total: the number of items, if `items` has no length.
         unit: what an item is, in the plural.
     """
-    bar = tqdm(items, desc=label, total=total, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True)
+    bar = tqdm(
+        items, desc=printable(label), total=total, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True
+    )
     return cast("Iterable[Item]", bar)  # tqdm ships no types

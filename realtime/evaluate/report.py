@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime.errors import OutputError
+from realtime.printable import printable
 
 Cell = str | int | float | None
 _GAP = "  "
@@ -51,7 +52,8 @@ class Report:
         for row in [list(self.columns), *shown]:
             cells = zip(row, widths, to_left, strict=True)
             lines.append(_GAP.join(c.ljust(w) if left else c.rjust(w) for c, w, left in cells).rstrip())
-        return "\n".join([*lines, *([""] if self.notes else []), *self.notes]) + "\n"
+        # Names come from files and recordings.
+        return "\n".join(map(printable, [*lines, *([""] if self.notes else []), *self.notes])) + "\n"
 
     def write_json(self, file: Path) -> None:
         """Write title, data and notes as JSON; NaN and infinity become null.

@@ -1,6 +1,7 @@
 """Logging to standard error, as text or JSON, with all secrets redacted.
 
-Not part of the data path: realtime.cli sets it up once. Standard output stays free for piping.
+Not part of the data path: realtime.cli sets it up once. Standard output stays free for piping. Each record is one line,
+whatever it contains; the lines of a traceback follow it, indented in the text format.
 """
 
 from __future__ import annotations
@@ -8,20 +9,29 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
 
-from realtime.redact import redact
+from realtime.printable import printable_json
+from realtime.redact import one_line, redact
+
+log = logging.getLogger(__name__)
+
+_INDENT = "  "
 
 
 class _Text(logging.Formatter):
     def __init__(self, secrets: Sequence[str]) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        super().__init__(datefmt="%H:%M:%S")
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        record.levelname = record.levelname.lower()
-        return redact(super().format(record), self._secrets)
+        head = f"{self.formatTime(record, self.datefmt)} {record.levelname.lower()} {_message(record).rstrip()}"
+        lines = [head, *(line for trace in _traces(record) for line in trace.split("\n"))]
+        return f"\n{_INDENT}".join(one_line(line, self._secrets) for line in lines)
 
 
 class _Json(logging.Formatter):
@@ -34,11 +44,25 @@ class _Json(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact(record.getMessage(), self._secrets),
+            "message": redact(_message(record), self._secrets),
         }
-        if record.exc_info:
-            line["traceback"] = redact(self.formatException(record.exc_info), self._secrets)
-        return json.dumps(line, ensure_ascii=False)
+        if trace := _traces(record):
+            line["traceback"] = redact("\n".join(trace), self._secrets)
+        return printable_json(json.dumps(line, ensure_ascii=False))
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The message. A record that doesn't fit its arguments must not be printed by `logging`, which redacts nothing."""
+    try:
+        return record.getMessage()
+    except Exception:  # a bug of the caller; the arguments may raise anything
+        return record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+
+
+def _traces(record: logging.LogRecord) -> list[str]:
+    """The traceback of an exception and the stack, as far as the record has them."""
+    trace = [logging.Formatter().formatException(record.exc_info)] if record.exc_info else []
+    return [*trace, record.stack_info] if record.stack_info else trace
 
 
 def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
@@ -56,3 +80,24 @@ def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
     root.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     logging.getLogger("realtime").setLevel(level.upper())
     logging.captureWarnings(True)
+
+
+def log_uncaught() -> None:
+    """Log exceptions that nothing catches, for the rest of the process. Python would print them with their secrets."""
+
+    def report(what: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error or kind(), trace)
+            return
+        log.critical(what, exc_info=(kind, error or kind(), trace))
+
+    sys.excepthook = partial(report, "unexpected error; please report this")
+    threading.excepthook = lambda args: report(
+        f"unexpected error in the thread {args.thread and args.thread.name}; please report this",
+        args.exc_type,
+        args.exc_value,
+        args.exc_traceback,
+    )
+    sys.unraisablehook = lambda args: report(
+        "an error was ignored, because nothing could handle it", args.exc_type, args.exc_value, args.exc_traceback
+    )

@@ -12,7 +12,6 @@ secret key and the publisher's public key.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import struct
@@ -24,6 +23,7 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from realtime.printable import Parser, printable, say
 from realtime.wire.small_file import read_small
 from realtime.wire.writers import changed_by_others
 
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 2 if a key pair can't be created; the names after it are skipped.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m realtime.keys",
         description="Create key pairs for an encrypted stream: NAME.key, the public key, and NAME.key_secret, the "
         "secret key, which must stay with its owner.",
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             public, secret = make_key(name)
         except ValueError as error:
-            sys.stderr.write(f"{error}\n")
+            say(str(error))
             return 2
-        sys.stdout.write(f"created {public} (public) and {secret} (secret)\n")
+        sys.stdout.write(printable(f"created {public} (public) and {secret} (secret)") + "\n")
     return 0

@@ -32,6 +32,7 @@ import zmq
 from numpy.typing import NDArray
 
 from realtime import wire
+from realtime.printable import Parser, printable, printable_json, say
 from realtime.stdio import discard_stdout, is_stdout_closed
 from realtime.wire.endpoints import parse_endpoint
 from realtime.wire.keys import Key, load_public, load_secret
@@ -447,22 +448,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         discard_stdout()
         return 0
     except (TimeoutError, wire.WireError) as error:
-        sys.stderr.write(f"{error}\n")
+        say(str(error))
         return 1
     except ValueError as error:
-        sys.stderr.write(f"{error}\n")
+        say(str(error))
         return 2
     except OSError as error:
         discard_stdout()
-        sys.stderr.write(f"standard output can't be written: {error.strerror}\n")
+        say(f"standard output can't be written: {error.strerror}")
         return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m realtime.client", description="Print the poses of a stream, one line per message."
-    )
+    parser = Parser(prog="python -m realtime.client", description="Print the poses of a stream, one line per message.")
     parser.add_argument(
         "--connect",
         metavar="ENDPOINT",
@@ -516,10 +515,20 @@ def _messages(options: argparse.Namespace) -> Iterator[bytes]:
             if not said:
                 raise TimeoutError(f"no status for {options.timeout:g} s: is the publisher running?")
             for status in said:
-                yield wire.encode(status, "json") if options.json else _told(status).encode()
+                yield _json(status) if options.json else _line(_told(status))
         while True:
             message = subscriber.next_message()
-            yield wire.encode(message, "json") if options.json else _human(message).encode()
+            yield _json(message) if options.json else _line(_human(message))
+
+
+def _json(message: wire.Message) -> bytes:
+    line = wire.encode(message, "json")
+    return line if line.isascii() else printable_json(line.decode()).encode()
+
+
+def _line(text: str) -> bytes:
+    """A line for a terminal. The publisher may be a stranger, whose names and reasons hold any character."""
+    return printable(text).encode()
 
 
 def _told(status: wire.StatusMessage) -> str:
@@ -550,7 +559,7 @@ def _topics(options: argparse.Namespace) -> Iterator[bytes]:
             is_new = hash(topic) not in seen
             _remember(seen, hash(topic), None, most)
             if is_new:
-                yield topic
+                yield _line(topic.decode(errors="backslashreplace"))
         raise TimeoutError(
             f"no messages from {', '.join(endpoints)} for {options.timeout:g} s: is the publisher running?"
         )

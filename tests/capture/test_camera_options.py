@@ -551,6 +551,28 @@ def test_no_error_holds_the_password_of_a_hidden_source_without_a_scheme(monkeyp
     assert "Tr0ub4dor" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["token", "file", "folder", "webcam", "url"])
+def test_a_camera_from_a_secret_file_is_called_by_the_name_of_that_file(kind, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", _not_found)
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "1.png").write_text("no image")
+    (tmp_path / "private.mp4").write_text("no video")
+    content, says = {
+        "token": ("ghp_16C7e42F", ": contains neither a URL nor the path of a file"),
+        "file": (f"{tmp_path}/private.mp4", ": not a video or an image"),
+        "folder": (f"{tmp_path}/private", "/1.png: not an image, or a damaged or truncated one"),
+        "webcam": ("/dev/video-private", ": no such device"),
+        "url": ("rtsp://private/s1", ": host name not found"),
+    }[kind]
+    path = tmp_path / "door"
+    path.write_text(content)
+    with pytest.raises(SourceError) as caught:
+        run_of(f"secret:{path}")
+    assert f"secret:{path}{says}" in str(caught.value)
+    assert "private" not in f"{caught.value} {caplog.text}"
+    assert "ghp" not in f"{caught.value} {caplog.text}"
+
+
 def test_a_secret_file_written_on_windows_is_read(tmp_path):
     path = tmp_path / "url.txt"
     path.write_text(SECRET_URL + "\r\n", encoding="utf-8-sig")

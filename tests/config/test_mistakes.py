@@ -3,6 +3,7 @@
 import functools
 import importlib
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def mistake(path: Path) -> str:
         ("null: 2", "unknown key None"),
         (f"? {'k' * 100_000}\n: 2", "unknown key kkkk"),
         (f"device: {'k' * 100_000}", "device: got 'kkk"),
-        (f"publish: {{bind: [{'k' * 100_000}]}}", "publish.bind: got '***'"),
+        (f"publish: {{bind: [{'k' * 100_000}]}}", "publish.bind: got 'kkk"),
         ("*a", "undefined alias"),
         ("a: b: c", "not valid YAML"),
         ("%YAML 9.9\n---\na: 1", ""),
@@ -184,3 +185,22 @@ def test_a_long_value_is_cut_only_after_its_password_is_hidden(tmp_path: Path) -
     path = tmp_path / "c.yaml"
     path.write_text(f"device: rtsp://admin:{'hunter2' * 50}@10.0.0.5/s1")
     assert "hunter2" not in mistake(path)
+
+
+def test_a_secret_that_is_no_address_is_not_shown_by_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for content, more, says in [
+        ("ghp16C7e42F://x", "", "got a URL of an unknown kind from env:TOKEN"),
+        ("ghp_16C7e42F: x://", "tls_verify: true", "got a source without TLS"),
+    ]:
+        path.write_text(f"cameras: [{{name: a, source: 'env:TOKEN', {more}}}]")
+        with pytest.raises(ConfigError, match=says) as caught:
+            load([path], environment={"TOKEN": content})
+        assert "ghp" not in str(caught.value)
+
+
+def test_a_password_is_hidden_in_a_value_of_any_key_however_long_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for password in ("two words", "it's", "x" * 5000 + " y"):
+        path.write_text(json.dumps({"detector": {"engine": f"rtsp://u:{password}@h/s1"}}))
+        assert "got 'rtsp://***@h/s1'" in mistake(path)

@@ -37,6 +37,16 @@ def measure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def test_names_in_the_table_and_in_errors_stay_on_one_line(measure: ModuleType, capsys) -> None:
+    odd, seen = "a\nforged \x1b[31m", r"a\nforged \x1b[31m"
+    assert seen in Report("t", ["name"], [[odd]], {}).text()
+    measure.error = ConfigError(f"--detections: no such file: {odd}")
+    assert command.main(["fake"]) == 2
+    assert capsys.readouterr().err == f"error: --detections: no such file: {seen}\n"
+    assert command.main([odd]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_table_is_aligned_plain_text() -> None:
     assert REPORT.text() == (
         "Two things\n\nname          share  count\nshort          1.00      7\na longer one  12.35      -\n\nA note.\n"

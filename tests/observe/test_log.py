@@ -1,11 +1,14 @@
 import json
 import logging
 import re
+import sys
+import threading
+import types
 import warnings
 
 import pytest
 
-from realtime.observe.log import set_up_logging
+from realtime.observe.log import log_uncaught, set_up_logging
 
 URL = "rtsp://admin:hunter2@10.0.0.5/s1"
 
@@ -69,7 +72,7 @@ def test_a_traceback_follows_a_text_line_and_is_a_key_of_a_json_line(lines):
             logging.getLogger("realtime").exception("cam0: internal error")
     *text, last = lines()
     assert text[0].endswith(" error cam0: internal error")
-    assert text[1] == "Traceback (most recent call last):"
+    assert text[1] == "  Traceback (most recent call last):"
     data = json.loads(last)
     assert list(data) == ["time", "level", "logger", "message", "traceback"]
     assert data["traceback"].splitlines()[-1].startswith("ValueError: can't open rtsp://***@")
@@ -92,6 +95,87 @@ def test_secrets_are_hidden_in_messages_arguments_and_tracebacks(lines, form):
     assert "the password *** of {'camera': '***'} is wrong" in shown
     for secret in ("hunter2", "admin", "tr0ub4dor"):
         assert secret not in shown
+
+
+ODD = "a.mp4\n12:00:00 info forged\r\x1b[31m\x9b\u2028\u2029\x85\u202e\ud800\x7f\tz"
+SEEN = r"a.mp4\n12:00:00 info forged\r\x1b[31m\x9b\u2028\u2029\x85\u202e\ud800\x7f\tz"
+
+
+def test_a_text_line_stays_one_line_and_shows_control_characters_as_escapes(lines):
+    set_up_logging("info", "text")
+    logging.getLogger("realtime").info("cam0: opened %s", ODD)
+    logging.getLogger("a_library").error(ODD)
+    ours, theirs = lines()
+    assert ours.endswith(f" info cam0: opened {SEEN}")
+    assert theirs.endswith(f" error {SEEN}")
+
+
+def test_a_json_line_stays_one_line_and_keeps_its_text(lines):
+    set_up_logging("info", "json")
+    logging.getLogger("realtime").info(ODD)
+    [line] = lines()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == ODD
+
+
+def test_no_line_of_a_traceback_looks_like_a_record(lines):
+    set_up_logging("info", "text")
+    try:
+        raise ValueError("bad\n12:00:00 info forged\u202812:00:01 info forged\x1b[31m")
+    except ValueError:
+        logging.getLogger("realtime").exception("cam0: internal error", stack_info=True)
+    record, *trace = lines()
+    assert record.endswith(" error cam0: internal error")
+    assert all(line.startswith("  ") and line.isprintable() for line in trace)
+    assert "  ValueError: bad" in trace
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_record_whose_arguments_do_not_fit_is_logged_without_them(lines, form):
+    class Broken:
+        def __str__(self):
+            raise RuntimeError(URL)
+
+    set_up_logging("info", form)
+    logging.getLogger("realtime").info("%d frames", URL)
+    logging.getLogger("realtime").info(Broken())
+    first, second = lines()
+    assert "%d frames" in first
+    assert "Broken" in second
+    assert "hunter2" not in first + second
+
+
+def test_a_warning_of_a_library_is_one_line(lines):
+    set_up_logging("debug", "text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"{URL} is\n12:00:00 info forged", UserWarning, stacklevel=1)
+    [line] = lines()
+    assert r"rtsp://***@10.0.0.5/s1 is\n12:00:00 info forged" in line
+
+
+def test_a_line_has_an_end(lines):
+    set_up_logging("info", "text")
+    logging.getLogger("realtime").info("k" * 1_000_000)
+    [line] = lines()
+    assert line.endswith("(1,000,014 characters)")
+    assert len(line) < 10_000
+
+
+def test_an_exception_that_nothing_catches_is_logged_without_its_secrets(lines, monkeypatch):
+    for hook in ((sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook")):
+        monkeypatch.setattr(*hook, None)  # undone after the test
+    set_up_logging("error", "text")
+    log_uncaught()
+    try:
+        fail()
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
+        sys.unraisablehook(types.SimpleNamespace(exc_type=ValueError, exc_value=error, exc_traceback=None))
+    printed = lines()
+    assert sum(" critical " in line for line in printed) == 3
+    assert sum("ValueError: can't open rtsp://***@10.0.0.5/s1" in line for line in printed) == 3
 
 
 # The level of the program, and the lowest level at which a line of this package and of a library is shown.

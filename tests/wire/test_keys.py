@@ -154,6 +154,14 @@ def test_zeromq_s_own_reader_reads_our_files(folder: Path) -> None:
     assert zmq.curve_public(secret) == public
 
 
+def test_a_path_is_printed_on_one_line(tmp_path, capsys):
+    for code in (0, 2):
+        assert keys.main([str(tmp_path / "a\nforged \x1b[31m\udcff")]) == code
+        printed = "".join(capsys.readouterr())
+        assert r"a\nforged \x1b[31m\udcff.key" in printed
+        assert printed.removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -341,7 +342,7 @@ class NotInstalled:
 sys.meta_path.insert(0, NotInstalled())
 import realtime.client
 ours = {name.split(".")[1] for name in sys.modules if name.startswith("realtime.")}
-assert ours == {"client", "stdio", "wire"}, ours
+assert ours == {"client", "printable", "stdio", "wire"}, ours
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=WAIT_S)
 
@@ -391,6 +392,44 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
         else:
             counts = "3 captured, 1 dropped, 2 published, recording: 7 lines lost (No space left on device)"
             assert out == f"cam0 failed (login failed): 10.0 fps, {counts}\n"
+
+
+FORGED = "cam0\nforged \x1b[31m\x9b\u2028\u202e"
+SEEN = r"cam0\nforged \x1b[31m\x9b\u2028\u202e"
+
+
+@pytest.mark.parametrize(
+    ("mode", "message", "printed"),
+    [
+        ([], pose(camera=FORGED, n=0), f"{SEEN} frame "),
+        (["--status"], status(camera="a", reason=FORGED), f"a live ({SEEN})"),
+        (["--topics"], pose(camera=FORGED), f"pose/{SEEN}/\n"),
+        (["--json"], pose(camera=FORGED), json.dumps(FORGED)),
+        (["--json", "--status"], status(reason=FORGED), json.dumps(FORGED)),
+        (["--json"], pose(camera="Tür"), "Tür"),  # letters stay
+    ],
+)
+def test_what_a_strange_publisher_says_stays_on_one_line(publisher, capfdbinary, mode, message, printed):
+    topic = b"" if "--topics" in mode else b"pose/"
+    sender = threading.Thread(target=lambda: (publisher.wait_for(topic), publisher.send(message)))
+    sender.start()
+    assert main(["--connect", publisher.endpoint, "--count", "1", "--timeout", str(WAIT_S), *mode]) == 0
+    sender.join()
+    out = capfdbinary.readouterr().out.decode()
+    assert printed in out
+    assert out.removesuffix("\n").isprintable()
+
+
+def test_an_error_about_what_a_strange_publisher_says_is_one_line(capfd, monkeypatch):
+    def fail(*given):
+        raise wire.WireError(f"topic: got {FORGED}")
+
+    monkeypatch.setattr("realtime.wire.subscriber._messages", fail)
+    assert main([]) == 1
+    assert capfd.readouterr().err == f"topic: got {SEEN}\n"
+    with pytest.raises(SystemExit):
+        main([f"--{FORGED}"])
+    assert capfd.readouterr().err.endswith(f"error: unrecognized arguments: --{SEEN}\n")
 
 
 @pytest.mark.parametrize("seconds", ["nan", "-1", "0", "1e30", "soon"])

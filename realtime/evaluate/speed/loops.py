@@ -111,9 +111,10 @@ def _track(scene: Scene, set_threads: Callable[[], None]) -> Run:
 
 
 def _yolo(scene: Scene) -> Any:  # noqa: ANN401 - ultralytics ships no types
-    # Keep ultralytics from installing packages and from using the network.
+    # Keep ultralytics from installing packages, from using the network and from printing.
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
     from ultralytics import YOLO
 
     return YOLO(scene.weights)
