@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from realtime.capture.formats import playlist_kind, start_of
+from realtime.capture.refusals import FAILED, LOGIN_FAILED, NOT_FOUND
 from realtime.config import URL_SCHEMES, Transport
 from realtime.errors import SourceReason
 
@@ -18,10 +19,9 @@ from realtime.errors import SourceReason
 _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
     (
         (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
-        SourceReason.AUTH,
-        "login failed: check user and password",
+        *LOGIN_FAILED,
     ),
-    ((av.error.HTTPNotFoundError,), SourceReason.NOT_FOUND, "not found: check the path in the URL"),
+    ((av.error.HTTPNotFoundError,), *NOT_FOUND),
     (
         (av.error.HTTPClientError, av.error.HTTPServerError),
         SourceReason.SERVER,
@@ -61,7 +61,7 @@ def fault_of_stream(error: BaseException, timed_out: bool, transport: Transport)
     if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:
         other = _OTHER_TRANSPORT[transport]
         return SourceReason.TRANSPORT, f"the server doesn't offer RTSP over {transport}: try transport: {other}"
-    return _listed(error) or (SourceReason.LOST, "the connection failed")
+    return _listed(error) or FAILED
 
 
 def fault_of_file(error: BaseException, path: str) -> tuple[SourceReason, str]:

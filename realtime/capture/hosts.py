@@ -22,19 +22,6 @@ NAME_TIMEOUT_S = 5.0
 _PLACES = ("this machine", "an address on the local link", "an address in a private network", "the internet")
 
 
-def is_address(url: str) -> bool:
-    """Whether host and port of a URL can be read.
-
-    >>> is_address("rtsp://10.0.0.5:554/s1"), is_address("rtsp://10.0.0.5:99999/s1"), is_address("rtsp://[::1/s1")
-    (True, False, False)
-    """
-    try:
-        parts = urlsplit(url)
-        return parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-
-
 def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
     """Resolve the host name of a URL within NAME_TIMEOUT_S. FFmpeg would wait until the system's resolver gives up.
 

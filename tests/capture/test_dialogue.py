@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from realtime.capture import dialogue, rtsp, web
+from realtime.capture import connection, rtsp, web
 from realtime.capture.tls import Tls
 from realtime.errors import SourceError
 
@@ -38,10 +38,7 @@ class Played:
     def shutdown(self, how):
         pass
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         pass
 
 
@@ -62,7 +59,7 @@ def damaged(chance):
 def test_a_damaged_reply_ends_in_an_address_or_in_one_line(look, monkeypatch):
     chance = random.Random(1)
     url = f"{'rtsp' if look is rtsp.look else 'http'}://u:s3cr3t@127.0.0.1/a"
-    monkeypatch.setattr(dialogue.Dialogue, "_connected", lambda self: Played(damaged(chance), chance))
+    monkeypatch.setattr(connection.Connection, "_connected", lambda self, origin: Played(damaged(chance), chance))
     for _ in range(1000):
         try:
             look(url, time.monotonic() + 10, Tls())
