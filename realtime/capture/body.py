@@ -23,7 +23,7 @@ class Body:
         is_chunked: whether it comes in chunks, each after its length.
 
     Attributes:
-        left: bytes of it that were not read; None if unknown. Of a chunked body: of this chunk.
+        left: bytes of it that were not read; None if unknown. If it is chunked: bytes of this chunk.
     """
 
     def __init__(self, connection: Connection, left: int | None, is_chunked: bool = False) -> None:

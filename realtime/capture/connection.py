@@ -28,7 +28,7 @@ class OddAnswerError(Exception):
 
 
 class Connection:
-    """A connection, with what was received and not yet read.
+    """A connection, and the bytes that were received and not yet read.
 
     Args:
         url: the address; its scheme is rtsp, rtsps, http or https.

@@ -180,8 +180,8 @@ class Dialogue:
             fields = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
             status = _STATUS.match(lines[0])
             reply = Reply(int(status[2]) if status else 0, fields)
-            is_request = self._is_rtsp and " RTSP/" in lines[0]
-            if not status and not is_request:
+            is_request = self._is_rtsp and status is None and " RTSP/" in lines[0]
+            if status is None and not is_request:
                 raise OddAnswerError
             is_http = not self._is_rtsp
             self._body = self._body_of(reply, is_http)

@@ -35,6 +35,8 @@ def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
     Raises:
         SourceError: the host name has no address, or wasn't resolved in time.
     """
+    if time.monotonic() >= ends_s:
+        raise SourceError(f"{shown(url)}: timed out: no answer", SourceReason.TIMEOUT)
     found: list[tuple[str, ...]] = []
 
     def look_up() -> None:

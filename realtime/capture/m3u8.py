@@ -154,7 +154,7 @@ class _Reader:
                 self._read_address(line)
 
     def playlist(self) -> Playlist:
-        """Return what was read."""
+        """Return the playlist, once all lines were read."""
         segments = tuple(
             replace(segment, url=self._joined(segment.url), number=self._first + segment.number)
             for segment in self._segments

@@ -21,8 +21,8 @@ from realtime.capture.m3u8 import TooLargeError, parse
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
-# FFmpeg's HLS reader has no connections of its own to keep. What a file is called doesn't matter: FFmpeg tells playlists
-# from segments by their names, so that it opens no file of this machine, and here it opens none at all.
+# FFmpeg's HLS reader has no connections of its own to keep. It would refuse segments with unusual names, so that no
+# playlist makes it open a file of this machine; here it opens none at all.
 OPTIONS = {
     "http_persistent": "0",
     "http_multiple": "0",
@@ -58,8 +58,8 @@ class Nested:
         read_s: how long (s) FFmpeg may take for a packet, once the stream is open.
 
     Attributes:
-        problem: why a file could not be read for the present packet; None if all could. FFmpeg can't pass an exception
-            on, and PyAV would print a second one.
+        problem: why the last file could not be read; None if it could. FFmpeg can't pass an exception on, and PyAV
+            would print a second one.
     """
 
     def __init__(self, url: str, downloads: Downloads, read_s: float) -> None:
@@ -67,16 +67,15 @@ class Nested:
         self._downloads, self._read_s = downloads, read_s
         self._ends_s = 0.0
         self.problem: Exception | None = None
+        self._is_about_segment = False  # the problem, in an encrypted stream
 
     def until(self, ends_s: float) -> None:
         """Set when everything must be over that FFmpeg does next, in monotonic seconds."""
         self._ends_s = ends_s
 
     def renew(self) -> None:
-        """Let FFmpeg take `read_s` for the next packet. An earlier file that could not be read was skipped."""
+        """Let FFmpeg take `read_s` for the next packet."""
         self.until(time.monotonic() + self._read_s)
-        if not _is_fatal(self.problem):
-            self.problem = None
 
     def open(self, url: str, flags: int, options: dict[str, str]) -> File:
         """Open a file for FFmpeg. It must not raise; a file that can't be opened is empty.
@@ -86,13 +85,18 @@ class Nested:
             flags: ignored; FFmpeg only reads.
             options: FFmpeg's: the part of the file, the key.
         """
-        if _is_fatal(self.problem):
+        if _is_fatal(self.problem) or (self.problem is not None and time.monotonic() > self._ends_s):
             return io.BytesIO()
+        is_encrypted = url.startswith(_ENCRYPTED)
         try:
-            return self._opened(url.removeprefix(_ENCRYPTED), url.startswith(_ENCRYPTED), options)
+            file = self._opened(url.removeprefix(_ENCRYPTED), is_encrypted, options)
         except Exception as error:
-            self.problem = error
+            self.problem, self._is_about_segment = error, is_encrypted
             return io.BytesIO()
+        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing.
+        if self._is_about_segment or not is_encrypted:
+            self.problem = None
+        return file
 
     def _opened(self, url: str, is_encrypted: bool, options: dict[str, str]) -> File:
         start, end = int(options.get("offset", 0)), int(options.get("end_offset", 0))
@@ -119,7 +123,7 @@ class Nested:
         try:
             return file.read(size, self._ends_s)
         except Exception as error:
-            self.problem = error
+            self.problem, self._is_about_segment = error, False
             return b""
 
 

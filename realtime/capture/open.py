@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import re
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -98,11 +99,12 @@ def _try_out(config: CameraConfig) -> None:
     open_source(config).close()
 
 
-def open_source(config: CameraConfig) -> Source:
+def open_source(config: CameraConfig, stop: threading.Event | None = None) -> Source:
     """Open a camera's source. Only the calling thread may read and close it.
 
     Args:
         config: the camera's configuration.
+        stop: set when the camera ends, so that a frame that isn't due yet isn't waited for.
 
     Raises:
         SourceError: the source can't be opened. The message is redacted. It starts with the source and doesn't name
@@ -120,10 +122,10 @@ def open_source(config: CameraConfig) -> Source:
         case "file":
             return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
-            return _open_network(config, max_pixels)
+            return _open_network(config, max_pixels, stop or threading.Event())
 
 
-def _open_network(config: CameraConfig, max_pixels: int) -> Source:
+def _open_network(config: CameraConfig, max_pixels: int, stop: threading.Event) -> Source:
     """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
     if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
         _warn_of_unverified_tls(config.name)
@@ -142,7 +144,7 @@ def _open_network(config: CameraConfig, max_pixels: int) -> Source:
     )
 
     def left_s() -> float:
-        """The time that is left for opening, in seconds, but enough to find out what is wrong."""
+        """The time that is left for opening, in seconds, but enough to find the cause of a failure."""
         return max(min(LEAST_OPEN_S, config.open_timeout_s), ends_s - time.monotonic())
 
     if not names_playlist(config.address):
@@ -157,6 +159,7 @@ def _open_network(config: CameraConfig, max_pixels: int) -> Source:
     return HlsSource(
         config.address,
         followed,
+        stop,
         open_timeout_s=left_s(),
         read_timeout_s=config.silence_s,
         hwaccel=config.hwaccel,

@@ -1,4 +1,4 @@
-"""Where a server leads us, by a redirect or by an address in a playlist, and whether it may.
+"""The addresses to which a server leads us, by a redirect or by an address in a playlist, and the rule for them.
 
 Used by capture.rtsp and capture.web, which follow redirects in FFmpeg's place (FFmpeg takes the login along), and by
 capture.download.

@@ -24,7 +24,7 @@ from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
 from realtime.capture.nested import Nested, explained, timed
-from realtime.capture.rate import FrameRate
+from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
 from realtime.config import MOST_PIXELS, Accelerator, Transport
@@ -41,7 +41,6 @@ UNSTAMPED = 10
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 # The formats in which cameras send each frame when they take it, over any protocol. HLS and MP4 come seconds at a time.
 _PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
-_MAX_FPS = 1000.0
 
 
 class StreamSource:
@@ -149,7 +148,7 @@ class StreamSource:
         else:
             # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
             rate = stream.guessed_rate
-        return float(rate) if rate and 0 < rate <= _MAX_FPS else None
+        return float(rate) if rate and 0 < rate <= MAX_FPS else None
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.

@@ -94,7 +94,7 @@ def test_an_address_that_may_not_be_opened_is_not_asked_for(monkeypatch):
 )
 def test_a_recording_that_leads_where_it_may_not_is_not_given_to_ffmpeg(entry, end, monkeypatch):
     forbid(monkeypatch, "127.0.0.2")
-    text = "#EXTM3U\n#EXT-X-BYTERANGE:1\n" + entry.format("http://127.0.0.2:9/a") + end
+    text = "#EXTM3U\n#EXT-X-BYTERANGE:1\n" + entry.format("http://127.0.0.2:9/a.ts") + end
     with Files(live_m3u8=text) as server:
         with pytest.raises(SourceError) as caught:
             opened(server.url())
@@ -162,6 +162,21 @@ def test_an_older_version_of_the_playlist_changes_nothing(segment):
                 assert source.read() is not None
         loaded = [path for path in server.asked if path.endswith(".ts")]
         assert len(loaded) == len(set(loaded))
+
+
+def test_an_empty_version_of_the_playlist_changes_nothing(segment):
+    text, count = growing(), iter(range(1000))
+    empty = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
+
+    def every_third_one_is_empty():
+        return empty if next(count) % 3 == 2 else text()
+
+    files = {f"{n}_ts": segment for n in range(600)}
+    with Files(live_m3u8=every_third_one_is_empty, **files) as server, reading(server.url()) as source:
+        while "/7.ts" not in server.asked:
+            assert source.read() is not None
+        loaded = [path for path in server.asked if path.endswith(".ts")]
+    assert len(loaded) == len(set(loaded))
 
 
 def test_a_reader_that_is_too_slow_skips_to_the_newest_segments(segment):
