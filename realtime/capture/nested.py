@@ -35,6 +35,8 @@ _ENCRYPTED = "crypto+"
 _PLAYLIST = b"#EXTM3U"
 # After such an error, FFmpeg gets no other file: the server leads to where it may not, or the login is wrong.
 _FATAL = (SourceReason.REDIRECT, SourceReason.CERTIFICATE, SourceReason.AUTH, SourceReason.TOO_LARGE)
+# After this many failures in a row, too: FFmpeg would ask for one segment after another, without a pause.
+_MOST_FAILED = 8
 
 Packet = TypeVar("Packet")
 
@@ -67,7 +69,8 @@ class Nested:
         self._downloads, self._read_s = downloads, read_s
         self._ends_s = 0.0
         self.problem: Exception | None = None
-        self._is_about_segment = False  # the problem, in an encrypted stream
+        self._kind = ""  # of the file that the problem is about
+        self._failed = 0  # files in a row
 
     def until(self, ends_s: float) -> None:
         """Set when everything must be over that FFmpeg does next, in monotonic seconds."""
@@ -85,16 +88,20 @@ class Nested:
             flags: ignored; FFmpeg only reads.
             options: FFmpeg's: the part of the file, the key.
         """
-        if _is_fatal(self.problem) or (self.problem is not None and time.monotonic() > self._ends_s):
+        is_late = time.monotonic() > self._ends_s
+        if _is_fatal(self.problem) or self._failed >= _MOST_FAILED or (is_late and self.problem is not None):
             return io.BytesIO()
         is_encrypted = url.startswith(_ENCRYPTED)
+        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing. So a file that is
+        # there settles only the problem with another one of its kind.
+        kind = "segment" if is_encrypted else "playlist" if url == self.url else "key or segment"
         try:
             file = self._opened(url.removeprefix(_ENCRYPTED), is_encrypted, options)
         except Exception as error:
-            self.problem, self._is_about_segment = error, is_encrypted
+            self.problem, self._kind, self._failed = error, kind, self._failed + 1
             return io.BytesIO()
-        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing.
-        if self._is_about_segment or not is_encrypted:
+        self._failed = 0
+        if kind == self._kind:
             self.problem = None
         return file
 
@@ -123,7 +130,7 @@ class Nested:
         try:
             return file.read(size, self._ends_s)
         except Exception as error:
-            self.problem, self._is_about_segment = error, False
+            self.problem, self._kind = error, "key or segment"
             return b""
 
 

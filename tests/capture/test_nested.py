@@ -191,6 +191,20 @@ def test_a_file_that_is_missing_is_skipped_or_named(missing, reason, recordings,
     assert not capfd.readouterr().err
 
 
+def test_a_list_of_files_that_are_missing_is_given_up():
+    entries = b"#EXTINF:1,\na.ts\n" * 10_000
+    with Web({"a.m3u8": b"#EXTM3U\n" + entries + b"#EXT-X-ENDLIST\n"}) as server:
+        assert failure(server.url()).reason is SourceReason.NOT_FOUND
+        assert len(server.asked) <= 10
+
+
+def test_a_live_stream_whose_key_is_missing_is_named(recordings):
+    playlist = recordings["encrypted"]["a.m3u8"].replace(b"#EXT-X-ENDLIST", b"").replace(b"VOD", b"EVENT")
+    files = {name: content for name, content in recordings["encrypted"].items() if name != "key"}
+    with Web(files | {"a.m3u8": playlist}) as server:
+        assert "/key: not found" in str(failure(server.url(), open_timeout_s=0.5, read_timeout_s=0.5))
+
+
 def test_another_list_for_ffmpeg_has_the_same_limits(recordings):
     files = recordings["encrypted"]
     hosts = "".join(f"#EXTINF:1,\nhttp://127.0.0.{n}/a.ts\n" for n in range(2, 12)).encode()
