@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from realtime.capture.addresses import Origin, origin_of
 from realtime.capture.hosts import addresses_of
+from realtime.capture.refusals import LATE, REFUSED, failure
 from realtime.capture.tls import TLS_SCHEMES
 from realtime.errors import SourceError, SourceReason
-from realtime.redact import shown
 
 # Bytes that are received at a time, at most.
 _CHUNK_BYTES = 1 << 16
@@ -150,7 +150,7 @@ class Connection:
     def too_large(self, what: str, limit: int) -> SourceError:
         """Return the error of an answer that has too many bytes."""
         size = f"{limit // 1024} kB" if limit < 1 << 20 else f"{limit >> 20} MiB"
-        return SourceError(f"{shown(self._url)}: too large: {what} has more than {size}", SourceReason.TOO_LARGE)
+        return failure(self._url, (SourceReason.TOO_LARGE, f"too large: {what} has more than {size}"))
 
     def _take(self, count: int) -> bytes:
         taken = bytes(memoryview(self._buffer)[:count])
@@ -197,10 +197,7 @@ class Connection:
             else:
                 return connecting
         if refused:
-            raise SourceError(
-                f"{shown(self._url)}: connection refused: check the address and port, and that the camera is on",
-                SourceReason.REFUSED,
-            )
+            raise failure(self._url, REFUSED)
         self._left_s()
         raise OddAnswerError
 
@@ -218,10 +215,8 @@ class Connection:
             # `wrap_socket` detaches the plain socket, unless it fails early.
             if plain.fileno() >= 0:
                 plain.close()
-        raise SourceError(
-            f"{shown(self._url)}: certificate not trusted: {why}; tls_ca: the file of the certificate that signed it",
-            SourceReason.CERTIFICATE,
-        )
+        advice = f"certificate not trusted: {why}; tls_ca: the file of the certificate that signed it"
+        raise failure(self._url, (SourceReason.CERTIFICATE, advice))
 
     def _left_s(self) -> float:
         left_s = self.ends_s - time.monotonic()
@@ -230,4 +225,4 @@ class Connection:
         return left_s
 
     def _late(self) -> SourceError:
-        return SourceError(f"{shown(self._url)}: timed out: no answer", SourceReason.TIMEOUT)
+        return failure(self._url, LATE)

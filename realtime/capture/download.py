@@ -14,7 +14,7 @@ from realtime.capture.connection import Connection, OddAnswerError
 from realtime.capture.dialogue import Dialogue, Reply
 from realtime.capture.login import challenge_of, has_login
 from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often, why_refused
-from realtime.capture.refusals import FAILED, REFUSALS, UNKNOWN_LOGIN
+from realtime.capture.refusals import FAILED, REFUSALS, UNKNOWN_LOGIN, failure
 from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -110,7 +110,7 @@ class Downloads:
         except (OddAnswerError, SourceError) as error:
             if dialogue is not None:
                 dialogue.close()
-            failed = error if isinstance(error, SourceError) else _failed(url)
+            failed = error if isinstance(error, SourceError) else failure(url, FAILED)
         # Raised outside of the `except` block: inside, Python would attach the other exception.
         try:
             raise failed
@@ -131,7 +131,7 @@ class Downloads:
         )
         if reply.status == 401 and has_login(url) and challenges and challenge_of(challenges) is None:
             advice = UNKNOWN_LOGIN
-        raise SourceError(f"{shown(url)}: {advice}", reason)
+        raise failure(url, (reason, advice))
 
     def _note(self, connection: Connection) -> None:
         self._connection = connection
@@ -187,7 +187,7 @@ class OpenFile:
         else:
             self._left = None if self._left is None else self._left - len(chunk)
             return chunk
-        raise _failed(self.url)
+        raise failure(self.url, FAILED)
 
     def rest(self, most: int) -> bytes:
         """Return all that is left of the file.
@@ -201,14 +201,9 @@ class OpenFile:
             size += len(chunk)
             if size > most:
                 advice = f"too large: more than {f'{most >> 20} MiB' if most >> 20 else f'{most >> 10} kB'}"
-                raise SourceError(f"{shown(self.url)}: {advice}", SourceReason.TOO_LARGE)
+                raise failure(self.url, (SourceReason.TOO_LARGE, advice))
         return b"".join(chunks)
 
     def close(self) -> None:
         """End the download. May be called more than once."""
         self._dialogue.close()
-
-
-def _failed(url: str) -> SourceError:
-    reason, advice = FAILED
-    return SourceError(f"{shown(url)}: {advice}", reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 
 from realtime.capture.formats import playlist_kind, start_of
-from realtime.capture.refusals import FAILED, LOGIN_FAILED, NOT_FOUND
+from realtime.capture.refusals import FAILED, LATE, LOGIN_FAILED, NOT_FOUND, REFUSED
 from realtime.config import URL_SCHEMES, Transport
 from realtime.errors import SourceReason
 
@@ -27,12 +27,8 @@ _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
         SourceReason.SERVER,
         "server error: the server answers, but refuses the request: check the path in the URL, and the server's log",
     ),
-    (
-        (ConnectionRefusedError,),
-        SourceReason.REFUSED,
-        "connection refused: check the address and port, and that the camera is on",
-    ),
-    ((TimeoutError, av.error.ExitError), SourceReason.TIMEOUT, "timed out: no answer"),
+    ((ConnectionRefusedError,), *REFUSED),
+    ((TimeoutError, av.error.ExitError), *LATE),
     ((FileNotFoundError,), SourceReason.MISSING, "no such file"),
     ((PermissionError,), SourceReason.PERMISSION, "permission denied"),
     (
@@ -55,7 +51,7 @@ def fault_of_stream(error: BaseException, timed_out: bool, transport: Transport)
         transport: the RTSP transport that was asked for.
     """
     if timed_out:
-        return SourceReason.TIMEOUT, "timed out: no answer"
+        return LATE
     if isinstance(error, av.error.InvalidDataError):
         return SourceReason.NOT_MEDIA, "the server answers, but not with video: check the address, port and path"
     if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:

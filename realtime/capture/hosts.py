@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+from realtime.capture.refusals import LATE, failure
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
@@ -36,7 +37,7 @@ def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
         SourceError: the host name has no address, or wasn't resolved in time.
     """
     if time.monotonic() >= ends_s:
-        raise SourceError(f"{shown(url)}: timed out: no answer", SourceReason.TIMEOUT)
+        raise failure(url, LATE)
     found: list[tuple[str, ...]] = []
 
     def look_up() -> None:

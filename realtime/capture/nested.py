@@ -18,8 +18,8 @@ import av
 
 from realtime.capture.download import PLAYLIST_BYTES, SEGMENT_BYTES, Downloads, OpenFile, Part
 from realtime.capture.m3u8 import TooLargeError, parse
+from realtime.capture.refusals import failure
 from realtime.errors import SourceError, SourceReason
-from realtime.redact import shown
 
 # FFmpeg's HLS reader has no connections of its own to keep. It would refuse segments with unusual names, so that no
 # playlist makes it open a file of this machine; here it opens none at all.
@@ -92,8 +92,8 @@ class Nested:
         if _is_fatal(self.problem) or self._failed >= _MOST_FAILED or (is_late and self.problem is not None):
             return io.BytesIO()
         is_encrypted = url.startswith(_ENCRYPTED)
-        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing. So a file that is
-        # there settles only the problem with another one of its kind.
+        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing. That is why a file
+        # that can be read settles only the problem with another one of its kind.
         kind = "segment" if is_encrypted else "playlist" if url == self.url else "key or segment"
         try:
             file = self._opened(url.removeprefix(_ENCRYPTED), is_encrypted, options)
@@ -224,7 +224,7 @@ def _checked(content: bytes, url: str) -> bytes:
     try:
         parse(content.decode("utf-8", "replace"), url)
     except TooLargeError as error:
-        raise SourceError(f"{shown(url)}: too large: {error}", SourceReason.TOO_LARGE) from None
+        raise failure(url, (SourceReason.TOO_LARGE, f"too large: {error}")) from None
     return content
 
 
