@@ -92,13 +92,14 @@ class Nested:
         if _is_fatal(self.problem) or self._failed >= _MOST_FAILED or (is_late and self.problem is not None):
             return io.BytesIO()
         is_encrypted = url.startswith(_ENCRYPTED)
-        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing. That is why a file
+        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing. Therefore, a file
         # that can be read settles only the problem with another one of its kind.
         kind = "segment" if is_encrypted else "playlist" if url == self.url else "key or segment"
         try:
             file = self._opened(url.removeprefix(_ENCRYPTED), is_encrypted, options)
         except Exception as error:
-            self.problem, self._kind, self._failed = error, kind, self._failed + 1
+            self._failed += 1
+            self._note(error, kind)
             return io.BytesIO()
         self._failed = 0
         if kind == self._kind:
@@ -130,8 +131,13 @@ class Nested:
         try:
             return file.read(size, self._ends_s)
         except Exception as error:
-            self.problem, self._kind = error, "key or segment"
+            self._note(error, "key or segment")
             return b""
+
+    def _note(self, error: Exception, kind: str) -> None:
+        # When the time is over, the first problem says why.
+        if self.problem is None or time.monotonic() < self._ends_s:
+            self.problem, self._kind = error, kind
 
 
 class _Streamed:
