@@ -130,7 +130,8 @@ class Connection:
         self._is_cut = True
         if (connected := self._socket) is not None:
             with contextlib.suppress(OSError):  # it is closed already
-                connected.shutdown(socket.SHUT_RDWR)
+                # Not that of an SSL socket, under which the other thread would find no TLS any more.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     def leave(self) -> None:
         """Close the connection, after a moment in which the server may notice the end."""
@@ -204,7 +205,17 @@ class Connection:
     def _secured(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
         try:
             plain.settimeout(self._left_s())
-            return context.wrap_socket(plain, server_hostname=host)
+            secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+        except (OSError, ValueError):
+            raise OddAnswerError from None
+        finally:
+            # `wrap_socket` detaches the plain socket, unless it fails.
+            if plain.fileno() >= 0:
+                plain.close()
+        self._socket = secured
+        try:
+            secured.do_handshake()
+            return secured
         except ssl.SSLCertVerificationError as error:
             why = error.verify_message.rstrip(".")
         except TimeoutError:
@@ -212,9 +223,8 @@ class Connection:
         except (OSError, ValueError):
             raise OddAnswerError from None
         finally:
-            # `wrap_socket` detaches the plain socket, unless it fails early.
-            if plain.fileno() >= 0:
-                plain.close()
+            if not secured.version():  # no handshake
+                secured.close()
         advice = f"certificate not trusted: {why}; tls_ca: the file of the certificate that signed it"
         raise failure(self._url, (SourceReason.CERTIFICATE, advice))
 
