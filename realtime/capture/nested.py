@@ -196,13 +196,18 @@ def decrypted(data: bytes, key: str, iv: str) -> bytes:
 
     Raises:
         ValueError: key or vector have another length.
+        SourceError: FFmpeg failed.
     """
     if len(key) != 32 or len(iv) != 32:
         raise ValueError("expected 32 hexadecimal digits")
     address = f"crypto+data:video/mp2t;base64,{base64.b64encode(data).decode()}"
     options = {"key": key, "iv": iv, "raw_packet_size": "65536", "analyzeduration": "0", "probesize": "32"}
-    with av.open(address, format="data", options=options) as container:
-        return b"".join(bytes(packet) for packet in container.demux())
+    try:
+        with av.open(address, format="data", options=options) as container:
+            return b"".join(bytes(packet) for packet in container.demux())
+    except (av.FFmpegError, OSError):  # whose text holds the address, and so the whole segment
+        pass
+    raise SourceError("a segment can't be decrypted", SourceReason.CODEC)
 
 
 def _closing(file: OpenFile, content: bytes) -> File:

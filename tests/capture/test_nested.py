@@ -289,3 +289,10 @@ def test_a_segment_is_decrypted_without_its_padding():
 def test_a_key_of_another_length_is_refused(key):
     with pytest.raises(ValueError, match="32 hexadecimal digits"):
         decrypted(bytes(32), key, 32 * "0")
+
+
+def test_a_segment_that_cannot_be_decrypted_is_not_in_the_message():
+    with pytest.raises(SourceError) as caught:
+        decrypted(bytes(32), 32 * "x", 32 * "0")
+    assert str(caught.value) == "a segment can't be decrypted"
+    assert caught.value.__context__ is None
