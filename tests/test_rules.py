@@ -22,7 +22,10 @@ PACKAGE = ROOT / "realtime"
 ONE_PLACE = {
     "av": [
         f"capture/{name}.py"
-        for name in ("complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "stream")
+        for name in (
+            "attempt", "complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "nested",
+            "stream",
+        )
     ],
     "PIL": ["capture/images.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],

@@ -7,6 +7,7 @@ capture.guard catches) are handled here. An error that ends the camera is raised
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -15,11 +16,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.capture import open as opening
 from realtime.capture.backoff import Backoff
 from realtime.capture.clock import WallClock, unix_s
 from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
-from realtime.capture.open import kind_of, open_source
+from realtime.capture.open import kind_of
 from realtime.capture.source import Picture, Source
 from realtime.capture.timeline import Pacer, RateLimit, Timeline
 from realtime.capture.view import viewed, viewed_size
@@ -89,7 +91,7 @@ class Camera:
         status: CameraStatus,
         stop: threading.Event,
         prepare: Prepare = lambda camera, size, live: None,
-        open_source: Callable[[CameraConfig], Source] = open_source,
+        open_source: Callable[[CameraConfig], Source] | None = None,
         after: Camera | None = None,
     ) -> None:
         self._name = config.name
@@ -101,7 +103,7 @@ class Camera:
         self._stop = stop
         self._prepare = prepare
         self._guard = Guard(config.name, config.address)
-        self._open_source = open_source
+        self._open_source = open_source or functools.partial(opening.open_source, stop=stop)
         self._retries_first_open = kind_of(config.address) == "network" and not fail_fast
         self._timeline: Timeline = after._timeline if after else Timeline()
         self._freshness = Freshness()

@@ -17,7 +17,7 @@ from realtime.errors import SourceReason, TruncatedError
 # A complete file may lack this many frames at its end, because containers round durations.
 _END_TOLERANCE = 2
 # The duration tag of a Matroska track: 00:01:02.5000000
-_MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
+_MATROSKA_DURATION = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d*)")
 
 
 @dataclass(slots=True)

@@ -9,36 +9,28 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from realtime.capture import rtsp, web
-from realtime.capture.faults import fault_of_file, fault_of_stream, is_empty
+from realtime.capture.addresses import is_address
+from realtime.capture.attempt import METADATA_ERRORS, Call, Feed, Link
+from realtime.capture.faults import fault_of_file, is_empty
 from realtime.capture.formats import MULTIPART, ONE_IMAGE, allowed_formats
-from realtime.capture.hosts import addresses_of, is_address
+from realtime.capture.hosts import addresses_of
 from realtime.capture.limits import decoder_options
+from realtime.capture.login import has_login
 from realtime.capture.losses import REORDER
 from realtime.capture.multipart import AS_BYTES, Parts
-from realtime.capture.tls import Tls
-from realtime.config import Accelerator, Transport
+from realtime.capture.nested import OPTIONS, Nested
+from realtime.config import Accelerator
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import SecretAddress, shown
 
 log = logging.getLogger(__name__)
 
-# Connecting, waiting for a key frame and probing take seconds on a healthy but busy network. A shorter timeout would
-# reject working cameras.
-OPEN_TIMEOUT_S = 10.0
-# A camera that sends nothing for this long is lost, unless the configuration sets another limit.
-READ_TIMEOUT_S = 2.0
-# FFmpeg gets at least this long (s), even if our own requests to the server used up the time.
-LEAST_OPEN_S = 1.0
-# To PyAV, a timeout of 0 means no timeout.
-_SHORTEST_S = 0.01
 # `auto` tries them in this order.
 _ACCELERATORS = ("cuda", "vaapi", "videotoolbox")
 
@@ -65,45 +57,6 @@ _PAUSES_S = (0.2, 0.4, 0.8)
 _TRANSPORTS = {"tcp": "tcp", "udp": "udp", "multicast": "udp_multicast"}
 # FFmpeg must not follow an HTTP server's redirects: capture.web follows them, and checks each.
 _HTTP = {"max_redirects": "0"}
-# The formats that FFmpeg selects by the URL. A stream that turns out to be a list of addresses is refused.
-_URL_FORMATS = ("rtsp", "rtp")
-# Titles and session names that are not UTF-8 do no harm, because nothing here uses them.
-_METADATA_ERRORS = "replace"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """How to connect to a network stream.
-
-    Attributes:
-        open_s: limit (s) for opening.
-        read_s: limit (s) for each later read.
-        transport: RTSP transport.
-        tls: how to treat the server's certificate.
-        playlist: the stream is an HLS playlist whose addresses were checked, which FFmpeg may read.
-    """
-
-    open_s: float = OPEN_TIMEOUT_S
-    read_s: float = READ_TIMEOUT_S
-    transport: Transport = "tcp"
-    tls: Tls = field(default_factory=Tls)
-    playlist: bool = False
-
-
-class Feed(Protocol):
-    """A live stream whose bytes come from us instead of FFmpeg (capture.hls).
-
-    Attributes:
-        format: FFmpeg's name of its container format.
-    """
-
-    format: str
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; none at the end. It must not raise: PyAV would print the exception."""
-
-    def passed(self, position: int | None, stamp_s: float) -> None:
-        """Record the position (bytes; None if unknown) and the timestamp (s) of each packet of the video."""
 
 
 def connect_feed(feed: Feed, source: str, hwaccel: Accelerator, max_pixels: int) -> InputContainer:
@@ -118,7 +71,7 @@ def connect_feed(feed: Feed, source: str, hwaccel: Accelerator, max_pixels: int)
     Raises:
         SourceError: the container can't be opened.
     """
-    call = _Call(source, Link(), _accelerator(hwaccel), max_pixels)
+    call = Call(source, Link(), _accelerator(hwaccel), max_pixels)
     return _opened(call.open(feed, _FAST_SEGMENTS, form=feed.format))
 
 
@@ -137,10 +90,10 @@ def connect(source: str, link: Link | None, hwaccel: Accelerator, max_pixels: in
     accelerator = _accelerator(hwaccel)
     if link is None:
         return _opened(_open_file(source, accelerator, max_pixels))
-    return _opened(_open_stream(_Call(source, link, accelerator, max_pixels)))
+    return _opened(_open_stream(Call(source, link, accelerator, max_pixels)))
 
 
-def _open_stream(call: _Call) -> InputContainer | SourceError:
+def _open_stream(call: Call) -> InputContainer | SourceError:
     """Open a URL, by its scheme."""
     scheme = call.source.partition(":")[0].lower()
     if not is_address(call.source):
@@ -149,79 +102,14 @@ def _open_stream(call: _Call) -> InputContainer | SourceError:
     try:
         if scheme in ("rtsp", "rtsps"):
             return _open_rtsp(call)
+        if call.link.nested is not None:
+            return _open_nested(call, call.link.nested)
         if scheme in ("http", "https"):
             return _open_http(call)
-        addresses_of(call.source)
+        addresses_of(call.source, call.ends_s)
         return call.open(call.source, _FAST_UDP)
     except SourceError as error:
         return SourceError(str(error), error.reason)  # without the exceptions that led to it
-
-
-class PlaylistError(SourceError):
-    """The stream is a list of other addresses, none of which was opened."""
-
-
-class _TimeLeft:
-    """The time left until a deadline, as a timeout for PyAV, which reads it before connecting and before probing.
-
-    With a plain number, each of the two steps could take the whole time.
-    """
-
-    def __init__(self, ends_s: float) -> None:
-        self._ends_s = ends_s  # monotonic seconds
-
-    def __float__(self) -> float:
-        return max(_SHORTEST_S, self._ends_s - time.monotonic())
-
-
-class _Call:
-    """One attempt to open a stream, with its time limit."""
-
-    def __init__(self, source: str, link: Link, accelerator: HWAccel | None, max_pixels: int) -> None:
-        self.source, self.link, self.max_pixels = source, link, max_pixels
-        self._accelerator = accelerator
-        self.began_s = time.monotonic()
-        self.ends_s = self.began_s + link.open_s
-
-    def open(
-        self, url: str | Parts | Feed, options: dict[str, str], *formats: str, form: str | None = None
-    ) -> InputContainer | SourceError:
-        """Open an address or a stream of bytes in the time that is left, but allow at least LEAST_OPEN_S.
-
-        Args:
-            url: the address, or an object that yields the bytes, which sets its own time limits.
-            options: options of FFmpeg.
-            formats: formats that are allowed here besides the usual ones.
-            form: the format; None to let FFmpeg detect it.
-
-        Returns:
-            The container, or the error, which the caller raises outside of any `except` block (`_opened`).
-        """
-        now_s = time.monotonic()
-        open_s = max(min(LEAST_OPEN_S, self.link.open_s), self.ends_s - now_s)
-        allowed = {"format_whitelist": allowed_formats(*_URL_FORMATS, *formats)}
-        try:
-            container: InputContainer = av.open(
-                url,
-                format=form,
-                options=options | allowed | decoder_options(self.max_pixels),
-                timeout=(_TimeLeft(now_s + open_s), self.link.read_s) if isinstance(url, str) else None,
-                hwaccel=self._accelerator,
-                metadata_errors=_METADATA_ERRORS,
-            )
-        except av.error.ArgumentError:  # FFmpeg recognised a format that isn't allowed
-            advice = "the server answers with a list of other addresses, which are not opened"
-            return PlaylistError(f"{shown(self.source)}: {advice}", SourceReason.NOT_MEDIA)
-        except (av.FFmpegError, OSError) as error:
-            # If a server accepts the connection and stays silent, FFmpeg reports "invalid data" after the timeout.
-            timed_out = time.monotonic() - now_s >= 0.9 * open_s
-            reason, advice = fault_of_stream(error, timed_out, self.link.transport)
-        else:
-            return container
-        return self.failed(advice, reason)
-
-    def failed(self, advice: str, reason: SourceReason) -> SourceError:
-        return SourceError(f"{shown(self.source)}: {advice}", reason)
 
 
 def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> InputContainer | SourceError:
@@ -235,7 +123,7 @@ def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> Input
             f"file:{path}",
             options=options | decoder_options(max_pixels),
             hwaccel=accelerator,
-            metadata_errors=_METADATA_ERRORS,
+            metadata_errors=METADATA_ERRORS,
         )
     except (av.FFmpegError, OSError) as error:
         reason, advice = fault_of_file(error, path)
@@ -246,7 +134,7 @@ def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> Input
     return SourceError(f"{shown(path)}: {advice}", reason)
 
 
-def _open_rtsp(call: _Call) -> InputContainer | SourceError:
+def _open_rtsp(call: Call) -> InputContainer | SourceError:
     """Open an RTSP camera almost without probing, which is fast.
 
     If that doesn't reveal its frame size, the camera is opened again with full probing.
@@ -259,10 +147,13 @@ def _open_rtsp(call: _Call) -> InputContainer | SourceError:
         options |= REORDER
     fast = _of_known_size(call.open(url, _FAST_OPEN | options), call)
     for pause_s in _PAUSES_S if is_described else ():
-        if not isinstance(fast, SourceError) or fast.reason not in _BUSY:
+        is_over = time.monotonic() + pause_s > call.ends_s
+        if is_over or not isinstance(fast, SourceError) or fast.reason not in _BUSY:
             break
         time.sleep(pause_s)
         fast = _of_known_size(call.open(url, _FAST_OPEN | options), call)
+    if isinstance(fast, SourceError) and fast.reason is SourceReason.AUTH and has_login(call.source) > has_login(url):
+        return call.failed("login failed: none was sent, because the server's answer is not proper RTSP", fast.reason)
     worth_probing = (SourceReason.NOT_MEDIA, SourceReason.TIMEOUT)
     has_time = time.monotonic() - call.began_s < link.open_s / 2
     if isinstance(fast, SourceError) and fast.reason in worth_probing and has_time:
@@ -270,25 +161,35 @@ def _open_rtsp(call: _Call) -> InputContainer | SourceError:
     return fast
 
 
-def _open_http(call: _Call) -> InputContainer | SourceError:
+def _open_http(call: Call) -> InputContainer | SourceError:
     """Open an HTTP stream, following its redirects if it has any."""
-    addresses_of(call.source)
+    addresses_of(call.source, call.ends_s)
     options = _HTTP | call.link.tls.options()
     url = call.source
-    formats = ["hls"] if call.link.playlist else []
-    opened = call.open(url, options, *formats)
+    opened = call.open(url, options)
     # FFmpeg reports a redirect, and a certificate that isn't trusted, as an input/output error.
     if isinstance(opened, SourceError) and opened.reason is SourceReason.LOST:
         url = web.final_address(call.source, call.ends_s, call.link.tls)
         if url != call.source:
-            opened = call.open(url, options, *formats)
+            opened = call.open(url, options)
     if isinstance(opened, SourceError) and opened.reason is SourceReason.NOT_MEDIA:
         return _open_parts(call, url, options) or opened
     return opened
 
 
-def _open_parts(call: _Call, url: str, options: dict[str, str]) -> InputContainer | SourceError | None:
-    """Open a multipart stream of JPEGs; None if the stream is something else."""
+def _open_nested(call: Call, nested: Nested) -> InputContainer | SourceError:
+    """Open an HLS playlist. FFmpeg gets it, and all that it names, from `nested`."""
+    opened = call.open(nested.url, OPTIONS, "hls", form="hls")
+    if isinstance(opened, SourceError) and nested.problem is not None:
+        problem, nested.problem = nested.problem, None
+        if isinstance(problem, SourceError):
+            return SourceError(str(problem), problem.reason)
+        raise problem
+    return opened
+
+
+def _open_parts(call: Call, url: str, options: dict[str, str]) -> InputContainer | SourceError | None:
+    """Open motion JPEG in parts; None if this isn't it."""
     stream = call.open(url, options | AS_BYTES, form="data")
     if isinstance(stream, SourceError):
         return None if stream.reason is SourceReason.NOT_MEDIA else stream
@@ -322,7 +223,7 @@ def _accelerator(asked: Accelerator) -> HWAccel | None:
     return None
 
 
-def _of_known_size(container: InputContainer | SourceError, call: _Call) -> InputContainer | SourceError:
+def _of_known_size(container: InputContainer | SourceError, call: Call) -> InputContainer | SourceError:
     """Return the container, or an error if the camera answered and then sent nothing to probe."""
     if isinstance(container, SourceError) or not container.streams.video:
         return container

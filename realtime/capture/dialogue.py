@@ -1,55 +1,45 @@
-"""Our own requests to an RTSP or HTTP server: limited in time and size, and worded like FFmpeg's.
+"""Requests of our own to an RTSP or HTTP server, bounded in time and bytes, in the way in which FFmpeg asks.
 
-FFmpeg follows RTSP redirects with the login, and its errors don't say what a server answered. So capture.rtsp sends
-requests before FFmpeg opens a stream, and capture.web after FFmpeg has failed to.
+FFmpeg follows redirects itself, with the login, and its errors don't say what a server answered. capture.rtsp and
+capture.web ask first, or afterwards; capture.download gets the files of HLS streams.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import re
-import socket
 import ssl
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from realtime.capture.hosts import addresses_of
+from realtime.capture.addresses import encoded, without_login
+from realtime.capture.body import Body
+from realtime.capture.connection import Connection, OddAnswerError
 from realtime.capture.login import authorization, challenge_of, has_login
-from realtime.capture.tls import TLS_SCHEMES, Tls
-from realtime.errors import SourceError, SourceReason
-from realtime.redact import shown
 
-# Largest status line and fields of a reply, and largest body, in bytes. Cameras send less than 1 kB and 2 kB.
+# Largest head of a reply (status line and fields) and largest description, in bytes. Cameras send less than 1 kB and
+# 2 kB.
 HEAD_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024
-# The empty line at the end of the fields. Some cameras leave out the carriage returns.
-_END = re.compile(rb"(?<=[^\r\n])\r?\n\r?\n")
-_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-# A camera that accepts only one connection is free again once it has noticed that ours ended. Wait for that at most
-# this long (s).
-_FAREWELL_S = 0.2
-
-
-class OddAnswerError(Exception):
-    """The server closed the connection, or sent something that is not a reply."""
+_HEAD = "the head of its answer"
+# As FFmpeg reads it: any white space between protocol and status, of which only the digits count.
+_STATUS = re.compile(r"\s*(RTSP|HTTP)/\S*\s+\+?0*(\d{3})(?!\d)", re.ASCII)
+_LENGTH = re.compile(r"0*(\d{1,15})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply of a server.
+    """The head of a server's reply.
 
     Attributes:
-        status: the status code, 100..999.
+        status: the status code, 0..999.
         fields: names in lower case, and values, in their order.
-        start: the bytes of the body that were read.
     """
 
     status: int
     fields: Sequence[tuple[str, str]]
-    start: bytes = b""
 
     def all(self, name: str) -> list[str]:
         """Return all values of a field."""
@@ -61,26 +51,33 @@ class Reply:
 
 
 class Dialogue:
-    """A connection to the server of a URL, in a `with` block.
+    """Questions to the server of a URL, and its replies, in a `with` block.
 
     Args:
         url: the stream's address: rtsp, rtsps, http or https. Its login is sent only by `ask(..., login=True)`.
-        ends_s: deadline for the whole dialogue, in monotonic seconds.
-        tls: how to treat the server's certificate.
+        ends_s: when everything must be over, in monotonic seconds.
+        context: returns how to treat the server's certificate.
+        opening: called with each connection before it waits for anything.
 
     Raises:
         SourceError: the server can't be reached in time, or its certificate isn't trusted.
-        OddAnswerError: the URL isn't understood, or TLS failed for another reason.
+        OddAnswerError: the URL isn't understood, or the connection failed otherwise.
     """
 
-    def __init__(self, url: str, ends_s: float, tls: Tls) -> None:
-        self._url, self._ends_s = url, ends_s
-        self._parts, self._port = parted(url)
-        self._buffer = b""
+    def __init__(
+        self,
+        url: str,
+        ends_s: float,
+        context: Callable[[], ssl.SSLContext],
+        opening: Callable[[Connection], object] = lambda connection: None,
+    ) -> None:
+        self._url = url
+        self._is_rtsp = url.lower().startswith("rtsp")
+        self._connect = functools.partial(Connection, url, ends_s, context, opening)
+        self._connection = self._connect()
         self._asked = 0
-        self._socket = self._connected()
-        if self._parts.scheme in TLS_SCHEMES:
-            self._socket = self._secured(self._socket, tls)
+        self._body = Body(self._connection, 0)
+        self._closes = False  # the server closes the connection after its reply
 
     def __enter__(self) -> Dialogue:
         return self
@@ -88,172 +85,147 @@ class Dialogue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError), self._socket:
-            if kind is None:
-                self._socket.shutdown(socket.SHUT_WR)
-                self._socket.settimeout(min(_FAREWELL_S, max(0.01, self._ends_s - time.monotonic())))
-                self._socket.recv(1)
+        if kind is None:
+            self._connection.leave()
+        else:
+            self._connection.close()
 
-    def ask(self, method: str, *fields: str, body_limit: int = BODY_BYTES, login: bool = False) -> Reply:
-        """Send a request and return the reply.
+    def ask(self, method: str, *fields: str, login: bool = False) -> Reply:
+        """Send a request and return the head of the reply.
 
         Args:
             method: OPTIONS or DESCRIBE (RTSP), GET (HTTP).
             fields: more lines of the request.
-            body_limit: largest body in bytes; 0: don't read it.
-            login: if the server asks for a login, send the one in the URL, once. It is sent a second time only if the
-                server rejected nothing but an expired nonce.
+            login: if the server asks for a login, answer with that of the URL: once, and once more if only the nonce
+                was too old.
 
         Raises:
             SourceError: there was no reply in time, or it is too large.
             OddAnswerError: the server sent no reply.
         """
-        reply = self._exchange(method, fields, body_limit)
+        reply = self._exchange(method, fields)
         if not (login and reply.status == 401 and has_login(self._url)):
             return reply
         for _ in range(2):
             challenge = challenge_of(reply.all("www-authenticate"))
             if challenge is None:
                 return reply
-            userinfo = self._parts.netloc.rpartition("@")[0]
+            userinfo = urlsplit(self._url).netloc.rpartition("@")[0]
             answer = authorization(challenge, userinfo, method, self._target)
-            reply = self._exchange(method, (*fields, f"Authorization: {answer}"), body_limit)
+            reply = self._exchange(method, (*fields, f"Authorization: {answer}"))
             again = challenge_of(reply.all("www-authenticate"))
             if reply.status != 401 or again is None or not again.is_stale:
                 break
         return reply
 
-    @property
-    def _is_rtsp(self) -> bool:
-        return self._parts.scheme in ("rtsp", "rtsps")
+    def read(self, size: int) -> bytes:
+        """Return the next bytes of the reply's body, at least one and at most `size`; none at its end.
+
+        Raises:
+            SourceError: none come in time.
+            OddAnswerError: the body broke off.
+        """
+        return self._body.read(size)
+
+    def body(self, most: int) -> bytes:
+        """Return the rest of the reply's body.
+
+        Args:
+            most: more bytes are an error.
+
+        Raises:
+            SourceError: it is too large, or doesn't come in time.
+            OddAnswerError: it broke off.
+        """
+        body = b"" if (self._body.left or 0) > most else self._body.rest(most + 1)
+        if (self._body.left or 0) > most or len(body) > most:
+            raise self._connection.too_large("its answer", most)
+        return body
+
+    def extend(self, ends_s: float) -> None:
+        """Set when everything must be over, in monotonic seconds."""
+        self._connection.ends_s = ends_s
+
+    def close(self) -> None:
+        """Close the connection at once. May be called more than once."""
+        self._connection.close()
 
     @property
     def _target(self) -> str:
         """The address in the request line: all of it in RTSP, the path in HTTP."""
         if self._is_rtsp:
-            return self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2], fragment="").geturl()
-        return self._parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
+            return urlsplit(without_login(self._url))._replace(fragment="").geturl()
+        parts = urlsplit(encoded(self._url))
+        return parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
 
-    def _exchange(self, method: str, fields: Sequence[str], body_limit: int) -> Reply:
+    def _exchange(self, method: str, fields: Sequence[str]) -> Reply:
+        if self._closes or not self._body.skip(BODY_BYTES):
+            self._connection.close()
+            self._connection = self._connect()
         self._asked += 1
-        host = self._parts.netloc.rpartition("@")[2]
+        host = urlsplit(self._url).netloc.rpartition("@")[2]
         own = [f"CSeq: {self._asked}"] if self._is_rtsp else [f"Host: {host}", "Connection: keep-alive"]
         lines = [f"{method} {self._target} {'RTSP/1.0' if self._is_rtsp else 'HTTP/1.1'}", *own, *fields]
-        self._send("".join(f"{line}\r\n" for line in [*lines, "User-Agent: Lavf"]).encode("utf-8", "replace") + b"\r\n")
-        return self._reply(body_limit)
+        request = "".join(f"{line}\r\n" for line in [*lines, "User-Agent: Lavf"])
+        self._connection.send(request.encode("utf-8", "replace") + b"\r\n")
+        return self._reply()
 
-    def _send(self, data: bytes) -> None:
-        try:
-            self._socket.settimeout(self._left_s())
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise self._late() from None
-        except OSError:
-            raise OddAnswerError from None
-
-    def _reply(self, body_limit: int) -> Reply:
-        while (end := _END.search(self._buffer)) is None:
-            if len(self._buffer) > HEAD_BYTES:
-                raise self._too_large("the header of its reply", HEAD_BYTES)
-            self._receive()
-        head, self._buffer = self._buffer[: end.start()], self._buffer[end.end() :]
-        first, *lines = head.decode("latin-1").strip("\r\n").split("\n")
-        protocol, _, rest = first.partition(" ")
-        code = rest.partition(" ")[0]
-        if not protocol.startswith(("RTSP/", "HTTP/")) or not (code.isascii() and code.isdecimal() and len(code) == 3):
-            raise OddAnswerError
-        pairs = (line.partition(":") for line in lines)
-        reply = Reply(int(code), [(name.strip().lower(), value.strip()) for name, _, value in pairs])
-        length = reply.get("content-length")
-        # Ten digits suffice to see that it is too large, and Python refuses to convert thousands of them.
-        size = int(length.lstrip("0")[:10] or 0) if length.isascii() and length.isdecimal() else 0
-        if reply.status == 401:
-            body_limit = BODY_BYTES  # the next reply follows it
-        if not body_limit:
-            return reply
-        if size > body_limit:
-            raise self._too_large("its reply", body_limit)
-        while len(self._buffer) < size:
-            self._receive()
-        body, self._buffer = self._buffer[:size], self._buffer[size:]
-        return Reply(reply.status, reply.fields, body)
-
-    def _receive(self) -> None:
-        try:
-            self._socket.settimeout(self._left_s())
-            data = self._socket.recv(4096)
-        except TimeoutError:
-            raise self._late() from None
-        except OSError:
-            raise OddAnswerError from None
-        if not data:
-            raise OddAnswerError
-        self._buffer += data
-
-    def _connected(self) -> socket.socket:
-        refused = False
-        # IPv4 first, because IPv6 more often gets no answer. Each address gets an equal share of the time left.
-        addresses = sorted(addresses_of(self._url, self._ends_s), key=lambda address: ":" in address)
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            try:
-                return socket.create_connection((address, self._port), self._left_s() / left)
-            except ConnectionRefusedError:
-                refused = True
-            except OSError:
+    def _reply(self) -> Reply:
+        """Read the head of the next reply, and what a server may send before it."""
+        unread = BODY_BYTES
+        while True:
+            lines = self._head(unread)
+            unread -= sum(map(len, lines))
+            pairs = (line.partition(":") for line in lines[1:])
+            fields = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
+            status = _STATUS.match(lines[0])
+            reply = Reply(int(status[2]) if status else 0, fields)
+            is_request = self._is_rtsp and status is None and " RTSP/" in lines[0]
+            if status is None and not is_request:
+                raise OddAnswerError
+            is_http = not self._is_rtsp
+            self._body = self._body_of(reply, is_http)
+            if is_request or (is_http and reply.status < 200):
+                if not self._body.skip(unread):
+                    raise OddAnswerError
                 continue
-        if refused:
-            raise SourceError(
-                f"{shown(self._url)}: connection refused: check the address and port, and that the camera is on",
-                SourceReason.REFUSED,
-            )
-        self._left_s()
-        raise OddAnswerError
+            connection = reply.get("connection").lower()
+            self._closes = "close" in connection or (lines[0].startswith("HTTP/1.0") and "keep-alive" not in connection)
+            return reply
 
-    def _secured(self, plain: socket.socket, tls: Tls) -> socket.socket:
-        try:
-            plain.settimeout(self._left_s())
-            return tls.context().wrap_socket(plain, server_hostname=self._parts.hostname)
-        except ssl.SSLCertVerificationError as error:
-            why = error.verify_message.rstrip(".")
-        except TimeoutError:
-            raise self._late() from None
-        except (OSError, ValueError):
-            raise OddAnswerError from None
-        finally:
-            # `wrap_socket` detaches the plain socket, unless it fails early.
-            if plain.fileno() >= 0:
-                plain.close()
-        raise SourceError(
-            f"{shown(self._url)}: certificate not trusted: {why}; set tls_ca to the certificate that signed it",
-            SourceReason.CERTIFICATE,
-        )
+    def _head(self, unread: int) -> list[str]:
+        """Return the lines of a head; packets of media between the replies (RTSP) are skipped."""
+        lines: list[str] = []
+        left = HEAD_BYTES
+        while True:
+            if self._is_rtsp and not lines:
+                unread -= self._skip_packet(unread)
+            line = self._connection.line(left, _HEAD, HEAD_BYTES)
+            left -= len(line)
+            text = line.decode("latin-1").rstrip("\r\n")
+            if text:
+                lines.append(text)
+            elif lines:
+                return lines
 
-    def _left_s(self) -> float:
-        left_s = self._ends_s - time.monotonic()
-        if left_s <= 0:
-            raise self._late()
-        return left_s
+    def _skip_packet(self, unread: int) -> int:
+        """Skip packets "$", channel, length (16 bits), data; return their bytes."""
+        size = 0
+        while self._connection.begins_with(b"$"):
+            head = Body(self._connection, 4).rest()
+            length = int.from_bytes(head[2:], "big")
+            size += 4 + length
+            if size > unread or not Body(self._connection, length).skip(length):
+                raise OddAnswerError
+        return size
 
-    def _late(self) -> SourceError:
-        return SourceError(f"{shown(self._url)}: timed out: no answer", SourceReason.TIMEOUT)
-
-    def _too_large(self, what: str, limit: int) -> SourceError:
-        return SourceError(
-            f"{shown(self._url)}: too large: {what} has more than {limit // 1024} kB", SourceReason.TOO_LARGE
-        )
-
-
-def parted(url: str) -> tuple[SplitResult, int]:
-    """Return the parts of a URL, its scheme in lower case, and its port.
-
-    Raises:
-        OddAnswerError: it isn't a URL that `Dialogue` understands.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
-    except (ValueError, KeyError):
-        raise OddAnswerError from None
-    if not parts.hostname:
-        raise OddAnswerError
-    return parts, port
+    def _body_of(self, reply: Reply, is_http: bool) -> Body:
+        length = _LENGTH.fullmatch(reply.get("content-length"))
+        if is_http and (reply.status < 200 or reply.status in (204, 304)):
+            return Body(self._connection, 0)
+        if is_http and "chunked" in reply.get("transfer-encoding").lower():
+            return Body(self._connection, 0, is_chunked=True)
+        # A length that can't be read counts as none, which in RTSP means no body. One of more digits is too large.
+        if length or reply.get("content-length").isdecimal():
+            return Body(self._connection, int(length[1]) if length else 10**15)
+        return Body(self._connection, None if is_http else 0)

@@ -1,22 +1,20 @@
-"""Downloads HLS playlists and their segments over HTTP, with limits on time, size and redirects.
+"""Gets the files of an HLS stream over HTTP, with limits on time, size and redirects.
 
-Used by capture.hls. Errors raised here contain no secrets of a URL.
+Used by capture.follow and capture.nested. Errors raised here contain no secrets of a URL.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
-import ssl
-import threading
-import urllib.request
-from collections.abc import Callable
-from typing import IO
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit, urlunsplit
+import functools
+from types import TracebackType
+from typing import NamedTuple
 
-from realtime.capture.hosts import why_closed
+from realtime.capture.addresses import encoded, with_login, without_login
+from realtime.capture.connection import Connection, OddAnswerError
+from realtime.capture.dialogue import Dialogue, Reply
+from realtime.capture.login import challenge_of, has_login
+from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often, why_refused
+from realtime.capture.refusals import FAILED, REFUSALS, UNKNOWN_LOGIN, failure
 from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -25,46 +23,45 @@ from realtime.redact import shown
 PLAYLIST_BYTES = 4 << 20
 # Largest segment or initialisation section (bytes): 6 s at 45 Mbit/s, which is more than 4K cameras send.
 SEGMENT_BYTES = 32 << 20
-MOST_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
 
-_REASONS = {
-    401: (SourceReason.AUTH, "login failed: check user and password"),
-    403: (SourceReason.AUTH, "login failed: check user and password"),
-    404: (SourceReason.NOT_FOUND, "not found: check the path in the URL"),
-}
+
+class Part(NamedTuple):
+    """A part of a file: the index of its first byte and of the byte after its last one."""
+
+    start: int
+    end: int
 
 
 class Downloads:
-    """Downloads files for one HLS stream, one at a time. Only `stop` may be called from another thread.
+    """Gets files for one HLS stream. Only `stop` may be called from another thread.
 
-    The login in the configured address is sent to its own host only.
+    The login in the configured address is sent to its own scheme, host and port only.
 
     Args:
         root: the address that the user configured.
-        timeout_s: how long (s) the server may be silent.
         tls: how to treat the server's certificate.
 
     Attributes:
         name: the configured address as shown to the user.
     """
 
-    def __init__(self, root: str, timeout_s: float, tls: Tls = Tls()) -> None:  # noqa: B008 - immutable
-        self._root = root
+    def __init__(self, root: str, tls: Tls = Tls()) -> None:  # noqa: B008 - immutable
+        self._root = encoded(root)
         self.name = shown(root)
         self._tls = tls
-        self._timeout_s = timeout_s
-        self._socket: socket.socket | None = None
-        self._is_cut = self._is_stopped = False
-        self._opener = self._new_opener()
+        self._context = functools.cache(tls.context)  # reading the system's certificates takes 15 ms
+        self._connection: Connection | None = None
+        self._is_stopped = False
 
-    def get(self, url: str, most_bytes: int, limit_s: float) -> tuple[bytes, str]:
-        """Download a file.
+    def get(self, url: str, most_bytes: int, ends_s: float, led_from: str | None = None) -> tuple[bytes, str]:
+        """Get a whole file.
 
         Args:
             url: its address.
             most_bytes: a larger file is an error.
-            limit_s: how long (s) the whole download may take.
+            ends_s: when it must be there, in monotonic seconds.
+            led_from: the address of the playlist that names it; None: the user did.
 
         Returns:
             The file, and the URL from which it came after redirects.
@@ -72,169 +69,141 @@ class Downloads:
         Raises:
             SourceError: it can't be downloaded.
         """
-        # Errors are raised outside of the `except` block: inside, Python would attach the exception of urllib, which
-        # contains the URL.
-        # The socket's timeout doesn't stop a server that sends a byte now and then, so a timer enforces the limit.
-        self._is_cut = False
-        timer = threading.Timer(limit_s, self._cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            self.check(url)
-            return self._get(_without_login(url), most_bytes)
-        except SourceError:
-            raise
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason, advice = _fault_of(error)
-        finally:
-            timer.cancel()
-        raise SourceError(f"{shown(url)}: {advice}", reason)
+        with self.open(url, ends_s, led_from) as file:
+            return file.rest(most_bytes), file.url
+
+    def open(self, url: str, ends_s: float, led_from: str | None = None, part: Part | None = None) -> OpenFile:
+        """Ask for a file, to be read piece by piece.
+
+        Args:
+            url: its address.
+            ends_s: when everything must be over, in monotonic seconds. Can be extended.
+            led_from: the address of the playlist that names it; None: the user did.
+            part: the part of the file that is needed; None: all.
+
+        Raises:
+            SourceError: it can't be downloaded.
+        """
+        if led_from is not None and (why := why_refused(led_from, url, self._tls, ends_s)) is not None:
+            raise SourceError(f"{self.name}: leads to {why}", SourceReason.REDIRECT)
+        fields = [] if part is None else [f"Range: bytes={part.start}-{part.end - 1}"]
+        at = with_login(encoded(url), self._root)
+        for _ in range(MAX_REDIRECTS + 1):
+            dialogue, reply = self._ask(at, fields, ends_s)
+            if not is_redirect(reply):
+                return self._opened(dialogue, reply, at, part)
+            dialogue.close()
+            at = next_url(at, reply, self._tls, ends_s)
+        raise too_often(url)
 
     def stop(self) -> None:
         """End the download that runs now, and any later one, with an error."""
         self._is_stopped = True
-        self._cut()
+        if (connection := self._connection) is not None:
+            connection.cut()
 
-    def _cut(self) -> None:
-        """Close the connection under a thread that waits for the server; the download fails."""
-        self._is_cut = True
-        if (connection := self._socket) is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                connection.shutdown(socket.SHUT_RDWR)
+    def _ask(self, url: str, fields: list[str], ends_s: float) -> tuple[Dialogue, Reply]:
+        dialogue = None
+        try:
+            dialogue = Dialogue(url, ends_s, self._context, self._note)
+            return dialogue, dialogue.ask("GET", "Accept: */*", *fields, login=True)
+        except (OddAnswerError, SourceError) as error:
+            if dialogue is not None:
+                dialogue.close()
+            failed = error if isinstance(error, SourceError) else failure(url, FAILED)
+        # Raised outside of the `except` block: inside, Python would attach the other exception.
+        try:
+            raise failed
+        finally:
+            del failed
 
-    def _get(self, url: str, most_bytes: int) -> tuple[bytes, str]:
-        with self._opener.open(url, timeout=self._timeout_s) as response:
-            chunks, size = [], 0
-            while chunk := response.read1(_CHUNK_BYTES):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > most_bytes:
-                    advice = f"too large: more than {most_bytes >> 20} MiB"
-                    raise SourceError(f"{shown(url)}: {advice}", SourceReason.TOO_LARGE)
-            if self._is_cut:  # without a declared length, it looks complete
-                raise TimeoutError
-            if response.length:
-                raise http.client.IncompleteRead(b"", response.length)
-            return b"".join(chunks), response.url
+    def _opened(self, dialogue: Dialogue, reply: Reply, url: str, part: Part | None) -> OpenFile:
+        if reply.status == 206 and part is not None:
+            declared = reply.get("content-range").partition("-")[0].split()
+            if declared == ["bytes", str(part.start)]:
+                return OpenFile(dialogue, url)
+        elif reply.status == 200:
+            return OpenFile(dialogue, url, part)
+        dialogue.close()
+        challenges = reply.all("www-authenticate")
+        reason, advice = REFUSALS.get(
+            reply.status, (SourceReason.SERVER, f"server error: the server answered with the status {reply.status}")
+        )
+        if reply.status == 401 and has_login(url) and challenges and challenge_of(challenges) is None:
+            advice = UNKNOWN_LOGIN
+        raise failure(url, (reason, advice))
 
-    def check(self, url: str) -> None:
-        """Refuse an address that isn't HTTP, or to which this stream may not lead (capture.hosts).
+    def _note(self, connection: Connection) -> None:
+        self._connection = connection
+        if self._is_stopped:
+            raise OddAnswerError
+
+
+class OpenFile:
+    """A file that is being downloaded, in a `with` block.
+
+    Args:
+        dialogue: with the server, which has sent the head of its reply.
+        url: where the file is, after redirects.
+        part: the part of it that is needed, if the server sends all of it.
+
+    Attributes:
+        url: the same, without a login.
+    """
+
+    def __init__(self, dialogue: Dialogue, url: str, part: Part | None = None) -> None:
+        self.url = without_login(url)
+        self._dialogue = dialogue
+        self._skip = part.start if part is not None else 0
+        self._left = part.end - part.start if part is not None else None
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, size: int, ends_s: float | None = None) -> bytes:
+        """Return the next bytes, at least one and at most `size`; none at the end.
+
+        Args:
+            size: most bytes.
+            ends_s: when they must be there, in monotonic seconds; None: as before.
 
         Raises:
-            SourceError: the address is refused.
+            SourceError: they don't come.
         """
-        scheme, closed = urlsplit(url).scheme, None
-        if scheme not in ("http", "https"):
-            closed = "expected http or https"
-        elif self._tls.verify and scheme != "https":
-            closed = "which is not encrypted, but tls_verify is set"
-        elif (place := why_closed(self._root, url)) is not None:
-            closed = f"{place}: not allowed, because the server is farther away from this machine"
-        if closed is not None:
-            raise SourceError(f"{self.name}: leads to {shown(url)}, {closed}", SourceReason.REDIRECT)
+        if ends_s is not None:
+            self._dialogue.extend(ends_s)
+        try:
+            while self._skip:
+                self._skip -= len(self._dialogue.read(min(self._skip, _CHUNK_BYTES))) or self._skip
+            size = size if self._left is None else min(size, self._left)
+            chunk = self._dialogue.read(size) if size else b""
+        except OddAnswerError:
+            pass
+        else:
+            self._left = None if self._left is None else self._left - len(chunk)
+            return chunk
+        raise failure(self.url, FAILED)
 
-    def _connect(self, host: str, timeout: float) -> http.client.HTTPConnection:
-        return self._noted(http.client.HTTPConnection(host, timeout=timeout))
+    def rest(self, most: int) -> bytes:
+        """Return all that is left of the file.
 
-    def _connect_tls(self, host: str, timeout: float, context: ssl.SSLContext) -> http.client.HTTPConnection:
-        return self._noted(http.client.HTTPSConnection(host, timeout=timeout, context=context))
+        Raises:
+            SourceError: it is larger than `most` bytes, or doesn't come.
+        """
+        chunks, size = [], 0
+        while chunk := self.read(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > most:
+                advice = f"too large: more than {f'{most >> 20} MiB' if most >> 20 else f'{most >> 10} kB'}"
+                raise failure(self.url, (SourceReason.TOO_LARGE, advice))
+        return b"".join(chunks)
 
-    def _noted(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-        """Make a connection remember its socket, so that `stop` can end a wait for the server."""
-        connect = connection.connect
-
-        def connect_and_note() -> None:
-            connect()
-            self._socket = connection.sock
-            if self._is_cut or self._is_stopped:
-                raise TimeoutError
-
-        connection.connect = connect_and_note  # type: ignore[method-assign]  # urllib calls it
-        return connection
-
-    def _new_opener(self) -> urllib.request.OpenerDirector:
-        """Return an opener for HTTP only. The default one of urllib also opens files and FTP."""
-        opener = urllib.request.OpenerDirector()
-        opener.addheaders = [("User-Agent", "realtime-pose")]  # some servers refuse urllib's
-        for handler in (
-            urllib.request.ProxyHandler(),
-            _Http(self._connect),
-            _Https(self._connect_tls, self._tls),
-            _Redirects(self.check),
-            *_logins(self._root),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-        ):
-            opener.add_handler(handler)
-        return opener
-
-
-class _Http(urllib.request.HTTPHandler):
-    def __init__(self, connect: Callable[..., http.client.HTTPConnection]) -> None:
-        super().__init__()
-        self._connect = connect
-
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connect, req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, connect: Callable[..., http.client.HTTPConnection], tls: Tls) -> None:
-        super().__init__()
-        self._connect, self._tls = connect, tls
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connect, req, context=self._tls.context())
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    max_redirections = max_repeats = MOST_REDIRECTS
-
-    def __init__(self, check: Callable[[str], None]) -> None:
-        self._check = check
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        self._check(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _logins(root: str) -> list[urllib.request.BaseHandler]:
-    """Return the handlers that answer a request for a login with the user and password in the configured address."""
-    parts = urlsplit(root)
-    if parts.username is None:
-        return []
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    host = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "/", "", ""))
-    passwords.add_password(None, host, unquote(parts.username), unquote(parts.password or ""))
-    return [urllib.request.HTTPDigestAuthHandler(passwords), urllib.request.HTTPBasicAuthHandler(passwords)]
-
-
-def _without_login(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _fault_of(error: Exception) -> tuple[SourceReason, str]:
-    if isinstance(error, HTTPError):
-        error.close()
-        other = SourceReason.SERVER, f"server error: the server answered with the status {error.code}"
-        return _REASONS.get(error.code, other)
-    cause = error.reason if isinstance(error, URLError) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        why = cause.verify_message.rstrip(".")
-        return SourceReason.CERTIFICATE, f"certificate not trusted: {why}; set tls_ca to the certificate that signed it"
-    if isinstance(cause, TimeoutError):
-        return SourceReason.TIMEOUT, "timed out: no answer"
-    if isinstance(cause, socket.gaierror):
-        return SourceReason.DNS, "host name not found: check the address"
-    if isinstance(cause, ConnectionRefusedError):
-        return SourceReason.REFUSED, "connection refused: check the address and port"
-    return SourceReason.LOST, "the connection failed"
+    def close(self) -> None:
+        """End the download. May be called more than once."""
+        self._dialogue.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from realtime.capture.formats import playlist_kind, start_of
+from realtime.capture.refusals import FAILED, LATE, LOGIN_FAILED, NOT_FOUND, REFUSED
 from realtime.config import URL_SCHEMES, Transport
 from realtime.errors import SourceReason
 
@@ -18,21 +19,16 @@ from realtime.errors import SourceReason
 _FAULTS: list[tuple[tuple[type[BaseException], ...], SourceReason, str]] = [
     (
         (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
-        SourceReason.AUTH,
-        "login failed: check user and password",
+        *LOGIN_FAILED,
     ),
-    ((av.error.HTTPNotFoundError,), SourceReason.NOT_FOUND, "not found: check the path in the URL"),
+    ((av.error.HTTPNotFoundError,), *NOT_FOUND),
     (
         (av.error.HTTPClientError, av.error.HTTPServerError),
         SourceReason.SERVER,
         "server error: the server answers, but refuses the request: check the path in the URL, and the server's log",
     ),
-    (
-        (ConnectionRefusedError,),
-        SourceReason.REFUSED,
-        "connection refused: check the address and port, and that the camera is on",
-    ),
-    ((TimeoutError, av.error.ExitError), SourceReason.TIMEOUT, "timed out: no answer"),
+    ((ConnectionRefusedError,), *REFUSED),
+    ((TimeoutError, av.error.ExitError), *LATE),
     ((FileNotFoundError,), SourceReason.MISSING, "no such file"),
     ((PermissionError,), SourceReason.PERMISSION, "permission denied"),
     (
@@ -55,13 +51,13 @@ def fault_of_stream(error: BaseException, timed_out: bool, transport: Transport)
         transport: the RTSP transport that was asked for.
     """
     if timed_out:
-        return SourceReason.TIMEOUT, "timed out: no answer"
+        return LATE
     if isinstance(error, av.error.InvalidDataError):
         return SourceReason.NOT_MEDIA, "the server answers, but not with video: check the address, port and path"
     if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:
         other = _OTHER_TRANSPORT[transport]
         return SourceReason.TRANSPORT, f"the server doesn't offer RTSP over {transport}: try transport: {other}"
-    return _listed(error) or (SourceReason.LOST, "the connection failed")
+    return _listed(error) or FAILED
 
 
 def fault_of_file(error: BaseException, path: str) -> tuple[SourceReason, str]:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from realtime.capture.addresses import is_address
 from realtime.capture.download import PLAYLIST_BYTES, SEGMENT_BYTES, Downloads
-from realtime.capture.hosts import addresses_of, is_address
-from realtime.capture.m3u8 import Playlist, Segment, parse
+from realtime.capture.m3u8 import Playlist, Segment, TooLargeError, parse
 from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
@@ -35,15 +35,13 @@ MOST_WAITING = 2
 TRY_AGAIN_S = 0.25
 # A cache may deliver a playlist that is older by this many segments.
 OLDER = 3
-# A recording usually has its segments on one or two hosts. Looking up each name takes time.
-MOST_HOSTS = 8
 # Closing a source waits this long (s) for the thread, which ends at once unless a look-up of a host name hangs.
 JOIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
-    """A live playlist.
+    """A playlist of segments.
 
     Attributes:
         url: where it is, after redirects and the choice of a variant.
@@ -54,6 +52,11 @@ class Followed:
     url: str
     playlist: Playlist
     downloads: Downloads
+
+    @property
+    def is_live(self) -> bool:
+        """Whether `Follower` can follow it. FFmpeg reads a recording, an encrypted stream, and parts of files."""
+        return not self.playlist.has_ended and self.playlist.is_plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,52 +80,30 @@ class Loaded:
     wall_s: float | None
 
 
-def live_playlist(source: str, timeout_s: float, tls: Tls) -> Followed | None:
+def find_playlist(source: str, ends_s: float, tls: Tls) -> Followed | None:
     """Load a playlist and, if it is a list of variants, the first of them.
 
     Args:
         source: its URL, as the user configured it.
-        timeout_s: how long (s) this may take.
+        ends_s: when it must be there, in monotonic seconds.
         tls: how to treat the server's certificate.
 
     Returns:
-        The playlist. None if `Follower` can't follow it, and FFmpeg must read it: a recording, an encrypted stream,
-        byte ranges of a file, or no playlist at all.
+        None if there is no playlist of segments.
 
     Raises:
         SourceError: it can't be downloaded, or it names an address that is not allowed.
     """
-    end_s = time.monotonic() + timeout_s
-    downloads = Downloads(source, timeout_s, tls)
-    url = source
+    downloads = Downloads(source, tls)
+    url, led_from = source, None
     for _ in range(2):
-        addresses_of(url, end_s)
-        playlist, url = _load(downloads, url, max(0.1, end_s - time.monotonic()))
+        playlist, at = _load(downloads, url, ends_s, led_from)
         if playlist is None:
             return None
         if not playlist.variants:
-            if not playlist.has_ended and playlist.is_plain:
-                return Followed(url, playlist, downloads)
-            _check_hosts(playlist, downloads)
-            return None
-        url = playlist.variants[0]
+            return Followed(at, playlist, downloads)
+        url, led_from = playlist.variants[0], at
     return None
-
-
-def _check_hosts(playlist: Playlist, downloads: Downloads) -> None:
-    """Check the addresses in a playlist that FFmpeg will open. The server could still give FFmpeg a different one.
-
-    Raises:
-        SourceError: it names an address that is not allowed, or too many hosts.
-    """
-    hosts = {urlsplit(address)[:2]: address for address in playlist.addresses}
-    if len(hosts) > MOST_HOSTS:
-        raise SourceError(
-            f"{downloads.name}: the playlist names {len(hosts):,} hosts, expected at most {MOST_HOSTS}",
-            SourceReason.NOT_MEDIA,
-        )
-    for address in hosts.values():
-        downloads.check(address)
 
 
 def names_playlist(source: str) -> bool:
@@ -154,6 +135,7 @@ class Follower:
     def __init__(self, followed: Followed, timeout_s: float) -> None:
         self.name = shown(followed.url)
         self._url, self._downloads, self._timeout_s = followed.url, followed.downloads, timeout_s
+        self._led_from = followed.url  # where the playlist came from the last time, after redirects
         self._newest = _newest(followed.playlist)
         self._pause_s = _pause_s(followed.playlist)
         self._loaded: int | None = None  # number of the last segment that was downloaded
@@ -221,7 +203,7 @@ class Follower:
         while not self._stop.wait(self._pause_s):
             began_s = time.thread_time()
             try:
-                playlist, _ = _load(self._downloads, self._url, self._timeout_s)
+                playlist, self._led_from = _load(self._downloads, self._url, time.monotonic() + self._timeout_s)
             except SourceError as error:
                 self._note_failure(error)
                 continue
@@ -237,7 +219,10 @@ class Follower:
     def _new(self, playlist: Playlist) -> Sequence[Segment]:
         """The segments of a playlist that weren't in its earlier versions."""
         segments, newest = playlist.segments, _newest(playlist)
-        if newest + len(segments) + OLDER < self._newest:  # the server was restarted, and so was its numbering
+        if not segments:
+            return ()
+        length = newest + 1 - playlist.first
+        if newest + length + OLDER < self._newest:  # the server has started again, and so have its numbers
             self._newest = newest
             return segments[-1:]
         # An older version, as a cache may deliver it, has no new segment.
@@ -273,25 +258,29 @@ class Follower:
         return self._map[1]
 
     def _get(self, url: str, duration_s: float) -> bytes:
+        limit_s = self._timeout_s + duration_s
         try:
-            return self._downloads.get(url, SEGMENT_BYTES, self._timeout_s + duration_s)[0]
+            return self._downloads.get(url, SEGMENT_BYTES, time.monotonic() + limit_s, self._led_from)[0]
         except SourceError:
             if self._stop.wait(TRY_AGAIN_S):
                 raise
-        return self._downloads.get(url, SEGMENT_BYTES, self._timeout_s + duration_s)[0]
+        return self._downloads.get(url, SEGMENT_BYTES, time.monotonic() + limit_s, self._led_from)[0]
 
     def _note_failure(self, error: Exception) -> None:
         with self._changed:
             self._failed = error
 
 
-def _load(downloads: Downloads, url: str, limit_s: float) -> tuple[Playlist | None, str]:
+def _load(downloads: Downloads, url: str, ends_s: float, led_from: str | None = None) -> tuple[Playlist | None, str]:
     """Download a playlist; None if it isn't one. Return its URL after redirects too."""
-    text, url = downloads.get(url, PLAYLIST_BYTES, limit_s)
+    text, url = downloads.get(url, PLAYLIST_BYTES, ends_s, led_from)
     try:
         return parse(text.decode("utf-8", "replace"), url), url
+    except TooLargeError as error:
+        advice = f"too large: {error}"
     except ValueError:
         return None, url
+    raise SourceError(f"{shown(url)}: {advice}", SourceReason.TOO_LARGE)
 
 
 def _newest(playlist: Playlist) -> int:

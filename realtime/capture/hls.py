@@ -7,6 +7,7 @@ segments late, delivers each segment in a burst, and hides the playlist's wall c
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import replace
@@ -30,7 +31,8 @@ class HlsSource:
 
     Args:
         source: URL of the playlist, as the user configured it.
-        followed: what `live_playlist` found there.
+        followed: what `find_playlist` found there.
+        stop: ends the wait until a frame is due.
         open_timeout_s: how long (s) opening may take. It may take longer if the segments are longer.
         read_timeout_s: how long (s) the stream may be silent.
         hwaccel: hardware decoder; software is used if it isn't available.
@@ -47,13 +49,14 @@ class HlsSource:
         self,
         source: str,
         followed: Followed,
+        stop: threading.Event,
         *,
         open_timeout_s: float,
         read_timeout_s: float,
         hwaccel: Accelerator = "none",
         max_pixels: int = MOST_PIXELS,
     ) -> None:
-        self._read_timeout_s = read_timeout_s
+        self._stop, self._read_timeout_s = stop, read_timeout_s
         self._open_stream = partial(
             StreamSource, source, network=True, read_timeout_s=read_timeout_s, hwaccel=hwaccel, max_pixels=max_pixels
         )
@@ -85,7 +88,7 @@ class HlsSource:
         if picture.media_s is None:
             return picture
         times, now_s = self._part.times_of(picture.media_s), time.monotonic()
-        time.sleep(self._playout.due_s(picture.media_s, times.ready_s, now_s) - now_s)
+        self._stop.wait(self._playout.due_s(picture.media_s, times.ready_s, now_s) - now_s)
         return replace(picture, wall_s=times.wall_s, clock="playlist", came_s=times.came_s)
 
     def close(self) -> None:
@@ -98,8 +101,9 @@ class HlsSource:
         """Return the next frame of this part; None at its end."""
         try:
             return self._stream.read()
-        except SourceError:
-            if self._part.is_over:
+        except SourceError as error:
+            # Only its end: the last frames may show another fault, after which the source must be opened again.
+            if self._part.is_over and error.reason in (SourceReason.LOST, SourceReason.TIMEOUT):
                 return None
             if self._part.problem is None:
                 raise

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+from realtime.capture.refusals import LATE, failure
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
@@ -20,19 +21,6 @@ from realtime.redact import shown
 NAME_TIMEOUT_S = 5.0
 # How far away an address is, nearest first.
 _PLACES = ("this machine", "an address on the local link", "an address in a private network", "the internet")
-
-
-def is_address(url: str) -> bool:
-    """Whether host and port of a URL can be read.
-
-    >>> is_address("rtsp://10.0.0.5:554/s1"), is_address("rtsp://10.0.0.5:99999/s1"), is_address("rtsp://[::1/s1")
-    (True, False, False)
-    """
-    try:
-        parts = urlsplit(url)
-        return parts.port is None or parts.port > 0
-    except ValueError:
-        return False
 
 
 def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
@@ -48,6 +36,8 @@ def addresses_of(url: str, ends_s: float = math.inf) -> tuple[str, ...]:
     Raises:
         SourceError: the host name has no address, or wasn't resolved in time.
     """
+    if time.monotonic() >= ends_s:
+        raise failure(url, LATE)
     found: list[tuple[str, ...]] = []
 
     def look_up() -> None:

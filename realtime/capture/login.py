@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 _SCHEME = re.compile(r"\s*([A-Za-z-]+)(?:\s+|$)")
-_PAIR = re.compile(r'([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+# A name begins after something else than a letter and has a limited length, or the search for one would take time that
+# grows with the square of the field's length.
+_PAIR = re.compile(r'(?<![A-Za-z-])([A-Za-z-]{1,32})\s{0,8}=\s{0,8}(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,28 @@ Used by capture.hls. Opens nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urljoin
 
-# An attribute of a tag: NAME=value or NAME="value, with commas".
-_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
+from realtime.capture.addresses import LONGEST_ADDRESS, encoded
+
+# Most lines of a playlist: one that lists a day in segments of 1 s, with a date for each, has this many. A line that is
+# longer (characters) is skipped.
+MOST_LINES = 300_000
+_LONGEST_LINE = 4096
+# FFmpeg keeps one address per line, each with the playlist's folder in front. Together they may take this much (bytes).
+_MOST_JOINED_BYTES = 64 << 20
+# A live stream needs the newest segments only, and a few more to tell an older version of the playlist.
+KEPT = 16
+# The first variant is read.
+_MOST_VARIANTS = 16
+# A stream has its segments on one or two hosts.
+MOST_HOSTS = 8
+# An attribute of a tag: NAME=value or NAME="value, with commas". A name begins after a comma and has a limited length,
+# or the search for one would take time that grows with the square of a line's length.
+_ATTRIBUTE = re.compile(r'(?:^|,)[ \t]*([A-Z0-9-]{1,64})=("[^"]*"|[^,]*)')
 # A segment that declares a longer or a negative duration (s) has no usable one.
 _LONGEST_S = 3600.0
 
@@ -43,29 +58,24 @@ class Playlist:
     """One version of a playlist.
 
     Attributes:
-        segments: in order. Empty for a list of variants.
-        variants: URLs of the playlists that offer the same stream at different sizes.
+        segments: the last KEPT, in order. Empty for a list of variants.
+        first: number of the first segment that is listed.
+        variants: URLs of the first playlists that offer the same stream at different sizes.
         target_s: the declared upper limit of the segments' durations, in seconds.
         has_ended: whether no segment will be added: a recording, or the end of a live stream.
-        is_plain: False if segments are encrypted, or are byte ranges of files.
-        key_urls: where the keys of encrypted segments are.
+        is_plain: False if segments are encrypted, or are parts of files.
     """
 
     segments: tuple[Segment, ...]
+    first: int
     variants: tuple[str, ...]
     target_s: float
     has_ended: bool
     is_plain: bool
-    key_urls: tuple[str, ...] = ()
 
-    @property
-    def addresses(self) -> Iterator[str]:
-        """All addresses that a player of this playlist would open, except the variants."""
-        for segment in self.segments:
-            yield segment.url
-            if segment.map_url is not None:
-                yield segment.map_url
-        yield from self.key_urls
+
+class TooLargeError(ValueError):
+    """A playlist names more than a camera's ever would."""
 
 
 def parse(text: str, url: str) -> Playlist:
@@ -81,65 +91,107 @@ def parse(text: str, url: str) -> Playlist:
 
     Raises:
         ValueError: it isn't a playlist.
+        TooLargeError: it has too many lines, or its segments are on too many hosts.
     """
-    lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
-    if not lines or not lines[0].startswith("#EXTM3U"):
+    if not text.removeprefix("\ufeff").lstrip(" \t").startswith("#EXTM3U"):
         raise ValueError("expected a playlist that begins with #EXTM3U")
-    segments: list[Segment] = []
-    variants: list[str] = []
-    keys: list[str] = []
-    numbered, target_s, has_ended, is_plain, is_variant = 0, 0.0, False, True, False
-    following = Segment("", 0, 0.0, None, None, False)  # what the tags so far say about the next segment
-    for line in lines[1:]:
+    count = text.count("\n") + 1
+    if count > MOST_LINES or count * len(url.partition("?")[0]) > _MOST_JOINED_BYTES:
+        raise TooLargeError(f"the playlist has {count:,} lines")
+    reader = _Reader(url)
+    for line in text.split("\n")[1:]:
+        if len(line) <= _LONGEST_LINE:
+            reader.read(line.strip())
+    return reader.playlist()
+
+
+class _Reader:
+    """What the lines of a playlist say, one after another."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._segments: deque[Segment] = deque(maxlen=KEPT)  # as they are listed, the first has number 0
+        self._variants: list[str] = []
+        self._hosts: set[str] = set()
+        self._first = self._count = 0
+        self._target_s = self._longest_s = 0.0
+        self._has_ended, self._is_plain, self._is_variant = False, True, False
+        # What the tags so far say about the next segment.
+        self._duration_s = 0.0
+        self._wall_s: float | None = None
+        self._map_url: str | None = None
+        self._is_discontinuous = False
+
+    def read(self, line: str) -> None:
         tag, _, value = line.partition(":")
         match tag:
             case "#EXTINF":
-                following = replace(following, duration_s=_seconds(value.partition(",")[0]))
+                self._duration_s = _seconds(value.partition(",")[0])
             case "#EXT-X-PROGRAM-DATE-TIME":
-                following = replace(following, wall_s=_unix_s(value))
+                self._wall_s = _unix_s(value)
             case "#EXT-X-DISCONTINUITY":
-                following = replace(following, is_discontinuous=True, wall_s=None)
+                self._is_discontinuous, self._wall_s = True, None
             case "#EXT-X-MAP":
-                address = _attributes(value).get("URI")
-                following = replace(following, map_url=_joined(url, address) if address else None)
-                is_plain = is_plain and "BYTERANGE" not in _attributes(value)
+                attributes = _attributes(value)
+                self._map_url = self._joined(attributes["URI"]) if attributes.get("URI") else None
+                self._note_host(attributes.get("URI", ""))
+                self._is_plain = self._is_plain and "BYTERANGE" not in attributes
             case "#EXT-X-KEY":
-                is_plain = is_plain and _attributes(value).get("METHOD") == "NONE"
-                if (address := _attributes(value).get("URI")) is not None:
-                    keys.append(_joined(url, address))
+                attributes = _attributes(value)
+                self._is_plain = self._is_plain and attributes.get("METHOD") == "NONE"
+                self._note_host(attributes.get("URI", ""))
             case "#EXT-X-BYTERANGE":
-                is_plain = False
+                self._is_plain = False
             case "#EXT-X-TARGETDURATION":
-                target_s = _seconds(value)
+                self._target_s = _seconds(value)
             case "#EXT-X-MEDIA-SEQUENCE":
-                numbered = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
+                self._first = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
             case "#EXT-X-ENDLIST":
-                has_ended = True
+                self._has_ended = True
             case "#EXT-X-STREAM-INF":
-                is_variant = True
+                self._is_variant = True
             case _ if line and not line.startswith("#"):
-                if is_variant:
-                    variants.append(_joined(url, line))
-                else:
-                    number = numbered + len(segments)
-                    segments.append(replace(following, url=_joined(url, line), number=number))
-                    following = _after(segments[-1])
-                is_variant = False
-    target_s = target_s or max((segment.duration_s for segment in segments), default=0.0)
-    return Playlist(tuple(segments), tuple(variants), target_s, has_ended, is_plain, tuple(keys))
+                self._read_address(line)
 
+    def playlist(self) -> Playlist:
+        """Return the playlist, once all lines were read."""
+        segments = tuple(
+            replace(segment, url=self._joined(segment.url), number=self._first + segment.number)
+            for segment in self._segments
+        )
+        target_s = self._target_s or self._longest_s
+        return Playlist(segments, self._first, tuple(self._variants), target_s, self._has_ended, self._is_plain)
 
-def _after(segment: Segment) -> Segment:
-    """What is known about the segment after this one, before its own tags."""
-    wall_s = None if segment.wall_s is None else segment.wall_s + segment.duration_s
-    return replace(segment, wall_s=wall_s, duration_s=0.0, is_discontinuous=False)
+    def _read_address(self, line: str) -> None:
+        if self._is_variant:
+            self._is_variant = False
+            if len(self._variants) < _MOST_VARIANTS:
+                self._variants.append(self._joined(line))
+            return
+        self._note_host(line)
+        self._segments.append(
+            Segment(line, self._count, self._duration_s, self._wall_s, self._map_url, self._is_discontinuous)
+        )
+        self._count += 1
+        self._longest_s = max(self._longest_s, self._duration_s)
+        if self._wall_s is not None:
+            self._wall_s += self._duration_s
+        self._duration_s, self._is_discontinuous = 0.0, False
 
+    def _note_host(self, address: str) -> None:
+        _, is_absolute, rest = address.partition("//")
+        if is_absolute:
+            self._hosts.add(rest.partition("/")[0])
+        if len(self._hosts) > MOST_HOSTS:
+            raise TooLargeError(f"the playlist names more than {MOST_HOSTS} hosts")
 
-def _joined(base: str, address: str) -> str:
-    try:
-        return urljoin(base, address)
-    except ValueError:
-        return address  # opening it reports the mistake
+    def _joined(self, address: str) -> str:
+        """Resolve an address, which may be relative. One that is too long becomes empty; opening it reports that."""
+        try:
+            url = encoded(urljoin(self._url, address))
+        except ValueError:
+            return ""
+        return url if len(url) <= LONGEST_ADDRESS else ""
 
 
 def _attributes(value: str) -> dict[str, str]:

@@ -9,19 +9,21 @@ import contextlib
 import functools
 import logging
 import re
+import threading
 import time
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from realtime.capture.connect import LEAST_OPEN_S, PlaylistError
+from realtime.capture.attempt import LEAST_OPEN_S, PlaylistError
 from realtime.capture.demo import DemoSource
-from realtime.capture.follow import live_playlist, names_playlist
+from realtime.capture.follow import find_playlist, names_playlist
 from realtime.capture.guard import Guard
 from realtime.capture.hls import HlsSource
 from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
 from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.login import has_login
+from realtime.capture.nested import Nested
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
 from realtime.capture.tls import TLS_SCHEMES, Tls
@@ -97,11 +99,12 @@ def _try_out(config: CameraConfig) -> None:
     open_source(config).close()
 
 
-def open_source(config: CameraConfig) -> Source:
+def open_source(config: CameraConfig, stop: threading.Event | None = None) -> Source:
     """Open a camera's source. Only the calling thread may read and close it.
 
     Args:
         config: the camera's configuration.
+        stop: set when the camera ends, so that a frame that isn't due yet isn't waited for.
 
     Raises:
         SourceError: the source can't be opened. The message is redacted. It starts with the source and doesn't name
@@ -119,14 +122,15 @@ def open_source(config: CameraConfig) -> Source:
         case "file":
             return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
-            return _open_network(config, max_pixels)
+            return _open_network(config, max_pixels, stop or threading.Event())
 
 
-def _open_network(config: CameraConfig, max_pixels: int) -> Source:
-    """Open a URL. A live HLS playlist is read by HlsSource; FFmpeg reads all other streams."""
+def _open_network(config: CameraConfig, max_pixels: int, stop: threading.Event) -> Source:
+    """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
     if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
         _warn_of_unverified_tls(config.name)
     ends_s = time.monotonic() + config.open_timeout_s
+    tls = Tls(config.tls_verify, config.tls_ca)
     open_stream = partial(
         StreamSource,
         config.address,
@@ -134,24 +138,28 @@ def _open_network(config: CameraConfig, max_pixels: int) -> Source:
         open_timeout_s=config.open_timeout_s,
         read_timeout_s=config.silence_s,
         transport=config.transport,
-        tls=Tls(config.tls_verify, config.tls_ca),
+        tls=tls,
         hwaccel=config.hwaccel,
         max_pixels=max_pixels,
     )
 
     def left_s() -> float:
-        """The time that is left for opening, in seconds."""
+        """The time that is left for opening, in seconds, but enough to find the cause of a failure."""
         return max(min(LEAST_OPEN_S, config.open_timeout_s), ends_s - time.monotonic())
 
     if not names_playlist(config.address):
         with contextlib.suppress(PlaylistError):
             return open_stream()
-    followed = live_playlist(config.address, left_s(), Tls(config.tls_verify, config.tls_ca))
+    followed = find_playlist(config.address, time.monotonic() + left_s(), tls)
     if followed is None:
-        return open_stream(playlist=True, open_timeout_s=left_s())
+        return open_stream(open_timeout_s=left_s())
+    if not followed.is_live:
+        nested = Nested(followed.url, followed.downloads, config.silence_s)
+        return open_stream(nested=nested, open_timeout_s=left_s())
     return HlsSource(
         config.address,
         followed,
+        stop,
         open_timeout_s=left_s(),
         read_timeout_s=config.silence_s,
         hwaccel=config.hwaccel,

@@ -9,6 +9,8 @@ import statistics
 
 # Steps between timestamps from which the rate is computed: about one second of video.
 STEPS = 25
+# A lower or higher rate (frames per second) is no rate but odd timestamps. Measured: rounded to hundredths.
+MIN_FPS, MAX_FPS = 0.01, 1000.0
 # Steps that differ from the median by more than this fraction are left out: frames were lost.
 _SPREAD = 0.5
 
@@ -42,6 +44,7 @@ class FrameRate:
         if len(self._steps_s) >= STEPS:
             median_s = statistics.median(self._steps_s)
             usual_s = [step for step in self._steps_s if abs(step - median_s) <= _SPREAD * median_s]
-            self._fps = round(1.0 / statistics.fmean(usual_s), 2)
+            fps = round(1.0 / statistics.fmean(usual_s), 2)
+            self._fps = fps if MIN_FPS <= fps <= MAX_FPS else None
             self._steps_s.clear()
         return self._fps

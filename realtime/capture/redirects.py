@@ -1,6 +1,7 @@
-"""The address to which a server redirects, and whether it may.
+"""The addresses to which a server leads us, by a redirect or by an address in a playlist, and the rule for them.
 
-Used by capture.rtsp and capture.web, which follow redirects in FFmpeg's place. FFmpeg takes the login along.
+Used by capture.rtsp and capture.web, which follow redirects in FFmpeg's place (FFmpeg takes the login along), and by
+capture.download.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from functools import partial
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-from realtime.capture.dialogue import OddAnswerError, Reply, parted
+from realtime.capture.addresses import LONGEST_ADDRESS, is_address, origin_of, with_login, without_login
+from realtime.capture.dialogue import Reply
 from realtime.capture.hosts import addresses_of, why_closed
 from realtime.capture.tls import TLS_SCHEMES, Tls
 from realtime.errors import SourceError, SourceReason
@@ -18,8 +20,6 @@ from realtime.redact import shown
 
 # A stream that redirects more often than this is not opened.
 MAX_REDIRECTS = 5
-# Longest address in characters that a redirect may name.
-_MAX_LOCATION = 2048
 _KINDS = (("rtsp", "rtsps"), ("http", "https"))
 
 
@@ -45,26 +45,46 @@ def next_url(url: str, reply: Reply, tls: Tls, ends_s: float = math.inf) -> str:
             verified, or is closer to this machine than `url`.
     """
     location = reply.get("location")
-    if not location or len(location) > _MAX_LOCATION or re.search(r"[\x00-\x20\x7f-\uffff]", location):
+    if not location or len(location) > LONGEST_ADDRESS or re.search(r"[\x00-\x20\x7f-\uffff]", location):
         raise _refused(url, "redirects to an address that can't be read")
     try:
         joined = _joined(url, location)
-        before, port = parted(url)
-        after, new_port = parted(joined)
-    except (OddAnswerError, ValueError):
+    except ValueError:
         raise _refused(url, "redirects to an address that can't be read") from None
-    bare = after._replace(netloc=after.netloc.rpartition("@")[2], fragment="")
+    if (why := why_refused(url, joined, tls, ends_s)) is not None:
+        raise _refused(url, f"redirects to {why}")
+    return with_login(urlsplit(joined)._replace(fragment="").geturl(), url)
+
+
+def why_refused(url_from: str, url_to: str, tls: Tls, ends_s: float = math.inf) -> str | None:
+    """Whether a server may lead us from one address to another.
+
+    Args:
+        url_from: the address that was asked for.
+        url_to: the address that it named; absolute.
+        tls: if certificates are verified, it must not lead to an address without TLS.
+        ends_s: when host names must be resolved, in monotonic seconds.
+
+    Returns:
+        None if it may, otherwise the reason, in words that continue "leads to ...".
+
+    Raises:
+        SourceError: a host name has no address.
+    """
+    before = origin_of(url_from)
+    if before is None or len(url_to) > LONGEST_ADDRESS or not is_address(url_to):
+        return "an address that can't be read"
+    after, bare = origin_of(url_to), shown(without_login(url_to))
     kind = next(kind for kind in _KINDS if before.scheme in kind)
-    if after.scheme not in kind:
-        raise _refused(url, f"redirects to {shown(bare.geturl())}, expected {' or '.join(kind)}")
+    if urlsplit(url_to).scheme not in kind:
+        return f"{bare}, expected {' or '.join(kind)}"
+    if after is None:
+        return "an address that can't be read"
     if tls.verify and before.scheme in TLS_SCHEMES and after.scheme not in TLS_SCHEMES:
-        raise _refused(url, f"redirects to {shown(bare.geturl())}, which is not encrypted, but tls_verify is set")
-    if (closed := why_closed(url, joined, partial(addresses_of, ends_s=ends_s))) is not None:
-        why = "not allowed, because the server is farther away from this machine"
-        raise _refused(url, f"redirects to {shown(bare.geturl())}, {closed}: {why}")
-    if (before.scheme, before.hostname, port) == (after.scheme, after.hostname, new_port):
-        return bare._replace(netloc=before.netloc).geturl()
-    return bare.geturl()
+        return f"{bare}, which is not encrypted, but tls_verify is set"
+    if (place := why_closed(url_from, url_to, partial(addresses_of, ends_s=ends_s))) is not None:
+        return f"{bare}, {place}: not allowed, because the server is farther away from this machine"
+    return None
 
 
 def too_often(url: str) -> SourceError:
@@ -74,7 +94,7 @@ def too_often(url: str) -> SourceError:
 
 def _joined(url: str, location: str) -> str:
     """Resolve a Location, which may be relative. `urljoin` doesn't know all schemes, so they become http meanwhile."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", location):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:", location):
         return location
     scheme, _, rest = url.partition(":")
     return f"{scheme}:{urljoin(f'http:{rest}', location).partition(':')[2]}"

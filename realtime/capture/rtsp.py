@@ -9,28 +9,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from realtime.capture.dialogue import Dialogue, OddAnswerError, Reply
+from realtime.capture.addresses import without_login
+from realtime.capture.connection import OddAnswerError
+from realtime.capture.dialogue import BODY_BYTES, Dialogue, Reply
 from realtime.capture.login import challenge_of, has_login
 from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often
+from realtime.capture.refusals import REFUSALS, UNKNOWN_LOGIN
 from realtime.capture.tls import Tls
-from realtime.errors import SourceError, SourceReason
+from realtime.errors import SourceError
 from realtime.redact import shown
-
-_REFUSALS = {
-    401: (SourceReason.AUTH, "login failed: check user and password"),
-    403: (SourceReason.AUTH, "login failed: check user and password"),
-    404: (SourceReason.NOT_FOUND, "not found: check the path in the URL"),
-}
 
 
 class Seen(NamedTuple):
     """The result of `look`.
 
     Attributes:
-        address: the address for FFmpeg: the one after all redirects. An answer that isn't understood ends the search,
-            because FFmpeg may understand it.
-        is_described: whether the server described the stream. It may have started the stream for that, and need a
-            moment to stop it.
+        address: the address for FFmpeg. It is the one that was asked for if the server doesn't redirect. If it gives an
+            answer that isn't understood, it is that one without the login: FFmpeg may understand the answer, as a
+            redirect to another server.
+        is_described: whether the server described the stream. It may have started it for that, and need a moment to
+            stop it again.
     """
 
     address: str
@@ -57,11 +55,11 @@ def look(url: str, ends_s: float, tls: Tls) -> Seen:
         try:
             reply = _description(at, ends_s, tls)
         except OddAnswerError:
-            return Seen(at, False)
+            return Seen(without_login(at), False)
         if is_redirect(reply):
             at = next_url(at, reply, tls, ends_s)
             continue
-        if reply.status in _REFUSALS:
+        if reply.status in REFUSALS:
             raise _refusal(url, at, reply)
         return Seen(at, reply.status == 200)
     raise too_often(url)
@@ -69,18 +67,19 @@ def look(url: str, ends_s: float, tls: Tls) -> Seen:
 
 def _description(url: str, ends_s: float, tls: Tls) -> Reply:
     """Return the answer to DESCRIBE, or a redirect that came before it."""
-    with Dialogue(url, ends_s, tls) as dialogue:
+    with Dialogue(url, ends_s, tls.context) as dialogue:
         reply = dialogue.ask("OPTIONS")  # some cameras answer nothing else before it
-        if is_redirect(reply):
-            return reply
-        return dialogue.ask("DESCRIBE", "Accept: application/sdp", login=True)
+        if not is_redirect(reply):
+            reply = dialogue.ask("DESCRIBE", "Accept: application/sdp", login=True)
+            dialogue.body(BODY_BYTES)  # FFmpeg would read a description of any size
+        return reply
 
 
 def _refusal(url: str, at: str, reply: Reply) -> SourceError:
-    reason, advice = _REFUSALS[reply.status]
+    reason, advice = REFUSALS[reply.status]
     challenges = reply.all("www-authenticate")
     if reply.status == 401 and has_login(url) and not has_login(at):
         advice = f"login failed: it redirects to {shown(at)}, which requires a login: configure that address directly"
     elif reply.status == 401 and challenges and challenge_of(challenges) is None:
-        advice = "login failed: FFmpeg lacks the server's kind of login: set the server to Digest with MD5, or to Basic"
+        advice = UNKNOWN_LOGIN
     return SourceError(f"{shown(url)}: {advice}", reason)

@@ -15,14 +15,16 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link
 from realtime.capture.complete import Seen, check_complete
-from realtime.capture.connect import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link, connect, connect_feed
+from realtime.capture.connect import connect, connect_feed
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
 from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
-from realtime.capture.rate import FrameRate
+from realtime.capture.nested import Nested, explained, timed
+from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
 from realtime.config import MOST_PIXELS, Accelerator, Transport
@@ -36,14 +38,11 @@ SIGN_S = 0.25
 # sends timestamps is timed by arrival.
 UNSTAMPED = 10
 
-# Frames are matched with their packets among this many, more than a decoder holds back.
-_PENDING = 64
 # FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
 _INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 # The formats in which cameras send each frame as soon as it is captured, over any protocol. In HLS and MP4, several
 # seconds of video arrive at a time.
 _PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
-_MAX_FPS = 1000.0
 
 
 class StreamSource:
@@ -58,7 +57,7 @@ class StreamSource:
         tls: how to treat a server's certificate.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture.
-        playlist: FFmpeg may read an HLS playlist, whose addresses were checked.
+        nested: the files of an HLS playlist that FFmpeg reads.
         feed: where the bytes of a live stream come from (capture.hls); None: from `source`.
 
     Raises:
@@ -76,7 +75,7 @@ class StreamSource:
         tls: Tls = Tls(),  # noqa: B008 - immutable
         hwaccel: Accelerator = "none",
         max_pixels: int = MOST_PIXELS,
-        playlist: bool = False,
+        nested: Nested | None = None,
         feed: Feed | None = None,
     ) -> None:
         self._name = shown(source)
@@ -85,14 +84,15 @@ class StreamSource:
         self._is_http = scheme in ("http", "https")
         self._read_timeout_s = read_timeout_s
         self._max_pixels = max_pixels
-        self._feed = feed
+        self._feed, self._nested = feed, nested
         if feed is not None:
             self._container = connect_feed(feed, source, hwaccel, max_pixels)
         else:
-            link = Link(open_timeout_s, read_timeout_s, transport, tls, playlist) if network else None
+            link = Link(open_timeout_s, read_timeout_s, transport, tls, nested) if network else None
             self._container = connect(source, link, hwaccel, max_pixels)
         try:
-            self._describe(network)
+            with explained(nested):
+                self._describe(network)
         except BaseException:
             close_with_parts(self._container)  # or it keeps its memory, files and threads until it is garbage-collected
             raise
@@ -150,7 +150,7 @@ class StreamSource:
         else:
             # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
             rate = stream.guessed_rate
-        return float(rate) if rate and 0 < rate <= _MAX_FPS else None
+        return float(rate) if rate and 0 < rate <= MAX_FPS else None
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.
@@ -164,7 +164,8 @@ class StreamSource:
             return first
         if self._oversize is not None:
             raise too_large(self._name, self._oversize, self._max_pixels)
-        return next(self._pictures, None)
+        with explained(self._nested):
+            return next(self._pictures, None)
 
     def close(self) -> None:
         """Release the container. Call it on the thread that reads: on any other, it crashes the process."""
@@ -175,7 +176,7 @@ class StreamSource:
         close_with_parts(self._container)
 
     def _file_pictures(self) -> Generator[Picture]:
-        packets = self._container.demux(self._stream)
+        packets = timed(self._container.demux(self._stream), self._nested)
         while (packet := self._file_packet(packets)) is not None:
             yield from self._decode_file(packet)
         if self._seen.broken_off:
@@ -185,7 +186,7 @@ class StreamSource:
     def _live_pictures(self) -> Generator[Picture]:
         # Read all tracks. If asked for video only, PyAV would skip audio packets forever while the video is frozen,
         # and never return.
-        packets = self._container.demux()
+        packets = timed(self._container.demux(), self._nested)
         last_packet_s = last_picture_s = last_sign_s = time.monotonic()
         while True:
             packet = self._losses.next_packet(packets)

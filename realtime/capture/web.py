@@ -6,7 +6,8 @@ them. Used by capture.connect.
 
 from __future__ import annotations
 
-from realtime.capture.dialogue import Dialogue, OddAnswerError
+from realtime.capture.connection import OddAnswerError
+from realtime.capture.dialogue import Dialogue
 from realtime.capture.redirects import MAX_REDIRECTS, is_redirect, next_url, too_often
 from realtime.capture.tls import Tls
 
@@ -29,8 +30,8 @@ def final_address(url: str, ends_s: float, tls: Tls) -> str:
     at = url
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            with Dialogue(at, ends_s, tls) as dialogue:
-                reply = dialogue.ask("GET", "Accept: */*", body_limit=0, login=True)
+            with Dialogue(at, ends_s, tls.context) as dialogue:
+                reply = dialogue.ask("GET", "Accept: */*", login=True)
         except OddAnswerError:
             return at
         if not is_redirect(reply):

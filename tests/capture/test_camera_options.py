@@ -486,7 +486,7 @@ def test_a_changed_secret_changes_the_camera_s_configuration(secret_file):
         ("env:EMPTY", "the environment variable EMPTY is empty"),
         ("env:BLANK", "the environment variable BLANK is empty"),
         ("env:", "is not set"),
-        ("secret:{tmp}/none", "can't read the file {tmp}/none: No such file or directory"),
+        ("secret:{tmp}/none", "can't read the file {tmp}/none: no such file"),
         ("secret:{tmp}/empty", "the file {tmp}/empty is empty"),
         ("secret:{tmp}/blank", "the file {tmp}/blank is empty"),
         ("secret:{tmp}/binary", "can't read the file {tmp}/binary: not text"),

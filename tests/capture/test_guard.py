@@ -177,7 +177,7 @@ def test_a_source_that_failed_is_freed_before_the_next_one_is_opened():
 
 def test_a_file_is_checked_with_the_same_rule(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "clip.mp4")
-    monkeypatch.setattr("realtime.capture.open.open_source", lambda config: fail(UnicodeError("odd")))
+    monkeypatch.setattr("realtime.capture.open.open_source", lambda *_, **__: fail(UnicodeError("odd")))
     with pytest.raises(SourceError, match=r"^door: .*clip\.mp4: internal error: UnicodeError: odd$"):
         check_source(CameraConfig(name="door", source=str(path)))
 

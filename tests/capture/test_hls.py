@@ -144,6 +144,28 @@ def test_a_live_stream_of_parts_of_files_is_read_by_ffmpeg_whatever_its_address(
                 assert isinstance(source, StreamSource)
 
 
+@pytest.mark.parametrize("reason", [SourceReason.LOST, SourceReason.DAMAGED, SourceReason.CODEC])
+def test_only_the_end_of_the_bytes_ends_the_part_before_a_break(reason, tmp_path, monkeypatch):
+    def fail(stream):
+        raise SourceError("fault", reason)
+
+    with HlsCamera(tmp_path, segment_s=0.4) as camera, reading(camera.url()) as source:
+        monkeypatch.setattr(StreamSource, "read", fail)
+        source._part.is_over = True
+        if reason is SourceReason.LOST:
+            assert source._next() is None
+        else:
+            with pytest.raises(SourceError, match="fault"):
+                source._next()
+
+
+def test_a_camera_that_ends_does_not_wait_for_a_frame_that_is_not_due(tmp_path):
+    with HlsCamera(tmp_path, segment_s=0.4) as camera, reading(camera.url()) as source:
+        source._playout.due_s = lambda *_: time.monotonic() + 3600
+        source._stop.set()
+        assert source.read() is not None
+
+
 def test_closing_ends_the_thread(tmp_path):
     before = threading.active_count()
     with HlsCamera(tmp_path, segment_s=0.4) as camera:

@@ -35,6 +35,11 @@ def test_the_safest_challenge_that_ffmpeg_can_answer_is_chosen(fields, scheme):
     assert (challenge and challenge.scheme) == scheme
 
 
+@pytest.mark.parametrize("field", ["Digest " + 16_000 * "a", "Digest a" + 16_000 * " ", "Digest " + 8000 * "a "])
+def test_a_long_challenge_takes_no_time_that_grows_with_the_square_of_its_length(field):
+    assert challenge_of([field] * 200).fields == {}  # it took minutes, in which no other thread ran
+
+
 def test_a_basic_answer_holds_the_decoded_login():
     answer = authorization(challenge_of(["Basic realm=x"]), "admin:p%40s%3As+", "GET", "/")
     assert base64.b64decode(answer.removeprefix("Basic ")) == b"admin:p@s:s+"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.capture.m3u8 import parse
+from realtime.capture.m3u8 import KEPT, MOST_LINES, TooLargeError, parse
 
 URL = "http://cam.example/live/a/index.m3u8?token=1"
 
@@ -85,6 +85,52 @@ def test_an_end_is_seen():
 
 def test_without_a_declared_limit_the_longest_segment_is_it():
     assert read("#EXTINF:1,", "a.ts", "#EXTINF:3,", "b.ts").target_s == 3.0
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["#EXT-X-KEY:" + (4 << 20) * "A", 2000 * f"#EXT-X-KEY:{4000 * 'A'}\n", 2000 * f"#EXT-X-KEY:{1000 * ',A=A'}\n"],
+)
+def test_long_tags_take_no_time_that_grows_with_the_square_of_their_length(line):
+    assert read(line, "#EXTINF:1,", "a.ts").segments  # it took hours, in which no other thread ran
+
+
+def test_only_the_newest_segments_are_kept():
+    playlist = read("#EXT-X-MEDIA-SEQUENCE:100", *("#EXTINF:2,\na.ts" for _ in range(50_000)))
+    assert [segment.number for segment in playlist.segments] == list(range(50_100 - KEPT, 50_100))
+    assert (playlist.first, playlist.target_s) == (100, 2.0)
+
+
+def test_only_the_first_variants_are_kept():
+    assert len(read(*("#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8" for _ in range(1000))).variants) == 16
+
+
+@pytest.mark.parametrize(
+    ("lines", "url"),
+    [
+        (["a"] * MOST_LINES, URL),
+        (["a"] * 100_000, "http://cam.example/" + 2000 * "a" + "/b"),  # FFmpeg keeps the folder for each
+        ([f"http://h{n}/a.ts" for n in range(9)], URL),
+        ([f'#EXT-X-KEY:METHOD=AES-128,URI="//h{n}/k"' for n in range(9)], URL),
+    ],
+)
+def test_a_playlist_that_names_too_much_is_refused(lines, url):
+    with pytest.raises(TooLargeError):
+        parse("\n".join(["#EXTM3U", *lines]), url)
+
+
+@pytest.mark.parametrize(
+    ("line", "url"),
+    [
+        ("front door.ts", "http://cam.example/live/a/front%20door.ts"),
+        ("/Tür.ts?x=ä", "http://cam.example/T%C3%BCr.ts?x=%C3%A4"),
+        ("a%20b.ts?x=%2F&y=[1]", "http://cam.example/live/a/a%20b.ts?x=%2F&y=[1]"),
+        ("http://[", ""),
+        (2048 * "a", ""),
+    ],
+)
+def test_an_address_is_encoded_or_empty(line, url):
+    assert read(line).segments[0].url == url
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "\n#EXTM3U", "#EXTINF:1,\na.ts"])

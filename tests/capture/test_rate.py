@@ -26,6 +26,11 @@ def test_steps_that_alternate_are_averaged():
     assert measured([0.033, 0.034, 0.033] * 9) == pytest.approx(30, abs=0.1)
 
 
+@pytest.mark.parametrize("step_s", [1e-5, 250.0])
+def test_a_rate_that_no_camera_has_is_unknown(step_s):
+    assert measured([step_s] * 3 * STEPS) is None
+
+
 def test_lost_frames_and_stamps_that_repeat_do_not_count():
     assert measured([0.04] * 20 + [0.08, 0.4, 0.0, 0.08] + [0.04] * 10) == 25
 

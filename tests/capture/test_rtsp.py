@@ -54,6 +54,56 @@ def test_a_redirect_to_another_port_that_asks_for_a_login_gets_none(only_with_lo
     assert not other.logins
 
 
+PACKET = b"$\x00\x00\x05hello"
+REQUEST = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 3\r\n\r\nabc"
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (b"", "RTSP/1.0  302 Moved"),
+        (b"", "RTSP/1.0\t302"),
+        (b"", " RTSP/1.0 +0302x Moved"),
+        (b"", "RTSP/2.0 302"),
+        (PACKET + PACKET, "RTSP/1.0 302 Moved"),
+        (REQUEST, "RTSP/1.0 302 Moved"),
+        (REQUEST + PACKET, "RTSP/1.0 302 Moved"),
+    ],
+)
+def test_a_redirect_that_ffmpeg_would_understand_is_understood(before, line):
+    """FFmpeg would take the login along."""
+    with Scripted(wants_login) as other:
+
+        def answer(asked):
+            if asked.method != "DESCRIBE":
+                return reply(asked, "200 OK")
+            cseq = asked.fields["cseq"]
+            return before + f"{line}\r\nCSeq: {cseq}\r\nLocation: {url(other, login='')}\r\n\r\n".encode()
+
+        with Scripted(answer) as camera:
+            assert opened(url(camera)).reason is SourceReason.AUTH
+    assert other.asked
+    assert not other.logins
+
+
+def test_after_an_answer_that_only_ffmpeg_understands_no_login_is_sent():
+    with Scripted(wants_login) as other:
+
+        def answer(asked):
+            if asked.method != "DESCRIBE":
+                return reply(asked, "200 OK")
+            odd = f"R\rTSP/1.0 302 Moved\r\nCSeq: {asked.fields['cseq']}\r\nLocation: {url(other, login='')}\r\n\r\n"
+            return odd.encode()
+
+        with Scripted(answer) as camera:
+            error = opened(url(camera))
+    assert error.reason is SourceReason.AUTH
+    assert "none was sent" in str(error)
+    assert other.asked
+    assert not other.logins
+    assert not camera.logins
+
+
 def test_a_redirect_to_another_server_without_login_is_followed():
     with FakeCamera() as other, Scripted(redirecting(other.url())) as camera:
         assert opened(url(camera)) is None

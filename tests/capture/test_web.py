@@ -54,6 +54,22 @@ def test_a_redirect_to_another_port_that_asks_for_a_login_gets_none(after_login)
     assert not other.logins
 
 
+@pytest.mark.parametrize(
+    "head", ["Transfer-Encoding: chunked\r\n\r\n5\r\nlogin\r\n0\r\n\r\n", "Connection: close\r\n\r\nlogin"]
+)
+def test_a_redirect_after_the_login_is_followed_whatever_body_asks_for_it(head):
+    def answer(asked):
+        if asked.url != "/video":
+            return answered(asked, "404 Not Found")
+        if asked.login:
+            return answered(asked, "302 Found", "Location: /other")
+        return f"HTTP/1.1 401 Unauthorized\r\n{BASIC}\r\n{head}".encode()
+
+    with Scripted(answer) as server:
+        assert opened(url(server)).reason is SourceReason.NOT_FOUND
+    assert "/other" in [asked.url for asked in server.asked]
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 def test_a_redirect_is_followed_to_the_video(status, tmp_path):
     clip = write_clip(tmp_path / "clip.ts", frames=25).read_bytes()
