@@ -18,6 +18,12 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-figures", action="store_true", help="write the figures of this run to docs/reliability.md"
+    )
+
+
 @pytest.fixture
 def make_frame() -> Callable[..., Frame]:
     """The function `make_frame` of tests/builders.py."""
