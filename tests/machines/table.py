@@ -111,7 +111,7 @@ MACHINES = [
     Machine(
         "all but the folder of the outputs is read-only, `/tmp` and `/dev/shm` too",
         setup=_read_only("/mnt/home", "/tmp", "/dev/shm"),
-        has_cache=True,
+        ends=dict.fromkeys(RUNS, Ends(2, "/tmp can be written")),
     ),
     Machine("the disk of the outputs is full", setup=_full("/mnt/out"), ends=FULL),
     Machine(
@@ -205,6 +205,7 @@ MACHINES = [
     Machine(
         "the working directory was removed",
         door='mkdir /mnt/run/gone && cd /mnt/run/gone && rmdir /mnt/run/gone && exec "$@"',
+        ends=dict.fromkeys(RUNS, Ends(2, "current folder")),
     ),
     Machine(
         "the folder of the outputs is removed during the run",
