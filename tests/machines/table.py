@@ -79,7 +79,7 @@ class Machine:
     ends: Mapping[str, Ends] = field(default_factory=dict)
 
 
-def _full(folder: str, free_kb: int = 0) -> str:
+def full(folder: str, free_kb: int = 0) -> str:
     """A small disk of its own for a folder, with only this much free space."""
     return f"""
         mkdir -p {folder}
@@ -88,12 +88,14 @@ def _full(folder: str, free_kb: int = 0) -> str:
     """
 
 
-def _read_only(*folders: str) -> str:
+def read_only(*folders: str) -> str:
     return "\n".join(f"mount --bind {f} {f}; mount -o remount,bind,ro {f}" for f in folders)
 
 
 # A disk that is full ends a run of files, which would be incomplete. A live run goes on.
 FULL = {"file": Ends(1, "record: can't write .*(No space left|File too large)"), "camera": Ends(loses=True)}
+# Where Python finds code to run at its start, on the machine with another clock.
+SITE = "/mnt/log/site"
 DEVICES = "null zero full random urandom tty ptmx pts"
 
 MACHINES = [
@@ -107,28 +109,28 @@ MACHINES = [
     ),
     Machine("`HOME` does not exist", environment={"HOME": "/nonexistent"}),
     Machine("an empty environment", environment=dict.fromkeys(USUAL)),
-    Machine("the root file system and `HOME` are read-only, `/tmp` is not", setup=_read_only("/mnt/home")),
+    Machine("the root file system and `HOME` are read-only, `/tmp` is not", setup=read_only("/mnt/home")),
     Machine(
         "all but the folder of the outputs is read-only, `/tmp` and `/dev/shm` too",
-        setup=_read_only("/mnt/home", "/tmp", "/dev/shm"),
+        setup=read_only("/mnt/home", "/tmp", "/dev/shm"),
         ends=dict.fromkeys(RUNS, Ends(2, "/tmp can be written")),
     ),
-    Machine("the disk of the outputs is full", setup=_full("/mnt/out"), ends=FULL),
+    Machine("the disk of the outputs is full", setup=full("/mnt/out"), ends=FULL),
     Machine(
         "the disk of the outputs becomes full, and has space again later",
-        setup=_full("/mnt/out", free_kb=4),
+        setup=full("/mnt/out", free_kb=4),
         during="sleep 1; rm /mnt/out/filler",
         ends=FULL,
     ),
     Machine("files may have 4 KB at most (`ulimit -f`)", door='ulimit -f 8; exec "$@"', ends=FULL),
     Machine(
         "the disk of the cache is full",
-        setup=_full("/mnt/home/.cache"),
+        setup=full("/mnt/home/.cache"),
         has_cache=False,
         logs="No space left on device",
     ),
-    Machine("`/tmp` is full", setup=_full("/tmp")),
-    Machine("the disks of `HOME` and `/tmp` are full", setup=_full("/mnt/home") + _full("/tmp"), has_cache=False),
+    Machine("`/tmp` is full", setup=full("/tmp")),
+    Machine("the disks of `HOME` and `/tmp` are full", setup=full("/mnt/home") + full("/tmp"), has_cache=False),
     Machine(
         "`/tmp`, `/dev/shm` and `HOME` are noexec",
         setup="""
@@ -184,14 +186,15 @@ MACHINES = [
     ),
     Machine(
         "the clock says 1970",
-        # Not in `environment`, because it would meet root's env and setpriv first.
-        door='export LD_PRELOAD="/usr/$LIB/faketime/libfaketimeMT.so.1" FAKETIME="@1970-01-01 00:01:00"; exec "$@"',
-        # libfaketime 0.9.10 would let time.sleep wait for 56 years: it takes the monotonic time at which to wake for wall clock.
-        setup="""
-            mkdir /mnt/log/site
-            echo 'import select, time; time.sleep = lambda s: select.select([], [], [], s)' > /mnt/log/site/sitecustomize.py
+        # Not in `environment`, because root's env and setpriv would read it too.
+        door="export LD_PRELOAD='/usr/$LIB/faketime/libfaketimeMT.so.1'; exec \"$@\"",
+        # libfaketime 0.9.10 takes the monotonic time at which time.sleep wakes up for wall clock: 56 years from now.
+        setup=f"""
+            mkdir {SITE}
+            echo 'import select, time' > {SITE}/sitecustomize.py
+            echo 'time.sleep = lambda s: select.select([], [], [], s)' >> {SITE}/sitecustomize.py
         """,
-        environment={"FAKETIME_DONT_FAKE_MONOTONIC": "1", "LIB": "$LIB", "PYTHONPATH": "/mnt/log/site"},
+        environment={"FAKETIME": "@1970-01-01 00:01:00", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": SITE},
         needs={"faketime": "faketime"},
         logs="^00:01:",
     ),
@@ -211,6 +214,6 @@ MACHINES = [
         "the folder of the outputs is removed during the run",
         is_paced=True,
         during="rm -r /mnt/out",
-        ends={"file": Ends(1, "report: can't write")},
+        ends={"file": Ends(1, "(record|report): can't write"), "camera": Ends(loses=True)},
     ),
 ]
