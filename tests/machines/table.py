@@ -108,6 +108,7 @@ MACHINES = [
         environment={"HOME": "/mnt/other"},
     ),
     Machine("`HOME` does not exist", environment={"HOME": "/nonexistent"}),
+    Machine("`HOME` is `/dev/null`, as for many services", environment={"HOME": "/dev/null"}),
     Machine("an empty environment", environment=dict.fromkeys(USUAL)),
     Machine("the root file system and `HOME` are read-only, `/tmp` is not", setup=read_only("/mnt/home")),
     Machine(
@@ -184,6 +185,8 @@ MACHINES = [
         "locale C, ASCII",
         environment={"LANG": None, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ),
+    Machine("standard streams are strict ASCII", environment={"PYTHONIOENCODING": "ascii:strict"}),
+    Machine("256 KB of stack (`ulimit -s`)", door='ulimit -s 256; exec "$@"'),
     Machine(
         "the clock says 1970",
         # Not in `environment`, because root's env and setpriv would read it too.
