@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 from tests.faults.rig import QUICK, Subscriber
 
-from .namespace import Namespace, NotMade, Terminal
+from .namespace import STRANGER, Namespace, NotMade, Terminal
 from .table import USUAL, Machine
 
 # Frames of each run; two seconds for a run during which something happens, whose files are played at 30 fps.
@@ -77,9 +78,12 @@ def prepare(space: Namespace, machine: Machine, kit: Kit, terminal: Terminal | N
     Raises:
         NotMade: it can't be made here.
     """
-    for command, package in machine.needs.items():
+    for command, package in {"setpriv": "util-linux", **machine.needs}.items():
         if shutil.which(command) is None:
             raise NotMade(f"needs {command} (package {package})")
+    other = f"--reuid={STRANGER} --regid={STRANGER} --clear-groups"
+    if space.do(f"setpriv {other} {shlex.quote(sys.executable)} -c 'import numpy' < /dev/null") != 0:
+        raise NotMade(f"needs a Python that other users can run: {sys.executable}: {space.said}")
     shutil.copy(kit.clip, space.root / CLIP[1:])
     if kit.cache is not None and machine.has_cache:
         shutil.copytree(kit.cache, space.root / CACHE[1:])

@@ -6,6 +6,7 @@ processes end with it. The tests see its files below `Namespace.root`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -69,9 +70,13 @@ class Namespace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()  # its children with it
-        self._process.wait()
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self._process.stdin.close()  # ends the first process, and the system all others with it
+        try:
+            self._process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:  # a command hangs
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
 
     def do(self, line: str, timeout_s: float = TIMEOUT_S) -> int:

@@ -1,4 +1,4 @@
-"""The program on 30 machines, three runs on each: `make machines`, as root.
+"""The program on 35 machines, three runs on each: `make machines`, as root.
 
 Each run works, or ends with one line and the exit code of the contract. docs/reliability.md has the table.
 """
