@@ -144,16 +144,20 @@ def run_on(space: Namespace, machine: Machine, words: Sequence[str], terminal: T
 
 
 def left_by(space: Namespace) -> list[str]:
-    """Return the processes and files that are left, without outputs and caches."""
+    """Return the processes and files that are left, without outputs and the cache."""
     left = [f"process {name}" for name in space.processes()]
-    for folder in ("/tmp", "/dev/shm", "/mnt/run", "/mnt/home"):
-        left += [f"{folder}/{path}" for path in space.files(folder) if path.partition("/")[0] != ".cache"]
-    return [path for path in left if not re.search(r"/filler$|/pipe$|faketime_", path)]
+    left += [
+        f"{folder}/{path}" for folder in ("/tmp", "/dev/shm", "/mnt/run", "/mnt/home") for path in space.files(folder)
+    ]
+    ours = re.compile(rf"{CACHE}(?!.*/begun-)|{Path(CACHE).parent}$|.*/(filler|pipe|\S*faketime_\S*)$")
+    return [path for path in left if not ours.match(path)]
 
 
 def open_to_all(space: Namespace) -> list[str]:
+    """Return the paths in the cache that other users can write."""
     top = space.root / CACHE.lstrip("/")
-    return [str(path.relative_to(top)) for path in [top, *top.rglob("*")] if path.exists() and _mode(path) & 0o022]
+    paths = [path for path in [top, *top.rglob("*")] if path.exists()]
+    return [str(path.relative_to(top)) for path in paths if path.lstat().st_mode & 0o022]
 
 
 def whole_lines(text: str) -> list[dict[str, Any]]:
@@ -177,7 +181,3 @@ def _text(space: Namespace, path: str) -> str | None:
         return space.read(path)
     except OSError:
         return None
-
-
-def _mode(path: Path) -> int:
-    return path.lstat().st_mode

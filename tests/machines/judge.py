@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from .cell import FRAMES, PASSWORD, Result, whole_lines
-from .table import Ends, Machine
+from .table import USUAL, Ends, Machine
 
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d (debug|info|warning|error) \S")
 ERROR_LINE = re.compile(r"realtime-pose: error: \S")
@@ -68,6 +68,9 @@ def _lines(result: Result, ends: Ends, machine: Machine) -> Iterator[str]:
             yield f"{len(errors)} error lines: {errors}"
         if ends.code and not any(re.search(ends.says, line) for line in errors):
             yield f"no error line says {ends.says!r}: {errors}"
+        has_home = machine.environment.get("HOME", USUAL["HOME"]) == USUAL["HOME"]
+        if machine.has_cache and has_home and "converting the network" in text:
+            yield "the converted network in the cache is not used"
         if machine.logs and not any(re.search(machine.logs, line) for line in result.stderr):
             yield f"no line of the log says {machine.logs!r}"
 

@@ -44,6 +44,7 @@ def test_a_run_without_a_fault_passes():
         ({"stderr": [LOG, "OpenBLAS: pthread_create failed"]}, "neither of the log nor an error"),
         ({"stderr": [LOG, ERROR]}, "1 error lines"),
         ({"stderr": [LOG, f"12:00:01 info cam0: rtsp://anna:{PASSWORD}@host"]}, "password"),
+        ({"stderr": [LOG, "12:00:01 info yolov8n.pt: converting the network for OpenVINO"]}, "is not used"),
         ({"stdout": "Creating new settings file"}, "standard output"),
         ({"poses": 0}, "no pose"),
         ({"poses": FRAMES - 1}, f"expected {FRAMES}"),
