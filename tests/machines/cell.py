@@ -95,7 +95,7 @@ def prepare(space: Namespace, machine: Machine, kit: Kit, terminal: Terminal | N
 
 def arguments_of(run: str, machine: Machine, kit: Kit) -> list[str]:
     """Return the command line of a run."""
-    frames = FRAMES_PACED if machine.is_paced or machine.during else FRAMES
+    frames = FRAMES_PACED if machine.is_paced or (machine.during and run == "camera") else FRAMES
     words = ["--publish.bind", f"ipc://{SOCKET}", "--publish.wait-for-subscribers", "1", "--max-frames", str(frames)]
     words += [word for key, value in QUICK.items() for word in (f"--{key}", value)]
     scheme, _, rest = kit.camera_url.partition("://")
