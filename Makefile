@@ -1,11 +1,11 @@
-# make setup | demo | test | lint | faults | soak | fuzz | bench | docs: each creates .venv first if it is missing, or installs
+# make setup | demo | test | lint | faults | machines | soak | fuzz | bench | docs: each creates .venv first if it is missing, or installs
 # into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint faults soak fuzz bench docs clean
+.PHONY: setup demo test lint faults machines soak fuzz bench docs clean
 
 setup: $(READY)
 
@@ -13,7 +13,7 @@ demo: $(READY)  ## track the built-in source for 20 s: show its stream and a sum
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -23,6 +23,10 @@ lint: $(READY)
 
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
+
+machines: $(READY)  ## about 6 minutes, as root: the program on machines with little of everything, as docs/reliability.md lists them
+	@[ "$$(id -u)" = 0 ] || { echo "make machines needs root, because it makes mount namespaces: sudo make machines" >&2; exit 1; }
+	$(BIN)/python -m pytest -m machines tests/machines
 
 soak: $(READY)  ## about half an hour: check that nothing grows over 320 reconnects and 100,000 frames of a crowd
 	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate

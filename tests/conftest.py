@@ -1,11 +1,13 @@
 """Fixtures that many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
 
 import atexit
+import fcntl
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,19 @@ import pytest
 from realtime.types import Frame
 from tests import builders
 
-# Tests, and the programs that they start, neither read nor fill the user's cache.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache-")
-atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+# Tests, and the programs that they start, neither read nor fill the user's cache. The processes of `make test` share
+# one.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="realtime-pose-test-cache-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+    # Threads that wait for each other leave the cores to the other process of `make test`.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-figures", action="store_true", help="write the figures of this run to docs/reliability.md"
+    )
 
 
 @pytest.fixture
@@ -49,11 +61,26 @@ def photographs() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def trained_vitpose(tmp_path_factory: pytest.TempPathFactory, yolo11n_pose: Path) -> Path:
+def trained_vitpose(yolo11n_pose: Path) -> Path:
     """The folder of a tiny ViTPose, trained on the people of the built-in source. Takes most of a minute, once."""
     from tests.pose.training import train_checkpoint
 
-    return train_checkpoint(tmp_path_factory.mktemp("trained") / "vitpose", yolo11n_pose)
+    folder = Path(os.environ["XDG_CACHE_HOME"]) / "trained" / "vitpose"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:  # the other process waits for the same network
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return folder if folder.exists() else train_checkpoint(folder, yolo11n_pose)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo `set_up_logging`, which a test of the program calls in this process."""
+    root, ours = logging.getLogger(), logging.getLogger("realtime")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 @pytest.fixture(scope="session")

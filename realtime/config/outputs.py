@@ -36,6 +36,6 @@ def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
 def _is_same(one: Path, other: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):  # at least one does not exist yet, or is no path at all
         return one.samefile(other) and not one.is_char_device()  # anything may write to /dev/null
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(OSError, ValueError):  # the current folder was removed
         return os.path.realpath(one) == os.path.realpath(other)
     return False

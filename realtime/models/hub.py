@@ -66,7 +66,7 @@ class Hub:
                 return
             make_private(folder)
             if is_trusted(folder):  # or it could be a link
-                self._mark.touch()
+                self._mark.touch(mode=0o600)
         except OSError:
             log.debug("cache folder %s can't be written; the next start probes the hub again", folder)
 

@@ -53,3 +53,13 @@ def test_devices_and_different_files_are_accepted(folder: Path) -> None:
     check(folder, record="null.jsonl", report="/dev/null")
     check(folder, "clip.jsonl", files=(Path("cameras.jsonl"),), record="a.jsonl", report="b.json")
     check(folder, "rtsp://10.0.0.5/s1", record="a.jsonl")
+
+
+def test_an_address_is_no_path_even_if_the_current_folder_was_removed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    check(folder, "rtsp://10.0.0.5/s1", record="/tmp/a.jsonl", report="/tmp/b.json")

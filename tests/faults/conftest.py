@@ -3,20 +3,14 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.document import write_part
+
 from .rig import Log
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 _rows: list[tuple[str, str, str, str]] = []
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--write-figures", action="store_true", help="write the figures of this run to docs/reliability.md"
-    )
 
 
 @pytest.fixture
@@ -67,6 +61,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line("\n".join(lines))
     if config.getoption("--write-figures", default=False):
         part = next((word for word in ("soak", "fuzz") if word == config.getoption("markexpr")), "figures")
-        text, mark, end = DOCUMENT.read_text(), f"<!-- {part} -->\n", f"<!-- end of {part} -->"
-        before, _, rest = text.partition(mark)
-        DOCUMENT.write_text(before + mark + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
+        write_part(part, lines)

@@ -22,6 +22,7 @@ def test_a_failed_probe_is_remembered_in_a_folder_of_this_user_only(tmp_path: Pa
         assert not Hub(tmp_path / "cache").reachable(trust_memory=True)
     assert len(probes) == 1
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache" / "hub-unreachable").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_mark_that_others_could_have_made_is_ignored_and_none_is_made(tmp_path: Path, probes: list[str]) -> None:
