@@ -5,17 +5,14 @@ section. A mistake becomes one ConfigError line that names the key, where it was
 value.
 """
 
+from realtime.config.camera import MOST_PIXELS, URL_SCHEMES, Accelerator, CameraConfig, Transport
 from realtime.config.document import commented_yaml, to_yaml
+from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
 from realtime.config.load import former_keys, load, parse_source, service_variables
 from realtime.config.sections import (
     MOST_PEERS,
-    MOST_PIXELS,
-    URL_SCHEMES,
-    Accelerator,
     AppConfig,
-    CameraConfig,
     DetectorConfig,
-    Key,
     LatencyConfig,
     Lever,
     PoseConfig,
@@ -23,11 +20,6 @@ from realtime.config.sections import (
     SmoothingConfig,
     TrackerConfig,
     TrackerMethod,
-    Transport,
-    changes,
-    is_repeatable,
-    leaves,
-    sections,
 )
 
 __all__ = [

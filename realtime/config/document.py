@@ -8,7 +8,10 @@ import textwrap
 import yaml
 from pydantic.fields import FieldInfo
 
-from realtime.config.sections import AppConfig, CameraConfig, Section, placeholder_of
+from realtime.config.camera import CameraConfig
+from realtime.config.keys import placeholder_of
+from realtime.config.sections import AppConfig
+from realtime.config.texts import Section
 from realtime.redact import shown
 
 

@@ -14,9 +14,11 @@ from typing import get_args, get_origin
 
 from pydantic import ValidationError
 
+from realtime.config.camera import CAMERA_NAME, NAME_IN_WORDS
+from realtime.config.keys import Key, is_repeatable, leaves
 from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, explain, near, short, where_set
 from realtime.config.outputs import check_outputs
-from realtime.config.sections import CAMERA_NAME, NAME_IN_WORDS, AppConfig, Key, is_repeatable, leaves
+from realtime.config.sections import AppConfig
 from realtime.config.yaml_text import parse_yaml, read_yaml
 from realtime.errors import ConfigError
 from realtime.redact import redact

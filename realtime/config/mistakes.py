@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from realtime.config.sections import CameraConfig, leaves
+from realtime.config.camera import CameraConfig
+from realtime.config.keys import leaves
 from realtime.redact import redact, shown
 
 ENV_PREFIX = "REALTIME_"

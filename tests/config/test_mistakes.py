@@ -147,8 +147,8 @@ def test_a_secret_that_is_no_file_of_one_line_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object, says: str
 ) -> None:
     make(tmp_path / "url")  # type: ignore[operator]
-    sections = importlib.import_module("realtime.config.sections")
-    monkeypatch.setattr(sections, "read_small", functools.partial(read_small, longest_wait_s=0.01))
+    camera = importlib.import_module("realtime.config.camera")
+    monkeypatch.setattr(camera, "read_small", functools.partial(read_small, longest_wait_s=0.01))
     with pytest.raises(ConfigError, match=says) as caught:
         load(environment={}, flags={"cameras": [{"name": "a", "source": f"secret:{tmp_path / 'url'}"}]})
     assert "hunter2" not in str(caught.value)

@@ -1,0 +1,72 @@
+"""What all sections share: their base class, and keys that hold text or the path of a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
+
+
+def check_text(text: str) -> None:
+    """Check that a text can be part of a path, a URL or a log line.
+
+    Raises:
+        ValueError: it contains a control character, or one that can't be encoded.
+    """
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+        raise ValueError("got a control character (such as a line break or NUL), expected plain text")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("got a character that can't be encoded, expected plain text") from None
+
+
+def _at_home(text: str) -> str:
+    """The text, or if it begins with ~/ the path in the user's home folder.
+
+    Raises:
+        ValueError: the user has none.
+    """
+    if text != "~" and not text.startswith("~/"):
+        return text
+    with contextlib.suppress(RuntimeError):
+        if (path := Path(text).expanduser()).is_absolute():
+            return str(path)
+    raise ValueError("this user has no home folder for the ~; set HOME, or give the whole path")
+
+
+def _file_text(value: object, check: ValidatorFunctionWrapHandler) -> str:
+    """Accept a file name that isn't UTF-8, which pydantic refuses: Python keeps its other bytes as surrogates."""
+    if isinstance(value, str) and re.search("[\udc80-\udcff]", value):
+        return _at_home(value)
+    return _at_home(cast("str", check(value)))
+
+
+# Text that may be the name of a file, and the path of one.
+FileText = Annotated[str, WrapValidator(_file_text)]
+FilePath = Annotated[Path, BeforeValidator(lambda value: Path(_at_home(value)) if isinstance(value, str) else value)]
+
+
+class Section(BaseModel):
+    """A group of keys. A field's `title` is the placeholder for its value in `--help`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                check_text(text)
+        return value
