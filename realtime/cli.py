@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,10 +26,12 @@ from realtime.redact import one_line, secrets_of
 from realtime.runtime.limits import check_limits, explained
 from realtime.runtime.memory import share_pools
 from realtime.stdio import open_standard_streams
-from realtime.stdout import discard_output, keep_stdout, kept_path, write_out
+from realtime.stdout import discard_output, keep_stdout, kept_path, out_encoding, write_out
 from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
+    import argparse
+
     from realtime.config import AppConfig
     from realtime.pipeline import Pipeline
 
@@ -98,46 +100,22 @@ def _run(argv: list[str], secrets: list[str]) -> int:
         write_out(f"{PROGRAM} {__version__}\n")
         return 0
     try:
-        from realtime.config import load, service_variables, to_yaml
+        from realtime.config import service_variables, to_yaml
         from realtime.flags import parse
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the pipeline needs the extra 'run' ({error.name} is not installed): pip install 'realtime-pose[run]'"
         ) from None
     arguments, flags = parse(argv)
-    warnings: dict[str, bool] = {}  # line -> whether it was shown: once each, although a reload repeats it
-
-    def warn(line: str) -> None:
-        warnings.setdefault(line, False)
-
-    def read() -> AppConfig:
-        config = load(arguments.config, flags=flags, warn=warn)
-        found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
-        secrets[:] = found.union(secrets)
-        if not config.cameras and not arguments.dry_run and not arguments.print_config:
-            raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
-        files = {key: kept_path(path) for key in ("record", "report") if (path := getattr(config, key)) is not None}
-        return config if arguments.print_config else config.model_copy(update=files)
-
-    config = read()
+    reader = _Reader(arguments, flags, secrets)
+    config = reader.read()
     if arguments.print_config:
-        for warning in warnings:
+        for warning in reader.new_warnings():
             _say(f"warning: {warning}", secrets)
-        write_out(to_yaml(config, sys.stdout.encoding or "utf-8"))
+        write_out(to_yaml(config, out_encoding()))
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
-
-    def show_warnings() -> None:
-        for warning in [warning for warning, is_shown in warnings.items() if not is_shown]:
-            log.warning("%s", warning)
-            warnings[warning] = True
-
-    def read_again() -> AppConfig:
-        config = read()
-        show_warnings()
-        return config
-
-    show_warnings()
+    reader.log_warnings()
     if ignored := service_variables():
         log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
     check_limits()
@@ -150,27 +128,77 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 models = load_models(config)
                 log.info("dry run: %s and %s are ready on %s", models.detector_name, models.pose_name, models.device)
                 return 0
-            pipeline = Pipeline(config, read_again)
+            pipeline = Pipeline(config, reader.read_again)
         handle.take(pipeline)
-        code = RealtimeError.exit_code
-        failure: RealtimeError | None = None
-        try:
-            pipeline.run()
-            code = 0
-        except RealtimeError as error:
-            code, failure = error.exit_code, error
-            raise
-        except Exception as error:
-            if (failure := explained(error)) is not None:
-                raise failure from error
-            log.exception("the run failed")  # a bug in our code: log its traceback
-        finally:
-            if pipeline.stuck_threads or handle.is_late:
-                if failure is not None:
-                    _say(f"error: {failure}", secrets)
-                remove_folders()
-                _leave_at_once(pipeline.stuck_threads, code)
+        return _process(pipeline, handle, remove_folders, secrets)
+
+
+def _process(pipeline: Pipeline, handle: _Signals, remove_folders: Callable[[], None], secrets: Sequence[str]) -> int:
+    """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago."""
+    code = RealtimeError.exit_code
+    failure: RealtimeError | None = None
+    try:
+        pipeline.run()
+        code = 0
+    except RealtimeError as error:
+        code, failure = error.exit_code, error
+        raise
+    except Exception as error:
+        if (failure := explained(error)) is not None:
+            raise failure from error
+        log.exception("the run failed")  # a bug in our code: log its traceback
+    finally:
+        if pipeline.stuck_threads or handle.is_late:
+            if failure is not None:
+                _say(f"error: {failure}", secrets)
+            remove_folders()
+            _leave_at_once(pipeline.stuck_threads, code)
     return code
+
+
+class _Reader:
+    """Reads the configuration, at the start and for each reload. It collects the secrets and the warnings in it."""
+
+    def __init__(self, arguments: argparse.Namespace, flags: dict[str, object], secrets: list[str]) -> None:
+        self._arguments, self._flags, self._secrets = arguments, flags, secrets
+        self._warnings: dict[str, bool] = {}  # line -> whether it was shown: once each, although a reload repeats it
+
+    def read(self) -> AppConfig:
+        """Read the configuration.
+
+        Raises:
+            ConfigError: it has a mistake, or no source.
+        """
+        from realtime.config import load
+
+        options = self._arguments
+        config = load(options.config, flags=self._flags, warn=self._warn)
+        found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
+        self._secrets[:] = found.union(self._secrets)
+        if not config.cameras and not options.dry_run and not options.print_config:
+            raise ConfigError("no source: use --source with 0 (webcam), a file, an rtsp:// URL or demo; see --help")
+        files = {key: kept_path(path) for key in ("record", "report") if (path := getattr(config, key)) is not None}
+        return config if options.print_config else config.model_copy(update=files)
+
+    def read_again(self) -> AppConfig:
+        """Read the configuration, and log new warnings. For reloads."""
+        config = self.read()
+        self.log_warnings()
+        return config
+
+    def log_warnings(self) -> None:
+        """Log the new warnings."""
+        for warning in self.new_warnings():
+            log.warning("%s", warning)
+
+    def _warn(self, line: str) -> None:
+        self._warnings.setdefault(line, False)
+
+    def new_warnings(self) -> list[str]:
+        """Return the warnings that were not returned before."""
+        new = [line for line, is_shown in self._warnings.items() if not is_shown]
+        self._warnings |= dict.fromkeys(new, True)
+        return new
 
 
 class _Signals:

@@ -46,6 +46,11 @@ def discard_output() -> None:
     os.close(null)
 
 
+def out_encoding() -> str:
+    """The encoding in which `write_out` writes."""
+    return (sys.stdout if _kept is None else _kept).encoding or "utf-8"
+
+
 def write_out(text: str) -> None:
     """Write a text to standard output and flush it.
 
