@@ -186,7 +186,10 @@ class Connection:
             if self._is_cut:
                 break
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            connecting = self._socket = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connecting = self._socket = socket.socket(family, socket.SOCK_STREAM)
+            except OSError:  # no file descriptor is free
+                continue
             try:
                 connecting.settimeout(self._left_s() / left)
                 connecting.connect((address, origin.port))

@@ -135,7 +135,7 @@ def test_32_and_33_garbage_and_silent_connections_are_dropped(tmp_path, figure, 
         half_open = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(500)]
         opened_s = time.monotonic()
         took_s = program.until(lambda: program.descriptors() <= files, 20, "the connections to be dropped") - opened_s
-        figure("33", "500 silent connections: all dropped after", took_s, "s", at_most=3)
+        figure("33", "500 silent connections: all dropped after", took_s, "s", at_most=7)  # 5 s to shake hands
         for stranger in half_open:
             stranger.close()
         program.run_for(1)
