@@ -2,7 +2,7 @@
 """The client of the pose stream: PoseSubscriber, and `python -m realtime.client` for terminals and pipes.
 
 It is the far end of the data path and runs in the subscriber's own program. It imports only pyzmq, msgspec and numpy,
-not torch, and is under the MIT licence. realtime.wire.subscriber contains its code.
+not torch, and is under the MIT licence. realtime.wire contains its code.
 
     from realtime.client import PoseSubscriber
 
@@ -12,7 +12,10 @@ not torch, and is under the MIT licence. realtime.wire.subscriber contains its c
 """
 
 from realtime.stdio import run_main
-from realtime.wire.subscriber import DEFAULT_ENDPOINT, Pose, PoseSubscriber, main
+from realtime.wire.command import main
+from realtime.wire.pose import Pose
+from realtime.wire.reading import DEFAULT_ENDPOINT
+from realtime.wire.subscriber import PoseSubscriber
 
 __all__ = ["DEFAULT_ENDPOINT", "Pose", "PoseSubscriber", "main"]
 
