@@ -79,15 +79,24 @@ def kept_path(path: Path) -> Path:
 
     Args:
         path: any path; /dev/stdout, /dev/fd/1 and links to them lead to standard output.
+
+    Raises:
+        OutputError: it leads to standard output, which is closed.
     """
-    if _kept is None:
+    if not _leads_to_stdout(path):
         return path
-    link, descriptors = path, os.path.realpath("/dev/fd")
+    if is_stdout_closed():
+        raise OutputError(f"{path} can't be written: standard output is closed")
+    return path if _kept is None else Path(f"/dev/fd/{_kept.fileno()}")
+
+
+def _leads_to_stdout(path: Path) -> bool:
+    descriptors = os.path.realpath("/dev/fd")
     for _ in range(_MOST_LINKS):
-        if link.name == str(_STDOUT) and os.path.realpath(link.parent) == descriptors:
-            return Path(f"/dev/fd/{_kept.fileno()}")
+        if path.name == str(_STDOUT) and os.path.realpath(path.parent) == descriptors:
+            return True
         try:
-            link = link.parent / link.readlink()
+            path = path.parent / path.readlink()
         except OSError:  # it is no link
-            return path
-    return path
+            break
+    return False

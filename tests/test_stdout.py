@@ -61,3 +61,10 @@ def test_a_full_or_closed_standard_output_is_one_error_and_the_exit_prints_nothi
     os.close(writer)
     result = run(code, preexec_fn=lambda: os.close(1), stdout=None)
     assert result.stderr == "OutputError: standard output can't be written: it is closed\n"
+
+
+def test_an_output_that_leads_to_a_closed_standard_output_is_refused():
+    command = f"""exec {sys.executable} run_realtime.py --source demo --report /dev/stdout >&-"""
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "realtime-pose: error: /dev/stdout can't be written: standard output is closed\n"

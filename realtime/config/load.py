@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from realtime.config.camera import CAMERA_NAME, NAME_IN_WORDS
 from realtime.config.keys import Key, is_repeatable, leaves
 from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, explain, near, short, where_set
-from realtime.config.outputs import check_outputs
+from realtime.config.overlap import check_outputs
 from realtime.config.sections import AppConfig
 from realtime.config.yaml_text import parse_yaml, read_yaml
 from realtime.errors import ConfigError

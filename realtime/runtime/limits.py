@@ -48,7 +48,10 @@ def check_limits() -> None:
             f"{_ADDRESSES_GB:.0f}: raise or remove it"
         )
     if files < _FILES:
-        raise RealtimeError(f"files: got a limit of {files:.0f} open files (ulimit -n), expected at least 64: raise it")
+        raise RealtimeError(
+            f"files: got a limit of {files:.0f} open files (ulimit -n), expected at least {_FILES}, and more for "
+            "cameras and subscribers: raise it"
+        )
     wanted = _THREADS + _THREADS_PER_CORE * all_cores()
     if (started := _threads_that_start(wanted)) < wanted:
         raise RealtimeError(
