@@ -24,7 +24,7 @@ lint: $(READY)
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
 
-machines: $(READY)  ## about 10 minutes, as root: the program on machines with little of everything, as docs/reliability.md lists them
+machines: $(READY)  ## about 10 minutes, as root: the program on the unusual machines that docs/reliability.md lists
 	@[ "$$(id -u)" = 0 ] || { echo "make machines needs root, because it makes mount namespaces: sudo make machines" >&2; exit 1; }
 	$(BIN)/python -m pytest -m machines tests/machines
 

@@ -53,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             standard output is then kept from libraries that print, and uncaught exceptions are logged.
 
     Returns:
-        The exit code: 0 at the end of the stream or after a signal, 2 for a wrong command line or configuration, 3 for
-        a source, 4 for a model, 1 for anything else. A second SIGINT or SIGTERM ends the program immediately, with
-        128 + the signal's number.
+        The exit code: 0 at the end of the stream or after a signal, 2 for a wrong command line or configuration or an
+        output that can't be opened, 3 for a source, 4 for a model, 1 for anything else. A second SIGINT or SIGTERM ends
+        the program immediately, with 128 + the signal's number.
 
     Raises:
         SystemExit: help or the version was printed, or a tool ended.
@@ -117,7 +117,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     set_up_logging(config.log_level, config.log_format, secrets)
     reader.log_warnings()
     if ignored := service_variables():
-        log.debug("environment: not keys, but variables of a service with our name: %s", ", ".join(ignored))
+        log.debug("environment: ignored variables of a service with a name like ours: %s", ", ".join(ignored))
     check_limits()
     with _signals(reloads=bool(arguments.config)) as handle, prepared_folders() as remove_folders:
         with handle.not_swallowed():
@@ -283,12 +283,12 @@ def _say(message: str, secrets: Sequence[str] = ()) -> None:
     say(one_line(f"{PROGRAM}: {message}", secrets))
 
 
-# The dynamic linker's words, after the file's name and a colon, except for a limit on memory (realtime.runtime.limits).
+# The dynamic linker's message, after the file's name and a colon, unless it is about memory (see runtime.limits).
 _NOT_LOADED = re.compile(r"(\S+\.so[.\d]*): (?!.*(?:Cannot allocate memory|from shared object$))(.+)")
 
 
 def _of_installation(error: Exception) -> ConfigError | None:
-    """The error of a library that is missing or can't be loaded, in one line; None if the error is anything else.
+    """The error of a library that is missing or can't be loaded, in one line; None if the error has another cause.
 
     An extension module raises it as an ImportError, a library that is loaded with ctypes as an OSError.
     """
@@ -300,7 +300,7 @@ def _of_installation(error: Exception) -> ConfigError | None:
         return ConfigError(f"a system library is missing ({error}): apt-get install libgl1 libglib2.0-0")
     if "failed to map segment" in match[2] or "executable stack" in match[2]:
         return ConfigError(
-            f"a library can't be loaded ({error}): this machine forbids to run code in its folder, or code of its kind "
-            "(a mount with noexec, SELinux)"
+            f"a library can't be loaded ({error}): this machine doesn't allow code in its folder, or code of its kind, "
+            "to run (a mount with noexec, SELinux)"
         )
     return ConfigError(f"a library can't be loaded ({error}): install the packages again for this system")

@@ -1,7 +1,7 @@
-"""The machine as the libraries of the pipeline expect it: folders that can be written, and a name for the user.
+"""Prepares the machine as the libraries expect it: folders that can be written, and a name for the user.
 
 Not part of the data path. cli and evaluate call it before they import the libraries. Besides the configuration, this is
-the only file that reads variables, because the libraries find their folders by them.
+the only file that reads environment variables, because the libraries find their folders by them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ log = logging.getLogger(__name__)
 def prepared_folders() -> Iterator[Callable[[], None]]:
     """Give the libraries a temporary folder of this process, and this process a home folder if it has none.
 
-    ultralytics writes its settings when it is imported, and torch creates a folder for its compiler with a name in /tmp
-    that other users can take first. Neither is needed later. Our own cache, huggingface_hub and numba look for a home,
-    torch for the user's name, which a container that runs as any user id lacks. A home that can be read but not written
-    is kept: it may hold models. A umask that would hide this process's new files from itself is corrected.
+    ultralytics writes its settings when it is imported, and torch creates a folder for its compiler in /tmp, under a
+    name that other users could take first. Neither is needed later. Our own cache, huggingface_hub and numba need a
+    home folder, and torch needs the user's name; a container with an arbitrary user id may have neither. A home that
+    can be read but not written is kept, because it may contain models. A umask that would keep this process from using
+    its own new files is corrected.
 
     Yields:
-        A function that removes the temporary folder, for an end that leaves the `with` block by force.
+        A function that removes the temporary folder, for a process that ends without leaving the `with` block.
 
     Raises:
         ConfigError: the current folder can't be used, or neither the home folder nor any folder for temporary files can
@@ -54,7 +55,7 @@ def prepared_folders() -> Iterator[Callable[[], None]]:
     if not _is_folder(home):
         os.environ["HOME"] = folder
         found = f"the home folder {home} can't be used" if home else "this user has no home folder"
-        log.info("%s: using %s until the end; set HOME to keep the caches", found, folder)
+        log.info("%s: using %s until the end of the run; set HOME to keep the caches", found, folder)
     remove = partial(shutil.rmtree, folder, ignore_errors=True)
     try:
         yield remove
@@ -76,7 +77,7 @@ def _check_current_folder() -> None:
 
 
 def _home() -> str:
-    """The user's home folder by HOME or the system's list of users; an empty text if neither knows it."""
+    """The user's home folder according to HOME or the system's list of users; empty if neither has one."""
     try:
         return str(Path("~").expanduser())
     except RuntimeError:
@@ -84,7 +85,7 @@ def _home() -> str:
 
 
 def _is_folder(path: str) -> bool:
-    """Whether this is the whole path of a folder whose files can be reached."""
+    """Whether this is the absolute path of a folder that this user can enter."""
     return Path(path).is_absolute() and os.access(f"{path}/.", os.X_OK)
 
 

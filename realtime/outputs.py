@@ -1,4 +1,4 @@
-"""What every output file needs: a lock, the file behind a link, and writing that no pipe can block for ever.
+"""Functions for all output files: locks, links, permissions, and writing that a pipe can't block forever.
 
 Used by publish.recording, publish.ipc and observe.report_file.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# Opens what exists and never waits: without O_NONBLOCK, opening a pipe waits until a program reads it. A terminal does
-# not become the one of this process.
+# Flags that open an existing file without waiting: without O_NONBLOCK, opening a pipe waits until a program reads it.
+# O_NOCTTY: a terminal must not become the controlling terminal of this process.
 OPEN_FLAGS = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
-# How often a write into a full pipe looks whether it should give up.
+# How often a write into a full pipe checks whether it should give up.
 _LOOK_MS = 100
 
 
@@ -28,7 +28,7 @@ def try_lock(descriptor: int) -> bool:
     """Lock an open file or folder for as long as it stays open, without waiting.
 
     Returns:
-        False if another program holds the lock. True too on a system or file system without locks.
+        False if another program holds the lock. Also True on a system or file system without locks.
     """
     if sys.platform == "win32":
         return True
@@ -39,7 +39,7 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        log.debug("the file system has no locks (%s), going on without", error.strerror)
+        log.debug("the file system has no locks (%s), continuing without", error.strerror)
     return True
 
 
@@ -59,7 +59,7 @@ def real_path(path: Path) -> Path:
 
 
 def is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file is the one that this path names now. False too if either can't be looked at."""
+    """Whether the open file is the one that this path names now. Also False if either can't be examined."""
     try:
         named, opened = path.stat(), os.fstat(descriptor)
     except OSError:
@@ -81,7 +81,7 @@ def write_some(descriptor: int, data: bytes | memoryview, is_over: Callable[[], 
     Args:
         descriptor: a file that was opened with OPEN_FLAGS.
         data: the bytes, at least one.
-        is_over: looked at every 0.1 s while a pipe is full. True gives up.
+        is_over: called every 0.1 s while a pipe is full; True gives up.
 
     Returns:
         The number of bytes written.

@@ -238,7 +238,7 @@ class Pipeline:
         return [status for camera, status in self.status.items() if self._door.is_live(camera)]
 
     def _outlives_its_recording(self) -> bool:
-        """Whether the run has a live camera, so that it goes on if its recording can't be written."""
+        """Whether the run has a live camera, so that it continues if its recording can't be written."""
         return not self._models.throughput or bool(self._live_cameras())
 
     def _is_ending(self) -> bool:

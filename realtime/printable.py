@@ -29,7 +29,7 @@ def printable(text: str) -> str:
 
 
 def printable_json(line: str) -> str:
-    r"""Do the same for a line of JSON, which keeps its meaning. Only the strings in it may hold such characters.
+    r"""Do the same for a line of JSON without changing its value. Only its strings may contain such characters.
 
     >>> print(printable_json('{"reason": "\x9b31m"}'))
     {"reason": "\u009b31m"}
@@ -40,7 +40,7 @@ def printable_json(line: str) -> str:
 
 
 def say(line: str) -> None:
-    """Write one line to standard error. If that can't be written, there is no other place to say so."""
+    """Write one line to standard error. If that fails, do nothing: there is no other place to report it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # full or a broken pipe; closed; there is none
         sys.stderr.write(printable(line) + "\n")
 

@@ -1,7 +1,7 @@
 """Removal of secrets from text: passwords in camera URLs, tokens in their queries, and whole addresses.
 
 Used wherever text may leave the program: in log records, error messages, the report, the stream and --print-config.
-Every function takes a time that grows linearly with the length of the text.
+The time that each function takes grows linearly with the length of the text.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import quote, quote_plus, unquote
 from realtime.printable import printable
 
 HIDDEN = "***"
-# A word that may hold a login: everything between two spaces, quotes or angle brackets. Without the look behind, a long
-# word would be tried again from each of its characters.
+# A word that may hold a login: everything between two spaces, quotes or angle brackets. Without the lookbehind, the
+# search in a long word would start again at each of its characters.
 _WORD = re.compile(r"(?<![^\s'\"<>])[^\s'\"<>@:]*[@:][^\s'\"<>]*")
 # Punctuation that belongs to the sentence around an address.
 _MARKS = ":,;."
@@ -26,23 +26,24 @@ _PIECE = re.compile(r"[^:/@]+")
 _IN_PATH = re.compile(
     r"((?:pass(?:word|wd)?|pwd|token|secret|auth|key)=)([^/&;]+?)(?=_[A-Za-z0-9]+=|[/&;]|$)", re.IGNORECASE
 )
-# The rest of rtsp://user:password without the address: no port is written like that.
+# user:password at the start of a URL without an "@": what follows the colon is not a port.
 _NO_PORT = re.compile(r"[^/?#:\[\]]*:(?![\d*]*(?:[/?#]|$))([^/?#]*)")
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
-# These name a file or a variable (secret:/run/a@b/url), which is no login.
+# Text after these and a colon names a file or a variable (secret:/run/a@b/url): it is no login.
 _NAMED = ("secret", "env")
 # Shorter secrets are hidden inside their URL only: replacing them everywhere would shred the text.
 _SHORTEST = 3
-# A longer part of a source has one spelling, and only this many parts of a source are looked for one by one: nothing
-# longer can be opened, and the time must not grow with the square of the length.
+# Part of a source that is longer than this (characters) is hidden in its original spelling only, and at most this many
+# passwords and query values of a source are hidden one by one. A source with more can't be opened anyway, and the time
+# must not grow with the square of its length.
 _LONGEST = 4096
 _MOST_PARTS = 64
-# Characters of a line of the log, more than any message of ours has.
+# Longer lines of the log are cut (characters). None of our messages is this long.
 _LONGEST_LINE = 8192
 
 
 class SecretAddress(str):
-    """The address of a camera, read from a variable or a file. Wherever it is shown, the name of that stands for it.
+    """The address of a camera, read from a variable or a file. It is always shown as the name of that.
 
     >>> address = SecretAddress("rtsp://10.0.0.5/s1", "secret:/run/secrets/door")
     >>> shown(address)
@@ -85,13 +86,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:
-    r"""Turn any text into one line for a log or a terminal: printable characters alone, and no secret.
+    r"""Turn any text into one line for a log or a terminal, of printable characters only and without secrets.
 
     >>> print(one_line("can't open rtsp://u:p@h/\n12:00:00 info forged"))
     can't open rtsp://***@h/\n12:00:00 info forged
     """
-    # In this order: a line break in an address would hide its end from `redact`, the name of an address may hold any
-    # character, and without its "@" no login is found.
+    # `printable` comes first, because `redact` would not recognise an address that contains a line break, and again,
+    # because the label of a SecretAddress may contain any character. The line is cut last, because `redact` would not
+    # recognise a login that was cut off before its "@".
     line = printable(redact(printable(text), secrets))
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}... ({len(line):,} characters)"
 
@@ -158,7 +160,7 @@ def _parts(source: str) -> list[str]:
 
 
 def _is_cut(userinfo: str) -> bool:
-    """Whether the text before the last "@" may end in a query or in a password, and so the "@" may belong to that."""
+    """Whether the "@" after this text may belong to a query or a password, because one begins in the text."""
     return "?" in userinfo or _IN_PATH.search(userinfo) is not None
 
 
@@ -175,7 +177,7 @@ def _spellings(part: str) -> set[str]:
     for form in forms:
         # Which quotes `repr` chooses depends on the rest of the text.
         spellings |= {printable(form), repr(form)[1:-1], repr('"' + form)[2:-1], ascii(form)[1:-1]}
-        for errors in ("surrogateescape", "surrogatepass"):  # as bytes
+        for errors in ("surrogateescape", "surrogatepass"):  # as `repr` writes bytes
             with contextlib.suppress(UnicodeEncodeError):
                 spellings.add(repr(form.encode(errors=errors))[2:-1])
         spellings |= {json.dumps(form, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True)}

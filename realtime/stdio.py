@@ -37,6 +37,7 @@ class Lossy(io.RawIOBase):
 
     Args:
         stream: any raw stream.
+        name: the name of this stream.
 
     Attributes:
         has_lost: whether anything was dropped.
@@ -51,7 +52,7 @@ class Lossy(io.RawIOBase):
     def write(self, data: Any) -> int:  # noqa: ANN401
         """Write the bytes, or drop them. Return the number of bytes that need not be written again."""
         with contextlib.suppress(OSError):  # closed, full, or the reader is gone
-            if (written := self._stream.write(data)) is not None:  # None: its reader is slow and it may not wait
+            if (written := self._stream.write(data)) is not None:  # None: a full pipe that must not block
                 return written
         self.has_lost = True
         return len(memoryview(data))
@@ -73,8 +74,8 @@ def open_standard_streams() -> None:
     """Open closed descriptors on the null device, and let no write to standard error fail.
 
     Afterwards `sys.stdin`, `sys.stdout` and `sys.stderr` are streams, and characters that their encoding lacks are
-    written as escapes. Standard output is buffered (even with `python -u`), so a disk that is full shows when it is
-    flushed. `is_stdout_closed` still tells that it was closed. A stream that a program has replaced is left alone.
+    written as escapes. Standard output is buffered (even with `python -u`), so a full disk is noticed when it is
+    flushed. `is_stdout_closed` still tells whether it was closed. A stream that a program has replaced is left alone.
     """
     codecs.register_error(_ESCAPE, _escaped)
     for descriptor in (_STDIN, _STDOUT, _STDERR):
@@ -140,7 +141,7 @@ def _flushed(code: int) -> int:
 def _open(descriptor: int) -> None:
     """Open a closed descriptor on the null device. The lower ones must be open.
 
-    Standard output is opened for reading only, so that text for it is known to be lost.
+    Standard output is opened for reading only, so that writing to it fails and the loss of text is noticed.
     """
     try:
         os.fstat(descriptor)

@@ -1,7 +1,7 @@
-"""Standard output: it belongs to this program alone, and a text is written whole, or there is one clear error.
+"""Standard output: only this program writes to it, and a text is written completely or causes one clear error.
 
-Used by cli, flags and evaluate. Libraries print what they like, on descriptor 1. Once `keep_stdout` was called, that
-is standard error, and only `write_out` and an output file that is called /dev/stdout reach the user's standard output.
+Used by cli, flags and evaluate. Libraries may print to descriptor 1 at any time. After `keep_stdout`, that is standard
+error, and only `write_out` and an output file that is called /dev/stdout reach the user's standard output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from realtime.errors import OutputError
 from realtime.stdio import discard_stdout, is_stdout_closed
 
 _STDOUT, _STDERR = 1, 2
-# Linux follows no more links.
+# Follow at most this many links, as Linux does.
 _MOST_LINKS = 40
 # Standard output as the user gave it; None if this process shares it with its caller. Global, like descriptor 1 itself.
 _kept: TextIO | None = None
@@ -72,7 +72,7 @@ def write_out(text: str) -> None:
 
 
 def kept_path(path: Path) -> Path:
-    """The path under which an output file can be opened: another one if it leads to standard output, which is kept.
+    """Return the path under which an output file can be opened: a different one if it leads to the kept output.
 
     >>> kept_path(Path("report.json")).name
     'report.json'

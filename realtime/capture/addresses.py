@@ -1,4 +1,4 @@
-"""Addresses of streams: whether one can be read, its parts, and how it is written in a request.
+"""Addresses of streams: which can be read, what their parts are, and how they are written in a request.
 
 Used wherever capture takes an address from the configuration or from a server.
 """
@@ -18,7 +18,7 @@ _PLAIN = re.compile(r"[\w%:/?#\[\]@!$&'()*+,;=.~-]*", re.ASCII)
 
 
 class Origin(NamedTuple):
-    """A server to which a login belongs; the port is the scheme's own if the URL has none."""
+    """A server to which a login belongs. If the URL has no port, it is the default of the scheme."""
 
     scheme: str
     host: str
@@ -76,7 +76,7 @@ def without_login(url: str) -> str:
 
 
 def with_login(url: str, root: str) -> str:
-    """Return a URL with the login of another one if both have the same scheme, host and port, else without any.
+    """Return a URL with the login of `root` if both have the same scheme, host and port, otherwise without a login.
 
     >>> with_login("http://cam/a.ts", "http://u:p@cam/live.m3u8"), with_login("http://x:y@other/", "http://u:p@cam/")
     ('http://u:p@cam/a.ts', 'http://other/')

@@ -1,4 +1,4 @@
-"""One attempt of FFmpeg, through PyAV, to open a stream in a limited time.
+"""Opens a stream with FFmpeg, through PyAV, within a time limit.
 
 Used by capture.connect. Errors contain neither a URL's secrets nor FFmpeg's exception, which contains the URL.
 """
@@ -28,13 +28,13 @@ from realtime.redact import shown
 OPEN_TIMEOUT_S = 10.0
 # A camera that sends nothing for this long is lost, unless the configuration sets another limit.
 READ_TIMEOUT_S = 2.0
-# FFmpeg gets at least this long (s), however long our own look at the server took.
+# FFmpeg gets at least this long (s), even if our own requests to the server used up the time.
 LEAST_OPEN_S = 1.0
-# PyAV takes a timeout of 0 for none.
+# To PyAV, a timeout of 0 means no timeout.
 _SHORTEST_S = 0.01
-# The formats that FFmpeg knows by the URL. A stream that turns out to be a list of addresses is refused.
+# The formats that FFmpeg selects by the URL. A stream that turns out to be a list of addresses is refused.
 _URL_FORMATS = ("rtsp", "rtp")
-# Titles and session names in other encodings than UTF-8 are harmless: nothing here uses them.
+# Titles and session names that are not UTF-8 do no harm, because nothing here uses them.
 METADATA_ERRORS = "replace"
 
 
@@ -47,7 +47,7 @@ class Link:
         read_s: limit (s) for each later read.
         transport: RTSP transport.
         tls: how to treat the server's certificate.
-        nested: the files of the HLS playlist that the stream is, which FFmpeg reads; None: it isn't one.
+        nested: the source of all files if the stream is an HLS playlist that FFmpeg reads; otherwise None.
     """
 
     open_s: float = OPEN_TIMEOUT_S
@@ -70,17 +70,17 @@ class Feed(Protocol):
         """Return up to `size` bytes; none at the end. It must not raise: PyAV would print the exception."""
 
     def passed(self, position: int | None, stamp_s: float) -> None:
-        """Take in the position (bytes) and the timestamp (s) of each packet of the video."""
+        """Record the position (bytes; None if unknown) and the timestamp (s) of each packet of the video."""
 
 
 class PlaylistError(SourceError):
-    """The stream is a list of other addresses, which were not opened."""
+    """The stream is a list of other addresses, none of which was opened."""
 
 
 class _TimeLeft:
-    """The time until a moment, for PyAV. It asks for it before connecting and again before it examines the stream.
+    """The time left until a deadline, as a timeout for PyAV, which reads it before connecting and before probing.
 
-    A number would limit each of these two, and both together could take twice as long.
+    With a plain number, each of the two steps could take the whole time.
     """
 
     def __init__(self, ends_s: float) -> None:
@@ -100,7 +100,7 @@ class Call:
         max_pixels: decode no larger picture while probing.
 
     Attributes:
-        ends_s: when it must be open, in monotonic seconds.
+        ends_s: deadline for opening, in monotonic seconds.
     """
 
     def __init__(self, source: str, link: Link, accelerator: HWAccel | None, max_pixels: int) -> None:
@@ -112,13 +112,16 @@ class Call:
     def open(
         self, url: str | Parts | Feed, options: dict[str, str], *formats: str, form: str | None = None
     ) -> InputContainer | SourceError:
-        """Open an address to which the source led, or its bytes, in the time that is left, but at least a second.
+        """Open an address or a stream of bytes in the time that is left, but allow at least LEAST_OPEN_S.
 
         Args:
-            url: what to open; bytes that come from us set their own time limits.
+            url: the address, or an object that yields the bytes, which sets its own time limits.
             options: options of FFmpeg.
             formats: formats that are allowed here besides the usual ones.
-            form: the format; None to let FFmpeg find it.
+            form: the format; None to let FFmpeg detect it.
+
+        Returns:
+            The container, or the error, which the caller raises outside of any `except` block (capture.connect).
         """
         now_s, nested = time.monotonic(), self.link.nested
         open_s = max(min(LEAST_OPEN_S, self.link.open_s), self.ends_s - now_s)
@@ -147,5 +150,5 @@ class Call:
         return self.failed(advice, reason)
 
     def failed(self, advice: str, reason: SourceReason) -> SourceError:
-        """Return the error of this attempt."""
+        """Return an error of this attempt. Its message begins with the address as shown to the user."""
         return SourceError(f"{shown(self.source)}: {advice}", reason)

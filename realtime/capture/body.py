@@ -1,4 +1,4 @@
-"""The body of a reply, whose end a server marks in one of three ways.
+"""The body of a reply, which ends after a declared length, after its last chunk, or with the connection.
 
 Used by capture.dialogue.
 """
@@ -9,7 +9,8 @@ import re
 
 from realtime.capture.connection import Connection, OddAnswerError
 
-# A line of a chunked body holds a length. After the last chunk, there may be this many fields.
+# A chunked body has a line with a length before each chunk, and fields after the last one: the largest length of a line
+# (bytes), and most lines after the last chunk.
 _LINE_BYTES, _LINES = 1024, 16
 _CHUNK_LENGTH = re.compile(rb"\s*0*([0-9A-Fa-f]{1,8})\s*(?:;|$)")
 
@@ -18,12 +19,12 @@ class Body:
     """The body of a reply.
 
     Args:
-        connection: where it comes from.
+        connection: the connection to read from.
         left: its length in bytes; None if it ends with the connection.
-        is_chunked: whether it comes in chunks, each after its length.
+        is_chunked: whether it is sent in chunks, each with its length before it.
 
     Attributes:
-        left: bytes of it that were not read; None if unknown. If it is chunked: bytes of this chunk.
+        left: number of bytes that were not read yet; None if unknown. In a chunked body: of the current chunk.
     """
 
     def __init__(self, connection: Connection, left: int | None, is_chunked: bool = False) -> None:
@@ -32,7 +33,7 @@ class Body:
         self._is_chunked, self._has_begun = is_chunked, False
 
     def read(self, size: int) -> bytes:
-        """Return at least one byte and at most `size`; none at the end."""
+        """Return the next bytes, at least one and at most `size`; none at the end."""
         if self._is_chunked and self.left == 0:
             self._begin_chunk()
         if self.left == 0:
@@ -53,7 +54,7 @@ class Body:
         return b"".join(chunks)
 
     def skip(self, most: int) -> bool:
-        """Read up to the end; False if there are more than `most` bytes, or there is none but the connection's."""
+        """Discard the rest. False if it has more than `most` bytes, or ends only with the connection."""
         if self.left is None or self.left > most:
             return False
         while chunk := self.read(most + 1):
@@ -78,4 +79,4 @@ class Body:
             raise OddAnswerError
 
     def _line(self) -> bytes:
-        return self._connection.line(_LINE_BYTES, "a line between the chunks of its answer", _LINE_BYTES)
+        return self._connection.line(_LINE_BYTES, "a line between the chunks of its reply", _LINE_BYTES)

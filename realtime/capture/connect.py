@@ -178,7 +178,7 @@ def _open_http(call: Call) -> InputContainer | SourceError:
 
 
 def _open_nested(call: Call, nested: Nested) -> InputContainer | SourceError:
-    """Open an HLS playlist. FFmpeg gets it, and all that it names, from `nested`."""
+    """Open an HLS playlist. FFmpeg gets it, and all files that it names, from `nested`."""
     opened = call.open(nested.url, OPTIONS, "hls", form="hls")
     if isinstance(opened, SourceError) and nested.problem is not None:
         problem, nested.problem = nested.problem, None
@@ -189,7 +189,7 @@ def _open_nested(call: Call, nested: Nested) -> InputContainer | SourceError:
 
 
 def _open_parts(call: Call, url: str, options: dict[str, str]) -> InputContainer | SourceError | None:
-    """Open motion JPEG in parts; None if this isn't it."""
+    """Open a multipart stream of JPEGs; None if the stream is something else."""
     stream = call.open(url, options | AS_BYTES, form="data")
     if isinstance(stream, SourceError):
         return None if stream.reason is SourceReason.NOT_MEDIA else stream

@@ -1,4 +1,4 @@
-"""A connection to the server of a URL, plain or over TLS, whose waits all end at one moment.
+"""A connection to the server of a URL, plain or over TLS, with one deadline for all that it waits for.
 
 Used by capture.dialogue.
 """
@@ -17,9 +17,10 @@ from realtime.capture.refusals import LATE, REFUSED, failure
 from realtime.capture.tls import TLS_SCHEMES
 from realtime.errors import SourceError, SourceReason
 
-# Bytes that are received at a time, at most.
+# Receive at most this many bytes at a time.
 _CHUNK_BYTES = 1 << 16
-# A camera that admits one connection frees it when it sees the end of ours. Wait this long (s) for it to do so.
+# A camera that accepts only one connection is free again once it has noticed that ours ended. Wait for that at most
+# this long (s).
 _FAREWELL_S = 0.2
 
 
@@ -28,20 +29,20 @@ class OddAnswerError(Exception):
 
 
 class Connection:
-    """A connection, and the bytes that were received and not yet read.
+    """A connection, with the bytes that were received but not read yet.
 
     Args:
         url: the address; its scheme is rtsp, rtsps, http or https.
-        ends_s: when everything must be over, in monotonic seconds.
-        context: returns how to treat the server's certificate. Called only for TLS.
+        ends_s: deadline for the whole connection, in monotonic seconds.
+        context: returns the TLS settings. Called only for rtsps and https.
         opening: called with the connection before it waits for anything, so that another thread can `cut` it.
 
     Attributes:
-        ends_s: as above. May be changed.
+        ends_s: the deadline. May be changed.
 
     Raises:
         SourceError: the server can't be reached in time, or its certificate isn't trusted.
-        OddAnswerError: the URL isn't understood, the connection failed otherwise, or was cut.
+        OddAnswerError: the URL can't be read, or the connection failed for another reason or was cut.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Connection:
         """Send bytes.
 
         Raises:
-            SourceError: they aren't taken in time.
+            SourceError: the server doesn't accept them in time.
             OddAnswerError: the connection has ended.
         """
         connected = self._open()
@@ -84,12 +85,12 @@ class Connection:
         """Return the next bytes up to and including a line break.
 
         Args:
-            most: more bytes are an error.
-            what: what the line belongs to, for the message.
-            limit: how many bytes that may have, for the message.
+            most: largest length of the line in bytes.
+            what: the part of the reply that contains the line, for the message.
+            limit: largest size of that part in bytes, for the message.
 
         Raises:
-            SourceError: it is too long, or doesn't come in time.
+            SourceError: the line is too long, or doesn't arrive in time.
             OddAnswerError: the connection ended before it.
         """
         searched = 0
@@ -107,7 +108,7 @@ class Connection:
         """Whether the next byte is this one; False at the end of the connection.
 
         Raises:
-            SourceError: none comes in time.
+            SourceError: no byte arrives in time.
             OddAnswerError: the connection failed.
         """
         return (bool(self._buffer) or self._receive()) and self._buffer.startswith(byte)
@@ -116,25 +117,25 @@ class Connection:
         """Return the next bytes, at least one and at most `most`; none at the end of the connection.
 
         Raises:
-            SourceError: none come in time.
+            SourceError: no byte arrives in time.
             OddAnswerError: the connection failed.
         """
-        # Also if there are some: a server that always sends must not be read for longer.
+        # Checked although bytes may be waiting: a server that never stops sending must not be read beyond the deadline.
         self._left_s()
         if not self._buffer:
             self._receive()
         return self._take(most)
 
     def cut(self) -> None:
-        """End the connection under a thread that waits for the server; its wait fails. May be called on any thread."""
+        """End the connection. A thread that waits for the server gets an error. May be called from any thread."""
         self._is_cut = True
         if (connected := self._socket) is not None:
             with contextlib.suppress(OSError):  # it is closed already
-                # Not that of an SSL socket, under which the other thread would find no TLS any more.
+                # Not `SSLSocket.shutdown`, which also removes the TLS layer that the other thread is using.
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     def leave(self) -> None:
-        """Close the connection, after a moment in which the server may notice the end."""
+        """Tell the server that the connection ends, wait briefly until it has noticed, and close the connection."""
         with contextlib.suppress(OSError, SourceError, OddAnswerError):
             connected = self._open()
             connected.shutdown(socket.SHUT_WR)
@@ -149,7 +150,7 @@ class Connection:
                 self._socket.close()
 
     def too_large(self, what: str, limit: int) -> SourceError:
-        """Return the error of an answer that has too many bytes."""
+        """Return the error for a part of a reply that is too large."""
         size = f"{limit // 1024} kB" if limit < 1 << 20 else f"{limit >> 20} MiB"
         return failure(self._url, (SourceReason.TOO_LARGE, f"too large: {what} has more than {size}"))
 
@@ -180,7 +181,7 @@ class Connection:
 
     def _connected(self, origin: Origin) -> socket.socket:
         refused = False
-        # IPv4 first: where one of the two doesn't answer, it is mostly IPv6. No address may use up all the time.
+        # IPv4 first, because IPv6 more often gets no answer. Each address gets an equal share of the time left.
         addresses = sorted(addresses_of(self._url, self.ends_s), key=lambda address: ":" in address)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             if self._is_cut:
@@ -188,7 +189,7 @@ class Connection:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
                 connecting = self._socket = socket.socket(family, socket.SOCK_STREAM)
-            except OSError:  # no file descriptor is free
+            except OSError:  # no free file descriptor, or a system without IPv6
                 continue
             try:
                 connecting.settimeout(self._left_s() / left)

@@ -1,7 +1,8 @@
-"""Requests of our own to an RTSP or HTTP server, bounded in time and bytes, in the way in which FFmpeg asks.
+"""Our own requests to an RTSP or HTTP server: limited in time and size, and worded like FFmpeg's.
 
-FFmpeg follows redirects itself, with the login, and its errors don't say what a server answered. capture.rtsp and
-capture.web ask first, or afterwards; capture.download gets the files of HLS streams.
+FFmpeg follows RTSP redirects with the login, and its errors don't say what a server answered. So capture.rtsp sends
+requests before FFmpeg opens a stream, and capture.web after FFmpeg has failed to. capture.download gets the files of
+HLS streams in this way.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ from realtime.capture.body import Body
 from realtime.capture.connection import Connection, OddAnswerError
 from realtime.capture.login import authorization, challenge_of, has_login
 
-# Largest head of a reply (status line and fields) and largest description, in bytes. Cameras send less than 1 kB and
-# 2 kB.
+# Largest header of a reply (with the status line) and largest description of a stream, in bytes. Those of cameras have
+# less than 1 kB and 2 kB.
 HEAD_BYTES = 16 * 1024
 BODY_BYTES = 64 * 1024
-_HEAD = "the head of its answer"
-# As FFmpeg reads it: any white space between protocol and status, of which only the digits count.
+_HEAD = "the header of its reply"
+# As lenient as FFmpeg: any white space around the protocol, a plus sign or zeros before the status code, any text after
+# it.
 _STATUS = re.compile(r"\s*(RTSP|HTTP)/\S*\s+\+?0*(\d{3})(?!\d)", re.ASCII)
 _LENGTH = re.compile(r"0*(\d{1,15})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The head of a server's reply.
+    """The header of a server's reply.
 
     Attributes:
         status: the status code, 0..999.
-        fields: names in lower case, and values, in their order.
+        fields: pairs of name (in lower case) and value, in the order in which they were sent.
     """
 
     status: int
@@ -51,17 +53,17 @@ class Reply:
 
 
 class Dialogue:
-    """Questions to the server of a URL, and its replies, in a `with` block.
+    """Sends requests to the server of a URL and reads its replies. A context manager.
 
     Args:
         url: the stream's address: rtsp, rtsps, http or https. Its login is sent only by `ask(..., login=True)`.
-        ends_s: when everything must be over, in monotonic seconds.
-        context: returns how to treat the server's certificate.
+        ends_s: deadline for the whole dialogue, in monotonic seconds.
+        context: returns the TLS settings.
         opening: called with each connection before it waits for anything.
 
     Raises:
         SourceError: the server can't be reached in time, or its certificate isn't trusted.
-        OddAnswerError: the URL isn't understood, or the connection failed otherwise.
+        OddAnswerError: the URL can't be read, or the connection failed for another reason.
     """
 
     def __init__(
@@ -91,13 +93,13 @@ class Dialogue:
             self._connection.close()
 
     def ask(self, method: str, *fields: str, login: bool = False) -> Reply:
-        """Send a request and return the head of the reply.
+        """Send a request and return the header of the reply.
 
         Args:
             method: OPTIONS or DESCRIBE (RTSP), GET (HTTP).
             fields: more lines of the request.
-            login: if the server asks for a login, answer with that of the URL: once, and once more if only the nonce
-                was too old.
+            login: if the server asks for a login, send the one in the URL, once. It is sent a second time only if the
+                server rejected nothing but an expired nonce.
 
         Raises:
             SourceError: there was no reply in time, or it is too large.
@@ -122,8 +124,8 @@ class Dialogue:
         """Return the next bytes of the reply's body, at least one and at most `size`; none at its end.
 
         Raises:
-            SourceError: none come in time.
-            OddAnswerError: the body broke off.
+            SourceError: no byte arrives in time.
+            OddAnswerError: the connection ended within the body.
         """
         return self._body.read(size)
 
@@ -131,19 +133,19 @@ class Dialogue:
         """Return the rest of the reply's body.
 
         Args:
-            most: more bytes are an error.
+            most: largest size in bytes.
 
         Raises:
-            SourceError: it is too large, or doesn't come in time.
-            OddAnswerError: it broke off.
+            SourceError: it is too large, or doesn't arrive in time.
+            OddAnswerError: the connection ended within it.
         """
         body = b"" if (self._body.left or 0) > most else self._body.rest(most + 1)
         if (self._body.left or 0) > most or len(body) > most:
-            raise self._connection.too_large("its answer", most)
+            raise self._connection.too_large("its reply", most)
         return body
 
     def extend(self, ends_s: float) -> None:
-        """Set when everything must be over, in monotonic seconds."""
+        """Set a new deadline, in monotonic seconds."""
         self._connection.ends_s = ends_s
 
     def close(self) -> None:
@@ -171,7 +173,7 @@ class Dialogue:
         return self._reply()
 
     def _reply(self) -> Reply:
-        """Read the head of the next reply, and what a server may send before it."""
+        """Read the header of the next reply; skip interim replies (HTTP 1xx) and requests of the server (RTSP)."""
         unread = BODY_BYTES
         while True:
             lines = self._head(unread)
@@ -194,7 +196,7 @@ class Dialogue:
             return reply
 
     def _head(self, unread: int) -> list[str]:
-        """Return the lines of a head; packets of media between the replies (RTSP) are skipped."""
+        """Return the lines of a header. Skip packets of media before it (RTSP)."""
         lines: list[str] = []
         left = HEAD_BYTES
         while True:
@@ -209,7 +211,7 @@ class Dialogue:
                 return lines
 
     def _skip_packet(self, unread: int) -> int:
-        """Skip packets "$", channel, length (16 bits), data; return their bytes."""
+        """Skip packets of media ("$", channel, 16-bit length, data). Return their total size in bytes."""
         size = 0
         while self._connection.begins_with(b"$"):
             head = Body(self._connection, 4).rest()
@@ -225,7 +227,7 @@ class Dialogue:
             return Body(self._connection, 0)
         if is_http and "chunked" in reply.get("transfer-encoding").lower():
             return Body(self._connection, 0, is_chunked=True)
-        # A length that can't be read counts as none, which in RTSP means no body. One of more digits is too large.
+        # A length that can't be read counts as missing: an RTSP reply then has no body. More than 15 digits: too large.
         if length or reply.get("content-length").isdecimal():
             return Body(self._connection, int(length[1]) if length else 10**15)
         return Body(self._connection, None if is_http else 0)

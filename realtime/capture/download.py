@@ -1,4 +1,4 @@
-"""Gets the files of an HLS stream over HTTP, with limits on time, size and redirects.
+"""Downloads the files of an HLS stream over HTTP, with limits on time, size and redirects.
 
 Used by capture.follow and capture.nested. Errors raised here contain no secrets of a URL.
 """
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 class Downloads:
-    """Gets files for one HLS stream. Only `stop` may be called from another thread.
+    """Downloads the files of one HLS stream. Only `stop` may be called from another thread.
 
     The login in the configured address is sent to its own scheme, host and port only.
 
@@ -55,13 +55,13 @@ class Downloads:
         self._is_stopped = False
 
     def get(self, url: str, most_bytes: int, ends_s: float, led_from: str | None = None) -> tuple[bytes, str]:
-        """Get a whole file.
+        """Download a whole file.
 
         Args:
             url: its address.
-            most_bytes: a larger file is an error.
-            ends_s: when it must be there, in monotonic seconds.
-            led_from: the address of the playlist that names it; None: the user did.
+            most_bytes: largest size in bytes.
+            ends_s: deadline in monotonic seconds.
+            led_from: the address of the playlist that names the file; None if the user configured it.
 
         Returns:
             The file, and the URL from which it came after redirects.
@@ -73,13 +73,13 @@ class Downloads:
             return file.rest(most_bytes), file.url
 
     def open(self, url: str, ends_s: float, led_from: str | None = None, part: Part | None = None) -> OpenFile:
-        """Ask for a file, to be read piece by piece.
+        """Request a file, which is then read piece by piece.
 
         Args:
             url: its address.
-            ends_s: when everything must be over, in monotonic seconds. Can be extended.
-            led_from: the address of the playlist that names it; None: the user did.
-            part: the part of the file that is needed; None: all.
+            ends_s: deadline in monotonic seconds. `OpenFile.read` can extend it.
+            led_from: the address of the playlist that names the file; None if the user configured it.
+            part: the part of the file that is needed; None for the whole file.
 
         Raises:
             SourceError: it can't be downloaded.
@@ -97,7 +97,7 @@ class Downloads:
         raise too_often(url)
 
     def stop(self) -> None:
-        """End the download that runs now, and any later one, with an error."""
+        """Make the current download, and any later one, fail."""
         self._is_stopped = True
         if (connection := self._connection) is not None:
             connection.cut()
@@ -127,7 +127,7 @@ class Downloads:
         dialogue.close()
         challenges = reply.all("www-authenticate")
         reason, advice = REFUSALS.get(
-            reply.status, (SourceReason.SERVER, f"server error: the server answered with the status {reply.status}")
+            reply.status, (SourceReason.SERVER, f"server error: the server answered with status {reply.status}")
         )
         if reply.status == 401 and has_login(url) and challenges and challenge_of(challenges) is None:
             advice = UNKNOWN_LOGIN
@@ -140,15 +140,15 @@ class Downloads:
 
 
 class OpenFile:
-    """A file that is being downloaded, in a `with` block.
+    """A file that is being downloaded. A context manager.
 
     Args:
-        dialogue: with the server, which has sent the head of its reply.
-        url: where the file is, after redirects.
-        part: the part of it that is needed, if the server sends all of it.
+        dialogue: the dialogue with the server, after the header of its reply.
+        url: the address of the file, after redirects.
+        part: the part that is needed, if the server sends the whole file; otherwise None.
 
     Attributes:
-        url: the same, without a login.
+        url: the address, without a login.
     """
 
     def __init__(self, dialogue: Dialogue, url: str, part: Part | None = None) -> None:
@@ -169,11 +169,11 @@ class OpenFile:
         """Return the next bytes, at least one and at most `size`; none at the end.
 
         Args:
-            size: most bytes.
-            ends_s: when they must be there, in monotonic seconds; None: as before.
+            size: most bytes to return.
+            ends_s: new deadline in monotonic seconds; None to keep the last one.
 
         Raises:
-            SourceError: they don't come.
+            SourceError: the download fails.
         """
         if ends_s is not None:
             self._dialogue.extend(ends_s)
@@ -190,10 +190,10 @@ class OpenFile:
         raise failure(self.url, FAILED)
 
     def rest(self, most: int) -> bytes:
-        """Return all that is left of the file.
+        """Return the rest of the file.
 
         Raises:
-            SourceError: it is larger than `most` bytes, or doesn't come.
+            SourceError: it is larger than `most` bytes, or the download fails.
         """
         chunks, size = [], 0
         while chunk := self.read(_CHUNK_BYTES):

@@ -31,11 +31,11 @@ OVERDUE = 1.5
 LONGEST_TARGET_S = 30.0
 # At most this many segments wait to be decoded. More arrive only after an interruption; then the oldest are skipped.
 MOST_WAITING = 2
-# A segment that can't be downloaded is tried once more after this long (s): some servers list it before they have it.
+# Downloading a segment is tried once more after this long (s): some servers list a segment before they have it.
 TRY_AGAIN_S = 0.25
 # A cache may deliver a playlist that is older by this many segments.
 OLDER = 3
-# Closing a source waits this long (s) for the thread, which ends at once unless a look-up of a host name hangs.
+# Closing a source waits at most this long (s) for the thread, which ends at once unless a look-up of a host name hangs.
 JOIN_S = 0.5
 
 
@@ -45,8 +45,8 @@ class Followed:
 
     Attributes:
         url: where it is, after redirects and the choice of a variant.
-        playlist: its present version.
-        downloads: downloads it and its segments.
+        playlist: its current version.
+        downloads: downloads the playlist and its segments.
     """
 
     url: str
@@ -55,7 +55,7 @@ class Followed:
 
     @property
     def is_live(self) -> bool:
-        """Whether `Follower` can follow it. FFmpeg reads a recording, an encrypted stream, and parts of files."""
+        """Whether `Follower` can follow it. FFmpeg reads recordings, encrypted streams, and byte ranges of files."""
         return not self.playlist.has_ended and self.playlist.is_plain
 
 
@@ -85,11 +85,11 @@ def find_playlist(source: str, ends_s: float, tls: Tls) -> Followed | None:
 
     Args:
         source: its URL, as the user configured it.
-        ends_s: when it must be there, in monotonic seconds.
+        ends_s: deadline in monotonic seconds.
         tls: how to treat the server's certificate.
 
     Returns:
-        None if there is no playlist of segments.
+        The playlist of segments. None if there is none.
 
     Raises:
         SourceError: it can't be downloaded, or it names an address that is not allowed.
@@ -126,7 +126,7 @@ class Follower:
 
     Args:
         followed: the playlist.
-        timeout_s: how long (s) a download may take, besides the duration of a segment.
+        timeout_s: how long (s) a download may take, in addition to the duration of the segment.
 
     Attributes:
         name: the playlist's URL as shown to the user.
@@ -151,7 +151,7 @@ class Follower:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the server has ended the stream and all its segments were taken."""
+        """Whether the stream has ended and `take` has returned all its segments."""
         with self._changed:
             return self._ended and not self._waiting
 
@@ -222,7 +222,7 @@ class Follower:
         if not segments:
             return ()
         length = newest + 1 - playlist.first
-        if newest + length + OLDER < self._newest:  # the server has started again, and so have its numbers
+        if newest + length + OLDER < self._newest:  # the server was restarted, and so was its numbering
             self._newest = newest
             return segments[-1:]
         # An older version, as a cache may deliver it, has no new segment.
@@ -231,7 +231,7 @@ class Follower:
         return new
 
     def _download(self, segment: Segment) -> None:
-        """Download a segment and let it wait to be decoded. One that can't be downloaded is skipped."""
+        """Download a segment and queue it for `take`. One that can't be downloaded is skipped."""
         try:
             init = self._init_of(segment)
             data = self._get(segment.url, segment.duration_s)
@@ -272,7 +272,7 @@ class Follower:
 
 
 def _load(downloads: Downloads, url: str, ends_s: float, led_from: str | None = None) -> tuple[Playlist | None, str]:
-    """Download a playlist; None if it isn't one. Return its URL after redirects too."""
+    """Download a playlist. Return it, or None if it isn't one, and its URL after redirects."""
     text, url = downloads.get(url, PLAYLIST_BYTES, ends_s, led_from)
     try:
         return parse(text.decode("utf-8", "replace"), url), url

@@ -1,4 +1,4 @@
-"""Live HLS streams: segments, each some seconds of video, that a server lists in a playlist while they are made.
+"""Live HLS streams: a server lists segments, each a few seconds of video, in a playlist as soon as they exist.
 
 One of the sources of capture. `follow` downloads each new segment on its own thread; `StreamSource` decodes them as one
 stream, and `Playout` releases the frames at the pace of their timestamps. FFmpeg's own HLS reader starts three
@@ -33,7 +33,7 @@ class HlsSource:
         source: URL of the playlist, as the user configured it.
         followed: what `find_playlist` found there.
         stop: ends the wait until a frame is due.
-        open_timeout_s: how long (s) opening may take. It may take longer if the segments are longer.
+        open_timeout_s: how long (s) opening may take. Long segments extend it.
         read_timeout_s: how long (s) the stream may be silent.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture.
@@ -95,14 +95,14 @@ class HlsSource:
         """Release the decoder and end the thread that downloads."""
         self._follower.stop()
         self._stream.close()
-        self._part.problem = None  # it refers to this source, which would wait for the garbage collector
+        self._part.problem = None  # it refers to this source, which only the garbage collector could then free
 
     def _next(self) -> Picture | None:
         """Return the next frame of this part; None at its end."""
         try:
             return self._stream.read()
         except SourceError as error:
-            # Only its end: the last frames may show another fault, after which the source must be opened again.
+            # A part ends in this way. After any other fault of its last frames, the source must be opened again.
             if self._part.is_over and error.reason in (SourceReason.LOST, SourceReason.TIMEOUT):
                 return None
             if self._part.problem is None:
@@ -129,8 +129,8 @@ class Times(NamedTuple):
 
     Attributes:
         ready_s: when its segment had arrived, monotonic seconds.
-        came_s: the same less the time by which the frame is older than the end of its segment.
-        wall_s: Unix time (s) of its capture by the playlist; None if the playlist doesn't tell.
+        came_s: `ready_s` minus the time from this frame to the end of its segment.
+        wall_s: Unix time (s) of its capture according to the playlist; None if the playlist has no dates.
     """
 
     ready_s: float
@@ -139,7 +139,7 @@ class Times(NamedTuple):
 
 
 class _Mark(NamedTuple):
-    """A segment that the decoder has reached, the timestamp of its first frame, and arrival - timestamp of its last."""
+    """A segment that the decoder has reached, the timestamp of its start, and its arrival minus that of its end."""
 
     stamp_s: float
     loaded: Loaded
@@ -151,15 +151,15 @@ class Part:
 
     Args:
         follower: where the segments come from.
-        timeout_s: how long (s) opening may take, with the wait for the first segment.
-        read_timeout_s: how long (s) there may be no video later.
+        timeout_s: how long (s) opening may take, including the wait for the first segment.
+        read_timeout_s: how long (s) the video may pause later.
 
     Attributes:
         format: the format of the segments, by FFmpeg's name. FFmpeg may not guess: a segment that looks like a playlist
             would make it open other addresses.
         is_over: whether all bytes were read.
         is_open: whether FFmpeg has found the video. Set by the caller.
-        problem: why reading failed; None if it didn't. FFmpeg can't pass an exception on.
+        problem: why reading failed; None if it didn't. Kept here, because FFmpeg can't pass an exception on.
 
     Raises:
         SourceError: no segment arrived in time.
@@ -169,7 +169,7 @@ class Part:
         self._follower, self._read_timeout_s = follower, read_timeout_s
         self._given = 0  # bytes
         self._left = memoryview(b"")
-        self._starts: deque[tuple[int, Loaded]] = deque()  # segments that the decoder hasn't reached: first byte
+        self._starts: deque[tuple[int, Loaded]] = deque()  # that the decoder hasn't reached, with their first byte
         self._marks: deque[_Mark] = deque(maxlen=MOST_WAITING + 2)
         self._video_s = time.monotonic()  # the last packet of the video
         self._opens_by_s = self._video_s + timeout_s
@@ -203,7 +203,7 @@ class Part:
         while self._starts and (self._given if position is None else position) >= self._starts[0][0]:
             _, loaded = self._starts.popleft()
             delay_s = loaded.came_s - (stamp_s + loaded.duration_s)
-            if self._marks:  # a segment isn't older because it was noticed late; see capture.freshness
+            if self._marks:  # noticing a segment late doesn't make it older; see capture.freshness
                 delay_s = min(delay_s, self._marks[-1].delay_s + DRIFT * loaded.duration_s)
             self._marks.append(_Mark(stamp_s, loaded, delay_s))
 

@@ -1,6 +1,6 @@
 """Reads HLS playlists (RFC 8216): their text -> the segments of a stream, with their dates if the playlist has any.
 
-Used by capture.hls. Opens nothing.
+Used by capture.follow and capture.nested. Opens nothing.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from urllib.parse import urljoin
 
 from realtime.capture.addresses import LONGEST_ADDRESS, encoded
 
-# Most lines of a playlist: one that lists a day in segments of 1 s, with a date for each, has this many. A line that is
-# longer (characters) is skipped.
+# Most lines of a playlist. One that lists a day in segments of 1 s, each with a date, has 260,000. Lines with more than
+# _LONGEST_LINE characters are skipped.
 MOST_LINES = 300_000
 _LONGEST_LINE = 4096
 # FFmpeg keeps one address per line, each with the playlist's folder in front. Together they may take this much (bytes).
 _MOST_JOINED_BYTES = 64 << 20
-# A live stream needs the newest segments only, and a few more to tell an older version of the playlist.
+# Keep this many segments. A live stream needs only the newest ones, and a few more to recognise an older version of the
+# playlist.
 KEPT = 16
-# The first variant is read.
+# Most variants that are kept. Only the first one is read.
 _MOST_VARIANTS = 16
-# A stream has its segments on one or two hosts.
+# Most hosts that a playlist may name. Streams usually have their segments on one or two.
 MOST_HOSTS = 8
-# An attribute of a tag: NAME=value or NAME="value, with commas". A name begins after a comma and has a limited length,
-# or the search for one would take time that grows with the square of a line's length.
+# An attribute of a tag: NAME=value or NAME="value, with commas". A name begins after a comma and has a limited length.
+# Otherwise, the time of a search would grow with the square of the line's length.
 _ATTRIBUTE = re.compile(r'(?:^|,)[ \t]*([A-Z0-9-]{1,64})=("[^"]*"|[^,]*)')
-# A segment that declares a longer or a negative duration (s) has no usable one.
+# A declared duration (s) that is longer than this, or negative, counts as 0.
 _LONGEST_S = 3600.0
 
 
@@ -37,11 +38,11 @@ class Segment:
     """One segment of a playlist.
 
     Attributes:
-        url: where it is.
-        number: its media sequence number, which tells it from the others in all versions of the playlist.
+        url: its address.
+        number: its media sequence number, which identifies it in all versions of the playlist.
         duration_s: its declared duration in seconds.
         wall_s: Unix time (s) of its first frame; None if the playlist doesn't tell.
-        map_url: where its initialisation section is (fragmented MP4); None if it has none.
+        map_url: the address of its initialisation section (fragmented MP4); None if it has none.
         is_discontinuous: whether its timestamps don't continue those of the segment before it.
     """
 
@@ -58,12 +59,12 @@ class Playlist:
     """One version of a playlist.
 
     Attributes:
-        segments: the last KEPT, in order. Empty for a list of variants.
+        segments: at most KEPT, the newest, in order. Empty for a list of variants.
         first: number of the first segment that is listed.
-        variants: URLs of the first playlists that offer the same stream at different sizes.
+        variants: the URLs of up to 16 playlists that offer the same stream at different sizes.
         target_s: the declared upper limit of the segments' durations, in seconds.
         has_ended: whether no segment will be added: a recording, or the end of a live stream.
-        is_plain: False if segments are encrypted, or are parts of files.
+        is_plain: False if segments are encrypted, or are byte ranges of files.
     """
 
     segments: tuple[Segment, ...]
@@ -75,7 +76,7 @@ class Playlist:
 
 
 class TooLargeError(ValueError):
-    """A playlist names more than a camera's ever would."""
+    """A playlist has more lines or names more hosts than that of any camera."""
 
 
 def parse(text: str, url: str) -> Playlist:
@@ -87,7 +88,7 @@ def parse(text: str, url: str) -> Playlist:
 
     Args:
         text: its text.
-        url: where it comes from; its entries are relative to this.
+        url: its address; its entries are relative to this.
 
     Raises:
         ValueError: it isn't a playlist.
@@ -106,17 +107,17 @@ def parse(text: str, url: str) -> Playlist:
 
 
 class _Reader:
-    """What the lines of a playlist say, one after another."""
+    """Reads a playlist line by line."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._segments: deque[Segment] = deque(maxlen=KEPT)  # as they are listed, the first has number 0
+        self._segments: deque[Segment] = deque(maxlen=KEPT)  # with the addresses as listed, and numbers from 0
         self._variants: list[str] = []
         self._hosts: set[str] = set()
         self._first = self._count = 0
         self._target_s = self._longest_s = 0.0
         self._has_ended, self._is_plain, self._is_variant = False, True, False
-        # What the tags so far say about the next segment.
+        # The tags so far that describe the next segment.
         self._duration_s = 0.0
         self._wall_s: float | None = None
         self._map_url: str | None = None
@@ -154,7 +155,7 @@ class _Reader:
                 self._read_address(line)
 
     def playlist(self) -> Playlist:
-        """Return the playlist, once all lines were read."""
+        """Return the playlist, after all lines were read."""
         segments = tuple(
             replace(segment, url=self._joined(segment.url), number=self._first + segment.number)
             for segment in self._segments

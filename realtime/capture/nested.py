@@ -1,7 +1,7 @@
 """Gives FFmpeg's HLS reader the files that a playlist names: playlists, segments, keys. FFmpeg itself opens no address.
 
-Used by capture.connect, through PyAV's `io_open`, for recordings, encrypted streams, and segments that are parts of
-files. So certificates, redirects, logins and limits are those of capture.download.
+Used by capture.connect, through PyAV's `io_open`, for recordings, encrypted streams, and segments that are byte ranges
+of files. So capture.download's rules for certificates, redirects, logins and sizes hold for these too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from realtime.capture.m3u8 import TooLargeError, parse
 from realtime.capture.refusals import failure
 from realtime.errors import SourceError, SourceReason
 
-# FFmpeg's HLS reader has no connections of its own to keep. It would refuse segments with unusual names, so that no
-# playlist makes it open a file of this machine; here it opens none at all.
+# FFmpeg's HLS reader has no connections of its own to keep open. By default, it refuses segments with unusual names, so
+# that a playlist can't make it open files of this machine. This check isn't needed, because it opens nothing itself.
 OPTIONS = {
     "http_persistent": "0",
     "http_multiple": "0",
@@ -30,19 +30,19 @@ OPTIONS = {
     "allowed_extensions": "ALL",
     "allowed_segment_extensions": "ALL",
 }
-# How FFmpeg names an encrypted segment, whose key and initialisation vector are among the options.
+# FFmpeg's prefix for the address of an encrypted segment. Its key and initialisation vector are among the options.
 _ENCRYPTED = "crypto+"
 _PLAYLIST = b"#EXTM3U"
-# After such an error, FFmpeg gets no other file: the server leads to where it may not, or the login is wrong.
+# After one of these errors, FFmpeg gets no more files, because they would fail in the same way.
 _FATAL = (SourceReason.REDIRECT, SourceReason.CERTIFICATE, SourceReason.AUTH, SourceReason.TOO_LARGE)
-# After this many failures in a row, too: FFmpeg would ask for one segment after another, without a pause.
+# Nor after this many failures in a row: FFmpeg would ask for one segment after another, without a pause.
 _MOST_FAILED = 8
 
 Packet = TypeVar("Packet")
 
 
 class File(Protocol):
-    """What FFmpeg reads from."""
+    """A file as PyAV expects it from `io_open`."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes; none at the end."""
@@ -55,13 +55,13 @@ class Nested:
     """The files that a playlist names. Only the thread that reads the stream may use it.
 
     Args:
-        url: the playlist, after redirects.
+        url: the address of the playlist, after redirects.
         downloads: gets the files.
         read_s: how long (s) FFmpeg may take for a packet, once the stream is open.
 
     Attributes:
-        problem: why the last file could not be read; None if it could. FFmpeg can't pass an exception on, and PyAV
-            would print a second one.
+        problem: why a file could not be read; None if none failed, or another one of its kind could be opened since.
+            Kept here, because FFmpeg can't pass an exception on, and PyAV prints the first one when a second follows.
     """
 
     def __init__(self, url: str, downloads: Downloads, read_s: float) -> None:
@@ -70,10 +70,10 @@ class Nested:
         self._ends_s = 0.0
         self.problem: Exception | None = None
         self._kind = ""  # of the file that the problem is about
-        self._failed = 0  # files in a row
+        self._failed = 0  # how many files in a row could not be opened
 
     def until(self, ends_s: float) -> None:
-        """Set when everything must be over that FFmpeg does next, in monotonic seconds."""
+        """Set the deadline for FFmpeg's next operation, in monotonic seconds."""
         self._ends_s = ends_s
 
     def renew(self) -> None:
@@ -81,19 +81,19 @@ class Nested:
         self.until(time.monotonic() + self._read_s)
 
     def open(self, url: str, flags: int, options: dict[str, str]) -> File:
-        """Open a file for FFmpeg. It must not raise; a file that can't be opened is empty.
+        """Open a file for FFmpeg. Never raises: a file that can't be opened is empty.
 
         Args:
-            url: the file.
+            url: the address of the file.
             flags: ignored; FFmpeg only reads.
-            options: FFmpeg's: the part of the file, the key.
+            options: FFmpeg's options, such as the part of the file and the key.
         """
         is_late = time.monotonic() > self._ends_s
         if _is_fatal(self.problem) or self._failed >= _MOST_FAILED or (is_late and self.problem is not None):
             return io.BytesIO()
         is_encrypted = url.startswith(_ENCRYPTED)
-        # FFmpeg skips a segment that it can't read. Without a key, it reads on, and decrypts nothing. Therefore, a file
-        # that can be read settles only the problem with another one of its kind.
+        # FFmpeg skips a segment that it can't read. Without a key, it continues and decrypts nothing. Therefore, a file
+        # that can be opened clears only a problem with another file of its kind.
         kind = "segment" if is_encrypted else "playlist" if url == self.url else "key or segment"
         try:
             file = self._opened(url.removeprefix(_ENCRYPTED), is_encrypted, options)
@@ -125,7 +125,7 @@ class Nested:
             raise
 
     def read(self, file: OpenFile, size: int) -> bytes:
-        """Read for FFmpeg. It must not raise; a file that breaks off ends."""
+        """Read for FFmpeg. Never raises: if the download fails, the file just ends."""
         if _is_fatal(self.problem):
             return b""
         try:
@@ -135,7 +135,7 @@ class Nested:
             return b""
 
     def _note(self, error: Exception, kind: str) -> None:
-        # When the time is over, the first problem says why.
+        # Problems after the deadline are only consequences of the first one.
         if self.problem is None or time.monotonic() < self._ends_s:
             self.problem, self._kind = error, kind
 
@@ -157,7 +157,7 @@ class _Streamed:
 
 
 def timed(packets: Iterator[Packet], nested: Nested | None) -> Iterator[Packet]:
-    """Return the packets of a container; each gets its own time if the files come from `nested`."""
+    """Return the packets of a container. If its files come from `nested`, each packet gets a deadline of its own."""
     if nested is None:
         return packets
     return iter(functools.partial(_next, packets, nested), None)
@@ -170,7 +170,7 @@ def _next(packets: Iterator[Packet], nested: Nested) -> Packet | None:
 
 @contextlib.contextmanager
 def explained(nested: Nested | None) -> Iterator[None]:
-    """Replace an error that FFmpeg caused by the problem that `nested` had meanwhile, if it had any."""
+    """Replace an error of FFmpeg by the problem that `nested` has noted, if any, because it tells the cause."""
     try:
         yield
     except SourceError:
@@ -178,7 +178,7 @@ def explained(nested: Nested | None) -> Iterator[None]:
             raise
     else:
         return
-    # Deleted, because an exception and the frames that it passed refer to each other.
+    # Deleted, because an exception and the frames in its traceback refer to each other.
     problem, nested.problem = nested.problem, None
     try:
         raise problem
@@ -187,7 +187,7 @@ def explained(nested: Nested | None) -> Iterator[None]:
 
 
 def decrypted(data: bytes, key: str, iv: str) -> bytes:
-    """Decrypt a segment (AES-128 in CBC mode, padded). FFmpeg does it, and the segment is part of the address it opens.
+    """Decrypt a segment (AES-128 in CBC mode, padded) with FFmpeg, which opens an address that contains the segment.
 
     Args:
         data: the segment.
@@ -195,7 +195,7 @@ def decrypted(data: bytes, key: str, iv: str) -> bytes:
         iv: the initialisation vector in hexadecimal digits.
 
     Raises:
-        ValueError: key or vector have another length.
+        ValueError: the key or the vector doesn't have 32 digits.
         SourceError: FFmpeg failed.
     """
     if len(key) != 32 or len(iv) != 32:
@@ -205,19 +205,19 @@ def decrypted(data: bytes, key: str, iv: str) -> bytes:
     try:
         with av.open(address, format="data", options=options) as container:
             return b"".join(bytes(packet) for packet in container.demux())
-    except (av.FFmpegError, OSError):  # whose text holds the address, and so the whole segment
+    except (av.FFmpegError, OSError):  # its text contains the address, and so the whole segment
         pass
     raise SourceError("a segment can't be decrypted", SourceReason.CODEC)
 
 
 def _closing(file: OpenFile, content: bytes) -> File:
     file.close()
-    # Without `seek`: FFmpeg may not go back in a file on a server.
+    # `_Whole` has no `seek`, because FFmpeg can't go back in a file on a server either.
     return _Whole(content)
 
 
 class _Whole:
-    """A file that was downloaded."""
+    """A file that was downloaded completely."""
 
     def __init__(self, content: bytes) -> None:
         self._left = memoryview(content)
@@ -231,7 +231,7 @@ class _Whole:
 
 
 def _checked(content: bytes, url: str) -> bytes:
-    """Return a playlist if it isn't too large for FFmpeg, which keeps all of it."""
+    """Return a playlist. Raise SourceError if it is too large for FFmpeg, which keeps all of it in memory."""
     try:
         parse(content.decode("utf-8", "replace"), url)
     except TooLargeError as error:

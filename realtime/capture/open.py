@@ -126,7 +126,7 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
 
 
 def _open_network(config: CameraConfig, max_pixels: int, stop: threading.Event) -> Source:
-    """Open a URL. A live playlist is read as a stream of segments; FFmpeg reads any other (a recording, encrypted)."""
+    """Open a URL. A live HLS playlist is read by HlsSource; FFmpeg reads all other streams."""
     if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
         _warn_of_unverified_tls(config.name)
     ends_s = time.monotonic() + config.open_timeout_s

@@ -1,4 +1,4 @@
-"""The addresses to which a server leads us, by a redirect or by an address in a playlist, and the rule for them.
+"""Decides to which addresses a server may lead, by a redirect or by an address in a playlist.
 
 Used by capture.rtsp and capture.web, which follow redirects in FFmpeg's place (FFmpeg takes the login along), and by
 capture.download.
@@ -31,11 +31,11 @@ def is_redirect(reply: Reply) -> bool:
 def next_url(url: str, reply: Reply, tls: Tls, ends_s: float = math.inf) -> str:
     """Return the address to which a reply redirects.
 
-    It contains the login of `url` only if scheme, host and port stay the same. A login that the server names is left
+    It contains the login of `url` only if scheme, host and port stay the same. A login in the server's reply is left
     out.
 
     Args:
-        url: the address that was asked for.
+        url: the address that was requested.
         reply: a reply for which `is_redirect` is true.
         tls: if certificates are verified, a redirect must not lead to an address without TLS.
         ends_s: deadline for resolving host names, in monotonic seconds.
@@ -57,16 +57,16 @@ def next_url(url: str, reply: Reply, tls: Tls, ends_s: float = math.inf) -> str:
 
 
 def why_refused(url_from: str, url_to: str, tls: Tls, ends_s: float = math.inf) -> str | None:
-    """Whether a server may lead us from one address to another.
+    """Return why a server may not lead from one address to another.
 
     Args:
-        url_from: the address that was asked for.
-        url_to: the address that it named; absolute.
-        tls: if certificates are verified, it must not lead to an address without TLS.
-        ends_s: when host names must be resolved, in monotonic seconds.
+        url_from: the address that was requested.
+        url_to: the address that the server named; absolute.
+        tls: if certificates are verified, `url_to` must not be an address without TLS.
+        ends_s: deadline for resolving host names, in monotonic seconds.
 
     Returns:
-        None if it may, otherwise the reason, in words that continue "leads to ...".
+        None if it may, otherwise text that continues "leads to ..." and says why not.
 
     Raises:
         SourceError: a host name has no address.
@@ -88,12 +88,12 @@ def why_refused(url_from: str, url_to: str, tls: Tls, ends_s: float = math.inf) 
 
 
 def too_often(url: str) -> SourceError:
-    """Return the error of a stream that never stops redirecting."""
+    """Return the error for a stream that redirects too often."""
     return _refused(url, f"redirects more than {MAX_REDIRECTS} times")
 
 
 def _joined(url: str, location: str) -> str:
-    """Resolve a Location, which may be relative. `urljoin` doesn't know all schemes, so they become http meanwhile."""
+    """Resolve a Location, which may be relative. `urljoin` doesn't know all schemes, so it gets http instead."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:", location):
         return location
     scheme, _, rest = url.partition(":")

@@ -1,6 +1,6 @@
-"""Reasons and messages to the user for refusals and failures that FFmpeg and our own client meet alike.
+"""The reasons and messages of refusals and failures that can happen to FFmpeg and to our own client.
 
-Used by capture.connection, capture.rtsp, capture.download and capture.faults.
+Used by all modules of capture that open an address.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ REFUSED = SourceReason.REFUSED, "connection refused: check the address and port,
 LATE = SourceReason.TIMEOUT, "timed out: no answer"
 FAILED = SourceReason.LOST, "the connection failed"
 
-# By status code. With any other one, the server refuses for a reason of its own.
+# By status code: the refusals that the configuration of the camera can mend. Any other is an error of the server.
 REFUSALS = {401: LOGIN_FAILED, 403: LOGIN_FAILED, 404: NOT_FOUND}
-UNKNOWN_LOGIN = "login failed: the server wants a kind of login that FFmpeg lacks; set it to Digest with MD5, or Basic"
+UNKNOWN_LOGIN = "login failed: the server's kind of login is not supported: set it to Digest with MD5, or to Basic"
 
 
 def failure(url: str, what: tuple[SourceReason, str]) -> SourceError:
-    """Return the error of an address.
+    """Return the error for an address.
 
     >>> print(failure("http://u:p@cam/live", NOT_FOUND))
     http://***@cam/live: not found: check the path in the URL

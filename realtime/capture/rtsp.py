@@ -24,11 +24,10 @@ class Seen(NamedTuple):
     """The result of `look`.
 
     Attributes:
-        address: the address for FFmpeg. It is the one that was asked for if the server doesn't redirect. If it gives an
-            answer that isn't understood, it is that one without the login: FFmpeg may understand the answer, as a
-            redirect to another server.
-        is_described: whether the server described the stream. It may have started it for that, and need a moment to
-            stop it again.
+        address: the address for FFmpeg: the one after all redirects. An answer that isn't understood ends the search.
+            The address then has no login, because FFmpeg may understand the answer as a redirect to another server.
+        is_described: whether the server described the stream. It may have started the stream for that, and need a
+            moment to stop it.
     """
 
     address: str
@@ -66,9 +65,9 @@ def look(url: str, ends_s: float, tls: Tls) -> Seen:
 
 
 def _description(url: str, ends_s: float, tls: Tls) -> Reply:
-    """Return the answer to DESCRIBE, or a redirect that came before it."""
+    """Return the answer to DESCRIBE, or the one to OPTIONS if that redirects."""
     with Dialogue(url, ends_s, tls.context) as dialogue:
-        reply = dialogue.ask("OPTIONS")  # some cameras answer nothing else before it
+        reply = dialogue.ask("OPTIONS")  # some cameras require it before any other request
         if not is_redirect(reply):
             reply = dialogue.ask("DESCRIBE", "Accept: application/sdp", login=True)
             dialogue.body(BODY_BYTES)  # FFmpeg would read a description of any size

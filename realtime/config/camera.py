@@ -1,6 +1,7 @@
-"""The keys of one camera. The only keys whose value may come from a variable or a file of its own.
+"""The keys of one camera.
 
-A camera's source may be `env:NAME` or `secret:PATH`; it is read here, once, and kept as `address`.
+Its source may be `env:NAME` or `secret:PATH`: the value is then read here, once, and kept as `address`. No other key
+can be read from a variable or a file of its own.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from realtime.wire.small_file import read_small
 CAMERA_NAME = "[A-Za-z0-9_-]{1,64}"
 NAME_IN_WORDS = "letters, digits, _ and - (at most 64)"
 CameraName = Annotated[str, Field(pattern=f"^{CAMERA_NAME}$")]
-# Characters of a source: the longest path on Linux. Signed URLs are shorter.
+# Longest source (characters): as long as the longest path on Linux. Signed URLs are shorter.
 LONGEST_SOURCE = 4096
-# Bytes of a file that holds one: a character of UTF-8 has at most four.
+# Largest file that contains a source (bytes): a character of UTF-8 has at most four.
 _MOST_SECRET_BYTES = 4 * LONGEST_SOURCE
-# Bytes of a file of certificates. That of a whole system has 250 kB.
+# Largest file of certificates (bytes). Those that a system trusts take 250 kB.
 _MOST_CERTIFICATE_BYTES = 10_000_000
 
 # The tests open rtsp, rtsps, http, rtmp and udp. The others work if FFmpeg was built with them.
@@ -107,7 +108,7 @@ class CameraConfig(Section):
 
     @property
     def address(self) -> str:
-        """The resolved `source`: itself, or the content of the variable or file it names. May hold a secret."""
+        """The resolved `source`: itself, or the content of the variable or file it names. May contain a secret."""
         return self._address
 
     @property
@@ -146,7 +147,7 @@ class CameraConfig(Section):
         kind, is_url, rest = address.partition("://")
         scheme = kind.lower() if is_url else ""
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
-            # A secret may be anything, so not even its beginning is shown.
+            # The content of a variable or file may be any secret, so not even its beginning is shown.
             got = f"that starts with {kind}://" if address == self.source else f"of an unknown kind from {self.source}"
             raise ValueError(f"source: got a URL {got}, expected one of {', '.join(URL_SCHEMES)}")
         _check_tls(self.tls_verify, self.tls_ca, scheme)

@@ -1,4 +1,4 @@
-"""Reading the configuration: files < environment < flags, and every mistake in one line.
+"""Reads the configuration: flags win over the environment, which wins over files. A mistake is reported in one line.
 
 The program reads it before it builds anything, and reads the files again on SIGHUP.
 """
@@ -65,7 +65,7 @@ def load(
 
     Raises:
         ConfigError: a file is missing or unreadable, a key is unknown, or a value is wrong. The message names the key
-            and its origin. Or an output is a file that the run reads.
+            and its origin. Or an output is a file that the run also reads.
 
     Example:
         >>> load(environment={"REALTIME_POSE__MODEL": "none"}, flags={"detector.size": "320"}).detector.size
@@ -90,7 +90,7 @@ def load(
 
 
 def service_variables(environment: Mapping[str, str] | None = None) -> list[str]:
-    """The variables that look like ours, but that Kubernetes or Docker set for a service with a name like ours.
+    """The variables that start like ours, but were set by Kubernetes or Docker for a service with a name like ours.
 
     >>> service_variables({"REALTIME_POSE_SERVICE_HOST": "10.0.0.3", "REALTIME_POSE__MODEL": "none"})
     ['REALTIME_POSE_SERVICE_HOST']

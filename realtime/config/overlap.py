@@ -1,4 +1,4 @@
-"""A run must not write the files that it reads, nor one file twice. `load` checks it, and every reload."""
+"""Checks that a run writes no file that it also reads, and no file twice. Called by `load`, also at each reload."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from realtime.wire.endpoints import parse_endpoint
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
-# More than one machine decodes. Each camera has a thread and several files.
+# No machine can decode this many. Each camera takes a thread and several open files.
 MOST_CAMERAS = 1000
 # At most this many connections to the stream. Each takes two file descriptors, and 1024 per process is a common limit.
 MOST_PEERS = 256

@@ -1,4 +1,4 @@
-"""What all sections share: their base class, and keys that hold text or the path of a file."""
+"""The base class of all sections, and the types of keys whose value is text or the path of a file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_text(text: str) -> None:
 
 
 def _at_home(text: str) -> str:
-    """The text, or if it begins with ~/ the path in the user's home folder.
+    """The text; if it begins with ~/, the path in the user's home folder.
 
     Raises:
         ValueError: the user has none.

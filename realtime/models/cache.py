@@ -1,6 +1,6 @@
-"""Our folder in the user's cache, and in it converted networks: one folder per key, built once, read at later starts.
+"""Our folder in the user's cache. Networks are converted once and kept there for later starts, in one folder per key.
 
-pose.build and models.yolo use it. A key holds everything that the content depends on, including the versions
+Used by pose.build and models.yolo. A key contains everything that the content depends on, including the versions
 of the libraries. Only the most recently used folders are kept.
 
 A cache is a convenience: if it can't be read or written, or if other users could have changed it, the program runs as
@@ -28,7 +28,7 @@ from realtime.wire.writers import changed_by_others
 
 log = logging.getLogger(__name__)
 
-# Folders to keep. A converted network is as large as its weights, so keep those in use, not every one ever tried.
+# Number of folders to keep. A converted network is as large as its weights, so not every one ever tried is kept.
 _KEPT = 8
 # Exceptions that numpy and OpenVINO raise when they read an incomplete file.
 _DAMAGED = RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile
@@ -65,7 +65,7 @@ def is_trusted(folder: Path) -> bool:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder and its missing parents, for this user only whatever the umask is.
+    """Create a folder and its missing parents, which only this user can use, whatever the umask is.
 
     Raises:
         OSError: it can't be created.
@@ -89,7 +89,7 @@ def built_once(
     Args:
         cache: the folder that holds the folders of all keys. If it can't be used, every start builds again.
         key: everything that the network depends on.
-        build: makes the network.
+        build: converts the network.
         write: stores it in an empty folder, which appears in the cache only once it is complete.
         read: reads such a folder. If it fails, the network is built again.
 
@@ -129,7 +129,7 @@ def built_once(
     network = build()
     try:
         _store(network, folder, write)
-        return read(folder)  # and let go of the memory of the other one
+        return read(folder)  # and free the memory of the other one
     except _DAMAGED as error:
         _warn_not_kept(cache, error)
         return network
@@ -167,7 +167,7 @@ def _warn_not_kept(cache: Path, error: Exception) -> None:
 
 @functools.cache
 def _warn_once(text: str) -> None:
-    """Log a warning, once in a run although several networks meet the same obstacle."""
+    """Log a warning, once in a run even if several networks cause it."""
     log.warning("%s", text)
 
 

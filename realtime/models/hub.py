@@ -77,7 +77,7 @@ def _probe(endpoint: str) -> bool:
 
     def ask() -> None:
         try:
-            # The endpoint is the hub's own https address, or what the user's HF_ENDPOINT says.
+            # The endpoint is the hub's own https address, or the user's HF_ENDPOINT.
             urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_PROBE_S).close()  # noqa: S310
             answered.set()
         except urllib.error.HTTPError:

@@ -1,6 +1,6 @@
 """OpenVINO: converts torch networks once and runs them in a precision that the CPU supports natively.
 
-pose.build and models.yolo use it; no other file imports openvino or nncf. A network here takes one batch of
+Used by pose.build and models.yolo; no other file imports openvino or nncf. A network here takes one batch of
 uint8 images and returns one float32 array.
 """
 

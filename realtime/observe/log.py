@@ -52,7 +52,7 @@ class _Json(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message. A record that doesn't fit its arguments must not be printed by `logging`, which redacts nothing."""
+    """The message; unformatted if the arguments don't fit it, because `logging` would print that without redaction."""
     try:
         return record.getMessage()
     except Exception:  # a bug of the caller; the arguments may raise anything
@@ -60,7 +60,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _traces(record: logging.LogRecord) -> list[str]:
-    """The traceback of an exception and the stack, as far as the record has them."""
+    """The traceback and the stack of a record, if it has them."""
     trace = [logging.Formatter().formatException(record.exc_info)] if record.exc_info else []
     return [*trace, record.stack_info] if record.stack_info else trace
 

@@ -1,4 +1,4 @@
-"""The file of the run report. It replaces an earlier report and nothing else, and a full disk loses neither.
+"""The file of the run report. It replaces only an earlier report, which is kept if the disk is full.
 
 Used by realtime.pipeline: the file is checked before the models load, and written at the end of the run.
 """
@@ -20,9 +20,10 @@ from realtime.outputs import OPEN_FLAGS, keep_access, real_path, write_some
 
 # A larger file is no report: one of 1,000 cameras takes about 1 MB.
 _LARGEST_BYTES = 4 * 2**20
-# The keys by which a report is known.
+# The keys by which a report is recognised.
 _KEYS = frozenset({"version", "cameras", "stages", "wall_s"})
-# Errors of the folder or of a file that is mounted alone, as in a container: only its content can be changed.
+# Errors after which only the content of the file can be changed: its folder can't be written, or it is mounted on its
+# own, as in a container.
 _ONLY_IN_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY})
 # How long a program that reads the report through a pipe may pause.
 _PIPE_S = 5.0
@@ -82,7 +83,7 @@ def _check(path: Path) -> os.stat_result | None:
         return before
     os.close(os.open(real, OPEN_FLAGS))
     if stat.S_ISREG(before.st_mode) and before.st_size and not _is_report(real):
-        raise OutputError(f"report: {path} is not empty and no run report, so it is kept: choose another file")
+        raise OutputError(f"report: {path} is not empty and not a run report, so it is kept: choose another file")
     return before
 
 
@@ -97,7 +98,7 @@ def _is_report(path: Path) -> bool:
 
 
 def _create(folder: Path) -> tuple[int, Path]:
-    """Create a file for the time until the report is whole. Returns its descriptor and its path."""
+    """Create a temporary file for the new report. Returns its descriptor and its path."""
     path = folder / f".report-{secrets.token_hex(8)}.tmp"
     return os.open(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666), path
 
@@ -111,7 +112,7 @@ def _write_file(path: Path, data: bytes, before: os.stat_result | None) -> None:
             try:
                 _write_all(descriptor, data)
             finally:
-                os.close(descriptor)  # before the earlier report goes: some network file systems fail only here
+                os.close(descriptor)  # before the earlier report is replaced: some network file systems fail only here
             new.replace(path)
         finally:
             new.unlink(missing_ok=True)
@@ -122,7 +123,7 @@ def _write_file(path: Path, data: bytes, before: os.stat_result | None) -> None:
 
 
 def _write_in_place(path: Path, data: bytes) -> None:
-    """Write over the earlier report. If the disk is full, put back what it was: its blocks are still there."""
+    """Overwrite the earlier report. If the disk is full, restore its content, whose blocks it still has."""
     before = path.read_bytes()
     descriptor = os.open(path, OPEN_FLAGS)
     try:

@@ -15,9 +15,9 @@ from realtime.publish.socket import PublishSocket
 
 # Handle at most this many messages of peers at once. Between two calls, only a flood contains more.
 _MOST_MESSAGES = 2000
-# Limit for the topics that do not exist, of all subscriptions together: a reader may know of cameras that were removed,
-# or will be added. For each byte, libzmq keeps about 40 bytes of memory, and it walks through all topics whenever a
-# peer leaves.
+# Limit (bytes) for the topics that do not exist, of all subscriptions together: a reader may subscribe to cameras that
+# were removed or will be added. For each byte, libzmq keeps about 40 bytes of memory, and it walks through all topics
+# whenever a peer leaves.
 _MOST_ODD_BYTES = 131_072
 _SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message
 _TOPICS = (wire.info_topic, wire.status_topic, wire.pose_topic)
@@ -91,7 +91,7 @@ class Audience:
             kind, prefix = message[:1], message[1:]
             peer = peers.get(descriptor)
             if kind == _SUBSCRIBE and prefix in self._known and not (peer and prefix in peer.topics):
-                known.add((descriptor, prefix))  # also of peers that were cut off: they will come again
+                known.add((descriptor, prefix))  # also of peers that were cut off, because they will return
             if peer is None or not self._socket.peers.can_have_sent(peer, len(message)):  # the sender has disconnected
                 continue
             peer.heard_bytes += len(message)
@@ -113,7 +113,7 @@ class Audience:
     def _limit_topics(self, peers: list[Peer]) -> None:
         """Disconnect the peers with the most topics that do not exist until those of the others are within the limit.
 
-        A topic that several peers share counts once: each has a part of it.
+        A topic that several peers share counts once: each of them is charged an equal part.
         """
         odd = {peer: peer.topics - self._known for peer in peers}
         sharers = Counter(itertools.chain.from_iterable(odd.values()))

@@ -1,6 +1,6 @@
 """One connection of libzmq as the system sees it: the bytes that it has received, and a filter that drops packets.
 
-Used by publish.peers. libzmq opens and closes the connections, and only tells their descriptors.
+Used by publish.peers. libzmq opens and closes the connections, and reports only their descriptors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def open_connection(descriptor: int, endpoint: str) -> socket.socket:
 
     Args:
         descriptor: the descriptor of a connection, or of the listening socket.
-        endpoint: the endpoint that libzmq names with it.
+        endpoint: the endpoint that libzmq reports with it.
 
     Raises:
         OSError: libzmq has closed it. The descriptor may already belong to something else, such as a camera or a file.
@@ -37,7 +37,7 @@ def open_connection(descriptor: int, endpoint: str) -> socket.socket:
     copy = os.dup(descriptor)
     try:
         connection = socket.socket(fileno=copy)
-    except OSError:  # a file
+    except OSError:  # it is a file
         os.close(copy)
         raise
     try:
@@ -84,7 +84,7 @@ def shut(connection: socket.socket) -> None:
 
 
 def discard(connection: socket.socket) -> None:
-    """Read and discard the data that has arrived. Otherwise libzmq would read all of it before the end."""
+    """Read and discard the data that has arrived. Otherwise, libzmq would read all of it before it notices the end."""
     with contextlib.suppress(OSError):
         for _ in range(_MOST_DISCARDED):
             if not connection.recv_into(_discarded):

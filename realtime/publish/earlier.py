@@ -1,4 +1,4 @@
-"""An earlier recording gets a name of its own, so that a new one never overwrites it.
+"""Renames an earlier recording, so that a new one never overwrites it.
 
 Used by publish.recording.
 """
@@ -10,9 +10,9 @@ import os
 import time
 from pathlib import Path
 
-# What belongs to a recording x.jsonl: x and one of these.
+# Endings of the files that belong to a recording x.jsonl, after the x.
 COMPANIONS = (".info.json",)
-# The last second of the year 9999. A file system may hold any time.
+# The last second of the year 9999, the last one that can be formatted. A file system may report any time.
 _LAST_S = 253_402_300_799
 
 
@@ -40,7 +40,7 @@ def set_aside(path: Path, written_s: float) -> Path:
         new = path.with_name(stem + path.suffix)
         if any(os.path.lexists(path.with_name(stem + ending)) for ending in COMPANIONS):
             continue
-        try:  # takes the name; a hard link would do that too, but not every file system has them
+        try:  # reserves the name; a hard link would do that too, but not every file system has them
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             continue

@@ -1,6 +1,6 @@
 """An ipc endpoint: a socket file at a path that is free, or whose last owner has died.
 
-Used by publish.socket. libzmq would delete any file at the path before it binds, and whatever is there at the end. So
+Used by publish.socket. libzmq would delete any file at the path before it binds, and again when it closes. So
 the listening socket is made here and libzmq gets its descriptor (ZMQ_USE_FD): then it leaves the path alone.
 """
 
@@ -28,8 +28,8 @@ _PREFIX = "ipc://"
 _LONGEST_PATH = 103 if sys.platform == "darwin" else 107
 # Connections that may wait to be accepted; libzmq's default (ZMQ_BACKLOG).
 _BACKLOG = 100
-# Two programs of ours that start at once take turns for the few milliseconds that binding takes. A foreign program
-# that holds a lock on the folder for longer is not waited for.
+# Two programs of ours that start at once take turns for the few milliseconds that binding takes. If another program
+# holds a lock on the folder for longer than _LOCK_S, binding continues without it.
 _LOCK_S, _LOCK_LOOK_S = 2.0, 0.01
 
 _WHY_NOT_BOUND = {
@@ -42,7 +42,7 @@ _WHY_NOT_BOUND = {
 
 
 def is_ours_to_bind(endpoint: str) -> bool:
-    """Whether the endpoint is an ipc endpoint with a name. libzmq makes a new folder for `ipc://*` itself.
+    """Whether the endpoint is an ipc endpoint with a name. For `ipc://*`, libzmq itself creates a folder.
 
     >>> is_ours_to_bind("ipc:///run/pose"), is_ours_to_bind("ipc://*"), is_ours_to_bind("tcp://127.0.0.1:*")
     (True, False, False)
@@ -63,14 +63,14 @@ class IpcListener:
     """
 
     def __init__(self, endpoint: str) -> None:
-        """Bind the socket, in place of a dead one if there is one.
+        """Bind the socket. If the path is that of a dead socket, replace it.
 
         Args:
             endpoint: ipc://PATH or, for a name in Linux's abstract namespace, ipc://@NAME.
 
         Raises:
-            OutputError: the path names something that is no socket, or a socket that a program uses; or it can't be
-                bound.
+            OutputError: something other than a socket is at the path, or a program uses the socket there; or it can't
+                be bound.
         """
         name = endpoint.removeprefix(_PREFIX)
         self._file: Path | None = None
@@ -101,7 +101,7 @@ class IpcListener:
     def remove(self) -> None:
         """Remove our socket file, unless another program has put its own in its place, and close the socket.
 
-        Call it while libzmq still listens: until then, no other program takes the path for a dead one's.
+        Call it while libzmq still listens: afterwards, another program could take the socket for a dead one.
         """
         with contextlib.suppress(OSError):
             if self._file is not None and self._owned == _identity(self._file):
@@ -111,7 +111,7 @@ class IpcListener:
         atexit.unregister(self.remove)
 
     def _bind(self, path: Path) -> None:
-        # Otherwise as the user spells it, because the limit is short and an absolute path may exceed it.
+        # If it is no link, use the path as the user wrote it, because an absolute one may exceed the limit.
         path = real_path(path) if path.is_symlink() else path
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise OSError(errno.ENAMETOOLONG, f"the path is longer than {_LONGEST_PATH} bytes: choose a shorter one")
@@ -120,7 +120,7 @@ class IpcListener:
             self._socket.bind(os.fspath(path))
             self._file = path.absolute()
             self._owned = _identity(self._file)
-            self._socket.listen(_BACKLOG)  # before the next program looks whether it answers
+            self._socket.listen(_BACKLOG)  # before the next program checks whether it answers
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -139,7 +139,7 @@ def _make_way(path: Path) -> None:
     except FileNotFoundError:
         return
     if not is_socket:
-        raise OSError(errno.EEXIST, "the path names something that is no socket: choose another path")
+        raise OSError(errno.EEXIST, "the path is not that of a socket: choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -157,21 +157,21 @@ def _make_way(path: Path) -> None:
 
 @contextlib.contextmanager
 def _turn(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, so that of two programs that find a dead socket only one replaces it.
+    """Hold a lock on a folder, so that only one of two programs that find a dead socket replaces it.
 
     Without the lock, the second could delete the new socket of the first.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except PermissionError:  # a folder that can be written but not listed
-        log.debug("publish.bind: %s can't be locked, going on without", folder)
+        log.debug("publish.bind: %s can't be locked, continuing without a lock", folder)
         yield
         return
     try:
         end_s = time.monotonic() + _LOCK_S
         while not try_lock(descriptor):
             if time.monotonic() > end_s:
-                log.debug("publish.bind: another program holds a lock on %s, going on without", folder)
+                log.debug("publish.bind: another program holds a lock on %s, continuing without it", folder)
                 break
             time.sleep(_LOCK_LOOK_S)
         yield

@@ -1,11 +1,11 @@
 """When to try again after writing has failed. Time is an argument.
 
-Used by publish.record for a run that goes on without its recording.
+Used by publish.record for a run that continues without its recording.
 """
 
 from __future__ import annotations
 
-# A disk is rarely made room on within a second, and waits that double keep a full one from being asked all the time.
+# A full disk rarely has room again within a second, and is tried less and less often while it stays full.
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 10.0
 
@@ -38,7 +38,8 @@ class Outage:
     def fail(self, now_s: float) -> bool:
         """Record an attempt that failed. Return whether an outage begins with it."""
         begins = not self.is_on
-        if begins and now_s - self._worked_since_s >= LONGEST_WAIT_S:  # a disk that fails every second stays quiet
+        # Otherwise the wait stays long, so that a disk that fails again and again doesn't fill the log.
+        if begins and now_s - self._worked_since_s >= LONGEST_WAIT_S:
             self._wait_s = FIRST_WAIT_S
         self._next_s = now_s + self._wait_s
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)

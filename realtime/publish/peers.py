@@ -42,7 +42,8 @@ ALL_BYTES_PER_S = 32_768
 FLOOD_BURST_BYTES = 262_144
 FLOOD_BYTES_PER_S = 65_536
 # Subscriptions to topics that exist do not count for the last two limits, because they add hardly anything to libzmq's
-# topics: after a restart, 20 of the largest readers return at once. Reading them takes time, so there is a limit too.
+# topics: after a restart, 20 of the largest readers return at once. But reading them takes time, so they have these
+# limits of their own.
 KNOWN_BURST_BYTES = 786_432
 KNOWN_BYTES_PER_S = 32_768
 # Intervals (s) at which the received bytes are counted. The shorter one is for new connections and those that have sent
@@ -152,7 +153,7 @@ class Peers:
             self._shut(peer)
 
     def excuse(self, size: int) -> None:
-        """Take these bytes, which were subscriptions to topics that exist, off the use of all peers together.
+        """Don't count these bytes, which were subscriptions to topics that exist, towards the limits of all peers.
 
         Any thread may call this.
         """
@@ -237,7 +238,7 @@ class Peers:
             peer.close()
 
     def _look(self, now_s: float) -> None:
-        """Cut off the peers that have used up their own allowance, or the largest ones if the common one is used up."""
+        """Cut off peers that have used up their allowance; if the common one is used up, those that send the most."""
         active: dict[Peer, int] = {}
         all_bytes = 0
         due, excused_bytes = self._due(now_s)

@@ -4,8 +4,8 @@ A side branch of the publisher with a thread of its own. Encoding and a slow dis
 also reads files, because files are recorded completely. Lines are written unbuffered, so a killed run loses only the
 messages that are still in the queue, and may cut off its last line.
 
-A run with a live camera outlives its recording: if the disk is full or a pipe is not read, it counts the lost lines and
-tries again. A run of files ends with an error.
+If the disk is full or a pipe is not read, a run with a live camera continues, counts the lost lines and tries again. A
+run of files ends with an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # Capacity of the queue in messages: about ten seconds of one camera.
 _WAITING = 256
-# How often a run of files looks whether a program has opened the pipe that it records to.
+# How often a run of files checks whether a program reads the pipe that it records to.
 _READER_LOOK_S = 0.1
 _TOO_SLOW = "written too slowly"
 
@@ -53,11 +53,11 @@ class Recorder:
     """
 
     def __init__(self, path: Path, goes_on: Callable[[], bool] = lambda: False) -> None:
-        """Open and lock the file. Its content and its name stay until `run`.
+        """Open and lock the file. An existing file keeps its content and its name until `run`.
 
         Args:
             path: the file; a pipe or a device works too.
-            goes_on: returns whether the run goes on if the file can't be written: it has a live camera.
+            goes_on: returns whether the run continues if the file can't be written, because it has a live camera.
 
         Raises:
             OutputError: another run writes the file, or it can't be written.
@@ -65,7 +65,7 @@ class Recorder:
         self._path, self._goes_on = path, goes_on
         self._given_up, self._is_done = threading.Event(), threading.Event()
         self._file = RecordingFile(path, self._given_up.is_set)
-        self._channel: Channel[tuple[wire.PoseMessage, bool]] = Channel(_WAITING)  # with whether it is of a file
+        self._channel: Channel[tuple[wire.PoseMessage, bool]] = Channel(_WAITING)  # with whether it comes from a file
         self._outage = Outage()
         self._error: str | None = None
         self._has_ended_run = False
@@ -140,7 +140,7 @@ class Recorder:
             log.debug("record: closing %s failed: %s", self._path, error.strerror)
 
     def log_losses(self) -> None:
-        """Log how many lines of the run were lost, if any. Call it at the end. The error of `run` says it itself."""
+        """Log how many lines of the run were lost, if any, unless `run` has raised an error. Call it at the end."""
         lost = self._offered - self._written
         if lost and not self._has_ended_run:
             log.warning("record: %s: %d of %d lines were lost", self._path, lost, self._offered)
@@ -187,7 +187,7 @@ class Recorder:
         self._written_of_files += is_of_file
         if self._outage.succeed(now_s):
             self._error = None
-            log.info("record: %s is written again; %d lines lost so far", self._path, self._lost)
+            log.info("record: %s can be written again; %d lines lost so far", self._path, self._lost)
 
     def _fail(self, error: OSError | OutputError) -> None:
         """Start or continue an outage.
@@ -203,13 +203,13 @@ class Recorder:
             ) from None
         if self._outage.fail(time.monotonic()):
             log.warning(
-                "record: can't write %s: %s; the run goes on, lost lines are counted, and writing is tried again",
+                "record: can't write %s: %s; the run continues, counts the lost lines and tries again",
                 self._path,
                 self._error,
             )
 
     def _close(self) -> None:
-        """Close the file, and report what the system says only now, as network file systems do."""
+        """Close the file, and handle errors that the system reports only now, as network file systems do."""
         try:
             self._file.close()
         except OSError as error:
@@ -217,7 +217,7 @@ class Recorder:
 
 
 def _why(error: OSError | OutputError) -> str:
-    """The reason in words that name no path, because they are published."""
+    """The reason without any path, because it is published."""
     if isinstance(error, OutputError):
         return "it can't be opened again"
     if error.errno == errno.ENXIO:

@@ -1,4 +1,4 @@
-"""The file of a recording: locked, never in place of an earlier one, and of whole lines.
+"""The file of a recording: it is locked, never overwrites an earlier one, and contains only whole lines.
 
 Used by publish.record, whose thread writes it.
 """
@@ -19,9 +19,9 @@ from realtime.publish.earlier import set_aside
 
 log = logging.getLogger(__name__)
 
-# How often the file is opened again because another program has renamed or removed it between opening and locking.
+# How often the file is opened again if another program renames or removes it between opening and locking.
 _TRIES = 10
-# Errors of a disk without room, which a run with cameras outlives. All others mean that the path can't be used.
+# Errors of a full disk, which don't end a run with live cameras. All others mean that the path can't be used.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -41,19 +41,19 @@ class RecordingFile:
     """
 
     def __init__(self, path: Path, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Open and lock the file. Its content and its name stay until `begin`.
+        """Open and lock the file. An existing file keeps its content and its name until `begin`.
 
         Args:
             path: the file; a symbolic link stands for its target.
-            is_over: looked at while a full pipe is not read. True gives up.
+            is_over: called while a full pipe is not read; True gives up.
 
         Raises:
-            OutputError: another run writes it, or it can't be written.
+            OutputError: another run is writing it, or it can't be written.
         """
         self._given, self._path, self._is_over = path, real_path(path), is_over
         self._descriptor: int | None = None
         self._is_regular = self._is_new = self._has_begun = False
-        self._is_cut = False  # whether it ends with a part of a line, which can't be removed
+        self._is_cut = False  # whether it ends with an incomplete line, which can't be removed
         try:
             self._open()
             if self._is_regular and self._size() and not os.access(self._path.parent, os.W_OK | os.X_OK):
@@ -84,13 +84,13 @@ class RecordingFile:
             self._replace()
 
     def write(self, line: bytes) -> None:
-        """Write a line, given without its end.
+        """Write a line, given without its line break.
 
-        A file that was deleted meanwhile is made anew.
+        A file that was deleted meanwhile is created again.
 
         Raises:
             OSError: it could not be written. A regular file then ends with the line before it.
-            OutputError: another run writes the file that has taken its place.
+            OutputError: another run is writing a file at its path.
         """
         assert self._descriptor is not None
         size = 0
@@ -114,7 +114,7 @@ class RecordingFile:
     def renew(self) -> None:
         """Prepare another attempt after a failure.
 
-        The file is opened again if it was removed, to make room, or if its disk was replaced.
+        The file is opened again if it was removed (perhaps to make room), or if its disk was replaced.
 
         Raises:
             OutputError: another run writes it, or an earlier recording can't be renamed.
@@ -124,7 +124,7 @@ class RecordingFile:
             self.begin()
 
     def close(self) -> None:
-        """Close the file. If it was made by the constructor and never used, remove it.
+        """Close the file. If the constructor created it and it was never used, remove it.
 
         Raises:
             OSError: the system could not store all lines.
@@ -185,7 +185,7 @@ class RecordingFile:
         keep_access(self._descriptor, before)
 
     def _undo(self, size: int) -> None:
-        """Remove a part of a line, so that the file ends with a whole one."""
+        """Remove an incomplete line, so that the file ends with a whole one."""
         assert self._descriptor is not None
         self._is_cut = True
         if self._is_regular:

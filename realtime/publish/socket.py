@@ -37,7 +37,7 @@ _RECEIVE_BUFFER_BYTES = 2048
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.
 _MAX_INCOMING_CURVE_BYTES = 512
-# A subscription takes this many bytes more than its topic, and this many with CURVE.
+# Bytes that a subscription takes in addition to its topic, without and with CURVE.
 _OVERHEAD_BYTES, _OVERHEAD_CURVE_BYTES = 12, 52
 # How long the handshake of a peer may take: four round trips with CURVE, each up to 0.7 s by satellite.
 _HANDSHAKE_MS = 5000
@@ -53,7 +53,7 @@ _WHY_NOT_BOUND = {
 
 
 class _Readers:
-    """The permitted readers, in the form that pyzmq asks for. It would read the folder once more, unchecked."""
+    """The permitted readers, as pyzmq expects them. Given the folder, it would read that again without our checks."""
 
     def __init__(self, keys: frozenset[bytes]) -> None:
         self._keys = keys
@@ -73,7 +73,7 @@ class PublishSocket:
     Attributes:
         endpoints: the endpoints it is bound to, with the ports that were chosen for *.
         peers: the connections.
-        overhead_bytes: how many bytes a subscription takes more than its topic.
+        overhead_bytes: how many bytes a subscription takes in addition to its topic.
     """
 
     def __init__(self, config: PublishConfig) -> None:

@@ -22,7 +22,7 @@ _THREADS_PER_CORE = 2
 _FILES = 20
 _ADDRESSES_GB = 5.0
 
-# How Python, torch, OpenVINO, the C++ library and the dynamic linker word it.
+# The messages of Python, torch, OpenVINO, the C++ library and the dynamic linker.
 _NO_MEMORY = re.compile(
     r"bad_alloc|(cannot|can't|unable to|failed to) allocate|failed to map segment.*(?<!Operation not permitted)$",
     re.IGNORECASE,

@@ -125,7 +125,7 @@ def load_secret(file: Path) -> Key:
 def load_permitted(folder: Path) -> frozenset[bytes]:
     """Load the public keys of the permitted readers: the files *.key in a folder.
 
-    Whoever can write a key into the folder can read the stream.
+    Anyone who can write a key into the folder can read the stream.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +171,7 @@ def _load(file: Path) -> Key:
         data = read_small(file, _MOST_BYTES)
     except ValueError as error:
         raise ValueError(f"{file}: {error}; create a key with python -m realtime.keys") from None
-    # As pyzmq reads them; a comment may contain anything.
+    # Parsed like pyzmq does, line by line. A comment may contain anything.
     found: dict[bytes, bytes] = {}
     for line in data.splitlines():
         name, _, value = line.strip().partition(b"=")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads a small file whose path a user gave: never without end, whatever the path leads to.
+"""Reads a small file at a path from the user, with limits on time and size, whatever the path leads to.
 
 Used at the start, before the data path exists: for configuration files, secrets and keys.
 """
@@ -13,8 +13,8 @@ import stat
 import time
 from pathlib import Path
 
-# How long a pipe or a terminal may take until its end. A password manager that asks its server needs a second or two,
-# and a pipe that no program writes to would otherwise be waited for forever.
+# How long a pipe or a terminal may take until its end. A password manager that asks its server needs a second or two.
+# Without a limit, a pipe that no program writes to would block the program forever.
 LONGEST_WAIT_S = 10.0
 
 
@@ -29,8 +29,8 @@ def read_small(path: Path, most_bytes: int, longest_wait_s: float = LONGEST_WAIT
 
     Args:
         path: the path. It may lead to anything.
-        most_bytes: the most that it may have; a multiple of 1024.
-        longest_wait_s: how long a pipe or a terminal may take until its end.
+        most_bytes: largest size in bytes; a multiple of 1024.
+        longest_wait_s: how long (s) a pipe or a terminal may take until its end.
 
     Returns:
         The content.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Who else can change a file or folder: other users of this machine, by owners and permission bits.
+"""Finds out whether other users of this machine can change a file or folder, by owners and permission bits.
 
 Used at the start, before the data path exists: for the keys of permitted readers, and for caches. Access control lists
-are not looked at. On Windows nothing is checked, because it has no owners and bits of this kind.
+are ignored. On Windows nothing is checked, because it has no owners and bits of this kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-# Links that one path may contain, as in Linux.
+# Follow at most this many links in one path, as Linux does.
 _MOST_LINKS = 40
 _GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -21,8 +21,8 @@ _GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 def changed_by_others(path: Path) -> str | None:
     """Find out whether a user other than this one and root could change a file, add to a folder, or replace it.
 
-    Every folder on the way counts, and so do links: whoever can rename a folder can put another one in its place. In a
-    folder with the sticky bit, such as /tmp, only owners can do that.
+    Every folder on the path counts, and so do links: a user who can rename a folder can put another one in its place.
+    In a folder with the sticky bit, such as /tmp, only owners can do that.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

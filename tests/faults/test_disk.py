@@ -45,14 +45,14 @@ def test_53_a_full_disk_does_not_disturb_the_stream(small_disk: Path, tmp_path: 
         assert recording()["error"] == "No space left on device"
         program.run_for(5)
         figure("53", "full disk: rate of the stream", program.fps(since_s=full_s), "fps", at_least=20)
-        program.until_logged("the run goes on")
+        program.until_logged("the run continues")
         filler.unlink()
-        program.until_logged("is written again")
+        program.until_logged("can be written again")
         program.until(lambda: recording()["error"] is None, what="a status without an error")
         code, took_s = program.end()
         figure("53", "full disk: program exits after", took_s, "s", at_most=3)
     assert code == 0, program.log
-    assert sum("the run goes on" in line for line in program.log) <= 2  # the room is used up again
+    assert sum("the run continues" in line for line in program.log) <= 2  # the room is used up again
     numbers = numbers_in(path)
     assert numbers == sorted(numbers)
     [earlier] = small_disk.glob("x-*.jsonl")

@@ -92,7 +92,7 @@ def read_only(*folders: str) -> str:
     return "\n".join(f"mount --bind {f} {f}; mount -o remount,bind,ro {f}" for f in folders)
 
 
-# A disk that is full ends a run of files, which would be incomplete. A live run goes on.
+# A disk that is full ends a run of files, which would be incomplete. A live run continues.
 FULL = {"file": Ends(1, "record: can't write .*(No space left|File too large)"), "camera": Ends(loses=True)}
 # Where Python finds code to run at its start, on the machine with another clock.
 SITE = "/mnt/log/site"

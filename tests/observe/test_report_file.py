@@ -89,7 +89,7 @@ OTHERS = {
 @pytest.mark.parametrize("content", OTHERS.values(), ids=OTHERS)
 def test_every_other_file_is_kept(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(OutputError, match=rf"^report: {path} is not empty and no run report, so it is kept: choose"):
+    with pytest.raises(OutputError, match=rf"^report: {path} is not empty and not a run report, so it is kept: choose"):
         check_report(path)
     assert path.read_bytes() == content
 
@@ -97,7 +97,7 @@ def test_every_other_file_is_kept(path: Path, content: bytes) -> None:
 def test_a_file_that_took_the_place_during_the_run_is_kept(path: Path) -> None:
     check_report(path)
     path.write_text("call home")
-    with pytest.raises(RealtimeError, match="no run report") as told:
+    with pytest.raises(RealtimeError, match="not a run report") as told:
         write_report(path, NEW)
     assert told.value.exit_code == 1
     assert path.read_text() == "call home"

@@ -28,8 +28,8 @@ def test_a_live_run_outlives_a_full_disk_and_says_what_it_lost(
     assert published > 0
     told = [each.getMessage() for each in caplog.records if each.getMessage().startswith("record: ")]
     assert told == [
-        f"record: can't write {tmp_path}/x.jsonl: No space left on device; the run goes on, lost lines are counted, "
-        "and writing is tried again",
+        f"record: can't write {tmp_path}/x.jsonl: No space left on device; the run continues, counts the lost lines "
+        "and tries again",
         f"record: {tmp_path}/x.jsonl: {published} of {published} lines were lost",
     ]
     assert run._recorder is not None
@@ -56,6 +56,6 @@ def test_a_second_run_of_the_same_recording_does_not_start(tmp_path: Path) -> No
 def test_a_run_that_does_not_start_leaves_no_file_behind(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("worth keeping")
     flags = {"publish.bind": f"ipc://{tmp_path}/notes", "report": str(tmp_path / "r.json")}
-    with pytest.raises(OutputError, match="no socket"):
+    with pytest.raises(OutputError, match="not that of a socket"):
         Pipeline(configuration(tmp_path, **flags))
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]

@@ -121,9 +121,9 @@ def test_a_run_with_a_camera_outlives_a_full_disk(path: Path, disk: Disk, caplog
     assert told == [wire.Recording(written=2, lost=8, error="No space left on device")]
     assert recorder.status() == wire.Recording(written=4, lost=8, error=None)
     assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
-        ("WARNING", f"record: can't write {path}: No space left on device; the run goes on, lost lines are counted, "
-         "and writing is tried again"),
-        ("INFO", f"record: {path} is written again; 8 lines lost so far"),
+        ("WARNING", f"record: can't write {path}: No space left on device; the run continues, counts the lost lines "
+         "and tries again"),
+        ("INFO", f"record: {path} can be written again; 8 lines lost so far"),
         ("WARNING", f"record: {path}: 8 of 12 lines were lost"),
     ]  # fmt: skip
 
