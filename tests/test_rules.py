@@ -27,7 +27,8 @@ ONE_PLACE = {
             "stream",
         )
     ],
-    "PIL": ["capture/images.py"],
+    "PIL": ["capture/image_file.py", "capture/image_troubles.py"],
+    "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],
     "huggingface_hub": ["models/hub.py"],

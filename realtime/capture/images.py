@@ -1,4 +1,4 @@
-"""One image, a folder of images or a glob of images, in natural order.
+"""One image, a folder of images or a pattern of images, in natural order: one picture of each file.
 
 One of the sources of capture. Images have no timestamps, so they follow a nominal rate of IMAGES_PER_S.
 """
@@ -6,37 +6,43 @@ One of the sources of capture. Images have no timestamps, so they follow a nomin
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-# This name keeps Pillow's own function. ultralytics, which is imported later than this file, replaces Image.open with
-# a function that installs packages when it meets an image in an unknown format.
-from PIL.Image import open as open_image
-
+from realtime.capture.folder import files_of
+from realtime.capture.image_file import left_out, opened, picture_of
+from realtime.capture.image_formats import image_format
 from realtime.capture.source import Picture
+from realtime.capture.stream import StreamSource
 from realtime.config import MOST_PIXELS
-from realtime.errors import SourceError, SourceReason, TruncatedError, too_large
+from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
 
 log = logging.getLogger(__name__)
 
-# Formats that OpenCV's wheels decode and that cameras and people use. A .gif counts as a video.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2"})
-
 # Assumed frame rate of the camera that filled a folder with images.
 IMAGES_PER_S = 30.0
+
+# What is wrong with images that can't be read, for the last line of a run.
+_TROUBLES = {
+    SourceReason.NOT_MEDIA: "damaged or not images",
+    SourceReason.CODEC: "of kinds that can't be decoded",
+    SourceReason.TOO_LARGE: "too large",
+    SourceReason.MISSING: "missing",
+    SourceReason.PERMISSION: "not readable for this user",
+}
+
+# A decoded picture, and how many others its file holds that are left out.
+_Read = tuple[NDArray[np.uint8], int]
 
 
 class ImagesSource:
     """Images, read one by one. An unreadable image counts as a frame with a fault, and reading continues.
 
     Args:
-        source: path of an image or a folder, or a glob. In a folder, only files with an image suffix are read.
+        source: path of an image or a folder, or a pattern.
         max_pixels: read no larger image.
 
     Raises:
@@ -49,13 +55,16 @@ class ImagesSource:
     def __init__(self, source: str, max_pixels: int = MOST_PIXELS) -> None:
         self._source = source
         self._max_pixels = max_pixels
-        self._paths = _paths_of(source)
+        named = files_of(source)
+        self._paths = named.images
+        self._videos = named.videos
         self._place = 0
-        self._unreadable: list[Path] = []
+        self._unreadable: list[tuple[Path, SourceReason]] = []
+        self._left_out: list[tuple[Path, int]] = []
         # The first readable image sets the size of the source. It is kept until its turn, since decoding may be slow.
-        path, image = _first_of(self._paths, max_pixels)
-        self._read_ahead = {path: image}
-        self.size = (image.shape[1], image.shape[0])
+        path, read = _first_of(self._paths, max_pixels)
+        self._read_ahead = {path: read}
+        self.size = (read[0].shape[1], read[0].shape[0])
         self.fps: float | None = IMAGES_PER_S
 
     def read(self) -> Picture | None:
@@ -64,70 +73,57 @@ class ImagesSource:
         Raises:
             TruncatedError: the last image was returned, and some images could not be read.
         """
+        if self._place == 0:
+            self._warn_of_videos()
         if self._place == len(self._paths):
             self._check_all_were_read()
             return None
         path = self._paths[self._place]
         self._place += 1
         try:
-            return Picture(self._read_ahead.pop(path) if path in self._read_ahead else _read(path, self._max_pixels))
+            ahead = self._read_ahead.pop(path, None)
+            image, others = ahead if ahead is not None else _read(path, self._max_pixels)
         except SourceError as error:
             if not self._unreadable:
                 log.warning("%s; continuing with the other images", error)
-            self._unreadable.append(path)
+            self._unreadable.append((path, error.reason))
             return Picture(None, None, "too large" if error.reason is SourceReason.TOO_LARGE else "undecodable")
+        if others:
+            self._left_out.append((path, others))
+        return Picture(image)
 
     def close(self) -> None:
-        """Do nothing: no file stays open between images."""
+        """Say how many pictures were left out of the files that were read. No file stays open between images."""
+        if self._left_out:
+            log.warning(
+                "%s: one picture of each file was read; %d other pictures of %d files were left out "
+                "(the first file is %s)",
+                shown(self._source), sum(others for _, others in self._left_out), len(self._left_out),
+                self._left_out[0][0].name,
+            )  # fmt: skip
+        self._left_out = []
+        self._read_ahead = {}
+
+    def _warn_of_videos(self) -> None:
+        if self._videos:
+            log.warning(
+                "%s: only its images are read; %d videos are left out (the first is %s): give each its own --source",
+                shown(self._source), len(self._videos), self._videos[0].name,
+            )  # fmt: skip
+        self._videos = []
 
     def _check_all_were_read(self) -> None:
         if self._unreadable:
+            reasons = dict.fromkeys(_TROUBLES.get(reason, reason.value) for _, reason in self._unreadable)
             raise TruncatedError(
                 f"{shown(self._source)}: {len(self._unreadable)} of {len(self._paths)} images can't be read "
-                f"(the first is {self._unreadable[0].name}): damaged or not images",
+                f"(the first is {self._unreadable[0][0].name}): {', '.join(reasons)}",
                 SourceReason.CODEC,
             )
 
 
-def natural_key(path: Path) -> tuple[list[int | str], str]:
-    """Return a sort key that compares the numbers in names by value: img2 before img10."""
-    parts = re.split(r"(\d+)", str(path))
-    # re.split puts the numbers at odd positions, so a number is only compared with numbers.
-    return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)], str(path)
-
-
-def _paths_of(source: str) -> list[Path]:
-    """Return the files that a source names, sorted; at least one.
-
-    Raises:
-        SourceError: the source names no file, or can't be read.
-    """
-    path = Path(source)
-    try:
-        return _found(path, source)
-    except ValueError as error:  # pathlib rejects patterns like "**x"
-        raise SourceError(f"{shown(source)}: invalid pattern: {error}", SourceReason.MISSING) from None
-    except OSError as error:
-        raise SourceError(f"{shown(source)}: can't be read: {error.strerror}", SourceReason.PERMISSION) from None
-
-
-def _found(path: Path, source: str) -> list[Path]:
-    if path.is_dir():
-        paths = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-        missing = f"no images in this folder, expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}"
-    elif path.exists() or not re.search(r"[*?\[]", source):
-        return [path]
-    else:
-        root = Path(path.anchor or ".")
-        paths = [p for p in root.glob(str(path.relative_to(path.anchor))) if p.is_file()]
-        missing = "no file matches this pattern"
-    if not paths:
-        raise SourceError(f"{shown(source)}: {missing}", SourceReason.MISSING)
-    return sorted(paths, key=natural_key)
-
-
-def _first_of(paths: list[Path], max_pixels: int) -> tuple[Path, NDArray[np.uint8]]:
-    """Return the path of the first readable image, and the image.
+def _first_of(paths: list[Path], max_pixels: int) -> tuple[Path, _Read]:
+    """Return the path of the first readable image, and its picture.
 
     Raises:
         SourceError: no file can be read; the error is that of the first file.
@@ -141,41 +137,19 @@ def _first_of(paths: list[Path], max_pixels: int) -> tuple[Path, NDArray[np.uint
     raise errors[0]
 
 
-def _read(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """Return one image file as uint8 (H, W, 3), BGR, rotated upright by its EXIF orientation."""
-    size = _size_of(path)
-    if size[0] * size[1] > max_pixels:
-        raise too_large(str(path), size, max_pixels)
-    try:
-        # Decode from memory, because cv2.imread gives no reason when it fails, only a warning on stderr.
-        data = np.fromfile(path, np.uint8)
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such file", SourceReason.MISSING) from None
-    except OSError as error:
-        raise SourceError(f"{path}: can't be read: {error.strerror}", SourceReason.PERMISSION) from None
-    if not data.size:
-        raise SourceError(f"{path}: not an image: the file is empty", SourceReason.NOT_MEDIA)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        image: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error:
-        # imdecode raises only for images beyond its limits, which protect against running out of memory.
-        raise SourceError(
-            f"{path}: too large: expected at most 2^30 pixels and 2^20 per side, scale it down", SourceReason.TOO_LARGE
-        ) from None
-    if image is None:
-        raise SourceError(f"{path}: not an image, or a damaged or truncated one", SourceReason.NOT_MEDIA)
-    return image
+def _read(path: Path, max_pixels: int) -> _Read:
+    if image_format(path) is None and path.exists():
+        return _first_by_ffmpeg(path, max_pixels), 0
+    with opened(path, max_pixels) as image:
+        return picture_of(path, image, max_pixels), left_out(image)
 
 
-def _size_of(path: Path) -> tuple[int, int]:
-    """Return width and height (pixels) of an image, read from its header; (0, 0) if Pillow doesn't know its format.
-
-    OpenCV can't tell the size before it has decoded the image.
-    """
-    Image.MAX_IMAGE_PIXELS = None  # above this limit Pillow would warn, and above twice its value refuse
+def _first_by_ffmpeg(path: Path, max_pixels: int) -> NDArray[np.uint8]:
+    source = StreamSource(str(path), network=False, max_pixels=max_pixels)
     try:
-        with open_image(path) as image:
-            return image.size
-    except Exception:  # Pillow raises many kinds for damaged files, which OpenCV then refuses
-        return 0, 0
+        picture = source.read()
+    finally:
+        source.close()
+    assert picture is not None
+    assert picture.image is not None  # or opening it had failed
+    return picture.image

@@ -17,10 +17,11 @@ from typing import Literal
 
 from realtime.capture.attempt import LEAST_OPEN_S, PlaylistError
 from realtime.capture.demo import DemoSource
+from realtime.capture.files import open_files
 from realtime.capture.follow import find_playlist, names_playlist
 from realtime.capture.guard import Guard
 from realtime.capture.hls import HlsSource
-from realtime.capture.images import IMAGE_SUFFIXES, ImagesSource
+from realtime.capture.image_formats import IMAGE_SUFFIXES
 from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.login import has_login
 from realtime.capture.nested import Nested
@@ -117,10 +118,8 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
             return WebcamSource(source, config.mode)
         case "demo":
             return DemoSource()
-        case "images":
-            return ImagesSource(source, max_pixels)
-        case "file":
-            return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
+        case "images" | "file":
+            return open_files(source, config.hwaccel, max_pixels)
         case "network":
             return _open_network(config, max_pixels, stop or threading.Event())
 

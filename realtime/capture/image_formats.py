@@ -1,0 +1,82 @@
+"""The formats of image files: which one a file has, by its content where that shows it, else by the end of its name.
+
+Used by capture.folder, which lists images, and by capture.files and capture.image_file, which open them. A file's
+format is called by Pillow's name for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from realtime.capture.formats import start_of
+
+# Pillow reads these. Each begins with a mark that no video begins with.
+_MARKS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF
+    (b"MM\0+", "TIFF"),
+    *((b"P%d%c" % (number, space), "PPM") for number in range(1, 7) for space in b" \t\r\n"),
+)
+# Pillow reads these too, by the ends of their names, because their beginnings don't identify them.
+_UNMARKED = {".bmp": "BMP", ".dib": "DIB", ".ico": "ICO"}
+_MARKED_SUFFIXES = frozenset({
+    ".apng", ".avif", ".avifs", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg",
+    ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+# FFmpeg reads these as videos of one picture, and more of their kinds than Pillow, whose JPEG 2000 of 16 bits has wrong
+# colours. It can't decode .jxl and says so.
+BY_FFMPEG = frozenset({
+    ".bw", ".dds", ".dpx", ".exr", ".fits", ".hdr", ".j2k", ".jls", ".jp2", ".jpc", ".jpf", ".jpx", ".jxl", ".msp",
+    ".pam", ".pcx", ".pfm", ".pgx", ".phm", ".psd", ".qoi", ".ras", ".rgb", ".sgi", ".sun", ".tga", ".xbm", ".xpm",
+    ".xwd",
+})  # fmt: skip
+# The ends of the names of all images that can be read, in a folder as well as alone.
+IMAGE_SUFFIXES = _MARKED_SUFFIXES | frozenset(_UNMARKED) | BY_FFMPEG
+# How brands of the ISO container begin a file of images. FFmpeg would play such a file as a film: one of its tiles.
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1", b"avci"}
+)
+# The format of a file that isn't what its name says.
+DAMAGED = "damaged"
+# Enough for every mark, and for the list of brands.
+_START = 256
+
+
+def image_format(path: Path) -> str | None:
+    """Return the format of an image file; None if FFmpeg reads it, as a video or as a picture.
+
+    A GIF and a motion JPEG are videos. A file that is named like a JPEG, say, but doesn't begin like any image, counts
+    as a damaged one. A pipe is never read here, because it can be read only once.
+    """
+    suffix = path.suffix.lower()
+    form = _format_of(start_of(str(path), _START))
+    # A motion JPEG and a JPEG-LS begin like a JPEG. FFmpeg tells them apart.
+    if form == "JPEG" and suffix not in _MARKED_SUFFIXES:
+        return None
+    if form is None:
+        form = _UNMARKED.get(suffix)
+    if form is None and suffix in _MARKED_SUFFIXES and path.is_file():
+        return DAMAGED
+    return form
+
+
+def _format_of(start: bytes) -> str | None:
+    """Return the format of a file that starts like this; None if it isn't a known image."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[4:8] == b"ftyp":
+        return _format_of_brands(start[: int.from_bytes(start[:4], "big")])
+    return next((form for mark, form in _MARKS if start.startswith(mark)), None)
+
+
+def _format_of_brands(box: bytes) -> str | None:
+    brands = {box[8:12]} | {box[at : at + 4] for at in range(16, len(box), 4)}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & HEIF_BRANDS else None
