@@ -6,9 +6,11 @@ format is called by Pillow's name for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from realtime.capture.formats import start_of
+from realtime.errors import SourceError, SourceReason
 
 # Pillow reads these. Each begins with a mark that no video begins with.
 _MARKS = (
@@ -39,7 +41,7 @@ BY_FFMPEG = frozenset({
 IMAGE_SUFFIXES = _MARKED_SUFFIXES | frozenset(_UNMARKED) | BY_FFMPEG
 # How brands of the ISO container begin a file of images. FFmpeg would play such a file as a film: one of its tiles.
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-HEIF_BRANDS = frozenset(
+_HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1", b"avci"}
 )
 # The format of a file that isn't what its name says.
@@ -59,11 +61,30 @@ def image_format(path: Path) -> str | None:
     # A motion JPEG and a JPEG-LS begin like a JPEG. FFmpeg tells them apart.
     if form == "JPEG" and suffix not in _MARKED_SUFFIXES:
         return None
-    if form is None:
-        form = _UNMARKED.get(suffix)
-    if form is None and suffix in _MARKED_SUFFIXES and path.is_file():
-        return DAMAGED
+    if form is None and path.is_file():
+        return _UNMARKED.get(suffix, DAMAGED if suffix in _MARKED_SUFFIXES else None)
     return form
+
+
+def refuse_tiles(name: str, tags: Mapping[str, str], tracks: int) -> None:
+    """Refuse an image of which FFmpeg would show a part, or more than the image: its tiles are tracks to FFmpeg.
+
+    Args:
+        name: the source, redacted.
+        tags: FFmpeg's metadata of the container.
+        tracks: the number of its video tracks.
+
+    Raises:
+        SourceError: it is a HEIC, or an AVIF in several parts.
+    """
+    text = (tags.get("major_brand", "") + tags.get("compatible_brands", "")).encode("ascii", "replace")
+    brands = {text[at : at + 4] for at in range(0, len(text), 4)}
+    is_avif = bool(brands & _AVIF_BRANDS)
+    if (is_avif and tracks > 1 and b"avis" not in brands) or (brands & _HEIF_BRANDS and not is_avif):
+        raise SourceError(
+            f"{name}: can't be decoded: a HEIC or AVIF image, which is read from a file only: save it as one",
+            SourceReason.CODEC,
+        )
 
 
 def _format_of(start: bytes) -> str | None:
@@ -79,4 +100,4 @@ def _format_of_brands(box: bytes) -> str | None:
     brands = {box[8:12]} | {box[at : at + 4] for at in range(16, len(box), 4)}
     if brands & _AVIF_BRANDS:
         return "AVIF"
-    return "HEIF" if brands & HEIF_BRANDS else None
+    return "HEIF" if brands & _HEIF_BRANDS else None

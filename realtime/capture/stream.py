@@ -20,6 +20,7 @@ from realtime.capture.complete import Seen, check_complete
 from realtime.capture.connect import connect, connect_feed
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
+from realtime.capture.image_formats import refuse_tiles
 from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
@@ -102,6 +103,7 @@ class StreamSource:
         container = self._container
         if not container.streams.video:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
+        refuse_tiles(self._name, container.metadata, len(container.streams.video))
         self._stream = container.streams.video[0]
         if self._stream.codec_context is None:
             raise SourceError(
