@@ -25,7 +25,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from PIL.Image import open as open_image
 
 from realtime.capture.formats import start_of
-from realtime.capture.image_formats import image_format
+from realtime.capture.image_formats import SEQUENCE, image_format
 from realtime.capture.image_troubles import JPEG_HEADER, trouble_of_jpeg, trouble_of_mode, trouble_of_tiff
 from realtime.errors import SourceError, SourceReason, too_large
 
@@ -44,6 +44,7 @@ _ORIENTATION = 0x0112
 _BACKGROUND = (255, 255, 255)  # shown behind transparent pixels, as in a browser
 _DAMAGED = "not an image, or a damaged or truncated one"
 _NO_HEIF = "HEIC images need pillow-heif: pip install 'pillow-heif>=1,<2'"
+_SEQUENCE = "a HEIC that holds a sequence of pictures: convert it to MP4 or to single images"
 
 
 @contextmanager
@@ -143,7 +144,7 @@ def _readers(path: Path) -> list[str]:
     """Return the names of Pillow's readers for the format of a file.
 
     Raises:
-        SourceError: this format needs a package that is not installed.
+        SourceError: this format can't be read, or needs a package that is not installed.
     """
     _prepare()
     form = image_format(path)
@@ -153,6 +154,8 @@ def _readers(path: Path) -> list[str]:
         except ImportError:
             raise SourceError(f"{path}: can't be decoded: {_NO_HEIF}", SourceReason.CODEC) from None
         register_heif_opener()
+    if form == SEQUENCE:
+        raise SourceError(f"{path}: can't be decoded: {_SEQUENCE}", SourceReason.CODEC)
     return [*_JPEG] if form == "JPEG" else [form or ""]
 
 

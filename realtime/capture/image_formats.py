@@ -46,6 +46,8 @@ _HEIF_BRANDS = frozenset(
 )
 # The format of a file that isn't what its name says.
 DAMAGED = "damaged"
+# A HEIC that holds a film besides, or instead of, an image. libheif reads only the image.
+SEQUENCE = "sequence"
 # Enough for every mark, and for the list of brands.
 _START = 256
 
@@ -98,6 +100,8 @@ def _format_of(start: bytes) -> str | None:
 
 def _format_of_brands(box: bytes) -> str | None:
     brands = {box[8:12]} | {box[at : at + 4] for at in range(16, len(box), 4)}
+    if b"msf1" in brands and not brands & _AVIF_BRANDS:
+        return SEQUENCE
     if brands & _AVIF_BRANDS:
         return "AVIF"
     return "HEIF" if brands & _HEIF_BRANDS else None

@@ -66,6 +66,13 @@ def test_a_folder_holds_every_kind_of_image_that_is_read_alone(tmp_path):
     assert {picture.media_s for picture in pictures} == {None}
 
 
+@pytest.mark.parametrize("suffix", ["tga", "jp2", "pcx", "sgi"])
+def test_an_image_that_ffmpeg_reads_has_no_time_when_it_is_alone_either(tmp_path, suffix):
+    drawn().save(tmp_path / f"1.{suffix}")
+    pictures = read_all(open_files(str(tmp_path / f"1.{suffix}"), "none", FAR))
+    assert [(is_drawn(picture.image), picture.media_s) for picture in pictures] == [(True, None)]
+
+
 def test_in_a_folder_one_picture_of_each_file_is_read_and_the_others_are_counted(tmp_path, caplog):
     for name in ("1.webp", "2.png", "3.gif", "4.tif", "5.heic"):
         write_animation(tmp_path / name, count=3)

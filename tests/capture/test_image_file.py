@@ -4,6 +4,7 @@ import builtins
 import struct
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,6 +93,16 @@ def test_a_heic_is_recognised_under_any_name(tmp_path, name):
     drawn().save(tmp_path / "1.heic", quality=95)
     path = (tmp_path / "1.heic").rename(tmp_path / name)
     assert is_drawn(read(path))
+
+
+def test_a_heic_that_holds_a_sequence_is_refused(tmp_path):
+    path = tmp_path / "1.heics"
+    drawn().save(path, format="HEIF")
+    data = path.read_bytes()
+    assert data[16:20] == b"mif1"
+    path.write_bytes(data[:8] + b"hevc" + data[12:16] + b"msf1" + data[20:])
+    with pytest.raises(SourceError, match=r"1\.heics: can't be decoded: a HEIC that holds a sequence of pictures"):
+        read(path)
 
 
 def test_without_pillow_heif_the_error_for_a_heic_gives_the_command_that_installs_it(tmp_path, monkeypatch):
@@ -207,6 +218,13 @@ def test_the_error_for_a_jpeg_names_the_kind_that_cannot_be_decoded(tmp_path, ma
     path.write_bytes(data)
     with pytest.raises(SourceError, match=says):
         read(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif"])
+def test_the_pixels_are_those_that_opencv_decodes(tmp_path, suffix):
+    path = tmp_path / f"1.{suffix}"
+    drawn(size=(321, 241)).resize((161, 121)).save(path)
+    assert (read(path) == cv2.imread(str(path))).all()
 
 
 def test_transparent_parts_are_white_whatever_colour_they_hide(tmp_path):
