@@ -75,8 +75,9 @@ def _files_of(source: str) -> Named:
     elif path.exists() or not _WILD.search(source):
         return Named([path], [], single=True)
     else:
-        named = _sorted_out(matches(path))
-        missing = "no file matches this pattern, or none of them is an image or a video"
+        found = matches(path)
+        named = _sorted_out(found)
+        missing = "what matches is no image and no video" if found else "no file matches (upper and lower case differ)"
     count = len(named.images) + len(named.videos)
     if not count:
         raise SourceError(f"{shown(source)}: {missing}", SourceReason.MISSING)
@@ -94,7 +95,8 @@ def matches(pattern: Path) -> list[Path]:
 
     As in the shell, a wildcard doesn't match a dot at the beginning of a name.
     """
-    parts = pattern.parts
+    # Python 3.13 matches files by a final "**", earlier versions only folders.
+    parts = (*pattern.parts, "*") if pattern.name == "**" else pattern.parts
     literal = len(parts) - 1
     while literal and not (Path(*parts[:literal]).is_dir()):
         literal -= 1
@@ -128,7 +130,6 @@ def _sorted_out(paths: list[Path]) -> Named:
 
 def _missing_in_folder(found: list[Path]) -> str:
     """Return why a folder without images and videos can't be a source, and what to do."""
-    folders = sum(path.is_dir() for path in found)
-    if folders:
-        return f"no images in this folder, but {folders} folders: add /**/*.png, say, for the images inside them"
-    return f"no images in this folder, expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+    if any(path.is_dir() for path in found):
+        return "no images in this folder, only folders: add /**/*.png, say, to name the images inside them"
+    return "no images in this folder, expected files such as .jpg, .png, .tif or .heic (docs/cameras.md lists all)"

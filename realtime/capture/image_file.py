@@ -111,8 +111,12 @@ def picture_of(path: Path, image: Image.Image, max_pixels: int) -> NDArray[np.ui
     trouble = trouble_of_mode(image)
     if trouble is not None:
         raise SourceError(f"{path}: can't be decoded: {trouble}", SourceReason.CODEC)
-    is_usual = image.format in _JPEG and image.mode in ("L", "RGB")
-    picture = _jpeg(path) if is_usual else _bgr(image)
+    if image.format in _JPEG and image.mode in ("L", "RGB"):
+        picture = _jpeg(path)
+    else:
+        image.load()
+        _check_size(path, image, max_pixels)  # again: a HEIC may hold more than its header says
+        picture = _bgr(image)
     return np.ascontiguousarray(_upright(picture, _orientation(image)))
 
 
@@ -200,7 +204,6 @@ def _jpeg(path: Path) -> NDArray[np.uint8]:
 
 
 def _bgr(image: Image.Image) -> NDArray[np.uint8]:
-    image.load()
     if image.mode.startswith("I"):
         return _of_gray(image)
     if image.has_transparency_data:

@@ -25,7 +25,7 @@ _MARKS = (
     *((b"P%d%c" % (number, space), "PPM") for number in range(1, 7) for space in b" \t\r\n"),
 )
 # Pillow reads these too, by the ends of their names, because their beginnings don't identify them.
-_UNMARKED = {".bmp": "BMP", ".dib": "DIB", ".ico": "ICO"}
+_UNMARKED = {".bmp": "BMP", ".dib": "DIB"}
 _MARKED_SUFFIXES = frozenset({
     ".apng", ".avif", ".avifs", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg",
     ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
@@ -33,9 +33,9 @@ _MARKED_SUFFIXES = frozenset({
 # FFmpeg reads these as videos of one picture, and more of their kinds than Pillow, whose JPEG 2000 of 16 bits has wrong
 # colours. It can't decode .jxl and says so.
 BY_FFMPEG = frozenset({
-    ".bw", ".dds", ".dpx", ".exr", ".fits", ".hdr", ".j2k", ".jls", ".jp2", ".jpc", ".jpf", ".jpx", ".jxl", ".msp",
-    ".pam", ".pcx", ".pfm", ".pgx", ".phm", ".psd", ".qoi", ".ras", ".rgb", ".sgi", ".sun", ".tga", ".xbm", ".xpm",
-    ".xwd",
+    ".bw", ".dds", ".dpx", ".exr", ".fits", ".hdr", ".ico", ".j2k", ".jls", ".jp2", ".jpc", ".jpf", ".jpx", ".jxl",
+    ".msp", ".pam", ".pcx", ".pfm", ".pgx", ".phm", ".psd", ".qoi", ".ras", ".rgb", ".sgi", ".sun", ".tga", ".xbm",
+    ".xpm", ".xwd",
 })  # fmt: skip
 # The ends of the names of all images that can be read, in a folder as well as alone.
 IMAGE_SUFFIXES = _MARKED_SUFFIXES | frozenset(_UNMARKED) | BY_FFMPEG

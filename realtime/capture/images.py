@@ -96,8 +96,7 @@ class ImagesSource:
         """Say how many pictures were left out of the files that were read. No file stays open between images."""
         if self._left_out:
             log.warning(
-                "%s: one picture of each file was read; %d other pictures of %d files were left out "
-                "(the first file is %s)",
+                "%s: one picture of each file was read; other pictures left out: %d, in files: %d (the first is %s)",
                 shown(self._source), sum(others for _, others in self._left_out), len(self._left_out),
                 self._left_out[0][0].name,
             )  # fmt: skip
@@ -107,7 +106,7 @@ class ImagesSource:
     def _warn_of_videos(self) -> None:
         if self._videos:
             log.warning(
-                "%s: only its images are read; %d videos are left out (the first is %s): give each its own --source",
+                "%s: only its images are read; videos left out: %d (the first is %s): give each its own --source",
                 shown(self._source), len(self._videos), self._videos[0].name,
             )  # fmt: skip
         self._videos = []
