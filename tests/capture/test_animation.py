@@ -57,6 +57,7 @@ def test_the_picture_of_a_png_for_other_programs_is_left_out(tmp_path):
     assert [is_drawn(picture.image, number) for number, picture in enumerate(pictures)] == [True, True]
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # in the program, image_file turns this warning off
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_an_animation_that_ends_early_gives_its_good_pictures_and_an_error(tmp_path, suffix):
     path = write_animation(tmp_path / f"1.{suffix}")
