@@ -27,7 +27,7 @@ ONE_PLACE = {
             "stream",
         )
     ],
-    "PIL": ["capture/images.py"],
+    "PIL": ["capture/image_bytes.py", "capture/images.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],
     "huggingface_hub": ["models/hub.py"],
