@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from realtime.capture import snapshot
+from realtime.capture.camera import GRACE_S
 from realtime.capture.hls import HlsSource
 from realtime.capture.open import open_source
 from realtime.capture.snapshot import MOST_FAILURES, SnapshotSource
@@ -17,7 +18,7 @@ from realtime.errors import SourceError, SourceReason
 from tests.clock import Clock
 
 from .httpcam import HttpCamera, jpeg, part
-from .rig import Rig
+from .rig import Rig, ScriptedSource, picture
 from .served import opened, reading
 from .servers import Scripted
 
@@ -435,3 +436,23 @@ def test_the_last_frame_that_is_asked_for_ends_the_camera(monkeypatch):
         rig = Rig(url(server), max_frames=3, realtime=True, loop=True)
         assert len(rig.run()) == 3
     assert rig.state[0] == "ended"
+
+
+def test_a_camera_with_a_picture_every_ten_seconds_is_not_silent_in_between():
+    rig = Rig("http://10.0.0.5/1.jpg", ScriptedSource(picture(), live=True, fps=0.1), max_frames=1)
+    limits_s = []
+    rig.status.expect = limits_s.append
+    rig.run()
+    assert limits_s[0] == pytest.approx(10.0 + 10.0 + GRACE_S)
+
+
+def test_a_camera_that_fails_because_it_was_stopped_is_not_reported_as_lost():
+    stop = threading.Event()
+
+    def opener(config):
+        stop.set()
+        raise error()
+
+    rig = Rig("http://10.0.0.5/1.jpg", stop=stop, opener=opener)
+    rig.run()
+    assert rig.states == []
