@@ -77,6 +77,10 @@ class PlaylistError(SourceError):
     """The stream is a list of other addresses, none of which was opened."""
 
 
+class ImageError(SourceError):
+    """The address gives a single image, which capture.snapshot requests again and again."""
+
+
 class _TimeLeft:
     """The time left until a deadline, as a timeout for PyAV, which reads it before connecting and before probing.
 

@@ -191,7 +191,8 @@ class Camera:
         if not source.live:
             self._door.wait_until_open()
         opened_s = time.monotonic()
-        self._status.expect(self._config.silence_s + GRACE_S if source.live else None)
+        interval_s = 1 / source.fps if source.fps else 0.0  # a single image may be requested once a minute
+        self._status.expect(self._config.silence_s + interval_s + GRACE_S if source.live else None)
         try:
             while not self._stop.is_set():
                 picture = self._guard.call(source.read, logs=source.live)
@@ -312,6 +313,8 @@ class Camera:
 
     def _reconnect(self, error: SourceError, tried_s: float) -> None:
         """Log a fault once, and set the wait; the attempt or the connection lasted `tried_s` seconds."""
+        if self._stop.is_set():  # stopping may have caused it
+            return
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)

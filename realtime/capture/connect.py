@@ -16,9 +16,9 @@ from av.container import InputContainer
 
 from realtime.capture import rtsp, web
 from realtime.capture.addresses import is_address
-from realtime.capture.attempt import METADATA_ERRORS, Call, Feed, Link
+from realtime.capture.attempt import METADATA_ERRORS, Call, Feed, ImageError, Link
 from realtime.capture.faults import fault_of_file, is_empty
-from realtime.capture.formats import MULTIPART, ONE_IMAGE, allowed_formats
+from realtime.capture.formats import MULTIPART, ONE_IMAGE, allowed_formats, is_one_image
 from realtime.capture.hosts import addresses_of
 from realtime.capture.limits import decoder_options
 from realtime.capture.login import has_login
@@ -172,6 +172,9 @@ def _open_http(call: Call) -> InputContainer | SourceError:
         url = web.final_address(call.source, call.ends_s, call.link.tls)
         if url != call.source:
             opened = call.open(url, options)
+    if not isinstance(opened, SourceError) and is_one_image(opened):
+        opened.close()
+        return ImageError(f"{shown(call.source)}: a single image, not a stream", SourceReason.NOT_MEDIA)
     if isinstance(opened, SourceError) and opened.reason is SourceReason.NOT_MEDIA:
         return _open_parts(call, url, options) or opened
     return opened

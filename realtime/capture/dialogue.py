@@ -75,8 +75,9 @@ class Dialogue:
     ) -> None:
         self._url = url
         self._is_rtsp = url.lower().startswith("rtsp")
-        self._connect = functools.partial(Connection, url, ends_s, context, opening)
-        self._connection = self._connect()
+        self._ends_s = ends_s
+        self._connect = functools.partial(Connection, url, context=context, opening=opening)
+        self._connection = self._connect(ends_s=ends_s)
         self._asked = 0
         self._body = Body(self._connection, 0)
         self._closes = False  # the server closes the connection after its reply
@@ -146,7 +147,7 @@ class Dialogue:
 
     def extend(self, ends_s: float) -> None:
         """Set a new deadline, in monotonic seconds."""
-        self._connection.ends_s = ends_s
+        self._ends_s = self._connection.ends_s = ends_s
 
     def close(self) -> None:
         """Close the connection at once. May be called more than once."""
@@ -163,7 +164,7 @@ class Dialogue:
     def _exchange(self, method: str, fields: Sequence[str]) -> Reply:
         if self._closes or not self._body.skip(BODY_BYTES):
             self._connection.close()
-            self._connection = self._connect()
+            self._connection = self._connect(ends_s=self._ends_s)
         self._asked += 1
         host = urlsplit(self._url).netloc.rpartition("@")[2]
         own = [f"CSeq: {self._asked}"] if self._is_rtsp else [f"Host: {host}", "Connection: keep-alive"]

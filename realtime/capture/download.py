@@ -52,6 +52,7 @@ class Downloads:
         self._tls = tls
         self._context = functools.cache(tls.context)  # reading the system's certificates takes 15 ms
         self._connection: Connection | None = None
+        self._kept: tuple[str, Dialogue] | None = None  # an address, and an idle dialogue with its server
         self._is_stopped = False
 
     def get(self, url: str, most_bytes: int, ends_s: float, led_from: str | None = None) -> tuple[bytes, str]:
@@ -72,7 +73,9 @@ class Downloads:
         with self.open(url, ends_s, led_from) as file:
             return file.rest(most_bytes), file.url
 
-    def open(self, url: str, ends_s: float, led_from: str | None = None, part: Part | None = None) -> OpenFile:
+    def open(
+        self, url: str, ends_s: float, led_from: str | None = None, part: Part | None = None, *, keep: bool = False
+    ) -> OpenFile:
         """Request a file, which is then read piece by piece.
 
         Args:
@@ -80,6 +83,7 @@ class Downloads:
             ends_s: deadline in monotonic seconds. `OpenFile.read` can extend it.
             led_from: the address of the playlist that names the file; None if the user configured it.
             part: the part of the file that is needed; None for the whole file.
+            keep: keep the connection for the next request of the same file. `close` ends it.
 
         Raises:
             SourceError: it can't be downloaded.
@@ -91,7 +95,7 @@ class Downloads:
         for _ in range(MAX_REDIRECTS + 1):
             dialogue, reply = self._ask(at, fields, ends_s)
             if not is_redirect(reply):
-                return self._opened(dialogue, reply, at, part)
+                return self._opened(dialogue, reply, at, part, keep)
             dialogue.close()
             at = next_url(at, reply, self._tls, ends_s)
         raise too_often(url)
@@ -102,9 +106,17 @@ class Downloads:
         if (connection := self._connection) is not None:
             connection.cut()
 
+    def close(self) -> None:
+        """End the connection that was kept. May be called more than once."""
+        if self._kept is not None:
+            self._kept[1].close()
+
     def _ask(self, url: str, fields: list[str], ends_s: float) -> tuple[Dialogue, Reply]:
+        kept, self._kept = self._kept, None
         dialogue = None
         try:
+            if kept is not None and (reply := self._ask_again(*kept, url, fields, ends_s)) is not None:
+                return kept[1], reply
             dialogue = Dialogue(url, ends_s, self._context, self._note)
             return dialogue, dialogue.ask("GET", "Accept: */*", *fields, login=True)
         except (OddAnswerError, SourceError) as error:
@@ -117,13 +129,28 @@ class Downloads:
         finally:
             del failed
 
-    def _opened(self, dialogue: Dialogue, reply: Reply, url: str, part: Part | None) -> OpenFile:
+    def _ask_again(self, at: str, dialogue: Dialogue, url: str, fields: list[str], ends_s: float) -> Reply | None:
+        """Ask on an idle connection. None if it was for another address, or the server has closed it meanwhile."""
+        try:
+            if at == url and not self._is_stopped:
+                dialogue.extend(ends_s)
+                return dialogue.ask("GET", "Accept: */*", *fields, login=True)
+        except OddAnswerError:
+            pass
+        except SourceError:
+            dialogue.close()
+            raise
+        dialogue.close()
+        return None
+
+    def _opened(self, dialogue: Dialogue, reply: Reply, url: str, part: Part | None, keep: bool) -> OpenFile:
         if reply.status == 206 and part is not None:
             declared = reply.get("content-range").partition("-")[0].split()
             if declared == ["bytes", str(part.start)]:
                 return OpenFile(dialogue, url)
         elif reply.status == 200:
-            return OpenFile(dialogue, url, part)
+            self._kept = (url, dialogue) if keep else None
+            return OpenFile(dialogue, url, part, reply.get("content-type").lower(), keep)
         dialogue.close()
         challenges = reply.all("www-authenticate")
         reason, advice = REFUSALS.get(
@@ -146,13 +173,19 @@ class OpenFile:
         dialogue: the dialogue with the server, after the header of its reply.
         url: the address of the file, after redirects.
         part: the part that is needed, if the server sends the whole file; otherwise None.
+        kind: its content type, in lower case, as the server sent it.
+        keep: keep the connection after a whole file.
 
     Attributes:
         url: the address, without a login.
+        kind: as given.
     """
 
-    def __init__(self, dialogue: Dialogue, url: str, part: Part | None = None) -> None:
-        self.url = without_login(url)
+    def __init__(
+        self, dialogue: Dialogue, url: str, part: Part | None = None, kind: str = "", keep: bool = False
+    ) -> None:
+        self.url, self.kind = without_login(url), kind
+        self._keep = keep
         self._dialogue = dialogue
         self._skip = part.start if part is not None else 0
         self._left = part.end - part.start if part is not None else None
@@ -163,7 +196,8 @@ class OpenFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is not None or not self._keep:
+            self.close()
 
     def read(self, size: int, ends_s: float | None = None) -> bytes:
         """Return the next bytes, at least one and at most `size`; none at the end.

@@ -9,6 +9,7 @@ import functools
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 # Playlists and descriptions: their content names other files or addresses, which FFmpeg would open.
 _NAMING = {
@@ -31,6 +32,13 @@ MULTIPART = "mpjpeg"
 # How playlists begin, after white space.
 _BEGINNINGS = ((b"#EXTM3U", "hls"), (b"ffconcat version", "concat"), (b"v=0", "sdp"), (b"# VobSub index", "vobsub"))
 
+# The formats of single images and short animations; all others end in "_pipe". FFmpeg selects "image2" by the suffix of
+# the URL, whatever the server sends.
+_IMAGES = frozenset({"apng", "gif", "ico", "image2", "jpegxl_anim"})
+# AVIF and HEIC are MP4 files with one of these brands. That of an AVIF animation, "avis", isn't one of them: it has a
+# duration, like any video.
+_IMAGE_BRANDS = frozenset({"avif", "mif1", "heic", "heix", "heif"})
+
 
 @functools.cache
 def allowed_formats(*more: str) -> str:
@@ -40,6 +48,12 @@ def allowed_formats(*more: str) -> str:
     (False, True)
     """
     return ",".join(sorted(av.formats_available - set(_NAMING) - _NOT_FILES - {MULTIPART} | set(more)))
+
+
+def is_one_image(container: InputContainer) -> bool:
+    """Whether an address gave a single image, by the format that FFmpeg recognised."""
+    name = container.format.name
+    return name in _IMAGES or name.endswith("_pipe") or container.metadata.get("major_brand", "") in _IMAGE_BRANDS
 
 
 def playlist_kind(path: str) -> str | None:

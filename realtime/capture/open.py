@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from realtime.capture.attempt import LEAST_OPEN_S, PlaylistError
+from realtime.capture.attempt import LEAST_OPEN_S, ImageError, PlaylistError
 from realtime.capture.demo import DemoSource
 from realtime.capture.files import open_files
 from realtime.capture.follow import find_playlist, names_playlist
@@ -25,6 +25,7 @@ from realtime.capture.image_formats import IMAGE_SUFFIXES
 from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.login import has_login
 from realtime.capture.nested import Nested
+from realtime.capture.snapshot import SnapshotSource
 from realtime.capture.source import Source
 from realtime.capture.stream import StreamSource
 from realtime.capture.tls import TLS_SCHEMES, Tls
@@ -125,9 +126,25 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
 
 
 def _open_network(config: CameraConfig, max_pixels: int, stop: threading.Event) -> Source:
-    """Open a URL. A live HLS playlist is read by HlsSource; FFmpeg reads all other streams."""
+    """Open a URL. A single image is read by SnapshotSource."""
     if config.address.lower().startswith(TLS_SCHEMES) and has_login(config.address) and not config.tls_verify:
         _warn_of_unverified_tls(config.name)
+    with contextlib.suppress(ImageError):
+        return _open_stream(config, max_pixels, stop)
+    # It gets the whole time, because a camera that takes half of it for a picture has used the first half up.
+    return SnapshotSource(
+        config.address,
+        stop,
+        target_fps=config.target_fps,
+        open_timeout_s=config.open_timeout_s,
+        read_timeout_s=config.silence_s,
+        tls=Tls(config.tls_verify, config.tls_ca),
+        max_pixels=max_pixels,
+    )
+
+
+def _open_stream(config: CameraConfig, max_pixels: int, stop: threading.Event) -> Source:
+    """Open a stream. A live HLS playlist is read by HlsSource; FFmpeg reads all other streams."""
     ends_s = time.monotonic() + config.open_timeout_s
     tls = Tls(config.tls_verify, config.tls_ca)
     open_stream = partial(

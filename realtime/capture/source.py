@@ -1,7 +1,7 @@
 """The interface of every source: a source is open once constructed, returns its frames one by one, and must be closed.
 
-Implemented by stream, hls, webcam, images and demo; used only by capture.camera. Sources know nothing about camera
-names, epochs or the pacing of files.
+Implemented by stream, hls, snapshot, webcam, images and demo; used only by capture.camera. Sources know nothing about
+camera names, epochs or the pacing of files.
 """
 
 from __future__ import annotations
