@@ -27,6 +27,7 @@ from realtime.capture.nested import Nested, explained, timed
 from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
+from realtime.capture.tracks import video_track
 from realtime.config import MOST_PIXELS, Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, too_large
 from realtime.redact import shown
@@ -100,9 +101,10 @@ class StreamSource:
     def _describe(self, network: bool) -> None:
         """Find the video track, its size and rate, and whether it is live. For a file, decode the first frame too."""
         container = self._container
-        if not container.streams.video:
+        track = video_track(container)
+        if track is None:
             raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
-        self._stream = container.streams.video[0]
+        self._stream = track
         if self._stream.codec_context is None:
             raise SourceError(
                 f"{self._name}: can't be decoded: FFmpeg lacks a decoder for its codec", SourceReason.CODEC
