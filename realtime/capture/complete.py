@@ -5,13 +5,18 @@ Used by capture.stream at the end of a file.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
+from realtime.capture.structure import empty_chunks, lacks_its_end
 from realtime.errors import SourceReason, TruncatedError
 
 # A complete file may lack this many frames at its end, because containers round durations.
@@ -20,23 +25,39 @@ _END_TOLERANCE = 2
 _MATROSKA_DURATION = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d*)")
 
 
+# In these formats, a declared duration may count from 0 instead of from the first frame.
+_FROM_ZERO = frozenset({"matroska,webm", "asf", "nut"})
+
+
 @dataclass(slots=True)
 class Seen:
-    """The frames that have been read from a file so far.
+    """The packets and frames that have been read from a file so far.
 
     Attributes:
+        packets: number of packets.
         good: number of decoded frames.
         undecodable: number of frames that could not be decoded.
         broken_off: whether reading failed before the end.
         first_s: timestamp of the first frame in seconds; None if no frame had one.
         last_s: timestamp of the last frame that had one, in seconds.
+        end_s: the latest end of a packet by its timestamp and duration, in seconds; None if no packet had both.
     """
 
+    packets: int = 0
     good: int = 0
     undecodable: int = 0
     broken_off: bool = False
     first_s: float | None = None
     last_s: float = 0.0
+    end_s: float | None = None
+
+    def note_packet(self, packet: Packet[VideoStream]) -> None:
+        """Note a packet of the video track before it is decoded."""
+        self.packets += packet.size > 0
+        start = packet.dts if packet.pts is None else packet.pts
+        if start is not None and packet.duration:
+            end_s = float((start + packet.duration) * packet.time_base)
+            self.end_s = end_s if self.end_s is None else max(self.end_s, end_s)
 
     def note(self, media_s: float | None) -> None:
         """Note a decoded frame and its timestamp in seconds, if it has one."""
@@ -46,22 +67,43 @@ class Seen:
             self.first_s = media_s if self.first_s is None else self.first_s
 
 
+def repeats_picture(packet: Packet[Any]) -> bool:  # Any: packets of any track
+    """Whether a packet is empty but has a time: the picture before it stays. A decoder would take it for the end."""
+    return packet.size == 0 and packet.dts is not None
+
+
+def is_only_the_end(error: Exception, container: InputContainer, *, is_http: bool) -> bool:
+    """Whether a failure to read means no more than the end of a connection whose server tells no length.
+
+    FFmpeg reports that as an input/output error. `check_complete` then looks at the declared length.
+    """
+    return is_http and container.size <= 0 and isinstance(error, OSError) and error.errno == errno.EIO
+
+
 def check_complete(
-    name: str, container: InputContainer, stream: VideoStream, seen: Seen, fps: float | None, *, is_http: bool
+    name: str,
+    container: InputContainer,
+    stream: VideoStream,
+    seen: Seen,
+    fps: float | None,
+    *,
+    is_http: bool,
+    path: str | None,
 ) -> None:
     """Check at the end of a file that it was complete.
 
-    A file is complete if no read failed, no frame was undecodable, and either the declared number of frames or the
-    declared duration was reached. One of the two is enough, because an edit list may hide some of the declared frames,
-    and another track may make the declared duration longer.
+    A file is complete if no read failed, no frame was undecodable, it is as long as its structure says, and either the
+    declared number of frames or the declared duration was reached. One of the two is enough, because an edit list may
+    hide some of the declared frames, and another track may make the declared duration longer.
 
     Args:
         name: the file as shown to the user.
         container: the file.
         stream: its video track.
-        seen: the frames that were read.
+        seen: the packets and frames that were read.
         fps: declared frames per second; None if unknown.
         is_http: whether it was read from a server.
+        path: where it is on this machine; None if it isn't.
 
     Raises:
         TruncatedError: the file ended early, or some frames could not be decoded.
@@ -70,11 +112,17 @@ def check_complete(
     # The longer of the two intervals, since a container may declare its tick rate (1000 per second) as frame rate.
     seen_s = (seen.last_s - seen.first_s) / max(1, seen.good - 1) if seen.first_s is not None else 0.0
     frame_s = max(seen_s, 1.0 / fps if fps else 0.0)
-    ended_s = seen.last_s - float((stream.start_time or 0) * (stream.time_base or 0)) + frame_s
-    reached = [seen.good + seen.undecodable >= frames - _END_TOLERANCE] if frames else []
+    end_s = max(seen.last_s + frame_s, seen.end_s or 0.0)
+    ended_s = end_s - float((stream.start_time or 0) * (stream.time_base or 0))
+    if declared_s is not None and container.format.name in _FROM_ZERO:
+        ended_s = max(end_s, ended_s)
+    reached = [_read_frames(container, stream, seen, path) >= frames - _END_TOLERANCE] if frames else []
     if declared_s is not None:
         reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
-    if seen.broken_off or (reached and not any(reached)):
+    is_short = False
+    with contextlib.suppress(OSError):  # the file is gone by now
+        is_short = path is not None and lacks_its_end(path)
+    if seen.broken_off or is_short or (reached and not any(reached)):
         of = f" of {declared_s:.1f} s" if declared_s is not None else ""
         seek = (
             " (or its index is at the end and this server does not support seeking: download the file first)"
@@ -91,6 +139,15 @@ def check_complete(
         )
 
 
+def _read_frames(container: InputContainer, stream: VideoStream, seen: Seen, path: str | None) -> int:
+    """Return how many of the declared frames were read. Packets count too: some say only that a picture stays."""
+    count = max(seen.packets, seen.good + seen.undecodable)
+    if count < stream.frames - _END_TOLERANCE and path is not None and container.format.name == "avi":
+        with contextlib.suppress(OSError):
+            count += empty_chunks(path, stream.index)
+    return count
+
+
 def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
     """Return the declared duration of the video track in seconds; None if the file declares none."""
     if stream.start_time is None:
@@ -98,8 +155,9 @@ def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration:
         return float(stream.duration * (stream.time_base or 0))
     match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    whole_s = float(container.duration / av.time_base) if container.duration else None
     if match is not None:
-        return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-    if container.duration and len(container.streams) == 1:
-        return float(container.duration / av.time_base)
-    return None
+        # Programs that cut files leave the tag as it was, which is then longer than the whole file.
+        declared_s = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+        return declared_s if whole_s is None else min(declared_s, whole_s)
+    return whole_s if len(container.streams) == 1 else None

@@ -25,6 +25,7 @@ from realtime.capture.login import has_login
 from realtime.capture.losses import REORDER
 from realtime.capture.multipart import AS_BYTES, Parts
 from realtime.capture.nested import OPTIONS, Nested
+from realtime.capture.tracks import video_track
 from realtime.config import Accelerator
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import SecretAddress, shown
@@ -228,10 +229,10 @@ def _accelerator(asked: Accelerator) -> HWAccel | None:
 
 def _of_known_size(container: InputContainer | SourceError, call: Call) -> InputContainer | SourceError:
     """Return the container, or an error if the camera answered and then sent nothing to probe."""
-    if isinstance(container, SourceError) or not container.streams.video:
+    if isinstance(container, SourceError):
         return container
-    codec = container.streams.video[0].codec_context
-    if codec is None or codec.width:  # None: FFmpeg lacks the decoder
+    track = video_track(container)
+    if track is None or track.codec_context is None or track.codec_context.width:  # None: FFmpeg lacks the decoder
         return container
     container.close()
     advice = "" if call.link.transport == "tcp" else f" over {call.link.transport}: try transport: tcp"

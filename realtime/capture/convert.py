@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 
 import av
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
+from realtime.capture.orientation import display_matrix, upright
 from realtime.errors import SourceError, SourceReason
 
 # FFmpeg's converter aborts the process for some pictures in these pixel formats (measured for FFmpeg 8).
@@ -25,8 +25,6 @@ _USUAL_COLOURS = {
     "dst_colorspace": Colorspace.ITU601,
     "src_color_range": ColorRange.MPEG,
 }
-
-_UPRIGHT = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
 class Converter:
@@ -46,9 +44,7 @@ class Converter:
         Raises:
             SourceError: FFmpeg can't convert its pixel format.
         """
-        image = self._bgr(frame)
-        turn = _UPRIGHT.get(frame.rotation % 360)
-        return image if turn is None else cv2.rotate(image, turn)
+        return upright(self._bgr(frame), display_matrix(frame))
 
     def _bgr(self, frame: VideoFrame) -> NDArray[np.uint8]:
         if not frame.format.name.startswith(_ABORTING_FORMATS):

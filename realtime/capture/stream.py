@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link
-from realtime.capture.complete import Seen, check_complete
+from realtime.capture.complete import Seen, check_complete, is_only_the_end, repeats_picture
 from realtime.capture.connect import connect, connect_feed
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
@@ -28,6 +28,7 @@ from realtime.capture.nested import Nested, explained, timed
 from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
+from realtime.capture.tracks import video_track
 from realtime.config import MOST_PIXELS, Accelerator, Transport
 from realtime.errors import SourceError, SourceReason, too_large
 from realtime.redact import shown
@@ -86,6 +87,7 @@ class StreamSource:
         self._read_timeout_s = read_timeout_s
         self._max_pixels = max_pixels
         self._feed, self._nested = feed, nested
+        self._path = None if network else source
         if feed is not None:
             self._container = connect_feed(feed, source, hwaccel, max_pixels)
         else:
@@ -101,10 +103,11 @@ class StreamSource:
     def _describe(self, network: bool) -> None:
         """Find the video track, its size and rate, and whether it is live. For a file, decode the first frame too."""
         container = self._container
-        if not container.streams.video:
-            raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
         refuse_tiles(self._name, container.metadata, len(container.streams.video))
-        self._stream = container.streams.video[0]
+        track = video_track(container)
+        if track is None:
+            raise SourceError(f"{self._name}: no video track", SourceReason.NO_VIDEO)
+        self._stream = track
         if self._stream.codec_context is None:
             raise SourceError(
                 f"{self._name}: can't be decoded: FFmpeg lacks a decoder for its codec", SourceReason.CODEC
@@ -180,10 +183,13 @@ class StreamSource:
     def _file_pictures(self) -> Generator[Picture]:
         packets = timed(self._container.demux(self._stream), self._nested)
         while (packet := self._file_packet(packets)) is not None:
-            yield from self._decode_file(packet)
-        if self._seen.broken_off:
-            yield from self._decode_file(None)  # flush the decoder
-        check_complete(self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http)
+            self._seen.note_packet(packet)
+            if not repeats_picture(packet):
+                yield from self._decode_file(packet)
+        yield from self._decode_file(None)  # flush the decoder, if reading broke off
+        check_complete(
+            self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, path=self._path
+        )
 
     def _live_pictures(self) -> Generator[Picture]:
         # Read all tracks. If asked for video only, PyAV would skip audio packets forever while the video is frozen,
@@ -198,9 +204,9 @@ class StreamSource:
                     f"{self._name}: timed out: no video for {now_s - last_packet_s:.1f} s", SourceReason.TIMEOUT
                 )
             # At the end, FFmpeg sends an empty packet, which would make the decoder return the old frames it holds.
-            if packet is None or packet.size == 0:
+            if packet is None or (packet.size == 0 and not repeats_picture(packet)):
                 raise SourceError(f"{self._name}: connection lost", SourceReason.LOST)
-            if packet.stream_index != self._stream.index or self._losses.repeats(packet):
+            if packet.size == 0 or packet.stream_index != self._stream.index or self._losses.repeats(packet):
                 continue
             self._read_clock(packet)
             self._losses.received(packet, now_s)
@@ -240,8 +246,8 @@ class StreamSource:
         """Return the next packet; None at the end, or if reading failed, which is also noted."""
         try:
             return next(packets, None)
-        except (av.FFmpegError, OSError):
-            self._seen.broken_off = True
+        except (av.FFmpegError, OSError) as error:
+            self._seen.broken_off = not is_only_the_end(error, self._container, is_http=self._is_http)
             return None
 
     def _decode_file(self, packet: Packet[VideoStream] | None) -> list[Picture]:

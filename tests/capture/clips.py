@@ -1,5 +1,6 @@
 """Small video files that tests create with PyAV."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import av
 import numpy as np
 
 MS = Fraction(1, 1000)
+COLOURS = {"r": (0, 0, 255), "g": (0, 255, 0), "b": (255, 0, 0), "w": (255, 255, 255)}  # BGR
 
 
 def shade(i: int) -> int:
@@ -68,14 +70,38 @@ def write_sound(path: Path) -> Path:
 
 
 def turn(path: Path, degrees: int) -> Path:
-    """Write a rotation into the track header of an MP4 file, like a phone that is held upright.
-
-    The matrix is that of ISO 14496-12, 8.3.2, for 90 degrees. It starts at byte 40 of the content of a version 0 tkhd.
-    """
+    """Write a rotation into the track header of an MP4 file, like a phone that is held upright."""
     assert degrees == 90
+    return set_matrix(path, (0, 1, -1, 0))
+
+
+def set_matrix(path: Path, abcd: tuple[float, float, float, float]) -> Path:
+    """Write a display matrix into the track header of an MP4 or MOV file: a, b, c and d of ISO 14496-12, 8.3.2.
+
+    It starts at byte 40 of the content of a version 0 tkhd.
+    """
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
-    turned = [0, 0x10000, 0, -0x10000 & 0xFFFFFFFF, 0, 0, 0, 0, 0x40000000]
-    data[at : at + 36] = b"".join(value.to_bytes(4, "big") for value in turned)
+    a, b, c, d = (round(value * (1 << 16)) for value in abcd)
+    struct.pack_into(">9i", data, at, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     return path
+
+
+def write_corners(path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", frames: int = 3) -> Path:
+    """Write frames of 64x48 whose corners are red, green, blue and white: `corners` reads them as `rgbw`."""
+    image = np.empty((48, 64, 3), np.uint8)
+    image[:24, :32], image[:24, 32:], image[24:, :32], image[24:, 32:] = COLOURS.values()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        for _ in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def corners(image: np.ndarray) -> str:
+    """Return the initials of the colours of the corners: top left, top right, bottom left, bottom right."""
+    pixels = image[[2, 2, -3, -3], [2, -3, 2, -3]].astype(int)
+    return "".join(min(COLOURS, key=lambda name: np.abs(pixel - COLOURS[name]).sum()) for pixel in pixels)

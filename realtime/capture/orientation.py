@@ -1,0 +1,83 @@
+"""Turns pictures upright: the display matrix of a frame, and what it does to the picture.
+
+Used by capture.convert. A phone that is held upright writes a rotation, a front camera a mirror.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from math import atan2, pi
+from struct import Struct
+
+import av
+import cv2
+import numpy as np
+from av.filter import Graph
+from av.sidedata.sidedata import SideData, Type
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+# A display matrix is nine numbers: a b u, c d v, x y w. It moves a point from (p, q) to (a p + c q, b p + d q), where q
+# points downwards (FFmpeg's libavutil/display.h). a, b, c and d are 16.16 fixed point, of which only signs and ratios
+# count here.
+_MATRIX = Struct("=9i")
+# By the number of quarter turns, clockwise.
+_TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
+# PyAV can't list the side data of a frame if it doesn't know one of the kinds: EXIF (31 in FFmpeg 8, which motion JPEG
+# has), the views of stereo video (29, 30), and newer ones. FFmpeg 8 has 33 kinds.
+_UNKNOWN_KINDS = sorted(set(range(48)) - {kind.value for kind in Type})
+_ANY_TIME_BASE = Fraction(1, 1000)  # for a frame without a time
+
+
+def display_matrix(frame: VideoFrame) -> bytes | None:
+    """Return the display matrix of a frame, as FFmpeg stores it; None if it has none."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        known = _of_known_kinds(frame)
+        matrix = None if known is None else known.side_data.get("DISPLAYMATRIX")
+    return bytes(matrix) if isinstance(matrix, SideData) else None
+
+
+def upright(image: NDArray[np.uint8], matrix: bytes | None) -> NDArray[np.uint8]:
+    """Return the image as a display matrix shows it: mirrored, and turned by the nearest right angle.
+
+    >>> mirror = Struct("=9i").pack(-(1 << 16), 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    >>> upright(np.array([[1, 2, 3]], np.uint8), mirror)
+    array([[3, 2, 1]], dtype=uint8)
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W).
+        matrix: the matrix, as FFmpeg attaches it to a frame; None if there is none.
+
+    Returns:
+        The image itself if the matrix changes nothing, or maps the picture to a line or a point, such as one of zeros.
+    """
+    if matrix is None or len(matrix) < _MATRIX.size:
+        return image
+    a, b, _, c, d, *_ = _MATRIX.unpack_from(matrix)
+    if (area := a * d - b * c) == 0:
+        return image
+    if area < 0:  # mirror left and right first; the rest is a rotation
+        image = cv2.flip(image, 1)
+        a, b = -a, -b
+    turn = _TURNS[round(atan2(b - c, a + d) / (pi / 2)) % 4]
+    return image if turn is None else cv2.rotate(image, turn)
+
+
+def _of_known_kinds(frame: VideoFrame) -> VideoFrame | None:
+    """Return a reference to the frame without the side data that PyAV doesn't know; None if FFmpeg makes none."""
+    graph = Graph()
+    with contextlib.suppress(av.FFmpegError, OSError):
+        last = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or _ANY_TIME_BASE
+        )
+        for kind in _UNKNOWN_KINDS:
+            last.link_to(step := graph.add("sidedata", f"mode=delete:type={kind}"))
+            last = step
+        last.link_to(graph.add("buffersink"))
+        graph.configure()
+        graph.vpush(frame)
+        return graph.vpull()
+    return None
