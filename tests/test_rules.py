@@ -24,7 +24,7 @@ ONE_PLACE = {
         f"capture/{name}.py"
         for name in (
             "attempt", "complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "nested",
-            "stream",
+            "packets", "stream",
         )
     ],
     "PIL": ["capture/images.py"],

@@ -11,10 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from realtime.capture.timeline import DEFAULT_FPS, FURTHEST_S, JUMP_S
+from realtime.capture.timeline import DEFAULT_FPS, FURTHEST_S, GAP_S, JUMP_S
 
-# Frames with equal timestamps are not spread over a longer time (s) than this: a pause or a jump follows them.
-LONGEST_SPREAD_S = 10.0
 # H.264 and HEVC show a frame at most this many frames later than they decode it.
 DEEPEST = 16
 # A packet that has yielded no frame while this many later packets were decoded never will.
@@ -174,21 +172,28 @@ class Stamps:
         last, time_s = self._last, stamp_s
         if last is not None and run <= last[0]:
             if stamp_s <= last[1]:
-                run, time_s = last[0], self._spread(last, stamp_s)
-            if time_s - last[1] <= LONGEST_SPREAD_S:
-                self._steps_s.append(time_s - last[1])
+                run, time_s = last[0], last[1] + self._spread(last, stamp_s)
+            else:
+                self._measured(stamp_s - last[1])
         self._last = run, time_s
         return time_s
 
     def _spread(self, last: tuple[int, float], stamp_s: float) -> float:
-        """Return the time of a frame whose timestamp isn't later than the time of the last frame."""
+        """Return the step (s) to a frame whose timestamp isn't later than the time of the last frame."""
         self.has_spread = True
         place = bisect_right(self._slots, last)
         if place == len(self._slots) or self._slots[place][0] != last[0]:
-            return last[1] + self.step_s
+            return self.step_s
         next_s = self._slots[place][1]
         even_s = (next_s - last[1]) / (place + 2)  # this frame, and those that wait with it
-        return last[1] + (even_s if next_s - stamp_s <= LONGEST_SPREAD_S else min(even_s, self.step_s))
+        if next_s - stamp_s > GAP_S:
+            return min(even_s, self.step_s)
+        self._measured(even_s)
+        return even_s
+
+    def _measured(self, step_s: float) -> None:
+        if step_s <= GAP_S:
+            self._steps_s.append(step_s)
 
     @property
     def step_s(self) -> float:
