@@ -109,11 +109,11 @@ class Camera:
         self._freshness = Freshness()
         self._rate_limit = RateLimit(config.target_fps)
         self._clock = WallClock(config.name, trusts_camera=config.clock == "auto")
-        self._pacer = Pacer(stop)
+        self._pacer = Pacer(stop, config.name)
         self._backoff = Backoff()
         self._index: int = after._index if after else 0
         self._last_index = self._index + max_frames if max_frames else None
-        self._was_open = False
+        self._was_open = self._has_told_spread = False
         self._trouble: SourceReason | None = None  # the fault reported last, None once the source is open again
         self._pause_s = 0.0  # wait before the next attempt to open the source
 
@@ -252,6 +252,9 @@ class Camera:
             raise _Dropped(picture.fault or "undecodable")
         if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
             self._status.set_state("live")
+        if picture.is_spread and not self._has_told_spread:
+            self._has_told_spread = True
+            log.info("%s: timestamps of this file repeat or go back; its frames are spread evenly there", self._name)
         captured_s = self._captured_s(picture, source, arrived_s)
         size = self._sized(picture.image, source)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)

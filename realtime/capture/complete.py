@@ -26,7 +26,7 @@ _MATROSKA_DURATION = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d*)")
 
 
 # In these formats, a declared duration may count from 0 instead of from the first frame.
-_FROM_ZERO = frozenset({"matroska,webm", "asf", "nut"})
+_FROM_ZERO = frozenset({"matroska,webm", "asf", "flv", "nut"})
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Seen:
         undecodable: number of frames that could not be decoded.
         broken_off: whether reading failed before the end.
         first_s: timestamp of the first frame in seconds; None if no frame had one.
-        last_s: timestamp of the last frame that had one, in seconds.
+        last_s: the latest timestamp of a frame in seconds. Those of joined recordings go back.
         end_s: the latest end of a packet by its timestamp and duration, in seconds; None if no packet had both.
     """
 
@@ -63,7 +63,7 @@ class Seen:
         """Note a decoded frame and its timestamp in seconds, if it has one."""
         self.good += 1
         if media_s is not None:
-            self.last_s = media_s
+            self.last_s = media_s if self.first_s is None else max(self.last_s, media_s)
             self.first_s = media_s if self.first_s is None else self.first_s
 
 

@@ -30,6 +30,7 @@ class Picture:
         wall_s: Unix time (s) of capture by the camera's own clock; None if the camera doesn't send it.
         clock: which clock `wall_s` is.
         came_s: when the frame reached this machine, monotonic seconds; None: when `read` returned it.
+        is_spread: whether timestamps of this file have repeated or gone back so far, so `media_s` may be estimated.
     """
 
     image: NDArray[np.uint8] | None
@@ -38,6 +39,7 @@ class Picture:
     wall_s: float | None = None
     clock: Clock = "rtcp"
     came_s: float | None = None
+    is_spread: bool = False
 
     def __post_init__(self) -> None:
         if self.image is None and self.fault is None:

@@ -1,13 +1,14 @@
 """Video files and network cameras, read through PyAV.
 
-One of the sources of capture; `connect` opens the container. Timestamps are the stream's own (PTS), never i / fps.
+One of the sources of capture; `connect` opens the container. Timestamps are the stream's own (PTS); `packets` times the
+frames of a file whose timestamps are missing, repeat, or are those of decoding.
 Errors raised here don't contain a URL's secrets.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from struct import unpack
 
 import av
@@ -25,6 +26,7 @@ from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
 from realtime.capture.nested import Nested, explained, timed
+from realtime.capture.packets import FilePackets
 from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
@@ -181,12 +183,15 @@ class StreamSource:
         close_with_parts(self._container)
 
     def _file_pictures(self) -> Generator[Picture]:
-        packets = timed(self._container.demux(self._stream), self._nested)
-        while (packet := self._file_packet(packets)) is not None:
+        demuxed = timed(self._container.demux(self._stream), self._nested)
+        packets = FilePackets(demuxed, self._container, self._stream, self.fps)
+        for packet in packets:
             self._seen.note_packet(packet)
             if not repeats_picture(packet):
-                yield from self._decode_file(packet)
-        yield from self._decode_file(None)  # flush the decoder, if reading broke off
+                yield from self._decode_file(packet, packets)
+        error = packets.error
+        self._seen.broken_off = error is not None and not is_only_the_end(error, self._container, is_http=self._is_http)
+        yield from self._decode_file(None, packets)  # flush the decoder, if reading broke off
         check_complete(
             self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, path=self._path
         )
@@ -238,19 +243,11 @@ class StreamSource:
             return [Picture(None, None, self._losses.fault_of_none())]
         faults = [self._losses.fault_of(frame, now_s) for frame in frames]
         return [
-            self._picture(frame) if fault is None else Picture(None, self._media_s(frame), fault)
+            self._picture(frame, self._media_s(frame)) if fault is None else Picture(None, self._media_s(frame), fault)
             for frame, fault in zip(frames, faults, strict=True)
         ]
 
-    def _file_packet(self, packets: Iterator[Packet[VideoStream]]) -> Packet[VideoStream] | None:
-        """Return the next packet; None at the end, or if reading failed, which is also noted."""
-        try:
-            return next(packets, None)
-        except (av.FFmpegError, OSError) as error:
-            self._seen.broken_off = not is_only_the_end(error, self._container, is_http=self._is_http)
-            return None
-
-    def _decode_file(self, packet: Packet[VideoStream] | None) -> list[Picture]:
+    def _decode_file(self, packet: Packet[VideoStream] | None, packets: FilePackets) -> list[Picture]:
         """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
         try:
             frames = self._stream.decode(packet)
@@ -259,11 +256,16 @@ class StreamSource:
         except (av.FFmpegError, OSError):
             if self._is_too_large(*picture_size(self._stream.codec_context, packet)):
                 return [Picture(None, None, "too large")]
+            packets.failed(packet)
             if not self._seen.good:
                 return []  # a recording may start between two key frames, which is not damage
             self._seen.undecodable += 1
             return [Picture(None, None, "undecodable")]
-        return [self._picture(frame, "corrupt" if frame.is_corrupt else None) for frame in frames]
+        # Each frame is timed in its turn, also one that isn't whole.
+        return [
+            self._picture(frame, packets.time_of(frame), "corrupt" if frame.is_corrupt else None, packets.has_spread)
+            for frame in frames
+        ]
 
     def _read_clock(self, packet: Packet[VideoStream]) -> None:
         """Update the camera's wall clock, which FFmpeg computes for each packet from the last RTCP sender report."""
@@ -280,11 +282,12 @@ class StreamSource:
             self._oversize = width, height
         return self._oversize is not None
 
-    def _picture(self, frame: VideoFrame, fault: Fault | None = None) -> Picture:
+    def _picture(
+        self, frame: VideoFrame, media_s: float | None, fault: Fault | None = None, is_spread: bool = False
+    ) -> Picture:
         if self._is_too_large(frame.width, frame.height):
             return Picture(None, None, "too large")
         image = self._convert(frame)
-        media_s = self._media_s(frame)
         self._seen.note(media_s)
         if media_s is not None:
             if self.live:
@@ -295,7 +298,7 @@ class StreamSource:
             if self._unstamped <= UNSTAMPED:
                 fault = "no time stamp"
         wall_s = None if media_s is None or self._wall_offset_s is None else media_s + self._wall_offset_s
-        return Picture(image, media_s, fault, wall_s)
+        return Picture(image, media_s, fault, wall_s, is_spread=is_spread)
 
     def _media_s(self, frame: VideoFrame) -> float | None:
         return None if self._container.format.name in _INVENTED_STAMPS else frame.time

@@ -5,12 +5,17 @@ Used by capture.camera: Picture -> Frame.epoch and Frame.time_s.
 
 from __future__ import annotations
 
+import logging
 import math
+import statistics
 import threading
 import time
+from collections import deque
 
-# A timestamp that repeats or goes back by at most JUMP_S is replaced by the previous time plus this, so that intervals
-# stay positive.
+log = logging.getLogger(__name__)
+
+# A timestamp that goes back by at most JUMP_S is replaced by the previous time plus this, so that intervals stay
+# positive. If that of a live source repeats, the time between the arrivals is added instead.
 NUDGE_S = 0.001
 # A timestamp that goes back further starts a new epoch (recordings joined in one file, a camera that set its clock).
 JUMP_S = 0.5
@@ -19,6 +24,12 @@ JUMP_S = 0.5
 FURTHEST_S = 1e10
 # Assumed rate of a file that has neither timestamps nor a rate.
 DEFAULT_FPS = 30.0
+# A longer step (s) between the frames of a file is no pause but a gap, as between recordings that were joined; but not
+# if it is at most _USUAL times the nominal one, as in a time lapse.
+GAP_S = 10.0
+_USUAL = 1.5
+# The length of the frame before a gap is the median of this many steps, about one second of video.
+_STEPS = 25
 # A frame may come early by this fraction of the `target_fps` interval. Without it, jitter would lower the rate.
 EARLY = 0.1
 
@@ -38,6 +49,7 @@ class Timeline:
         self._epoch = -1
         self._opened_s = 0.0
         self._last_s: float | None = None
+        self._last_stamp_s = self._arrived_s = 0.0  # the timestamp and the arrival of the last frame
         self._size: tuple[int, int] | None = None
         self._interval_s: float | None = None
 
@@ -66,30 +78,45 @@ class Timeline:
         """
         last_s = self._last_s
         if media_s is not None and abs(media_s) <= FURTHEST_S:
-            time_s = media_s
+            stamp_s = media_s
         elif self._interval_s is None:
-            time_s = now_s - self._opened_s
+            stamp_s = now_s - self._opened_s
         else:
-            time_s = 0.0 if last_s is None else last_s + self._interval_s
-        if self._size not in (None, size) or (last_s is not None and time_s < last_s - JUMP_S):
+            stamp_s = 0.0 if last_s is None else last_s + self._interval_s
+        # Compared with the last timestamp, since the time may be ahead of it.
+        has_jumped = last_s is not None and stamp_s < self._last_stamp_s - JUMP_S
+        if self._size not in (None, size) or has_jumped:
             self._epoch += 1
-        if last_s is not None and last_s - JUMP_S <= time_s <= last_s:
-            time_s = last_s + NUDGE_S
-        self._last_s, self._size = time_s, size
+        time_s = stamp_s
+        if last_s is not None and not has_jumped and stamp_s <= last_s:
+            time_s = last_s + max(NUDGE_S, self._live_step_s(stamp_s - self._last_stamp_s, now_s - self._arrived_s))
+        self._last_s, self._last_stamp_s = time_s, stamp_s
+        self._arrived_s, self._size = now_s, size
         return self._epoch, time_s
+
+    def _live_step_s(self, stamp_step_s: float, arrival_step_s: float) -> float:
+        """Return the step (s) of a live frame whose timestamp repeats, or hasn't caught up since it did; else 0."""
+        if self._interval_s is not None or stamp_step_s < 0:
+            return 0.0
+        return min(arrival_step_s, stamp_step_s or math.inf)
 
 
 class Pacer:
     """Holds back each frame of a file until it is due, so that the file plays like a live camera.
 
+    A step of more than GAP_S is not waited for, unless the file has no more frames per second.
+
     Args:
         stop: ends a wait when it is set.
+        camera: the camera's name, for the log.
     """
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    def __init__(self, stop: threading.Event, camera: str) -> None:
+        self._stop, self._camera = stop, camera
         self._offset_s = 0.0
         self._last_s: float | None = None
+        self._steps_s: deque[float] = deque(maxlen=_STEPS)
+        self._has_told = False
 
     def wait(self, time_s: float, fps: float | None) -> bool:
         """Wait until this frame is due. A late frame doesn't wait.
@@ -107,8 +134,26 @@ class Pacer:
         elif time_s <= self._last_s:
             shown_until_s = self._offset_s + self._last_s + 1.0 / (fps or DEFAULT_FPS)
             self._offset_s = max(now_s, shown_until_s) - time_s
+        else:
+            self._offset_s -= self._skipped_s(time_s - self._last_s, fps)
         self._last_s = time_s
         return not self._stop.wait(max(0.0, self._offset_s + time_s - now_s))
+
+    def _skipped_s(self, step_s: float, fps: float | None) -> float:
+        """Return by how much (s) a step is shortened."""
+        nominal_s = 1.0 / fps if fps else 0.0
+        if step_s <= max(GAP_S, _USUAL * nominal_s):
+            self._steps_s.append(step_s)
+            return 0.0
+        # The declared rate may be an average over the gap, so a measured one is better.
+        usual_s = statistics.median(self._steps_s) if self._steps_s else nominal_s
+        usual_s = usual_s if 0 < usual_s <= GAP_S else 1.0 / DEFAULT_FPS
+        if not self._has_told:
+            self._has_told = True
+            log.info(
+                "%s: the timestamps jump by %.0f s; playing on without this gap, and any other", self._camera, step_s
+            )
+        return step_s - usual_s
 
 
 # `Playout` never releases frames faster than their timestamps, with one exception: if all frames of the last WINDOW_S

@@ -51,6 +51,27 @@ def test_a_timestamp_that_does_not_increase_is_nudged_ahead():
     assert times == pytest.approx([1.0, 1.0 + NUDGE_S, 1.0 + 2 * NUDGE_S, 1.1])
 
 
+def test_a_repeated_timestamp_of_a_live_source_advances_by_the_time_between_arrivals():
+    line = timeline(live=True)
+    placed = [line.place(SIZE, 5.0, 100.0 + k / 25) for k in range(1200)]
+    assert placed == [(0, pytest.approx(5.0 + k / 25)) for k in range(1200)]
+    # Later timestamps are behind; their own steps are used until they have caught up.
+    later = [line.place(SIZE, 5.0 + k / 25, 148.0 + k / 25)[1] for k in range(1, 10)]
+    assert [b - a for a, b in itertools.pairwise(later)] == pytest.approx([1 / 25] * 8)
+
+
+def test_a_live_source_that_stamps_two_frames_alike_keeps_its_pace():
+    line = timeline(live=True)
+    times = [line.place(SIZE, k // 2 / 15, 100.0 + k / 30)[1] for k in range(20)]
+    assert times == pytest.approx([k / 30 for k in range(20)])
+
+
+def test_a_timestamp_that_jumps_back_after_repeated_ones_starts_an_epoch():
+    line = timeline(live=True)
+    placed = [line.place(SIZE, stamp_s, 100.0 + k)[0] for k, stamp_s in enumerate([5.0, 5.0, 5.0, 4.9, 4.3, 4.4])]
+    assert placed == [0, 0, 0, 0, 1, 1]
+
+
 def test_a_timestamp_that_jumps_back_starts_an_epoch():
     line = timeline()
     assert [line.place(SIZE, s, 0.0) for s in (5.0, 5.1, 0.0, 0.1)] == [(0, 5.0), (0, 5.1), (1, 0.0), (1, 0.1)]
@@ -83,7 +104,7 @@ def clock(monkeypatch):
 
 def test_a_frame_is_held_back_until_it_is_due(clock):
     stop = RecordingStop()
-    pacer = Pacer(stop)
+    pacer = Pacer(stop, "cam0")
     # The waits take no time, so each frame waits for the whole time since the first one.
     assert all(pacer.wait(s, 10.0) for s in (3.0, 3.5, 5.0))
     clock.now_s += 5.0
@@ -93,18 +114,59 @@ def test_a_frame_is_held_back_until_it_is_due(clock):
 
 def test_the_last_frame_before_a_loop_lasts_for_its_interval(clock):
     stop = RecordingStop()
-    pacer = Pacer(stop)
+    pacer = Pacer(stop, "cam0")
     for time_s in (0.0, 1.0, 0.0, 1.0):
         pacer.wait(time_s, 2.0)
     assert stop.waits == pytest.approx([0.0, 1.0, 1.5, 2.5])
 
 
+def played_at(times_s, fps):
+    """Return when each frame is shown, if each wait takes its time."""
+    clock, stop = Clock(), RecordingStop()
+    pacer, shown_s = Pacer(stop, "cam0"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "time", clock)
+        for time_s in times_s:
+            pacer.wait(time_s, fps)
+            clock.now_s += stop.waits[-1]
+            shown_s.append(clock.now_s)
+    return [each - shown_s[0] for each in shown_s]
+
+
+@pytest.mark.parametrize(
+    ("times_s", "fps", "expected_s"),
+    [
+        # an hour between two recordings; the rate of an MP4 is an average over the gap
+        ([0.0, 0.1, 0.2, 3600.0, 3600.1], 10.0, [0.0, 0.1, 0.2, 0.3, 0.4]),
+        ([0.0, 0.1, 0.2, 3600.0, 3600.1], 5 / 3600.1, [0.0, 0.1, 0.2, 0.3, 0.4]),
+        ([0.0, 3600.0, 3600.1], 10.0, [0.0, 0.1, 0.2]),
+        ([0.0, 3600.0, 3600.1], 3 / 3600.1, [0.0, 1 / 30, 1 / 30 + 0.1]),
+        # a pause of a variable rate
+        ([0.0, 0.1, 10.1, 10.2], 10.0, [0.0, 0.1, 10.1, 10.2]),
+        # a time lapse
+        ([0.0, 20.0, 40.0, 60.0], 0.05, [0.0, 20.0, 40.0, 60.0]),
+        # an unknown rate
+        ([0.0, 0.5, 1.0, 100.0, 100.5], None, [0.0, 0.5, 1.0, 1.5, 2.0]),
+    ],
+)
+def test_a_gap_is_played_as_one_step_and_a_pause_as_it_is(times_s, fps, expected_s):
+    assert played_at(times_s, fps) == pytest.approx(expected_s)
+
+
+def test_the_first_gap_is_logged(caplog):
+    caplog.set_level("INFO")
+    played_at([0.0, 0.1, 3600.0, 3600.1, 9000.0], 10.0)
+    assert [record.message for record in caplog.records] == [
+        "cam0: the timestamps jump by 3600 s; playing on without this gap, and any other"
+    ]
+
+
 def test_pacing_does_not_wait_when_the_run_is_stopping():
     stop = threading.Event()
-    pacer = Pacer(stop)
+    pacer = Pacer(stop, "cam0")
     pacer.wait(0.0, None)
     stop.set()
-    assert not pacer.wait(3600.0, None)
+    assert not pacer.wait(3.0, None)
 
 
 def test_waits_double_up_to_the_longest_and_restart_after_a_reset():
