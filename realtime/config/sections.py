@@ -283,7 +283,7 @@ class PublishConfig(Section):
             parsed = parse_endpoint(endpoint)
             if parsed and not (parsed.is_local or self.allow_insecure or self.curve_secret):
                 raise ValueError(
-                    f"anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
+                    f"bind: anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
                     "--publish.curve-secret, or accept it with --publish.allow-insecure"
                 )
         if self.curve_clients is not None and self.curve_secret is None:
