@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from realtime.config.reading import Reading
 from realtime.config.texts import FileText, Section, check_filled, check_quotes, check_text
+from realtime.printable import printable
 from realtime.redact import HIDDEN, SecretAddress
 
 CAMERA_NAME = "[A-Za-z0-9_-]{1,64}"
@@ -159,7 +160,11 @@ class CameraConfig(Section):
         scheme = kind.lower() if is_url else ""
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
             # The content of a variable or file may be any secret, so not even its beginning is shown.
-            got = f"that starts with {kind}://" if address == self.source else f"of an unknown kind from {self.source}"
+            got = (
+                f"that starts with {kind}://"
+                if address == self.source
+                else f"of an unknown kind from {printable(self.source)}"
+            )
             raise ValueError(f"source: got a URL {got}, expected one of {', '.join(URL_SCHEMES)}")
         check_filled(address)
         _check_tls(self.tls_verify, self.tls_ca, scheme)
@@ -189,12 +194,14 @@ def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
         # FFmpeg and OpenSSL open it at every connection, and would read a device or a pipe without end.
         status = Path(ca).stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_CERTIFICATE_BYTES:
-            raise ValueError(f"tls_ca: got {ca}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB")
+            raise ValueError(
+                f"tls_ca: got {printable(ca)}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB"
+            )
         ssl.create_default_context(cafile=ca)
     except ssl.SSLError:
-        raise ValueError(f"tls_ca: {ca} contains no certificate, expected PEM") from None
+        raise ValueError(f"tls_ca: {printable(ca)} contains no certificate, expected PEM") from None
     except OSError as error:
-        raise ValueError(f"tls_ca: can't read {ca}: {error.strerror}") from None
+        raise ValueError(f"tls_ca: can't read {printable(ca)}: {error.strerror}") from None
 
 
 def _resolved(source: str, addresses: Addresses) -> str:
@@ -209,7 +216,7 @@ def _resolved(source: str, addresses: Addresses) -> str:
     elif kind == "secret":
         if not name:
             raise ValueError("got secret: without a path, expected secret:PATH")
-        where = f"the file {name}"
+        where = f"the file {printable(name)}"  # pydantic fails at a surrogate in a message
         try:
             # Some editors write a byte order mark.
             found = addresses.reading.read(Path(name), _MOST_SECRET_BYTES).decode("utf-8-sig")

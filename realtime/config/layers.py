@@ -13,6 +13,7 @@ from realtime.config.keys import is_repeatable
 from realtime.config.mistakes import ENV_PREFIX, as_flag, as_variable, near, short
 from realtime.config.places import Origin, Place
 from realtime.config.reading import Reading
+from realtime.config.yaml_mistakes import advice
 from realtime.config.yaml_text import parse_yaml, read_yaml
 from realtime.errors import ConfigError
 
@@ -42,7 +43,7 @@ def of_file(path: Path, keys: Mapping[str, object], reading: Reading) -> Layer:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        put = "; put the cameras below the key cameras:" if isinstance(data, list) else ""
+        put = "; put the cameras below the key cameras:" if isinstance(data, list) else advice([str(data)])
         raise ConfigError(f"--config: {path} line {place.line}: expected keys and values, got {_kind(data)}{put}")
     layer: Layer = {}
     for key, value, below in _flatten(data, "", keys, Origin(str(path), place)):
@@ -119,7 +120,7 @@ def _flatten(
 def _advice(key: str) -> str:
     if key in CameraConfig.model_fields:
         return f": it belongs to a camera. Put it below the key cameras: as in - {{name: door, {key}: ...}}"
-    return near(key, str)
+    return advice([key]) or near(key, str)
 
 
 def _kind(value: object) -> str:

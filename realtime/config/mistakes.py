@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from realtime.config.camera import CameraConfig
-from realtime.config.keys import leaves
+from realtime.config.keys import leaves, sections
 from realtime.config.places import Origin
 from realtime.redact import redact, shown
 
@@ -136,7 +136,7 @@ def _cut(text: str) -> str:
 
 def near(key: str, spell: Callable[[str], str]) -> str:
     """Return the advice for an unknown key; `spell` writes a key as its origin does (`as_flag`, `as_variable`)."""
-    names = [each.name for each in leaves()]
+    names = [*(each.name for each in leaves()), *sections()]
     asked = key[:_MOST_SHOWN].lower().replace("-", "_")
     close = difflib.get_close_matches(asked, names, n=1) or [name for name in names if name.endswith(f".{asked}")]
     return f", did you mean {spell(close[0])}?" if close else ", see --help for all keys"

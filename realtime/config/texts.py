@@ -50,9 +50,8 @@ def check_filled(address: str) -> None:
     Raises:
         ValueError: it was not. The message does not contain the address, which may be a secret.
     """
-    if variable := re.fullmatch(r"\$(?:\{(\w+)\}|(\w+))|%(\w+)%", address):
-        name = next(filter(None, variable.groups()))
-        raise ValueError(f"source: got a variable, which is not replaced, expected env:{name}")
+    if re.fullmatch(r"\$(?:\{\w+\}|\w+)|%\w+%", address):
+        raise ValueError("source: got a variable, which is not replaced, expected env:NAME to read one")
     _, is_url, rest = address.partition("://")
     # A password may contain any of these characters, so whatever may be part of one is no host.
     hosts = {re.split("[/?#]", rest)[0].rpartition("@")[2], re.split("[/?#]", rest.rpartition("@")[2])[0]}

@@ -28,9 +28,9 @@ _SIGNS = (
     ("\uff1a", "use a plain colon and a space instead of the full-width colon"),
     ("[\xa0\u2007\u202f\u3000\u200b\ufeff]", "it contains a space that is no plain one"),
     (r"^\s*\[[\w. -]+\]\s*$|^\s*[\w.-]+\s*=", "it looks like INI or TOML; YAML is written as key: value"),
-    (r"\w+:\S+\s*$", "a colon needs a space after it"),
+    (r"^\s*(- +)?[\w.-]+:[^\s/:]+\s*$", "a colon needs a space after it"),
+    (r"(:|-|^|,|\[)\s+[*&!%@`]", "put text that begins with one of * & ! % @ ` in quotes"),
 )
-_NO_SPACE = re.compile(r"^\s*-?\s*[A-Za-z_.-]+:[^\s/]")
 
 
 def advice(lines: Sequence[str], context: object = None) -> str:

@@ -124,7 +124,7 @@ def _merged(node: yaml.Node) -> Iterator[yaml.MappingNode]:
 
 
 def _key(node: yaml.Node) -> str:
-    if isinstance(node, yaml.MappingNode) and (template := template_in(node, is_key=True)) is not None:
+    if isinstance(node, yaml.MappingNode) and (template := template_in(node)) is not None:
         raise _Refused(f"{template} is a template that was not filled in", node.start_mark)
     if not isinstance(node, yaml.ScalarNode):
         kind = "list" if isinstance(node, yaml.SequenceNode) else "mapping"
@@ -188,6 +188,7 @@ def parse_yaml(text: str, origin: str) -> tuple[object, Place]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else loader.line + 1
         said = str(getattr(error, "problem", None) or "unreadable")
+        said = re.sub("alias .*", "alias", said)  # its name may be a password that begins with an asterisk
         problem = PROBLEMS.get(said) or f"not valid YAML: {short(said)}"
         problem += advice(_lines(text)[line - 1 : line], getattr(error, "context", None))
     except Exception as error:  # PyYAML lets errors of Python through, such as those of a number in a directive

@@ -209,3 +209,16 @@ def test_a_password_is_hidden_in_a_value_of_any_key_however_long_it_is(tmp_path:
     for password in ("two words", "it's", "x" * 5000 + " y"):
         path.write_text(json.dumps({"detector": {"engine": f"rtsp://u:{password}@h/s1"}}))
         assert "got 'rtsp://***@h/s1'" in mistake(path)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"cameras": [{"name": "a", "source": "secret:/\udcff"}]},
+        {"cameras": [{"name": "a", "source": "rtsps://h", "tls_verify": True, "tls_ca": "/\udcff"}]},
+        {"tracker.reid": "/\udcff"},
+    ],
+)
+def test_a_file_name_that_is_not_utf_8_can_be_in_a_mistake(flags: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"/\\udcff"):
+        load(environment={}, flags=flags)
