@@ -32,7 +32,7 @@ from realtime.tools import TOOLS, run_tool
 if TYPE_CHECKING:
     import argparse
 
-    from realtime.config import AppConfig
+    from realtime.config import AppConfig, Reading
     from realtime.pipeline import Pipeline
 
 PROGRAM = "realtime-pose"
@@ -161,6 +161,7 @@ class _Reader:
 
     def __init__(self, arguments: argparse.Namespace, flags: dict[str, object], secrets: list[str]) -> None:
         self._arguments, self._flags, self._secrets = arguments, flags, secrets
+        self._reading: Reading | None = None  # the same one at each reload, because it keeps the content of pipes
         self._warnings: dict[str, bool] = {}  # line -> whether it was shown: once each, although a reload repeats it
 
     def read(self) -> AppConfig:
@@ -169,10 +170,11 @@ class _Reader:
         Raises:
             ConfigError: it has a mistake, or no source.
         """
-        from realtime.config import load
+        from realtime.config import Reading, load
 
         options = self._arguments
-        config = load(options.config, flags=self._flags, warn=self._warn)
+        self._reading = self._reading or Reading(self._warn)
+        config = load(options.config, flags=self._flags, warn=self._warn, reading=self._reading)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
         self._secrets[:] = found.union(self._secrets)
         if not config.cameras and not options.dry_run and not options.print_config:

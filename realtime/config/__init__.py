@@ -8,7 +8,9 @@ value.
 from realtime.config.camera import MOST_PIXELS, URL_SCHEMES, Accelerator, CameraConfig, Transport
 from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
-from realtime.config.load import former_keys, load, parse_source, service_variables
+from realtime.config.layers import service_variables
+from realtime.config.load import former_keys, load, parse_source
+from realtime.config.reading import Reading
 from realtime.config.sections import (
     MOST_PEERS,
     AppConfig,
@@ -24,7 +26,7 @@ from realtime.config.sections import (
 
 __all__ = [
     "MOST_PEERS", "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key",
-    "LatencyConfig", "Lever", "PoseConfig", "PublishConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod",
-    "Transport", "changes", "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source",
-    "sections", "service_variables", "to_yaml",
+    "LatencyConfig", "Lever", "PoseConfig", "PublishConfig", "Reading", "SmoothingConfig", "TrackerConfig",
+    "TrackerMethod", "Transport", "changes", "commented_yaml", "former_keys", "is_repeatable", "leaves", "load",
+    "parse_source", "sections", "service_variables", "to_yaml",
 ]  # fmt: skip

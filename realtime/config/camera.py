@@ -12,14 +12,15 @@ import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import unquote
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from realtime.config.texts import FileText, Section, check_text
+from realtime.config.reading import Reading
+from realtime.config.texts import FileText, Section, check_filled, check_quotes, check_text
+from realtime.printable import printable
 from realtime.redact import HIDDEN, SecretAddress
-from realtime.wire.small_file import read_small
 
 CAMERA_NAME = "[A-Za-z0-9_-]{1,64}"
 NAME_IN_WORDS = "letters, digits, _ and - (at most 64)"
@@ -39,6 +40,17 @@ _TLS_SCHEMES = ("rtsps", "https")
 MOST_PIXELS = 2**30
 Transport = Literal["tcp", "udp", "multicast"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
+
+
+class Addresses(NamedTuple):
+    """What the sources env:NAME and secret:PATH are read from. The context in which cameras are validated."""
+
+    environment: Mapping[str, str]
+    reading: Reading
+
+
+def _degrees(value: object) -> object:
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,3}", value.strip()) else value
 
 
 class CameraConfig(Section):
@@ -85,7 +97,9 @@ class CameraConfig(Section):
         title="WIDTHxHEIGHT[@FPS]",
         description="webcam: WIDTHxHEIGHT or WIDTHxHEIGHT@FPS; unset: the driver's choice",
     )
-    rotate: Literal[0, 90, 180, 270] = Field(0, description="rotate the picture clockwise (degrees)")
+    rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_degrees)] = Field(
+        0, description="rotate the picture clockwise (degrees)"
+    )
     crop_xyxy: tuple[int, int, int, int] | None = Field(
         None,
         title="[x1, y1, x2, y2]",
@@ -121,9 +135,7 @@ class CameraConfig(Section):
     @field_validator("name", "source", mode="before")
     @classmethod
     def _as_written(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("got a word that YAML reads as true or false; put it in quotes")
-        return str(value) if isinstance(value, int) else value
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("source")
     @classmethod
@@ -141,19 +153,25 @@ class CameraConfig(Section):
 
     @model_validator(mode="after")
     def _find_address(self, info: ValidationInfo) -> CameraConfig:
-        address = _resolved(self.source, os.environ if info.context is None else info.context)
+        address = _resolved(self.source, info.context or Addresses(os.environ, Reading()))
         if len(address) > LONGEST_SOURCE:
             raise ValueError(f"source: got more than {LONGEST_SOURCE:,} characters, expected the address of a camera")
         kind, is_url, rest = address.partition("://")
         scheme = kind.lower() if is_url else ""
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
             # The content of a variable or file may be any secret, so not even its beginning is shown.
-            got = f"that starts with {kind}://" if address == self.source else f"of an unknown kind from {self.source}"
+            got = (
+                f"that starts with {kind}://"
+                if address == self.source
+                else f"of an unknown kind from {printable(self.source)}"
+            )
             raise ValueError(f"source: got a URL {got}, expected one of {', '.join(URL_SCHEMES)}")
+        check_filled(address)
         _check_tls(self.tls_verify, self.tls_ca, scheme)
         if scheme == "file":
             address = unquote(rest)
         check_text(address)
+        check_quotes(address)
         is_secret = self.source.startswith(("env:", "secret:"))
         self._address = SecretAddress(address, self.source) if is_secret else address
         return self
@@ -176,15 +194,17 @@ def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
         # FFmpeg and OpenSSL open it at every connection, and would read a device or a pipe without end.
         status = Path(ca).stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_CERTIFICATE_BYTES:
-            raise ValueError(f"tls_ca: got {ca}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB")
+            raise ValueError(
+                f"tls_ca: got {printable(ca)}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB"
+            )
         ssl.create_default_context(cafile=ca)
     except ssl.SSLError:
-        raise ValueError(f"tls_ca: {ca} contains no certificate, expected PEM") from None
+        raise ValueError(f"tls_ca: {printable(ca)} contains no certificate, expected PEM") from None
     except OSError as error:
-        raise ValueError(f"tls_ca: can't read {ca}: {error.strerror}") from None
+        raise ValueError(f"tls_ca: can't read {printable(ca)}: {error.strerror}") from None
 
 
-def _resolved(source: str, environment: Mapping[str, str]) -> str:
+def _resolved(source: str, addresses: Addresses) -> str:
     """The address of a camera: its source, or the content of the variable (env:NAME) or file (secret:PATH) it names.
 
     Raises:
@@ -192,14 +212,14 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     """
     kind, _, name = source.partition(":")
     if kind == "env":
-        found, where = environment.get(name, ""), f"the environment variable {name}"
+        found, where = addresses.environment.get(name, ""), f"the environment variable {name}"
     elif kind == "secret":
         if not name:
             raise ValueError("got secret: without a path, expected secret:PATH")
-        where = f"the file {name}"
+        where = f"the file {printable(name)}"  # pydantic fails at a surrogate in a message
         try:
             # Some editors write a byte order mark.
-            found = read_small(Path(name), _MOST_SECRET_BYTES).decode("utf-8-sig")
+            found = addresses.reading.read(Path(name), _MOST_SECRET_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"can't read {where}: not text") from None
         except ValueError as error:
@@ -207,8 +227,12 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     else:
         return source
     if not (found := found.strip()):
-        is_set = kind == "secret" or name in environment
+        is_set = kind == "secret" or name in addresses.environment
         raise ValueError(f"{where} is {'empty' if is_set else 'not set'}, expected it to contain a camera's URL")
     if len(found.splitlines()) > 1:
         raise ValueError(f"{where} has {len(found.splitlines())} lines, expected a single line: a camera's URL")
+    if re.match(r"(?:export )?[A-Za-z_]\w*=[\"']?[a-z]+://", found):
+        raise ValueError(f"{where} contains an assignment to a variable, expected the camera's URL alone")
+    if found[:1] in ('"', "'", "{", "["):
+        raise ValueError(f"{where} begins with a quote or a bracket, expected the camera's URL alone")
     return found

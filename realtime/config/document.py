@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import textwrap
 
 import yaml
@@ -25,9 +26,27 @@ def to_yaml(config: AppConfig, encoding: str = "utf-8") -> str:
     data = config.model_dump(mode="json")
     for camera in data["cameras"]:
         camera["source"] = shown(camera["source"])
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=codecs.lookup(encoding).name == "utf-8")
+    text = _dump(data, allow_unicode=codecs.lookup(encoding).name == "utf-8")
     # A name may hold characters that change how a terminal shows it. YAML has escapes for them.
-    return text if text.replace("\n", "").isprintable() else yaml.safe_dump(data, sort_keys=False)
+    return text if text.replace("\n", "").isprintable() else _dump(data)
+
+
+class _Dumper(yaml.SafeDumper):
+    """A SafeDumper whose texts are the same text for every reader of YAML, of version 1.1 and of 1.2."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Quote what a reader may take for a number, a boolean, a date or null: 010, 0o7, 12:30, y, ~."""
+    is_plain = re.match(r"[A-Za-z_/]", text) and text.lower() not in _WORDS
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else "'")
+
+
+_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity"}
+_Dumper.add_representer(str, _text)
+
+
+def _dump(data: object, allow_unicode: bool = False, is_flow: bool = False) -> str:
+    return str(yaml.dump(data, None, _Dumper, sort_keys=False, allow_unicode=allow_unicode, default_flow_style=is_flow))
 
 
 def commented_yaml() -> str:
@@ -61,7 +80,7 @@ def _camera_lines() -> list[str]:
 
 
 def _line(key: str, info: FieldInfo, indent: str) -> list[str]:
-    value = yaml.safe_dump(info.default, default_flow_style=True).removesuffix("\n...\n").strip()
+    value = _dump(info.default, is_flow=True).removesuffix("\n...\n").strip()
     choices = placeholder_of(info.annotation)
     comment = f"{info.description} ({choices})" if "|" in choices and info.annotation is not bool else info.description
     prefix = f"{indent}# "

@@ -137,7 +137,7 @@ def test_an_error_names_the_key_of_a_wrong_value(flags: dict[str, object], messa
 def test_an_error_names_where_the_value_was_set(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("pose: {decode_sigma: -1}\n")
-    with pytest.raises(ConfigError, match=r"pose.decode_sigma: got -1, .*bad.yaml"):
+    with pytest.raises(ConfigError, match=r"pose.decode_sigma: got '-1', .*bad.yaml line 1\)"):
         load([path], environment={})
 
 
@@ -160,12 +160,11 @@ def test_the_password_of_a_camera_is_neither_in_an_error_nor_printed() -> None:
             "{name: front door, source: demo}",
             "cameras.0.name: got 'front door', expected name of the camera in the stream: let",
         ),
-        ("{name: on, source: demo}", "cameras.0.name: got a word that YAML reads as true or false; put it in quotes"),
         ("{name: a, source: 0, mode: big}", "cameras.0.mode: got 'big', expected WIDTHxHEIGHT[@FPS]"),
         ("rtsp://u:hunter2@h/s", "cameras.0: expected keys and values: name, source"),
         ("{name: a, source: [demo]}", "cameras.0.source: expected text"),
         ("{name: a, source: 'rstp://u:hunter2@h/s'}", "got a URL that starts with rstp://, expected one of rtsp,"),
-        ("{name: a, source: demo, name: b}", "line 1: not valid YAML: the key name is repeated"),
+        ("{name: a, source: demo, name: b}", "line 1: the key name is repeated, it is also in line 1"),
         ("[" * 3000, "nested too deeply"),
     ],
 )
@@ -208,7 +207,7 @@ def test_a_renamed_key_is_read_with_one_warning_that_names_its_origin(tmp_path: 
     assert config.latency.levers == ["size"]
     [warning] = warnings
     assert warning.startswith("latency.means is now called latency.levers: rename it")
-    assert warning.endswith(f"{origin})")
+    assert warning.endswith((f"{origin})", f"{origin} line 1)"))
 
 
 def test_a_wrong_value_of_a_renamed_key_is_an_error_with_the_new_name() -> None:

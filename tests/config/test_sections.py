@@ -32,7 +32,7 @@ def test_a_file_url_becomes_a_path_and_a_redacted_secret_is_refused_anywhere() -
 def test_an_input_size_is_read_and_printed_as_height_x_width() -> None:
     config = load(environment={}, flags={"pose.input_size": "384x288"})
     assert config.pose.input_size == (288, 384)
-    assert "input_size: 384x288" in to_yaml(config)
+    assert "input_size: '384x288'" in to_yaml(config)
 
 
 def camera_error(**keys):

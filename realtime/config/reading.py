@@ -1,0 +1,56 @@
+"""Reads the files of a configuration: those of --config, and those of `secret:` sources.
+
+A run reads them again on SIGHUP. A pipe, such as `<(command)` in bash, can be read only once, so its content is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from realtime.wire.small_file import read_small
+
+log = logging.getLogger(__name__)
+
+
+class Reading:
+    """Reads small files for one run, each as often as it is asked for.
+
+    >>> reading = Reading()
+    >>> reading.read(Path("/dev/null"), 16 * 1024)
+    b''
+
+    Args:
+        warn: called with a line of text if a pipe has nothing more. Default: log it.
+    """
+
+    def __init__(self, warn: Callable[[str], None] = log.warning) -> None:
+        self._warn = warn
+        self._kept: dict[str, bytes] = {}  # by path
+
+    def read(self, path: Path, most_bytes: int) -> bytes:
+        """Return the content of a file, or what a pipe had when it was read first.
+
+        Args:
+            path: the path. It may lead to anything.
+            most_bytes: largest size in bytes; a multiple of 1024.
+
+        Raises:
+            ValueError: it can't be read. The message is the reason, without the path.
+        """
+        data = read_small(path, most_bytes)
+        if data and _is_pipe(path):
+            self._kept[str(path)] = data
+        elif not data and str(path) in self._kept:
+            self._warn(f"{path} is a pipe that was read before and has nothing more: using what it had then")
+            return self._kept[str(path)]
+        return data
+
+
+def _is_pipe(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False
