@@ -52,7 +52,7 @@ class CameraConfig(Section):
     source: FileText = Field(
         min_length=1,
         max_length=LONGEST_SOURCE,
-        description="webcam number or /dev path; path of a video, an image, a folder or a glob of images; URL "
+        description="webcam number or /dev path; path of a video, an image, a pipe, a folder or a glob of images; URL "
         "(rtsp://, rtsps://, rtmp://, http(s)://, udp://); demo; env:NAME or secret:PATH to read it from a variable "
         "or a file",
     )
