@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from realtime.config.texts import FileText, Section, check_text
+from realtime.home import at_home
 from realtime.redact import HIDDEN, SecretAddress
 from realtime.wire.small_file import read_small
 
@@ -127,6 +128,13 @@ class CameraConfig(Section):
 
     @field_validator("source")
     @classmethod
+    def _not_a_dash(cls, source: str) -> str:
+        if source == "-":
+            raise ValueError("got -, expected /dev/stdin for standard input, or ./- for a file of this name")
+        return source
+
+    @field_validator("source")
+    @classmethod
     def _not_redacted(cls, source: str) -> str:
         if HIDDEN in source:
             raise ValueError(f"--print-config replaced a secret with {HIDDEN}; put the secret back")
@@ -153,6 +161,8 @@ class CameraConfig(Section):
         _check_tls(self.tls_verify, self.tls_ca, scheme)
         if scheme == "file":
             address = unquote(rest)
+        if scheme in ("", "file"):
+            address = at_home(address)
         check_text(address)
         is_secret = self.source.startswith(("env:", "secret:"))
         self._address = SecretAddress(address, self.source) if is_secret else address
@@ -199,7 +209,7 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
         where = f"the file {name}"
         try:
             # Some editors write a byte order mark.
-            found = read_small(Path(name), _MOST_SECRET_BYTES).decode("utf-8-sig")
+            found = read_small(Path(at_home(name)), _MOST_SECRET_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"can't read {where}: not text") from None
         except ValueError as error:
