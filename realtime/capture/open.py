@@ -70,7 +70,7 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
     max_pixels = config.max_pixels or (MAX_PIXELS_URL if kind == "network" else MAX_PIXELS_FILE)
     match kind:
         case "webcam":
-            return WebcamSource(source, config.mode)
+            return _open_webcam(config)
         case "demo":
             return DemoSource()
         case "images":
@@ -82,6 +82,14 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
             return StreamSource(source, network=False, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "network":
             return _open_network(config, max_pixels, stop)
+
+
+def _open_webcam(config: CameraConfig) -> Source:
+    try:
+        return WebcamSource(config.address, config.mode)
+    except SourceError as error:
+        hint = hint_of_name(config) if error.reason is SourceReason.MISSING else ""
+        raise SourceError(f"{error}{hint}", error.reason) from None
 
 
 def _open_network(config: CameraConfig, max_pixels: int, stop: threading.Event) -> Source:

@@ -19,6 +19,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 
 from realtime.config.texts import FileText, Section, check_text
 from realtime.home import at_home
+from realtime.printable import printable
 from realtime.redact import HIDDEN, SecretAddress
 from realtime.wire.small_file import read_small
 
@@ -152,6 +153,7 @@ class CameraConfig(Section):
         address = _resolved(self.source, os.environ if info.context is None else info.context)
         if len(address) > LONGEST_SOURCE:
             raise ValueError(f"source: got more than {LONGEST_SOURCE:,} characters, expected the address of a camera")
+        address = re.sub(r"^file:(//localhost(?=/))?(?=/(?!/))", "file://", address, flags=re.IGNORECASE)
         kind, is_url, rest = address.partition("://")
         scheme = kind.lower() if is_url else ""
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
@@ -160,7 +162,7 @@ class CameraConfig(Section):
             raise ValueError(f"source: got a URL {got}, expected one of {', '.join(URL_SCHEMES)}")
         _check_tls(self.tls_verify, self.tls_ca, scheme)
         if scheme == "file":
-            address = unquote(rest)
+            address = unquote(rest, errors="surrogateescape")  # a name need not be UTF-8
         if scheme in ("", "file"):
             address = at_home(address)
         check_text(address)
@@ -186,12 +188,14 @@ def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
         # FFmpeg and OpenSSL open it at every connection, and would read a device or a pipe without end.
         status = Path(ca).stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_CERTIFICATE_BYTES:
-            raise ValueError(f"tls_ca: got {ca}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB")
+            raise ValueError(
+                f"tls_ca: got {printable(ca)}, expected a file of at most {_MOST_CERTIFICATE_BYTES // 10**6} MB"
+            )
         ssl.create_default_context(cafile=ca)
     except ssl.SSLError:
-        raise ValueError(f"tls_ca: {ca} contains no certificate, expected PEM") from None
+        raise ValueError(f"tls_ca: {printable(ca)} contains no certificate, expected PEM") from None
     except OSError as error:
-        raise ValueError(f"tls_ca: can't read {ca}: {error.strerror}") from None
+        raise ValueError(f"tls_ca: can't read {printable(ca)}: {error.strerror}") from None
 
 
 def _resolved(source: str, environment: Mapping[str, str]) -> str:
@@ -202,11 +206,11 @@ def _resolved(source: str, environment: Mapping[str, str]) -> str:
     """
     kind, _, name = source.partition(":")
     if kind == "env":
-        found, where = environment.get(name, ""), f"the environment variable {name}"
+        found, where = environment.get(name, ""), f"the environment variable {printable(name)}"
     elif kind == "secret":
         if not name:
             raise ValueError("got secret: without a path, expected secret:PATH")
-        where = f"the file {name}"
+        where = f"the file {printable(name)}"  # pydantic can't pass on bytes that aren't UTF-8
         try:
             # Some editors write a byte order mark.
             found = read_small(Path(at_home(name)), _MOST_SECRET_BYTES).decode("utf-8-sig")

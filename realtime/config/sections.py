@@ -14,6 +14,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 
 from realtime.config.camera import CameraConfig
 from realtime.config.texts import FilePath, FileText, Section
+from realtime.printable import printable
 from realtime.redact import shown
 from realtime.wire.endpoints import endpoint_at_home, parse_endpoint
 
@@ -92,7 +93,9 @@ class TrackerConfig(Section):
     @model_validator(mode="after")
     def _looks_at_people(self) -> TrackerConfig:
         if self.reid is not None and self.method not in ("botsort", "boosttrack"):
-            raise ValueError(f"reid: got {self.reid} with {self.method}, expected botsort or boosttrack")
+            raise ValueError(
+                f"reid: got {printable(str(self.reid))} with {self.method}, expected botsort or boosttrack"
+            )
         return self
 
 

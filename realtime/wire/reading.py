@@ -7,6 +7,7 @@ Used by wire.subscriber and wire.command.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def open_socket(
         for endpoint in endpoints:
             # Only for IPv6 addresses: otherwise "localhost" would become ::1 and miss a publisher on 127.0.0.1.
             socket.ipv6 = endpoint.startswith("tcp://[")
-            socket.connect(endpoint_at_home(endpoint))
+            socket.connect(os.fsencode(endpoint_at_home(endpoint)))  # type: ignore[arg-type] # a path need not be UTF-8
     except zmq.ZMQError as error:
         context.destroy(linger=0)
         raise ValueError(f"connect: got {endpoint!r}: {error.strerror}") from None

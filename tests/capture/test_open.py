@@ -1,3 +1,4 @@
+import os
 import socket
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from realtime.capture.open import check_source, open_source
 from realtime.config import CameraConfig
 from realtime.errors import SourceError
+from tests.capture.clips import write_clip
 
 
 @pytest.mark.parametrize("source", ["97", "/dev/video97"])
@@ -36,3 +38,19 @@ def test_a_path_that_is_neither_a_file_nor_a_pipe_is_refused(tmp_path, make, wha
     make(tmp_path / "clip.mp4")
     with pytest.raises(SourceError, match=f"^cam0: .*clip\\.mp4: not a video or an image: {what}"):
         check_source(CameraConfig(name="cam0", source=str(tmp_path / "clip.mp4")))
+
+
+def test_the_error_for_a_missing_webcam_names_the_folder_that_was_probably_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "97").mkdir()
+    with pytest.raises(SourceError, match=r"^webcam 97: no such device .* \(for the file or folder 97, write \./97\)$"):
+        open_source(CameraConfig(name="cam0", source="97"))
+
+
+def test_a_file_whose_name_is_not_utf_8_is_read_whatever_names_it(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mkv")
+    write_clip(tmp_path / "clip.mkv", frames=2).rename(name)
+    for source in (name, f"file://{name}", f"file:{tmp_path}/caf%E9.mkv", f"file://localhost{tmp_path}/caf%e9.mkv"):
+        opened = open_source(CameraConfig(name="cam0", source=source))
+        assert len(list(iter(opened.read, None))) == 2
+        opened.close()

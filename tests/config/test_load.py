@@ -310,3 +310,17 @@ def test_a_file_whose_name_begins_with_a_tilde_is_no_home_folder() -> None:
 def test_a_dash_as_source_is_refused_with_the_name_of_standard_input() -> None:
     with pytest.raises(ConfigError, match=r"cameras\.0\.source: got -, expected /dev/stdin for standard input"):
         load(environment={}, flags={"cameras": [parse_source("-", 0)]})
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"cameras": [{"name": "a", "source": "secret:/none/\udce9"}]},
+        {"cameras": [{"name": "a", "source": "env:\udce9"}]},
+        {"cameras": [{"name": "a", "source": "https://h/s", "tls_verify": True, "tls_ca": "/none/\udce9"}]},
+        {"tracker.reid": "/none/\udce9.pt"},
+    ],
+)
+def test_a_mistake_about_a_name_that_is_not_utf_8_is_one_line(flags: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"\\udce9"):
+        load(environment={}, flags=flags)

@@ -228,3 +228,10 @@ def test_a_tilde_is_the_home_folder_for_each_key_and_endpoint(folder, monkeypatc
     socket.close()
     assert (folder / "new.key_secret").is_file()
     assert config.bind == [f"ipc://{folder}/pose"]
+
+
+def test_an_ipc_endpoint_need_not_be_utf_8(tmp_path):
+    path = f"ipc://{tmp_path}/caf\udce9"
+    socket = PublishSocket(PublishConfig(bind=[path]))
+    PoseSubscriber(path).close()
+    socket.close()
