@@ -9,12 +9,12 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from realtime import __version__
 from realtime.config import CameraConfig, Key, former_keys, is_repeatable, leaves, parse_source, sections
 from realtime.errors import ConfigError
+from realtime.home import home_path
 from realtime.stdout import write_out
 from realtime.tools import TOOLS
 
@@ -170,7 +170,7 @@ def _all_flags() -> list[_Flag]:
     groups = ", ".join([*sections(), "cameras"])
     return [
         _Flag("source", "webcam number, video, image, folder, URL or demo; repeatable", metavar="[NAME=]SRC", **many),
-        _Flag("config", "YAML file; repeatable, later files win", metavar="FILE", type=Path, default=[], **many),
+        _Flag("config", "YAML file; repeatable, later files win", metavar="FILE", type=home_path, default=[], **many),
         _Flag("dry_run", "load and warm up the models, then exit without opening a source", **switch),
         _Flag("print_config", "print the resolved configuration as YAML, without secrets, and exit", **switch),
         _Flag("help", f"show this help, or one group of it: {groups}", "-h", action=_Help, **_OPTIONAL_GROUP),

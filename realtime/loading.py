@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from realtime.capture.demo import demo_canvas, demo_people
-from realtime.capture.open import is_live_source
+from realtime.capture.kind import is_live_source
 from realtime.config import AppConfig, DetectorConfig, PoseConfig
 from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, ModelError

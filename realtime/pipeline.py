@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 from realtime import __version__
 from realtime.capture.fleet import Fleet
-from realtime.capture.open import check_source, is_live_source
+from realtime.capture.kind import check_pipes, is_live_source
+from realtime.capture.open import check_source
 from realtime.config import AppConfig, CameraConfig, changes
 from realtime.loading import load_models
 from realtime.observe.metrics import StageMeter
@@ -124,6 +125,7 @@ class Pipeline:
         self._stopping = False  # no Event: a signal handler would deadlock if the main thread held its lock
         self._meter = StageMeter()
         self.stuck_threads: list[str] = []
+        check_pipes(config.cameras, loop=config.loop)
         for camera in config.cameras:
             check_source(camera)
         if config.report is not None:
@@ -260,6 +262,7 @@ class Pipeline:
 
     def _read_change(self, read_again: Callable[[], AppConfig]) -> _Change:
         config = read_again()
+        check_pipes(config.cameras, loop=self._config.loop)
         live = [camera.name for camera in config.cameras if is_live_source(camera.address)]
         return _Change(config.cameras, live, [key for key in changes(self._config, config) if key != "cameras"])
 

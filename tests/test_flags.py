@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from realtime.config import CameraConfig, leaves, sections
@@ -58,3 +60,17 @@ def test_the_help_is_printed_although_other_flags_follow(capsys: pytest.CaptureF
 
 def test_every_section_has_a_description() -> None:
     assert all(description.endswith(".") for description in sections().values())
+
+
+@pytest.mark.parametrize("words", [["--config", "~/x.yaml"], ["--config=~/x.yaml"]])
+def test_a_tilde_is_the_home_folder_in_the_path_of_a_configuration_file(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert parse(words)[0].config == [Path("/home/me/x.yaml")]
+
+
+def test_a_tilde_without_a_home_folder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "~")
+    with pytest.raises(ConfigError, match="argument --config: this user has no home folder for the ~"):
+        parse(["--config=~/x.yaml"])

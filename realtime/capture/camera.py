@@ -21,7 +21,7 @@ from realtime.capture.backoff import Backoff
 from realtime.capture.clock import WallClock, unix_s
 from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
-from realtime.capture.open import kind_of
+from realtime.capture.kind import kind_of
 from realtime.capture.source import Picture, Source
 from realtime.capture.timeline import Pacer, RateLimit, Timeline
 from realtime.capture.view import viewed, viewed_size
@@ -161,6 +161,8 @@ class Camera:
             try:
                 source = self._guard.call(self._open_source, self._config, logs=retries)
             except SourceError as error:
+                if self._stop.is_set():  # a pipe that is still empty ends in this way
+                    return None
                 # A truncated file stays truncated, also over HTTP, so it isn't tried again.
                 if isinstance(error, TruncatedError) or not retries:
                     raise

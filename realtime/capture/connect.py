@@ -25,6 +25,7 @@ from realtime.capture.login import has_login
 from realtime.capture.losses import REORDER
 from realtime.capture.multipart import AS_BYTES, Parts
 from realtime.capture.nested import OPTIONS, Nested
+from realtime.capture.pipe import Pipe
 from realtime.capture.tracks import video_track
 from realtime.config import Accelerator
 from realtime.errors import SourceError, SourceReason
@@ -76,7 +77,9 @@ def connect_feed(feed: Feed, source: str, hwaccel: Accelerator, max_pixels: int)
     return _opened(call.open(feed, _FAST_SEGMENTS, form=feed.format))
 
 
-def connect(source: str, link: Link | None, hwaccel: Accelerator, max_pixels: int) -> InputContainer:
+def connect(
+    source: str, link: Link | None, hwaccel: Accelerator, max_pixels: int, pipe: Pipe | None = None
+) -> InputContainer:
     """Open the container of a file or stream.
 
     Args:
@@ -84,13 +87,14 @@ def connect(source: str, link: Link | None, hwaccel: Accelerator, max_pixels: in
         link: how to connect to a URL; None for a file.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture while probing.
+        pipe: where the bytes of a file come from, if not from `source` itself.
 
     Raises:
         SourceError: the container can't be opened.
     """
     accelerator = _accelerator(hwaccel)
     if link is None:
-        return _opened(_open_file(source, accelerator, max_pixels))
+        return _opened(_open_file(source, accelerator, max_pixels, pipe))
     return _opened(_open_stream(Call(source, link, accelerator, max_pixels)))
 
 
@@ -113,7 +117,9 @@ def _open_stream(call: Call) -> InputContainer | SourceError:
         return SourceError(str(error), error.reason)  # without the exceptions that led to it
 
 
-def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> InputContainer | SourceError:
+def _open_file(
+    path: str, accelerator: HWAccel | None, max_pixels: int, pipe: Pipe | None
+) -> InputContainer | SourceError:
     """Open a file, and no other file or address that it names."""
     if is_empty(path):
         return SourceError(f"{shown(path)}: not a video or an image: the file is empty", SourceReason.NOT_MEDIA)
@@ -121,7 +127,7 @@ def _open_file(path: str, accelerator: HWAccel | None, max_pixels: int) -> Input
     try:
         # Without the prefix, FFmpeg would take a ":" in a file's name for the end of a protocol.
         container: InputContainer = av.open(
-            f"file:{path}",
+            pipe or f"file:{path}",
             options=options | decoder_options(max_pixels),
             hwaccel=accelerator,
             metadata_errors=METADATA_ERRORS,

@@ -27,6 +27,7 @@ from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
 from realtime.capture.nested import Nested, explained, timed
 from realtime.capture.packets import FilePackets
+from realtime.capture.pipe import Pipe
 from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
@@ -63,6 +64,7 @@ class StreamSource:
         max_pixels: decode no larger picture.
         nested: the files of an HLS playlist that FFmpeg reads.
         feed: where the bytes of a live stream come from (capture.hls); None: from `source`.
+        pipe: where the bytes of a file come from (capture.piped); None: from `source`.
 
     Raises:
         SourceError: the source can't be opened, or contains no video that can be decoded.
@@ -81,6 +83,7 @@ class StreamSource:
         max_pixels: int = MOST_PIXELS,
         nested: Nested | None = None,
         feed: Feed | None = None,
+        pipe: Pipe | None = None,
     ) -> None:
         self._name = shown(source)
         scheme = source.lower().partition(":")[0]
@@ -89,12 +92,12 @@ class StreamSource:
         self._read_timeout_s = read_timeout_s
         self._max_pixels = max_pixels
         self._feed, self._nested = feed, nested
-        self._path = None if network else source
+        self._path = None if network or pipe is not None else source
         if feed is not None:
             self._container = connect_feed(feed, source, hwaccel, max_pixels)
         else:
             link = Link(open_timeout_s, read_timeout_s, transport, tls, nested) if network else None
-            self._container = connect(source, link, hwaccel, max_pixels)
+            self._container = connect(source, link, hwaccel, max_pixels, pipe)
         try:
             with explained(nested):
                 self._describe(network)

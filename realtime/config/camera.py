@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from realtime.config.reading import Reading
 from realtime.config.texts import FileText, Section, check_filled, check_quotes, check_text
+from realtime.home import at_home
 from realtime.printable import printable
 from realtime.redact import HIDDEN, SecretAddress
 
@@ -64,7 +65,7 @@ class CameraConfig(Section):
     source: FileText = Field(
         min_length=1,
         max_length=LONGEST_SOURCE,
-        description="webcam number or /dev path; path of a video, an image, a folder or a glob of images; URL "
+        description="webcam number or /dev path; path of a video, an image, a pipe, a folder or a glob of images; URL "
         "(rtsp://, rtsps://, rtmp://, http(s)://, udp://); demo; env:NAME or secret:PATH to read it from a variable "
         "or a file",
     )
@@ -139,6 +140,13 @@ class CameraConfig(Section):
 
     @field_validator("source")
     @classmethod
+    def _not_a_dash(cls, source: str) -> str:
+        if source == "-":
+            raise ValueError("got -, expected /dev/stdin for standard input, or ./- for a file of this name")
+        return source
+
+    @field_validator("source")
+    @classmethod
     def _not_redacted(cls, source: str) -> str:
         if HIDDEN in source:
             raise ValueError(f"--print-config replaced a secret with {HIDDEN}; put the secret back")
@@ -156,6 +164,7 @@ class CameraConfig(Section):
         address = _resolved(self.source, info.context or Addresses(os.environ, Reading()))
         if len(address) > LONGEST_SOURCE:
             raise ValueError(f"source: got more than {LONGEST_SOURCE:,} characters, expected the address of a camera")
+        address = re.sub(r"^file:(//localhost(?=/))?(?=/(?!/))", "file://", address, flags=re.IGNORECASE)
         kind, is_url, rest = address.partition("://")
         scheme = kind.lower() if is_url else ""
         if is_url and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind) and scheme not in URL_SCHEMES:
@@ -169,7 +178,9 @@ class CameraConfig(Section):
         check_filled(address)
         _check_tls(self.tls_verify, self.tls_ca, scheme)
         if scheme == "file":
-            address = unquote(rest)
+            address = unquote(rest, errors="surrogateescape")  # a name need not be UTF-8
+        if scheme in ("", "file"):
+            address = at_home(address)
         check_text(address)
         check_quotes(address)
         is_secret = self.source.startswith(("env:", "secret:"))
@@ -212,14 +223,14 @@ def _resolved(source: str, addresses: Addresses) -> str:
     """
     kind, _, name = source.partition(":")
     if kind == "env":
-        found, where = addresses.environment.get(name, ""), f"the environment variable {name}"
+        found, where = addresses.environment.get(name, ""), f"the environment variable {printable(name)}"
     elif kind == "secret":
         if not name:
             raise ValueError("got secret: without a path, expected secret:PATH")
         where = f"the file {printable(name)}"  # pydantic fails at a surrogate in a message
         try:
             # Some editors write a byte order mark.
-            found = addresses.reading.read(Path(name), _MOST_SECRET_BYTES).decode("utf-8-sig")
+            found = addresses.reading.read(Path(at_home(name)), _MOST_SECRET_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"can't read {where}: not text") from None
         except ValueError as error:

@@ -16,7 +16,7 @@ from realtime.config.camera import CameraConfig
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
 from realtime.redact import shown
-from realtime.wire.endpoints import parse_endpoint
+from realtime.wire.endpoints import endpoint_at_home, parse_endpoint
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -278,7 +278,7 @@ class PublishConfig(Section):
                 raise ValueError(f"port: got {parsed.port}, expected 1..65535 (or * for any free port)")
         if len(set(bind)) < len(bind):
             raise ValueError("got the same endpoint twice, expected different ones")
-        return bind
+        return [endpoint_at_home(endpoint) for endpoint in bind]
 
     @model_validator(mode="after")
     def _loopback(self) -> PublishConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -16,6 +15,8 @@ from pydantic import (
     WrapValidator,
     field_validator,
 )
+
+from realtime.home import at_home
 
 
 def check_text(text: str) -> None:
@@ -60,30 +61,16 @@ def check_filled(address: str) -> None:
         raise ValueError("source: got a template that was not filled in, expected the address of a camera")
 
 
-def _at_home(text: str) -> str:
-    """The text; if it begins with ~/, the path in the user's home folder.
-
-    Raises:
-        ValueError: the user has none.
-    """
-    if text != "~" and not text.startswith("~/"):
-        return text
-    with contextlib.suppress(RuntimeError):
-        if (path := Path(text).expanduser()).is_absolute():
-            return str(path)
-    raise ValueError("this user has no home folder for the ~; set HOME, or give the whole path")
-
-
 def _file_text(value: object, check: ValidatorFunctionWrapHandler) -> str:
     """Accept a file name that isn't UTF-8, which pydantic refuses: Python keeps its other bytes as surrogates."""
     if isinstance(value, str) and re.search("[\udc80-\udcff]", value):
-        return _at_home(value)
-    return _at_home(cast("str", check(value)))
+        return at_home(value)
+    return at_home(cast("str", check(value)))
 
 
 # Text that may be the name of a file, and the path of one.
 FileText = Annotated[str, WrapValidator(_file_text)]
-FilePath = Annotated[Path, BeforeValidator(lambda value: Path(_at_home(value)) if isinstance(value, str) else value)]
+FilePath = Annotated[Path, BeforeValidator(lambda value: Path(at_home(value)) if isinstance(value, str) else value)]
 
 
 _QUOTES = {'""', "''", "\u201c\u201d", "\u201e\u201c", "\u201d\u201d", "\u2018\u2019", "\u2019\u2019"}

@@ -15,6 +15,7 @@ from typing import NoReturn, Protocol, cast
 
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.evaluate.report import Report
+from realtime.home import home_path
 from realtime.machine import prepared_folders
 from realtime.observe.log import log_uncaught, set_up_logging
 from realtime.printable import say
@@ -110,7 +111,7 @@ def _run(argv: list[str]) -> int:
         if argv[:1] == [name]:
             measurement = cast("Measurement", importlib.import_module(module))
             measurement.add_arguments(command)
-            command.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
+            command.add_argument("--json", type=home_path, metavar="FILE", help="also write the results as JSON")
     options = parser.parse_args(argv)
     assert measurement is not None  # parse_args rejects any other first word
     if options.json is not None:

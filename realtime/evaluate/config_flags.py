@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 from realtime.config import AppConfig, former_keys, leaves, load
+from realtime.home import home_path
 
 
 def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> None:
@@ -20,7 +20,12 @@ def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> 
         wanted: whether a key ("tracker.method") becomes a flag.
     """
     parser.add_argument(
-        "--config", action="append", type=Path, default=[], metavar="FILE", help="configuration file (YAML); repeatable"
+        "--config",
+        action="append",
+        type=home_path,
+        default=[],
+        metavar="FILE",
+        help="YAML file; repeatable",
     )
     former = former_keys()
     for key in [*leaves(), *former]:

@@ -25,6 +25,7 @@ from realtime.errors import ConfigError, OutputError
 from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Report
+from realtime.home import home_path
 from realtime.loading import Models, load_models
 from realtime.skeleton import COCO17
 from realtime.types import Detections, Frame, Poses, Tracks
@@ -215,8 +216,8 @@ def score(dataset: Dataset, results: Sequence[Row]) -> dict[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `keypoints`."""
     add = parser.add_argument
-    add("--annotations", type=Path, required=True, metavar="FILE", help="person keypoints in COCO's JSON format")
-    add("--images", type=Path, required=True, metavar="FOLDER", help="folder of the images")
+    add("--annotations", type=home_path, required=True, metavar="FILE", help="person keypoints in COCO's JSON format")
+    add("--images", type=home_path, required=True, metavar="FOLDER", help="folder of the images")
     add(
         "--boxes",
         choices=("truth", "detected"),
@@ -224,7 +225,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="boxes for the pose model: annotated or detected ones; default: detected",
     )
     add("--limit", type=int, metavar="N", help="evaluate only the N images with the lowest ids")
-    add("--results", type=Path, metavar="FILE", help="write the estimated keypoints as a COCO results file")
+    add("--results", type=home_path, metavar="FILE", help="write the estimated keypoints as a COCO results file")
     # Without pose.max_people: in a single image, the people left out would never be measured.
     add_keys(parser, lambda key: key.startswith(("device", "detector.", "pose.")) and key != "pose.max_people")
 

@@ -10,7 +10,6 @@ import argparse
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.progress import progress
 from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
+from realtime.home import home_path
 
 # The rows that are not stages.
 TOTAL = "capture to publish"
@@ -97,7 +97,7 @@ class CameraTimes:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add = parser.add_argument
-    add("recording", nargs="?", type=Path, metavar="FILE", help="a .jsonl recording made with --record")
+    add("recording", nargs="?", type=home_path, metavar="FILE", help="a .jsonl recording made with --record")
     add(
         "--connect",
         metavar="ENDPOINT",

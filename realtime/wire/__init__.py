@@ -2,8 +2,9 @@
 """The stream, as publisher and reader share it: its messages, and the subscriber that reads them.
 
 At the end of the data path, publish/ sends these messages. This folder and its two public faces, `realtime.client` and
-`realtime.keys`, are under the MIT licence and import nothing else of this package but `realtime.stdio` and
-`realtime.printable`, which have the same licence. So programs that read the stream may have any licence.
+`realtime.keys`, are under the MIT licence and import nothing else of this package but `realtime.stdio`,
+`realtime.printable` and `realtime.home`, which have the same licence. So programs that read the stream may have any
+licence.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ import ipaddress
 import re
 from typing import NamedTuple
 
+from realtime.home import at_home
+
 
 class Endpoint(NamedTuple):
     """The host and the port of an endpoint.
@@ -53,3 +55,16 @@ def parse_endpoint(endpoint: str) -> Endpoint | None:
     """
     match = re.fullmatch(r"ipc://.+|tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
     return None if match is None else Endpoint((match[1] or "").strip("[]"), match[2] or "")
+
+
+def endpoint_at_home(endpoint: str) -> str:
+    """Return the endpoint with a home folder instead of the ~ in ipc://~/PATH.
+
+    >>> endpoint_at_home("ipc:///run/pose"), endpoint_at_home("tcp://127.0.0.1:5555")
+    ('ipc:///run/pose', 'tcp://127.0.0.1:5555')
+
+    Raises:
+        ValueError: this user has no home folder.
+    """
+    scheme, _, path = endpoint.partition("://")
+    return f"ipc://{at_home(path)}" if scheme == "ipc" else endpoint

@@ -23,6 +23,7 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from realtime.home import home_path
 from realtime.printable import Parser, printable, say
 from realtime.wire.small_file import read_small
 from realtime.wire.writers import changed_by_others
@@ -205,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--curve-secret alice.key_secret --curve-server publisher.key.",
     )
     parser.add_argument(
-        "name", nargs="+", type=Path, help="path without suffix: keys/publisher, keys/clients/alice, ..."
+        "name", nargs="+", type=home_path, help="path without suffix: keys/publisher, keys/clients/alice, ..."
     )
     for name in parser.parse_args(arguments).name:
         try:

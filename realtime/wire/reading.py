@@ -7,6 +7,7 @@ Used by wire.subscriber and wire.command.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import TypeVar
 import zmq
 
 from realtime import wire
-from realtime.wire.endpoints import parse_endpoint
+from realtime.home import at_home
+from realtime.wire.endpoints import endpoint_at_home, parse_endpoint
 from realtime.wire.keys import Key, load_public, load_secret
 
 _K = TypeVar("_K")
@@ -45,7 +47,7 @@ def load_keys(curve_secret: str | Path | None, curve_server: str | Path | None) 
         return None
     if curve_secret is None or curve_server is None:
         raise ValueError("PoseSubscriber: got only one of curve_secret and curve_server, expected both or neither")
-    return load_secret(Path(curve_secret)), load_public(Path(curve_server))
+    return load_secret(Path(at_home(str(curve_secret)))), load_public(Path(at_home(str(curve_server))))
 
 
 def open_socket(
@@ -77,7 +79,7 @@ def open_socket(
         for endpoint in endpoints:
             # Only for IPv6 addresses: otherwise "localhost" would become ::1 and miss a publisher on 127.0.0.1.
             socket.ipv6 = endpoint.startswith("tcp://[")
-            socket.connect(endpoint)
+            socket.connect(os.fsencode(endpoint_at_home(endpoint)))  # type: ignore[arg-type] # a path need not be UTF-8
     except zmq.ZMQError as error:
         context.destroy(linger=0)
         raise ValueError(f"connect: got {endpoint!r}: {error.strerror}") from None

@@ -10,7 +10,7 @@ from av.bitstream import BitStreamFilterContext
 
 from realtime.capture.convert import Converter
 from realtime.capture.images import ImagesSource
-from realtime.capture.open import kind_of
+from realtime.capture.kind import kind_of
 from realtime.capture.stream import StreamSource
 from realtime.capture.webcam import WebcamSource
 from realtime.errors import SourceError, SourceReason

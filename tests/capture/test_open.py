@@ -1,50 +1,12 @@
+import os
+import socket
+
 import pytest
 
-from realtime.capture.open import kind_of, open_source
+from realtime.capture.open import check_source, open_source
 from realtime.config import CameraConfig
 from realtime.errors import SourceError
-
-
-@pytest.mark.parametrize(
-    ("source", "kind"),
-    [
-        ("0", "webcam"),
-        ("12", "webcam"),
-        ("/dev/video97", "webcam"),  # unplugged
-        ("/dev/v4l/by-id/usb-Acme_Cam-video-index0", "webcam"),
-        ("/dev/null", "webcam"),  # any character device, whatever its name
-        ("/dev/none", "file"),
-        ("-1", "file"),  # not a webcam number: a path, which will be missing
-        ("demo", "demo"),
-        ("demo.mp4", "file"),
-        ("rtsp://user:p@ss@10.0.0.5/s1", "network"),
-        ("RTSPS://10.0.0.5/s1", "network"),
-        ("http://10.0.0.5/video.jpg", "network"),  # a URL, although it names an image
-        ("udp://0.0.0.0:1234", "network"),
-        ("clip.mp4", "file"),
-        ("clip", "file"),
-        (r"C:\videos\clip.mp4", "file"),  # a drive letter is not a scheme
-        ("bus.jpg", "images"),
-        ("BUS.JPEG", "images"),
-        ("shots/*.png", "images"),
-        ("shots/img?.mp4", "images"),  # a pattern, whatever it matches
-    ],
-)
-def test_the_kind_of_a_source_follows_from_its_text(source, kind):
-    assert kind_of(source) == kind
-
-
-def test_a_folder_is_images_and_an_existing_file_with_brackets_is_a_file(tmp_path):
-    bracketed = tmp_path / "take [1].mp4"
-    bracketed.write_bytes(b"x")
-    assert kind_of(str(tmp_path)) == "images"
-    assert kind_of(str(bracketed)) == "file"
-
-
-def test_a_link_to_a_device_is_a_webcam(tmp_path):
-    link = tmp_path / "door.jpg"  # whatever its name
-    link.symlink_to("/dev/null")
-    assert kind_of(str(link)) == "webcam"
+from tests.capture.clips import write_clip
 
 
 @pytest.mark.parametrize("source", ["97", "/dev/video97"])
@@ -56,3 +18,39 @@ def test_the_error_for_a_missing_webcam_starts_with_its_source(source):
 def test_the_error_for_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(SourceError, match=r"^.*/none\.mp4: no such file$"):
         open_source(CameraConfig(name="cam0", source=str(tmp_path / "none.mp4")))
+
+
+def test_a_file_whose_name_looks_like_a_named_camera_is_hinted_at(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "take=1.mp4").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"1\.mp4: no such file \(for the file or folder take=1\.mp4, write \./"):
+        check_source(CameraConfig(name="take", source="1.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: socket.socket(socket.AF_UNIX).bind(str(path)), "a socket, expected a video"),
+        (lambda path: path.symlink_to("/dev/null"), "a device that is not a webcam, expected a video"),
+    ],
+)
+def test_a_path_that_is_neither_a_file_nor_a_pipe_is_refused(tmp_path, make, what):
+    make(tmp_path / "clip.mp4")
+    with pytest.raises(SourceError, match=f"^cam0: .*clip\\.mp4: not a video or an image: {what}"):
+        check_source(CameraConfig(name="cam0", source=str(tmp_path / "clip.mp4")))
+
+
+def test_the_error_for_a_missing_webcam_names_the_folder_that_was_probably_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "97").mkdir()
+    with pytest.raises(SourceError, match=r"^webcam 97: no such device .* \(for the file or folder 97, write \./97\)$"):
+        open_source(CameraConfig(name="cam0", source="97"))
+
+
+def test_a_file_whose_name_is_not_utf_8_is_read_whatever_names_it(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mkv")
+    write_clip(tmp_path / "clip.mkv", frames=2).rename(name)
+    for source in (name, f"file://{name}", f"file:{tmp_path}/caf%E9.mkv", f"file://localhost{tmp_path}/caf%e9.mkv"):
+        opened = open_source(CameraConfig(name="cam0", source=source))
+        assert len(list(iter(opened.read, None))) == 2
+        opened.close()

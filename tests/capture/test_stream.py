@@ -1,5 +1,3 @@
-import os
-import threading
 from pathlib import Path
 
 import cv2
@@ -39,18 +37,6 @@ def error_of(source, network=True, **timeouts):
     with pytest.raises(SourceError) as caught:
         StreamSource(source, network=network, **timeouts)
     return caught.value
-
-
-def test_a_named_pipe_is_read_to_its_end(tmp_path):
-    clip, pipe = write_clip(tmp_path / "clip.ts", frames=20), tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))
-    writer.start()
-    source = StreamSource(str(pipe), network=False)
-    pictures = list(iter(source.read, None))
-    source.close()
-    writer.join()
-    assert len(pictures) == 20
 
 
 def test_every_frame_of_a_file_is_read_once_and_in_order(tmp_path):

@@ -1,3 +1,5 @@
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -261,6 +263,7 @@ def test_a_former_key_is_neither_printed_nor_suggested() -> None:
 FILES = {
     "cameras": lambda path: [{"name": "a", "source": path}],
     "record": str, "report": str, "detector.weights": str, "pose.model": str,
+    "publish.bind": lambda path: [f"ipc://{path}"], "publish.curve_secret": str,
 }  # fmt: skip
 
 
@@ -278,5 +281,45 @@ def test_a_tilde_without_a_home_folder_is_an_error(key: str, monkeypatch: pytest
         load(environment={}, flags={key: FILES[key]("~/x.jsonl")})
 
 
+@pytest.mark.parametrize("form", ["file://{}", "env:CLIP", "secret:{}", "secret:/dev/fd/{}"])
+def test_a_tilde_is_the_home_folder_wherever_a_source_is_named(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "clip").write_text("~/clip.mp4")
+    reader = os.open(tmp_path / "clip", os.O_RDONLY)
+    source = form.format(reader if "fd" in form else "~/clip" if "secret" in form else "~/clip.mp4")
+    cameras = [{"name": "a", "source": source}]
+    assert (
+        load(environment={"CLIP": "~/clip.mp4"}, flags={"cameras": cameras}).cameras[0].address
+        == f"{tmp_path}/clip.mp4"
+    )
+    os.close(reader)
+
+
+def test_the_home_folder_of_another_user_is_found() -> None:
+    user = pwd.getpwuid(0)
+    assert load(environment={}, flags={"record": f"~{user.pw_name}/x.jsonl"}).record == Path(user.pw_dir) / "x.jsonl"
+
+
 def test_a_file_whose_name_begins_with_a_tilde_is_no_home_folder() -> None:
     assert load(environment={}, flags={"record": "~x.jsonl"}).record == Path("~x.jsonl")
+
+
+def test_a_dash_as_source_is_refused_with_the_name_of_standard_input() -> None:
+    with pytest.raises(ConfigError, match=r"cameras\.0\.source: got -, expected /dev/stdin for standard input"):
+        load(environment={}, flags={"cameras": [parse_source("-", 0)]})
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"cameras": [{"name": "a", "source": "secret:/none/\udce9"}]},
+        {"cameras": [{"name": "a", "source": "env:\udce9"}]},
+        {"cameras": [{"name": "a", "source": "https://h/s", "tls_verify": True, "tls_ca": "/none/\udce9"}]},
+        {"tracker.reid": "/none/\udce9.pt"},
+    ],
+)
+def test_a_mistake_about_a_name_that_is_not_utf_8_is_one_line(flags: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"\\udce9"):
+        load(environment={}, flags=flags)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from realtime.capture.open import check_source, kind_of, open_source
+from realtime.capture.kind import kind_of
+from realtime.capture.open import check_source, open_source
 from realtime.capture.source import Picture, Source
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, TruncatedError, first_line

@@ -217,3 +217,21 @@ def test_a_flood_of_connections_without_a_key_does_not_disturb_a_reader(folder: 
             assert missed == 0
             for other in flood:
                 other.close()
+
+
+def test_a_tilde_is_the_home_folder_for_each_key_and_endpoint(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    assert keys.main(["~/new"]) == 0
+    config = PublishConfig(bind=["ipc://~/pose"], curve_secret="~/publisher.key_secret")
+    socket = PublishSocket(config)
+    PoseSubscriber("ipc://~/pose", curve_secret="~/clients/alice.key_secret", curve_server="~/publisher.key").close()
+    socket.close()
+    assert (folder / "new.key_secret").is_file()
+    assert config.bind == [f"ipc://{folder}/pose"]
+
+
+def test_an_ipc_endpoint_need_not_be_utf_8(tmp_path):
+    path = f"ipc://{tmp_path}/caf\udce9"
+    socket = PublishSocket(PublishConfig(bind=[path]))
+    PoseSubscriber(path).close()
+    socket.close()

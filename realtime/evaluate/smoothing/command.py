@@ -29,6 +29,7 @@ from realtime.evaluate.smoothing.clips import Clip, Floats, read_clips, thin
 from realtime.evaluate.smoothing.filters import as_the_program, filterpy_kalman
 from realtime.evaluate.smoothing.motion import MOTION_SPEED, REST_SPEED, Score, measure
 from realtime.evaluate.smoothing.reference import KNOWN, Curve, Setting, moves, one_setting, sweep
+from realtime.home import home_path
 
 FILTERS = ("none", "one-euro", "kalman", "reference", "filterpy")
 _COLUMNS = {
@@ -46,12 +47,12 @@ _COLUMNS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `smoothing`."""
     add = parser.add_argument
-    add("clips", nargs="+", type=Path, metavar="CLIP", help=".npz file with gt, noisy, conf, fps and scale, .jsonl recording of the program (no ground truth: jitter only), or folder of such files")  # fmt: skip # noqa: E501
+    add("clips", nargs="+", type=home_path, metavar="CLIP", help=".npz file with gt, noisy, conf, fps and scale, .jsonl recording of the program (no ground truth: jitter only), or folder of such files")  # fmt: skip # noqa: E501
     add("--filter", type=_filters, default=FILTERS, metavar="NAME,...", help=f"comma-separated filters: {', '.join(FILTERS)}; default: all")  # fmt: skip # noqa: E501
     add("--every", type=int, default=1, metavar="N", help="keep only every Nth frame")
     add("--drop", type=float, default=0.0, metavar="SHARE", help="drop this share of the frames at random, e.g. 0.3")
     add("--seed", type=int, default=0, metavar="N", help="random seed of --drop; default 0")
-    add("--plot", type=Path, metavar="FILE.png", help="plot jitter against lag, with the reference's curve")
+    add("--plot", type=home_path, metavar="FILE.png", help="plot jitter against lag, with the reference's curve")
     add_keys(parser, lambda key: key.startswith("smoothing.") and key != "smoothing.method")
 
 

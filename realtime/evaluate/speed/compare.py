@@ -27,6 +27,7 @@ from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.speed.plots import plot_ratios
 from realtime.evaluate.speed.runs import Run, Scene
 from realtime.evaluate.speed.videos import images_of, write_video
+from realtime.home import home_path
 from realtime.models.cache import cache_folder
 from realtime.models.weights import find_detector, find_pose
 from realtime.runtime.core_budget import all_cores
@@ -45,7 +46,12 @@ _FIGURES = ("people_per_s", "fps", "p50_ms", "p95_ms", "people", "thrown_away")
 def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that `compare` and `cost` have in common."""
     add = parser.add_argument
-    add("--video", metavar="FILE", help="video file to process; default: the built-in demo source")
+    add(
+        "--video",
+        type=lambda text: str(home_path(text)),
+        metavar="FILE",
+        help="video file to process; default: the built-in demo source",
+    )
     add("--detector", default="yolov8n", metavar="MODEL", help="detector, as in detector.weights; default yolov8n")
     add(
         "--pose",
@@ -65,7 +71,7 @@ def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="set a configuration key of our program, e.g. pose.precision=fp32; repeatable",
     )
-    add("--plot", type=Path, metavar="FILE", help="also draw a chart to this file")
+    add("--plot", type=home_path, metavar="FILE", help="also draw a chart to this file")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

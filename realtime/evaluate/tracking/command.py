@@ -11,7 +11,6 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from realtime.evaluate.tracking.metrics import Scores, combine, score_tracks
 from realtime.evaluate.tracking.mot import MotSequence, find_sequences, open_sequence, write_results
 from realtime.evaluate.tracking.occlusion import OUTCOMES, Occlusions
 from realtime.evaluate.tracking.trackers import OURS, Timed, run_trackers, tracker_makers
+from realtime.home import home_path
 
 _KEYS = ("device", "detector.", "tracker.", "pose.")
 _SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
@@ -66,22 +66,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "folder",
         nargs="+",
-        type=Path,
+        type=home_path,
         metavar="DIR",
         help="a MOTChallenge sequence (with gt/gt.txt), or a folder of sequences",
     )
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument(
         "--detections",
-        type=Path,
+        type=home_path,
         metavar="FILE",
         help="track the detections in this file of each sequence, e.g. det/det.txt",
     )
     origin.add_argument(
-        "--video", type=Path, metavar="FILE", help="run the detector on this video; default: on the sequence's images"
+        "--video",
+        type=home_path,
+        metavar="FILE",
+        help="run the detector on this video; default: on the images",
     )
     origin.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="score the existing tracks FOLDER/SEQUENCE.txt; run no tracker"
+        "--results",
+        type=home_path,
+        metavar="FOLDER",
+        help="score the tracks FOLDER/SEQUENCE.txt; run no tracker",
     )
     add(
         "--against",
@@ -97,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, metavar="N", help="random seed of --drop and --hide; default 0")
     add("--rate", type=float, metavar="HZ", help="frames per second; default: from seqinfo.ini or the video")
-    add("--write", type=Path, metavar="FOLDER", help="write our tracks to this folder as MOTChallenge results")
+    add("--write", type=home_path, metavar="FOLDER", help="write our tracks to this folder as MOTChallenge results")
     add_keys(parser, lambda key: key.startswith(_KEYS))
 
 
