@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from .combination import combinations, quiet
+from .images import images
 
 
 def main() -> int:
@@ -20,12 +21,13 @@ def main() -> int:
     parser.add_argument("--wrong", action="store_true", help="show only those that are wrong")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    chosen = fnmatch.filter(combinations(), arguments.pattern)
+    files = {**combinations(), **{image.name: image for image in images()}}
+    chosen = fnmatch.filter(files, arguments.pattern)
     wrong = 0
     for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
             with quiet():
-                outcome = combinations()[name].run(Path(folder))
+                outcome = files[name].run(Path(folder))
             if arguments.keep:
                 for file in Path(folder).iterdir():
                     shutil.copy(file, arguments.keep)

@@ -75,7 +75,7 @@ def _end(played: Played, expected: Expected) -> Iterator[str]:
             yield f"exit {played.code}, expected 0: {text.partition(': ')[2]}"
         elif not isinstance(error, TruncatedError) and not expected.may_refuse:
             yield f"exit {played.code}, expected 0: {text.partition(': ')[2]}"
-    elif expected.needs_error and len(played.frames) < len(expected.numbers):
+    elif expected.needs_error and len(played.frames) < len(expected.numbers) - 2:  # capture.complete: two may lack
         yield f"{len(expected.numbers) - len(played.frames)} pictures lack, but it ends with exit 0"
 
 
@@ -121,7 +121,7 @@ def _media(frames: list[Frame], stamps: list, expected: Expected) -> Iterator[st
     if any(value is None for value in got):
         yield f"media_s: got None in {got.count(None)} of {len(got)}"
         return
-    if None in stamps:
+    if None in stamps or expected.is_sparse:
         return  # the file doesn't say: whatever is there, time_s is judged
     worst = min(
         (_error(got, [float(x) for x in true], expected) for true in (stamps, spread(stamps, expected.apart_s))),
@@ -159,7 +159,7 @@ def _times(frames: list[Frame], stamps: list, places: list[int], expected: Expec
         if step <= 0:
             yield f"time_s: goes from {frame.time_s:.4f} to {after.time_s:.4f} at picture {place + 1}"
             return
-        if abs(step - true) > 2 * float(expected.tick_s) + NUDGE_S:
+        if not expected.is_sparse and abs(step - true) > 2 * float(expected.tick_s) + NUDGE_S:
             yield f"time_s: a step of {step:.4f} s to picture {place + 1}, expected {true:.4f} s"
             return
 

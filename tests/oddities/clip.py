@@ -103,6 +103,8 @@ def write(clip: Clip, path: Path, sei: str | None = None) -> list[Packet]:
 
 def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
     container = clip.container
+    if clip.lost and container.suffix in ("apng", "gif"):
+        raise NotMade("its header is made from the first picture, and FFmpeg's muxer crashes without")
     with av.open(str(path), "w", format=container.format, options=container.options | clip.muxing) as out:
         before = [_side_stream(out, kind) for kind in clip.before]
         film = out.add_stream(clip.codec.encoder, rate=clip.declared or clip.fps)
@@ -127,11 +129,16 @@ def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
                 packet.update(b"") if hasattr(packet, "update") else None
         sounds = _sound(sound, clip)
         kept = packets[clip.lost :]
+        if not kept:
+            raise NotMade("no packet is left")
         for packet in _in_order([*before, *after], kept, sounds):
             packet_stream = packet.stream if packet.stream is not None else film
             packet.stream = packet_stream
             out.mux_one(packet)
-    return [Packet(number, packet_is_key) for number, packet_is_key in zip(numbers[clip.lost :], [p.is_keyframe for p in kept], strict=True)]
+    return [
+        Packet(number, packet_is_key)
+        for number, packet_is_key in zip(numbers[clip.lost :], [p.is_keyframe for p in kept], strict=True)
+    ]
 
 
 def _set_up(encoder: av.VideoCodecContext, clip: Clip, size: tuple[int, int]) -> None:
@@ -180,6 +187,8 @@ def _stamp(packets, numbers, clip):
     tick = MPEG if clip.container.tick is not None else 1 / clip.fps
     depth = max(place - number for place, number in enumerate(numbers))
     first = min(numbers)
+    shown = sorted(stamp for number in numbers if (stamp := clip.stamp_s(number)) is not None)
+    later = dict(zip(shown, shown[1:], strict=False))
     for place, (packet, number) in enumerate(zip(packets, numbers, strict=True)):
         shown_s = clip.stamp_s(number)
         decoded_s = clip.stamp_s(first + place - depth) if place >= depth else None
@@ -189,7 +198,8 @@ def _stamp(packets, numbers, clip):
         packet.time_base = tick
         packet.pts = None if shown_s is None else round(shown_s / tick)
         packet.dts = round(decoded_s / tick)
-        packet.duration = round(1 / clip.fps / tick)
+        lasts_s = later.get(shown_s, 0) - shown_s if shown_s in later else 1 / clip.fps
+        packet.duration = max(1, round(lasts_s / tick))
 
 
 def _oriented(packets, stream, name):
@@ -243,7 +253,11 @@ def _sound(stream, clip):
         frame.sample_rate, frame.time_base = SOUND_HZ, Fraction(1, SOUND_HZ)
         frame.pts = int(clip.sound_from_s * SOUND_HZ) + at
         packets += stream.encode(frame)
-    return [*packets, *stream.encode(None)]
+    packets += stream.encode(None)
+    early = min(packet.pts for packet in packets) - int(clip.sound_from_s * SOUND_HZ)
+    for packet in packets:  # without the priming, which begins before 0 and would move the film
+        packet.pts, packet.dts = packet.pts - early, packet.dts - early
+    return packets
 
 
 def _in_order(covers, film, sounds):

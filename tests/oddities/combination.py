@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -58,7 +59,7 @@ class Combination:
             NotMade: it can't be written.
         """
         container, trait = CONTAINERS[self.container], TRAITS[self.trait]
-        clip = trait.change(Clip(container, CODECS[self.codec]))
+        clip = trait.change(Clip(container, CODECS[self.codec], fps=Fraction(CODECS[self.codec].fps)))
         path = folder / f"{self.trait}.{container.suffix}"
         packets = write(clip, path, trait.sei)
         if clip.turn != UPRIGHT and not _has_matrix(path):

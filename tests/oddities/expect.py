@@ -21,6 +21,7 @@ class Expected:
         apart_s: the time between the pictures if the stamps don't tell: the nominal rate.
         tick_s: how exactly the container stores times.
         is_timed: whether the file says when each picture is shown.
+        is_sparse: whether the times of most pictures are not in the file: only their order is judged.
         shifts: whether all times may differ by a constant.
         may_stop: whether only the first pictures may come, with an error if the container declares its length.
         may_refuse: whether the file may be refused as a whole.
@@ -35,6 +36,7 @@ class Expected:
     apart_s: Fraction
     tick_s: Fraction
     is_timed: bool
+    is_sparse: bool
     shifts: bool
     may_stop: bool = False
     may_refuse: bool = False
@@ -52,6 +54,8 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
     if container.counts or not container.timed:
         # AVI counts chunks, and its muxer fills a pause with empty ones, so that a time is a whole number of intervals.
         stamps_s = [None if stamp is None else Fraction(round(stamp * clip.fps)) / clip.fps for stamp in stamps_s]
+    if not container.starts and stamps_s[0] is not None:
+        stamps_s = [None if stamp is None else stamp - stamps_s[0] for stamp in stamps_s]
     optional = _undecodable(packets) | clip.blank
     if (stamps_s[0] or 0) < 0:
         optional |= {number for number, stamp in zip(numbers, stamps_s, strict=True) if (stamp or 0) < 0}
@@ -61,11 +65,16 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
         stamps_s=stamps_s * (1 + trait.joined),
         apart_s=1 / (clip.declared or clip.fps),
         tick_s=tick_s,
-        is_timed=container.timed and not container.counts and None not in stamps_s,
+        is_sparse=container.is_sparse,
+        is_timed=container.timed and not container.is_sparse and not container.counts and None not in stamps_s,
         # A muxer moves all times if the first decoding time is below 0.
-        shifts=container.shifts or trait.joined or (stamps_s[0] or 0) < 0 or any(p.number != i for i, p in enumerate(packets)),
+        shifts=container.shifts
+        or not container.starts
+        or trait.joined
+        or (stamps_s[0] or 0) < 0
+        or any(p.number != i for i, p in enumerate(packets)),
         may_stop=trait.is_cut or trait.is_flipped,
-        may_refuse=trait.is_cut or trait.is_flipped or min(clip.shape) <= 2 or clip.pictures == 1,
+        may_refuse=trait.is_cut or trait.is_flipped or min(clip.shape) <= 2 or clip.pictures <= 2,
         may_differ=trait.is_flipped,
         needs_error=trait.is_cut and container.declares,
         parts=1 + trait.joined,

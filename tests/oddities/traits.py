@@ -46,6 +46,11 @@ def _times(group: str, stamp: Callable[[int], Fraction | None], **keys: object) 
     def change(clip: Clip) -> Clip:
         if clip.container.counts:
             raise NotMade("the container only counts pictures")
+        stamps = [stamp(n) or Fraction(0) for n in range(clip.pictures)]
+        if group == "start times" and not clip.container.starts:
+            raise NotMade("the container begins at 0")
+        if max(map(abs, stamps)) > clip.container.longest_s:
+            raise NotMade("the container can't tell such a time")
         return replace(clip, stamp=stamp, **keys)
 
     return Trait(group, change)
@@ -127,8 +132,8 @@ def _interlaced(clip: Clip) -> Clip:
 
 
 def _resized(clip: Clip) -> Clip:
-    if clip.container.declares and clip.codec.encoder in ("libx265", "libsvtav1", "mpeg4"):
-        raise NotMade("the size is in the header of the file")
+    if clip.codec.encoder not in ("libx264", "mjpeg", "libvpx", "libvpx-vp9"):
+        raise NotMade("the size is in the header of the file only")
     return replace(clip, later_size=(192, 144))
 
 
@@ -162,9 +167,7 @@ TRAITS = {
     "sound_longer": _set("several tracks", sound_from_s=Fraction(0), sound_s=Fraction(4)),
     "sound_earlier": Trait(
         "several tracks",
-        lambda clip: replace(
-            TRAITS["starts_at_400ms"].change(clip), sound_from_s=Fraction(0), sound_s=Fraction(1)
-        ),
+        lambda clip: replace(TRAITS["starts_at_400ms"].change(clip), sound_from_s=Fraction(0), sound_s=Fraction(1)),
     ),
     **{f"matrix_{exif}": _matrix(name) for name, (turn, exif) in TURNS.items() if turn != UPRIGHT},
     **{f"sei_{exif}": _in_stream(name) for name, (turn, exif) in TURNS.items() if turn != UPRIGHT},
@@ -174,11 +177,9 @@ TRAITS = {
     "size_2x2": _set("odd sizes", size=(2, 2)),
     "size_1200x64": _set("odd sizes", size=(1200, 64), pictures=6),
     "gray": _pixels("gray", {"libx264": "libx264", "ffv1": "ffv1", "png": "png", "libx265": "libx265"}),
-    "yuv444": _pixels("yuv444p", {n: n for n in ("libx264", "libx265", "libvpx-vp9", "ffv1", "rawvideo")}),
+    "yuv444": _pixels("yuv444p", {n: n for n in ("libx264", "libx265", "libvpx-vp9", "ffv1")}),
     "yuv422": _pixels("yuv422p", {n: n for n in ("libx264", "libx265", "libvpx-vp9", "mpeg2video", "ffv1")}),
-    "ten_bits": _pixels(
-        "yuv420p10le", {n: n for n in ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1", "rawvideo")}
-    ),
+    "ten_bits": _pixels("yuv420p10le", {n: n for n in ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1")}),
     "rgb": _pixels("rgb24", {"libx264": "libx264rgb", "png": "png", "libx264rgb": "libx264rgb"}),
     "rgb48": _pixels("rgb48be", {"png": "png"}),
     "alpha": _pixels("rgba", {"png": "png", "apng": "apng"}),
