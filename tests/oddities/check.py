@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from realtime.types import Frame
 from tests.capture.rig import Rig
 
 from .expect import Expected, spread
-from .picture import TURNS, UPRIGHT, Turn, number_of, shown, turn_of
+from .picture import TURNS, Turn, number_of, shown, turn_of
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,9 @@ def _end(played: Played, expected: Expected) -> Iterator[str]:
             yield f"an internal error: {text}"
         elif "\n" in text:
             yield f"an error of several lines: {text!r}"
-        if isinstance(error, TruncatedError) and not expected.may_stop:
-            yield f"exit {played.code}, expected 0: {text.partition(': ')[2]}"
-        elif not isinstance(error, TruncatedError) and not expected.may_refuse:
-            yield f"exit {played.code}, expected 0: {text.partition(': ')[2]}"
+        is_allowed = expected.may_stop if isinstance(error, TruncatedError) else expected.may_refuse
+        if not is_allowed:
+            yield f"exit {played.code}, expected 0: {text.partition(': ')[2] or text}"
     elif expected.needs_error and len(played.frames) < len(expected.numbers) - 2:  # capture.complete: two may lack
         yield f"{len(expected.numbers) - len(played.frames)} pictures lack, but it ends with exit 0"
 
@@ -144,15 +144,15 @@ def _error(got: list[float], true: list[float], expected: Expected) -> tuple[flo
 
 
 def _times(frames: list[Frame], stamps: list, places: list[int], expected: Expected) -> Iterator[str]:
-    breaks = sum(after.epoch != frame.epoch for frame, after in zip(frames, frames[1:], strict=False))
-    changes = sum(after.image.shape != frame.image.shape for frame, after in zip(frames, frames[1:], strict=False))
+    breaks = sum(after.epoch != frame.epoch for frame, after in itertools.pairwise(frames))
+    changes = sum(after.image.shape != frame.image.shape for frame, after in itertools.pairwise(frames))
     if breaks > expected.parts - 1 + changes:
         yield f"epochs: got {breaks + 1}, expected at most {expected.parts}"
     if None in stamps or all(frame.media_s is None for frame in frames):
         times = [place * expected.apart_s for place in places]
     else:
         times = spread(stamps, expected.apart_s)
-    for place, (frame, after) in enumerate(zip(frames, frames[1:], strict=False)):
+    for place, (frame, after) in enumerate(itertools.pairwise(frames)):
         if frame.epoch != after.epoch or times[place + 1] <= times[place]:
             continue
         step, true = after.time_s - frame.time_s, float(times[place + 1] - times[place])

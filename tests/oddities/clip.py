@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,7 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from .containers import CODECS, MPEG, Codec, Container
+from .codecs import Codec
+from .containers import MPEG, Container
 from .picture import TURNS, UPRIGHT, Turn, draw, shown
 
 FPS = Fraction(30)
@@ -188,7 +190,7 @@ def _stamp(packets, numbers, clip):
     depth = max(place - number for place, number in enumerate(numbers))
     first = min(numbers)
     shown = sorted(stamp for number in numbers if (stamp := clip.stamp_s(number)) is not None)
-    later = dict(zip(shown, shown[1:], strict=False))
+    later = dict(itertools.pairwise(shown))
     for place, (packet, number) in enumerate(zip(packets, numbers, strict=True)):
         shown_s = clip.stamp_s(number)
         decoded_s = clip.stamp_s(first + place - depth) if place >= depth else None

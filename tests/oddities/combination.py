@@ -15,7 +15,8 @@ import av
 
 from .check import faults_of, play
 from .clip import Clip, NotMade, write
-from .containers import CODECS, CONTAINERS
+from .codecs import CODECS
+from .containers import CONTAINERS
 from .expect import Expected, expected
 from .picture import UPRIGHT
 from .traits import TRAITS

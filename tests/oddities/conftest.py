@@ -1,4 +1,4 @@
-"""Collects what became of each combination, also from the processes of pytest-xdist, and prints and writes the table."""
+"""Collects what became of each combination, also from other processes (pytest-xdist); prints and writes the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What containers and codecs are by their definitions: the only place that knows one container from another."""
+"""What containers are by their definitions: the only place that knows one from another."""
 
 from __future__ import annotations
 
@@ -11,38 +11,15 @@ MPEG = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True)
-class Codec:
-    """A codec, and the encoder that writes it.
-
-    Attributes:
-        encoder: FFmpeg's name of the encoder.
-        pixels: the pixel format.
-        size: width and height of the pictures.
-        options: options of the encoder.
-        depths: options for each depth of B-frames that it can write.
-        open_gop: options for open groups of pictures.
-        fps: the rate at which it is written.
-    """
-
-    encoder: str
-    pixels: str = "yuv420p"
-    size: tuple[int, int] = (128, 96)
-    options: dict[str, str] = field(default_factory=dict)
-    depths: dict[int, dict[str, str]] = field(default_factory=dict)
-    open_gop: dict[str, str] | None = None
-    fps: int = 30
-
-
-@dataclass(frozen=True)
 class Container:
     """A container.
 
     Attributes:
         suffix: of its files.
-        codecs: the codecs that are tried in it; the first is its usual one.
+        names: the codecs that are tried in it; the first is its usual one.
         format: FFmpeg's name of its muxer; None: by the suffix.
         tick: its unit of time; None: it counts pictures at a constant rate, and other times can't be written.
-        timed: whether it says when a picture is shown. If not (AVI, raw streams), true times are number / rate, or none.
+        timed: whether it says when a picture is shown. If not (AVI, raw streams), true times are number / rate or none.
         shifts: whether its muxer or its definition moves all times by a constant.
         declares: whether it declares its duration or its number of pictures, so that a file that was cut is known.
         turns: whether it stores a display matrix.
@@ -56,7 +33,7 @@ class Container:
     """
 
     suffix: str
-    codecs: tuple[str, ...]
+    names: str
     format: str | None = None
     tick: Fraction | None = MPEG
     timed: bool = True
@@ -71,115 +48,86 @@ class Container:
     longest_s: float = math.inf
     joins: bool = False
 
+    @property
+    def codecs(self) -> list[str]:
+        """The names of its codecs, keys of CODECS."""
+        return self.names.split()
 
-_X264 = {"preset": "ultrafast", "g": "8", "bf": "0", "crf": "18", "x264-params": "scenecut=0:threads=1"}
-_X265 = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=0:keyint=8:pools=none:frame-threads=1"}
-
-
-def _x264(depth: int, more: str = "") -> dict[str, str]:
-    return {
-        "bf": str(depth),
-        "preset": "veryfast",
-        "x264-params": f"scenecut=0:threads=1:b-adapt=0:b-pyramid={'strict' if depth > 2 else 'none'}{more}",
-    }
-
-
-def _x265(depth: int, more: str = "") -> dict[str, str]:
-    return {"x265-params": f"log-level=none:bframes={depth}:b-adapt=0:keyint=8:pools=none:frame-threads=1{more}"}
-
-
-_MPEG_B = {depth: {"bf": str(depth), "g": "8"} for depth in (1, 2, 3, 4)}
-_GOOD = {"q": "3", "qmin": "2", "qmax": "6", "b": "2000000", "g": "8"}
-
-CODECS = {
-    "h264": Codec("libx264", options=_X264, depths={d: _x264(d) for d in (1, 2, 3, 4)}, open_gop=_x264(3, ":open-gop=1")),
-    "h265": Codec("libx265", options=_X265, depths={d: _x265(d) for d in (1, 2, 3, 4)}, open_gop=_x265(3, ":open-gop=1")),
-    "mpeg4": Codec("mpeg4", options=_GOOD, depths=_MPEG_B),
-    "mpeg2": Codec("mpeg2video", options=_GOOD, depths=_MPEG_B, open_gop={"bf": "2", "g": "8", "flags": "-cgop"}),
-    "mpeg1": Codec("mpeg1video", options=_GOOD, depths=_MPEG_B),
-    "vp8": Codec("libvpx", options={"deadline": "realtime", "cpu-used": "8", "b": "2000000", "g": "8"}),
-    "vp9": Codec("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "b": "2000000", "g": "8"}),
-    "av1": Codec("libsvtav1", options={"preset": "12", "crf": "20", "svtav1-params": "lp=1", "g": "8"}),
-    "mjpeg": Codec("mjpeg", "yuvj420p", options={"qmin": "2", "qmax": "4"}),
-    "prores": Codec("prores_ks", "yuv422p10le"),
-    "dnxhd": Codec("dnxhd", "yuv422p", (256, 128), {"profile": "dnxhr_sq"}),
-    "cineform": Codec("cfhd", "yuv422p10le", (256, 128)),
-    "ffv1": Codec("ffv1"),
-    "huffyuv": Codec("huffyuv", "yuv422p"),
-    "ffvhuff": Codec("ffvhuff"),
-    "utvideo": Codec("utvideo"),
-    "magicyuv": Codec("magicyuv", "gbrp"),
-    "png": Codec("png", "rgb24"),
-    "apng": Codec("apng", "rgb24"),
-    "raw": Codec("rawvideo"),
-    "rgb": Codec("rawvideo", "bgr24"),
-    "qtrle": Codec("qtrle", "rgb24"),
-    "jpeg2000": Codec("jpeg2000", "rgb24"),
-    "msmpeg4": Codec("msmpeg4", options=_GOOD),
-    "wmv1": Codec("wmv1", options=_GOOD),
-    "wmv2": Codec("wmv2", options=_GOOD),
-    "flv1": Codec("flv", options=_GOOD),
-    "flashsv": Codec("flashsv", "bgr24"),
-    "h263": Codec("h263", options=_GOOD),
-    "h261": Codec("h261", size=(176, 144), options=_GOOD),
-    "svq1": Codec("svq1", "yuv410p"),
-    "cinepak": Codec("cinepak", "rgb24"),
-    "msvideo1": Codec("msvideo1", "rgb555le"),
-    "zmbv": Codec("zmbv", "bgr0"),
-    "snow": Codec("snow", options={"strict": "-2"}),
-    "rv20": Codec("rv20", options=_GOOD),
-    "amv": Codec("amv", "yuvj420p", options={"strict": "-1"}),
-    "gif": Codec("gif", "rgb8"),
-    "dv": Codec("dvvideo", "yuv420p", (720, 576), fps=25),
-    "vc2": Codec("vc2", "yuv422p"),
-}  # fmt: skip
 
 _ISO = {"turns": True, "declares": True, "piped": False}
 _FAST = {"movflags": "faststart"}
-# A program stream has one stamp for all the pictures that begin in a packet of 2 kB: those of small ones are not there.
+# A program stream has one stamp for all the pictures that begin in a packet of 2 kB.
 _PS = {"tick": MPEG, "shifts": True, "joins": True, "is_sparse": True}
 CONTAINERS = {
-    "mp4": Container("mp4", ("h264", "h265", "mpeg4", "mpeg2", "mpeg1", "vp9", "av1", "mjpeg", "png", "jpeg2000", "vc2"), **_ISO),
-    "mov": Container("mov", ("h264", "h265", "prores", "dnxhd", "cineform", "mjpeg", "png", "raw", "qtrle", "svq1", "cinepak", "ffv1", "mpeg4"), **_ISO),
-    "m4v": Container("m4v", ("h264", "mpeg4"), "mp4", **_ISO),
-    "3gp": Container("3gp", ("h264", "mpeg4", "h263"), **_ISO),
-    "f4v": Container("f4v", ("h264",), **_ISO),
-    "ismv": Container("ismv", ("h264",), tick=MPEG, turns=True, piped=False, starts=False, longest_s=60),
-    "fmp4": Container("mp4", ("h264", "h265", "av1", "vp9"), "mp4", turns=True, options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}, starts=False),
-    "faststart": Container("mp4", ("h264", "h265"), "mp4", turns=True, declares=True, options=_FAST),
-    "mkv": Container("mkv", ("h264", "h265", "mpeg4", "mpeg2", "mpeg1", "vp8", "vp9", "av1", "mjpeg", "prores", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "png", "raw", "rgb", "msmpeg4", "wmv2", "flv1", "svq1", "cinepak", "snow", "jpeg2000"), tick=MS, declares=True),
-    "webm": Container("webm", ("vp9", "vp8", "av1"), tick=MS, declares=True),
-    "live-mkv": Container("mkv", ("h264", "vp9", "mjpeg"), "matroska", MS, options={"live": "1"}),
-    "avi": Container("avi", ("h264", "mjpeg", "h265", "mpeg4", "mpeg2", "mpeg1", "vp8", "vp9", "av1", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "png", "raw", "rgb", "msmpeg4", "wmv1", "wmv2", "flv1", "h263", "cinepak", "msvideo1", "zmbv", "snow"), tick=None, timed=False, shifts=True, declares=True, starts=False),
-    "ts": Container("ts", ("h264", "h265", "mpeg2", "mpeg1", "mpeg4"), "mpegts", shifts=True, joins=True),
-    "m2ts": Container("m2ts", ("h264", "h265", "mpeg2"), "mpegts", shifts=True, options={"mpegts_m2ts_mode": "1"}, joins=True),
-    "mpg": Container("mpg", ("mpeg1", "mpeg2", "h264"), "mpeg", **_PS),
-    "vob": Container("vob", ("mpeg2",), "vob", **_PS),
-    "flv": Container("flv", ("h264", "h265", "flv1", "flashsv", "vp9", "av1"), tick=MS, declares=True, longest_s=2**31 / 1000),
-    "asf": Container("wmv", ("wmv2", "wmv1", "h264", "mpeg4", "msmpeg4", "mjpeg"), "asf", MS, declares=True, shifts=True, longest_s=1e6),
-    "ogg": Container("ogg", ("vp8",), tick=None, starts=False, longest_s=1e6),
-    "nut": Container("nut", ("h264", "mpeg4", "ffv1", "raw", "vp9", "mjpeg"), declares=False, longest_s=1e12),
-    "mxf": Container("mxf", ("mpeg2", "h264", "dnxhd", "jpeg2000", "prores"), tick=None, declares=True, piped=False, shifts=True, counts=True),
-    "gxf": Container("gxf", ("dv", "mpeg2", "mpeg1", "mjpeg"), tick=None, shifts=True, counts=True),
-    "ivf": Container("ivf", ("vp9", "vp8", "av1"), declares=False),
-    "y4m": Container("y4m", ("raw",), "yuv4mpegpipe", None, counts=True),
-    "gif": Container("gif", ("gif",), tick=Fraction(1, 100), starts=False, longest_s=600),
-    "apng": Container("apng", ("apng",), starts=False, longest_s=600),
-    "avif": Container("avif", ("av1",), piped=False),
-    "h264": Container("h264", ("h264",), tick=None, timed=False, counts=True, joins=True),
-    "hevc": Container("hevc", ("h265",), tick=None, timed=False, counts=True, joins=True),
-    "m2v": Container("m2v", ("mpeg2",), "mpeg2video", None, timed=False, counts=True, joins=True),
-    "m1v": Container("m1v", ("mpeg1",), "mpeg1video", None, timed=False, counts=True, joins=True),
-    "raw-m4v": Container("m4v", ("mpeg4",), "m4v", None, timed=False, counts=True, joins=True),
-    "mjpeg": Container("mjpeg", ("mjpeg",), "mjpeg", None, timed=False, counts=True, joins=True),
-    "obu": Container("obu", ("av1",), tick=None, timed=False, counts=True),
-    "h263": Container("h263", ("h263",), tick=None, timed=False, counts=True),
-    "h261": Container("h261", ("h261",), tick=None, timed=False, counts=True),
-    "dirac": Container("drc", ("vc2",), "dirac", None, timed=False, counts=True),
-    "amv": Container("amv", ("amv",), tick=None, timed=False, shifts=True, counts=True),
-    "swf": Container("swf", ("mjpeg", "flv1"), tick=None, timed=False, shifts=True, counts=True),
-    "rm": Container("rm", ("rv20",), tick=MS, shifts=True),
-    "wtv": Container("wtv", ("mpeg2", "h264"), shifts=True),
-    "dv": Container("dv", ("dv",), tick=None, counts=True),
-    "smjpeg": Container("mjpg", ("mjpeg",), "smjpeg", MS),
-}  # fmt: skip
+    "mp4": Container("mp4", "h264 h265 mpeg4 mpeg2 mpeg1 vp9 av1 mjpeg png jpeg2000 vc2", **_ISO),
+    "mov": Container("mov", ("h264 h265 prores dnxhd cineform mjpeg png raw qtrle svq1 cinepak ffv1 mpeg4"), **_ISO),
+    "m4v": Container("m4v", "h264 mpeg4", "mp4", **_ISO),
+    "3gp": Container("3gp", "h264 mpeg4 h263", **_ISO),
+    "f4v": Container("f4v", "h264", **_ISO),
+    "ismv": Container("ismv", "h264", tick=MPEG, turns=True, piped=False, starts=False, longest_s=60),
+    "fmp4": Container(
+        "mp4",
+        "h264 h265 av1 vp9",
+        "mp4",
+        turns=True,
+        options={"movflags": "frag_keyframe+empty_moov+default_base_moof"},
+        starts=False,
+    ),
+    "faststart": Container("mp4", "h264 h265", "mp4", turns=True, declares=True, options=_FAST),
+    "mkv": Container(
+        "mkv",
+        (
+            "h264 h265 mpeg4 mpeg2 mpeg1 vp8 vp9 av1 mjpeg prores ffv1 huffyuv ffvhuff utvideo "
+            "magicyuv png raw rgb msmpeg4 wmv2 flv1 svq1 cinepak snow jpeg2000"
+        ),
+        tick=MS,
+        declares=True,
+    ),
+    "webm": Container("webm", "vp9 vp8 av1", tick=MS, declares=True),
+    "live-mkv": Container("mkv", "h264 vp9 mjpeg", "matroska", MS, options={"live": "1"}),
+    "avi": Container(
+        "avi",
+        (
+            "h264 mjpeg h265 mpeg4 mpeg2 mpeg1 vp8 vp9 av1 ffv1 huffyuv ffvhuff utvideo magicyuv "
+            "png raw rgb msmpeg4 wmv1 wmv2 flv1 h263 cinepak msvideo1 zmbv snow"
+        ),
+        tick=None,
+        timed=False,
+        shifts=True,
+        declares=True,
+        starts=False,
+    ),
+    "ts": Container("ts", "h264 h265 mpeg2 mpeg1 mpeg4", "mpegts", shifts=True, joins=True),
+    "m2ts": Container("m2ts", "h264 h265 mpeg2", "mpegts", shifts=True, options={"mpegts_m2ts_mode": "1"}, joins=True),
+    "mpg": Container("mpg", "mpeg1 mpeg2 h264", "mpeg", **_PS),
+    "vob": Container("vob", "mpeg2", "vob", **_PS),
+    "flv": Container("flv", "h264 h265 flv1 flashsv vp9 av1", tick=MS, declares=True, longest_s=2**31 / 1000),
+    "asf": Container("wmv", "wmv2 wmv1 h264 mpeg4 msmpeg4 mjpeg", "asf", MS, declares=True, shifts=True, longest_s=1e6),
+    "ogg": Container("ogg", "vp8", tick=None, starts=False, longest_s=1e6),
+    "nut": Container("nut", "h264 mpeg4 ffv1 raw vp9 mjpeg", declares=False, longest_s=1e12),
+    "mxf": Container(
+        "mxf", "mpeg2 h264 dnxhd jpeg2000 prores", tick=None, declares=True, piped=False, shifts=True, counts=True
+    ),
+    "gxf": Container("gxf", "dv mpeg2 mpeg1 mjpeg", tick=None, shifts=True, counts=True),
+    "ivf": Container("ivf", "vp9 vp8 av1", declares=False),
+    "y4m": Container("y4m", "raw", "yuv4mpegpipe", None, counts=True),
+    "gif": Container("gif", "gif", tick=Fraction(1, 100), starts=False, longest_s=600),
+    "apng": Container("apng", "apng", starts=False, longest_s=600),
+    "avif": Container("avif", "av1", piped=False),
+    "h264": Container("h264", "h264", tick=None, timed=False, counts=True, joins=True),
+    "hevc": Container("hevc", "h265", tick=None, timed=False, counts=True, joins=True),
+    "m2v": Container("m2v", "mpeg2", "mpeg2video", None, timed=False, counts=True, joins=True),
+    "m1v": Container("m1v", "mpeg1", "mpeg1video", None, timed=False, counts=True, joins=True),
+    "raw-m4v": Container("m4v", "mpeg4", "m4v", None, timed=False, counts=True, joins=True),
+    "mjpeg": Container("mjpeg", "mjpeg", "mjpeg", None, timed=False, counts=True, joins=True),
+    "obu": Container("obu", "av1", tick=None, timed=False, counts=True),
+    "h263": Container("h263", "h263", tick=None, timed=False, counts=True),
+    "h261": Container("h261", "h261", tick=None, timed=False, counts=True),
+    "dirac": Container("drc", "vc2", "dirac", None, timed=False, counts=True),
+    "amv": Container("amv", "amv", tick=None, timed=False, shifts=True, counts=True),
+    "swf": Container("swf", "mjpeg flv1", tick=None, timed=False, shifts=True, counts=True),
+    "rm": Container("rm", "rv20", tick=MS, shifts=True),
+    "wtv": Container("wtv", "mpeg2 h264", shifts=True),
+    "dv": Container("dv", "dv", tick=None, counts=True),
+    "smjpeg": Container("mjpg", "mjpeg", "smjpeg", MS),
+}

@@ -93,7 +93,7 @@ def spread(stamps_s: list[Fraction], apart_s: Fraction) -> list[Fraction]:
 
 
 def _undecodable(packets: list[Packet]) -> frozenset[int]:
-    """Return the pictures that need one that is not in the file: up to the first key frame, and those shown before it."""
+    """Return the pictures that need one that is not there: up to the first key frame, and those shown before it."""
     keys = [place for place, packet in enumerate(packets) if packet.is_key]
     if not keys:
         return frozenset(packet.number for packet in packets)

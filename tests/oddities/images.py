@@ -25,7 +25,8 @@ PICTURES = 8
 # Images that are no animation follow a nominal rate (capture.images).
 IMAGES_PER_S = 30
 FORMATS = {
-    "jpg": "JPEG", "jfif": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "avif": "AVIF", "heic": "HEIF", "mpo": "MPO",
+    "jpg": "JPEG", "jfif": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "avif": "AVIF", "heic": "HEIF",
+    "mpo": "MPO",
 }  # fmt: skip
 ANIMATED = {"webp": "WEBP", "png": "PNG", "gif": "GIF", "avif": "AVIF", "tiff": "TIFF"}
 

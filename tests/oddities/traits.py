@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .clip import FPS, Clip, NotMade
-from .containers import CODECS
+from .codecs import CODECS
 from .picture import TURNS, UPRIGHT
 
 HOUR_S = 3600
