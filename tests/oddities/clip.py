@@ -126,9 +126,7 @@ def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
             packets = _oriented(packets, film, sei)
         numbers = [round(packet.pts * packet.time_base * clip.fps) for packet in packets]
         _stamp(packets, numbers, clip)
-        for packet, number in zip(packets, numbers, strict=True):
-            if number in clip.blank:
-                packet.update(b"") if hasattr(packet, "update") else None
+        packets = [_emptied(p) if n in clip.blank else p for p, n in zip(packets, numbers, strict=True)]
         sounds = _sound(sound, clip)
         kept = packets[clip.lost :]
         if not kept:
@@ -221,6 +219,12 @@ def _oriented(packets, stream, name):
     for packet in result:
         packet.stream = stream
     return result
+
+
+def _emptied(packet):
+    empty = av.Packet(0)
+    empty.stream, empty.time_base, empty.pts, empty.dts = packet.stream, packet.time_base, packet.pts, packet.dts
+    return empty
 
 
 def _side_stream(out, kind):
