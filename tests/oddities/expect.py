@@ -63,7 +63,8 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
         numbers=numbers * (1 + trait.joined),
         optional=optional,
         stamps_s=stamps_s * (1 + trait.joined),
-        apart_s=1 / (clip.declared or clip.fps),
+        # A raw stream has no header: the rate is that of the encoder, which is not the declared one.
+        apart_s=1 / (clip.declared if clip.declared and container.timed else clip.fps),
         tick_s=tick_s,
         is_sparse=container.is_sparse,
         is_timed=container.timed and not container.is_sparse and not container.counts and None not in stamps_s,
