@@ -1,11 +1,11 @@
-# make setup | demo | test | lint | faults | machines | soak | fuzz | bench | docs: each creates .venv first if it is missing, or installs
+# make setup | demo | test | lint | faults | machines | oddities | soak | fuzz | bench | docs: each creates .venv first if it is missing, or installs
 # into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint faults machines soak fuzz bench docs clean
+.PHONY: setup demo test lint faults machines oddities soak fuzz bench docs clean
 
 setup: $(READY)
 
@@ -27,6 +27,9 @@ faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, w
 machines: $(READY)  ## about 10 minutes, as root: the program on the unusual machines that docs/reliability.md lists
 	@[ "$$(id -u)" = 0 ] || { echo "make machines needs root, because it makes mount namespaces: sudo make machines" >&2; exit 1; }
 	$(BIN)/python -m pytest -m machines tests/machines
+
+oddities: $(READY)  ## about 2 minutes: thousands of odd video files; repeat one with python -m tests.oddities NAME
+	$(BIN)/python -m pytest -m oddities tests/oddities -n 2 --dist load
 
 soak: $(READY)  ## about half an hour: check that nothing grows over 320 reconnects and 100,000 frames of a crowd
 	$(BIN)/python -m pytest -m soak tests/faults tests/evaluate
