@@ -75,7 +75,7 @@ class AnimationSource:
             for number, place in enumerate(wanted):
                 try:
                     image.seek(place)
-                    picture = picture_of(path, image, max_pixels)
+                    picture = picture_of(str(path), image, max_pixels)
                 except Exception as error:  # Pillow raises many kinds for damaged files
                     if number == 0:
                         raise
