@@ -69,13 +69,14 @@ class AnimationSource:
         self._first = None
 
     def _read(self, path: Path, max_pixels: int) -> Generator[Picture]:
-        time_s = 0.0
+        # Pillow rounds each duration of an AVIF to milliseconds. Its timestamps don't add these errors up.
+        time_ms, longer_ms = 0.0, 0.0
         with opened(path, max_pixels) as image:
             wanted = places(image)
             for number, place in enumerate(wanted):
                 try:
                     image.seek(place)
-                    picture = picture_of(path, image, max_pixels)
+                    picture = picture_of(str(path), image, max_pixels)
                 except Exception as error:  # Pillow raises many kinds for damaged files
                     if number == 0:
                         raise
@@ -83,11 +84,12 @@ class AnimationSource:
                 if image.format == "TIFF":
                     yield Picture(picture)
                     continue
-                duration_ms = float(image.info.get("duration", 0))
-                duration_ms = duration_ms if duration_ms > SHORTEST_MS else INSTEAD_MS
-                self.fps = 1000.0 / duration_ms
-                yield Picture(picture, time_s)
-                time_s += duration_ms / 1000.0
+                lasts_ms, time_ms = float(image.info.get("duration", 0)), image.info.get("timestamp", time_ms)
+                shown_ms = lasts_ms if lasts_ms > SHORTEST_MS else INSTEAD_MS
+                self.fps = 1000.0 / shown_ms
+                yield Picture(picture, (time_ms + longer_ms) / 1000.0)
+                time_ms += lasts_ms
+                longer_ms += shown_ms - lasts_ms
 
     def _ended(self, error: Exception, number: int, count: int) -> TruncatedError:
         """Return the error of a file that can't be read from this picture on."""

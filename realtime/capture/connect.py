@@ -7,6 +7,7 @@ opened. Errors raised here contain neither a URL's secrets nor FFmpeg's exceptio
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import time
 
@@ -78,7 +79,7 @@ def connect_feed(feed: Feed, source: str, hwaccel: Accelerator, max_pixels: int)
 
 
 def connect(
-    source: str, link: Link | None, hwaccel: Accelerator, max_pixels: int, pipe: Pipe | None = None
+    source: str, link: Link | None, hwaccel: Accelerator, max_pixels: int, pipe: Pipe | io.BytesIO | None = None
 ) -> InputContainer:
     """Open the container of a file or stream.
 
@@ -118,7 +119,7 @@ def _open_stream(call: Call) -> InputContainer | SourceError:
 
 
 def _open_file(
-    path: str, accelerator: HWAccel | None, max_pixels: int, pipe: Pipe | None
+    path: str, accelerator: HWAccel | None, max_pixels: int, pipe: Pipe | io.BytesIO | None
 ) -> InputContainer | SourceError:
     """Open a file, and no other file or address that it names."""
     if is_empty(path):

@@ -1,6 +1,6 @@
-"""Reads image files: the one place that turns such a file into upright BGR pictures.
+"""Reads images: the one place that turns a file, or a reply of a server, into upright BGR pictures with Pillow.
 
-Used by capture.images (the first picture of a file) and capture.animation (all of them).
+Used by capture.one_image (the first picture) and capture.animation (all of them).
 
 Pillow reads every format, because it tells the size before it decodes, and what the samples are. OpenCV then decodes
 JPEG, which most folders hold: it gives the same pixels in a third of the time (1920x1080: 5 and 14 ms).
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -24,7 +26,6 @@ from PIL import Image, ImageFile, TiffImagePlugin
 # a function that installs packages when it meets an image in an unknown format.
 from PIL.Image import open as open_image
 
-from realtime.capture.formats import start_of
 from realtime.capture.image_formats import SEQUENCE, image_format
 from realtime.capture.image_troubles import JPEG_HEADER, trouble_of_jpeg, trouble_of_mode, trouble_of_tiff
 from realtime.errors import SourceError, SourceReason, too_large
@@ -42,13 +43,13 @@ _SUBFILE_TYPE, _NOT_A_PAGE = 254, 1 | 4
 _BITS, _COLOURS, _WHITE_IS_ZERO = 258, 262, 0
 _ORIENTATION = 0x0112
 _BACKGROUND = (255, 255, 255)  # shown behind transparent pixels, as in a browser
-_DAMAGED = "not an image, or a damaged or truncated one"
+DAMAGED_IMAGE = "not an image, or a damaged or truncated one"
 _NO_HEIF = "HEIC images need pillow-heif: pip install 'pillow-heif>=1,<2'"
 _SEQUENCE = "a HEIC that holds a sequence of pictures: convert it to MP4 or to single images"
 
 
 @contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+def opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """Open an image file with its first picture selected. Nothing is decoded yet.
 
     Args:
@@ -59,24 +60,48 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
         SourceError: the file can't be opened or is no image. Also raised for any trouble in the `with` block.
     """
     try:
-        _check_file(path)
+        if not path.stat().st_size:  # also that of a pipe, which would not open before its writer does
+            raise _empty(str(path))
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file", SourceReason.MISSING) from None
+    except OSError as error:
+        raise _unreadable(str(path), error) from None
+    with file, image_in(file, str(path), image_format(path), max_pixels) as image:
+        yield image
+
+
+@contextmanager
+def image_in(file: BinaryIO, name: str, form: str | None, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """Open the image in an open file, or in memory, with its first picture selected. Nothing is decoded yet.
+
+    Args:
+        file: where its bytes are; it can seek.
+        name: the file or the redacted URL, for errors.
+        form: its format (capture.image_formats).
+        max_pixels: refuse a larger picture.
+
+    Raises:
+        SourceError: it is no image that can be read. Also raised for any trouble in the `with` block.
+    """
+    try:
+        _check_bytes(file, name, form)
         # Only by the readers of its format: Pillow has others that start programs.
-        with open_image(path, formats=_readers(path)) as image:
-            _check_size(path, image, max_pixels)
+        with open_image(file, formats=_readers(name, form)) as image:
+            _check_size(name, image, max_pixels)
             if image.format == "TIFF":
                 image.seek(_pages(image)[0])
             yield image
     except (SourceError, MemoryError, GeneratorExit):
         raise
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such file", SourceReason.MISSING) from None
     except Exception as error:  # Pillow raises many kinds for damaged files
         if isinstance(error, OSError) and error.errno is not None:
-            raise SourceError(f"{path}: can't be read: {error.strerror}", SourceReason.PERMISSION) from None
-        why = trouble_of_jpeg(start_of(str(path), JPEG_HEADER)) or trouble_of_tiff(path)
+            raise _unreadable(name, error) from None
+        file.seek(0)
+        why = trouble_of_jpeg(file.read(JPEG_HEADER)) or trouble_of_tiff(file)
         if why is not None:
-            raise SourceError(f"{path}: can't be decoded: {why}", SourceReason.CODEC) from None
-        raise SourceError(f"{path}: {_DAMAGED}", SourceReason.NOT_MEDIA) from None
+            raise SourceError(f"{name}: can't be decoded: {why}", SourceReason.CODEC) from None
+        raise SourceError(f"{name}: {DAMAGED_IMAGE}", SourceReason.NOT_MEDIA) from None
 
 
 def places(image: Image.Image) -> list[int]:
@@ -93,12 +118,12 @@ def left_out(image: Image.Image) -> int:
     return (getattr(image, "n_frames", 1) if image.format == "HEIF" else len(places(image))) - 1
 
 
-def picture_of(path: Path, image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
-    """Decode the selected picture of an open file.
+def picture_of(name: str, image: ImageFile.ImageFile, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode the selected picture of an open image.
 
     Args:
-        path: the file.
-        image: the open file.
+        name: the file or the redacted URL, for errors.
+        image: the open image.
         max_pixels: refuse a larger picture.
 
     Returns:
@@ -107,32 +132,41 @@ def picture_of(path: Path, image: Image.Image, max_pixels: int) -> NDArray[np.ui
     Raises:
         SourceError: the picture is too large, or its samples are of a kind that can't be shown.
     """
-    _check_size(path, image, max_pixels)
+    _check_size(name, image, max_pixels)
     trouble = trouble_of_mode(image)
     if trouble is not None:
-        raise SourceError(f"{path}: can't be decoded: {trouble}", SourceReason.CODEC)
+        raise SourceError(f"{name}: can't be decoded: {trouble}", SourceReason.CODEC)
     if image.format in _JPEG and image.mode in ("L", "RGB"):
-        picture = _jpeg(path)
+        picture = _jpeg(name, image)
     else:
         image.load()
-        _check_size(path, image, max_pixels)  # again: a HEIC may hold more than its header says
+        _check_size(name, image, max_pixels)  # again: a HEIC may hold more than its header says
         picture = _bgr(image)
     return np.ascontiguousarray(_upright(picture, _orientation(image)))
 
 
-def _check_file(path: Path) -> None:
-    size = path.stat().st_size
+def _check_bytes(file: BinaryIO, name: str, form: str | None) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if not size:
-        raise SourceError(f"{path}: not an image: the file is empty", SourceReason.NOT_MEDIA)
-    if size > _MOST_BYTES and image_format(path) in _READ_WHOLE:
+        raise _empty(name)
+    if size > _MOST_BYTES and form in _READ_WHOLE:
         raise SourceError(
-            f"{path}: too large: got {size:,} bytes, expected at most {_MOST_BYTES:,}", SourceReason.TOO_LARGE
+            f"{name}: too large: got {size:,} bytes, expected at most {_MOST_BYTES:,}", SourceReason.TOO_LARGE
         )
 
 
-def _check_size(path: Path, image: Image.Image, max_pixels: int) -> None:
+def _check_size(name: str, image: Image.Image, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
-        raise too_large(str(path), image.size, max_pixels)
+        raise too_large(name, image.size, max_pixels)
+
+
+def _empty(name: str) -> SourceError:
+    return SourceError(f"{name}: not an image: the file is empty", SourceReason.NOT_MEDIA)
+
+
+def _unreadable(name: str, error: OSError) -> SourceError:
+    return SourceError(f"{name}: can't be read: {error.strerror}", SourceReason.PERMISSION)
 
 
 @functools.cache
@@ -144,22 +178,21 @@ def _prepare() -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def _readers(path: Path) -> list[str]:
-    """Return the names of Pillow's readers for the format of a file.
+def _readers(name: str, form: str | None) -> list[str]:
+    """Return the names of Pillow's readers for a format.
 
     Raises:
         SourceError: this format can't be read, or needs a package that is not installed.
     """
     _prepare()
-    form = image_format(path)
     if form == "HEIF":
         try:
             from pillow_heif import register_heif_opener
         except ImportError:
-            raise SourceError(f"{path}: can't be decoded: {_NO_HEIF}", SourceReason.CODEC) from None
+            raise SourceError(f"{name}: can't be decoded: {_NO_HEIF}", SourceReason.CODEC) from None
         register_heif_opener()
     if form == SEQUENCE:
-        raise SourceError(f"{path}: can't be decoded: {_SEQUENCE}", SourceReason.CODEC)
+        raise SourceError(f"{name}: can't be decoded: {_SEQUENCE}", SourceReason.CODEC)
     return [*_JPEG] if form == "JPEG" else [form or ""]
 
 
@@ -191,15 +224,19 @@ def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
     return image.tag_v2
 
 
-def _jpeg(path: Path) -> NDArray[np.uint8]:
+def _jpeg(name: str, image: ImageFile.ImageFile) -> NDArray[np.uint8]:
     """Return a JPEG as BGR, as it is stored."""
-    data = np.fromfile(path, np.uint8)
-    trouble = trouble_of_jpeg(data[:JPEG_HEADER].tobytes())  # libjpeg mistakes the colours of a lossless JPEG
+    assert image.fp is not None  # Pillow lets go of the file when it decodes, which it doesn't do here
+    image.fp.seek(0)
+    data = image.fp.read()
+    trouble = trouble_of_jpeg(data[:JPEG_HEADER])  # libjpeg mistakes the colours of a lossless JPEG
     if trouble is not None:
-        raise SourceError(f"{path}: can't be decoded: {trouble}", SourceReason.CODEC)
-    picture: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        raise SourceError(f"{name}: can't be decoded: {trouble}", SourceReason.CODEC)
+    picture: NDArray[np.uint8] | None = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    )
     if picture is None:
-        raise SourceError(f"{path}: {_DAMAGED}", SourceReason.NOT_MEDIA)
+        raise SourceError(f"{name}: {DAMAGED_IMAGE}", SourceReason.NOT_MEDIA)
     return picture
 
 

@@ -1,6 +1,7 @@
 """The formats of image files: which one a file has, by its content where that shows it, else by the end of its name.
 
-Used by capture.folder, which lists images, and by capture.files and capture.image_file, which open them. A file's
+Used by capture.folder, which lists images, and by capture.files, capture.one_image and capture.image_file, which open
+them. A file's
 format is called by Pillow's name for it.
 """
 
@@ -37,6 +38,11 @@ BY_FFMPEG = frozenset({
     ".msp", ".pam", ".pcx", ".pfm", ".pgx", ".phm", ".psd", ".qoi", ".ras", ".rgb", ".sgi", ".sun", ".tga", ".xbm",
     ".xpm", ".xwd",
 })  # fmt: skip
+# How some of them begin. A reply of a server has no name that tells it from a video.
+_FFMPEG_MARKS = (
+    b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"DDS ", b"SDPX", b"XPDS", b"qoif", b"\x76\x2f\x31\x01",
+    b"#?RADIANCE\n",
+)  # fmt: skip
 # The ends of the names of all images that can be read, in a folder as well as alone.
 IMAGE_SUFFIXES = _MARKED_SUFFIXES | frozenset(_UNMARKED) | BY_FFMPEG
 # How brands of the ISO container begin a file of images. FFmpeg would play such a file as a film: one of its tiles.
@@ -66,6 +72,18 @@ def image_format(path: Path) -> str | None:
     if form is None and path.is_file():
         return _UNMARKED.get(suffix, DAMAGED if suffix in _MARKED_SUFFIXES else None)
     return form
+
+
+def format_of_reply(data: bytes) -> str | None:
+    """Return the format of an image that a server sent, by its content alone; None if FFmpeg reads it.
+
+    >>> format_of_reply(b"BM"), format_of_reply(b"qoif"), format_of_reply(b"<html>")
+    ('BMP', None, 'damaged')
+    """
+    form = _format_of(data[:_START])
+    if form is None and data.startswith(b"BM"):
+        return "BMP"
+    return form or (None if data.startswith(_FFMPEG_MARKS) else DAMAGED)
 
 
 def refuse_tiles(name: str, tags: Mapping[str, str], tracks: int) -> None:

@@ -6,12 +6,9 @@ Used by capture.image_file.
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, TiffImagePlugin
-
-from realtime.capture.formats import start_of
 
 _CONVERT = "convert it to unsigned integers of 8 or 16 bits"
 # Pillow's modes that can't be shown, because nothing says which values are black and white.
@@ -42,11 +39,13 @@ def trouble_of_mode(image: Image.Image) -> str | None:
     return _MODES.get(image.mode)
 
 
-def trouble_of_tiff(path: Path) -> str | None:
+def trouble_of_tiff(file: BinaryIO) -> str | None:
     """Return why Pillow can't read a TIFF; None if that isn't a TIFF, or its header doesn't tell."""
-    if start_of(str(path), 2) not in (b"II", b"MM"):
+    file.seek(0)
+    if file.read(2) not in (b"II", b"MM"):
         return None
-    with contextlib.suppress(Exception), path.open("rb") as file:  # Pillow raises many kinds for damaged files
+    file.seek(0)
+    with contextlib.suppress(Exception):  # Pillow raises many kinds for damaged files
         tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
         file.seek(tags.next)
         tags.load(file)

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.folder import files_of
-from realtime.capture.image_file import left_out, opened, picture_of
-from realtime.capture.image_formats import image_format
+from realtime.capture.one_image import of_file
 from realtime.capture.source import Picture
-from realtime.capture.stream import StreamSource
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
@@ -82,7 +80,7 @@ class ImagesSource:
         self._place += 1
         try:
             ahead = self._read_ahead.pop(path, None)
-            image, others = ahead if ahead is not None else _read(path, self._max_pixels)
+            image, others = ahead if ahead is not None else of_file(path, self._max_pixels)
         except SourceError as error:
             if not self._unreadable:
                 log.warning("%s; continuing with the other images", error)
@@ -130,25 +128,7 @@ def _first_of(paths: list[Path], max_pixels: int) -> tuple[Path, _Read]:
     errors = []
     for path in paths:
         try:
-            return path, _read(path, max_pixels)
+            return path, of_file(path, max_pixels)
         except SourceError as error:
             errors.append(error)
     raise errors[0]
-
-
-def _read(path: Path, max_pixels: int) -> _Read:
-    if image_format(path) is None and path.exists():
-        return _first_by_ffmpeg(path, max_pixels), 0
-    with opened(path, max_pixels) as image:
-        return picture_of(path, image, max_pixels), left_out(image)
-
-
-def _first_by_ffmpeg(path: Path, max_pixels: int) -> NDArray[np.uint8]:
-    source = StreamSource(str(path), network=False, max_pixels=max_pixels)
-    try:
-        picture = source.read()
-    finally:
-        source.close()
-    assert picture is not None
-    assert picture.image is not None  # or opening it had failed
-    return picture.image

@@ -12,7 +12,7 @@ import time
 
 from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from realtime.capture.download import SEGMENT_BYTES, Downloads
-from realtime.capture.image_bytes import decoded
+from realtime.capture.one_image import of_reply
 from realtime.capture.source import Fault, Picture
 from realtime.capture.tls import Tls
 from realtime.config import MOST_PIXELS
@@ -153,7 +153,7 @@ class SnapshotSource:
             try:
                 data = file.rest(self._most_bytes)
                 came_s, fault = time.monotonic(), "undecodable"
-                return Picture(decoded(data, name, self._max_pixels), came_s=came_s), None
+                return Picture(of_reply(data, name, self._max_pixels), came_s=came_s), None
             except SourceError as error:
                 failed = error.with_traceback(None)
                 if fault == "corrupt":

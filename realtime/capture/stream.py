@@ -7,6 +7,7 @@ Errors raised here don't contain a URL's secrets.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Generator
 from struct import unpack
@@ -64,7 +65,7 @@ class StreamSource:
         max_pixels: decode no larger picture.
         nested: the files of an HLS playlist that FFmpeg reads.
         feed: where the bytes of a live stream come from (capture.hls); None: from `source`.
-        pipe: where the bytes of a file come from (capture.piped); None: from `source`.
+        pipe: where the bytes of a file come from (capture.piped, capture.one_image); None: from `source`.
 
     Raises:
         SourceError: the source can't be opened, or contains no video that can be decoded.
@@ -83,7 +84,7 @@ class StreamSource:
         max_pixels: int = MOST_PIXELS,
         nested: Nested | None = None,
         feed: Feed | None = None,
-        pipe: Pipe | None = None,
+        pipe: Pipe | io.BytesIO | None = None,
     ) -> None:
         self._name = shown(source)
         scheme = source.lower().partition(":")[0]

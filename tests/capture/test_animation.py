@@ -2,6 +2,7 @@
 
 import struct
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,6 +43,17 @@ def test_the_pages_of_a_tiff_have_no_times(tmp_path):
 def test_a_picture_without_a_duration_is_shown_for_as_long_as_in_a_browser(tmp_path):
     path = write_animation(tmp_path / "1.webp", count=5, duration=[0, 10, 40, 0, 250])
     assert [p.media_s for p in read_all(AnimationSource(str(path)))] == pytest.approx([0, 0.1, 0.2, 0.24, 0.34])
+
+
+def test_the_times_of_an_avif_do_not_drift_by_the_rounding_of_its_durations(tmp_path):
+    path = tmp_path / "1.avif"
+    with av.open(str(path), "w", format="avif") as out:
+        stream = out.add_stream("libsvtav1", rate=30, options={"preset": "12"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        pictures = [av.VideoFrame.from_image(drawn(number, size=(64, 64))) for number in range(16)]
+        out.mux([packet for picture in [*pictures, None] for packet in stream.encode(picture)])
+    times = [picture.media_s for picture in read_all(AnimationSource(str(path)))]
+    assert times == pytest.approx([number / 30 for number in range(16)], abs=0.0006)
 
 
 def test_thumbnails_masks_and_the_second_picture_of_an_mpo_are_no_animation(tmp_path):

@@ -1,8 +1,8 @@
 """Every image is read as viewers show it, or one line says what can't be read."""
 
-import builtins
 import struct
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ STORED = {
 
 def read(path, max_pixels=FAR):
     with opened(path, max_pixels) as image:
-        return picture_of(path, image, max_pixels)
+        return picture_of(str(path), image, max_pixels)
 
 
 def exif(orientation):
@@ -293,6 +293,6 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(builtins, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SourceError, match="can't be read: Permission denied"):
         read(path)

@@ -105,8 +105,8 @@ def write(clip: Clip, path: Path, sei: str | None = None) -> list[Packet]:
 
 def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
     container = clip.container
-    if clip.lost and container.suffix in ("apng", "gif"):
-        raise NotMade("its header is made from the first picture, and FFmpeg's muxer crashes without")
+    if clip.lost and container.suffix in ("apng", "gif", "avif"):
+        raise NotMade("its first picture must be whole, and FFmpeg's muxers of the first two crash without")
     with av.open(str(path), "w", format=container.format, options=container.options | clip.muxing) as out:
         before = [_side_stream(out, kind) for kind in clip.before]
         film = out.add_stream(clip.codec.encoder, rate=clip.declared or clip.fps)

@@ -30,6 +30,9 @@ class Container:
         starts: whether its first picture may come later than 0.
         longest_s: the longest time it can tell, and between two pictures.
         joins: whether files that are joined by their bytes are a file.
+        is_image: whether a file of one picture is a still without times, and one without durations runs at 10 fps, as
+            in browsers.
+        needs_data: whether a picture without data is damage.
     """
 
     suffix: str
@@ -47,6 +50,8 @@ class Container:
     starts: bool = True
     longest_s: float = math.inf
     joins: bool = False
+    is_image: bool = False
+    needs_data: bool = False
 
     @property
     def codecs(self) -> list[str]:
@@ -111,9 +116,10 @@ CONTAINERS = {
     "gxf": Container("gxf", "dv mpeg2 mpeg1 mjpeg", tick=None, shifts=True, counts=True),
     "ivf": Container("ivf", "vp9 vp8 av1", declares=False),
     "y4m": Container("y4m", "raw", "yuv4mpegpipe", None, counts=True),
-    "gif": Container("gif", "gif", tick=Fraction(1, 100), starts=False, longest_s=600),
-    "apng": Container("apng", "apng", starts=False, longest_s=600),
-    "avif": Container("avif", "av1", piped=False),
+    "gif": Container("gif", "gif", tick=Fraction(1, 100), starts=False, longest_s=600, is_image=True),
+    "apng": Container("apng", "apng", starts=False, longest_s=600, is_image=True, needs_data=True),
+    # Its first picture is shown at 0, and Pillow tells times in whole milliseconds.
+    "avif": Container("avif", "av1", tick=MS, piped=False, starts=False, is_image=True),
     "h264": Container("h264", "h264", tick=None, timed=False, counts=True, joins=True),
     "hevc": Container("hevc", "h265", tick=None, timed=False, counts=True, joins=True),
     "m2v": Container("m2v", "mpeg2", "mpeg2video", None, timed=False, counts=True, joins=True),

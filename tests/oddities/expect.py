@@ -59,22 +59,29 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
     optional = _undecodable(packets) | clip.blank
     if (stamps_s[0] or 0) < 0:
         optional |= {number for number, stamp in zip(numbers, stamps_s, strict=True) if (stamp or 0) < 0}
+    # A raw stream has no header: the rate is that of the encoder, which is not the declared one.
+    rate = clip.declared if clip.declared and container.timed else clip.fps
+    if container.is_image and len(numbers) > 1 and set(stamps_s) == {Fraction(0)}:
+        rate = Fraction(10)
     return Expected(
         numbers=numbers * (1 + trait.joined),
         optional=optional,
         stamps_s=stamps_s * (1 + trait.joined),
-        # A raw stream has no header: the rate is that of the encoder, which is not the declared one.
-        apart_s=1 / (clip.declared if clip.declared and container.timed else clip.fps),
+        apart_s=1 / rate,
         tick_s=tick_s,
         is_sparse=container.is_sparse,
-        is_timed=container.timed and not container.is_sparse and not container.counts and None not in stamps_s,
+        is_timed=container.timed
+        and not container.is_sparse
+        and not container.counts
+        and None not in stamps_s
+        and not (container.is_image and len(numbers) == 1),
         # A muxer moves all times if the first decoding time is below 0.
         shifts=container.shifts
         or not container.starts
         or trait.joined
         or (stamps_s[0] or 0) < 0
         or any(p.number != i for i, p in enumerate(packets)),
-        may_stop=trait.is_cut or trait.is_flipped,
+        may_stop=trait.is_cut or trait.is_flipped or (container.needs_data and bool(clip.blank)),
         may_refuse=trait.is_cut or trait.is_flipped or min(clip.shape) <= 2 or clip.pictures <= 2,
         may_differ=trait.is_flipped,
         needs_error=trait.is_cut and container.declares,

@@ -97,7 +97,8 @@ def _save(path: Path, number: int, suffix: str, exif: int) -> Path:
         except ImportError:
             raise NotMade("pillow-heif is not installed") from None
         pillow_heif.register_heif_opener()
-    Image.fromarray(draw(number, SIZE)).save(path, FORMATS[suffix], exif=tags, **options)
+    # As bytes: of an Exif object, pillow-heif writes the data, but not the boxes (irot, imir) that turn a HEIC.
+    Image.fromarray(draw(number, SIZE)).save(path, FORMATS[suffix], exif=tags.tobytes(), **options)
     return path
 
 
