@@ -59,12 +59,15 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
     optional = _undecodable(packets) | clip.blank
     if (stamps_s[0] or 0) < 0:
         optional |= {number for number, stamp in zip(numbers, stamps_s, strict=True) if (stamp or 0) < 0}
+    # A raw stream has no header: the rate is that of the encoder, which is not the declared one.
+    apart_s = 1 / (clip.declared if clip.declared and container.timed else clip.fps)
+    if container.assumed_fps is not None:
+        apart_s = Fraction(1, container.assumed_fps)
     return Expected(
         numbers=numbers * (1 + trait.joined),
         optional=optional,
         stamps_s=stamps_s * (1 + trait.joined),
-        # A raw stream has no header: the rate is that of the encoder, which is not the declared one.
-        apart_s=1 / (clip.declared if clip.declared and container.timed else clip.fps),
+        apart_s=apart_s,
         tick_s=tick_s,
         is_sparse=container.is_sparse,
         is_timed=container.timed and not container.is_sparse and not container.counts and None not in stamps_s,
