@@ -26,7 +26,7 @@ _MATROSKA_DURATION = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d*)")
 
 
 # In these formats, a declared duration may count from 0 instead of from the first frame.
-_FROM_ZERO = frozenset({"matroska,webm", "asf", "flv", "nut"})
+_FROM_ZERO = frozenset({"matroska,webm", "asf", "flv", "nut", "smjpeg"})
 
 
 @dataclass(slots=True)
@@ -73,10 +73,13 @@ def repeats_picture(packet: Packet[Any]) -> bool:  # Any: packets of any track
 
 
 def is_only_the_end(error: Exception, container: InputContainer, *, is_http: bool) -> bool:
-    """Whether a failure to read means no more than the end of a connection whose server tells no length.
+    """Whether a failure to read is only the end of a file, as of a connection whose server tells no length.
 
-    FFmpeg reports that as an input/output error. `check_complete` then looks at the declared length.
+    FFmpeg reports that as an input/output error, and the mark at the end of a SMJPEG file as invalid data.
+    `check_complete` then looks at the declared length.
     """
+    if container.format.name == "smjpeg":
+        return isinstance(error, av.InvalidDataError)
     return is_http and container.size <= 0 and isinstance(error, OSError) and error.errno == errno.EIO
 
 

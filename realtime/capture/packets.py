@@ -22,7 +22,7 @@ from realtime.capture.stamps import Stamps, Ticket
 MOST_AHEAD = 1000
 MOST_BYTES = 64 * 2**20
 # FFmpeg's flag of raw streams (AVFMT_NOTIMESTAMPS), for which it makes up times from a nominal rate.
-_RAW = 0x80
+RAW = 0x80
 # These containers store decoding times only. FFmpeg derives presentation times from them, which are wrong for H.264.
 _DECODING_TIMES = frozenset({"avi"})
 
@@ -51,7 +51,7 @@ class FilePackets:
     ) -> None:
         self.error: Exception | None = None
         self._packets, self._stream = packets, stream
-        self._has_stamps = not container.format.flags & _RAW
+        self._has_stamps = not container.format.flags & RAW
         self._has_decoding_times = container.format.name in _DECODING_TIMES
         self._stamps = Stamps(fps)
         self._time_base = stream.time_base or Fraction(0)

@@ -1,6 +1,17 @@
 """When the frames of a file were taken: packet timestamps, in decoding order -> the times of frames, in display order.
 
 Used by capture.packets. It doesn't use FFmpeg, so tests need only numbers.
+
+A container stores presentation times (MP4) or decoding times (AVI). Both give the same times, which are called slots:
+
+    packets, as they are decoded       I0   P3   B1   B2
+    timestamps in MP4                  0.0  0.3  0.1  0.2
+    timestamps in AVI                  0.0  0.1  0.2  0.3
+    slots: the timestamps, sorted      0.0  0.1  0.2  0.3
+    frames, as they are displayed      I0   B1   B2   P3
+
+Each frame takes the lowest slot that is left, so the times rise. If a packet yields no frame, its slot must go, or all
+later frames would come too early. Which packets yield none shows in the packets that do (`Stamps._passed_over`).
 """
 
 from __future__ import annotations
@@ -10,39 +21,42 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from realtime.capture.timeline import DEFAULT_FPS, FURTHEST_S, GAP_S, JUMP_S
 
 # H.264 and HEVC show a frame at most this many frames later than they decode it.
 DEEPEST = 16
-# A packet that has yielded no frame while this many later packets were decoded never will.
-_MOST_PENDING = 64
+# A packet that has yielded no frame while this many later packets were decoded never will: twice DEEPEST, and as many
+# again for a decoder with 32 threads, each of which holds a frame.
+_LATEST = 64
 # The rate is measured over the last frames, up to MOST_STEPS, but not from fewer than FEWEST_STEPS.
 FEWEST_STEPS, MOST_STEPS = 8, 25
 # A higher declared rate is that of a clock (1000 or 90000 ticks per second), and no frame rate.
 FASTEST_FPS = 300.0
 
 
+class Slot(NamedTuple):
+    """A timestamp (s) in one of the recordings that were joined in a file, counted from 0."""
+
+    recording: int
+    stamp_s: float
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One packet of a file, from which a frame is expected.
-
-    Attributes:
-        number: its place in the file.
-        slot: the recording in the file, counted from 0, and the timestamp in seconds; None if it has none.
-    """
+    """One packet of a file, from which a frame is expected: its place in the file, and its slot if it has one."""
 
     number: int
-    slot: tuple[int, float] | None
+    slot: Slot | None
 
 
 class Stamps:
     """Gives each frame of a file its time.
 
-    The frames of a recording get the timestamps of their packets in rising order. That is true to the packets'
-    presentation times, and it is right as well if the file has only decoding times (AVI), whose order differs if there
-    are B-frames. If timestamps repeat, or go back by little, the frames that have them are spread evenly up to the next
-    timestamp. If there is none, or if it is too far away, they follow the rate measured before, or the declared one.
+    Frames get the timestamps of their recording in rising order. If timestamps repeat, or go back by little, the frames
+    that have them are spread evenly up to the next timestamp. If there is none, or if it is too far away, they follow
+    the rate measured before, or the declared one.
 
     >>> stamps = Stamps(declared_fps=30.0)
     >>> tickets = [stamps.read(stamp_s, is_key=False) for stamp_s in (0.0, 0.0, 0.5, 0.6)]
@@ -64,12 +78,17 @@ class Stamps:
         self._declared_s = 1.0 / declared_fps if declared_fps and declared_fps <= FASTEST_FPS else None
         self._steps_s: deque[float] = deque(maxlen=MOST_STEPS)
         self._count = 0  # packets read
-        self._top: tuple[int, float] | None = None  # the highest timestamp of the latest recording
-        self._has_display_order = False  # a timestamp was lower than an earlier one, so they are no decoding times
-        self._first: dict[int, Ticket] = {}  # the first packets, if they have no timestamp
-        self._slots: list[tuple[int, float]] = []  # of packets that were read, sorted; each frame takes the first
+        self._top: Slot | None = None  # the highest timestamp of the latest recording
+        # Whether the timestamps of this recording are presentation times; None: unknown. Decoding times never go back
+        # in decoding order, and presentation times never in display order.
+        self._are_presentation_times: bool | None = None
+        self._unstamped: dict[int, Ticket] = {}  # the first packets, if they have no timestamp
+        self._slots: list[Slot] = []  # of packets that were read, sorted; each frame takes the first
         self._pending: dict[int, Ticket] = {}  # packets that were given to the decoder, and have yielded no frame
-        self._last: tuple[int, float] | None = None  # of the last frame
+        # The packet of the first frame, then the last of those directly after it that yielded none.
+        self._leading: int | None = None
+        self._shown: Slot | None = None  # of the packet that became the last frame
+        self._last: Slot | None = None  # the time of the last frame
 
     def read(self, stamp_s: float | None, is_key: bool) -> Ticket:
         """Note the next packet of the file.
@@ -81,30 +100,36 @@ class Stamps:
         ticket = Ticket(self._count, self._slot_of(stamp_s, is_key))
         self._count += 1
         if ticket.slot is None:
-            self._first[ticket.number] = ticket
+            self._unstamped[ticket.number] = ticket
             return ticket
-        for i, early in enumerate(reversed(self._first.values()), 1):
-            early.slot = ticket.slot[0], ticket.slot[1] - i * self.step_s
+        for i, early in enumerate(reversed(self._unstamped.values()), 1):
+            early.slot = Slot(ticket.slot.recording, ticket.slot.stamp_s - i * self.step_s)
             insort(self._slots, early.slot)
-        self._first.clear()
+        self._unstamped.clear()
         insort(self._slots, ticket.slot)
         return ticket
 
-    def _slot_of(self, stamp_s: float | None, is_key: bool) -> tuple[int, float] | None:
+    def _slot_of(self, stamp_s: float | None, is_key: bool) -> Slot | None:
+        top = self._top
         if stamp_s is None or abs(stamp_s) > FURTHEST_S:
+            return top
+        if top is None:
+            self._top = Slot(0, stamp_s)
             return self._top
-        if self._top is None:
-            self._top = 0, stamp_s
-            return self._top
-        run, top_s = self._top
         # A frame that is decoded early has a higher timestamp than the next ones; but a key frame has no lower one
         # than any frame before it, unless a new recording begins.
-        if stamp_s < top_s - JUMP_S and (is_key or not self.reorders):
-            self._top, self._has_display_order = (run + 1, stamp_s), False
+        if stamp_s < top.stamp_s - JUMP_S and (is_key or not self.reorders):
+            self._top, self._are_presentation_times = Slot(top.recording + 1, stamp_s), None
             return self._top
-        self._has_display_order = self._has_display_order or stamp_s < top_s
-        self._top = max(self._top, (run, stamp_s))
-        return run, stamp_s
+        # Lower than a frame that was displayed: a clock was set back between key frames. Until the next key frame, the
+        # timestamps count as missing.
+        if self._shown is not None and Slot(top.recording, stamp_s + JUMP_S) < self._shown:
+            return top
+        if stamp_s < top.stamp_s and self._are_presentation_times is None:
+            self._are_presentation_times = True
+        slot = Slot(top.recording, stamp_s)
+        self._top = max(top, slot)
+        return slot
 
     def is_settled(self, ticket: Ticket, ahead: Iterable[Ticket]) -> bool:
         """Whether the packets that were read suffice to time the frames that the decoder returns for this one.
@@ -128,12 +153,13 @@ class Stamps:
     def decoding(self, ticket: Ticket) -> None:
         """Note that a packet is given to the decoder."""
         self._pending[ticket.number] = ticket
-        if len(self._pending) > _MOST_PENDING:
-            self.lost(next(iter(self._pending.values())))
+        oldest = next(iter(self._pending.values()))
+        if oldest.number <= ticket.number - _LATEST:
+            self._yielded_none(oldest)
 
     def lost(self, ticket: Ticket) -> None:
         """Note that a packet yields no frame."""
-        self._first.pop(ticket.number, None)
+        self._unstamped.pop(ticket.number, None)
         if self._pending.pop(ticket.number, None) is None or ticket.slot is None:
             return
         place = bisect_right(self._slots, ticket.slot) - 1
@@ -142,50 +168,73 @@ class Stamps:
         elif self._slots:  # another frame has taken it, before this packet was known to be lost
             del self._slots[0]
 
+    def _yielded_none(self, ticket: Ticket) -> None:
+        """Note that a packet was decoded without an error, but yielded no frame."""
+        if self.reorders and not self._are_presentation_times and ticket.number - 1 == self._leading:
+            # The leading pictures of an open group, whose reference frame was cut off. They would have been displayed
+            # before the first frame, but their decoding times are later: frames take them, all equally early.
+            self._leading = ticket.number
+            del self._pending[ticket.number]
+        else:
+            self.lost(ticket)
+
     def shown(self, ticket: Ticket | None, is_key: bool = False) -> float | None:
         """Return the time (s) of the next frame; None if the file has no timestamps.
 
         Args:
             ticket: the packet that became this frame; None if unknown.
-            is_key: whether no earlier packet can be shown after it.
+            is_key: whether no packet decoded before can be displayed after it.
         """
-        if ticket is None and self._pending:
-            ticket = next(iter(self._pending.values()))
-        if ticket is not None and self._pending.pop(ticket.number, None) is not None:
+        if ticket is None:
+            if self._pending:  # the likeliest
+                ticket = min(self._pending.values(), key=lambda each: (each.slot or Slot(0, 0.0), each.number))
+        else:
             for each in self._passed_over(ticket, is_key):
-                self.lost(each)
-            self._first.pop(ticket.number, None)
-            return self._next_time(*self._slots.pop(0)) if ticket.slot is not None else None
-        if self._last is None:
-            return None
-        return self._next_time(*self._last)  # a packet that yields several frames
+                self._yielded_none(each)
+        is_first_of_packet = ticket is not None and self._pending.pop(ticket.number, None) is not None
+        if ticket is not None and is_first_of_packet:
+            self._unstamped.pop(ticket.number, None)
+            if self._leading is None:
+                self._leading = ticket.number
+            if ticket.slot is None:
+                return None
+            self._compare(ticket.slot)
+            return self._next_time(self._slots.pop(0))
+        return None if self._last is None else self._next_time(self._last)
+
+    def _compare(self, slot: Slot) -> None:
+        if self._shown is not None and self._shown.recording == slot.recording and slot < self._shown:
+            self._are_presentation_times = False
+        self._shown = slot
 
     def _passed_over(self, ticket: Ticket, is_key: bool) -> list[Ticket]:
         """Return the packets that should have become frames before this one, and didn't."""
-        if is_key or not self.reorders or ticket.slot is None:
-            return [each for each in self._pending.values() if each.number < ticket.number]
-        if not self._has_display_order:
-            return []
-        return [each for each in self._pending.values() if each.slot is not None and each.slot < ticket.slot]
+        slot, in_order = ticket.slot, is_key or not self.reorders or ticket.slot is None
+        return [
+            each
+            for each in self._pending.values()
+            if (in_order and each.number < ticket.number)
+            or (self._are_presentation_times and slot is not None and each.slot is not None and each.slot < slot)
+        ]
 
-    def _next_time(self, run: int, stamp_s: float) -> float:
-        last, time_s = self._last, stamp_s
-        if last is not None and run <= last[0]:
-            if stamp_s <= last[1]:
-                run, time_s = last[0], last[1] + self._spread(last, stamp_s)
+    def _next_time(self, slot: Slot) -> float:
+        last, now = self._last, slot
+        if last is not None and slot.recording <= last.recording:
+            if slot <= last:
+                now = Slot(last.recording, last.stamp_s + self._spread(last, slot.stamp_s))
             else:
-                self._measured(stamp_s - last[1])
-        self._last = run, time_s
-        return time_s
+                self._measured(slot.stamp_s - last.stamp_s)
+        self._last = now
+        return now.stamp_s
 
-    def _spread(self, last: tuple[int, float], stamp_s: float) -> float:
+    def _spread(self, last: Slot, stamp_s: float) -> float:
         """Return the step (s) to a frame whose timestamp isn't later than the time of the last frame."""
         self.has_spread = True
         place = bisect_right(self._slots, last)
-        if place == len(self._slots) or self._slots[place][0] != last[0]:
+        if place == len(self._slots) or self._slots[place].recording != last.recording:
             return self.step_s
-        next_s = self._slots[place][1]
-        even_s = (next_s - last[1]) / (place + 2)  # this frame, and those that wait with it
+        next_s = self._slots[place].stamp_s
+        even_s = (next_s - last.stamp_s) / (place + 2)  # this frame, and those that wait with it
         if next_s - stamp_s > GAP_S:
             return min(even_s, self.step_s)
         self._measured(even_s)

@@ -27,7 +27,7 @@ from realtime.capture.limits import decoder_options, picture_size
 from realtime.capture.losses import Losses
 from realtime.capture.multipart import close_with_parts
 from realtime.capture.nested import Nested, explained, timed
-from realtime.capture.packets import FilePackets
+from realtime.capture.packets import RAW, FilePackets
 from realtime.capture.pipe import Pipe
 from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
@@ -152,7 +152,7 @@ class StreamSource:
         stream, container = self._stream, self._container
         if container.format.name in _INVENTED_STAMPS:
             return None
-        if container.duration:
+        if container.duration and not container.format.flags & RAW:  # FFmpeg guesses that of MPEG-1
             rate = stream.average_rate
         elif self.live:
             # The rate in the SDP, or of probed packets; else the rate in the stream (VUI). FFmpeg's guess is the field

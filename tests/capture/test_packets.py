@@ -152,6 +152,25 @@ def test_the_times_that_ffmpeg_makes_up_for_raw_streams_are_not_used(tmp_path, n
     assert read(write(tmp_path / name, codec))[0] == [None] * 20
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("raw.m1v", "mpeg1video"), ("raw.m2v", "mpeg2video"), ("raw.h264", "libx264")]
+)
+def test_the_rate_of_a_raw_stream_is_the_one_it_declares(tmp_path, name, codec):
+    source = StreamSource(str(write(tmp_path / name, codec)), network=False)
+    fps = source.fps
+    source.close()
+    assert fps == FPS  # FFmpeg's default is 25
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi"])
+def test_a_clip_that_begins_in_an_open_group_of_pictures_keeps_its_pace(tmp_path, name):
+    options = {"bf": "3", "b-adapt": "0", "x264-params": "open-gop=1:keyint=8:min-keyint=1:scenecut=0"}
+    path = write(tmp_path / name, "libx264", options, stamp=lambda packet, number: number > 2)
+    times_s, numbers = read(path)
+    assert 8 <= len(numbers) < 17  # the pictures before the second key frame can't be decoded
+    assert np.diff(times_s) == pytest.approx(1 / FPS, abs=0.0011)
+
+
 def test_timestamps_that_wrap_around_go_on(tmp_path):
     def late(packet, number):
         packet.pts, packet.dts = (stamp * 3000 + 2**33 - 30000 for stamp in (packet.pts, packet.dts))

@@ -10,7 +10,7 @@ from realtime.capture.stamps import DEEPEST, FASTEST_FPS, Stamps
 from realtime.capture.timeline import DEFAULT_FPS, GAP_S
 
 
-def played(stamps_s, order=None, keys=(), lost=(), fps=None, most_ahead=1000, delay=0):
+def played(stamps_s, order=None, keys=(), lost=(), fps=None, most_ahead=1000, delay=0, knows_packets=True):
     """Decode packets with these timestamps, and return the times of their frames.
 
     Args:
@@ -21,6 +21,7 @@ def played(stamps_s, order=None, keys=(), lost=(), fps=None, most_ahead=1000, de
         fps: declared rate.
         most_ahead: how many packets may be read ahead.
         delay: how many more packets than needed the decoder takes before it shows a frame.
+        knows_packets: whether frames refer to their packets. Hardware decoders may not.
     """
     stamps = Stamps(fps)
     stamps.reorders = order is not None
@@ -35,7 +36,7 @@ def played(stamps_s, order=None, keys=(), lost=(), fps=None, most_ahead=1000, de
         is_last = number == len(stamps_s) - 1
         while len(times_s) < len(order) and order[len(times_s)] <= (number if is_last else number - delay):
             k = order[len(times_s)]
-            times_s.append(stamps.shown(tickets[k], is_key=k in keys))
+            times_s.append(stamps.shown(tickets[k] if knows_packets else None, is_key=k in keys))
     assert len(times_s) == len(order)
     return times_s
 
@@ -96,6 +97,51 @@ def test_a_packet_that_yields_no_frame_leaves_a_hole_in_the_presentation_times(p
     lost = places.index(5)
     times_s = played([shown_s[place] for place in places], order_of(places), lost=[lost])
     assert times_s == [time_s for k, time_s in enumerate(shown_s) if k != 5]
+
+
+# In decoding order: a key frame, and the three leading pictures before it, which need a frame that was cut off.
+OPEN_GOP = [3, 0, 1, 2, 6, 4, 5, 7, 11, 8, 9, 10, 14, 12, 13]
+OPEN_KEYS = [0, 8]
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_lost_leading_pictures_do_not_move_the_first_key_frame(delay):
+    shown_s = [k / 10 for k in range(15)]
+    times_s = played(
+        [shown_s[place] for place in OPEN_GOP], order_of(OPEN_GOP), keys=OPEN_KEYS, lost=[1, 2, 3], delay=delay
+    )
+    assert times_s == shown_s[3:]
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_lost_leading_pictures_move_decoding_times_by_a_constant(delay):
+    times_s = played([k / 10 for k in range(15)], order_of(OPEN_GOP), keys=OPEN_KEYS, lost=[1, 2, 3], delay=delay)
+    assert times_s == [k / 10 for k in range(12)]
+
+
+@pytest.mark.parametrize("places", [IBBP, PYRAMID])
+@pytest.mark.parametrize("is_decoding_time", [False, True])
+def test_frames_that_do_not_refer_to_their_packets_get_the_same_times(places, is_decoding_time):
+    shown_s = [k / 10 for k in range(10)]
+    stamps_s = shown_s if is_decoding_time else [shown_s[place] for place in places]
+    assert played(stamps_s, order_of(places), keys=[0], knows_packets=False) == shown_s
+
+
+@pytest.mark.parametrize("resets_at", range(11, 19))
+def test_a_clock_that_is_set_back_between_key_frames_counts_from_the_next_one(resets_at):
+    places = [place + start for start in (0, 10, 20, 30) for place in IBBP]
+    shown_s = [100 + k / 10 if k < resets_at else k / 10 for k in range(40)]
+    times_s = played([shown_s[place] for place in places], order_of(places), keys=[0, 30])
+    assert rises(times_s[:30])
+    assert times_s == pytest.approx([*(100 + k / 10 for k in range(30)), *(k / 10 for k in range(30, 40))], abs=0.051)
+
+
+def test_a_packet_that_yields_no_frame_is_noticed_before_the_next_key_frame():
+    # Decoding times; MPEG-4 marks a frame that the encoder skipped with a packet that yields none.
+    places = [place + start for start in range(0, 200, 10) for place in IBBP]
+    times_s = played([k / 10 for k in range(200)], order_of(places), keys=[0], lost=[25])
+    assert rises(times_s)
+    assert times_s[100:] == [k / 10 for k in range(101, 200)]
 
 
 def test_after_packets_that_cannot_be_decoded_a_key_frame_has_its_own_time():

@@ -131,6 +131,8 @@ def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
         kept = packets[clip.lost :]
         if not kept:
             raise NotMade("no packet is left")
+        if clip.lost and not container.starts:  # or AVI's muxer puts a hole after the first packet
+            _begin_at_0(kept)
         for packet in _in_order([*before, *after], kept, sounds):
             packet_stream = packet.stream if packet.stream is not None else film
             packet.stream = packet_stream
@@ -200,6 +202,13 @@ def _stamp(packets, numbers, clip):
         packet.dts = round(decoded_s / tick)
         lasts_s = later.get(shown_s, 0) - shown_s if shown_s in later else 1 / clip.fps
         packet.duration = max(1, round(lasts_s / tick))
+
+
+def _begin_at_0(packets):
+    early = packets[0].dts
+    for packet in packets:
+        packet.dts -= early
+        packet.pts = None if packet.pts is None else packet.pts - early
 
 
 def _oriented(packets, stream, name):

@@ -33,6 +33,7 @@ class Container:
         is_image: whether a file of one picture is a still without times, and one without durations runs at 10 fps, as
             in browsers.
         needs_data: whether a picture without data is damage.
+        assumed_fps: the rate that FFmpeg and players assume, if the stream says none.
     """
 
     suffix: str
@@ -52,6 +53,7 @@ class Container:
     joins: bool = False
     is_image: bool = False
     needs_data: bool = False
+    assumed_fps: int | None = None
 
     @property
     def codecs(self) -> list[str]:
@@ -108,7 +110,8 @@ CONTAINERS = {
     "vob": Container("vob", "mpeg2", "vob", **_PS),
     "flv": Container("flv", "h264 h265 flv1 flashsv vp9 av1", tick=MS, declares=True, longest_s=2**31 / 1000),
     "asf": Container("wmv", "wmv2 wmv1 h264 mpeg4 msmpeg4 mjpeg", "asf", MS, declares=True, shifts=True, longest_s=1e6),
-    "ogg": Container("ogg", "vp8", tick=None, starts=False, longest_s=1e6),
+    # An Ogg page has one time for all its packets, from which the others are counted at the nominal rate.
+    "ogg": Container("ogg", "vp8", tick=None, starts=False, longest_s=1e6, is_sparse=True),
     "nut": Container("nut", "h264 mpeg4 ffv1 raw vp9 mjpeg", declares=False, longest_s=1e12),
     "mxf": Container(
         "mxf", "mpeg2 h264 dnxhd jpeg2000 prores", tick=None, declares=True, piped=False, shifts=True, counts=True
@@ -126,7 +129,8 @@ CONTAINERS = {
     "m1v": Container("m1v", "mpeg1", "mpeg1video", None, timed=False, counts=True, joins=True),
     "raw-m4v": Container("m4v", "mpeg4", "m4v", None, timed=False, counts=True, joins=True),
     "mjpeg": Container("mjpeg", "mjpeg", "mjpeg", None, timed=False, counts=True, joins=True),
-    "obu": Container("obu", "av1", tick=None, timed=False, counts=True),
+    # The encoder writes no timing_info, which is optional in AV1.
+    "obu": Container("obu", "av1", tick=None, timed=False, counts=True, assumed_fps=25),
     "h263": Container("h263", "h263", tick=None, timed=False, counts=True),
     "h261": Container("h261", "h261", tick=None, timed=False, counts=True),
     "dirac": Container("drc", "vc2", "dirac", None, timed=False, counts=True),
@@ -135,5 +139,5 @@ CONTAINERS = {
     "rm": Container("rm", "rv20", tick=MS, shifts=True),
     "wtv": Container("wtv", "mpeg2 h264", shifts=True),
     "dv": Container("dv", "dv", tick=None, counts=True),
-    "smjpeg": Container("mjpg", "mjpeg", "smjpeg", MS),
+    "smjpeg": Container("mjpg", "mjpeg", "smjpeg", MS, longest_s=2**32 / 1000),
 }

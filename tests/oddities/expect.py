@@ -63,6 +63,8 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
     rate = clip.declared if clip.declared and container.timed else clip.fps
     if container.is_image and len(numbers) > 1 and set(stamps_s) == {Fraction(0)}:
         rate = Fraction(10)
+    if container.assumed_fps is not None:
+        rate = Fraction(container.assumed_fps)
     return Expected(
         numbers=numbers * (1 + trait.joined),
         optional=optional,
