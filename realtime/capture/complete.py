@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from realtime.capture.structure import empty_chunks, lacks_its_end
+from realtime.capture.structure import Ending, Structure
 from realtime.errors import SourceReason, TruncatedError
 
 # A complete file may lack this many frames at its end, because containers round durations.
@@ -26,7 +26,13 @@ _MATROSKA_DURATION = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d*)")
 
 
 # In these formats, a declared duration may count from 0 instead of from the first frame.
-_FROM_ZERO = frozenset({"matroska,webm", "asf", "flv", "nut", "smjpeg"})
+_FROM_ZERO = frozenset({"matroska,webm", "asf", "flv", "nut", "smjpeg", "wtv"})
+# These declare one duration for all their tracks.
+_OF_ALL_TRACKS = frozenset({"asf", "flv", "smjpeg"})
+# These declare none: FFmpeg computes it from the last packets.
+_OF_PACKETS = frozenset({"mpegts", "mpeg", "ogg", "wtv"})
+# FFmpeg fails at the normal end of these.
+_FAILS_AT_END = frozenset({"gxf", "smjpeg"})
 
 
 @dataclass(slots=True)
@@ -38,6 +44,7 @@ class Seen:
         good: number of decoded frames.
         undecodable: number of frames that could not be decoded.
         broken_off: whether reading failed before the end.
+        is_last_cut: whether the file ends within the last packet.
         first_s: timestamp of the first frame in seconds; None if no frame had one.
         last_s: the latest timestamp of a frame in seconds. Those of joined recordings go back.
         end_s: the latest end of a packet by its timestamp and duration, in seconds; None if no packet had both.
@@ -47,13 +54,16 @@ class Seen:
     good: int = 0
     undecodable: int = 0
     broken_off: bool = False
+    is_last_cut: bool = False
     first_s: float | None = None
     last_s: float = 0.0
     end_s: float | None = None
 
     def note_packet(self, packet: Packet[VideoStream]) -> None:
         """Note a packet of the video track before it is decoded."""
-        self.packets += packet.size > 0
+        if packet.size:
+            self.packets += 1
+            self.is_last_cut = packet.is_corrupt
         start = packet.dts if packet.pts is None else packet.pts
         if start is not None and packet.duration:
             end_s = float((start + packet.duration) * packet.time_base)
@@ -91,13 +101,17 @@ def check_complete(
     fps: float | None,
     *,
     is_http: bool,
-    path: str | None,
+    ending: Ending,
 ) -> None:
     """Check at the end of a file that it was complete.
 
-    A file is complete if no read failed, no frame was undecodable, it is as long as its structure says, and either the
-    declared number of frames or the declared duration was reached. One of the two is enough, because an edit list may
-    hide some of the declared frames, and another track may make the declared duration longer.
+    A file is called truncated only on evidence, any of:
+
+    - A read failed before the end.
+    - The file is shorter than the sizes of its parts say, or ends within the last packet.
+    - Neither the declared number of frames nor the declared duration of the video track was reached. One of the two is
+      enough, because an edit list may hide some of the declared frames. This doesn't count if all parts of the file are
+      there: empty packets mean that a picture stays, but FFmpeg doesn't return them.
 
     Args:
         name: the file as shown to the user.
@@ -106,26 +120,26 @@ def check_complete(
         seen: the packets and frames that were read.
         fps: declared frames per second; None if unknown.
         is_http: whether it was read from a server.
-        path: where it is on this machine; None if it isn't.
+        ending: whether its parts are all there.
 
     Raises:
         TruncatedError: the file ended early, or some frames could not be decoded.
     """
-    frames, declared_s = stream.frames, _declared_s(container, stream)
+    form, frames, declared_s = container.format.name, stream.frames, _declared_s(container, stream)
     # The longer of the two intervals, since a container may declare its tick rate (1000 per second) as frame rate.
     seen_s = (seen.last_s - seen.first_s) / max(1, seen.good - 1) if seen.first_s is not None else 0.0
     frame_s = max(seen_s, 1.0 / fps if fps else 0.0)
     end_s = max(seen.last_s + frame_s, seen.end_s or 0.0)
     ended_s = end_s - float((stream.start_time or 0) * (stream.time_base or 0))
-    if declared_s is not None and container.format.name in _FROM_ZERO:
+    if declared_s is not None and form in _FROM_ZERO:
         ended_s = max(end_s, ended_s)
-    reached = [_read_frames(container, stream, seen, path) >= frames - _END_TOLERANCE] if frames else []
+    read = max(seen.packets, seen.good + seen.undecodable)  # packets too: some say only that a picture stays
+    reached = [read >= frames - _END_TOLERANCE] if frames else []
     if declared_s is not None:
         reached.append(ended_s >= declared_s - _END_TOLERANCE * frame_s)
-    is_short = False
-    with contextlib.suppress(OSError):  # the file is gone by now
-        is_short = path is not None and lacks_its_end(path)
-    if seen.broken_off or is_short or (reached and not any(reached)):
+    lacks_frames = ending != "whole" and bool(reached) and not any(reached)
+    failed = seen.broken_off and not (form in _FAILS_AT_END and (ending == "whole" or any(reached)))
+    if failed or ending == "short" or seen.is_last_cut or lacks_frames:
         of = f" of {declared_s:.1f} s" if declared_s is not None else ""
         seek = (
             " (or its index is at the end and this server does not support seeking: download the file first)"
@@ -142,19 +156,22 @@ def check_complete(
         )
 
 
-def _read_frames(container: InputContainer, stream: VideoStream, seen: Seen, path: str | None) -> int:
-    """Return how many of the declared frames were read. Packets count too: some say only that a picture stays."""
-    count = max(seen.packets, seen.good + seen.undecodable)
-    if count < stream.frames - _END_TOLERANCE and path is not None and container.format.name == "avi":
-        with contextlib.suppress(OSError):
-            count += empty_chunks(path, stream.index)
-    return count
+def ending_of(path: str) -> Ending:
+    """Return whether a file on this machine has all its parts."""
+    structure = Structure()
+    with contextlib.suppress(OSError):  # the file is gone by now
+        structure.read(path)
+    return structure.ending()
 
 
 def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
     """Return the declared duration of the video track in seconds; None if the file declares none."""
     if stream.start_time is None:
         return None  # a raw stream: FFmpeg only guesses the duration from the bit rate
+    if container.format.name in _OF_PACKETS:
+        return None
+    if container.format.name in _OF_ALL_TRACKS and len(container.streams) > 1:
+        return None
     if stream.duration:
         return float(stream.duration * (stream.time_base or 0))
     match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))

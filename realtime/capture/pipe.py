@@ -14,6 +14,7 @@ from select import POLLIN, poll
 from typing import Literal
 
 from realtime.capture.kind import descriptor_of
+from realtime.capture.structure import Ending, Structure
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
@@ -63,6 +64,7 @@ class Pipe:
         self._left = b""  # was read, but not returned
         self._is_quiet = True  # nothing came, and that was not logged
         self._has_ended = False
+        self._structure = Structure()
         descriptor = descriptor_of(path)
         try:
             # A pipe of another user can't be opened by its name again, but copied. Without O_NONBLOCK, opening a pipe
@@ -104,7 +106,12 @@ class Pipe:
         self._is_quiet = False
         self._has_ended = not chunk  # another program may open the pipe again
         self.allowed -= len(chunk)
+        self._structure.feed(chunk)
         return chunk
+
+    def ending(self) -> Ending:
+        """Return whether all parts of the file came. Call it once, at the end; unknown before."""
+        return self._structure.ending() if self._has_ended else "unknown"
 
     def close(self) -> None:
         """Close the pipe. May be called more than once."""

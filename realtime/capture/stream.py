@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link
-from realtime.capture.complete import Seen, check_complete, is_only_the_end, repeats_picture
+from realtime.capture.complete import Seen, check_complete, ending_of, is_only_the_end, repeats_picture
 from realtime.capture.connect import connect, connect_feed
 from realtime.capture.convert import Converter
 from realtime.capture.damage import NO_PICTURE_S
@@ -93,7 +93,7 @@ class StreamSource:
         self._read_timeout_s = read_timeout_s
         self._max_pixels = max_pixels
         self._feed, self._nested = feed, nested
-        self._path = None if network or pipe is not None else source
+        self._path, self._pipe = None if network or pipe is not None else source, pipe
         if feed is not None:
             self._container = connect_feed(feed, source, hwaccel, max_pixels)
         else:
@@ -196,8 +196,9 @@ class StreamSource:
         error = packets.error
         self._seen.broken_off = error is not None and not is_only_the_end(error, self._container, is_http=self._is_http)
         yield from self._decode_file(None, packets)  # flush the decoder, if reading broke off
+        ending = ending_of(self._path) if self._path else self._pipe.ending() if self._pipe else "unknown"
         check_complete(
-            self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, path=self._path
+            self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, ending=ending
         )
 
     def _live_pictures(self) -> Generator[Picture]:

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
+from realtime.capture.complete import ending_of
 from realtime.capture.stream import StreamSource
-from realtime.capture.structure import empty_chunks, lacks_its_end
 from realtime.errors import SourceError, TruncatedError
 
 from .clips import MS, write_clip
@@ -122,7 +122,7 @@ def test_a_tag_that_a_cutting_program_left_as_it_was_is_no_truncation(tmp_path):
 
 def test_a_recording_without_a_size_is_not_judged_by_its_structure(tmp_path):
     path = write_clip(tmp_path / "clip.mkv", options={"live": "1"}, codec="mpeg4")
-    assert not lacks_its_end(str(path))
+    assert ending_of(str(path)) == "unknown"
     assert read_file(path) == (10, None)
 
 
@@ -152,7 +152,7 @@ def test_a_fragmented_file_is_truncated_only_if_it_is(tmp_path):
 )
 def test_an_empty_chunk_of_an_avi_repeats_a_picture(tmp_path, is_empty, empty):
     path = avi_with_empty_chunks(tmp_path / "clip.avi", is_empty)
-    assert empty_chunks(str(path), 0) == empty
+    assert ending_of(str(path)) == "whole"
     assert read_file(path) == (20 - empty, None)
 
 
@@ -172,6 +172,44 @@ def test_a_picture_that_stays_for_long_at_the_end_is_no_truncation(tmp_path):
             packet.stream = stream
             copy.mux(packet)
     assert read_file(path) == (10, None)
+
+
+def with_empty_packets(path, codec="mpeg4", sound=False):
+    """Write 20 frames, the last 8 of which are empty packets: the picture before stays. Sound may be twice as long."""
+    plain = write_clip(path.with_name(f"plain{path.suffix}"), 20, codec=codec)
+    with av.open(str(plain)) as whole, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(whole.streams.video[0])
+        audio = copy.add_stream("aac", rate=8000) if sound else None
+        for i, packet in enumerate(packet for packet in whole.demux() if packet.dts is not None):
+            kept = packet
+            if i >= 12:
+                kept = av.Packet(0)
+                kept.pts, kept.dts, kept.time_base = packet.pts, packet.dts, packet.time_base
+            kept.stream = stream
+            copy.mux(kept)
+        if audio is not None:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 64000), np.float32), format="fltp", layout="mono")
+            samples.sample_rate = 8000
+            copy.mux(audio.encode(samples) + audio.encode())
+    return path
+
+
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "mpeg4"), ("wmv", "wmv2"), ("flv", "flv")])
+def test_empty_packets_at_the_end_are_no_truncation(tmp_path, suffix, codec, sound):
+    path = with_empty_packets(tmp_path / f"clip.{suffix}", codec, sound)
+    assert read_file(path) == (12, None)
+    assert isinstance(read_file(cut(path, 0.8))[1], TruncatedError)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ts", "libx264"), ("ogg", "libvpx"), ("ivf", "libvpx"), ("avi", "mpeg4")]
+)
+def test_a_file_that_ends_within_a_part_is_truncated(tmp_path, suffix, codec):
+    path = write_clip(tmp_path / f"clip.{suffix}", 20, codec=codec)
+    assert read_file(path) == (20, None)
+    path.write_bytes(path.read_bytes()[:-5])
+    assert isinstance(read_file(path)[1], TruncatedError)
 
 
 # ---- over HTTP, from a server that tells no length

@@ -287,3 +287,19 @@ def test_a_pipe_that_can_not_be_read_is_reported_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(Pipe, "_receive", fail)
     with pytest.raises(SourceError, match="pipe: can't be read: Input/output error"):
         PipeSource("cam0", str(tmp_path / "pipe"), threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("clip.mp4", "libx264", {"movflags": "faststart"}),
+        ("clip.mkv", "mpeg4", {}),
+        ("clip.avi", "mpeg4", {}),
+        ("clip.wmv", "wmv2", {}),
+        ("clip.ts", "libx264", {}),
+    ],
+)
+@pytest.mark.parametrize("lost", [5, 1000])
+def test_a_video_that_ends_early_in_a_pipe_is_truncated(tmp_path, name, codec, options, lost):
+    data = write_clip(tmp_path / name, frames=15, codec=codec, options=options).read_bytes()
+    assert isinstance(error_of(tmp_path, data[:-lost]), TruncatedError)
