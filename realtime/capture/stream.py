@@ -128,7 +128,7 @@ class StreamSource:
         self.fps = self._declared_fps()
         self._rate = FrameRate(self.fps)
         self._time_base_s = float(self._stream.time_base or 0)
-        self._convert = Converter(self._name)
+        self._convert = Converter(self._name, codec.name)
         self._seen = Seen()
         self._unstamped = 0
         self._losses = Losses(self._stream, self._is_rtp_over_udp, time.monotonic())
@@ -244,11 +244,14 @@ class StreamSource:
                 return [Picture(None, None, "too large")]
             self._losses.failed(now_s)
             return [Picture(None, None, self._losses.fault_of_none())]
-        faults = [self._losses.fault_of(frame, now_s) for frame in frames]
-        return [
-            self._picture(frame, self._media_s(frame)) if fault is None else Picture(None, self._media_s(frame), fault)
-            for frame, fault in zip(frames, faults, strict=True)
-        ]
+        pictures = []
+        for frame in frames:
+            if (fault := self._losses.fault_of(frame, now_s)) is None:
+                pictures.append(self._picture(frame, self._media_s(frame)))
+            else:
+                self._convert.skip(frame)
+                pictures.append(Picture(None, self._media_s(frame), fault))
+        return pictures
 
     def _decode_file(self, packet: Packet[VideoStream] | None, packets: FilePackets) -> list[Picture]:
         """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
