@@ -9,7 +9,7 @@ from av.video.frame import PictureType, VideoFrame
 
 # FFmpeg's decoders that start at any frame and don't mark what lacks.
 _UNMARKED = frozenset(
-    [
+    (
         "flv",
         "h261",
         "h263",
@@ -23,7 +23,7 @@ _UNMARKED = frozenset(
         "rv20",
         "wmv1",
         "wmv2",
-    ]
+    )
 )
 # Without a key frame, each part of the picture is sent anew after this many frames (ITU-T H.261, 3.4; H.263, 4.4).
 LONGEST_REFRESH = 132
