@@ -24,7 +24,7 @@ ONE_PLACE = {
         f"capture/{name}.py"
         for name in (
             "attempt", "complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "nested",
-            "orientation", "packets", "stream", "tracks",
+            "orientation", "packets", "start", "stream", "tracks",
         )
     ],
     "PIL": ["capture/image_file.py", "capture/image_troubles.py"],

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from realtime.capture.orientation import display_matrix, upright
+from realtime.capture.orientation import Orientation, upright
 from realtime.errors import SourceError, SourceReason
 
 # FFmpeg's converter aborts the process for some pictures in these pixel formats (measured for FFmpeg 8).
@@ -28,13 +28,15 @@ _USUAL_COLOURS = {
 
 
 class Converter:
-    """Converts the frames of one source. Call it with an av.VideoFrame.
+    """Converts the frames of one source. Call it with each av.VideoFrame, in the order of display.
 
     Args:
         name: the source, redacted, for the error.
+        codec: FFmpeg's name of the codec: an orientation in the stream itself applies to later frames too.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, codec: str = "") -> None:
+        self._orientation = Orientation(codec)
         self._name = name
         self._reformatter = VideoReformatter()  # shared by all frames: a new one per frame doubles the cost
 
@@ -44,7 +46,11 @@ class Converter:
         Raises:
             SourceError: FFmpeg can't convert its pixel format.
         """
-        return upright(self._bgr(frame), display_matrix(frame))
+        return upright(self._bgr(frame), self._orientation.matrix_of(frame))
+
+    def skip(self, frame: VideoFrame) -> None:
+        """Note a frame that need not be converted: it may carry the orientation of the next ones."""
+        self._orientation.matrix_of(frame)
 
     def _bgr(self, frame: VideoFrame) -> NDArray[np.uint8]:
         if not frame.format.name.startswith(_ABORTING_FORMATS):

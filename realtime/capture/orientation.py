@@ -27,6 +27,7 @@ _TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCL
 # PyAV can't list the side data of a frame if it doesn't know one of the kinds: EXIF (31 in FFmpeg 8, which motion JPEG
 # has), the views of stereo video (29, 30), and newer ones. FFmpeg 8 has 33 kinds.
 _UNKNOWN_KINDS = sorted(set(range(48)) - {kind.value for kind in Type})
+_WITH_MESSAGES = frozenset({"h264", "hevc", "vvc"})  # codecs whose streams can carry an orientation
 _ANY_TIME_BASE = Fraction(1, 1000)  # for a frame without a time
 
 
@@ -38,6 +39,33 @@ def display_matrix(frame: VideoFrame) -> bytes | None:
         known = _of_known_kinds(frame)
         matrix = None if known is None else known.side_data.get("DISPLAYMATRIX")
     return bytes(matrix) if isinstance(matrix, SideData) else None
+
+
+class Orientation:
+    """The display matrix that applies to each frame of a stream. Pass it every frame, in the order of display.
+
+    H.264, HEVC and VVC streams may carry the orientation themselves, in a message that usually comes with key frames
+    and applies to the pictures shown after it, until the next key frame or message (ITU-T H.264, D.2.28). FFmpeg gives
+    it only to the frame with the message. A matrix of the container is on every frame.
+
+    Args:
+        codec: FFmpeg's name of the codec. In others, such as motion JPEG, a matrix applies to its own frame only.
+
+    >>> Orientation("h264").matrix_of(VideoFrame(16, 16)) is None
+    True
+    """
+
+    def __init__(self, codec: str) -> None:
+        self._persists = codec in _WITH_MESSAGES
+        self._last: bytes | None = None
+
+    def matrix_of(self, frame: VideoFrame) -> bytes | None:
+        """Return the display matrix that applies to a frame; None if there is none."""
+        matrix = display_matrix(frame)
+        if self._persists and matrix is None and not frame.key_frame:
+            return self._last
+        self._last = matrix
+        return matrix
 
 
 def upright(image: NDArray[np.uint8], matrix: bytes | None) -> NDArray[np.uint8]:

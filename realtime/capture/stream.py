@@ -31,6 +31,7 @@ from realtime.capture.packets import RAW, FilePackets
 from realtime.capture.pipe import Pipe
 from realtime.capture.rate import MAX_FPS, FrameRate
 from realtime.capture.source import Fault, Picture
+from realtime.capture.start import Start
 from realtime.capture.tls import Tls
 from realtime.capture.tracks import video_track
 from realtime.config import MOST_PIXELS, Accelerator, Transport
@@ -129,8 +130,9 @@ class StreamSource:
         self.fps = self._declared_fps()
         self._rate = FrameRate(self.fps)
         self._time_base_s = float(self._stream.time_base or 0)
-        self._convert = Converter(self._name)
+        self._convert = Converter(self._name, codec.name)
         self._seen = Seen()
+        self._start = Start(codec.name)
         self._unstamped = 0
         self._losses = Losses(self._stream, self._is_rtp_over_udp, time.monotonic())
         self._wall_offset_s: float | None = None  # the camera's wall clock minus its timestamps
@@ -246,14 +248,19 @@ class StreamSource:
                 return [Picture(None, None, "too large")]
             self._losses.failed(now_s)
             return [Picture(None, None, self._losses.fault_of_none())]
-        faults = [self._losses.fault_of(frame, now_s) for frame in frames]
-        return [
-            self._picture(frame, self._media_s(frame)) if fault is None else Picture(None, self._media_s(frame), fault)
-            for frame, fault in zip(frames, faults, strict=True)
-        ]
+        pictures = []
+        for frame in frames:
+            if (fault := self._losses.fault_of(frame, now_s)) is None:
+                pictures.append(self._picture(frame, self._media_s(frame)))
+            else:
+                self._convert.skip(frame)
+                pictures.append(Picture(None, self._media_s(frame), fault))
+        return pictures
 
     def _decode_file(self, packet: Packet[VideoStream] | None, packets: FilePackets) -> list[Picture]:
         """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
+        if packet is not None and packet.is_discard and packet.is_keyframe:
+            self._start.hidden_key()
         try:
             frames = self._stream.decode(packet)
         except EOFError:
@@ -267,9 +274,11 @@ class StreamSource:
             self._seen.undecodable += 1
             return [Picture(None, None, "undecodable")]
         # Each frame is timed in its turn, also one that isn't whole.
+        timed_frames = [(frame, packets.time_of(frame)) for frame in frames]
         return [
-            self._picture(frame, packets.time_of(frame), "corrupt" if frame.is_corrupt else None, packets.has_spread)
-            for frame in frames
+            self._picture(frame, media_s, "corrupt" if frame.is_corrupt else None, packets.has_spread)
+            for frame, media_s in timed_frames
+            if self._start.is_shown(frame)
         ]
 
     def _read_clock(self, packet: Packet[VideoStream]) -> None:

@@ -88,17 +88,29 @@ def set_matrix(path: Path, abcd: tuple[float, float, float, float]) -> Path:
     return path
 
 
-def write_corners(path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", frames: int = 3) -> Path:
+def write_corners(
+    path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", frames: int = 3, gop: int = 12, b_frames: int = 0
+) -> Path:
     """Write frames of 64x48 whose corners are red, green, blue and white: `corners` reads them as `rgbw`."""
     image = np.empty((48, 64, 3), np.uint8)
     image[:24, :32], image[:24, 32:], image[24:, :32], image[24:, 32:] = COLOURS.values()
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        stream.gop_size, stream.codec_context.max_b_frames = gop, b_frames
         for _ in range(frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
         container.mux(stream.encode())
     return path
+
+
+def oriented(packet: bytes, quarters: int, flip: bool = False) -> bytes:
+    """Return an H.264 key frame (Annex B) with a display orientation message: quarter turns, anticlockwise (D.1.27)."""
+    # Not cancelled, flipped left and right, not up and down; 16 bits of turn; it persists (010); no extension; the end.
+    bits = flip << 22 | quarters << 14 + 5 | 0b01001
+    message = b"\0\0\1\x06\x2f\x03" + bits.to_bytes(3, "big") + b"\x80"
+    at = packet.index(b"\0\0\1\x65")
+    return packet[:at] + message + packet[at:]
 
 
 def corners(image: np.ndarray) -> str:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from realtime.capture.convert import Converter
 from realtime.capture.orientation import upright
 from realtime.capture.stream import StreamSource
 
-from .clips import corners, set_matrix, write_corners
+from .clips import corners, oriented, set_matrix, write_corners
 
 # The matrix's a, b, c and d, and the corners of the upright picture. (p, q) moves to (a p + c q, b p + d q).
 ALL_EIGHT = [
@@ -120,3 +121,31 @@ def test_other_matrices_become_the_nearest_right_angle_or_change_nothing(tmp_pat
 def test_a_matrix_that_means_nothing_changes_nothing(matrix):
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     assert upright(image, matrix) is image
+
+
+def write_with_messages(path, rotate_at, b_frames=0):
+    """Write H.264 with key frames 0, 4 and 8; those in `rotate_at` have a message: a quarter turn, anticlockwise."""
+    with av.open(str(write_corners(path.with_suffix(".plain.h264"), frames=12, gop=4, b_frames=b_frames))) as plain:
+        packets = [(bytes(packet), packet.is_keyframe) for packet in plain.demux(video=0)]
+    keys = [place for place, (_, is_key) in enumerate(packets) if is_key]
+    path.write_bytes(
+        b"".join(
+            oriented(data, 1) if place in keys and 4 * keys.index(place) in rotate_at else data
+            for place, (data, _) in enumerate(packets)
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_an_orientation_in_the_stream_applies_from_its_key_frame_to_the_next(tmp_path, b_frames):
+    path = write_with_messages(tmp_path / "clip.h264", {0, 8}, b_frames)
+    assert read_all(path) == ["gwrb"] * 4 + ["rgbw"] * 4 + ["gwrb"] * 4
+
+
+def test_an_orientation_of_a_frame_that_is_dropped_applies_to_the_next_ones(tmp_path):
+    convert = Converter("x", "h264")
+    with av.open(str(write_with_messages(tmp_path / "clip.h264", {0}))) as clip:
+        first, second, *_ = clip.decode(video=0)
+        convert.skip(first)
+        assert corners(convert(second)) == "gwrb"

@@ -11,6 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from tests.capture.clips import oriented
+
 from .codecs import Codec
 from .containers import MPEG, Container
 from .picture import TURNS, UPRIGHT, Turn, draw, shown
@@ -92,7 +94,7 @@ def write(clip: Clip, path: Path, sei: str | None = None) -> list[Packet]:
     Args:
         clip: what to write.
         path: the file.
-        sei: the key of `TURNS` that is written into each H.264 picture instead of the header of the file.
+        sei: the key of `TURNS` that is written into each H.264 key frame instead of the header of the file.
 
     Raises:
         NotMade: it can't be written.
@@ -123,7 +125,7 @@ def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
         packets = _encode(film.codec_context, film, clip)
         out.start_encoding()
         if sei is not None:
-            packets = _oriented(packets, film, sei)
+            packets = _oriented(packets, sei)
         numbers = [round(packet.pts * packet.time_base * clip.fps) for packet in packets]
         _stamp(packets, numbers, clip)
         packets = [_emptied(p) if n in clip.blank else p for p, n in zip(packets, numbers, strict=True)]
@@ -211,22 +213,25 @@ def _begin_at_0(packets):
         packet.pts = None if packet.pts is None else packet.pts - early
 
 
-def _oriented(packets, stream, name):
+def _oriented(packets, turn):
     """Return H.264 packets with an orientation message: mirrored first, then turned anticlockwise (H.264, D.2.28)."""
     upright = draw(0, (64, 64))
-    want = shown(upright, TURNS[name][0])
+    want = shown(upright, TURNS[turn][0])
     flip, quarters = next(
         (flip, quarters)
         for flip in (False, True)
         for quarters in range(4)
         if np.array_equal(np.rot90(upright[:, ::-1] if flip else upright, quarters), want)
     )
-    words = f"display_orientation=insert:rotate={90 * quarters}" + (":flip=horizontal" if flip else "")
-    with_message = av.BitStreamFilterContext(f"h264_metadata={words}", stream)
-    result = [changed for packet in packets for changed in with_message.filter(packet)]
-    result += with_message.filter(None)
-    for packet in result:
-        packet.stream = stream
+    result = []
+    for packet in packets:
+        if not packet.is_keyframe:  # the message applies until the next key frame
+            result.append(packet)
+            continue
+        changed = av.Packet(oriented(bytes(packet), quarters, flip))
+        for name in ("stream", "time_base", "pts", "dts", "duration", "is_keyframe"):
+            setattr(changed, name, getattr(packet, name))
+        result.append(changed)
     return result
 
 
