@@ -26,7 +26,7 @@ def is_animation(path: Path, max_pixels: int) -> bool:
         SourceError: the file can't be opened or is no image.
     """
     with opened(path, max_pixels) as image:
-        return len(places(image)) > 1
+        return len(places(str(path), image)) > 1
 
 
 class AnimationSource:
@@ -72,7 +72,7 @@ class AnimationSource:
         # Pillow rounds each duration of an AVIF to milliseconds. Its timestamps don't add these errors up.
         time_ms, longer_ms = 0.0, 0.0
         with opened(path, max_pixels) as image:
-            wanted = places(image)
+            wanted = places(str(path), image)
             for number, place in enumerate(wanted):
                 try:
                     image.seek(place)

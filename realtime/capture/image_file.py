@@ -12,7 +12,7 @@ import functools
 import itertools
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -34,7 +34,9 @@ from realtime.errors import SourceError, SourceReason, too_large
 _JPEG = ("JPEG", "MPO")
 # Pillow reads these files into memory as they are. No image of a camera is larger (bytes).
 _MOST_BYTES = 2**30
-_READ_WHOLE = frozenset({"WEBP", "AVIF", "HEIF"})
+_READ_WHOLE = frozenset({"JPEG", "WEBP", "AVIF", "HEIF"})
+# To list the pages of a TIFF takes time that grows with the square of their number (this many: 1 s).
+_MOST_PAGES = 10_000
 # The files of these formats show several pictures one after the other. In others, the further pictures are previews,
 # other sizes of the same picture, layers or masks.
 _SHOWS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "GIF"})
@@ -90,7 +92,7 @@ def image_in(file: BinaryIO, name: str, form: str | None, max_pixels: int) -> It
         with open_image(file, formats=_readers(name, form)) as image:
             _check_size(name, image, max_pixels)
             if image.format == "TIFF":
-                image.seek(_pages(image)[0])
+                image.seek(next(_pages(image), 0))
             yield image
     except (SourceError, MemoryError, GeneratorExit):
         raise
@@ -104,18 +106,30 @@ def image_in(file: BinaryIO, name: str, form: str | None, max_pixels: int) -> It
         raise SourceError(f"{name}: {DAMAGED_IMAGE}", SourceReason.NOT_MEDIA) from None
 
 
-def places(image: Image.Image) -> list[int]:
-    """Return which pictures of an open file are shown one after the other; one if it is a still."""
+def places(name: str, image: Image.Image) -> Sequence[int]:
+    """Return which pictures of an open file are shown one after the other; one if it is a still.
+
+    Args:
+        name: the file or the redacted URL, for errors.
+        image: the open image.
+
+    Raises:
+        SourceError: a TIFF has too many pages.
+    """
     if image.format == "TIFF":
-        return _pages(image)
+        pages = list(itertools.islice(_pages(image), _MOST_PAGES + 1))
+        if len(pages) > _MOST_PAGES:
+            raise SourceError(f"{name}: too many pages: expected at most {_MOST_PAGES:,}", SourceReason.TOO_LARGE)
+        image.seek(0)
+        return pages or [0]  # a file of smaller copies only
     count = getattr(image, "n_frames", 1) if image.format in _SHOWS else 1
     # In a PNG, a picture for programs that can't show animations may come first.
-    return list(range(int(count > 1 and image.info.get("default_image", False)), count))
+    return range(int(count > 1 and image.info.get("default_image", False)), count)
 
 
-def left_out(image: Image.Image) -> int:
+def left_out(name: str, image: Image.Image) -> int:
     """Return how many pictures besides the selected one a file holds, without previews, layers and masks."""
-    return (getattr(image, "n_frames", 1) if image.format == "HEIF" else len(places(image))) - 1
+    return (getattr(image, "n_frames", 1) if image.format == "HEIF" else len(places(name, image))) - 1
 
 
 def picture_of(name: str, image: ImageFile.ImageFile, max_pixels: int) -> NDArray[np.uint8]:
@@ -196,27 +210,24 @@ def _readers(name: str, form: str | None) -> list[str]:
     return [*_JPEG] if form == "JPEG" else [form or ""]
 
 
-def _pages(image: Image.Image) -> list[int]:
-    """Return which pictures of a TIFF are pages. In a file of smaller copies only, the first counts as one.
+def _pages(image: Image.Image) -> Iterator[int]:
+    """Return which pictures of a TIFF are pages, and no smaller copies or masks. Selects each in turn.
 
     If the file breaks off, the first place that can't be reached is the last one here, and fails when its turn comes.
     """
-    pages = []
     for place in itertools.count():
         try:
             image.seek(place)
             is_page = not _tags(image).get(_SUBFILE_TYPE, 0) & _NOT_A_PAGE
         except EOFError:
-            break
+            return
         except Exception:  # Pillow raises many kinds for damaged files
             if place == 0:
                 raise
-            pages.append(place)
-            break
+            yield place
+            return
         if is_page:
-            pages.append(place)
-    image.seek(0)
-    return pages or [0]
+            yield place
 
 
 def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:

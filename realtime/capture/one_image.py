@@ -33,7 +33,7 @@ def of_file(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], int]:
     if image_format(path) is None and path.exists():
         return _by_ffmpeg(str(path), None, max_pixels), 0
     with opened(path, max_pixels) as image:
-        return picture_of(str(path), image, max_pixels), left_out(image)
+        return picture_of(str(path), image, max_pixels), left_out(str(path), image)
 
 
 def of_reply(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:

@@ -27,6 +27,11 @@ RAW = 0x80
 _DECODING_TIMES = frozenset({"avi"})
 
 
+# In others, FFmpeg marks only a packet that the end of the file cuts off; in these, also those around a loss, of which
+# the decoder may show that they are whole.
+_MARKS_LOSSES = frozenset({"mpegts"})
+
+
 class FilePackets:
     """The packets of the video track of a file, in decoding order. Create it before the decoder is used.
 
@@ -53,10 +58,12 @@ class FilePackets:
         self._packets, self._stream = packets, stream
         self._has_stamps = not container.format.flags & RAW
         self._has_decoding_times = container.format.name in _DECODING_TIMES
+        self._marks_cuts = container.format.name not in _MARKS_LOSSES
         self._stamps = Stamps(fps)
         self._time_base = stream.time_base or Fraction(0)
         self._ahead: deque[Packet[VideoStream]] = deque()
         self._bytes = 0
+        self._cut: Ticket | None = None  # of the packet at which the file was cut off
         self._is_over = False
         stream.codec_context.copy_opaque = True  # each frame then refers to its packet
 
@@ -69,6 +76,10 @@ class FilePackets:
     def has_spread(self) -> bool:
         """Whether timestamps repeated or went back, so that frames were spread evenly."""
         return self._stamps.has_spread
+
+    def is_cut(self, frame: VideoFrame) -> bool:
+        """Whether the end of the file cut off the packet that became this frame."""
+        return self._cut is not None and frame.opaque is self._cut
 
     def failed(self, packet: Packet[VideoStream] | None) -> None:
         """Note that a packet can't be decoded."""
@@ -105,6 +116,8 @@ class FilePackets:
             return
         if self._has_stamps and packet.size and not packet.is_discard:  # others yield no frame
             packet.opaque = self._stamps.read(self._stamp_s(packet), packet.is_keyframe)
+            if packet.is_corrupt and self._marks_cuts:
+                self._cut = packet.opaque
         self._ahead.append(packet)
         self._bytes += packet.size
 

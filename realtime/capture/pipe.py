@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
 import time
-from select import POLLIN, poll
 from typing import Literal
 
 from realtime.capture.kind import descriptor_of
@@ -66,6 +66,10 @@ class Pipe:
         self._has_ended = False
         self._structure = Structure()
         descriptor = descriptor_of(path)
+        if not hasattr(select, "poll"):  # Windows
+            raise SourceError(
+                f"{self._name}: this system can't read a pipe; give the path of a file", SourceReason.MODE
+            )
         try:
             # A pipe of another user can't be opened by its name again, but copied. Without O_NONBLOCK, opening a pipe
             # waits until another program writes to it.
@@ -75,8 +79,8 @@ class Pipe:
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise SourceError(f"{self._name}: {why}", SourceReason.PERMISSION) from None
-        self._poll = poll()
-        self._poll.register(self._descriptor, POLLIN)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
 
     def begin(self) -> bytes:
         """Wait for the first bytes and return them; fewer than _START if there are no more. `read` returns them too."""

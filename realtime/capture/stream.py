@@ -198,7 +198,10 @@ class StreamSource:
         error = packets.error
         self._seen.broken_off = error is not None and not is_only_the_end(error, self._container, is_http=self._is_http)
         yield from self._decode_file(None, packets)  # flush the decoder, if reading broke off
-        ending = ending_of(self._path) if self._path else self._pipe.ending() if self._pipe else "unknown"
+        if isinstance(self._pipe, Pipe):
+            ending = self._pipe.ending()
+        else:
+            ending = ending_of(self._path) if self._path else "unknown"
         check_complete(
             self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, ending=ending
         )
@@ -276,7 +279,9 @@ class StreamSource:
         # Each frame is timed in its turn, also one that isn't whole.
         timed_frames = [(frame, packets.time_of(frame)) for frame in frames]
         return [
-            self._picture(frame, media_s, "corrupt" if frame.is_corrupt else None, packets.has_spread)
+            self._picture(
+                frame, media_s, "corrupt" if frame.is_corrupt or packets.is_cut(frame) else None, packets.has_spread
+            )
             for frame, media_s in timed_frames
             if self._start.is_shown(frame)
         ]

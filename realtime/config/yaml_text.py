@@ -107,7 +107,8 @@ def _entries(node: yaml.MappingNode) -> dict[str, tuple[int, yaml.Node]]:
         line = key.start_mark.line + 1
         if key.tag == _MERGE:
             for other in _merged(value):
-                merged = _entries(other) | merged
+                for name, entry in _entries(other).items():
+                    merged.setdefault(name, entry)
             continue
         name = _key(key)
         if name in own:

@@ -128,6 +128,8 @@ def _write(clip: Clip, path: Path, sei: str | None) -> list[Packet]:
             packets = _oriented(packets, sei)
         numbers = [round(packet.pts * packet.time_base * clip.fps) for packet in packets]
         _stamp(packets, numbers, clip)
+        if container.is_fragmented and len({packet.pts for packet in packets}) == 1 < len(packets):
+            raise NotMade("FFmpeg's muxer writes an edit list that ends after the first fragment")
         packets = [_emptied(p) if n in clip.blank else p for p, n in zip(packets, numbers, strict=True)]
         sounds = _sound(sound, clip)
         kept = packets[clip.lost :]

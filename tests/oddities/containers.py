@@ -33,6 +33,9 @@ class Container:
         is_image: whether a file of one picture is a still without times, and one without durations runs at 10 fps, as
             in browsers.
         needs_data: whether a picture without data is damage.
+        is_fragmented: whether it is MP4 in fragments.
+        marks_cuts: whether FFmpeg marks the packet at which a file was cut off, so that its broken picture is dropped.
+            If not, the last picture isn't judged.
         assumed_fps: the rate that FFmpeg and players assume, if the stream says none.
     """
 
@@ -53,6 +56,8 @@ class Container:
     joins: bool = False
     is_image: bool = False
     needs_data: bool = False
+    is_fragmented: bool = False
+    marks_cuts: bool = True
     assumed_fps: int | None = None
 
     @property
@@ -63,15 +68,19 @@ class Container:
 
 _ISO = {"turns": True, "declares": True, "piped": False}
 _FAST = {"movflags": "faststart"}
+# A picture without data becomes a delimiter without a picture, which can't be decoded.
+_TS = {"shifts": True, "needs_data": True}
 # A program stream has one stamp for all the pictures that begin in a packet of 2 kB.
 _PS = {"tick": MPEG, "shifts": True, "joins": True, "is_sparse": True}
 CONTAINERS = {
     "mp4": Container("mp4", "h264 h265 mpeg4 mpeg2 mpeg1 vp9 av1 mjpeg png jpeg2000 vc2", **_ISO),
-    "mov": Container("mov", ("h264 h265 prores dnxhd cineform mjpeg png raw qtrle svq1 cinepak ffv1 mpeg4"), **_ISO),
+    "mov": Container("mov", ("h264 h265 prores dnxhd cineform mjpeg png qtrle svq1 cinepak ffv1 mpeg4"), **_ISO),
     "m4v": Container("m4v", "h264 mpeg4", "mp4", **_ISO),
     "3gp": Container("3gp", "h264 mpeg4 h263", **_ISO),
     "f4v": Container("f4v", "h264", **_ISO),
-    "ismv": Container("ismv", "h264", tick=MPEG, turns=True, piped=False, starts=False, longest_s=60),
+    "ismv": Container(
+        "ismv", "h264", tick=MPEG, turns=True, piped=False, starts=False, longest_s=60, is_fragmented=True
+    ),
     "fmp4": Container(
         "mp4",
         "h264 h265 av1 vp9",
@@ -79,6 +88,7 @@ CONTAINERS = {
         turns=True,
         options={"movflags": "frag_keyframe+empty_moov+default_base_moof"},
         starts=False,
+        is_fragmented=True,
     ),
     "faststart": Container("mp4", "h264 h265", "mp4", turns=True, declares=True, options=_FAST),
     "mkv": Container(
@@ -104,8 +114,8 @@ CONTAINERS = {
         declares=True,
         starts=False,
     ),
-    "ts": Container("ts", "h264 h265 mpeg2 mpeg1 mpeg4", "mpegts", shifts=True, joins=True),
-    "m2ts": Container("m2ts", "h264 h265 mpeg2", "mpegts", shifts=True, options={"mpegts_m2ts_mode": "1"}, joins=True),
+    "ts": Container("ts", "h264 h265 mpeg2 mpeg1 mpeg4", "mpegts", joins=True, marks_cuts=False, **_TS),
+    "m2ts": Container("m2ts", "h264 h265 mpeg2", "mpegts", options={"mpegts_m2ts_mode": "1"}, joins=True, **_TS),
     "mpg": Container("mpg", "mpeg1 mpeg2 h264", "mpeg", **_PS),
     "vob": Container("vob", "mpeg2", "vob", **_PS),
     "flv": Container("flv", "h264 h265 flv1 flashsv vp9 av1", tick=MS, declares=True, longest_s=2**31 / 1000),
@@ -119,7 +129,7 @@ CONTAINERS = {
     "gxf": Container("gxf", "dv mpeg2 mpeg1 mjpeg", tick=None, shifts=True, counts=True),
     "ivf": Container("ivf", "vp9 vp8 av1", declares=False),
     "y4m": Container("y4m", "raw", "yuv4mpegpipe", None, counts=True),
-    "gif": Container("gif", "gif", tick=Fraction(1, 100), starts=False, longest_s=600, is_image=True),
+    "gif": Container("gif", "gif", tick=Fraction(1, 100), marks_cuts=False, starts=False, longest_s=600, is_image=True),
     "apng": Container("apng", "apng", starts=False, longest_s=600, is_image=True, needs_data=True),
     # Its first picture is shown at 0, and Pillow tells times in whole milliseconds.
     "avif": Container("avif", "av1", tick=MS, piped=False, starts=False, is_image=True),
@@ -128,16 +138,16 @@ CONTAINERS = {
     "m2v": Container("m2v", "mpeg2", "mpeg2video", None, timed=False, counts=True, joins=True),
     "m1v": Container("m1v", "mpeg1", "mpeg1video", None, timed=False, counts=True, joins=True),
     "raw-m4v": Container("m4v", "mpeg4", "m4v", None, timed=False, counts=True, joins=True),
-    "mjpeg": Container("mjpeg", "mjpeg", "mjpeg", None, timed=False, counts=True, joins=True),
+    "mjpeg": Container("mjpeg", "mjpeg", "mjpeg", None, timed=False, counts=True, joins=True, marks_cuts=False),
     # The encoder writes no timing_info, which is optional in AV1.
     "obu": Container("obu", "av1", tick=None, timed=False, counts=True, assumed_fps=25),
     "h263": Container("h263", "h263", tick=None, timed=False, counts=True),
-    "h261": Container("h261", "h261", tick=None, timed=False, counts=True),
+    "h261": Container("h261", "h261", tick=None, timed=False, counts=True, marks_cuts=False),
     "dirac": Container("drc", "vc2", "dirac", None, timed=False, counts=True),
     "amv": Container("amv", "amv", tick=None, timed=False, shifts=True, counts=True),
-    "swf": Container("swf", "mjpeg flv1", tick=None, timed=False, shifts=True, counts=True),
+    "swf": Container("swf", "mjpeg flv1", tick=None, timed=False, shifts=True, counts=True, marks_cuts=False),
     "rm": Container("rm", "rv20", tick=MS, shifts=True),
     "wtv": Container("wtv", "mpeg2 h264", shifts=True),
-    "dv": Container("dv", "dv", tick=None, counts=True),
+    "dv": Container("dv", "dv", tick=None, counts=True, marks_cuts=False),
     "smjpeg": Container("mjpg", "mjpeg", "smjpeg", MS, longest_s=2**32 / 1000),
 }

@@ -26,6 +26,7 @@ class Expected:
         may_stop: whether only the first pictures may come, with an error if the container declares its length.
         may_refuse: whether the file may be refused as a whole.
         may_differ: whether pictures may be damaged: only the order of times and the kind of end are judged.
+        ends_broken: whether the last picture may be broken, since nothing in the file says that it is.
         needs_error: whether it must be told that pictures lack.
         parts: of how many recordings the file consists: each of them may begin a new epoch.
     """
@@ -41,6 +42,7 @@ class Expected:
     may_stop: bool = False
     may_refuse: bool = False
     may_differ: bool = False
+    ends_broken: bool = False
     needs_error: bool = False
     parts: int = 1
 
@@ -86,6 +88,7 @@ def expected(clip: Clip, packets: list[Packet], trait: Trait) -> Expected:
         may_stop=trait.is_cut or trait.is_flipped or (container.needs_data and bool(clip.blank)),
         may_refuse=trait.is_cut or trait.is_flipped or min(clip.shape) <= 2 or clip.pictures <= 2,
         may_differ=trait.is_flipped,
+        ends_broken=trait.is_cut and not container.marks_cuts,
         needs_error=trait.is_cut and container.declares,
         parts=1 + trait.joined,
     )
