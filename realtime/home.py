@@ -2,7 +2,7 @@
 """Home folders in paths that a person gives: ~ and ~user.
 
 Not part of the data path. Shells replace them only at the beginning of an unquoted word: in `--config=~/x.yaml`, in
-`--source door=~/x.mp4` and in files, the programs do.
+`--source door=~/x.mp4` and in configuration files, the program must replace them itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def at_home(path: str) -> str:
     except ValueError:  # no name of a user
         found = path
     if path.partition("/")[0] == "~" and not Path(found).is_absolute():
-        raise ValueError("this user has no home folder for the ~; set HOME, or give the whole path")
+        raise ValueError("this user has no home folder for the ~; set HOME, or give an absolute path")
     return found
 
 

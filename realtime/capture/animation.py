@@ -15,7 +15,7 @@ from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
 
-# Browsers show a picture that is to be shown for at most 10 ms for 100 ms instead (Chrome and Firefox; milliseconds).
+# Browsers show a picture for 100 ms if its declared duration is at most 10 ms (Chrome and Firefox; milliseconds).
 SHORTEST_MS, INSTEAD_MS = 10.0, 100.0
 
 

@@ -161,7 +161,7 @@ class Camera:
             try:
                 source = self._guard.call(self._open_source, self._config, logs=retries)
             except SourceError as error:
-                if self._stop.is_set():  # a pipe that is still empty ends in this way
+                if self._stop.is_set():  # stopping a pipe that is still empty raises this error
                     return None
                 # A truncated file stays truncated, also over HTTP, so it isn't tried again.
                 if isinstance(error, TruncatedError) or not retries:
@@ -256,7 +256,7 @@ class Camera:
             self._status.set_state("live")
         if picture.is_spread and not self._has_told_spread:
             self._has_told_spread = True
-            log.info("%s: timestamps of this file repeat or go back; its frames are spread evenly there", self._name)
+            log.info("%s: timestamps repeat or go back in places; the frames there are spaced evenly", self._name)
         captured_s = self._captured_s(picture, source, arrived_s)
         size = self._sized(picture.image, source)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)

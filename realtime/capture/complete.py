@@ -46,7 +46,7 @@ class Seen:
         broken_off: whether reading failed before the end.
         is_last_cut: whether the file ends within the last packet.
         first_s: timestamp of the first frame in seconds; None if no frame had one.
-        last_s: the latest timestamp of a frame in seconds. Those of joined recordings go back.
+        last_s: the latest timestamp of a frame in seconds. Timestamps go back where recordings were joined.
         end_s: the latest end of a packet by its timestamp and duration, in seconds; None if no packet had both.
     """
 

@@ -88,7 +88,7 @@ def connect(
         link: how to connect to a URL; None for a file.
         hwaccel: hardware decoder; software is used if it isn't available.
         max_pixels: decode no larger picture while probing.
-        pipe: where the bytes of a file come from, if not from `source` itself.
+        pipe: the pipe to read from instead of opening `source`.
 
     Raises:
         SourceError: the container can't be opened.

@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset({
     ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 _WILD = re.compile(r"[*?\[]")
-# A name like this has no end that tells what the file is: frame_0001 or shot.0001.
+# A name like this has no suffix that tells the file type: frame_0001 or shot.0001.
 _BARE = re.compile(r"(\.\d+)?")
 
 
@@ -77,7 +77,9 @@ def _files_of(source: str) -> Named:
     else:
         found = matches(path)
         named = _sorted_out(found)
-        missing = "what matches is no image and no video" if found else "no file matches (upper and lower case differ)"
+        missing = "no file matches (upper and lower case differ)"
+        if found:
+            missing = "the pattern matches files, but no images or videos"
     count = len(named.images) + len(named.videos)
     if not count:
         raise SourceError(f"{shown(source)}: {missing}", SourceReason.MISSING)
@@ -122,7 +124,7 @@ def _sorted_out(paths: list[Path]) -> Named:
             is_image = True
         else:
             continue
-        # A link that leads nowhere is an image that is missing; one to a folder is none.
+        # Keep broken links, so that they are reported as missing; skip links to folders.
         if path.is_file() or (path.is_symlink() and not path.exists()):
             (images if is_image else videos).append(path)
     return Named(sorted(images, key=natural_key), sorted(videos, key=natural_key))

@@ -2,7 +2,7 @@
 
 Used by capture.one_image (the first picture) and capture.animation (all of them).
 
-Pillow reads every format, because it tells the size before it decodes, and what the samples are. OpenCV then decodes
+Pillow reads every format, because it reports the size and the sample format before decoding. OpenCV then decodes
 JPEG, which most folders hold: it gives the same pixels in a third of the time (1920x1080: 5 and 14 ms).
 """
 

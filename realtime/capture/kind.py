@@ -29,7 +29,7 @@ _VIDEO_MAJOR = 81
 # A number up to this is always a webcam: Linux has at most 256. Any other run of digits may be the name of a folder.
 _LAST_WEBCAM = 255
 _GLOB = re.compile(r"[*?\[]")
-# Names of the files that this process has open already.
+# Paths that name a file descriptor of this process.
 _DESCRIPTOR = re.compile(r"/dev/(?:stdin|fd/(\d{1,9}))|/proc/self/fd/(\d{1,9})")
 _EXPECTED = "expected a video, an image, a folder, a pipe or a webcam"
 
@@ -117,7 +117,7 @@ def check_file(path: str) -> None:
     """Check that a path that is neither a folder nor a pipe leads to a file, before it is opened.
 
     Args:
-        path: a source of the kind "file". That nothing is there is reported when it is opened.
+        path: a source of the kind "file". A missing file is reported when it is opened.
 
     Raises:
         SourceError: it is a device or a socket.

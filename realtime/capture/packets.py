@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from realtime.capture.stamps import Stamps, Ticket
 
-# At most this many packets, and bytes, are read ahead. At 30 frames per second, it is half a minute.
+# At most this many packets, and bytes, are read ahead. 1,000 packets are about half a minute at 30 frames per second.
 MOST_AHEAD = 1000
 MOST_BYTES = 64 * 2**20
 # FFmpeg's flag of raw streams (AVFMT_NOTIMESTAMPS), for which it makes up times from a nominal rate.

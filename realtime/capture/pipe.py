@@ -61,7 +61,7 @@ class Pipe:
         self._camera, self._name, self._stop = camera, shown(path), stop
         self.allowed = MOST_BETWEEN
         self.problem: SourceError | None = None
-        self._left = b""  # was read, but not returned
+        self._left = b""  # read from the pipe, but not yet returned
         self._is_quiet = True  # nothing came, and that was not logged
         self._has_ended = False
         self._structure = Structure()
@@ -71,8 +71,8 @@ class Pipe:
                 f"{self._name}: this system can't read a pipe; give the path of a file", SourceReason.MODE
             )
         try:
-            # A pipe of another user can't be opened by its name again, but copied. Without O_NONBLOCK, opening a pipe
-            # waits until another program writes to it.
+            # A pipe of another user can't be reopened by name, but its descriptor can be duplicated. Without
+            # O_NONBLOCK, opening a pipe waits until another program writes to it.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if descriptor is None else os.dup(descriptor)
         except FileNotFoundError:
             raise SourceError(f"{self._name}: no such file", SourceReason.MISSING) from None
@@ -140,7 +140,7 @@ class Pipe:
 
 
 def needs_seeking(start: bytes) -> bool:
-    """Whether files of this format (MP4 and MOV, HEIC and AVIF, TIFF, WebP) need not be in the order of reading.
+    """Whether files of this format (MP4 and MOV, HEIC and AVIF, TIFF, WebP) may need seeking.
 
     >>> needs_seeking(b"II*" + bytes(1)), needs_seeking(b"GIF89a")
     (True, False)
@@ -153,7 +153,7 @@ def needs_seeking(start: bytes) -> bool:
 
 
 def index_place(start: bytes) -> Literal["first", "late"] | None:
-    """Return where an MP4 or MOV file has its index: before its media or behind. None if its beginning doesn't show it.
+    """Return whether the index of an MP4 or MOV file comes before its media; None if its beginning doesn't show it.
 
     >>> index_place(bytes.fromhex("00000008") + b"ftyp" + bytes.fromhex("00001000") + b"mdat")
     'late'

@@ -14,7 +14,7 @@ from realtime.config import MOST_PIXELS, Accelerator
 from realtime.errors import SourceError, SourceReason
 from realtime.redact import shown
 
-# FFmpeg's verdicts on a file that it could read if it could seek.
+# Errors that FFmpeg reports when a file only lacks seeking.
 _UNREADABLE = (SourceReason.NOT_MEDIA, SourceReason.CODEC, SourceReason.TRUNCATED)
 _LATE_INDEX = (
     "its index is at its end; give the path of the file, or write MPEG-TS, Matroska, or MP4 with -movflags +faststart"

@@ -120,7 +120,7 @@ def _unit_of(head: bytes) -> int:
 
 
 def _number(data: bytes) -> tuple[int, int] | None:
-    """Return a number of variable length (RFC 8794, section 4) and its length; None if it says unknown, or is none."""
+    """Return a number of variable length (RFC 8794, section 4) and its length; None if it is invalid, or unknown."""
     if not data or not data[0]:
         return None
     length = 9 - data[0].bit_length()

@@ -104,7 +104,7 @@ class Timeline:
 class Pacer:
     """Holds back each frame of a file until it is due, so that the file plays like a live camera.
 
-    A step of more than GAP_S is not waited for, unless the file has no more frames per second.
+    A step of more than GAP_S is not waited for, unless the declared rate is as low.
 
     Args:
         stop: ends a wait when it is set.

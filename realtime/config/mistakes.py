@@ -93,7 +93,7 @@ def _advice(text: str) -> str:
     if re.search("[\u201c\u201d\u201e\u2018\u2019\u201a]", text):
         return "; use straight quotes (\" or ') instead of typographic ones"
     if re.search("[\xa0\u2007\u202f\u3000\u200b\ufeff]", text):
-        return "; it contains a space that is no plain one"
+        return "; it contains a special space; use a plain space"
     if re.search(r"\{\{|\{%|\$\{?\w|^<.+>$|^%\w+%$", text):
         return "; a template or a variable was not filled in"
     if text != text.strip():

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Reading:
-    """Reads small files for one run, each as often as it is asked for.
+    """Reads small files for one run, as often as needed.
 
     >>> reading = Reading()
     >>> reading.read(Path("/dev/null"), 16 * 1024)
@@ -32,7 +32,7 @@ class Reading:
         self._kept: dict[str, bytes] = {}  # by path
 
     def read(self, path: Path, most_bytes: int) -> bytes:
-        """Return the content of a file, or what a pipe had when it was read first.
+        """Return the content of a file, or what a pipe returned on the first read.
 
         Args:
             path: the path. It may lead to anything.
@@ -45,7 +45,7 @@ class Reading:
         if data and _is_pipe(path):
             self._kept[str(path)] = data
         elif not data and str(path) in self._kept:
-            self._warn(f"{path} is a pipe that was read before and has nothing more: using what it had then")
+            self._warn(f"{path} is a pipe and can't be read again: using its previous content")
             return self._kept[str(path)]
         return data
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import yaml
 
-# PyYAML's words that need the rest of its message, reworded.
+# Clearer wording for some of PyYAML's messages.
 PROBLEMS = {
     "but found another document": "got a second document (---), expected a single one",
     "found incompatible YAML document (version 1.* is required)": "got another version of YAML, expected 1.1 or 1.2",
@@ -26,7 +26,7 @@ _SIGNS = (
     ("\t", "indent and separate with spaces instead of tabs"),
     ("[\u201c\u201d\u201e\u2018\u2019\u201a]", "use straight quotes (\" or ') instead of typographic ones"),
     ("\uff1a", "use a plain colon and a space instead of the full-width colon"),
-    ("[\xa0\u2007\u202f\u3000\u200b\ufeff]", "it contains a space that is no plain one"),
+    ("[\xa0\u2007\u202f\u3000\u200b\ufeff]", "it contains a special space; use a plain space"),
     (r"^\s*\[[\w. -]+\]\s*$|^\s*[\w.-]+\s*=", "it looks like INI or TOML; YAML is written as key: value"),
     (r"^\s*(- +)?[\w.-]+:[^\s/:]+\s*$", "a colon needs a space after it"),
     (r"(:|-|^|,|\[)\s+[*&!%@`]", "put text that begins with one of * & ! % @ ` in quotes"),

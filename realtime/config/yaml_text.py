@@ -38,7 +38,7 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Yaml(yaml.SafeLoader):
-    """A SafeLoader that recognises nothing in a plain scalar but null and the key `<<`."""
+    """A SafeLoader that resolves plain scalars only to null and the key `<<`."""
 
     yaml_implicit_resolvers: dict[str, object] = {}  # noqa: RUF012 - SafeLoader's own attribute
 

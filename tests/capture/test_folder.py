@@ -163,7 +163,7 @@ def test_a_folder_of_folders_says_how_to_name_the_images_in_them(tmp_path):
 
 def test_a_pattern_that_matches_nothing_readable_says_so(tmp_path):
     touch(tmp_path, "notes.txt")
-    with pytest.raises(SourceError, match="what matches is no image and no video"):
+    with pytest.raises(SourceError, match="the pattern matches files, but no images or videos"):
         files_of(f"{tmp_path}/*")
 
 
