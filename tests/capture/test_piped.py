@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -157,7 +158,7 @@ class Polls:
 def test_a_camera_can_end_while_no_program_writes_to_its_pipe(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     rig = rig_of(tmp_path / "pipe")
-    monkeypatch.setattr(pipes, "poll", Polls(rig.stop, 1))
+    monkeypatch.setattr(pipes, "select", SimpleNamespace(poll=Polls(rig.stop, 1), POLLIN=1))
     assert rig.run() == []
     assert not rig.status.has_failed
 
@@ -189,7 +190,7 @@ def test_a_wait_for_the_first_writer_is_logged_once(tmp_path, monkeypatch, caplo
     os.mkfifo(tmp_path / "pipe")
     stop = threading.Event()
     monkeypatch.setattr(pipes, "_PATIENCE_S", 0.0)
-    monkeypatch.setattr(pipes, "poll", Polls(stop, 3))
+    monkeypatch.setattr(pipes, "select", SimpleNamespace(poll=Polls(stop, 3), POLLIN=1))
     pipe = Pipe("cam0", str(tmp_path / "pipe"), stop)
     with caplog.at_level("INFO"):
         assert pipe.begin() == b""

@@ -89,7 +89,7 @@ def test_what_a_reader_of_another_version_of_yaml_takes_for_a_number_or_a_boolea
         ("cameras:\n- name: a\n  source: *hunter2", "line 3: not valid YAML: found undefined alias; "),
         ("device：cpu", "full-width colon"),
         ("device: “cpu”", "got quotes as part of the value"),
-        ("po\xa0se: x", "a space that is no plain one"),
+        ("po\xa0se: x", "a special space"),
         ("POSE: {model: none}", "did you mean pose"),
         ("publish:\n  wait-for-subscribers: 2", "line 2: .*did you mean publish.wait_for_subscribers"),
         ("source: 0", "it belongs to a camera"),
@@ -163,4 +163,4 @@ def test_a_pipe_keeps_its_content_for_a_reload_with_a_warning() -> None:
     assert first == again
     assert first.cameras
     [warning] = warnings
-    assert warning.startswith(f"/dev/fd/{reader} is a pipe that was read before")
+    assert warning.startswith(f"/dev/fd/{reader} is a pipe and can't be read again")
