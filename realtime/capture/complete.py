@@ -166,7 +166,8 @@ def ending_of(path: str) -> Ending:
 
 def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
     """Return the declared duration of the video track in seconds; None if the file declares none."""
-    if stream.start_time is None:
+    match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if stream.start_time is None and match is None:
         return None  # a raw stream: FFmpeg only guesses the duration from the bit rate
     if container.format.name in _OF_PACKETS:
         return None
@@ -174,7 +175,6 @@ def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
         return None
     if stream.duration:
         return float(stream.duration * (stream.time_base or 0))
-    match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     whole_s = float(container.duration / av.time_base) if container.duration else None
     if match is not None:
         # Programs that cut files leave the tag as it was, which is then longer than the whole file.

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .combination import combinations, quiet
-from .images import images
+from .all import all_files
+from .combination import quiet
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--wrong", action="store_true", help="show only those that are wrong")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    files = {**combinations(), **{image.name: image for image in images()}}
+    files = all_files()
     chosen = fnmatch.filter(files, arguments.pattern)
     wrong = 0
     for name in chosen:

@@ -21,11 +21,21 @@ from .picture import TURNS, Turn, number_of, shown, turn_of
 
 @dataclass(frozen=True)
 class Played:
-    """What capture made of a file: its frames, how many it dropped, and the error that ended it."""
+    """What capture made of a file.
+
+    Attributes:
+        frames: those that were put.
+        dropped: how many were not.
+        error: the error that ended it.
+        live: whether it was read as a live camera, which drops frames that are late.
+        lost: why a live camera would be opened again; None if it would not.
+    """
 
     frames: list[Frame]
     dropped: int
     error: Exception | None
+    live: bool = False
+    lost: str | None = None
 
     @property
     def code(self) -> int:
@@ -41,7 +51,8 @@ def play(source: str | Path) -> Played:
         rig.run()
     except Exception as caught:  # every other exception is a fault, which `faults_of` names
         error = caught
-    return Played(rig.frames, rig.status.dropped, error)
+    lost = next((str(state[-1]) for state in rig.states if state[0] == "reconnecting"), None)
+    return Played(rig.frames, rig.status.dropped, error, any(live for _, live, _ in rig.prepared), lost)
 
 
 def faults_of(played: Played, expected: Expected, size: tuple[int, int], turn: Turn) -> Iterator[str]:

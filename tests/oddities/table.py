@@ -1,4 +1,7 @@
-"""The table of docs/reliability.md: how many files of each trait were made, and what became of them."""
+"""The table of docs/reliability.md: how many files of each trait were made, and what became of them.
+
+It has no column for files that were read wrongly, because one of them fails the run.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from collections.abc import Iterable
 from .combination import Verdict
 
 HEAD = [
-    "| trait | made | right | refused with a line | wrong | not makeable |",
-    "| --- | --- | --- | --- | --- | --- |",
+    "| trait | made | right | refused with a line | not possible |",
+    "| --- | --- | --- | --- | --- |",
 ]
 
 
@@ -26,6 +29,6 @@ def table(verdicts: Iterable[tuple[str, Verdict]]) -> list[str]:
     lines = list(HEAD)
     for group, counts in rows.items():
         not_made = counts["not made"]
-        cells = [counts.total() - not_made, counts["right"], counts["refused"], counts["wrong"], not_made]
+        cells = [counts.total() - not_made, counts["right"], counts["refused"], not_made]
         lines.append(f"| {group} | {' | '.join(map(str, cells))} |")
     return lines

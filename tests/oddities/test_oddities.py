@@ -2,11 +2,11 @@
 
 import pytest
 
-from .combination import combinations, quiet
-from .images import images
+from .all import all_files
+from .combination import quiet
 
 pytestmark = pytest.mark.oddities
-ALL = {**combinations(), **{image.name: image for image in images()}}
+ALL = all_files()
 
 
 @pytest.mark.parametrize("name", ALL)
