@@ -34,6 +34,8 @@ _LATEST = 64
 FEWEST_STEPS, MOST_STEPS = 8, 25
 # A higher declared rate is that of a clock (1000 or 90000 ticks per second), and no frame rate.
 FASTEST_FPS = 300.0
+# The least step (s) between times, which would otherwise be lost in the precision of a float.
+_SHORTEST_S = 1e-6
 
 
 class Slot(NamedTuple):
@@ -234,14 +236,15 @@ class Stamps:
         if place == len(self._slots) or self._slots[place].recording != last.recording:
             return self.step_s
         next_s = self._slots[place].stamp_s
-        even_s = (next_s - last.stamp_s) / (place + 2)  # this frame, and those that wait with it
+        # Over this frame, and those that wait with it.
+        even_s = max(_SHORTEST_S, (next_s - last.stamp_s) / (place + 2))
         if next_s - stamp_s > GAP_S:
             return min(even_s, self.step_s)
         self._measured(even_s)
         return even_s
 
     def _measured(self, step_s: float) -> None:
-        if step_s <= GAP_S:
+        if _SHORTEST_S < step_s <= GAP_S:
             self._steps_s.append(step_s)
 
     @property

@@ -91,6 +91,11 @@ def test_times_rise_whatever_the_timestamps_are(places, steps_s):
         assert all(times_s[k + 1] < times_s[k] - 0.3 for k in jumps)
 
 
+def test_times_rise_between_timestamps_that_differ_by_rounding_only():
+    times_s = played([1.0, 1.0, 1.0 + 2**-52])
+    assert times_s == sorted(set(times_s))
+
+
 @pytest.mark.parametrize("places", [IBBP, PYRAMID])
 def test_a_packet_that_yields_no_frame_leaves_a_hole_in_the_presentation_times(places):
     shown_s = [k / 10 for k in range(10)]
