@@ -16,6 +16,9 @@ from realtime.redact import shown
 
 # Errors that FFmpeg reports when a file only lacks seeking.
 _UNREADABLE = (SourceReason.NOT_MEDIA, SourceReason.CODEC, SourceReason.TRUNCATED)
+_NEEDS_FILE = "this format needs a file; give its path"
+# The brands of AVIF and HEIC, which are built as MP4 is (bytes 8 to 11).
+_IMAGES = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 _LATE_INDEX = (
     "its index is at its end; give the path of the file, or write MPEG-TS, Matroska, or MP4 with -movflags +faststart"
 )
@@ -58,7 +61,7 @@ class PipeSource:
                     SourceReason.NOT_MEDIA,
                 )
             if index_place(start) == "late":
-                raise self._not_from_pipe(_LATE_INDEX)
+                raise self._not_from_pipe(_NEEDS_FILE if start[8:12] in _IMAGES else _LATE_INDEX)
             self._stream = self._opened(path, start, hwaccel, max_pixels)
         except BaseException:
             self._pipe.close()
@@ -97,7 +100,7 @@ class PipeSource:
         except SourceError as error:
             self._raise_problem()
             if error.reason in _UNREADABLE and index_place(start) is None and needs_seeking(start):
-                raise self._not_from_pipe("this format needs a file; give its path") from None
+                raise self._not_from_pipe(_NEEDS_FILE) from None
             raise
 
     def _not_from_pipe(self, why: str) -> SourceError:

@@ -51,7 +51,7 @@ def check_filled(address: str) -> None:
     Raises:
         ValueError: it was not. The message does not contain the address, which may be a secret.
     """
-    if re.fullmatch(r"\$(?:\{\w+\}|\w+)|%\w+%", address):
+    if re.fullmatch(r"\$(?:\{[^{}]*\}|\w+)|%\w+%", address):
         raise ValueError("source: got a variable, which is not replaced, expected env:NAME to read one")
     _, is_url, rest = address.partition("://")
     # A password may contain any of these characters, so whatever may be part of one is no host.

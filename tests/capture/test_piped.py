@@ -212,7 +212,7 @@ def test_a_video_with_its_index_at_the_end_is_refused_at_once(tmp_path, name):
     assert error.exit_code == 3
 
 
-@pytest.mark.parametrize("form", ["tiff", "webp"])
+@pytest.mark.parametrize("form", ["tiff", "webp", "avif"])
 def test_an_image_that_needs_a_file_is_refused(tmp_path, form):
     out = io.BytesIO()
     pages = [Image.new("RGB", (32, 24), (value, 0, 0)) for value in (0, 99, 200)]

@@ -76,6 +76,7 @@ def test_what_a_reader_of_another_version_of_yaml_takes_for_a_number_or_a_boolea
         ("{{ key }}: 1", "line 1: {{ key }} is a template"),
         ("cameras:\n- name: a\n  source: rtsp://{{ host }}/1\n", "a template that was not .* line 3"),
         ("cameras:\n- name: a\n  source: ${CAM}\n", r"cameras.0.source: got a variable, .* env:NAME.*line 3"),
+        ("cameras:\n- name: a\n  source: ${CAM:-demo}\n", r"cameras.0.source: got a variable, .* env:NAME.*line 3"),
         ("loop: on\ncameras:\n- name: a\n  source: demo\n  rotate: 45\n", "cameras.0.rotate.* line 5"),
         ("pose:\n  model: a\nloop: on\npose:\n  engine: auto\n", "line 4: the key pose is repeated, .* in line 1"),
         ("pose.model: a\npose:\n  model: b\n", "line 3: the key pose.model is repeated, .* line 1"),
