@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from realtime.capture import pipe as pipes
 from realtime.capture import piped
@@ -212,10 +213,11 @@ def test_a_video_with_its_index_at_the_end_is_refused_at_once(tmp_path, name):
     assert error.exit_code == 3
 
 
-@pytest.mark.parametrize("form", ["tiff", "webp", "avif"])
+@pytest.mark.parametrize("form", ["tiff", "webp", "heif"])
 def test_an_image_that_needs_a_file_is_refused(tmp_path, form):
+    register_heif_opener()
     out = io.BytesIO()
-    pages = [Image.new("RGB", (32, 24), (value, 0, 0)) for value in (0, 99, 200)]
+    pages = [Image.new("RGB", (64, 48), (value, 0, 0)) for value in (0, 99, 200)]
     pages[0].save(out, form, save_all=True, append_images=pages[1:])
     error = error_of(tmp_path, out.getvalue())
     assert "can't be read from a pipe: this format needs a file; give its path" in str(error)
