@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 from av.filter import Graph
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -33,11 +33,13 @@ _ANY_TIME_BASE = Fraction(1, 1000)  # for a frame without a time
 
 def display_matrix(frame: VideoFrame) -> bytes | None:
     """Return the display matrix of a frame, as FFmpeg stores it; None if it has none."""
+    # Not `frame.side_data`, which the frame would keep, and which refers to the frame: its memory would then be returned
+    # only by the garbage collector.
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
     except ValueError:
         known = _of_known_kinds(frame)
-        matrix = None if known is None else known.side_data.get("DISPLAYMATRIX")
+        matrix = None if known is None else SideDataContainer(known).get("DISPLAYMATRIX")
     return bytes(matrix) if isinstance(matrix, SideData) else None
 
 

@@ -2,14 +2,16 @@
 
 import io
 import struct
+import sys
 
 import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from PIL import Image
 
 from realtime.capture.convert import Converter
-from realtime.capture.orientation import upright
+from realtime.capture.orientation import display_matrix, upright
 from realtime.capture.stream import StreamSource
 
 from .clips import corners, oriented, set_matrix, write_corners
@@ -149,3 +151,10 @@ def test_an_orientation_of_a_frame_that_is_dropped_applies_to_the_next_ones(tmp_
         first, second, *_ = clip.decode(video=0)
         convert.skip(first)
         assert corners(convert(second)) == "gwrb"
+
+
+def test_looking_for_the_matrix_leaves_no_reference_to_the_frame():
+    frame = VideoFrame(16, 16)
+    before = sys.getrefcount(frame)
+    display_matrix(frame)
+    assert sys.getrefcount(frame) == before
