@@ -33,8 +33,8 @@ _ANY_TIME_BASE = Fraction(1, 1000)  # for a frame without a time
 
 def display_matrix(frame: VideoFrame) -> bytes | None:
     """Return the display matrix of a frame, as FFmpeg stores it; None if it has none."""
-    # Not `frame.side_data`, which the frame would keep, and which refers to the frame: its memory would then be returned
-    # only by the garbage collector.
+    # Not `frame.side_data`: the frame keeps it, and it refers to the frame, so that only the garbage collector would
+    # return the memory of both.
     try:
         matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
     except ValueError:
