@@ -6,9 +6,11 @@ Used by capture.convert. A phone that is held upright writes a rotation, a front
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from fractions import Fraction
 from math import atan2, pi
 from struct import Struct
+from typing import cast
 
 import av
 import cv2
@@ -29,6 +31,8 @@ _TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCL
 _UNKNOWN_KINDS = sorted(set(range(48)) - {kind.value for kind in Type})
 _WITH_MESSAGES = frozenset({"h264", "hevc", "vvc"})  # codecs whose streams can carry an orientation
 _ANY_TIME_BASE = Fraction(1, 1000)  # for a frame without a time
+# PyAV's types don't say that the constructor takes a frame.
+_side_data_of = cast("Callable[[VideoFrame], SideDataContainer]", SideDataContainer)
 
 
 def display_matrix(frame: VideoFrame) -> bytes | None:
@@ -36,10 +40,10 @@ def display_matrix(frame: VideoFrame) -> bytes | None:
     # Not `frame.side_data`: the frame keeps it, and it refers to the frame, so that only the garbage collector would
     # return the memory of both.
     try:
-        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
+        matrix = _side_data_of(frame).get("DISPLAYMATRIX")
     except ValueError:
         known = _of_known_kinds(frame)
-        matrix = None if known is None else SideDataContainer(known).get("DISPLAYMATRIX")
+        matrix = None if known is None else _side_data_of(known).get("DISPLAYMATRIX")
     return bytes(matrix) if isinstance(matrix, SideData) else None
 
 
