@@ -193,7 +193,8 @@ class Camera:
         if not source.live:
             self._door.wait_until_open()
         opened_s = time.monotonic()
-        interval_s = 1 / source.fps if source.fps else 0.0  # a single image may be requested once a minute
+        # A single image may be requested once a minute. Not by `source.fps`: a stream may declare any rate.
+        interval_s = 1 / self._config.target_fps if self._config.target_fps else 0.0
         self._status.expect(self._config.silence_s + interval_s + GRACE_S if source.live else None)
         try:
             while not self._stop.is_set():

@@ -23,8 +23,6 @@ from realtime.errors import SourceReason, TruncatedError
 _END_TOLERANCE = 2
 # The duration tag of a Matroska track: 00:01:02.5000000
 _MATROSKA_DURATION = re.compile(r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d*)")
-
-
 # In these formats, a declared duration may count from 0 instead of from the first frame.
 _FROM_ZERO = frozenset({"matroska,webm", "asf", "flv", "nut", "smjpeg", "wtv"})
 # These declare one duration for all their tracks.

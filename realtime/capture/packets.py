@@ -25,10 +25,8 @@ MOST_BYTES = 64 * 2**20
 RAW = 0x80
 # These containers store decoding times only. FFmpeg derives presentation times from them, which are wrong for H.264.
 _DECODING_TIMES = frozenset({"avi"})
-
-
-# In others, FFmpeg marks only a packet that the end of the file cuts off; in these, also those around a loss, of which
-# the decoder may show that they are whole.
+# In these, FFmpeg marks also the packets around a loss, of which the decoder may show that they are whole. In all
+# others, it marks only a packet that the end of the file cuts off.
 _MARKS_LOSSES = frozenset({"mpegts"})
 
 

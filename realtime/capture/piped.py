@@ -89,9 +89,11 @@ class PipeSource:
         return picture
 
     def close(self) -> None:
-        """Close the pipe, so that the program that writes to it ends, and release the decoder."""
-        self._pipe.close()
-        self._stream.close()
+        """Release the decoder and close the pipe, so that the program that writes to it ends."""
+        try:
+            self._stream.close()
+        finally:
+            self._pipe.close()
 
     def _opened(self, path: str, start: bytes, hwaccel: Accelerator, max_pixels: int) -> StreamSource:
         """Open the decoder, which reads the first frame."""

@@ -439,7 +439,7 @@ def test_the_last_frame_that_is_asked_for_ends_the_camera(monkeypatch):
 
 
 def test_a_camera_with_a_picture_every_ten_seconds_is_not_silent_in_between():
-    rig = Rig("http://10.0.0.5/1.jpg", ScriptedSource(picture(), live=True, fps=0.1), max_frames=1)
+    rig = Rig("http://10.0.0.5/1.jpg", ScriptedSource(picture(), live=True, fps=0.1), max_frames=1, target_fps=0.1)
     limits_s = []
     rig.status.expect = limits_s.append
     rig.run()
