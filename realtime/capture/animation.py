@@ -1,6 +1,6 @@
-"""The pictures of one image file, one after the other: an animated WebP, PNG or AVIF, or the pages of a TIFF.
+"""The pictures of one image file, one after the other: an animated WebP, PNG, AVIF or GIF, or the pages of a TIFF.
 
-One of the sources of capture. FFmpeg reads a GIF, as a video.
+One of the sources of capture.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def open_files(source: str, hwaccel: Accelerator, max_pixels: int) -> Source:
     path = [*named.images, *named.videos][0]
     name = source if Path(source) == path else str(path)
     form = image_format(path)
-    if form == "GIF" or (form is None and path.suffix.lower() not in BY_FFMPEG):
+    if form is None and path.suffix.lower() not in BY_FFMPEG:
         return StreamSource(name, network=False, hwaccel=hwaccel, max_pixels=max_pixels)
     if form is not None and is_animation(path, max_pixels):
         return AnimationSource(name, max_pixels)

@@ -122,9 +122,21 @@ def places(name: str, image: Image.Image) -> Sequence[int]:
             raise SourceError(f"{name}: too many pages: expected at most {_MOST_PAGES:,}", SourceReason.TOO_LARGE)
         image.seek(0)
         return pages or [0]  # a file of smaller copies only
-    count = getattr(image, "n_frames", 1) if image.format in _SHOWS else 1
+    count = _count(image) if image.format in _SHOWS else 1
     # In a PNG, a picture for programs that can't show animations may come first.
     return range(int(count > 1 and image.info.get("default_image", False)), count)
+
+
+def _count(image: Image.Image) -> int:
+    """Return the number of pictures. If a GIF breaks off, that counts as one more, which fails when its turn comes."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # Pillow raises many kinds for damaged files
+        if image.format != "GIF":
+            raise
+        count = image.tell() + 2
+        image.seek(0)
+        return count
 
 
 def left_out(name: str, image: Image.Image) -> int:

@@ -61,8 +61,8 @@ _START = 256
 def image_format(path: Path) -> str | None:
     """Return the format of an image file; None if FFmpeg reads it, as a video or as a picture.
 
-    A GIF and a motion JPEG are videos. A file that is named like a JPEG, say, but doesn't begin like any image, counts
-    as a damaged one. A pipe is never read here, because it can be read only once.
+    A motion JPEG is a video. A file that is named like a JPEG, say, but doesn't begin like any image, counts as a
+    damaged one. A pipe is never read here, because it can be read only once.
     """
     suffix = path.suffix.lower()
     form = _format_of(start_of(str(path), _START))

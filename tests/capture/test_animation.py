@@ -9,7 +9,6 @@ from PIL import Image
 
 from realtime.capture.animation import AnimationSource, is_animation
 from realtime.capture.files import open_files
-from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason, TruncatedError
 
 from .pictures import drawn, is_drawn, read_all, write_animation
@@ -26,10 +25,14 @@ def test_an_animation_is_read_whole_with_the_times_of_its_file(tmp_path, suffix)
     assert [picture.media_s for picture in pictures] == pytest.approx([number / 10 for number in range(8)])
 
 
-def test_a_gif_stays_a_video(tmp_path):
-    source = open_files(str(write_animation(tmp_path / "1.gif")), "none", FAR)
-    source.close()
-    assert isinstance(source, StreamSource)
+def test_a_gif_that_was_cut_off_gives_its_whole_pictures_and_an_error(tmp_path):
+    path = write_animation(tmp_path / "1.gif")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    source = open_files(str(path), "none", FAR)
+    assert all(is_drawn(source.read().image, number) for number in range(5))
+    with pytest.raises(TruncatedError, match="can't be read: the file is truncated or damaged"):
+        read_all(source)
 
 
 def test_the_pages_of_a_tiff_have_no_times(tmp_path):

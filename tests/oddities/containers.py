@@ -129,7 +129,7 @@ CONTAINERS = {
     "gxf": Container("gxf", "dv mpeg2 mpeg1 mjpeg", tick=None, shifts=True, counts=True),
     "ivf": Container("ivf", "vp9 vp8 av1", declares=False),
     "y4m": Container("y4m", "raw", "yuv4mpegpipe", None, counts=True),
-    "gif": Container("gif", "gif", tick=Fraction(1, 100), marks_cuts=False, starts=False, longest_s=600, is_image=True),
+    "gif": Container("gif", "gif", tick=Fraction(1, 100), starts=False, longest_s=600, is_image=True),
     "apng": Container("apng", "apng", starts=False, longest_s=600, is_image=True, needs_data=True),
     # Its first picture is shown at 0, and Pillow tells times in whole milliseconds.
     "avif": Container("avif", "av1", tick=MS, piped=False, starts=False, is_image=True),
