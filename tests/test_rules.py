@@ -27,7 +27,7 @@ ONE_PLACE = {
             "orientation", "packets", "start", "stream", "tracks",
         )
     ],
-    "PIL": ["capture/image_file.py", "capture/image_troubles.py"],
+    "PIL": ["capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py"],
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],

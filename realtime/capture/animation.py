@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from realtime.capture.image_file import opened, picture_of, places
+from realtime.capture.image_file import opened, picture_of
+from realtime.capture.image_pages import places
 from realtime.capture.images import IMAGES_PER_S
 from realtime.capture.source import Picture
 from realtime.config import MOST_PIXELS

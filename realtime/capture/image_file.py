@@ -9,10 +9,9 @@ JPEG, which most folders hold: it gives the same pixels in a third of the time (
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,13 +19,14 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile
 
 # This name keeps Pillow's own function. ultralytics, which is imported later than this file, replaces Image.open with
 # a function that installs packages when it meets an image in an unknown format.
 from PIL.Image import open as open_image
 
 from realtime.capture.image_formats import SEQUENCE, image_format
+from realtime.capture.image_pages import pages_of, tags_of
 from realtime.capture.image_troubles import JPEG_HEADER, trouble_of_jpeg, trouble_of_mode, trouble_of_tiff
 from realtime.errors import SourceError, SourceReason, too_large
 
@@ -35,13 +35,6 @@ _JPEG = ("JPEG", "MPO")
 # Pillow reads these files into memory as they are. No image of a camera is larger (bytes).
 _MOST_BYTES = 2**30
 _READ_WHOLE = frozenset({"JPEG", "WEBP", "AVIF", "HEIF"})
-# To list the pages of a TIFF takes time that grows with the square of their number (this many: 1 s).
-_MOST_PAGES = 10_000
-# The files of these formats show several pictures one after the other. In others, the further pictures are previews,
-# other sizes of the same picture, layers or masks.
-_SHOWS = frozenset({"PNG", "WEBP", "AVIF", "TIFF", "GIF"})
-# TIFF's tag NewSubfileType, and its bits for a smaller copy of another picture and for a mask.
-_SUBFILE_TYPE, _NOT_A_PAGE = 254, 1 | 4
 _BITS, _COLOURS, _WHITE_IS_ZERO = 258, 262, 0
 _ORIENTATION = 0x0112
 _BACKGROUND = (255, 255, 255)  # shown behind transparent pixels, as in a browser
@@ -92,7 +85,7 @@ def image_in(file: BinaryIO, name: str, form: str | None, max_pixels: int) -> It
         with open_image(file, formats=_readers(name, form)) as image:
             _check_size(name, image, max_pixels)
             if image.format == "TIFF":
-                image.seek(next(_pages(image), 0))
+                image.seek(next(pages_of(image), 0))
             yield image
     except (SourceError, MemoryError, GeneratorExit):
         raise
@@ -104,44 +97,6 @@ def image_in(file: BinaryIO, name: str, form: str | None, max_pixels: int) -> It
         if why is not None:
             raise SourceError(f"{name}: can't be decoded: {why}", SourceReason.CODEC) from None
         raise SourceError(f"{name}: {DAMAGED_IMAGE}", SourceReason.NOT_MEDIA) from None
-
-
-def places(name: str, image: Image.Image) -> Sequence[int]:
-    """Return which pictures of an open file are shown one after the other; one if it is a still.
-
-    Args:
-        name: the file or the redacted URL, for errors.
-        image: the open image.
-
-    Raises:
-        SourceError: a TIFF has too many pages.
-    """
-    if image.format == "TIFF":
-        pages = list(itertools.islice(_pages(image), _MOST_PAGES + 1))
-        if len(pages) > _MOST_PAGES:
-            raise SourceError(f"{name}: too many pages: expected at most {_MOST_PAGES:,}", SourceReason.TOO_LARGE)
-        image.seek(0)
-        return pages or [0]  # a file of smaller copies only
-    count = _count(image) if image.format in _SHOWS else 1
-    # In a PNG, a picture for programs that can't show animations may come first.
-    return range(int(count > 1 and image.info.get("default_image", False)), count)
-
-
-def _count(image: Image.Image) -> int:
-    """Return the number of pictures. If a GIF breaks off, that counts as one more, which fails when its turn comes."""
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except Exception:  # Pillow raises many kinds for damaged files
-        if image.format != "GIF":
-            raise
-        count = image.tell() + 2
-        image.seek(0)
-        return count
-
-
-def left_out(name: str, image: Image.Image) -> int:
-    """Return how many pictures besides the selected one a file holds, without previews, layers and masks."""
-    return (getattr(image, "n_frames", 1) if image.format == "HEIF" else len(places(name, image))) - 1
 
 
 def picture_of(name: str, image: ImageFile.ImageFile, max_pixels: int) -> NDArray[np.uint8]:
@@ -222,31 +177,6 @@ def _readers(name: str, form: str | None) -> list[str]:
     return [*_JPEG] if form == "JPEG" else [form or ""]
 
 
-def _pages(image: Image.Image) -> Iterator[int]:
-    """Return which pictures of a TIFF are pages, and no smaller copies or masks. Selects each in turn.
-
-    If the file breaks off, the first place that can't be reached is the last one here, and fails when its turn comes.
-    """
-    for place in itertools.count():
-        try:
-            image.seek(place)
-            is_page = not _tags(image).get(_SUBFILE_TYPE, 0) & _NOT_A_PAGE
-        except EOFError:
-            return
-        except Exception:  # Pillow raises many kinds for damaged files
-            if place == 0:
-                raise
-            yield place
-            return
-        if is_page:
-            yield place
-
-
-def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
-    assert isinstance(image, TiffImagePlugin.TiffImageFile)
-    return image.tag_v2
-
-
 def _jpeg(name: str, image: ImageFile.ImageFile) -> NDArray[np.uint8]:
     """Return a JPEG as BGR, as it is stored."""
     assert image.fp is not None  # Pillow lets go of the file when it decodes, which it doesn't do here
@@ -277,9 +207,9 @@ def _bgr(image: Image.Image) -> NDArray[np.uint8]:
 def _of_gray(image: Image.Image) -> NDArray[np.uint8]:
     """Return a gray picture of more than 8 bits."""
     is_tiff = image.format == "TIFF"
-    bits = max(_tags(image)[_BITS]) if is_tiff else 16
+    bits = max(tags_of(image)[_BITS]) if is_tiff else 16
     gray = (np.asarray(image).astype(np.int32) >> (bits - 8)).clip(0, 255).astype(np.uint8)
-    if is_tiff and _tags(image).get(_COLOURS) == _WHITE_IS_ZERO:  # Pillow heeds that in 8 bits only
+    if is_tiff and tags_of(image).get(_COLOURS) == _WHITE_IS_ZERO:  # Pillow heeds that in 8 bits only
         gray = 255 - gray
     return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.capture.image_file import DAMAGED_IMAGE, image_in, left_out, opened, picture_of
+from realtime.capture.image_file import DAMAGED_IMAGE, image_in, opened, picture_of
 from realtime.capture.image_formats import format_of_reply, image_format
+from realtime.capture.image_pages import left_out
 from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason
 
