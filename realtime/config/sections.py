@@ -16,7 +16,7 @@ from realtime.config.camera import CameraConfig
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
 from realtime.redact import shown
-from realtime.wire.endpoints import endpoint_at_home, parse_endpoint
+from realtime.wire.endpoints import endpoint_at_home, parse_address, parse_endpoint
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -261,6 +261,19 @@ class PublishConfig(Section):
     allow_insecure: bool = Field(
         False, description="allow an unencrypted endpoint beyond loopback: anyone on the network can read it"
     )
+    pictures: str | None = Field(
+        None,
+        title="ENDPOINT",
+        description="ZeroMQ endpoint for pictures (JPEG) of the frames whose poses are published, encoded only while a "
+        "program subscribes to them; unset: no pictures",
+    )
+    pictures_fps: float = Field(
+        5.0,
+        gt=0.0,
+        le=60.0,
+        description="pictures per second of a camera at each width, at most; cameras at the widest subscribed width "
+        "share up to 30",
+    )
 
     @field_validator("bind", mode="before")
     @classmethod
@@ -270,25 +283,26 @@ class PublishConfig(Section):
     @field_validator("bind")
     @classmethod
     def _endpoints(cls, bind: list[str]) -> list[str]:
-        for endpoint in bind:
-            parsed = parse_endpoint(endpoint)
-            if parsed is None:
-                raise ValueError(f"got {shown(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
-            if not parsed.can_bind:
-                raise ValueError(f"port: got {parsed.port}, expected 1..65535 (or * for any free port)")
         if len(set(bind)) < len(bind):
             raise ValueError("got the same endpoint twice, expected different ones")
-        return [endpoint_at_home(endpoint) for endpoint in bind]
+        return [_endpoint(endpoint) for endpoint in bind]
+
+    @field_validator("pictures")
+    @classmethod
+    def _endpoint_of_pictures(cls, pictures: str | None) -> str | None:
+        return None if pictures is None else _endpoint(pictures)
 
     @model_validator(mode="after")
     def _loopback(self) -> PublishConfig:
-        for endpoint in self.bind:
-            parsed = parse_endpoint(endpoint)
+        for key, endpoint in [*(("bind", endpoint) for endpoint in self.bind), ("pictures", self.pictures)]:
+            parsed = parse_endpoint(endpoint) if endpoint else None
             if parsed and not (parsed.is_local or self.allow_insecure or self.curve_secret):
                 raise ValueError(
-                    f"bind: anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
+                    f"{key}: anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
                     "--publish.curve-secret, or accept it with --publish.allow-insecure"
                 )
+        if self.pictures in self.bind and not str(self.pictures).endswith(":*"):
+            raise ValueError(f"pictures: got {self.pictures}, an endpoint of publish.bind, expected a different one")
         if self.curve_clients is not None and self.curve_secret is None:
             raise ValueError("curve_clients: expected curve_secret too; without it, anyone can read the stream")
         return self
@@ -297,6 +311,15 @@ class PublishConfig(Section):
     def clients(self) -> Path | None:
         """The folder with the public keys of permitted readers; None without encryption."""
         return self.curve_clients or (self.curve_secret.parent / "clients" if self.curve_secret else None)
+
+
+def _endpoint(endpoint: str) -> str:
+    parsed = parse_endpoint(endpoint)
+    if parsed is None:
+        raise ValueError(f"got {shown(endpoint)!r}, expected tcp://HOST:PORT or ipc://PATH")
+    if not parsed.can_bind:
+        raise ValueError(f"port: got {parsed.port}, expected 1..65535 (or * for any free port)")
+    return endpoint_at_home(endpoint)
 
 
 class AppConfig(Section):
@@ -329,6 +352,37 @@ class AppConfig(Section):
     report: FilePath | None = Field(
         None, description="write a run report (JSON) to this file; it replaces an earlier report and nothing else"
     )
+    save_video: FilePath | None = Field(
+        None,
+        description="write the frames with their skeletons to this .mp4 file, where {camera} stands for the name of "
+        "the camera; an earlier video is renamed",
+    )
+    preview: bool = Field(False, description="show the frames with their skeletons in a window")
+    web: str | None = Field(
+        None, title="[HOST:]PORT", description="serve a live page on this address; the default host is 127.0.0.1"
+    )
+    web_token_file: FilePath | None = Field(
+        None,
+        description="file with the token that viewers of the page enter: at least 16 characters, mode 0600; needed "
+        "beyond loopback",
+    )
+    web_allow_insecure: bool = Field(
+        False, description="serve the page beyond loopback without a token: anyone on the network can watch"
+    )
+    web_pictures: bool = Field(
+        True, description="show pictures on the page; false: skeletons only, and no picture leaves the pipeline"
+    )
+    web_lost_s: float = Field(
+        30.0, gt=0.0, description="/healthz reports a fault when a camera has been lost for longer than this (s)"
+    )
+    web_source_url: str | None = Field(
+        None, title="URL", description="where users of the page can get its source code; shown as a link on the page"
+    )
+    web_hosts: list[str] = Field(
+        [],
+        title="NAME",
+        description="host names of the page besides addresses and localhost, for example behind a reverse proxy",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
@@ -340,6 +394,43 @@ class AppConfig(Section):
         if record is not None and record.suffix != ".jsonl":
             raise ValueError("expected a file name that ends in .jsonl")
         return record
+
+    @field_validator("save_video")
+    @classmethod
+    def _mp4(cls, video: Path | None) -> Path | None:
+        if video is not None and video.suffix.lower() != ".mp4":
+            raise ValueError("expected a file name that ends in .mp4")
+        return video
+
+    @field_validator("web")
+    @classmethod
+    def _address(cls, web: str | None) -> str | None:
+        parsed = None if web is None else parse_address(web)
+        if web is not None and (parsed is None or not parsed.can_connect):
+            raise ValueError("expected HOST:PORT or a port, 1..65535")
+        return web
+
+    @field_validator("web_source_url")
+    @classmethod
+    def _url(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"https?://[^\s<>\"']+", url):
+            raise ValueError("expected an http:// or https:// URL")
+        return url
+
+    @field_validator("web_hosts", mode="before")
+    @classmethod
+    def _one_host(cls, hosts: object) -> object:
+        return [hosts] if isinstance(hosts, str) else hosts
+
+    @model_validator(mode="after")
+    def _page_is_closed(self) -> AppConfig:
+        parsed = parse_address(self.web) if self.web else None
+        if parsed and not (parsed.is_local or self.web_allow_insecure or self.web_token_file):
+            raise ValueError(
+                f"web: anyone on the network could watch {self.web}: bind to 127.0.0.1, set a token with "
+                "--web-token-file, or accept it with --web-allow-insecure"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> AppConfig:

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = [
-    "OPTIONAL", "UNSET", "Encoding", "InfoMessage", "Message", "PoseMessage", "Recording", "StatusMessage", "WireError",
-    "decode", "encode", "info_topic", "pack", "pose_topic", "status_topic",
+    "OPTIONAL", "UNSET", "WIDTHS", "Encoding", "InfoMessage", "Message", "PictureMessage", "PoseMessage", "Process",
+    "Recording", "StatusMessage", "Width", "WireError", "decode", "encode", "info_topic", "pack", "picture_topic",
+    "pose_topic", "status_topic",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
     from realtime.wire.codec import decode, encode, pack
     from realtime.wire.messages import (
         OPTIONAL,
+        WIDTHS,
         Encoding,
         InfoMessage,
         Message,
+        PictureMessage,
         PoseMessage,
+        Process,
         Recording,
         StatusMessage,
+        Width,
         WireError,
         info_topic,
+        picture_topic,
         pose_topic,
         status_topic,
     )

@@ -18,6 +18,7 @@ from realtime.wire.messages import (
     Encoding,
     InfoMessage,
     Message,
+    PictureMessage,
     PoseMessage,
     PoseMessageJson,
     StatusMessage,
@@ -69,6 +70,7 @@ _MESSAGES: dict[bytes, tuple[type[Message], str]] = {
     b"pose": (PoseMessage, "pose/1"),
     b"info": (InfoMessage, "info/1"),
     b"status": (StatusMessage, "status/1"),
+    b"picture": (PictureMessage, "picture/1"),
 }
 
 _T = TypeVar("_T")
@@ -92,16 +94,19 @@ def decode(topic: bytes, payload: bytes) -> Message:
     ('cam0', 'live', 2)
 
     Args:
-        topic: the first part of the ZeroMQ message: `pose/CAMERA/`, `info/CAMERA/` or `status/CAMERA/`.
+        topic: the first part of the ZeroMQ message: `pose/CAMERA/`, `info/CAMERA/`, `status/CAMERA/` or
+            `picture/CAMERA/WIDTH/`.
         payload: its second part.
 
     Raises:
         WireError: the topic or the schema is unknown, or the payload is malformed, inconsistent or not finite.
     """
     parts = topic.split(b"/")
-    if len(parts) != 3 or parts[2] or parts[0] not in _MESSAGES:
-        raise WireError(f"topic: got {topic!r}, expected pose/CAMERA/, info/CAMERA/ or status/CAMERA/")
-    kind, schema = _MESSAGES[parts[0]]
+    kind, schema = _MESSAGES.get(parts[0], (None, ""))
+    if kind is None or len(parts) != (4 if kind is PictureMessage else 3) or parts[-1]:
+        raise WireError(
+            f"topic: got {topic!r}, expected pose/CAMERA/, info/CAMERA/, status/CAMERA/ or picture/CAMERA/WIDTH/"
+        )
     try:
         got = _parse(payload, _Head).schema
         if got != schema:

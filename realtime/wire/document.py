@@ -12,15 +12,25 @@ from pathlib import Path
 
 import msgspec
 
-from realtime.wire.messages import OPTIONAL, InfoMessage, Message, PoseMessage, PoseMessageJson, StatusMessage
+from realtime.wire.messages import (
+    OPTIONAL,
+    InfoMessage,
+    Message,
+    PictureMessage,
+    PoseMessage,
+    PoseMessageJson,
+    StatusMessage,
+)
 
 
 def json_schema() -> bytes:
-    """Return the content of docs/wire.schema.json: the JSON Schema of the three messages in their JSON form.
+    """Return the content of docs/wire.schema.json: the JSON Schema of the messages in their JSON form.
 
     All keys except those in OPTIONAL are required, because they are always sent.
     """
-    references, definitions = msgspec.json.schema_components([PoseMessageJson, InfoMessage, StatusMessage])
+    references, definitions = msgspec.json.schema_components(
+        [PoseMessageJson, InfoMessage, StatusMessage, PictureMessage]
+    )
     for definition in definitions.values():
         definition["required"] = [key for key in definition["properties"] if key not in OPTIONAL]
         definition["properties"].get("schema", {}).pop("default", None)
@@ -39,7 +49,7 @@ def with_tables(markdown: str) -> str:
     Raises:
         ValueError: the text lacks one of these lines.
     """
-    for kind in (PoseMessage, InfoMessage, StatusMessage):
+    for kind in (PoseMessage, InfoMessage, StatusMessage, PictureMessage):
         begin, end = f"<!-- {kind.__name__} -->\n", f"<!-- /{kind.__name__} -->"
         before, found, rest = markdown.partition(begin)
         _, closed, after = rest.partition(end)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rule for ZeroMQ endpoints: tcp://HOST:PORT or ipc://PATH.
+"""The rule for ZeroMQ endpoints (tcp://HOST:PORT or ipc://PATH) and for the address of a page ([HOST:]PORT).
 
 The configuration checks the endpoints to bind with it, and `subscriber` those to connect to.
 """
@@ -68,3 +68,15 @@ def endpoint_at_home(endpoint: str) -> str:
     """
     scheme, _, path = endpoint.partition("://")
     return f"ipc://{at_home(path)}" if scheme == "ipc" else endpoint
+
+
+def parse_address(text: str) -> Endpoint | None:
+    """Split the address of a page into host and port; None if it has another form. The default host is 127.0.0.1.
+
+    >>> parse_address("8080"), parse_address("[::1]:8080")
+    (Endpoint(host='127.0.0.1', port='8080'), Endpoint(host='::1', port='8080'))
+    >>> parse_address("localhost") is None
+    True
+    """
+    match = re.fullmatch(r"(?:(\[[^\]/]+\]|[^:/\[\]\s]+):)?([0-9]{1,5})", text)
+    return None if match is None else Endpoint((match[1] or "127.0.0.1").strip("[]"), match[2])

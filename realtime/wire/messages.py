@@ -16,13 +16,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
 
 Encoding = Literal["msgpack", "json"]
+# The last part of a picture topic: how wide the picture is, at most. A frame that is narrower is not enlarged.
+Width = Literal["320", "640", "1280", "full"]
+WIDTHS: tuple[Width, ...] = ("320", "640", "1280", "full")
 
 # Every array on the wire is float32, least significant byte first, on any machine.
 WIRE_FLOAT = np.dtype("<f4")
 BOX_BYTES = 4 * WIRE_FLOAT.itemsize
 KEYPOINT_BYTES = 3 * WIRE_FLOAT.itemsize
 # Keys that are sent only if the publisher's configuration asks for them.
-OPTIONAL = frozenset({"raw_keypoints"})
+OPTIONAL = frozenset({"raw_keypoints", "activity"})
 RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
 # ---- the keys: types and descriptions that several messages share
@@ -185,6 +188,13 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
         Meta(description="width and height of the source frame in pixels; nil before the first frame"),
     ]
     version: Annotated[str, Meta(description="version of the publisher")]
+    pictures: Annotated[
+        str | None,
+        Meta(
+            description="endpoint of the pictures (`publish.pictures`), or nil. A reader replaces a wildcard host "
+            "(`0.0.0.0`, `[::]`, `*`) by the host through which it reached the stream"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         _finite("source_fps", [self.source_fps])
@@ -196,6 +206,13 @@ class Recording(Struct, frozen=True, kw_only=True):
     written: Annotated[int, Meta(description="lines written so far")]
     lost: Annotated[int, Meta(description="lines lost so far")]
     error: Annotated[str | None, Meta(description="why lines are being lost now, in words; nil if none are")]
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """What the publisher's process has used."""
+
+    cpu_s: Annotated[float, Meta(description="CPU seconds of all threads since the process started")]
+    rss_mb: Annotated[float, Meta(description="resident memory (MiB)")]
 
 
 class StatusMessage(Struct, frozen=True, kw_only=True):
@@ -246,14 +263,63 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
             "are being lost now, or nil; nil without `--record`"
         ),
     ] = None
+    since_ns: Annotated[
+        int | None, Meta(description="Unix time in nanoseconds at which this state and reason began")
+    ] = None
+    drops: Annotated[
+        dict[str, int], Meta(description="number of dropped frames so far by cause, such as `newer frame`")
+    ] = {}
+    stages: Annotated[
+        dict[str, dict[str, float]],
+        Meta(
+            description="by stage: `p50` and `p95` of the time of one call, and `wait_p95` of the time that a frame "
+            "waited for it, in milliseconds, over the last few seconds and all cameras"
+        ),
+    ] = {}
+    reconnects: Annotated[
+        dict[str, int],
+        Meta(description="number of times that the camera was lost so far by reason, such as `timed out`"),
+    ] = {}
+    process: Annotated[
+        Process | None, Meta(description="what the publisher's process has used: `cpu_s` and `rss_mb`")
+    ] = None
+    activity: (
+        Annotated[
+            Literal["active", "still", "empty"],
+            Meta(
+                description='"active", "still" (people, but no motion) or "empty"; reserved, not sent by this version'
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
     def __post_init__(self) -> None:
         _finite("fps", [self.fps])
         _finite("uptime_s", [self.uptime_s])
         _finite("latency_ms", self.latency_ms.values())
+        for times_ms in self.stages.values():
+            _finite("stages", times_ms.values())
+        if self.process is not None:
+            _finite("process", [self.process.cpu_s, self.process.rss_mb])
 
 
-Message = PoseMessage | InfoMessage | StatusMessage
+class PictureMessage(Struct, frozen=True, kw_only=True):
+    """The picture of one frame whose pose was published. Sent on the pictures endpoint only."""
+
+    schema: Annotated[Literal["picture/1"], Meta(description='"picture/1"')] = "picture/1"
+    session: Session
+    camera: Camera
+    epoch: Annotated[int, Meta(description="as in the pose message of the same frame")]
+    seq: Annotated[int, Meta(description="`seq` of the pose message of the same frame")]
+    frame: Annotated[int, Meta(description="as in the pose message of the same frame")]
+    captured_ns: Annotated[int, Meta(description="as in the pose message of the same frame")]
+    size: Annotated[tuple[int, int], Meta(description="width and height of the source frame in pixels")]
+    width: Annotated[int, Meta(description="width of the JPEG in pixels")]
+    height: Annotated[int, Meta(description="height of the JPEG in pixels")]
+    jpeg: Annotated[bytes, Meta(description="the picture as a JPEG file; base64 in JSON")]
+
+
+Message = PoseMessage | InfoMessage | StatusMessage | PictureMessage
 
 
 def expect(key: str, got: int, expected: int, meaning: str) -> None:
@@ -294,3 +360,12 @@ def info_topic(camera: str) -> bytes:
 def status_topic(camera: str) -> bytes:
     """Return the topic of a camera's status messages, `status/CAMERA/`."""
     return f"status/{camera}/".encode()
+
+
+def picture_topic(camera: str, width: Width) -> bytes:
+    """Return the topic of a camera's pictures of one width, `picture/CAMERA/WIDTH/`.
+
+    >>> picture_topic("cam0", "320")
+    b'picture/cam0/320/'
+    """
+    return f"picture/{camera}/{width}/".encode()

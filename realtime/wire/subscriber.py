@@ -228,7 +228,7 @@ class PoseSubscriber:
             self._pending.append(message)
         elif isinstance(message, wire.InfoMessage):
             remember(self._infos, message.camera, message, self._most_cameras)
-        else:
+        elif isinstance(message, wire.StatusMessage):
             self._statuses.append(message)
         return True
 

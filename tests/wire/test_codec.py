@@ -180,3 +180,15 @@ def test_raw_keypoints_of_another_shape_are_rejected():
     text["raw_keypoints"][0].pop()
     with pytest.raises(wire.WireError, match="as many people and keypoints"):
         wire.decode(wire.pose_topic("cam0"), json.dumps(text).encode())
+
+
+@pytest.mark.parametrize("encoding", ["msgpack", "json"])
+def test_a_picture_arrives_as_it_was_sent(encoding):
+    picture = wire.PictureMessage(
+        session="s1", camera="cam0", epoch=0, seq=7, frame=9, captured_ns=1, size=(640, 480), width=320, height=240,
+        jpeg=b"\xff\xd8\xff\xd9",
+    )  # fmt: skip
+    payload = wire.encode(picture, encoding)
+    assert wire.decode(wire.picture_topic("cam0", "320"), payload) == picture
+    with pytest.raises(wire.WireError, match="topic"):
+        wire.decode(b"picture/cam0/", payload)

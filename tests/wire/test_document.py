@@ -12,6 +12,7 @@ from tests.wire.examples import INFO, STATUS, pose
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+MESSAGES = ("PoseMessage", "InfoMessage", "StatusMessage", "PictureMessage")
 
 
 def test_the_generated_documentation_is_up_to_date():
@@ -22,10 +23,10 @@ def test_the_generated_documentation_is_up_to_date():
 
 
 def test_the_tables_are_generated_from_the_structs():
-    page = "\n".join(f"<!-- {m} -->\nold\n<!-- /{m} -->" for m in ("PoseMessage", "InfoMessage", "StatusMessage"))
+    page = "\n".join(f"<!-- {m} -->\nold\n<!-- /{m} -->" for m in MESSAGES)
     written = with_tables(page)
     assert "old" not in written
-    for kind in (wire.PoseMessage, wire.InfoMessage, wire.StatusMessage):
+    for kind in (getattr(wire, name) for name in MESSAGES):
         for key in kind.__struct_fields__:
             assert f"| `{key}` |" in written
 
