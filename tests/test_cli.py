@@ -198,7 +198,7 @@ def test_a_library_that_cannot_be_loaded_is_one_error_line(kind, text, code, say
 # Name, arguments ({tmp}: a folder of this test, {port}: a port in use), exit code, part of the error line.
 WRONG_USES: list[tuple[str, str, int, str]] = [
     ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),
-    ("a flag that no release has yet", "--source 0 --save-video out.mp4", 2, "unknown flag --save-video"),
+    ("a flag that no release has yet", "--source 0 --preset fast", 2, "unknown flag --preset"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
     ("a word that is no tool", "clinet", 2, "the tools, named first, are client, keys, evaluate"),
