@@ -69,8 +69,8 @@ class Report(Struct, frozen=True, kw_only=True):
 class Health:
     """Knows since when each camera has been lost.
 
-    `since_ns` of a status begins again whenever the reason changes, as it does at each attempt to reach a camera whose
-    network is down, so it does not say since when the camera has been lost.
+    `since_ns` of a status begins again when the state changes from reconnecting to failed, and is by another clock. It
+    is used only for a camera that was lost before the dashboard started.
 
     >>> started = Moment(mono_s=0.0, unix_ms=0.0)
     >>> health = Health(Fleet(["tcp://127.0.0.1:5555"], started), lost_s=30.0)
