@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from realtime import wire
 from realtime.dashboard.clock import ClockDifference, Moment
+from realtime.dashboard.recent import RecentPoses
 
 # A camera without people for this long (s) is idle, if its status has no `activity`.
 IDLE_S = 10.0
-# A picture comes some 10 to 100 ms after the pose of the same frame: the poses of two seconds at 30 fps find it.
-RECENT_POSES = 60
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +28,6 @@ class Camera:
         info: its newest info message.
         status: its newest status message.
         pose: its newest pose message.
-        poses: its last pose messages, newest last, to find the one that belongs to a picture.
         gone_since_unix_ms: Unix time (ms) of its last message, if it is silent; None while it is heard.
         removed_mono_s: monotonic time (s) at which it was removed from its pipeline.
         has_pictures: whether pictures of it can be had.
@@ -47,7 +44,6 @@ class Camera:
     info: wire.InfoMessage | None = None
     status: wire.StatusMessage | None = None
     pose: wire.PoseMessage | None = None
-    poses: deque[wire.PoseMessage] = field(default_factory=lambda: deque(maxlen=RECENT_POSES))
     gone_since_unix_ms: float | None = None
     removed_mono_s: float | None = None
     has_pictures: bool = False
@@ -83,10 +79,6 @@ class Camera:
         """
         return max(0.0, now.unix_ms - captured_ns / 1e6 - self.clock.ms)
 
-    def pose_of(self, session: str, seq: int) -> wire.PoseMessage | None:
-        """Find the recent pose with this number."""
-        return next((pose for pose in reversed(self.poses) if (pose.session, pose.seq) == (session, seq)), None)
-
 
 @dataclass(slots=True, eq=False)
 class Pipeline:
@@ -102,6 +94,7 @@ class Pipeline:
         lowered: what its latency controller has lowered, by the last status.
         refused: number of messages that could not be read or were too large.
         cameras: its cameras by their own names.
+        recent: its poses of the last seconds.
     """
 
     endpoint: str
@@ -113,3 +106,4 @@ class Pipeline:
     lowered: list[str] = field(default_factory=list)
     refused: int = 0
     cameras: dict[str, Camera] = field(default_factory=dict)
+    recent: RecentPoses = field(default_factory=RecentPoses)

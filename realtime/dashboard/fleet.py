@@ -41,7 +41,7 @@ class Fleet:
         pipelines: by endpoint.
         log: the event log.
         on_pose: called with each pose message and its camera.
-        on_picture: called with each picture message and its camera.
+        on_picture: called with each picture message, its camera and the width class of its topic.
         on_status: called with each status message and its camera, and the status before it.
         on_camera: called when something that the page shows of a camera has changed; True if its state did.
         on_list: called when a camera was added or has left.
@@ -52,7 +52,7 @@ class Fleet:
         self.pipelines = {endpoint: Pipeline(endpoint, now.mono_s, now.unix_ms) for endpoint in endpoints}
         self.log = EventLog()
         self.on_pose: list[Callable[[Camera, wire.PoseMessage], None]] = []
-        self.on_picture: list[Callable[[Camera, wire.PictureMessage], None]] = []
+        self.on_picture: list[Callable[[Camera, wire.PictureMessage, wire.Width], None]] = []
         self.on_status: list[Callable[[Camera, wire.StatusMessage, wire.StatusMessage | None], None]] = []
         self.on_camera: list[Callable[[Camera, bool], None]] = []
         self.on_list: list[Callable[[], None]] = []
@@ -65,7 +65,7 @@ class Fleet:
 
         Args:
             endpoint: the pipeline that sent it.
-            message: the message. A picture of an unknown camera is ignored.
+            message: a pose, info or status message.
             now: when it was received.
 
         Returns:
@@ -73,10 +73,6 @@ class Fleet:
         """
         pipeline = self.pipelines[endpoint]
         camera = pipeline.cameras.get(message.camera)
-        if isinstance(message, wire.PictureMessage):
-            if camera is not None:
-                _call(self.on_picture, camera, message)
-            return camera
         self._heard(pipeline, message.session, now)
         if camera is None:
             if len(pipeline.cameras) >= MOST_CAMERAS:
@@ -87,10 +83,22 @@ class Fleet:
             self._pose(camera, message, now)
         elif isinstance(message, wire.StatusMessage):
             self._status(pipeline, camera, message, now)
-        elif message != camera.info:
+        elif isinstance(message, wire.InfoMessage) and message != camera.info:
             camera.info = message
             _call(self.on_camera, camera, False)
         return camera
+
+    def hear_picture(self, endpoint: str, picture: wire.PictureMessage, width: wire.Width) -> None:
+        """Take in a picture. One of an unknown camera is ignored.
+
+        Args:
+            endpoint: the pipeline that sent it.
+            picture: the message.
+            width: the width class in its topic.
+        """
+        camera = self.pipelines[endpoint].cameras.get(picture.camera)
+        if camera is not None:
+            _call(self.on_picture, camera, picture, width)
 
     def _heard(self, pipeline: Pipeline, session: str, now: Moment) -> None:
         was_gone = pipeline.gone_since_unix_ms is not None
@@ -117,7 +125,6 @@ class Fleet:
         if camera.session != session:
             camera.session, camera.clock = session, ClockDifference()
             camera.pose = camera.status = camera.info = None
-            camera.poses.clear()
             camera.last_people_mono_s = now.mono_s
         camera.heard_mono_s, camera.gone_since_unix_ms = now.mono_s, None
         if was_gone:
@@ -127,7 +134,7 @@ class Fleet:
         camera.clock.note(pose.published_ns / 1e6, now)
         people = camera.people
         camera.pose = pose
-        camera.poses.append(pose)
+        self.pipelines[camera.pipeline].recent.add(pose, now.mono_s)
         if pose.track_ids:
             camera.last_people_mono_s = now.mono_s
         _call(self.on_pose, camera, pose)

@@ -24,7 +24,8 @@ class Site:
         fleet: state of all cameras and pipelines.
         gate: who may see it. `gate.knows(request.scope)`: whether this request has the cookie or the token. Requests
             without are refused before a route runs, except those to /healthz, /login and /static/.
-        pictures: `await pictures.newest(camera, width, timeout_s)` returns a PictureMessage, or None.
+        pictures: the subscriptions. `await pictures.newest(camera, width, timeout_s)` returns a PictureMessage, or
+            None.
         viewers: the connected pages.
     """
 

@@ -180,7 +180,8 @@ def test_a_picture_of_an_unknown_camera_is_ignored(fleet):
         session="s1", camera="cam9", epoch=0, seq=0, frame=0, captured_ns=0, size=(640, 480), width=320, height=240,
         jpeg=b"",
     )  # fmt: skip
-    assert fleet.hear(ONE, picture, at(1)) is None
+    fleet.on_picture.append(lambda *_: pytest.fail("it was taken"))
+    fleet.hear_picture(ONE, picture, "320")
     assert not fleet.cameras
 
 
