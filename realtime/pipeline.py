@@ -163,7 +163,7 @@ class Pipeline:
             version=__version__,
         )
         self._publisher = PublishStage(
-            socket, config.publish, info, lambda: self._fleet.status, self._recorder, self._door
+            socket, config.publish, info, lambda: self._fleet.status, self._recorder, self._door, self._meter
         )
         relinks = config.tracker.relink_s > 0
         self._chain = [

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from realtime import wire
 from realtime.config import PublishConfig
+from realtime.observe import process
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence, covers
 from realtime.publish.message import to_message
@@ -53,7 +55,7 @@ class PublishStage:
     >>> config = PublishConfig(bind=["tcp://127.0.0.1:*"])
     >>> status, info = {"cam0": CameraStatus("cam0")}, StreamInfo("s", COCO17, "yolov8n", "none", "cpu", "none", "0.1")
     >>> door = Door(["cam0"], frames_in_flight=2, max_age_s=1.0)
-    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door)
+    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door, StageMeter())
     >>> door.put(Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0))
     >>> published = stage.process([Poses.empty(frame, 17) for frame in door.take()])
     >>> status["cam0"].published
@@ -71,6 +73,7 @@ class PublishStage:
         cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
         door: Exit,
+        meter: StageMeter,
     ) -> None:
         """Take over the socket.
 
@@ -84,6 +87,7 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
+            meter: the times of all stages, which the status messages tell.
         """
         self._socket = socket
         self._config = config
@@ -92,6 +96,8 @@ class PublishStage:
         self._cameras = cameras
         self._recorder = recorder
         self._door = door
+        self._meter = meter
+        self._stages, self._process = self._measured()
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
@@ -137,6 +143,7 @@ class PublishStage:
             )
         if now >= self._next_status_s:
             self._next_status_s = now + _STATUS_EVERY_S
+            self._stages, self._process = self._measured()
             self._send_status(list(cameras))
         else:
             news = [
@@ -153,6 +160,7 @@ class PublishStage:
         """Send the final states and counts, then close the socket."""
         if self._recorder:
             self._recorder.finish(_RECORDED_S)
+        self._stages, self._process = self._measured()
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
@@ -191,10 +199,17 @@ class PublishStage:
             )
             self._send(wire.info_topic(camera), message)
 
+    def _measured(self) -> tuple[dict[str, dict[str, float]], wire.Process]:
+        """What the status messages of all cameras have in common, measured now."""
+        usage = wire.Process(cpu_s=round(process.cpu_s(), 3), rss_mb=round(process.rss_mb(), 1))
+        return self._meter.recent(), usage
+
     def _send_status(self, cameras: list[str]) -> None:
         for camera in cameras:
             status = self._cameras()[camera]
-            state, reason = self._told_state[camera] = status.state
+            state, reason, since_ns = status.phase()
+            self._told_state[camera] = state, reason
+            counts = status.counts()
             fps, latency_ms = status.recent()
             presence = self._presence[camera]
             if (state, reason) == REMOVED:  # its last message, unless the camera is added again
@@ -206,9 +221,9 @@ class PublishStage:
                 camera=camera,
                 state=state,
                 reason=reason,
-                captured=status.captured,
-                dropped=status.dropped,
-                published=status.published,
+                captured=counts.captured,
+                dropped=counts.dropped,
+                published=counts.published,
                 fps=round(fps, 3),
                 latency_ms={name: round(ms, 3) for name, ms in latency_ms.items()},
                 uptime_s=round(time.monotonic() - self._started_s, 3),
@@ -216,6 +231,11 @@ class PublishStage:
                 tracks_ended=ended,
                 lowered=status.lowered,
                 recording=self._recorder.status() if self._recorder else None,
+                since_ns=since_ns,
+                drops=counts.drops,
+                stages=self._stages,
+                reconnects=dict(status.losses),
+                process=self._process,
             )
             self._send(wire.status_topic(camera), message)
 
