@@ -70,7 +70,8 @@ class Pipeline:
         self._counting.start()
         end_s = time.monotonic() + 120
         while self.published < 10 * CAMERAS:
-            assert self._process.poll() is None and time.monotonic() < end_s, self._log.read_text()
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < end_s, "the cameras did not start"
             time.sleep(0.1)
         self.pid, self.dashboard = self._process.pid, child_of(self._process.pid, "realtime.dashboard")
         return self
