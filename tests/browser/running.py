@@ -32,10 +32,13 @@ _RECORD = """name => {
 class Web(Program):
     """The program with `--web`, for the duration of a `with` block, and the page's address."""
 
-    def __init__(self, *arguments: str, folder: Path, port: int = 0, endpoint: str = "") -> None:
+    def __init__(
+        self, *arguments: str, folder: Path, port: int = 0, endpoint: str = "", keeps_bodies: bool = True
+    ) -> None:
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}/"
-        super().__init__(*arguments, "--web", f"127.0.0.1:{self.port}", folder=folder, endpoint=endpoint)
+        web = "--web", f"127.0.0.1:{self.port}"
+        super().__init__(*arguments, *web, folder=folder, endpoint=endpoint, keeps_bodies=keeps_bodies)
 
     def pose(self, seq: int, camera: str = "cam0") -> wire.PoseMessage:
         """Return the pose message with this number. Wait for it: the page can be faster than the subscriber."""
