@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from realtime.capture import open as opening
 from realtime.capture.backoff import Backoff
 from realtime.capture.clock import WallClock, unix_s
+from realtime.capture.clock_bars import draw_clock
 from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
 from realtime.capture.kind import kind_of
@@ -275,6 +276,8 @@ class Camera:
         if picture.came_s is not None:  # HLS: the frame arrived earlier and was held back until it was due
             captured_unix_s = arrived_unix_s = unix_s(picture.came_s)
         taken_unix_s, clock = self._clock.read(picture.wall_s, captured_unix_s, arrived_unix_s, picture.clock)
+        if picture.shows_clock:
+            draw_clock(image, round(taken_unix_s * 1e3))
         return Frame(
             camera=self._name,
             epoch=epoch,
