@@ -119,7 +119,8 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     if ignored := service_variables():
         log.debug("environment: ignored variables of a service with a name like ours: %s", ", ".join(ignored))
     check_limits()
-    with _signals(reloads=bool(arguments.config)) as handle, prepared_folders() as remove_folders:
+    with _signals(reloads=bool(arguments.config)) as handle, contextlib.ExitStack() as resources:
+        resources.enter_context(prepared_folders())
         with handle.not_swallowed():
             from realtime.loading import load_models
             from realtime.pipeline import Pipeline
@@ -130,11 +131,15 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 return 0
             pipeline = Pipeline(config, reader.read_again)
         handle.take(pipeline)
-        return _process(pipeline, handle, remove_folders, secrets)
+        return _process(pipeline, handle, resources.close, secrets)
 
 
-def _process(pipeline: Pipeline, handle: _Signals, remove_folders: Callable[[], None], secrets: Sequence[str]) -> int:
-    """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago."""
+def _process(pipeline: Pipeline, handle: _Signals, release: Callable[[], None], secrets: Sequence[str]) -> int:
+    """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago.
+
+    Args:
+        release: removes the temporary folders, if the process is left at once.
+    """
     code = RealtimeError.exit_code
     failure: RealtimeError | None = None
     try:
@@ -151,7 +156,7 @@ def _process(pipeline: Pipeline, handle: _Signals, remove_folders: Callable[[], 
         if pipeline.stuck_threads or handle.is_late:
             if failure is not None:
                 _say(f"error: {failure}", secrets)
-            remove_folders()
+            release()
             _leave_at_once(pipeline.stuck_threads, code)
     return code
 
