@@ -31,8 +31,8 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
+from realtime.publish.outlets import PrivateEndpoints, open_outlets
 from realtime.publish.record import Recorder
-from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.reload import Reload
 from realtime.runtime.channel import Channel
@@ -134,8 +134,10 @@ class Pipeline:
             self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
-            socket = PublishSocket(config.publish)
-            on_error.callback(socket.close)
+            session = uuid.uuid4().hex
+            private: PrivateEndpoints | None = None  # for the process of the live page
+            outlets = open_outlets(config.publish, private, session, lambda: self._fleet.status)
+            on_error.callback(outlets.close)
             self._models = models = load_models(config)
             on_error.pop_all()
 
@@ -154,16 +156,25 @@ class Pipeline:
         )
         self._fleet = Fleet(config, self._crew, self._door, self._tuning.prepare)
         info = StreamInfo(
-            session=uuid.uuid4().hex,
+            session=session,
             skeleton=models.pose.skeleton,
             detector=models.detector_name,
             pose=models.pose_name,
             device=str(models.device),
             smoothing=config.smoothing.method,
             version=__version__,
+            pictures=outlets.pictures.endpoint if outlets.pictures else None,
         )
+        self._pictures = outlets.pictures
         self._publisher = PublishStage(
-            socket, config.publish, info, lambda: self._fleet.status, self._recorder, self._door
+            outlets.sockets[0],
+            config.publish,
+            info,
+            lambda: self._fleet.status,
+            self._recorder,
+            self._door,
+            outlets.pictures,
+            outlets.sockets[1:],
         )
         relinks = config.tracker.relink_s > 0
         self._chain = [
@@ -284,6 +295,8 @@ class Pipeline:
         channels = [self._channel(stage.name, capacity) for stage in self._chain[1:]]
         if self._recorder:
             self._crew.start("record", self._recorder.run)
+        if self._pictures:
+            self._crew.start("pictures", self._pictures.run)
         for number in range(self._pool.threads if self._pool else 0):
             assert self._pool is not None
             self._crew.start(f"pool-{number}", self._pool.work)
@@ -335,6 +348,8 @@ class Pipeline:
                 self._pool.stop()
             if self._recorder:
                 self._recorder.give_up()
+            if self._pictures:
+                self._pictures.finish()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:

@@ -1,6 +1,7 @@
 """The stream: Poses -> ZeroMQ messages, together with status and info messages.
 
-The last stage. It owns the stream's socket, used from one thread. A slow subscriber loses messages and never blocks it.
+The last stage. It owns the stream's sockets, used from one thread. A slow subscriber loses messages and never
+blocks it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from realtime import wire
@@ -16,6 +17,7 @@ from realtime.config import PublishConfig
 from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence, covers
 from realtime.publish.message import to_message
+from realtime.publish.pictures import Pictures
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.runtime.door import Exit
@@ -41,6 +43,7 @@ class StreamInfo:
     device: str
     smoothing: str
     version: str
+    pictures: str | None = None
 
 
 class PublishStage:
@@ -71,8 +74,10 @@ class PublishStage:
         cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
         door: Exit,
+        pictures: Pictures | None = None,
+        more_sockets: Sequence[PublishSocket] = (),
     ) -> None:
-        """Take over the socket.
+        """Take over the sockets.
 
         Args:
             socket: the bound socket; `close` closes it.
@@ -84,21 +89,24 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
+            pictures: receives every frame after its poses; None sends no pictures. `close` ends it.
+            more_sockets: further bound sockets that get every message, such as a private one.
         """
-        self._socket = socket
+        self._sockets = [socket, *more_sockets]
         self._config = config
         self._waits = config.wait_for_subscribers > 0
         self._info = info
         self._cameras = cameras
         self._recorder = recorder
         self._door = door
+        self._pictures = pictures
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
-        self._audience = Audience(socket, cameras)
+        self._audiences = [Audience(each, cameras) for each in self._sockets]
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Publish the poses of each frame, in order."""
@@ -118,8 +126,8 @@ class PublishStage:
             for camera, status in self._cameras().items()
             if not status.is_removed or self._told_state.get(camera) != status.state
         }
-        joined = self._audience.listen()
-        if self._waits and (size := self._audience.size()) >= self._config.wait_for_subscribers:
+        joined = set[bytes]().union(*(audience.listen() for audience in self._audiences))
+        if self._waits and (size := self._readers()) >= self._config.wait_for_subscribers:
             log.info("subscribers connected: %d; starting", size)
             self._waits = False
             self._door.release_hold()
@@ -150,14 +158,23 @@ class PublishStage:
         """Do nothing: this stage drops the state of a removed camera itself, with the camera's final status."""
 
     def close(self) -> None:
-        """Send the final states and counts, then close the socket."""
+        """Send the final states and counts, then close the sockets."""
         if self._recorder:
             self._recorder.finish(_RECORDED_S)
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
                 self._send_status([camera])
-        self._socket.close()
+        if self._pictures:
+            self._pictures.finish()
+        for socket in self._sockets:  # each delivers its last messages while the others do
+            socket.end()
+        for socket in self._sockets:
+            socket.close()
+
+    def _readers(self) -> int:
+        """Count the readers that `publish.wait_for_subscribers` waits for."""
+        return sum(audience.size() for audience in self._audiences if not audience.is_private)
 
     def _publish(self, poses: Poses) -> None:
         frame = poses.frame
@@ -169,6 +186,8 @@ class PublishStage:
         self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)
         self._cameras()[frame.camera].count_published(age_ms)
         self._door.leave(frame.camera)
+        if self._pictures:
+            self._pictures.offer(frame, message.seq)
         if self._recorder:
             self._recorder.write(message, wait=not self._door.is_live(frame.camera))
 
@@ -188,6 +207,7 @@ class PublishStage:
                 source_fps=status.source_fps,
                 size=status.size,
                 version=self._info.version,
+                pictures=self._info.pictures,
             )
             self._send(wire.info_topic(camera), message)
 
@@ -220,4 +240,6 @@ class PublishStage:
             self._send(wire.status_topic(camera), message)
 
     def _send(self, topic: bytes, message: wire.Message) -> None:
-        self._socket.send(topic, wire.encode(message, self._config.encoding))
+        payload = wire.encode(message, self._config.encoding)
+        for socket in self._sockets:
+            socket.send(topic, payload)
