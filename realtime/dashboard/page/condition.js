@@ -42,7 +42,9 @@ export function condition(camera, seen) {
   const sinceMs = Number.isFinite(camera.since_ms) ? camera.since_ms : null;
   const why = camera.reason || "";
   if (!seen.linked) return { state: "unlinked", why: "", sinceMs: seen.unlinkedMs };
-  if (Number.isFinite(camera.gone_since_ms)) return { state: "gone", why: "", sinceMs: camera.gone_since_ms };
+  if (Number.isFinite(camera.gone_since_ms)) {
+    return { state: "gone", why: heardFrom(camera.pipeline), sinceMs: camera.gone_since_ms };
+  }
   if (camera.state === "reconnecting" && why === "timed out") {
     return { state: "frozen", why: "timed out: the camera sends no new picture", sinceMs };
   }
@@ -52,11 +54,18 @@ export function condition(camera, seen) {
   return whileLive(camera, seen, sinceMs);
 }
 
+/** Which pipeline is silent. The path of a socket file says nothing to a reader. */
+function heardFrom(endpoint) {
+  return endpoint?.startsWith("tcp://") ? `silent: ${endpoint}` : "";
+}
+
 function whileLive(camera, seen, sinceMs) {
   const { shown } = seen;
   const idle = shown ? shown.idle : camera.activity === "empty";
   if (!shown) return { state: idle ? "idle" : "waiting", why: "", sinceMs };
-  if (seen.watched && shown.ageMs > (idle ? LATE_IDLE_MS : LATE_MS)) return { state: "late", why: "", sinceMs: null };
+  if (seen.watched && shown.ageMs > (idle ? LATE_IDLE_MS : LATE_MS)) {
+    return { state: "late", why: "the camera is live, but its pictures do not arrive here", sinceMs: null };
+  }
   return { state: idle ? "idle" : "live", why: "", sinceMs };
 }
 

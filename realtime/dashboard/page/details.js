@@ -78,7 +78,7 @@ function lowered(keys) {
 function dropNote(status) {
   if (!(status.captured > 0)) return "";
   const part = (100 * status.dropped) / status.captured;
-  return `${part.toFixed(part < 10 ? 1 : 0)} % of ${count(status.captured, "frame", "frames")}`;
+  return `${part.toFixed(part < 10 ? 1 : 0)} % of ${status.captured.toLocaleString("en")} frames`;
 }
 
 function counts(title, byName, none, note) {

@@ -22,7 +22,8 @@ export function fit(canvas, [width, height]) {
  * @param context of the canvas.
  * @param frame the header of a binary message.
  * @param {ImageBitmap | null} bitmap the picture, or null: people on a plain ground.
- * @param look {edges, threshold, labels, trails, ground, frameGround, density, at}: the skeleton's limbs; the options;
+ * @param look {edges, face, threshold, labels, trails, ground, frameGround, density, at}: the skeleton's limbs, and the
+ *   keypoints of the face; the options;
  *   colours of the canvas and of the frame without a picture; device pixels per CSS pixel; what `fit` returned.
  */
 export function drawFrame(context, frame, bitmap, look) {
@@ -46,7 +47,8 @@ export function drawFrame(context, frame, bitmap, look) {
   const place = (x, y) => [left + x * scale, top + y * scale];
   if (look.trails) for (const person of frame.people) drawTrail(context, person, frame, place, look);
   for (const person of frame.people) drawPerson(context, person, place, look);
-  if (look.labels) for (const person of frame.people) drawLabel(context, person, place, look);
+  const taken = [];
+  if (look.labels) for (const person of frame.people) drawLabel(context, person, place, look, taken);
   context.restore();
 }
 
@@ -93,12 +95,14 @@ function visibleLimbs(person, look) {
 
 function drawPoints(context, person, place, look, thick) {
   const { points } = person;
+  if (thick < 2.4 * look.density) return; // too small: the limbs' colour counts more
   context.beginPath();
   for (let i = 0; i + 2 < points.length; i += 3) {
     if (points[i + 2] < look.threshold) continue;
     const [x, y] = place(points[i], points[i + 1]);
-    context.moveTo(x + thick * 0.85, y);
-    context.arc(x, y, thick * 0.85, 0, 2 * Math.PI);
+    const radius = thick * (look.face.has(i / 3) ? 0.45 : 0.85);
+    context.moveTo(x + radius, y);
+    context.arc(x, y, radius, 0, 2 * Math.PI);
   }
   context.fillStyle = "#fff";
   context.strokeStyle = OUTLINE;
@@ -127,18 +131,39 @@ function corners(context, [x1, y1, x2, y2], place) {
 function drawTrail(context, person, frame, place, look) {
   const places = look.trails.of(person.id, frame.captured_ms);
   const thick = limbWidth(person, look);
-  context.lineCap = "round";
+  context.lineJoin = context.lineCap = "round";
+  context.beginPath();
+  for (const { x, y } of places) context.lineTo(...place(x, y));
+  context.strokeStyle = OUTLINE;
+  context.lineWidth = thick * 1.5;
+  context.globalAlpha = 0.35;
+  context.stroke();
+  context.strokeStyle = colour(person.id);
+  context.lineCap = "butt";
   for (let i = 1; i < places.length; i += 1) {
     context.beginPath();
     context.moveTo(...place(places[i - 1].x, places[i - 1].y));
     context.lineTo(...place(places[i].x, places[i].y));
-    context.globalAlpha = 0.75 * places[i].part;
-    stroke(context, colour(person.id), thick * (0.5 + 0.7 * places[i].part));
+    context.globalAlpha = Math.max(0, places[i].part);
+    context.lineWidth = thick * (0.35 + 0.75 * Math.max(0, places[i].part));
+    context.stroke();
   }
   context.globalAlpha = 1;
 }
 
-function drawLabel(context, person, place, look) {
+/** A height at which a label hides no other: the wished one, or above those that are there. */
+function free(x, wished, wide, high, taken) {
+  let y = wished;
+  for (let tries = 0; tries < 3; tries += 1) {
+    const other = taken.find((each) => Math.abs(each.y - y) < high && x < each.x + each.wide && each.x < x + wide);
+    if (!other) break;
+    y = other.y - high - 2;
+  }
+  taken.push({ x, y: y < 0 ? wished : y, wide });
+  return y < 0 ? wished : y;
+}
+
+function drawLabel(context, person, place, look, taken) {
   const text = String(person.id);
   const size = Math.min(Math.max(12 * look.density, (person.box[3] - person.box[1]) * look.at.scale * 0.07), 20 * look.density);
   context.font = FONT.replace("1px", `${size.toFixed(1)}px`);
@@ -148,7 +173,7 @@ function drawLabel(context, person, place, look) {
   const { left, top } = look.at;
   const right = context.canvas.width - left;
   const x = Math.min(Math.max(x1 - wide / 2, left + 2), right - wide - 2);
-  const y = Math.max(y1 - high - size * 0.25, top + 2);
+  const y = free(x, Math.max(y1 - high - size * 0.25, top + 2), wide, high, taken);
   context.beginPath();
   context.roundRect(x, y, wide, high, high * 0.28);
   context.fillStyle = colour(person.id);

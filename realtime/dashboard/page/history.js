@@ -55,7 +55,7 @@ export class History {
 
   #grid(context, wide, y, top, colours) {
     const steps = [500, 1000, 2000, 5000, 10000, 30000, 60000, 300000, 3600000];
-    const step = steps.find((each) => top / each <= 3) ?? top;
+    const step = steps.find((each) => top / each < 2.5) ?? top;
     context.strokeStyle = colours.edge;
     context.fillStyle = colours.quiet;
     context.font = "12px system-ui, sans-serif";
@@ -65,7 +65,7 @@ export class History {
       context.moveTo(0, Math.round(y(at)) + 0.5);
       context.lineTo(wide, Math.round(y(at)) + 0.5);
       context.stroke();
-      context.fillText(age(at), 4, y(at) - 4 > 10 ? y(at) - 4 : y(at) + 13);
+      context.fillText(age(at), 4, y(at) + 14);
     }
   }
 }

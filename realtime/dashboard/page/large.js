@@ -5,8 +5,9 @@ import { TITLES } from "./condition.js";
 import { panels } from "./details.js";
 import { icon, iconButton, make, nest, setData, setText } from "./dom.js";
 import { History } from "./history.js";
+import { rest } from "./tile.js";
 import { View } from "./view.js";
-import { count, rate } from "./words.js";
+import { rate } from "./words.js";
 
 /** Shows one camera at a time, or that there is none of this name. */
 export class Large {
@@ -30,18 +31,20 @@ export class Large {
     this.state = make("span", "dot");
     this.title = make("h2", "large-name");
     this.title.id = "large-name";
-    this.facts = make("p", "large-facts");
+    this.stateText = make("span", "state");
+    this.rest = make("span", "");
+    const facts = nest("p", "large-facts", this.stateText, this.rest);
     this.figure = make("div", "stagebox");
     this.strip = make("canvas", "strip");
     this.history = new History(this.strip);
     this.panels = make("div", "panels");
     this.list = make("ol", "events");
     this.back = button("close", "Close", on.close);
-    const bar = nest("div", "large-bar", this.state, nest("div", "words", this.title, this.facts),
+    this.bar = nest("div", "large-bar", this.state, nest("div", "words", this.title, facts),
       button("previous", "Previous camera", () => on.step(-1)), button("next", "Next camera", () => on.step(1)), this.back);
     const strip = nest("div", "strip-box", make("p", "panel-title", "Age of the picture over the last minute"), this.strip);
     const log = nest("section", "panel", make("h3", "panel-title", "Events"), this.list);
-    element.append(nest("div", "large-main", bar, this.figure, strip), nest("aside", "side", this.panels, log));
+    element.append(nest("div", "large-main", this.bar, this.figure, strip), nest("aside", "side", this.panels, log));
   }
 
   /** Open a camera; `camera` is null if there is none of this name (yet). */
@@ -123,20 +126,22 @@ export class Large {
     if (!this.view) {
       setData(this.state, "icon", "waiting");
       this.state.replaceChildren(icon("waiting"));
-      setText(this.facts, "");
+      setData(this.bar, "state", "waiting");
+      setText(this.stateText, "Not known");
+      setText(this.rest, "");
       this.panels.replaceChildren();
       return;
     }
     const { view } = this;
     view.tick(nowMs);
-    const { camera, state } = view;
+    const { state } = view;
     if (this.state.dataset.icon !== state) {
       setData(this.state, "icon", state);
       this.state.replaceChildren(icon(state));
     }
-    const facts = [TITLES[state]];
-    if (state === "live" || state === "idle") facts.push(count(camera.people, "person", "people"), `${rate(camera.fps)} fps`);
-    setText(this.facts, facts.join(" · "));
+    setData(this.bar, "state", state);
+    setText(this.stateText, TITLES[state]);
+    setText(this.rest, rest(view) + (state === "live" ? ` · ${rate(view.camera.fps)} fps` : ""));
     const ageMs = view.ageMs(nowMs);
     if (ageMs !== null) this.history.add(nowMs, ageMs);
     this.history.draw(nowMs, this.page.colours);

@@ -129,9 +129,9 @@ function beat() {
 function writeTally() {
   const views = [...wall.tiles.values()].map((tile) => tile.view);
   const inState = (test) => views.filter((view) => test(view.state)).length;
-  const people = views.filter((view) => view.state === "live").reduce((sum, view) => sum + view.camera.people, 0);
+  const people = views.filter((view) => view.camera.state === "live" && !TROUBLE.has(view.state)).reduce((sum, view) => sum + view.camera.people, 0);
   const parts = [
-    ["live", inState((state) => state === "live"), "live"],
+    ["live", inState((state) => state === "live" || state === "waiting"), "live"],
     ["idle", inState((state) => state === "idle"), "idle"],
     ["trouble", inState((state) => TROUBLE.has(state)), "in trouble"],
     ["people", people, people === 1 ? "person" : "people"],

@@ -27,7 +27,7 @@ export class Notices {
     const inMiddle = says && (page.cameras === 0 || says.blocks);
     this.#middle(inMiddle ? says : null);
     const error = this.#error && Date.now() < this.#error.untilMs ? `The dashboard reports an error: ${this.#error.text}` : "";
-    const banner = says && !inMiddle ? `${says.title} ${says.text}` : error;
+    const banner = says && !inMiddle ? `${says.title}${says.joint ?? ". "}${says.text}` : error;
     this.elements.banner.hidden = banner === "";
     this.elements.banner.dataset.kind = says?.kind ?? "error";
     setText(this.elements.banner, banner);
@@ -51,17 +51,18 @@ function notice({ link, cameras, nowMs, localMs }) {
   const waitS = Math.ceil((link.retryMs - localMs) / 1000);
   const retry = waitS > 0 ? `Trying again in ${waitS} s.` : "Trying again now.";
   const lost = `at ${timeOfDay(nowMs - (localMs - link.sinceMs), nowMs)}, ${duration(localMs - link.sinceMs)} ago.`;
+  const reason = link.reason ? `${link.reason}.` : "";
   switch (link.state) {
     case "connecting":
       return { kind: "loading", title: "Connecting to the dashboard", text: "" };
     case "lost":
-      return { kind: "lost", title: "Connection to the dashboard lost", text: `${lost} ${link.reason} ${retry}`.replace("  ", " ") };
+      return { kind: "lost", title: "Connection to the dashboard lost", joint: " ", text: [lost, reason, retry].filter(Boolean).join(" ") };
     case "busy":
-      return { kind: "busy", title: "Too many viewers.", text: `The dashboard admits no more at the moment. ${retry}` };
+      return { kind: "busy", title: "Too many viewers", text: `The dashboard admits no more at the moment. ${retry}` };
     case "token":
-      return { kind: "token", title: "Token needed.", text: "The login has expired, or the dashboard has a new token.", action: "Log in", blocks: true };
+      return { kind: "token", title: "Token needed", text: "The login has expired, or the dashboard has a new token.", action: "Log in", blocks: true };
     case "version":
-      return { kind: "error", title: "The dashboard was updated.", text: `This page speaks web/1, the dashboard ${link.reason}.`, action: "Reload", blocks: true };
+      return { kind: "error", title: "The dashboard was updated", text: `This page speaks web/1, the dashboard ${link.reason}.`, action: "Reload", blocks: true };
     default:
       return cameras > 0 ? null : { kind: "empty", title: "No camera yet", text: "A tile appears here as soon as a pipeline publishes a camera. To try it:", code: EXAMPLE };
   }

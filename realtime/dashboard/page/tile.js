@@ -6,6 +6,14 @@ import { icon, make, nest, setText } from "./dom.js";
 import { View } from "./view.js";
 import { count, rate } from "./words.js";
 
+/** What follows the state: people, or for how long a camera has been in trouble. */
+export function rest(view) {
+  const { state, camera } = view;
+  if (state === "live") return ` · ${count(camera.people, "person", "people")}`;
+  if (state === "idle") return ` · ${camera.people ? count(camera.people, "person", "people") : "no people"}`;
+  return view.lasted ? ` · ${view.lasted}` : "";
+}
+
 /** A View in a button. */
 export class Tile {
   /** @param page what all views share; see View. */
@@ -15,7 +23,10 @@ export class Tile {
     this.view = new View(this.element, camera, page);
     this.dot = make("span", "dot");
     this.name = make("span", "name", camera.name);
-    this.facts = make("span", "facts");
+    this.state = make("span", "state");
+    this.rest = make("span", "");
+    this.fps = make("span", "fps");
+    this.facts = nest("span", "facts", this.state, this.rest, this.fps);
     const words = nest("span", "words", this.name, this.facts);
     const caption = nest("span", "caption", this.dot, words, this.view.ageText);
     this.element.append(this.view.picture, caption, this.view.line);
@@ -38,10 +49,9 @@ export class Tile {
       this.dot.dataset.icon = state;
       this.dot.replaceChildren(icon(state));
     }
-    const current = state === "live" || state === "idle";
-    const facts = [TITLES[state]];
-    if (current) facts.push(count(camera.people, "person", "people"), `${rate(camera.fps)} fps`);
-    setText(this.facts, facts.join(" · "));
+    setText(this.state, TITLES[state]);
+    setText(this.rest, rest(this.view));
+    setText(this.fps, state === "live" ? ` · ${rate(camera.fps)} fps` : "");
     return changed;
   }
 }

@@ -45,3 +45,8 @@ function place(person, hips, minScore) {
 export function hipsOf(names) {
   return ["left_hip", "right_hip"].map((name) => names.indexOf(name)).filter((i) => i >= 0);
 }
+
+/** The indices of the keypoints of the face, which lie close together. */
+export function faceOf(names) {
+  return new Set(names.flatMap((name, i) => (/nose|eye|ear|face|mouth/.test(name) ? [i] : [])));
+}

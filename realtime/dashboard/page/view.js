@@ -17,14 +17,15 @@
 import { CURRENT, TITLES, condition, freshness, left, sinceText, spoken } from "./condition.js";
 import { icon, make, nest, setData, setText } from "./dom.js";
 import { drawFrame, fit } from "./draw.js";
-import { Trails, hipsOf } from "./trails.js";
-import { age, spokenAge } from "./words.js";
+import { Trails, faceOf, hipsOf } from "./trails.js";
+import { age, duration, spokenAge } from "./words.js";
 
 /** A camera's picture: give it frames with `show`, and call `tick` several times a second. */
 export class View {
   frame = null;
   state = "waiting";
   watched = false;
+  lasted = ""; // for how long the camera has been in this state
   #bitmap = null;
   #idle = false;
   #trails = new Trails();
@@ -45,7 +46,7 @@ export class View {
     this.noteWhy = make("span", "note-why");
     this.noteSince = make("span", "note-since");
     const words = nest("span", "note-words", this.noteTitle, this.noteWhy, this.noteSince);
-    this.note = nest("span", "note", this.noteIcon, words);
+    this.note = nest("span", "note", nest("span", "plate", this.noteIcon, words));
     this.fill = make("span", "fill");
     this.line = nest("span", "line", this.fill);
     this.ageText = make("span", "age");
@@ -104,6 +105,7 @@ export class View {
       at,
       density,
       edges: this.camera.edges ?? [],
+      face: faceOf(this.camera.keypoint_names ?? []),
       threshold: options.threshold,
       labels: options.labels,
       trails: options.trails ? this.#trails : null,
@@ -130,6 +132,7 @@ export class View {
     if (ageMs !== null) setData(this.element, "ageMs", Math.round(ageMs));
     setText(this.ageText, ageMs === null ? "–" : age(ageMs));
     const since = sinceText(now.sinceMs, nowMs);
+    this.lasted = now.sinceMs === null ? "" : duration(nowMs - now.sinceMs);
     this.#writeNote(now, since);
     const changed = this.state !== now.state;
     this.state = now.state;
