@@ -48,12 +48,9 @@ def shoot(page: Page) -> Shot | None:
     png = page.screenshot(type="png")
     took_ms = (time.monotonic() - began_s) * 1e3
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-    source_ms = read_clock(cut(image, page, "canvas"))
-    page_ms = read_clock(cut(image, page, CLOCK))
+    source_ms = read_clock(cut(image, page, ".tile.view canvas"))
+    page_ms = read_clock(cut(image, page, "#clock"))
     return None if source_ms is None or page_ms is None else Shot(source_ms, page_ms, took_ms)
-
-
-CLOCK = "#clock"
 
 
 def cut(image: NDArray[np.uint8], page: Page, selector: str) -> NDArray[np.uint8]:

@@ -89,7 +89,7 @@ class Viewer:
         self._thread = threading.Thread(target=self._read, name="viewer", daemon=True)
 
     def __enter__(self) -> Viewer:
-        self.socket = connect(
+        self._connection = connect(
             self._url,
             additional_headers=self._headers,
             compression=None,
@@ -99,11 +99,12 @@ class Viewer:
             close_timeout=1,
             proxy=None,
         )
+        self.socket = self._connection.__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self._connection.__exit__(None, None, None)
         self._thread.join(10)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
