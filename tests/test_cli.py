@@ -58,7 +58,7 @@ def test_a_thread_stuck_in_a_library_does_not_change_the_exit_code(failure, code
 
         stuck_threads = ["capture-cam0"]  # noqa: RUF012
 
-        def __init__(self, config, read_again):
+        def __init__(self, config, read_again, private):
             pass
 
         def run(self):
