@@ -180,6 +180,7 @@ class Pipeline:
             lambda: self._fleet.status,
             self._recorder,
             self._door,
+            self._meter,
             outlets.pictures,
             outlets.sockets[1:],
         )

@@ -264,11 +264,13 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     since_ns: Annotated[
-        int | None, Meta(description="Unix time in nanoseconds at which this state and reason began")
+        int | None,
+        Meta(
+            description="Unix time in nanoseconds at which this state began; another reason for the same state doesn't "
+            "change it"
+        ),
     ] = None
-    drops: Annotated[
-        dict[str, int], Meta(description="number of dropped frames so far by cause, such as `newer frame`")
-    ] = {}
+    drops: Annotated[dict[str, int], Meta(description="`dropped` by cause, such as `newer frame`")] = {}
     stages: Annotated[
         dict[str, dict[str, float]],
         Meta(
@@ -278,7 +280,7 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
     ] = {}
     reconnects: Annotated[
         dict[str, int],
-        Meta(description="number of times that the camera was lost so far by reason, such as `timed out`"),
+        Meta(description="how many times the camera was lost so far while it was live, by reason, such as `timed out`"),
     ] = {}
     process: Annotated[
         Process | None, Meta(description="what the publisher's process has used: `cpu_s` and `rss_mb`")
