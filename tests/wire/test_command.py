@@ -69,8 +69,6 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
         ("failed", 0, " since 1970-01-01 01:00:00"),
         ("reconnecting", 1_764_374_400 * 10**9, " since 2025-11-29 01:00:00"),
         ("failed", 2**63 - 1, " since 2262-04-12 00:47:16"),
-        ("failed", 10**30, ""),
-        ("failed", -(10**30), ""),
     ],
 )
 def test_a_camera_that_is_not_live_is_told_with_the_local_time_at_which_that_began(monkeypatch, state, since_ns, told):
