@@ -156,4 +156,5 @@ def _warn_of_unverified_tls(name: str) -> None:
         "%s: the login is sent over TLS, but the certificate is not verified, so any host on the way to the camera "
         "could read it; set tls_verify: true, and tls_ca if the certificate is self-signed",
         name,
+        extra={"camera": name},
     )

@@ -25,7 +25,6 @@ WAIT_S = 2.0
 # At most this many requests wait at a time.
 MOST_WAITING = 64
 DEFAULT_WIDTH: wire.Width = "1280"
-NO_STORE = {"Cache-Control": "no-store"}
 
 
 def summary(camera: Camera, now: Moment) -> Record:
@@ -53,7 +52,7 @@ def picture_response(camera: Camera, picture: wire.PictureMessage, now: Moment) 
     """Return the JPEG with its number and its age in the headers. All times are by the clock of this machine."""
     age_ms = camera.age_ms(picture.captured_ns, now)
     captured_ms = max(0.0, now.unix_ms - age_ms)
-    headers = NO_STORE | {
+    headers = {
         "Last-Modified": formatdate(captured_ms / 1e3, usegmt=True),
         "X-Age-Ms": f"{age_ms:.0f}",
         "X-Captured-Ms": f"{captured_ms:.0f}",
@@ -114,11 +113,11 @@ def _why_none(camera: Camera, *, has_pictures: bool) -> str | None:
 
 
 def _json(value: Record | list[Record]) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json", headers=NO_STORE)
+    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 def _line(code: int, text: str) -> Response:
-    return PlainTextResponse(f"{text}\n", status_code=code, headers=NO_STORE)
+    return PlainTextResponse(f"{text}\n", status_code=code)
 
 
 def _unknown() -> Response:

@@ -164,7 +164,6 @@ def routes(site: Site) -> list[BaseRoute]:
             msgspec.json.encode(body),
             status_code=200 if report.status == "ok" else 503,
             media_type="application/json",
-            headers={"Cache-Control": "no-store"},
         )
 
     return [Route("/healthz", answer)]

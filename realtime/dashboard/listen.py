@@ -29,7 +29,7 @@ def bind(address: Endpoint) -> socket.socket:
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a name"
         raise ValueError(f"bind: {address.host}: {why}; expected an address of this machine") from None
-    # Of the two addresses of localhost, browsers and people expect that of IPv4.
+    # localhost has two addresses, and people expect the one of IPv4.
     family, kind, protocol, _, place = min(found, key=lambda one: one[0] != socket.AF_INET)
     listener = socket.socket(family, kind, protocol)
     try:

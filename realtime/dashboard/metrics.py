@@ -84,6 +84,14 @@ METRICS = (
     Metric("recording_lines_lost_total", "counter", _P, "Lines lost by the recording."),
     Metric("recording_failing", "gauge", _P, "1 while lines are being lost, else 0."),
     Metric("dashboard_viewers", "gauge", (), "Pages that are connected to this dashboard."),
+    Metric("dashboard_frames_sent_total", "counter", ("width",), "Frames sent to pages; width none: skeletons only."),
+    Metric(
+        "dashboard_frames_skipped_total",
+        "counter",
+        ("width",),
+        "Frames that a newer one replaced unsent.",
+    ),
+    Metric("dashboard_frames_sent_bytes_total", "counter", (), "Bytes of the frames that were sent to pages."),
     Metric("dashboard_build_info", "gauge", ("version",), "1; the version of this dashboard."),
 )
 PREFIX = "realtime_pose_"
@@ -151,6 +159,11 @@ class PipelineCollector(Collector):
         for endpoint, pipeline in pipelines.items():
             self._pipeline(families, pipeline, (names[endpoint],))
         families.add("dashboard_viewers", (), self._site.viewers.count)
+        traffic = self._site.viewers.traffic
+        for name, frames in (("sent", traffic.sent), ("skipped", traffic.skipped)):
+            for width in (*wire.WIDTHS, None):
+                families.add(f"dashboard_frames_{name}_total", (width or "none",), frames[width])
+        families.add("dashboard_frames_sent_bytes_total", (), traffic.size)
         families.add("dashboard_build_info", (realtime.__version__,), 1)
         return families.filled()
 
@@ -255,7 +268,9 @@ class Scrapes:
             if time.monotonic() - self._made_s >= SAME_ANSWER_S:
                 self._text = await asyncio.to_thread(generate_latest, self._registry)
                 self._made_s = time.monotonic()
-        headers = {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"}
+        headers = {
+            "Content-Type": CONTENT_TYPE_PLAIN_0_0_4,
+        }
         return Response(self._text, headers=headers)
 
 

@@ -92,9 +92,9 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
+            meter: the times of all stages, which the status messages tell.
             pictures: receives every frame after its poses; None sends no pictures. `close` ends it.
             more_sockets: further bound sockets that get every message, such as a private one.
-            meter: the times of all stages, which the status messages tell.
         """
         self._sockets = [socket, *more_sockets]
         self._config = config

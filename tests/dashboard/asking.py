@@ -50,8 +50,9 @@ class NoPictures:
 
 def make_site(fleet=None, pictures=None, *, knows=True, **settings):
     fleet = fleet or Fleet([ONE], Moment.now())
+    pictures = pictures or NoPictures()
     settings = Settings(connect=(ONE,), **settings)
-    return Site(settings, fleet, OpenGate(knows=knows), pictures or NoPictures(), Viewers())
+    return Site(settings, fleet, OpenGate(knows=knows), pictures, Viewers(fleet, pictures, settings))
 
 
 async def asking(app, target, headers=()):

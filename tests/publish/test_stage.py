@@ -202,6 +202,7 @@ def test_a_status_tells_drops_and_losses_by_their_causes_the_times_of_the_stages
 ) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber = subscribe(run.endpoint, b"status/")
+    assert wire.decode(*subscriber.recv_multipart()).state == "starting"
     status, began_ns = run.status["cam0"], time.time_ns()
     status.set_state("live")
     for _ in range(4):
