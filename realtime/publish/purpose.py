@@ -15,9 +15,10 @@ from realtime.config import MOST_PEERS
 
 # Limit for one picture with its message (bytes). A picture of 12 megapixels has about 3 MB.
 MOST_PICTURE_BYTES = 4 * 2**20
-# Slow readers make libzmq keep at most _PICTURE_PEERS x _PICTURE_QUEUE x MOST_PICTURE_BYTES = 256 MB, if each of them
-# stopped at other pictures of the largest size. 32 readers of full HD (0.5 MB each) keep 32 MB, of 320 pixels 1 MB.
-_PICTURE_PEERS, _PICTURE_QUEUE = 32, 2
+# Readers that stall make libzmq keep at most _PICTURE_PEERS x _PICTURE_QUEUE x MOST_PICTURE_BYTES = 512 MB, if each
+# stalled at other pictures, of the largest size. With full HD (0.3 MB) it is 38 MB, and with 320 pixels 1.5 MB. A
+# shorter queue loses pictures of several cameras that are sent at once, before libzmq's thread takes them.
+_PICTURE_PEERS, _PICTURE_QUEUE = 32, 4
 # The system keeps at most this much (twice on Linux) for each reader of pictures. By default, it would keep up to 4 MB:
 # half a minute of old pictures for a reader with 1 Mbit/s.
 _PICTURE_SEND_BYTES = 131_072
