@@ -32,7 +32,7 @@ ONE_PLACE = {
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py", "publish/jpeg.py"],
     "huggingface_hub": ["models/hub.py"],
-    "msgspec": ["evaluate/speed/loops.py", "wire/*.py"],
+    "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
@@ -52,7 +52,11 @@ ONE_PLACE = {
     "matplotlib": ["evaluate/speed/plots.py", "evaluate/smoothing/command.py"],
     "pycocotools": ["evaluate/keypoints.py"],
     "yaml": ["config/*.py"],
-    "zmq": ["evaluate/speed/loops.py", "publish/*.py", "wire/*.py"],
+    "zmq": ["dashboard/feed.py", "evaluate/speed/loops.py", "publish/*.py", "wire/*.py"],
+    "prometheus_client": ["dashboard/metrics.py"],
+    "starlette": ["dashboard/*.py"],
+    "uvicorn": ["dashboard/serve.py"],
+    "websockets": ["dashboard/serve.py"],
 }  # fmt: skip
 
 
@@ -99,10 +103,10 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_the_wire_and_its_faces_and_no_other_file_are_mit() -> None:
+def test_the_wire_its_faces_and_the_dashboard_and_no_other_file_are_mit() -> None:
     marked = {path for path in PACKAGE.rglob("*.py") if path.read_text().startswith("# SPDX-License-Identifier: MIT\n")}
     faces = {PACKAGE / f"{name}.py" for name in ("client", "home", "keys", "printable", "stdio")}
-    assert marked == {*(PACKAGE / "wire").glob("*.py"), *faces}
+    assert marked == {*(PACKAGE / "wire").glob("*.py"), *(PACKAGE / "dashboard").glob("*.py"), *faces}
 
 
 def test_the_architecture_names_every_folder_and_no_other() -> None:

@@ -51,9 +51,20 @@ def load_keys(curve_secret: str | Path | None, curve_server: str | Path | None) 
 
 
 def open_socket(
-    endpoints: Sequence[str], topics: Sequence[bytes], keys: tuple[Key, Key] | None
+    endpoints: Sequence[str],
+    topics: Sequence[bytes],
+    keys: tuple[Key, Key] | None,
+    context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    longest: int = LONGEST_MESSAGE,
 ) -> tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]:
     """Create a SUB socket that connects to all endpoints. Return it with the context that owns it.
+
+    Args:
+        endpoints: tcp://HOST:PORT or ipc://PATH.
+        topics: subscriptions.
+        keys: this reader's key pair and the publisher's public key, as `load_keys` returns them.
+        context: the context for the socket; None creates one, which is destroyed if this function fails.
+        longest: longest part of a message in bytes. A publisher that sends a longer one is disconnected.
 
     Raises:
         ValueError: an endpoint is not one of ours, or can't be connected to.
@@ -62,10 +73,10 @@ def open_socket(
         parsed = parse_endpoint(endpoint)
         if parsed is None or not parsed.can_connect:
             raise ValueError(f"connect: got {endpoint!r}, expected tcp://HOST:PORT (port 1..65535) or ipc://PATH")
-    context = zmq.Context()
+    is_ours, context = context is None, context or zmq.Context()
     socket = context.socket(zmq.SUB)
     socket.rcvhwm = RECEIVE_QUEUE
-    socket.maxmsgsize = LONGEST_MESSAGE
+    socket.maxmsgsize = longest
     socket.linger = 0
     socket.tcp_keepalive = 1
     socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
@@ -81,7 +92,9 @@ def open_socket(
             socket.ipv6 = endpoint.startswith("tcp://[")
             socket.connect(os.fsencode(endpoint_at_home(endpoint)))  # type: ignore[arg-type] # a path need not be UTF-8
     except zmq.ZMQError as error:
-        context.destroy(linger=0)
+        socket.close()
+        if is_ours:
+            context.destroy(linger=0)
         raise ValueError(f"connect: got {endpoint!r}: {error.strerror}") from None
     return context, socket
 

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""What the flags of the dashboard say. `command` makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from realtime.wire.keys import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one dashboard.
+
+    Attributes:
+        connect: endpoints of the pipelines.
+        token: what viewers must enter; None lets all in.
+        hosts: names that a browser may use for this page, besides addresses and localhost.
+        has_pictures: whether to show pictures.
+        pictures: endpoint of the pictures, instead of the one that a pipeline announces.
+        lost_s: how long (s) a camera may be lost until /healthz reports a fault.
+        source_url: where users get the source code; None shows no link.
+        keys: key pair of this reader and public key of the publishers, if the streams need keys.
+    """
+
+    connect: tuple[str, ...]
+    token: str | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
+    has_pictures: bool = True
+    pictures: str | None = None
+    lost_s: float = 30.0
+    source_url: str | None = None
+    keys: tuple[Key, Key] | None = field(default=None, repr=False)

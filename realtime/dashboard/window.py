@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""How many bytes may be on their way to one page: a window that follows the time until the page shows a frame.
+
+Used by `viewer`. Without it, frames would queue in the buffers of the system and the network, and a slow viewer would
+see old pictures.
+"""
+
+from __future__ import annotations
+
+# Additive increase, multiplicative decrease, as in TCP (Chiu and Jain, 1989).
+SMALLEST = 16 * 2**10
+LARGEST = 2 * 2**20
+START = 128 * 2**10
+STEP = 16 * 2**10
+CUT = 0.7
+# Time from sending a frame to its display that is aimed at (s). A person doesn't notice it on a wall of tiles, and it
+# is longer than the way to most places.
+TARGET_S = 0.4
+
+
+class Window:
+    """The window of one viewer.
+
+    >>> window = Window()
+    >>> window.sent(100_000)
+    >>> window.has_room(100_000)
+    False
+    >>> window.arrived(100_000, took_s=0.05, now_s=1.0)
+    >>> window.has_room(5_000_000)
+    True
+    """
+
+    def __init__(self) -> None:
+        self.size = START
+        self.in_flight = 0
+        self._cut_s = -TARGET_S
+
+    def has_room(self, size: int) -> bool:
+        """Whether so large a message (bytes) may be sent now. One may always be, else large ones never could."""
+        return self.in_flight == 0 or self.in_flight + size <= self.size
+
+    def sent(self, size: int) -> None:
+        """Count a message (bytes)."""
+        self.in_flight += size
+
+    def arrived(self, size: int, took_s: float, now_s: float) -> None:
+        """Count a message (bytes) that was displayed this long (s) after it was sent, and adapt the window."""
+        is_used = self.in_flight * 2 > self.size
+        self.in_flight -= size
+        if took_s <= TARGET_S:
+            if is_used:
+                self.size = min(LARGEST, self.size + STEP)
+        elif now_s - self._cut_s > took_s:  # at most once for all frames that were on their way together
+            self.size = max(SMALLEST, int(self.size * CUT))
+            self._cut_s = now_s
+
+    def lost(self, size: int) -> None:
+        """Count a message (bytes) that will not be acknowledged."""
+        self.in_flight -= size
