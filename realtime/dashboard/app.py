@@ -32,7 +32,7 @@ HEADERS = {
 _PUBLIC = re.compile(r"/healthz|/login|/static/.*")
 # Paths of the page itself, where a stranger gets the login page.
 _PAGE = re.compile(r"/|/camera/[^/]+")
-# Where a login may lead.
+# The pages to which a login may lead.
 _CAMERA_PAGE = re.compile(r"camera/[A-Za-z0-9_@-]{1,80}(\?kiosk)?")
 
 

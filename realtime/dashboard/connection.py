@@ -111,7 +111,7 @@ class Connection:
             raise Misuse(TOO_MANY, f"more than {MOST_PER_S} messages per second")
 
     async def close(self, misuse: Misuse) -> None:
-        """Tell the page what was wrong and close."""
+        """Tell the page its mistake and close."""
         try:
             async with asyncio.timeout(ERROR_S):
                 await self._websocket.send_text(protocol.encode("error", text=str(misuse)))

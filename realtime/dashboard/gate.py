@@ -23,7 +23,7 @@ from realtime.dashboard.throttle import Throttle
 COOKIE_S = 30 * 24 * 3600
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Where `look_at` keeps its answer in a scope.
+# The key under which `look_at` keeps its answer in a scope.
 _KNOWN = "realtime.known"
 # Any: a scope of ASGI has values of many types.
 Scope = Mapping[str, Any]
@@ -121,7 +121,7 @@ class Gate:
         """Check a token that someone entered, slowly if the same address has entered wrong ones.
 
         Args:
-            text: what was entered.
+            text: the token that was entered.
             address: the address it came from.
 
         Returns:
