@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// What the page says about itself: connecting, no camera yet, connection lost, token needed, too many viewers.
+
+import { setText } from "./dom.js";
+import { duration, timeOfDay } from "./words.js";
+
+const EXAMPLE = "python run_realtime.py --source demo --web 127.0.0.1:8080";
+const ERROR_MS = 10000;
+
+/** A message in the middle of the page while there are no tiles, and a banner above the tiles otherwise. */
+export class Notices {
+  #error = null; // {text, untilMs}
+
+  /** @param elements {banner, section, title, text, code, action}. */
+  constructor(elements) {
+    this.elements = elements;
+  }
+
+  /** Show an error of the protocol for a while. */
+  error(text) {
+    this.#error = { text, untilMs: Date.now() + ERROR_MS };
+  }
+
+  /** @param page {link, hello, cameras, nowMs, localMs}. */
+  update(page) {
+    const says = notice(page);
+    const inMiddle = says && (page.cameras === 0 || says.blocks);
+    this.#middle(inMiddle ? says : null);
+    const error = this.#error && Date.now() < this.#error.untilMs ? `The dashboard reports an error: ${this.#error.text}` : "";
+    const banner = says && !inMiddle ? `${says.title}${says.joint ?? ". "}${says.text}` : error;
+    this.elements.banner.hidden = banner === "";
+    this.elements.banner.dataset.kind = says?.kind ?? "error";
+    setText(this.elements.banner, banner);
+  }
+
+  #middle(says) {
+    const { section, title, text, code, action } = this.elements;
+    section.hidden = !says;
+    if (!says) return;
+    section.dataset.kind = says.kind;
+    setText(title, says.title);
+    setText(text, says.text);
+    code.hidden = !says.code;
+    setText(code, says.code ?? "");
+    action.hidden = !says.action;
+    setText(action, says.action ?? "");
+  }
+}
+
+function notice({ link, cameras, nowMs, localMs }) {
+  const waitS = Math.ceil((link.retryMs - localMs) / 1000);
+  const retry = waitS > 0 ? `Trying again in ${waitS} s.` : "Trying again now.";
+  const lost = `at ${timeOfDay(nowMs - (localMs - link.sinceMs), nowMs)}, ${duration(localMs - link.sinceMs)} ago.`;
+  const reason = link.reason ? `${link.reason}.` : "";
+  switch (link.state) {
+    case "connecting":
+      return { kind: "loading", title: "Connecting to the dashboard", text: "" };
+    case "lost":
+      return { kind: "lost", title: "Connection to the dashboard lost", joint: " ", text: [lost, reason, retry].filter(Boolean).join(" ") };
+    case "busy":
+      return { kind: "busy", title: "Too many viewers", text: `The dashboard admits no more at the moment. ${retry}` };
+    case "token":
+      return { kind: "token", title: "Token needed", text: "The login has expired, or the dashboard has a new token.", action: "Log in", blocks: true };
+    case "version":
+      return { kind: "error", title: "The dashboard was updated", text: `This page speaks web/1, the dashboard ${link.reason}.`, action: "Reload", blocks: true };
+    default:
+      return cameras > 0 ? null : { kind: "empty", title: "No camera yet", text: "A tile appears here as soon as a pipeline publishes a camera. To try it:", code: EXAMPLE };
+  }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// Between the connection and the views: asks for what is visible, decodes pictures, draws them, acknowledges them.
+
+const SETTLE_MS = 80; // scrolling and resizing change what is visible many times in a row
+
+/** @returns whether a header can be drawn; the dashboard checks what pipelines send, so anything else is a fault. */
+function drawable(frame) {
+  const { size, people } = frame;
+  return Array.isArray(size) && size[0] > 0 && size[1] > 0 && Array.isArray(people) && Number.isFinite(frame.captured_ms);
+}
+
+/** Draws frames at the display's pace, at most one per camera and animation frame: always the newest. */
+export class Painter {
+  #ready = new Map(); // camera -> {header, bitmap}, to be drawn with the next animation frame
+  #acks = []; // headers to acknowledge after it
+  #timer = 0;
+  #asked = "";
+  #frameRequested = false;
+
+  /** @param page {send, views, clock, options}: `views` gives those that can be seen. */
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** The views that the dashboard sends frames for. */
+  watched() {
+    return document.hidden ? [] : this.page.views();
+  }
+
+  /** The connection is new: what was asked for is forgotten there. */
+  forget() {
+    this.#asked = "";
+    this.watchSoon();
+  }
+
+  /** Tell the dashboard what is visible, once that has settled. */
+  watchSoon() {
+    this.#timer ||= setTimeout(() => {
+      this.#timer = 0;
+      this.#watch();
+    }, SETTLE_MS);
+  }
+
+  #watch() {
+    const views = this.watched();
+    const message = {
+      type: "watch",
+      cameras: views.map((view) => ({ name: view.camera.name, width: view.wantedWidth() })),
+      pictures: !this.page.options.skeletonOnly,
+    };
+    const text = JSON.stringify(message);
+    if (text === this.#asked) return;
+    this.#asked = text;
+    this.page.send(message);
+  }
+
+  /** Take a frame from the connection. */
+  async take({ header, jpeg }) {
+    let bitmap = null;
+    if (jpeg && this.#viewOf(header.camera)) {
+      try {
+        bitmap = await createImageBitmap(jpeg);
+      } catch {
+        bitmap = null; // a broken picture: its people are still true
+      }
+    }
+    this.#acks.push(header);
+    const earlier = this.#ready.get(header.camera);
+    if (earlier && earlier.header.session === header.session && earlier.header.seq > header.seq) bitmap?.close();
+    else {
+      earlier?.bitmap?.close();
+      this.#ready.set(header.camera, { header, bitmap });
+    }
+    if (document.hidden) this.#paint(); // there are no animation frames then
+    else if (!this.#frameRequested) {
+      this.#frameRequested = true;
+      requestAnimationFrame(() => this.#paint());
+    }
+  }
+
+  #viewOf(name) {
+    return this.page.views().find((view) => view.camera.name === name);
+  }
+
+  #paint() {
+    this.#frameRequested = false;
+    for (const [name, { header, bitmap }] of this.#ready) {
+      const view = this.#viewOf(name);
+      if (view?.wants(header) && drawable(header)) {
+        header.capturedMs = captured(header);
+        view.show(header, bitmap);
+      } else bitmap?.close();
+    }
+    this.#ready.clear();
+    for (const header of this.#acks) {
+      const width = this.#viewOf(header.camera)?.wantedWidth();
+      this.page.send({ type: "shown", camera: header.camera, seq: header.seq, ...(width && { width }) });
+    }
+    this.#acks.length = 0;
+  }
+}
+
+/** When a frame was captured, on the dashboard's clock. */
+function captured(header) {
+  return header.captured_ms;
+}

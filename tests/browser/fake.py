@@ -1,0 +1,342 @@
+"""A dashboard that needs no pipeline: it serves the page and speaks web/1, and does what a test says.
+
+Used by tests/browser/test_page.py, and by people who work on the page:
+
+    python -m tests.browser.fake states --port 8099
+
+Scenarios: see SCENARIOS in tests/browser/scenarios.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from realtime.skeleton import COCO17
+
+from . import cartoon
+
+PAGE = Path(__file__).parents[2] / "realtime" / "dashboard" / "page"
+TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+IDLE_S = 5.0
+Record = dict[str, Any]
+
+
+def now_ms() -> float:
+    return time.time() * 1000
+
+
+@dataclass
+class FakeCamera:
+    """One camera. Tests change its fields through `Fake.change`."""
+
+    name: str
+    seed: int = 0
+    people: int = 2
+    state: str = "live"
+    reason: str | None = None
+    since_ms: float | None = field(default_factory=now_ms)
+    gone_since_ms: float | None = None
+    activity: str | None = "active"
+    fps: float = 10.0
+    latency_ms: float = 120.0
+    lowered: list[str] = field(default_factory=list)
+    size: tuple[int, int] | None = cartoon.SIZE
+    pictures: bool = True
+    sends: bool = True  # False: no frames, whatever the state
+    broken: bool = False  # True: JPEGs that can't be decoded
+    skeleton: str = "coco17"
+    pipeline: str = "tcp://127.0.0.1:5555"
+    seq: int = 0
+    sent_s: float = 0.0
+    first_id: int = 1
+    predicted: frozenset[int] = frozenset()
+
+    def record(self) -> Record:
+        """Return CAMERA of web/1."""
+        keys = "name pipeline state reason since_ms gone_since_ms activity fps size lowered pictures skeleton".split()
+        p50 = self.latency_ms
+        return {key: getattr(self, key) for key in keys} | {
+            "people": self.people if self.state == "live" else 0,
+            "source_fps": 30.0,
+            "latency_ms": {"p50": p50, "p95": p50 * 1.4, "p99": p50 * 1.8},
+            "edges": list(COCO17.edges) if self.skeleton == "coco17" else [],
+            "keypoint_names": list(COCO17.keypoint_names) if self.skeleton == "coco17" else [],
+        }
+
+    def frame(self, width: int, pictures: bool) -> bytes:
+        """Return the binary message of this moment."""
+        self.seq += 1
+        captured_ms = now_ms() - self.latency_ms
+        idle = self.activity == "empty"
+        found = [(w.id, w.at(captured_ms / 1000)) for w in cartoon.walkers(self.seed, self.people, self.first_id)]
+        wide = next((each for each in (320, 640, 1280) if each >= width), 1280)
+        jpeg = b""
+        if pictures and self.pictures:
+            jpeg = b"\xff\xd8 no" if self.broken else cartoon.picture(self.seed, found, wide, idle)
+        header = {
+            "camera": self.name, "session": "fake", "epoch": 0, "seq": self.seq, "frame": self.seq * 3,
+            "captured_ms": captured_ms, "age_ms": self.latency_ms, "size": self.size or cartoon.SIZE,
+            "jpeg_size": [wide, wide * 9 // 16] if jpeg else None, "idle": idle,
+            "people": [person(id_, points, self) for id_, points in found],
+            "timing_ms": {"detect": 31.0, "track": 0.6, "pose": 44.0, "smooth": 0.3, "wait": 12.0},
+        }  # fmt: skip
+        text = json.dumps(header).encode()
+        return struct.pack("<I", len(text)) + text + jpeg
+
+
+def person(id_: int, points: cartoon.Points, camera: FakeCamera) -> Record:
+    keypoints = [round(float(v), 2) for v in points.ravel()] if camera.skeleton == "coco17" else []
+    return {
+        "id": id_, "score": 0.9, "box": cartoon.box(points), "points": keypoints,
+        "measured": id_ not in camera.predicted,
+    }  # fmt: skip
+
+
+class Viewer:
+    """One WebSocket: at most one frame per camera waits for its acknowledgement."""
+
+    def __init__(self, socket: WebSocket, fake: Fake) -> None:
+        self.socket, self.fake = socket, fake
+        self.widths: dict[str, int] = {}
+        self.pictures, self.details = True, None
+        self.waiting: dict[str, int] = {}
+
+    async def run(self) -> None:
+        fake = self.fake
+        await self.send(fake.hello())
+        await self.send({"type": "cameras", "cameras": [camera.record() for camera in fake.cameras.values()]})
+        await self.send({"type": "events", "events": fake.events})
+        tasks = [asyncio.create_task(each()) for each in (self.frames, self.tell)]
+        try:
+            while True:
+                self.heard(json.loads(await self.socket.receive_text()))
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def heard(self, message: Record) -> None:
+        self.fake.heard.append(message)
+        kind = message["type"]
+        if kind == "watch":
+            self.widths = {each["name"]: each["width"] for each in message["cameras"]}
+            self.pictures = message["pictures"]
+            self.waiting.clear()
+        elif kind == "shown":
+            self.waiting.pop(message["camera"], None)
+        elif kind == "details":
+            self.details = message["camera"]
+        elif kind == "ping" and not self.fake.mute:
+            pong = {"type": "pong", "id": message["id"], "now_ms": now_ms() + self.fake.clock_ahead_ms}
+            self.fake.later(self.send(pong))
+
+    async def send(self, message: Record) -> None:
+        await self.socket.send_text(json.dumps(message))
+
+    async def frames(self) -> None:
+        while True:
+            for name, width in list(self.widths.items()):
+                camera = self.fake.cameras.get(name)
+                if camera is None or not self.due(camera):
+                    continue
+                message = camera.frame(width, self.pictures)
+                self.waiting[name] = camera.seq
+                await self.socket.send_bytes(message)
+            await asyncio.sleep(0.02)
+
+    def due(self, camera: FakeCamera) -> bool:
+        if self.fake.mute or not camera.sends or camera.state != "live" or camera.gone_since_ms is not None:
+            return False
+        every_s = IDLE_S if camera.activity == "empty" else 1 / camera.fps
+        if camera.name in self.waiting or (camera.seq and time.monotonic() - camera.sent_s < every_s):
+            return False
+        camera.sent_s = time.monotonic()
+        return True
+
+    async def tell(self) -> None:
+        while True:
+            await asyncio.sleep(0.3)
+            if self.details in self.fake.cameras and not self.fake.mute:
+                await self.send(self.fake.details_of(self.details))
+
+
+class Fake:
+    """The server, for the duration of a `with` block. Its methods may be called from the test's thread.
+
+    Attributes:
+        cameras: by name.
+        heard: all messages of the pages.
+        refuse: None; 401: every request but /static/ and /login wants a token; 1013: WebSockets are closed with it.
+        mute: True sends nothing more, as a dashboard that is stopped.
+        clock_ahead_ms: how far this dashboard's clock is ahead of the browser's, in `hello` and `pong`.
+    """
+
+    def __init__(self, cameras: list[FakeCamera], port: int = 0) -> None:
+        self.cameras = {camera.name: camera for camera in cameras}
+        self.events: list[Record] = []
+        self.heard: list[Record] = []
+        self.refuse: int | None = None
+        self.mute, self.clock_ahead_ms = False, 0.0
+        self.source_url: str | None = "https://example.org/source"
+        self.protocol = "web/1"
+        self.viewers: set[Viewer] = set()
+        self._port = port
+        self._pages = {path.name: path.read_text() for path in PAGE.iterdir()}
+
+    def __enter__(self) -> Fake:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        routes = [
+            Route("/", self._page), Route("/camera/{name:path}", self._page),
+            Route("/static/{file}", self._static), Route("/api/cameras", self._page),
+            WebSocketRoute("/ws", self._socket),
+        ]  # fmt: skip
+        config = uvicorn.Config(
+            Starlette(routes=routes), host="127.0.0.1", port=self._port, log_level="warning", ws="websockets-sansio",
+            ws_ping_interval=None, lifespan="off", timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(self._server.serve())
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        self._port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/"
+        self._ready.set()
+        await serving
+
+    async def _page(self, request: Request) -> Response:
+        if self.refuse == 401:
+            return Response(self._pages["login.html"], 401, HEADERS, "text/html; charset=utf-8")
+        base = "../" if request.url.path.startswith("/camera/") else "./"
+        text = self._pages["index.html"].replace('<base href="./">', f'<base href="{base}">')
+        return Response(text, 200, HEADERS, "text/html; charset=utf-8")
+
+    async def _static(self, request: Request) -> Response:
+        name = request.path_params["file"]
+        if name not in self._pages:
+            return Response("", 404)
+        return Response((PAGE / name).read_text(), 200, HEADERS, TYPES[Path(name).suffix])
+
+    async def _socket(self, socket: WebSocket) -> None:
+        if self.refuse == 401:
+            await socket.close()
+            return
+        await socket.accept()
+        if self.refuse is not None:
+            await socket.close(self.refuse)
+            return
+        viewer = Viewer(socket, self)
+        self.viewers.add(viewer)
+        try:
+            await viewer.run()
+        finally:
+            self.viewers.discard(viewer)
+
+    def hello(self) -> Record:
+        return {
+            "type": "hello", "protocol": self.protocol, "version": "0.9.0", "now_ms": now_ms() + self.clock_ahead_ms,
+            "pictures": True, "source_url": self.source_url, "licence": "AGPL-3.0-or-later", "lost_s": 30,
+        }  # fmt: skip
+
+    def details_of(self, name: str) -> Record:
+        """Return the `details` message of a camera."""
+        from .scenarios import details
+
+        return details(self.cameras[name])
+
+    # ---- what a test does
+
+    def later(self, coroutine: Any) -> None:
+        """Run a coroutine on the server's thread."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def tell(self, message: Record) -> None:
+        """Send a message to all pages."""
+        for viewer in list(self.viewers):
+            self.later(viewer.send(message))
+
+    def change(self, name: str, **fields: object) -> None:
+        """Change a camera, and tell the pages."""
+        camera = self.cameras[name]
+        for key, value in fields.items():
+            setattr(camera, key, value)
+        self.tell({"type": "camera", **camera.record()})
+
+    def set_cameras(self, cameras: list[FakeCamera]) -> None:
+        """Replace all cameras, and tell the pages."""
+        self.cameras = {camera.name: camera for camera in cameras}
+        self.tell({"type": "cameras", "cameras": [camera.record() for camera in cameras]})
+
+    def event(self, camera: str | None, kind: str, text: str) -> None:
+        """Tell of an event."""
+        made = {"type": "event", "time_ms": now_ms(), "camera": camera, "pipeline": "p", "kind": kind, "text": text}
+        self.events.append(made)
+        self.tell(made)
+
+    def drop(self, code: int = 1001) -> None:
+        """Close all WebSockets."""
+        for viewer in list(self.viewers):
+            self.later(viewer.socket.close(code))
+
+    def wait_for(self, found: Callable[[Record], bool], timeout_s: float = 5.0) -> Record:
+        """Wait for a message of a page."""
+        end_s = time.monotonic() + timeout_s
+        while time.monotonic() < end_s:
+            for message in list(self.heard):
+                if found(message):
+                    return message
+            time.sleep(0.02)
+        raise AssertionError(f"no such message among the last {self.heard[-5:]}")
+
+
+def main() -> None:
+    from .scenarios import SCENARIOS
+
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.fake", description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", choices=sorted(SCENARIOS))
+    parser.add_argument("--port", type=int, default=8099)
+    options = parser.parse_args()
+    with SCENARIOS[options.scenario](options.port) as fake:
+        print(fake.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
