@@ -73,7 +73,7 @@ def main() -> int:
 def ended(pipeline: subprocess.Popen[bytes]) -> int:
     """Wait for the end of the pipeline. A Ctrl-C in the terminal has reached it too, and ends it within 3 s."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return pipeline.wait(3)
+        return pipeline.wait(5)
     pipeline.terminate()  # only this script was told to end
     return pipeline.wait()
 

@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,11 +20,13 @@ from functools import partial
 from pathlib import Path
 
 from realtime.config import AppConfig
+from realtime.dashboard.command import read_token
+from realtime.dashboard.listen import bind, url
 from realtime.errors import ConfigError, OutputError
 from realtime.machine import child_environment
 from realtime.publish.purpose import PrivateEndpoints
 from realtime.web.child import Child
-from realtime.web.listen import open_listeners, page_urls
+from realtime.wire.endpoints import parse_address
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,11 @@ def _check(config: AppConfig) -> None:
     for name in _LIBRARIES:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"web needs the extra 'web' ({name} is not installed): pip install 'realtime-pose[web]'")
+    if config.web_token_file is not None:
+        try:
+            read_token(config.web_token_file)
+        except ValueError as error:
+            raise ConfigError(f"web_token_file: {error}") from None
 
 
 @contextlib.contextmanager
@@ -73,19 +81,31 @@ def live_page(config: AppConfig, dry_run: bool, is_ending: Callable[[], bool]) -
         yield None
         return
     with contextlib.ExitStack() as stack:
-        listeners = open_listeners(config.web)
-        for listener in listeners:
-            stack.callback(listener.close)
+        listener = stack.enter_context(_listener(config.web))
         folder = _private_folder()
         stack.callback(partial(shutil.rmtree, folder, ignore_errors=True))
         pictures = f"ipc://{folder}/pictures" if config.web_pictures else None
         endpoints = PrivateEndpoints(f"ipc://{folder}/poses", pictures)
-        descriptors = [listener.fileno() for listener in listeners]
-        child = Child("page", _command(config, endpoints, descriptors), descriptors, _environment(), is_ending)
+        command = _command(config, endpoints, listener.fileno())
+        child = Child("page", command, [listener.fileno()], _environment(), is_ending)
         stack.callback(child.close)
         child.start()
-        log.info("page: %s", " or ".join(page_urls(config.web)))
+        log.info("page: %s", url(listener))
         yield endpoints
+
+
+def _listener(web: str) -> socket.socket:
+    """Listen at the address of the page.
+
+    Raises:
+        OutputError: the address can't be bound.
+    """
+    address = parse_address(web)
+    assert address is not None  # the configuration has checked it
+    try:
+        return bind(address)
+    except ValueError as error:
+        raise OutputError(f"web: {error}") from None
 
 
 def _private_folder() -> str:
@@ -106,12 +126,12 @@ def _private_folder() -> str:
         ) from None
 
 
-def _command(config: AppConfig, endpoints: PrivateEndpoints, descriptors: list[int]) -> list[str]:
+def _command(config: AppConfig, endpoints: PrivateEndpoints, descriptor: int) -> list[str]:
     """The command line of the page's process. It contains no secret: the token stays in its file."""
     # -P: without it, Python would import modules from the current folder. A value may begin with a dash, hence the =.
     flags = ["--until-eof", f"--connect={endpoints.poses}"]
     flags.append(f"--pictures={endpoints.pictures}" if endpoints.pictures else "--no-pictures")
-    flags += [f"--listen-fd={descriptor}" for descriptor in descriptors]
+    flags.append(f"--listen-fd={descriptor}")
     if config.web_token_file is not None:
         flags.append(f"--token-file={config.web_token_file.absolute()}")
     if config.web_allow_insecure:

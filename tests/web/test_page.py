@@ -104,6 +104,12 @@ def test_a_dry_run_checks_the_token_and_opens_no_socket(port: int, token: Path) 
     with opened(configuration(web=str(port), web_token_file=str(token)), dry_run=True) as endpoints:
         assert endpoints is None
         socket.create_server(("127.0.0.1", port)).close()
+    token.chmod(0o644)
+    with (
+        pytest.raises(ConfigError, match=r"^web_token_file: "),
+        opened(configuration(web=str(port), web_token_file=str(token)), dry_run=True),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("library", ["starlette", "uvicorn", "websockets", "prometheus_client"])
@@ -137,10 +143,10 @@ def test_every_key_of_the_page_reaches_its_process(token: Path) -> None:
         log_format="json",
         log_level="debug",
     )
-    command = module._command(config, PrivateEndpoints("ipc:///x/poses", "ipc:///x/pictures"), [7, 8])
+    command = module._command(config, PrivateEndpoints("ipc:///x/poses", "ipc:///x/pictures"), 7)
     assert shlex.join(command[1:]) == (
         "-P -m realtime.dashboard --until-eof --connect=ipc:///x/poses --pictures=ipc:///x/pictures --listen-fd=7 "
-        f"--listen-fd=8 --token-file={token} --allow-insecure --source-url=https://example.org/source "
+        f"--token-file={token} --allow-insecure --source-url=https://example.org/source "
         "--host=a.example.org --host=-b.example.org --lost-s=12.5 --log-format=json --log-level=debug"
     )
-    assert "--no-pictures" in module._command(config, PrivateEndpoints("ipc:///x/poses", None), [7])
+    assert "--no-pictures" in module._command(config, PrivateEndpoints("ipc:///x/poses", None), 7)
