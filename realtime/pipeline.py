@@ -31,8 +31,9 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
+from realtime.publish.outlets import open_outlets
+from realtime.publish.purpose import PrivateEndpoints
 from realtime.publish.record import Recorder
-from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.reload import Reload
 from realtime.runtime.channel import Channel
@@ -106,12 +107,19 @@ class Pipeline:
             empty.
     """
 
-    def __init__(self, config: AppConfig, read_again: Callable[[], AppConfig] | None = None) -> None:
+    def __init__(
+        self,
+        config: AppConfig,
+        read_again: Callable[[], AppConfig] | None = None,
+        private: PrivateEndpoints | None = None,
+    ) -> None:
         """Check files and outputs, bind the port, load the models.
 
         Args:
             config: the configuration of the run.
             read_again: reads the current configuration, for `reload`; None if the run can't be reloaded.
+            private: more endpoints to publish on, for the process of the live page (realtime.web.page); None: there are
+                none.
 
         Raises:
             SourceError: a file can't be opened.
@@ -134,8 +142,9 @@ class Pipeline:
             self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
-            socket = PublishSocket(config.publish)
-            on_error.callback(socket.close)
+            session = uuid.uuid4().hex
+            outlets = open_outlets(config.publish, private, session, lambda: self._fleet.status)
+            on_error.callback(outlets.close)
             self._models = models = load_models(config)
             on_error.pop_all()
 
@@ -154,16 +163,26 @@ class Pipeline:
         )
         self._fleet = Fleet(config, self._crew, self._door, self._tuning.prepare)
         info = StreamInfo(
-            session=uuid.uuid4().hex,
+            session=session,
             skeleton=models.pose.skeleton,
             detector=models.detector_name,
             pose=models.pose_name,
             device=str(models.device),
             smoothing=config.smoothing.method,
             version=__version__,
+            pictures=outlets.pictures.endpoint if outlets.pictures else None,
         )
+        self._pictures = outlets.pictures
         self._publisher = PublishStage(
-            socket, config.publish, info, lambda: self._fleet.status, self._recorder, self._door
+            outlets.sockets[0],
+            config.publish,
+            info,
+            lambda: self._fleet.status,
+            self._recorder,
+            self._door,
+            self._meter,
+            outlets.pictures,
+            outlets.sockets[1:],
         )
         relinks = config.tracker.relink_s > 0
         self._chain = [
@@ -227,7 +246,8 @@ class Pipeline:
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
             if status.check_silence():
-                log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
+                text = "%s: timed out: no frame arrives and the driver reports no error; still waiting"
+                log.warning(text, name, extra={"camera": name, "state": "reconnecting", "reason": "timed out"})
 
     def _forget_removed(self) -> None:
         """Let the stages drop the state of each removed camera, once its last frame has left the pipeline."""
@@ -284,6 +304,8 @@ class Pipeline:
         channels = [self._channel(stage.name, capacity) for stage in self._chain[1:]]
         if self._recorder:
             self._crew.start("record", self._recorder.run)
+        if self._pictures:
+            self._crew.start("pictures", self._pictures.run)
         for number in range(self._pool.threads if self._pool else 0):
             assert self._pool is not None
             self._crew.start(f"pool-{number}", self._pool.work)
@@ -335,6 +357,8 @@ class Pipeline:
                 self._pool.stop()
             if self._recorder:
                 self._recorder.give_up()
+            if self._pictures:
+                self._pictures.finish()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:

@@ -30,7 +30,7 @@ ONE_PLACE = {
     "PIL": ["capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py"],
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py"],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py", "publish/jpeg.py"],
     "huggingface_hub": ["models/hub.py"],
     "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],
     "nncf": ["models/openvino.py"],
@@ -129,7 +129,7 @@ def test_the_architecture_names_every_folder_and_no_other() -> None:
     "line",
     [
         line.partition("#")[0].strip()
-        for document in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml")
+        for document in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml", "configs/monitor.yaml")
         for line in re.findall(r"python (run_realtime.py .*)", (ROOT / document).read_text())
     ],
 )

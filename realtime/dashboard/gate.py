@@ -8,6 +8,7 @@ page.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -22,6 +23,8 @@ from realtime.dashboard.throttle import Throttle
 # How long a login lasts (s).
 COOKIE_S = 30 * 24 * 3600
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+# Longest name of a host that is repeated in an answer: the longest that DNS allows in one part, and some more.
+_LONGEST_NAME = 80
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # The key under which `look_at` keeps its answer in a scope.
 _KNOWN = "realtime.known"
@@ -64,7 +67,7 @@ class Gate:
         if match is None:
             return 400, "the request has no valid Host"
         if not self._is_ours(match[1]):
-            name = match[1]
+            name = match[1][:_LONGEST_NAME]
             return 421, f"this page doesn't go by the name {name!r}: use an address, or start it with --host {name}"
         origin = _header(scope, b"origin")
         is_checked = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
@@ -100,11 +103,11 @@ class Gate:
         return self._token is None
 
     def knows(self, scope: Scope) -> bool:
-        """Whether this request has the cookie or the bearer token, or no token is needed. `look_at` was called."""
+        """Whether this request has the cookie or the token, or no token is needed. `look_at` was called."""
         return self._token is None or scope.get(_KNOWN) is True
 
     async def look_at(self, scope: MutableMapping[str, Any]) -> bool | None:
-        """Find out whether a request has the cookie or the bearer token, for `knows`.
+        """Find out whether a request has the cookie or the token, for `knows`.
 
         Returns:
             Whether it has; None if too many wrong tokens wait already.
@@ -112,8 +115,8 @@ class Gate:
         known: bool | None = self._token is None or any(
             self._is_cookie(value) for value in _cookies(scope, self.cookie_name)
         )
-        if not known and (bearer := _bearer(scope)) is not None:
-            known = await self.try_token(bearer, address_of(scope))
+        if not known and (token := _token(scope)) is not None:
+            known = await self.try_token(token, address_of(scope))
         scope[_KNOWN] = known
         return known
 
@@ -166,10 +169,21 @@ class Gate:
         return hmac.new(self._token, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _bearer(scope: Scope) -> str | None:
-    """The bearer token of a request; None if it has none."""
-    scheme, _, token = (_header(scope, b"authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+def _token(scope: Scope) -> str | None:
+    """The token in the header Authorization of a request; None if it has none.
+
+    It is a bearer token, or the password of a Basic login, with any user name, because Home Assistant's generic camera
+    knows only those. Browsers don't offer a Basic login by themselves, because no reply asks for one.
+    """
+    scheme, _, text = (_header(scope, b"authorization") or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return text.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(text.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:  # not base64, or not UTF-8
+        return None
 
 
 def address_of(scope: Scope) -> str:

@@ -1,6 +1,6 @@
-"""The readers of the stream, and the tracks that were announced to them.
+"""The readers of a socket of the stream, and the tracks that were announced to them.
 
-Used by publish.stage.
+Used by publish.stage and publish.pictures.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from realtime import wire
-from realtime.publish.peers import Peer
+from realtime.publish.peer import Peer
 from realtime.publish.socket import PublishSocket
 
 # Handle at most this many messages of peers at once. Between two calls, only a flood contains more.
@@ -20,8 +20,6 @@ _MOST_MESSAGES = 2000
 # whenever a peer leaves.
 _MOST_ODD_BYTES = 131_072
 _SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message
-_TOPICS = (wire.info_topic, wire.status_topic, wire.pose_topic)
-_PREFIXES = {b"", b"info/", b"status/", b"pose/"}
 
 
 class Presence:
@@ -67,15 +65,19 @@ class Presence:
 
 
 class Audience:
-    """The readers: the peers that are subscribed to poses.
+    """The subscriptions of the peers of a socket.
 
     Args:
-        socket: the bound socket, used by the publisher's thread only.
+        socket: the bound socket, used by one thread only.
         cameras: returns the names of all current cameras.
+
+    Attributes:
+        is_private: whether the readers don't count for `publish.wait_for_subscribers`.
     """
 
     def __init__(self, socket: PublishSocket, cameras: Callable[[], Iterable[str]]) -> None:
         self._socket, self._cameras = socket, cameras
+        self.is_private = socket.purpose.is_private
         self._known: set[bytes] = set()
 
     def listen(self) -> set[bytes]:
@@ -84,7 +86,7 @@ class Audience:
         if not messages:
             return set()
         peers = self._socket.peers.connected()
-        self._known = {topic(camera) for camera in self._cameras() for topic in _TOPICS} | _PREFIXES
+        self._known = self._topics() | self._socket.purpose.prefixes
         new: set[bytes] = set()
         known: set[tuple[int, bytes]] = set()
         for descriptor, message in messages:
@@ -104,11 +106,19 @@ class Audience:
         self._limit_topics(list(peers.values()))
         return new
 
+    def topics(self) -> set[bytes]:
+        """Return the topics of existing cameras that peers are subscribed to exactly, not by a prefix."""
+        existing = self._topics()
+        return {topic for peer in self._socket.peers.connected().values() for topic in peer.topics & existing}
+
     def size(self) -> int:
         """Count the peers that are subscribed to the poses of at least one camera."""
         topics = [wire.pose_topic(camera) for camera in self._cameras()]
         peers = self._socket.peers.connected().values()
         return sum(any(covers(peer.topics, topic) for topic in topics) for peer in peers)
+
+    def _topics(self) -> set[bytes]:
+        return {topic for camera in self._cameras() for topic in self._socket.purpose.topics(camera)}
 
     def _limit_topics(self, peers: list[Peer]) -> None:
         """Disconnect the peers with the most topics that do not exist until those of the others are within the limit.

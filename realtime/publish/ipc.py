@@ -62,11 +62,12 @@ class IpcListener:
     (['pose'], [])
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, key: str = "publish.bind") -> None:
         """Bind the socket. If the path is that of a dead socket, replace it.
 
         Args:
             endpoint: ipc://PATH or, for a name in Linux's abstract namespace, ipc://@NAME.
+            key: the configuration key that asks for it, named in errors.
 
         Raises:
             OutputError: something other than a socket is at the path, or a program uses the socket there; or it can't
@@ -87,7 +88,7 @@ class IpcListener:
         except OSError as error:
             self.remove()
             why = _WHY_NOT_BOUND.get(error.errno or 0, error.strerror or str(error))
-            raise OutputError(f"publish.bind: can't bind {endpoint}: {why}") from None
+            raise OutputError(f"{key}: can't bind {endpoint}: {why}") from None
 
     @property
     def descriptor(self) -> int:
@@ -145,13 +146,13 @@ def _make_way(path: Path) -> None:
         try:
             probe.connect(os.fspath(path))
         except ConnectionRefusedError:
-            log.debug("publish.bind: the program that used %s has ended; its socket is replaced", path)
+            log.debug("ipc: the program that used %s has ended; its socket is replaced", path)
             path.unlink()
             return
         except FileNotFoundError:
             return
         except OSError as error:  # it answers, but not to us: too busy, of another type, not permitted
-            log.debug("publish.bind: %s is in use (%s)", path, error.strerror)
+            log.debug("ipc: %s is in use (%s)", path, error.strerror)
     raise OSError(errno.EADDRINUSE, "in use")
 
 
@@ -164,14 +165,14 @@ def _turn(folder: Path) -> Iterator[None]:
     try:
         descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except PermissionError:  # a folder that can be written but not listed
-        log.debug("publish.bind: %s can't be locked, continuing without a lock", folder)
+        log.debug("ipc: %s can't be locked, continuing without a lock", folder)
         yield
         return
     try:
         end_s = time.monotonic() + _LOCK_S
         while not try_lock(descriptor):
             if time.monotonic() > end_s:
-                log.debug("publish.bind: another program holds a lock on %s, continuing without it", folder)
+                log.debug("ipc: another program holds a lock on %s, continuing without it", folder)
                 break
             time.sleep(_LOCK_LOOK_S)
         yield

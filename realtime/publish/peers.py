@@ -1,6 +1,6 @@
-"""The connections to the stream's socket. A peer that sends more than a reader needs is disconnected ("cut off").
+"""The connections to a socket of the stream. A peer that sends more than a reader needs is disconnected ("cut off").
 
-Used by publish.socket, and by publish.audience, which counts the readers among the peers.
+Used by publish.socket, and by publish.audience, which follows their subscriptions.
 
 A reader sends a handshake, some subscriptions and perhaps heartbeats. Each message that libzmq reads costs memory and
 time of the publisher, so floods must be stopped early: the system's count of received bytes shows who sends too much,
@@ -16,25 +16,21 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, field
 
 import zmq
 
-from realtime.config import MOST_PEERS
 from realtime.publish.allowance import Allowance
 from realtime.publish.connection import discard, open_connection, received_bytes, set_barred, shut
+from realtime.publish.peer import BUSY_S, Peer
+from realtime.publish.purpose import POSES, Purpose
 from realtime.runtime.memory import give_back_memory
 
 log = logging.getLogger(__name__)
 
-# A peer may send this much at once, and this much more per second. The largest reader that we allow for subscribes to
-# three topics of up to 72 bytes for each of 100 cameras: 37 kB with CURVE. Heartbeats every 0.5 s take 90 bytes/s with
-# CURVE.
-BURST_BYTES = 65_536
-BYTES_PER_S = 256
-# The same for all peers together. When it is used up, those that are sending the most at this moment are cut off first,
-# and a reader that sends nothing but heartbeats stays. libzmq walks through all topics when a peer leaves, and hundreds
-# of connections within their allowance would stop the publisher.
+# All peers together may send this much at once, and this much more per second (each of them: publish.peer). When it is
+# used up, those that are sending the most at this moment are cut off first, and a reader that sends nothing but
+# heartbeats stays. libzmq walks through all topics when a peer leaves, and hundreds of connections within their
+# allowance would stop the publisher.
 ALL_BURST_BYTES = 262_144
 ALL_BYTES_PER_S = 32_768
 # If all peers together send more than this, new connections are delayed: libzmq reads about 10 kB from each before it
@@ -47,8 +43,8 @@ FLOOD_BYTES_PER_S = 65_536
 KNOWN_BURST_BYTES = 786_432
 KNOWN_BYTES_PER_S = 32_768
 # Intervals (s) at which the received bytes are counted. The shorter one is for new connections and those that have sent
-# something, for _BUSY_S; libzmq reads all that a flood sends between two counts.
-_LOOK_S, _BUSY_LOOK_S, _BUSY_S = 0.02, 0.001, 0.2
+# something, for BUSY_S; libzmq reads all that a flood sends between two counts. Without peers, nothing is counted.
+_IDLE_LOOK_S, _LOOK_S, _BUSY_LOOK_S = 1.0, 0.02, 0.001
 _BUSY_BYTES = 1000  # if more was received between two counts, there is a flood, and the next count follows soon
 # Read at most this many events at once. The monitor's queue holds no more: 1000 messages at each end, libzmq's default.
 _MOST_EVENTS = 2000
@@ -58,53 +54,6 @@ _WATCHED = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | z
 _EVENT = struct.Struct("=HI")  # type and value, the first part of the monitor's messages
 
 
-@dataclass(slots=True, eq=False)
-class Peer:
-    """One connection to the socket.
-
-    Attributes:
-        descriptor: libzmq's file descriptor of this connection. Another connection may have it later.
-        endpoint: our endpoint that it connected to.
-        since_s: monotonic time (s) at which it connected.
-        connection: our own duplicate of the descriptor, which belongs to this connection until it is closed; None if
-            the connection had ended before it could be duplicated, or no descriptors are left.
-        topics: the topic prefixes that it is subscribed to. Used by the publisher's thread only.
-        heard_bytes: total size of the messages that the publisher has received from it.
-        sent_bytes: how many bytes it had sent at the last count.
-        busy_until_s: until then, its bytes are counted at the shorter interval; monotonic time (s).
-        is_cut_off: whether it was disconnected because it sent too much, or there were too many peers.
-        allowance: how many bytes it may send.
-    """
-
-    descriptor: int
-    endpoint: str
-    since_s: float
-    connection: socket.socket | None = None
-    topics: set[bytes] = field(default_factory=set)
-    heard_bytes: int = 0
-    sent_bytes: int = 0
-    busy_until_s: float = field(init=False)
-    is_cut_off: bool = False
-    allowance: Allowance = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.allowance = Allowance(BURST_BYTES, BYTES_PER_S, self.since_s)
-        self.busy_until_s = self.since_s + _BUSY_S
-
-    def count(self) -> int:
-        """Update `sent_bytes`, and return how many bytes have been added."""
-        # Over ipc, and on systems that do not count: the bytes that the publisher has read, which are fewer.
-        counted = received_bytes(self.connection) if self.connection is not None else None
-        before, self.sent_bytes = self.sent_bytes, max(self.sent_bytes, counted or 0, self.heard_bytes)
-        return self.sent_bytes - before
-
-    def close(self) -> None:
-        """Close our duplicate of the connection."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-
 class Peers:
     """Follows the connections of a socket on a thread of its own, and cuts off those that send too much.
 
@@ -112,12 +61,14 @@ class Peers:
     issue 3575). Therefore this thread reads them from before the first bind until the socket is closed.
     """
 
-    def __init__(self, publisher: zmq.Socket[bytes]) -> None:
+    def __init__(self, publisher: zmq.Socket[bytes], purpose: Purpose = POSES) -> None:
         """Start the thread. It ends when the socket is closed or its context terminated.
 
         Args:
             publisher: the socket, not bound yet.
+            purpose: tells how many peers may connect.
         """
+        self._purpose = purpose
         self._peers: dict[int, Peer] = {}
         self._allowance = Allowance(ALL_BURST_BYTES, ALL_BYTES_PER_S, time.monotonic())
         self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
@@ -135,6 +86,8 @@ class Peers:
         self._monitor = publisher.context.socket(zmq.PAIR)
         self._monitor.linger = 0
         self._monitor.connect(address)
+        self._wake, self._woken = socket.socketpair()  # for when another thread reads the event of the first peer
+        self._wake.setblocking(False)
         self._thread = threading.Thread(target=self._watch, name="peers", daemon=True)
         self._thread.start()
 
@@ -144,7 +97,11 @@ class Peers:
         They include the sender of every message that was received before the call, unless it has disconnected.
         """
         with self._lock:
+            is_first = not self._peers
             self._read_events()
+            if is_first and self._peers:
+                with contextlib.suppress(OSError):  # the thread has ended, or is woken up already
+                    self._wake.send(b"x")
             return {number: peer for number, peer in self._peers.items() if not peer.is_cut_off}
 
     def cut_off(self, peer: Peer) -> None:
@@ -183,11 +140,12 @@ class Peers:
         is_open = True
         events = zmq.Poller()
         events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
+        events.register(self._woken, zmq.POLLIN)
         while is_open:
             if time.monotonic() < self._busy_until_s:
                 time.sleep(_BUSY_LOOK_S)
-            else:
-                events.poll(round(_LOOK_S * 1000))
+            elif self._woken.fileno() in dict(events.poll(self._wait_ms())):
+                self._woken.recv(64)
             with self._lock:
                 is_open = self._read_events()
                 self._look(time.monotonic())
@@ -195,8 +153,12 @@ class Peers:
             self._monitor.close()
             for peer in self._peers.values():
                 peer.close()
-            for listener in self._listeners:
-                listener.close()
+            for opened in (*self._listeners, self._wake, self._woken):
+                opened.close()
+
+    def _wait_ms(self) -> int:
+        """How long to wait for events, while no peer sends."""
+        return round(1000 * (_LOOK_S if self._peers or self._is_barred or self._cut_off else _IDLE_LOOK_S))
 
     def _read_events(self) -> bool:
         """Handle the waiting events. False if no more will come."""
@@ -225,9 +187,9 @@ class Peers:
         self._remove(peer.descriptor)
         with contextlib.suppress(OSError):
             peer.connection = open_connection(peer.descriptor, peer.endpoint)
-        if len(self._peers) >= MOST_PEERS:
+        if len(self._peers) >= self._purpose.most_peers:
             others = [other for other in self._peers.values() if not other.is_cut_off]
-            if len(others) >= MOST_PEERS:
+            if len(others) >= self._purpose.most_peers:
                 silent = [other for other in others if not other.topics]
                 self._shut(min(silent, key=lambda other: other.since_s, default=peer))
         self._peers[peer.descriptor] = peer
@@ -248,7 +210,7 @@ class Peers:
                     discard(peer.connection)
             elif used_bytes := peer.count():
                 self._has_counted = True
-                peer.busy_until_s = now_s + _BUSY_S
+                peer.busy_until_s = now_s + BUSY_S
                 all_bytes += used_bytes
                 if peer.allowance.use(used_bytes, now_s):
                     active[peer] = used_bytes
@@ -261,12 +223,12 @@ class Peers:
             self._shut(peer)
             self._allowance.left += active[peer]
         if all_bytes > _BUSY_BYTES:
-            self._busy_until_s = now_s + _BUSY_S
+            self._busy_until_s = now_s + BUSY_S
         self._bar(not self._traffic.use(all_bytes - excused_bytes, now_s))
         self._traffic.left = max(self._traffic.left, -FLOOD_BYTES_PER_S)  # for at most a second at a time
         if self._cut_off and now_s >= self._warn_from_s:
             why = "there were too many, or they sent more than readers do"
-            log.warning("publish: disconnected peers: %d; %s", self._cut_off, why)
+            log.warning("%s: disconnected peers: %d; %s", self._purpose.key, self._cut_off, why)
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
             give_back_memory()
 

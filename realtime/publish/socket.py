@@ -1,6 +1,7 @@
-"""The ZeroMQ socket of the stream: bound, encrypted if it has keys, and closed.
+"""A ZeroMQ socket of the stream: bound, encrypted if it has keys, and closed.
 
-Used by publish.stage; realtime.pipeline opens it before the models load, so that a busy port is found immediately.
+Used by publish.stage and publish.pictures; realtime.pipeline opens the sockets before the models load, so that a busy
+port is found immediately.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import errno
 import logging
 import os
+from collections.abc import Sequence
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -18,14 +20,11 @@ from realtime.errors import OutputError
 from realtime.publish.connection import COUNTS_BYTES
 from realtime.publish.ipc import IpcListener, is_ours_to_bind
 from realtime.publish.peers import Peers
+from realtime.publish.purpose import POSES, Purpose
 from realtime.wire.keys import load_permitted, load_secret
 
 log = logging.getLogger(__name__)
 
-# Length of the queue of each subscriber, in messages. ZeroMQ drops messages that don't fit: old poses are useless.
-_SEND_HIGH_WATER = 64
-# How long closing waits for the last messages to be sent. 0 loses them; ZeroMQ's default may wait forever.
-_LINGER_MS = 200
 # How many messages of each peer libzmq reads ahead; 0: no limit. A limit makes libzmq pause, and libzmq 4.3.5 aborts
 # the program (`Assertion failed: !_io_error`, issue 4364) if a connection breaks while it has paused and holds a ping.
 # If the system counts a peer's bytes, these are limited instead (publish.peers). Otherwise the limit is 16 messages,
@@ -33,7 +32,7 @@ _LINGER_MS = 200
 _RECEIVE_HIGH_WATER_COUNTED, _RECEIVE_HIGH_WATER = 0, 16
 # Size of the system's buffer for each connection. A small one slows a flood down, and a reader sends little.
 _RECEIVE_BUFFER_BYTES = 2048
-# Limit for one message of a peer. Our longest subscription takes 82 bytes: a topic of 72 with the name of the command.
+# Limit for one message of a peer. Our longest subscription takes 87 bytes: a topic of 77 with the name of the command.
 _MAX_INCOMING_BYTES = 128
 # The same with CURVE, whose handshake has a message of about 300 bytes.
 _MAX_INCOMING_CURVE_BYTES = 512
@@ -71,28 +70,38 @@ class PublishSocket:
     >>> socket.close()
 
     Attributes:
+        purpose: what it is for.
         endpoints: the endpoints it is bound to, with the ports that were chosen for *.
         peers: the connections.
         overhead_bytes: how many bytes a subscription takes in addition to its topic.
     """
 
-    def __init__(self, config: PublishConfig) -> None:
+    def __init__(self, config: PublishConfig, endpoints: Sequence[str] | None = None, purpose: Purpose = POSES) -> None:
         """Bind all endpoints.
+
+        Args:
+            config: the section `publish` of the configuration, with the keys.
+            endpoints: where to listen; None: `publish.bind`.
+            purpose: what the socket is for.
 
         Raises:
             OutputError: an endpoint can't be bound, or a key can't be read.
         """
+        self.purpose = purpose
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
         self._listeners: list[IpcListener] = []
         self._socket = self._context.socket(zmq.XPUB)
         # Before the first bind, so that readers that connect while the models load are known.
-        self.peers = Peers(self._socket)
+        self.peers = Peers(self._socket, purpose)
         self.endpoints: list[str] = []
         try:
-            self._set_options(config)
-            self._use_keys(config)
-            for endpoint in config.bind:
+            has_keys = config.curve_secret is not None and not purpose.is_private
+            endpoints = config.bind if endpoints is None else endpoints
+            self._set_options(has_keys, has_ipv6=any("[" in endpoint for endpoint in endpoints))
+            if has_keys:
+                self._use_keys(config)
+            for endpoint in endpoints:
                 self._bind(endpoint)
         except BaseException:
             self.close()
@@ -118,23 +127,32 @@ class PublishSocket:
                 received.append((descriptor, frame.bytes))
         return received
 
-    def close(self) -> None:
-        """Remove our socket files, then close the socket and its context, after at most _LINGER_MS for the messages."""
+    def register(self, poller: zmq.Poller) -> None:
+        """Let a poller wait for messages of peers."""
+        poller.register(self._socket, zmq.POLLIN)
+
+    def end(self) -> None:
+        """Remove our socket files, and send nothing more. Messages that were sent are still delivered until `close`."""
         for listener in self._listeners:
             listener.remove()
-        self._socket.close(linger=_LINGER_MS)
+        self._socket.close(linger=self.purpose.linger_ms)
+
+    def close(self) -> None:
+        """Close the socket and its context, after at most `purpose.linger_ms` for the messages."""
+        self.end()
         if self._authenticator is not None:
             self._authenticator.stop()
         self._context.term()
         self.peers.join(_JOIN_S)
 
-    def _set_options(self, config: PublishConfig) -> None:
-        has_keys = config.curve_secret is not None
+    def _set_options(self, has_keys: bool, has_ipv6: bool) -> None:
         self.overhead_bytes = _OVERHEAD_CURVE_BYTES if has_keys else _OVERHEAD_BYTES
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # reports every subscription, including repeated ones
-        self._socket.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
+        self._socket.setsockopt(zmq.SNDHWM, self.purpose.queue)
+        if self.purpose.send_bytes is not None:
+            self._socket.setsockopt(zmq.SNDBUF, self.purpose.send_bytes)
         self._socket.setsockopt(zmq.RCVBUF, _RECEIVE_BUFFER_BYTES)
-        self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        self._socket.setsockopt(zmq.LINGER, self.purpose.linger_ms)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_INCOMING_CURVE_BYTES if has_keys else _MAX_INCOMING_BYTES)
         self._socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         # The operating system detects dead peers. ZeroMQ's heartbeats would disconnect a subscriber that pauses until
@@ -143,7 +161,7 @@ class PublishSocket:
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 5)
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
-        self._socket.setsockopt(zmq.IPV6, int(any("[" in endpoint for endpoint in config.bind)))
+        self._socket.setsockopt(zmq.IPV6, int(has_ipv6))
 
     def _use_keys(self, config: PublishConfig) -> None:
         """Encrypt the stream, and accept only readers whose public key is in the folder.
@@ -162,12 +180,12 @@ class PublishSocket:
         self._authenticator.configure_curve_callback("*", _Readers(permitted))
         self._socket.curve_publickey, self._socket.curve_secretkey = key.public, key.secret
         self._socket.curve_server = True
-        log.info("the stream is encrypted, accepted reader keys: %d", len(permitted))
+        log.info("%s: the stream is encrypted, accepted reader keys: %d", self.purpose.key, len(permitted))
 
     def _bind(self, endpoint: str) -> None:
         is_counted = COUNTS_BYTES and endpoint.startswith("tcp:")
         self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_COUNTED if is_counted else _RECEIVE_HIGH_WATER)
-        listener = IpcListener(endpoint) if is_ours_to_bind(endpoint) else None
+        listener = IpcListener(endpoint, self.purpose.key) if is_ours_to_bind(endpoint) else None
         if listener is not None:
             self._listeners.append(listener)
         self._socket.setsockopt(zmq.USE_FD, -1 if listener is None else listener.descriptor)
@@ -175,10 +193,11 @@ class PublishSocket:
             self._socket.bind(os.fsencode(endpoint))  # type: ignore[arg-type]  # bytes: a path need not be UTF-8
         except zmq.ZMQError as error:
             why = _WHY_NOT_BOUND.get(error.errno or 0, str(error))
-            raise OutputError(f"publish.bind: can't bind {endpoint}: {why}") from None
+            raise OutputError(f"{self.purpose.key}: can't bind {endpoint}: {why}") from None
         if listener is not None:
             listener.hand_over()
         bound = self._socket.last_endpoint
         assert isinstance(bound, bytes)
         self.endpoints.append(os.fsdecode(bound))
-        log.info("publishing on %s", self.endpoints[-1])
+        level = logging.DEBUG if self.purpose.is_private else logging.INFO
+        log.log(level, "%s on %s", self.purpose.does, self.endpoints[-1])

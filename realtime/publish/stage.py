@@ -1,6 +1,7 @@
 """The stream: Poses -> ZeroMQ messages, together with status and info messages.
 
-The last stage. It owns the stream's socket, used from one thread. A slow subscriber loses messages and never blocks it.
+The last stage. It owns the stream's sockets, used from one thread. A slow subscriber loses messages and never
+blocks it.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from realtime import wire
 from realtime.config import PublishConfig
+from realtime.observe import process
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence, covers
 from realtime.publish.message import to_message
+from realtime.publish.pictures import Pictures
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.runtime.door import Exit
@@ -41,6 +45,7 @@ class StreamInfo:
     device: str
     smoothing: str
     version: str
+    pictures: str | None = None
 
 
 class PublishStage:
@@ -53,7 +58,7 @@ class PublishStage:
     >>> config = PublishConfig(bind=["tcp://127.0.0.1:*"])
     >>> status, info = {"cam0": CameraStatus("cam0")}, StreamInfo("s", COCO17, "yolov8n", "none", "cpu", "none", "0.1")
     >>> door = Door(["cam0"], frames_in_flight=2, max_age_s=1.0)
-    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door)
+    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door, StageMeter())
     >>> door.put(Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0))
     >>> published = stage.process([Poses.empty(frame, 17) for frame in door.take()])
     >>> status["cam0"].published
@@ -71,8 +76,11 @@ class PublishStage:
         cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
         door: Exit,
+        meter: StageMeter,
+        pictures: Pictures | None = None,
+        more_sockets: Sequence[PublishSocket] = (),
     ) -> None:
-        """Take over the socket.
+        """Take over the sockets.
 
         Args:
             socket: the bound socket; `close` closes it.
@@ -84,21 +92,27 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
+            meter: the times of all stages, which the status messages tell.
+            pictures: receives every frame after its poses; None sends no pictures. `close` ends it.
+            more_sockets: further bound sockets that get every message, such as a private one.
         """
-        self._socket = socket
+        self._sockets = [socket, *more_sockets]
         self._config = config
         self._waits = config.wait_for_subscribers > 0
         self._info = info
         self._cameras = cameras
         self._recorder = recorder
         self._door = door
+        self._pictures = pictures
+        self._meter = meter
+        self._stages, self._process = self._measured()
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
         self._told_state: dict[str, tuple[str, str | None]] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
-        self._audience = Audience(socket, cameras)
+        self._audiences = [Audience(each, cameras) for each in self._sockets]
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Publish the poses of each frame, in order."""
@@ -118,8 +132,8 @@ class PublishStage:
             for camera, status in self._cameras().items()
             if not status.is_removed or self._told_state.get(camera) != status.state
         }
-        joined = self._audience.listen()
-        if self._waits and (size := self._audience.size()) >= self._config.wait_for_subscribers:
+        joined = set[bytes]().union(*(audience.listen() for audience in self._audiences))
+        if self._waits and (size := self._readers()) >= self._config.wait_for_subscribers:
             log.info("subscribers connected: %d; starting", size)
             self._waits = False
             self._door.release_hold()
@@ -137,6 +151,7 @@ class PublishStage:
             )
         if now >= self._next_status_s:
             self._next_status_s = now + _STATUS_EVERY_S
+            self._stages, self._process = self._measured()
             self._send_status(list(cameras))
         else:
             news = [
@@ -150,14 +165,24 @@ class PublishStage:
         """Do nothing: this stage drops the state of a removed camera itself, with the camera's final status."""
 
     def close(self) -> None:
-        """Send the final states and counts, then close the socket."""
+        """Send the final states and counts, then close the sockets."""
         if self._recorder:
             self._recorder.finish(_RECORDED_S)
+        self._stages, self._process = self._measured()
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
                 self._send_status([camera])
-        self._socket.close()
+        if self._pictures:
+            self._pictures.finish()
+        for socket in self._sockets:  # each delivers its last messages while the others do
+            socket.end()
+        for socket in self._sockets:
+            socket.close()
+
+    def _readers(self) -> int:
+        """Count the readers that `publish.wait_for_subscribers` waits for."""
+        return sum(audience.size() for audience in self._audiences if not audience.is_private)
 
     def _publish(self, poses: Poses) -> None:
         frame = poses.frame
@@ -169,6 +194,8 @@ class PublishStage:
         self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)
         self._cameras()[frame.camera].count_published(age_ms)
         self._door.leave(frame.camera)
+        if self._pictures:
+            self._pictures.offer(frame, message.seq)
         if self._recorder:
             self._recorder.write(message, wait=not self._door.is_live(frame.camera))
 
@@ -188,13 +215,21 @@ class PublishStage:
                 source_fps=status.source_fps,
                 size=status.size,
                 version=self._info.version,
+                pictures=self._info.pictures,
             )
             self._send(wire.info_topic(camera), message)
+
+    def _measured(self) -> tuple[dict[str, dict[str, float]], wire.Process]:
+        """What the status messages of all cameras have in common, measured now."""
+        usage = wire.Process(cpu_s=round(process.cpu_s(), 3), rss_mb=round(process.rss_mb(), 1))
+        return self._meter.recent(), usage
 
     def _send_status(self, cameras: list[str]) -> None:
         for camera in cameras:
             status = self._cameras()[camera]
-            state, reason = self._told_state[camera] = status.state
+            state, reason, since_ns = status.phase()
+            self._told_state[camera] = state, reason
+            counts = status.counts()
             fps, latency_ms = status.recent()
             presence = self._presence[camera]
             if (state, reason) == REMOVED:  # its last message, unless the camera is added again
@@ -206,9 +241,9 @@ class PublishStage:
                 camera=camera,
                 state=state,
                 reason=reason,
-                captured=status.captured,
-                dropped=status.dropped,
-                published=status.published,
+                captured=counts.captured,
+                dropped=counts.dropped,
+                published=counts.published,
                 fps=round(fps, 3),
                 latency_ms={name: round(ms, 3) for name, ms in latency_ms.items()},
                 uptime_s=round(time.monotonic() - self._started_s, 3),
@@ -216,8 +251,15 @@ class PublishStage:
                 tracks_ended=ended,
                 lowered=status.lowered,
                 recording=self._recorder.status() if self._recorder else None,
+                since_ns=since_ns,
+                drops=counts.drops,
+                stages=self._stages,
+                reconnects=dict(status.losses),
+                process=self._process,
             )
             self._send(wire.status_topic(camera), message)
 
     def _send(self, topic: bytes, message: wire.Message) -> None:
-        self._socket.send(topic, wire.encode(message, self._config.encoding))
+        payload = wire.encode(message, self._config.encoding)
+        for socket in self._sockets:
+            socket.send(topic, payload)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ import zmq
 
 from realtime import keys
 from realtime.config import PublishConfig
-from realtime.publish import peers as module
+from realtime.publish import peer as module
 from realtime.publish.audience import Audience, covers
 from realtime.publish.connection import open_connection, received_bytes
-from realtime.publish.peers import BURST_BYTES, BYTES_PER_S, Peer
+from realtime.publish.peer import BURST_BYTES, BYTES_PER_S, Peer
+from realtime.publish.purpose import POSES
 from realtime.publish.socket import PublishSocket
 from tests.doubles import wait_until
 from tests.faults.rawpeer import CANCEL, SUBSCRIBE, RawPeer, command, frame
@@ -218,7 +220,7 @@ def test_the_peers_with_the_most_topics_are_cut_off_when_all_together_have_too_m
 def test_too_many_connections_cost_those_without_a_subscription(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_PEERS", 3)
+    monkeypatch.setattr(publisher.socket.peers, "_purpose", replace(POSES, most_peers=3))
     with RawPeer(publisher.endpoint) as reader:
         reader.send(SUBSCRIBE + b"pose/")
         publisher.until_heard(reader)
