@@ -1,16 +1,17 @@
-# make setup | demo | test | lint | faults | machines | oddities | soak | fuzz | bench | docs: each creates .venv first if it is missing, or installs
-# into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a package index.
+# make setup | demo | test | lint | browser | faults | machines | oddities | soak | fuzz | bench | docs: each creates .venv
+# first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a
+# package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint faults machines oddities soak fuzz bench docs clean
+.PHONY: setup demo test lint browser faults machines oddities soak fuzz bench docs clean
 
 setup: $(READY)
 
-demo: $(READY)  ## track the built-in source for 20 s: show its stream and a summary, save demo.jpg
-	$(BIN)/python examples/demo.py
+demo: $(READY)  ## track the built-in source and serve its live page for 20 s; make demo KEEP=1: until Ctrl-C
+	@$(BIN)/python examples/demo.py $(if $(KEEP),--keep)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile
@@ -20,6 +21,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+browser: $(READY)  ## about 10 minutes: the live page in a real Chromium, with failing cameras, slow viewers and attacks
+	@command -v chromium >/dev/null || { echo "make browser needs Chromium: apt-get install chromium" >&2; exit 1; }
+	$(BIN)/python -m pytest -m "" tests/browser
 
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults

@@ -119,7 +119,14 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     if ignored := service_variables():
         log.debug("environment: ignored variables of a service with a name like ours: %s", ", ".join(ignored))
     check_limits()
-    with _signals(reloads=bool(arguments.config)) as handle, prepared_folders() as remove_folders:
+    with _signals(reloads=bool(arguments.config)) as handle, contextlib.ExitStack() as resources:
+        resources.enter_context(prepared_folders())
+        page = None
+        if config.web is not None:
+            from realtime.web.page import live_page
+
+            # Before the imports below, which take seconds: the page can be opened while they run.
+            page = resources.enter_context(live_page(config, arguments.dry_run, lambda: handle.is_ending))
         with handle.not_swallowed():
             from realtime.loading import load_models
             from realtime.pipeline import Pipeline
@@ -128,13 +135,17 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 models = load_models(config)
                 log.info("dry run: %s and %s are ready on %s", models.detector_name, models.pose_name, models.device)
                 return 0
-            pipeline = Pipeline(config, reader.read_again)
+            pipeline = Pipeline(config, reader.read_again, page)
         handle.take(pipeline)
-        return _process(pipeline, handle, remove_folders, secrets)
+        return _process(pipeline, handle, resources.close, secrets)
 
 
-def _process(pipeline: Pipeline, handle: _Signals, remove_folders: Callable[[], None], secrets: Sequence[str]) -> int:
-    """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago."""
+def _process(pipeline: Pipeline, handle: _Signals, release: Callable[[], None], secrets: Sequence[str]) -> int:
+    """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago.
+
+    Args:
+        release: ends the page and removes the temporary folders, if the process is left at once.
+    """
     code = RealtimeError.exit_code
     failure: RealtimeError | None = None
     try:
@@ -151,7 +162,7 @@ def _process(pipeline: Pipeline, handle: _Signals, remove_folders: Callable[[], 
         if pipeline.stuck_threads or handle.is_late:
             if failure is not None:
                 _say(f"error: {failure}", secrets)
-            remove_folders()
+            release()
             _leave_at_once(pipeline.stuck_threads, code)
     return code
 
@@ -216,6 +227,11 @@ class _Signals:
         self._has_terminal = sys.stderr.isatty()
         self._seen = self._reload_waits = False
         self._seen_s = 0.0
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a signal ends the program."""
+        return self._seen
 
     @property
     def is_late(self) -> bool:

@@ -22,8 +22,8 @@ PROGRAM = "realtime-pose"
 
 # The flags that a new user needs, in this order. `--help` shows them first.
 _MOST_USED = [
-    "source", "config", "device", "detector.weights", "pose.model", "realtime", "publish.bind", "record", "dry_run",
-    "print_config",
+    "source", "config", "device", "detector.weights", "pose.model", "realtime", "web", "publish.bind", "record",
+    "dry_run", "print_config",
 ]  # fmt: skip
 _OPTIONAL_GROUP = {"nargs": "?", "const": "", "metavar": "GROUP"}
 _TOOLS_HELP = f"Separate programs, run as `{PROGRAM} TOOL ...`. Each has its own --help."

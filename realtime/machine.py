@@ -11,10 +11,11 @@ import getpass
 import logging
 import os
 import shutil
+import site
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 from realtime.errors import ConfigError
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def prepared_folders() -> Iterator[Callable[[], None]]:
+def prepared_folders() -> Iterator[None]:
     """Give the libraries a temporary folder of this process, and this process a home folder if it has none.
 
     ultralytics writes its settings when it is imported, and torch creates a folder for its compiler in /tmp, under a
@@ -32,16 +33,13 @@ def prepared_folders() -> Iterator[Callable[[], None]]:
     can be read but not written is kept, because it may contain models. A umask that would keep this process from using
     its own new files is corrected.
 
-    Yields:
-        A function that removes the temporary folder, for a process that ends without leaving the `with` block.
-
     Raises:
         ConfigError: the current folder can't be used, or neither the home folder nor any folder for temporary files can
             be written.
     """
     _check_current_folder()
     if sys.platform == "win32":
-        yield lambda: None
+        yield
         return
     try:
         getpass.getuser()
@@ -56,11 +54,10 @@ def prepared_folders() -> Iterator[Callable[[], None]]:
         os.environ["HOME"] = folder
         found = f"the home folder {home} can't be used" if home else "this user has no home folder"
         log.info("%s: using %s until the end of the run; set HOME to keep the caches", found, folder)
-    remove = partial(shutil.rmtree, folder, ignore_errors=True)
     try:
-        yield remove
+        yield
     finally:
-        remove()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_current_folder() -> None:
@@ -109,3 +106,26 @@ def _temporary_folder(home: str) -> str:
     raise ConfigError(
         "neither the home folder nor /tmp can be written: set HOME or TMPDIR to a folder that this user can write"
     )
+
+
+# Variables that a Python program may need, and that hold no secret: names, and how others begin.
+_HARMLESS = {
+    "HOME", "USER", "LOGNAME", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP", "VIRTUAL_ENV", "NO_COLOR",
+}  # fmt: skip
+_HARMLESS_BEGIN = ("LC_", "LD_", "DYLD_", "PYTHON", "MALLOC_", "GLIBC_")
+
+
+def child_environment(packages: Path) -> dict[str, str]:
+    """Return the environment of a child process of ours: without our configuration, which may contain passwords.
+
+    >>> "PATH" in child_environment(Path("/opt/pose")), child_environment(Path("/opt/pose"))["PYTHONPATH"].split(":")[0]
+    (True, '/opt/pose')
+
+    Args:
+        packages: the folder from which the child imports this package. It comes first, unless it is the folder of all
+            installed packages, which the child finds by itself and which must stay behind the standard library.
+    """
+    kept = {name: text for name, text in os.environ.items() if name in _HARMLESS or name.startswith(_HARMLESS_BEGIN)}
+    if str(packages) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()):
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(packages), kept.get("PYTHONPATH")]))
+    return kept

@@ -31,7 +31,8 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
-from realtime.publish.outlets import PrivateEndpoints, open_outlets
+from realtime.publish.outlets import open_outlets
+from realtime.publish.purpose import PrivateEndpoints
 from realtime.publish.record import Recorder
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.reload import Reload
@@ -106,12 +107,19 @@ class Pipeline:
             empty.
     """
 
-    def __init__(self, config: AppConfig, read_again: Callable[[], AppConfig] | None = None) -> None:
+    def __init__(
+        self,
+        config: AppConfig,
+        read_again: Callable[[], AppConfig] | None = None,
+        private: PrivateEndpoints | None = None,
+    ) -> None:
         """Check files and outputs, bind the port, load the models.
 
         Args:
             config: the configuration of the run.
             read_again: reads the current configuration, for `reload`; None if the run can't be reloaded.
+            private: more endpoints to publish on, for the process of the live page (realtime.web.page); None: there are
+                none.
 
         Raises:
             SourceError: a file can't be opened.
@@ -135,7 +143,6 @@ class Pipeline:
             if self._recorder:
                 on_error.callback(self._recorder.close)
             session = uuid.uuid4().hex
-            private: PrivateEndpoints | None = None  # for the process of the live page
             outlets = open_outlets(config.publish, private, session, lambda: self._fleet.status)
             on_error.callback(outlets.close)
             self._models = models = load_models(config)

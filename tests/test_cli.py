@@ -58,7 +58,7 @@ def test_a_thread_stuck_in_a_library_does_not_change_the_exit_code(failure, code
 
         stuck_threads = ["capture-cam0"]  # noqa: RUF012
 
-        def __init__(self, config, read_again):
+        def __init__(self, config, read_again, private):
             pass
 
         def run(self):
@@ -225,6 +225,16 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
     ("a port in use", "--source demo --publish.bind tcp://127.0.0.1:{port}", 2, "already in use"),
     ("a port that does not exist", "--source demo --publish.bind tcp://127.0.0.1:99999", 2, "expected 1..65535"),
     ("a port open to the network", "--source demo --publish.bind tcp://0.0.0.0:5999", 2, "--publish.allow-insecure"),
+    ("a page at a port in use", "--source demo --web {port}", 2, "already in use"),
+    ("a page at no port", "--source demo --web localhost", 2, "web: got 'localhost', expected HOST:PORT"),
+    ("a page open to the network", "--source demo --web 0.0.0.0:5998", 2, "--web-token-file"),
+    (
+        "a token that others can read",
+        "--source demo --web 5998 --web-token-file {tmp}/readable",
+        2,
+        "web_token_file: ",
+    ),
+    ("a missing token", "--source demo --web 5998 --web-token-file {tmp}/none", 2, "web_token_file: "),
     ("a recording that can't be written", "--source demo --record {tmp}/no/x.jsonl", 2, "can't write"),
     ("a report that can't be written", "--source demo --report {tmp}/no/r.json", 2, "can't write"),
     ("a missing video", "--source {tmp}/none.mp4", 3, "none.mp4: no such file"),
@@ -257,6 +267,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "text.mp4").write_text("this is not a video")
     (tmp_path / "text.pt").write_text("these are not weights")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "readable").write_text("correct horse battery")
+    (tmp_path / "readable").chmod(0o644)
     return tmp_path
 
 

@@ -22,7 +22,7 @@ def test_the_help_lists_every_flag_once() -> None:
 def test_the_help_starts_with_the_ten_flags_that_people_need_first() -> None:
     most_used = help_text().split("most used:")[1].split("general:")[0]
     assert most_used.split()[0] == "--source"
-    assert len([line for line in most_used.splitlines() if line.startswith("  --")]) == 10
+    assert len([line for line in most_used.splitlines() if line.startswith("  --")]) == 11
 
 
 def test_the_help_shows_choices_and_defaults() -> None:

@@ -1,12 +1,13 @@
 import logging
 import os
+import sysconfig
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from realtime.errors import ConfigError
-from realtime.machine import prepared_folders
+from realtime.machine import child_environment, prepared_folders
 
 VARIABLES = "HOME", "USER", "TMPDIR", "YOLO_CONFIG_DIR", "TORCHINDUCTOR_CACHE_DIR"
 
@@ -78,12 +79,11 @@ def test_the_home_folder_is_used_if_there_is_none_for_temporary_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", no_temporary_folder)
-    with prepared_folders() as remove:
+    with prepared_folders():
         (folder,) = (tmp_path / "home").iterdir()
         assert os.environ["TMPDIR"] == str(folder)
         assert os.environ["HOME"] == str(tmp_path / "home")
-        remove()
-        assert not folder.exists()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(("mask", "left"), [(0o777, 0o077), (0o022, 0o022), (0o000, 0o000)])
@@ -122,3 +122,18 @@ def test_a_current_folder_that_was_removed_is_an_error(monkeypatch: pytest.Monke
     (tmp_path / "home").rmdir()
     with pytest.raises(ConfigError, match="the current folder can't be used"), prepared_folders():
         pass
+
+
+def test_a_child_gets_no_configuration_and_no_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REALTIME_CAMERAS", "REALTIME_POSE__MODEL", "DOOR_URL", "HF_TOKEN", "LD_LIBRARY_PATH", "LC_ALL"):
+        monkeypatch.setenv(name, "rtsp://u:s3cret@10.0.0.5/s1")
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    passed = child_environment(Path("/opt/pose"))
+    assert {name for name, text in passed.items() if "s3cret" in text} == {"LD_LIBRARY_PATH", "LC_ALL"}
+    assert passed["PYTHONPATH"] == "/opt/pose:/mine"
+    assert "HOME" in passed
+
+
+def test_a_child_finds_an_installed_package_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert "PYTHONPATH" not in child_environment(Path(sysconfig.get_path("purelib")))

@@ -129,7 +129,7 @@ def test_the_architecture_names_every_folder_and_no_other() -> None:
     "line",
     [
         line.partition("#")[0].strip()
-        for document in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml")
+        for document in ("README.md", "configs/webcam.yaml", "configs/rtsp.yaml", "configs/monitor.yaml")
         for line in re.findall(r"python (run_realtime.py .*)", (ROOT / document).read_text())
     ],
 )

@@ -19,12 +19,15 @@ def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
         files: the configuration files.
 
     Raises:
-        ConfigError: one of them is also the other, a configuration file, a key file or the source of a camera.
+        ConfigError: one of them is also the other, a configuration file, a key file, the token file or the source of a
+            camera.
     """
     inputs = [(file, "a configuration file") for file in files]
     inputs += [(Path(camera.address), f"the source of {camera.name}") for camera in config.cameras]
     if config.publish.curve_secret is not None:
         inputs.append((config.publish.curve_secret, "the secret key"))
+    if config.web_token_file is not None:
+        inputs.append((config.web_token_file, "the token of the page"))
     for key, output in (("record", config.record), ("report", config.report)):
         for path, what in inputs:
             if output is not None and _is_same(output, path):

@@ -373,7 +373,10 @@ class AppConfig(Section):
         True, description="show pictures on the page; false: skeletons only, and no picture leaves the pipeline"
     )
     web_lost_s: float = Field(
-        30.0, gt=0.0, description="/healthz reports a fault when a camera has been lost for longer than this (s)"
+        30.0,
+        gt=0.0,
+        le=1e6,
+        description="/healthz reports a fault when a camera has been lost for longer than this (s)",
     )
     web_source_url: str | None = Field(
         None, title="URL", description="where users of the page can get its source code; shown as a link on the page"
@@ -421,6 +424,14 @@ class AppConfig(Section):
     @classmethod
     def _one_host(cls, hosts: object) -> object:
         return [hosts] if isinstance(hosts, str) else hosts
+
+    @field_validator("web_hosts")
+    @classmethod
+    def _names(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", host):
+                raise ValueError(f"got {shown(host)!r}, expected a name without scheme and port: cams.example.org")
+        return hosts
 
     @model_validator(mode="after")
     def _page_is_closed(self) -> AppConfig:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -65,7 +65,9 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.dashboard.logs import set_up_logging
 
     set_up_logging(options.log_level, options.log_format)
-    listener = listen.bind(options.bind) if options.listen_fd is None else listen.inherit(options.listen_fd)
+    with _named("bind" if options.listen_fd is None else "listen-fd"):
+        inherited = options.listen_fd is not None
+        listener = listen.inherit(options.listen_fd) if inherited else listen.bind(options.bind)
     with listener:
         if not (listen.is_local(listener) or settings.token or options.allow_insecure):
             raise ValueError(
@@ -88,9 +90,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise ValueError(
             "pictures: got more than one --connect, expected one: each pipeline announces its own pictures"
         )
+    with _named("token-file"):
+        token = None if options.token_file is None else read_token(options.token_file)
     return Settings(
         connect=connect,
-        token=None if options.token_file is None else read_token(options.token_file),
+        token=token,
         hosts=tuple(options.host),
         has_pictures=not options.no_pictures,
         pictures=options.pictures,
@@ -98,6 +102,15 @@ def _settings(options: argparse.Namespace) -> Settings:
         source_url=options.source_url,
         keys=load_keys(options.curve_secret, options.curve_server),
     )
+
+
+@contextlib.contextmanager
+def _named(flag: str) -> Iterator[None]:
+    """Name the flag in the error of its value."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from None
 
 
 def read_token(file: Path) -> str:
@@ -118,16 +131,16 @@ def read_token(file: Path) -> str:
         token = read_small(file, MOST_TOKEN_BYTES).decode().strip()
         is_open = os.name == "posix" and bool(file.stat().st_mode & 0o077)
     except UnicodeDecodeError:
-        raise ValueError(f"token-file: {file}: not UTF-8 text, expected a line of text") from None
+        raise ValueError(f"{file}: not UTF-8 text, expected a line of text") from None
     except (ValueError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"token-file: {file}: {why}; expected a file with a token") from None
+        raise ValueError(f"{file}: {why}; expected a file with a token") from None
     if is_open:
-        raise ValueError(f"token-file: other users can access {file}: run chmod 600 {file}")
+        raise ValueError(f"other users can access {file}: run chmod 600 {file}")
     if len(token) < LEAST_TOKEN or not token.isprintable():
         got = f"{len(token)} characters" if token.isprintable() else "more than one line"
         raise ValueError(
-            f"token-file: {file}: got {got}, expected one line of at least {LEAST_TOKEN}; make one with "
+            f"{file}: got {got}, expected one line of at least {LEAST_TOKEN}; make one with "
             f"python -c 'import secrets; print(secrets.token_hex())'"
         )
     return token

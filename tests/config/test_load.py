@@ -11,7 +11,7 @@ from realtime.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["webcam.yaml", "rtsp.yaml"])
+@pytest.mark.parametrize("name", ["webcam.yaml", "rtsp.yaml", "monitor.yaml"])
 def test_the_shipped_configurations_are_valid(name: str) -> None:
     assert load([ROOT / "configs" / name], environment={}).cameras
 

@@ -32,12 +32,14 @@ def test_the_source_of_a_camera_is_not_written(folder: Path, key: str, output: s
 
 
 @pytest.mark.parametrize("key", ["record", "report"])
-def test_neither_a_configuration_file_nor_the_secret_key_is_written(folder: Path, key: str) -> None:
+def test_neither_a_configuration_file_nor_a_secret_is_written(folder: Path, key: str) -> None:
     files = (Path("cameras.jsonl"),)
     with pytest.raises(ConfigError, match=rf"^{key}: got .*, a configuration file, expected"):
         check(folder, files=files, **{key: f"{folder}/cameras.jsonl"})
     with pytest.raises(ConfigError, match=rf"^{key}: got .*, the secret key, expected"):
         check(folder, publish__curve_secret="clip.jsonl", **{key: "clip.jsonl"})
+    with pytest.raises(ConfigError, match=rf"^{key}: got .*, the token of the page, expected"):
+        check(folder, web_token_file="clip.jsonl", **{key: "clip.jsonl"})
 
 
 @pytest.mark.parametrize(("record", "report"), [("a.jsonl", "../{0}/a.jsonl"), ("link.jsonl", "hard.jsonl")])

@@ -97,3 +97,31 @@ def test_waiting_for_more_subscribers_than_can_connect_is_an_error():
     assert waits_for(256) == 256
     with pytest.raises(ConfigError, match="256"):
         waits_for(257)
+
+
+@pytest.mark.parametrize("web", ["8080", "127.0.0.1:8080", "localhost:8080", "[::1]:8080", "127.8.8.8:1"])
+def test_a_page_that_only_this_machine_can_open_needs_no_token(web: str) -> None:
+    assert load(environment={}, flags={"web": web}).web == web
+
+
+@pytest.mark.parametrize("web", ["0.0.0.0:8080", "[::]:8080", "*:8080", "10.0.0.7:8080", "cams.example.org:8080"])
+def test_a_page_that_others_can_open_needs_a_token_or_the_user_s_word(web: str) -> None:
+    with pytest.raises(ConfigError, match=r"^web: anyone on the network could watch .*--web-token-file"):
+        load(environment={}, flags={"web": web})
+    assert load(environment={}, flags={"web": web, "web_allow_insecure": "true"}).web == web
+    assert load(environment={}, flags={"web": web, "web_token_file": "token"}).web == web
+
+
+@pytest.mark.parametrize(
+    "web", ["0", "65536", "80 80", "::1:8080", "http://127.0.0.1:8080", "127.0.0.1:", ":8080", "-1"]
+)
+def test_an_address_of_the_page_with_a_mistake_is_refused(web: str) -> None:
+    with pytest.raises(ConfigError, match=r"^web: got .*, expected HOST:PORT or a port, 1\.\.65535$"):
+        load(environment={}, flags={"web": web})
+
+
+@pytest.mark.parametrize("host", ["https://cams.example.org", "cams.example.org:443", "a b", "", "[::1]", "a" * 300])
+def test_a_name_of_the_page_has_no_scheme_and_no_port(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"^web_hosts.*expected a name without scheme and port"):
+        load(environment={}, flags={"web_hosts": [host]})
+    assert load(environment={}, flags={"web_hosts": "cams.example.org"}).web_hosts == ["cams.example.org"]
