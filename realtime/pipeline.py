@@ -180,6 +180,7 @@ class Pipeline:
             lambda: self._fleet.status,
             self._recorder,
             self._door,
+            self._meter,
             outlets.pictures,
             outlets.sockets[1:],
         )
@@ -245,7 +246,8 @@ class Pipeline:
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
             if status.check_silence():
-                log.warning("%s: timed out: no frame arrives and the driver reports no error; still waiting", name)
+                text = "%s: timed out: no frame arrives and the driver reports no error; still waiting"
+                log.warning(text, name, extra={"camera": name, "state": "reconnecting", "reason": "timed out"})
 
     def _forget_removed(self) -> None:
         """Let the stages drop the state of each removed camera, once its last frame has left the pipeline."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from realtime.capture import open as opening
 from realtime.capture.backoff import Backoff
 from realtime.capture.clock import WallClock, unix_s
+from realtime.capture.clock_bars import draw_clock
 from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
 from realtime.capture.kind import kind_of
@@ -185,7 +186,8 @@ class Camera:
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
             again = " again" if self._was_open else ""
-            log.info("%s: opened %s%s, %dx%d, %s", self._name, shown(self._config.address), again, *source.size, rate)
+            where, extra = shown(self._config.address), {"camera": self._name}
+            log.info("%s: opened %s%s, %dx%d, %s", self._name, where, again, *source.size, rate, extra=extra)
         self._was_open, self._trouble = True, None
 
     def _play(self, source: Source) -> bool:
@@ -257,7 +259,8 @@ class Camera:
             self._status.set_state("live")
         if picture.is_spread and not self._has_told_spread:
             self._has_told_spread = True
-            log.info("%s: timestamps repeat or go back in places; the frames there are spaced evenly", self._name)
+            text = "%s: timestamps repeat or go back in places; the frames there are spaced evenly"
+            log.info(text, self._name, extra={"camera": self._name})
         captured_s = self._captured_s(picture, source, arrived_s)
         size = self._sized(picture.image, source)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
@@ -275,6 +278,8 @@ class Camera:
         if picture.came_s is not None:  # HLS: the frame arrived earlier and was held back until it was due
             captured_unix_s = arrived_unix_s = unix_s(picture.came_s)
         taken_unix_s, clock = self._clock.read(picture.wall_s, captured_unix_s, arrived_unix_s, picture.clock)
+        if picture.shows_clock:
+            draw_clock(image, round(taken_unix_s * 1e3))
         return Frame(
             camera=self._name,
             epoch=epoch,
@@ -300,7 +305,8 @@ class Camera:
             raise _Dropped("stored before the start")
         if verdict == "behind":
             if not self._freshness.trusts_stamps:
-                log.warning("%s: the camera's timestamps run slow; using arrival times from now on", self._name)
+                text = "%s: the camera's timestamps run slow; using arrival times from now on"
+                log.warning(text, self._name, extra={"camera": self._name})
             where = shown(self._config.address)
             behind = SourceError(f"{where}: falls behind: frames keep arriving late", SourceReason.BEHIND)
             raise _Dropped("behind", behind)
@@ -312,7 +318,7 @@ class Camera:
         if size != self._status.size:
             self._status.describe(size, source.fps)
             self._prepare(self._name, size, source.live)
-            log.info("%s: frame size changed to %dx%d", self._name, *size)
+            log.info("%s: frame size changed to %dx%d", self._name, *size, extra={"camera": self._name})
         elif source.fps != self._status.source_fps:  # measured by now
             self._status.describe(size, source.fps)
         return size
@@ -324,5 +330,6 @@ class Camera:
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)
-            log.warning("%s: %s; trying again", self._name, error)
+            extra = {"camera": self._name, "state": "reconnecting", "reason": error.reason.value}
+            log.warning("%s: %s; trying again", self._name, error, extra=extra)
         self._pause_s = self._backoff.wait_s(error.reason, tried_s)

@@ -86,7 +86,7 @@ class WallClock:
             self._warn(text, off_s)
 
     def _warn(self, text: str, off_s: float) -> None:
-        log.warning(text, self._name, off_s)
+        log.warning(text, self._name, off_s, extra={"camera": self._name})
 
 
 def unix_s(mono_s: float) -> float:

@@ -133,13 +133,18 @@ class DemoSource:
     >>> first, second = source.read(), source.read()
     >>> first.image.shape, first.media_s, round(second.media_s, 3)
     ((720, 1280, 3), 0.0, 0.033)
+
+    Args:
+        shows_clock: have Unix time drawn into each frame (`demo:clock`), by capture.camera: only there is known when a
+            paced frame is due.
     """
 
     live = False
     prompt = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, shows_clock: bool = False) -> None:
         demo_canvas()
+        self._shows_clock = shows_clock
         self.size = DEMO_SIZE
         self.fps: float | None = DEMO_FPS
         self._next = 0
@@ -147,7 +152,7 @@ class DemoSource:
     def read(self) -> Picture | None:
         """Return the next frame. The demo never ends, so this is never None."""
         k, self._next = self._next, self._next + 1
-        return Picture(demo_frame(k), media_s=k / DEMO_FPS)
+        return Picture(demo_frame(k), media_s=k / DEMO_FPS, shows_clock=self._shows_clock)
 
     def close(self) -> None:
         """Do nothing: the demo holds no resource."""

@@ -167,9 +167,14 @@ class Fleet:
         try:
             camera.run()
         except TruncatedError as error:  # the other cameras keep running; the pipeline raises it at the end
-            log.error("%s", error)
+            log.error("%s", error, extra=_failed(name, error))
             self.truncated = self.truncated or error
         except SourceError as error:
             if may_end_run and not stop.is_set():
                 raise
-            log.error("%s", error)
+            log.error("%s", error, extra=_failed(name, error))
+
+
+def _failed(camera: str, error: SourceError) -> dict[str, str]:
+    """The keys of the JSON log line that says that a camera failed."""
+    return {"camera": camera, "state": "failed", "reason": error.reason.value}

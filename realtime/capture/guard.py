@@ -76,4 +76,5 @@ class Guard:
         is_new = type(error) not in self._logged
         self._logged.add(type(error))
         level = logging.ERROR if logs and is_new else logging.DEBUG
-        log.log(level, "%s: unexpected error in its source; please report this", self._camera, exc_info=error)
+        text, extra = "%s: unexpected error in its source; please report this", {"camera": self._camera}
+        log.log(level, text, self._camera, exc_info=error, extra=extra)

@@ -21,6 +21,8 @@ from realtime.redact import shown
 
 Kind = Literal["webcam", "network", "file", "pipe", "images", "demo"]
 
+# The demo, and the demo with its clock drawn as a bar code.
+_DEMO, DEMO_CLOCK = "demo", "demo:clock"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # An unplugged webcam has no device file, so a path that starts like this counts as a webcam by its name alone.
 _WEBCAM_PATHS = ("/dev/video", "/dev/v4l/")
@@ -41,12 +43,12 @@ def kind_of(source: str) -> Kind:
     ('webcam', 'network', 'file', 'images')
 
     Args:
-        source: a camera's address: the number or device file of a webcam, a URL, `demo`, or the path of a video, an
-            image, a pipe, a folder or a glob.
+        source: a camera's address: the number or device file of a webcam, a URL, `demo` or `demo:clock`, or the path of
+            a video, an image, a pipe, a folder or a glob.
     """
     if _is_number(source) or source.startswith(_WEBCAM_PATHS):
         return "webcam"
-    if source == "demo":
+    if source in (_DEMO, DEMO_CLOCK):
         return "demo"
     if _URL.match(source):
         return "network"
@@ -144,11 +146,13 @@ def check_file(path: str) -> None:
 
 
 def hint_of_name(config: CameraConfig) -> str:
-    """Return how to name the file that a person probably meant, as the end of a message; empty if there is none.
+    """Return what a person probably meant, as the end of a message; empty if nothing is likely.
 
     Args:
         config: a camera whose source is missing.
     """
+    if config.address.lower().startswith(f"{_DEMO}:"):
+        return f" (the built-in sources are {_DEMO} and {DEMO_CLOCK})"
     whole = f"{config.name}={config.source}"
     meant = config.address if _is_number(config.address) else whole
     return f" (for the file or folder {meant}, write ./{meant})" if os.path.lexists(meant) else ""

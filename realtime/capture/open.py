@@ -18,7 +18,7 @@ from realtime.capture.files import open_files
 from realtime.capture.follow import find_playlist, names_playlist
 from realtime.capture.guard import Guard
 from realtime.capture.hls import HlsSource
-from realtime.capture.kind import check_file, hint_of_name, kind_of
+from realtime.capture.kind import DEMO_CLOCK, check_file, hint_of_name, kind_of
 from realtime.capture.limits import MAX_PIXELS_FILE, MAX_PIXELS_URL
 from realtime.capture.login import has_login
 from realtime.capture.nested import Nested
@@ -73,7 +73,7 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
         case "webcam":
             return _open_webcam(config)
         case "demo":
-            return DemoSource()
+            return DemoSource(shows_clock=source == DEMO_CLOCK)
         case "pipe":
             return PipeSource(config.name, source, stop, hwaccel=config.hwaccel, max_pixels=max_pixels)
         case "images" | "file":
@@ -156,4 +156,5 @@ def _warn_of_unverified_tls(name: str) -> None:
         "%s: the login is sent over TLS, but the certificate is not verified, so any host on the way to the camera "
         "could read it; set tls_verify: true, and tls_ca if the certificate is self-signed",
         name,
+        extra={"camera": name},
     )

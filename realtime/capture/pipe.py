@@ -135,7 +135,8 @@ class Pipe:
                     continue
             if self._is_quiet and time.monotonic() - began_s >= _PATIENCE_S:
                 self._is_quiet = False
-                log.info("%s: waiting for a program that writes to %s", self._camera, self._name)
+                text = "%s: waiting for a program that writes to %s"
+                log.info(text, self._camera, self._name, extra={"camera": self._camera})
         return b""
 
 

@@ -31,6 +31,7 @@ class Picture:
         clock: which clock `wall_s` is.
         came_s: when the frame reached this machine, monotonic seconds; None: when `read` returned it.
         is_spread: whether timestamps of this file have repeated or gone back so far, so `media_s` may be estimated.
+        shows_clock: draw the moment of capture into the frame made of it (`capture.clock_bars`).
     """
 
     image: NDArray[np.uint8] | None
@@ -40,6 +41,7 @@ class Picture:
     clock: Clock = "rtcp"
     came_s: float | None = None
     is_spread: bool = False
+    shows_clock: bool = False
 
     def __post_init__(self) -> None:
         if self.image is None and self.fault is None:

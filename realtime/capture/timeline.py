@@ -150,9 +150,8 @@ class Pacer:
         usual_s = usual_s if 0 < usual_s <= GAP_S else 1.0 / DEFAULT_FPS
         if not self._has_told:
             self._has_told = True
-            log.info(
-                "%s: the timestamps jump by %.0f s; playing on without this gap, and any other", self._camera, step_s
-            )
+            text = "%s: the timestamps jump by %.0f s; playing on without this gap, and any other"
+            log.info(text, self._camera, step_s, extra={"camera": self._camera})
         return step_s - usual_s
 
 

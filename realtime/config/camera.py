@@ -66,8 +66,8 @@ class CameraConfig(Section):
         min_length=1,
         max_length=LONGEST_SOURCE,
         description="webcam number or /dev path; path of a video, an image, a pipe, a folder or a glob of images; URL "
-        "(rtsp://, rtsps://, rtmp://, http(s)://, udp://); demo; env:NAME or secret:PATH to read it from a variable "
-        "or a file",
+        "(rtsp://, rtsps://, rtmp://, http(s)://, udp://); demo, or demo:clock, which shows a clock; "
+        "env:NAME or secret:PATH to read it from a variable or a file",
     )
     transport: Transport = Field("tcp", description="RTSP: transport protocol")
     tls_verify: bool = Field(

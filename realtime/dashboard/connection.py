@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime.dashboard import protocol
 from realtime.dashboard.clock import Moment
-from realtime.dashboard.viewer import Viewer
+from realtime.dashboard.viewer import Traffic, Viewer
 
 # Messages per second that a page may send besides acknowledgements of frames, whose number we choose ourselves.
 MOST_PER_S = 200
@@ -37,14 +37,15 @@ class Connection:
 
     Args:
         websocket: accepted.
+        traffic: counts what is sent.
 
     Attributes:
         viewer: what the page watches and what waits for it.
         wake: set when something may be sent.
     """
 
-    def __init__(self, websocket: WebSocket) -> None:
-        self.viewer = Viewer()
+    def __init__(self, websocket: WebSocket, traffic: Traffic) -> None:
+        self.viewer = Viewer(traffic)
         self.wake = asyncio.Event()
         self._websocket = websocket
         self._allowance, self._allowed_s = float(MOST_PER_S), time.monotonic()

@@ -8,6 +8,7 @@ page.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -100,11 +101,11 @@ class Gate:
         return self._token is None
 
     def knows(self, scope: Scope) -> bool:
-        """Whether this request has the cookie or the bearer token, or no token is needed. `look_at` was called."""
+        """Whether this request has the cookie or the token, or no token is needed. `look_at` was called."""
         return self._token is None or scope.get(_KNOWN) is True
 
     async def look_at(self, scope: MutableMapping[str, Any]) -> bool | None:
-        """Find out whether a request has the cookie or the bearer token, for `knows`.
+        """Find out whether a request has the cookie or the token, for `knows`.
 
         Returns:
             Whether it has; None if too many wrong tokens wait already.
@@ -112,8 +113,8 @@ class Gate:
         known: bool | None = self._token is None or any(
             self._is_cookie(value) for value in _cookies(scope, self.cookie_name)
         )
-        if not known and (bearer := _bearer(scope)) is not None:
-            known = await self.try_token(bearer, address_of(scope))
+        if not known and (token := _token(scope)) is not None:
+            known = await self.try_token(token, address_of(scope))
         scope[_KNOWN] = known
         return known
 
@@ -166,10 +167,21 @@ class Gate:
         return hmac.new(self._token, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _bearer(scope: Scope) -> str | None:
-    """The bearer token of a request; None if it has none."""
-    scheme, _, token = (_header(scope, b"authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+def _token(scope: Scope) -> str | None:
+    """The token in the header Authorization of a request; None if it has none.
+
+    It is a bearer token, or the password of a Basic login, with any user name, because Home Assistant's generic camera
+    knows only those. Browsers don't offer a Basic login by themselves, because no reply asks for one.
+    """
+    scheme, _, text = (_header(scope, b"authorization") or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return text.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(text.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:  # not base64, or not UTF-8
+        return None
 
 
 def address_of(scope: Scope) -> str:

@@ -7,7 +7,7 @@ gets fewer frames, each the newest of its camera; what waits for it is bounded, 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -113,8 +113,26 @@ class Tile:
         self.waits_s, self.missed = now_s, 0
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What all pages together got, by width class; None: skeletons without pictures.
+
+    Attributes:
+        sent: frames that were sent.
+        skipped: frames that a newer one replaced before the page could take them.
+        size: bytes of the frames that were sent.
+    """
+
+    sent: Counter[wire.Width | None] = field(default_factory=Counter)
+    skipped: Counter[wire.Width | None] = field(default_factory=Counter)
+    size: int = 0
+
+
 class Viewer:
     """One page: the cameras it watches, and what waits for it.
+
+    Args:
+        traffic: counts what it gets.
 
     Attributes:
         tiles: what it watches, by the name of the camera.
@@ -123,7 +141,8 @@ class Viewer:
         window: the bytes on their way to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic | None = None) -> None:
+        self._traffic = Traffic() if traffic is None else traffic
         self.tiles: dict[str, Tile] = {}
         self.wants_pictures = True
         self.details: str | None = None
@@ -216,6 +235,8 @@ class Viewer:
             return False
         if frame.width is not None:
             tile.wait(now_s)
+        if tile.pending is not None:
+            self._traffic.skipped[tile.pending.width] += 1
         # A still that isn't due must not wait: it would be old when it is.
         tile.pending = None if frame.is_idle and not tile.wants_still(now_s) else frame
         return tile.pending is not None
@@ -238,6 +259,8 @@ class Viewer:
         tile.due_s = max(tile.due_s, now_s - self._step_s()) + self._step_s()
         tile.in_flight.append(_Sent(frame.pose.seq, frame.size, now_s))
         self.window.sent(frame.size)
+        self._traffic.sent[frame.width] += 1
+        self._traffic.size += frame.size
         return frame
 
     def wake_s(self, now_s: float) -> float | None:

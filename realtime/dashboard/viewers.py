@@ -21,7 +21,7 @@ from realtime.dashboard.frames import Frame
 from realtime.dashboard.pictures import Key, Pictures
 from realtime.dashboard.records import camera_record, details_record
 from realtime.dashboard.settings import Settings
-from realtime.dashboard.viewer import Viewer
+from realtime.dashboard.viewer import Traffic, Viewer
 
 # Pages that may be connected at the same time.
 MOST_VIEWERS = 64
@@ -40,12 +40,16 @@ class Viewers:
         fleet: the cameras.
         pictures: the subscriptions to pictures.
         settings: what the flags say.
+
+    Attributes:
+        traffic: what all pages got so far.
     """
 
     def __init__(self, fleet: Fleet, pictures: Pictures, settings: Settings) -> None:
         self._fleet = fleet
         self._pictures = pictures
         self._settings = settings
+        self.traffic = Traffic()
         self._connections: list[Connection] = []
         self._changed: set[str] = set()
         self._told_s: dict[str, float] = {}
@@ -68,7 +72,7 @@ class Viewers:
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one page until it is gone. The gate has let it in."""
         await websocket.accept()
-        connection = Connection(websocket)
+        connection = Connection(websocket, self.traffic)
         if len(self._connections) >= MOST_VIEWERS:
             await connection.close(Misuse(TRY_LATER, f"{MOST_VIEWERS} pages are open already, close one"))
             return

@@ -21,6 +21,9 @@ from realtime.redact import one_line, redact
 log = logging.getLogger(__name__)
 
 _INDENT = "  "
+# Further keys of a JSON line about one camera, as far as the call gives them in `extra`: the camera's name, its new
+# state with the reason, and the cause of dropped frames.
+_KEYS = ("camera", "state", "reason", "cause")
 
 
 class _Text(logging.Formatter):
@@ -46,6 +49,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": redact(_message(record), self._secrets),
         }
+        line |= {key: redact(str(vars(record)[key]), self._secrets) for key in _KEYS if key in vars(record)}
         if trace := _traces(record):
             line["traceback"] = redact("\n".join(trace), self._secrets)
         return printable_json(json.dumps(line, ensure_ascii=False))

@@ -6,12 +6,11 @@ Not part of the data path: realtime.pipeline builds both from the cameras' statu
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 
 from realtime import __version__
 from realtime.observe.metrics import StageMeter
+from realtime.observe.process import peak_rss_mb
 from realtime.observe.status import CameraStatus
 
 
@@ -43,7 +42,7 @@ def build_report(
         },
         "stages": meter.summary(),
         "wall_s": round(wall_s, 3),
-        "peak_rss_mb": round(_peak_rss_mb(), 1),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
         "device": device,
         "models": dict(models),
     }
@@ -60,8 +59,3 @@ def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: fl
     stages = meter.summary()
     busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in stages.items())
     return [*lines, f"{wall_s:.1f} s in total; busy: {busy or 'nothing'}"]
-
-
-def _peak_rss_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1024  # bytes on macOS, KiB on Linux

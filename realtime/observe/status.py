@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -24,13 +24,51 @@ REMOVED: tuple[State, str] = ("ended", "removed")
 RECENT_S = 5.0
 
 
+class Counts(NamedTuple):
+    """The frames of one camera, counted at the same moment.
+
+    Attributes:
+        captured: frames that the source delivered, good or not.
+        published: frames whose poses were published.
+        drops: frames that will never be published, by cause.
+    """
+
+    captured: int
+    published: int
+    drops: dict[str, int]
+
+    @property
+    def dropped(self) -> int:
+        """Number of captured frames that will never be published."""
+        return sum(self.drops.values())
+
+
 class CameraStatus:
-    """The state and counters of one camera. All methods may be called from any thread."""
+    """The state and counters of one camera. All methods may be called from any thread.
+
+    >>> status = CameraStatus("cam0")
+    >>> status.set_state("live")
+    >>> status.set_state("reconnecting", "timed out")
+    >>> status.state, dict(status.losses)
+    (('reconnecting', 'timed out'), {'timed out': 1})
+
+    Attributes:
+        camera: the camera's name.
+        captured: frames that the source delivered so far, good or not.
+        published: frames whose poses were published so far.
+        losses: how many times the camera was lost while it was live, by reason.
+        source_fps: frames per second of the source; None if unknown.
+        size: width and height of its frames in pixels; None before the first one.
+        lowered: configuration keys that were changed to compute less, as "key=value".
+        latency: the latencies of the whole run.
+    """
 
     def __init__(self, camera: str) -> None:
         self.camera = camera
         self._lock = threading.Lock()
         self._state: tuple[State, str | None] = ("starting", None)
+        self._since_ns = time.time_ns()
+        self._end: tuple[State, str | None] | None = None  # the state in which the camera will end, or has ended
         self._heard_s = 0.0
         self._silence_limit_s: float | None = None
         self.source_fps: float | None = None
@@ -38,9 +76,9 @@ class CameraStatus:
         self.lowered: list[str] = []
         self.captured = 0
         self.published = 0
-        self.reconnects = 0
+        self.losses: Counter[str] = Counter()
         self._finished = False
-        self.drops: Counter[str] = Counter()
+        self._drops: Counter[str] = Counter()
         self.latency = Histogram()
         self._recent: deque[tuple[float, float]] = deque()  # (monotonic s, latency ms) of the last RECENT_S
         self._first_published_s: float | None = None
@@ -50,16 +88,19 @@ class CameraStatus:
     def state(self) -> tuple[State, str | None]:
         """The state and its reason.
 
-        A camera that has ended or failed stays `live` until its last frame is published or dropped.
+        A camera that ends or fails keeps its state until its last frame is published or dropped.
         """
-        if self._state[0] in ("ended", "failed") and self.unfinished() > 0:
-            return "live", None
         return self._state
+
+    def phase(self) -> tuple[State, str | None, int]:
+        """The state, its reason, and the Unix time (ns) at which the state began, whatever its reason was then."""
+        with self._lock:
+            return *self._state, self._since_ns
 
     @property
     def has_failed(self) -> bool:
         """Whether the camera failed, even if its frames are still in the pipeline."""
-        return self._state[0] == "failed"
+        return self._end is not None and self._end[0] == "failed"
 
     @property
     def is_removed(self) -> bool:
@@ -77,18 +118,20 @@ class CameraStatus:
     def explain(self, reason: str) -> None:
         """Give a camera that is not live yet another reason, without a change of state."""
         with self._lock:
-            if self._state[0] in ("starting", "reconnecting"):
-                self._state = (self._state[0], reason)
+            if self._end is None and self._state[0] in ("starting", "reconnecting"):
+                self._become(self._state[0], reason)
 
     def restart(self) -> None:
         """Start again, with other options or after a removal. The counters continue."""
         with self._lock:
-            self._state = ("starting", None)
+            self._end = None
+            self._become("starting", None)
 
     def remove(self) -> None:
         """Mark the camera as removed, whatever its state. Only `restart` changes this state again."""
         with self._lock:
-            self._state = REMOVED
+            self._end = REMOVED
+            self._settle()
 
     def expect(self, silence_limit_s: float | None) -> None:
         """Expect a frame at least every `silence_limit_s` seconds from now on; None: expect nothing."""
@@ -109,17 +152,32 @@ class CameraStatus:
         """
         with self._lock:
             limit_s, silent_s = self._silence_limit_s, time.monotonic() - self._heard_s
-            if limit_s is None or silent_s < limit_s or self._state[0] not in ("starting", "live"):
+            is_expected = self._end is None and self._state[0] in ("starting", "live")
+            if limit_s is None or silent_s < limit_s or not is_expected:
                 return False
             self._change("reconnecting", SourceReason.TIMEOUT.value)
             return True
 
     def _change(self, state: State, reason: str | None) -> None:
-        if self._state[0] in ("ended", "failed"):
+        if self._end is not None:
+            return
+        if state in ("ended", "failed"):
+            self._end = (state, reason)
+            self._settle()
             return
         if state == "reconnecting" and self._state[0] == "live":
-            self.reconnects += 1
+            self.losses[reason or SourceReason.LOST.value] += 1
+        self._become(state, reason)
+
+    def _become(self, state: State, reason: str | None) -> None:
+        if state != self._state[0]:
+            self._since_ns = time.time_ns()
         self._state = (state, reason)
+
+    def _settle(self) -> None:
+        """Enter the last state if no frame is left in the pipeline."""
+        if self._end is not None and self._state != self._end and self.unfinished() <= 0:
+            self._become(*self._end)
 
     def describe(self, size: tuple[int, int], fps: float | None) -> None:
         """Set what the source reports: width and height in pixels, and the nominal frames per second or None."""
@@ -133,7 +191,8 @@ class CameraStatus:
     def count_dropped(self, cause: str) -> None:
         """Count a captured frame that will not be published."""
         with self._lock:
-            self.drops[cause] += 1
+            self._drops[cause] += 1
+            self._settle()
 
     def count_published(self, latency_ms: float) -> None:
         """Count a published frame, with the time since its capture."""
@@ -146,20 +205,41 @@ class CameraStatus:
             if self._first_published_s is None:
                 self._first_published_s = now
             self._last_published_s = now
+            self._settle()
 
     def finish(self) -> None:
-        """Set the state `ended`. From now on, captured frames that were not published count as dropped."""
-        self._finished = True
-        self.set_state("ended")
+        """Set the state `ended`. From now on, frames that are still unfinished count as dropped: `stopping`."""
+        with self._lock:
+            self._finished = True
+            self._change("ended", None)
+            self._settle()
 
     def unfinished(self) -> int:
         """Number of captured frames that are neither published nor dropped yet."""
-        return self.captured - self.published - self.dropped
+        return 0 if self._finished else self.captured - self.published - self._drops.total()
+
+    def counts(self) -> Counts:
+        """The frames so far, counted at the same moment."""
+        with self._lock:
+            drops = Counter(self._drops)
+            if self._finished and (rest := self.captured - self.published - drops.total()) > 0:
+                drops["stopping"] += rest
+            return Counts(self.captured, self.published, dict(drops))
+
+    @property
+    def drops(self) -> Counter[str]:
+        """Number of captured frames that will never be published, by cause."""
+        return Counter(self.counts().drops)
 
     @property
     def dropped(self) -> int:
         """Number of captured frames that will never be published."""
-        return self.captured - self.published if self._finished else sum(self.drops.values())
+        return self.counts().dropped
+
+    @property
+    def reconnects(self) -> int:
+        """How many times the camera was lost while it was live."""
+        return self.losses.total()
 
     def fps(self) -> float:
         """Frames published per second over the whole run."""

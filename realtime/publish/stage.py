@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from realtime import wire
 from realtime.config import PublishConfig
+from realtime.observe import process
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence, covers
 from realtime.publish.message import to_message
@@ -56,7 +58,7 @@ class PublishStage:
     >>> config = PublishConfig(bind=["tcp://127.0.0.1:*"])
     >>> status, info = {"cam0": CameraStatus("cam0")}, StreamInfo("s", COCO17, "yolov8n", "none", "cpu", "none", "0.1")
     >>> door = Door(["cam0"], frames_in_flight=2, max_age_s=1.0)
-    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door)
+    >>> stage = PublishStage(PublishSocket(config), config, info, lambda: status, None, door, StageMeter())
     >>> door.put(Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0))
     >>> published = stage.process([Poses.empty(frame, 17) for frame in door.take()])
     >>> status["cam0"].published
@@ -74,6 +76,7 @@ class PublishStage:
         cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
         door: Exit,
+        meter: StageMeter,
         pictures: Pictures | None = None,
         more_sockets: Sequence[PublishSocket] = (),
     ) -> None:
@@ -89,6 +92,7 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
+            meter: the times of all stages, which the status messages tell.
             pictures: receives every frame after its poses; None sends no pictures. `close` ends it.
             more_sockets: further bound sockets that get every message, such as a private one.
         """
@@ -100,6 +104,8 @@ class PublishStage:
         self._recorder = recorder
         self._door = door
         self._pictures = pictures
+        self._meter = meter
+        self._stages, self._process = self._measured()
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
@@ -145,6 +151,7 @@ class PublishStage:
             )
         if now >= self._next_status_s:
             self._next_status_s = now + _STATUS_EVERY_S
+            self._stages, self._process = self._measured()
             self._send_status(list(cameras))
         else:
             news = [
@@ -161,6 +168,7 @@ class PublishStage:
         """Send the final states and counts, then close the sockets."""
         if self._recorder:
             self._recorder.finish(_RECORDED_S)
+        self._stages, self._process = self._measured()
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
@@ -211,10 +219,17 @@ class PublishStage:
             )
             self._send(wire.info_topic(camera), message)
 
+    def _measured(self) -> tuple[dict[str, dict[str, float]], wire.Process]:
+        """What the status messages of all cameras have in common, measured now."""
+        usage = wire.Process(cpu_s=round(process.cpu_s(), 3), rss_mb=round(process.rss_mb(), 1))
+        return self._meter.recent(), usage
+
     def _send_status(self, cameras: list[str]) -> None:
         for camera in cameras:
             status = self._cameras()[camera]
-            state, reason = self._told_state[camera] = status.state
+            state, reason, since_ns = status.phase()
+            self._told_state[camera] = state, reason
+            counts = status.counts()
             fps, latency_ms = status.recent()
             presence = self._presence[camera]
             if (state, reason) == REMOVED:  # its last message, unless the camera is added again
@@ -226,9 +241,9 @@ class PublishStage:
                 camera=camera,
                 state=state,
                 reason=reason,
-                captured=status.captured,
-                dropped=status.dropped,
-                published=status.published,
+                captured=counts.captured,
+                dropped=counts.dropped,
+                published=counts.published,
                 fps=round(fps, 3),
                 latency_ms={name: round(ms, 3) for name, ms in latency_ms.items()},
                 uptime_s=round(time.monotonic() - self._started_s, 3),
@@ -236,6 +251,11 @@ class PublishStage:
                 tracks_ended=ended,
                 lowered=status.lowered,
                 recording=self._recorder.status() if self._recorder else None,
+                since_ns=since_ns,
+                drops=counts.drops,
+                stages=self._stages,
+                reconnects=dict(status.losses),
+                process=self._process,
             )
             self._send(wire.status_topic(camera), message)
 

@@ -143,7 +143,19 @@ def _told(status: wire.StatusMessage) -> str:
     if status.recording is not None and (status.recording.lost or status.recording.error):
         because = f" ({status.recording.error})" if status.recording.error else ""
         counts += f", recording: {status.recording.lost} lines lost{because}"
-    return f"{status.camera} {status.state}{why}: {status.fps:.1f} fps, {counts}"
+    return f"{status.camera} {status.state}{why}{_since(status)}: {status.fps:.1f} fps, {counts}"
+
+
+def _since(status: wire.StatusMessage) -> str:
+    """Since when a camera is not live, in local time, with the date unless it is today's; else nothing."""
+    if status.state == "live" or status.since_ns is None:
+        return ""
+    try:
+        began = time.localtime(status.since_ns / 1e9)
+    except (ValueError, OverflowError, OSError):  # a stranger may send any number
+        return ""
+    is_today = began[:3] == time.localtime()[:3]
+    return time.strftime(" since %H:%M:%S" if is_today else " since %Y-%m-%d %H:%M:%S", began)
 
 
 def _human(message: wire.PoseMessage) -> str:

@@ -30,6 +30,8 @@ RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
 # ---- the keys: types and descriptions that several messages share
 
+# JSON has integers of any size. Ours fit into 64 bits, as in msgpack, so that readers can convert them to floats.
+Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Session = Annotated[str, Meta(description="random id, new for every run of the publisher")]
 Camera = Annotated[str, Meta(description="name of the camera, as in the topic: letters, digits, `_` and `-`")]
 BOXES = "(N, 4): x1, y1, x2, y2 in pixels"
@@ -48,28 +50,28 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
     session: Session
     camera: Camera
     epoch: Annotated[
-        int,
+        Integer,
         Meta(
             description="+1 whenever the source was reopened, looped, changed its frame size or set its clock back: "
             "tracks of earlier epochs are over"
         ),
     ]
     seq: Annotated[
-        int,
+        Integer,
         Meta(
             description="+1 per pose message of this camera, from 0, never restarted within a session: "
             "a gap means that the subscriber missed messages"
         ),
     ]
     frame: Annotated[
-        int,
+        Integer,
         Meta(
             description="index of the source frame, from 0, never decreasing for a camera: "
             "a gap means that frames were dropped (`target_fps` does that on purpose) or that messages were missed"
         ),
     ]
     captured_ns: Annotated[
-        int, Meta(description="Unix time in nanoseconds when the frame was captured, according to `clock`")
+        Integer, Meta(description="Unix time in nanoseconds when the frame was captured, according to `clock`")
     ]
     clock: Annotated[
         Literal["arrival", "rtcp", "playlist"],
@@ -78,14 +80,14 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
             '"playlist" (the wall clock of an HLS playlist)'
         ),
     ]
-    published_ns: Annotated[int, Meta(description="Unix time in nanoseconds just before the message was sent")]
+    published_ns: Annotated[Integer, Meta(description="Unix time in nanoseconds just before the message was sent")]
     media_s: Annotated[
         float | None,
         Meta(
             description="presentation timestamp of the frame in seconds, on the source's own clock; nil if it has none"
         ),
     ]
-    size: Annotated[tuple[int, int], Meta(description="width and height of the source frame in pixels")]
+    size: Annotated[tuple[Integer, Integer], Meta(description="width and height of the source frame in pixels")]
     skeleton: Annotated[
         str,
         Meta(
@@ -93,7 +95,7 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
         ),
     ]
     track_ids: Annotated[
-        list[int],
+        list[Integer],
         Meta(description="N ids, >= 1, unique within the message and never reused within a session and camera"),
     ]
     scores: Annotated[list[float], Meta(description="N detection scores, 0..1")]
@@ -174,7 +176,9 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
     session: Session
     camera: Camera
     keypoint_names: Annotated[list[str], Meta(description="K names, in the order of `keypoints`")]
-    edges: Annotated[list[tuple[int, int]], Meta(description="pairs of keypoint indices, from 0, to draw as limbs")]
+    edges: Annotated[
+        list[tuple[Integer, Integer]], Meta(description="pairs of keypoint indices, from 0, to draw as limbs")
+    ]
     detector: Annotated[str, Meta(description="name of the detection model")]
     pose: Annotated[str, Meta(description="name of the pose model")]
     device: Annotated[str, Meta(description="device that runs the models: cpu, cuda:0, ...")]
@@ -184,7 +188,7 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
         Meta(description="frames per second of the source: declared, or measured if a camera declares none"),
     ]
     size: Annotated[
-        tuple[int, int] | None,
+        tuple[Integer, Integer] | None,
         Meta(description="width and height of the source frame in pixels; nil before the first frame"),
     ]
     version: Annotated[str, Meta(description="version of the publisher")]
@@ -203,8 +207,8 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
 class Recording(Struct, frozen=True, kw_only=True):
     """How far the recording of a run has come: lines of all cameras together."""
 
-    written: Annotated[int, Meta(description="lines written so far")]
-    lost: Annotated[int, Meta(description="lines lost so far")]
+    written: Annotated[Integer, Meta(description="lines written so far")]
+    lost: Annotated[Integer, Meta(description="lines lost so far")]
     error: Annotated[str | None, Meta(description="why lines are being lost now, in words; nil if none are")]
 
 
@@ -226,9 +230,9 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         Meta(description='"starting", "live", "reconnecting", "ended" or "failed"'),
     ]
     reason: Annotated[str | None, Meta(description="why the camera is not live, in words; nil if there is no reason")]
-    captured: Annotated[int, Meta(description="frames captured from the source so far")]
-    dropped: Annotated[int, Meta(description="frames that were dropped instead of published")]
-    published: Annotated[int, Meta(description="pose messages sent")]
+    captured: Annotated[Integer, Meta(description="frames captured from the source so far")]
+    dropped: Annotated[Integer, Meta(description="frames that were dropped instead of published")]
+    published: Annotated[Integer, Meta(description="pose messages sent")]
     fps: Annotated[float, Meta(description="pose messages per second over the last few seconds")]
     latency_ms: Annotated[
         dict[str, float],
@@ -239,10 +243,10 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
     ]
     uptime_s: Annotated[float, Meta(description="seconds since the publisher started")]
     tracks_started: Annotated[
-        list[int], Meta(description="track ids seen for the first time since the previous status of this camera")
+        list[Integer], Meta(description="track ids seen for the first time since the previous status of this camera")
     ] = []
     tracks_ended: Annotated[
-        list[int],
+        list[Integer],
         Meta(
             description="ids of tracks that ended since the previous status; they won't return. A track ends when its "
             "person was not seen for longer than both `tracker.buffer_s` and `tracker.relink_s`, or when a new epoch "
@@ -264,11 +268,13 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     since_ns: Annotated[
-        int | None, Meta(description="Unix time in nanoseconds at which this state and reason began")
+        Integer | None,
+        Meta(
+            description="Unix time in nanoseconds at which this state began; another reason for the same state doesn't "
+            "change it"
+        ),
     ] = None
-    drops: Annotated[
-        dict[str, int], Meta(description="number of dropped frames so far by cause, such as `newer frame`")
-    ] = {}
+    drops: Annotated[dict[str, Integer], Meta(description="`dropped` by cause, such as `newer frame`")] = {}
     stages: Annotated[
         dict[str, dict[str, float]],
         Meta(
@@ -277,8 +283,8 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         ),
     ] = {}
     reconnects: Annotated[
-        dict[str, int],
-        Meta(description="number of times that the camera was lost so far by reason, such as `timed out`"),
+        dict[str, Integer],
+        Meta(description="how many times the camera was lost so far while it was live, by reason, such as `timed out`"),
     ] = {}
     process: Annotated[
         Process | None, Meta(description="what the publisher's process has used: `cpu_s` and `rss_mb`")
@@ -309,13 +315,13 @@ class PictureMessage(Struct, frozen=True, kw_only=True):
     schema: Annotated[Literal["picture/1"], Meta(description='"picture/1"')] = "picture/1"
     session: Session
     camera: Camera
-    epoch: Annotated[int, Meta(description="as in the pose message of the same frame")]
-    seq: Annotated[int, Meta(description="`seq` of the pose message of the same frame")]
-    frame: Annotated[int, Meta(description="as in the pose message of the same frame")]
-    captured_ns: Annotated[int, Meta(description="as in the pose message of the same frame")]
-    size: Annotated[tuple[int, int], Meta(description="width and height of the source frame in pixels")]
-    width: Annotated[int, Meta(description="width of the JPEG in pixels")]
-    height: Annotated[int, Meta(description="height of the JPEG in pixels")]
+    epoch: Annotated[Integer, Meta(description="as in the pose message of the same frame")]
+    seq: Annotated[Integer, Meta(description="`seq` of the pose message of the same frame")]
+    frame: Annotated[Integer, Meta(description="as in the pose message of the same frame")]
+    captured_ns: Annotated[Integer, Meta(description="as in the pose message of the same frame")]
+    size: Annotated[tuple[Integer, Integer], Meta(description="width and height of the source frame in pixels")]
+    width: Annotated[Integer, Meta(description="width of the JPEG in pixels")]
+    height: Annotated[Integer, Meta(description="height of the JPEG in pixels")]
     jpeg: Annotated[bytes, Meta(description="the picture as a JPEG file; base64 in JSON")]
 
 

@@ -19,7 +19,7 @@ from realtime.detect.letterbox import Letterbox
 from realtime.detect.stage import DetectStage
 from realtime.evaluate.speed.random_vitpose import SMALL, save_checkpoint
 from realtime.loading import load_detector
-from realtime.observe.metrics import Histogram
+from realtime.observe.metrics import Histogram, StageMeter
 from realtime.observe.status import CameraStatus
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode
@@ -142,6 +142,7 @@ def test_publish(benchmark):
         lambda: status,
         None,
         FakeDoor(),
+        StageMeter(),
     )
     try:
         benchmark(stage.process, [poses(PEOPLE)])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from realtime.capture.backoff import FIRST_S, JITTER
+from realtime.capture.clock_bars import read_clock
 from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.runtime.channel import Closed
@@ -126,6 +127,16 @@ def test_a_paced_file_plays_in_real_time_and_the_newest_frame_wins(tmp_path):
     # Frames are never early. How late they are depends on the machine.
     captured_s = [(f.captured_mono_ns - frames[0].captured_mono_ns) / 1e9 for f in frames]
     assert all(c >= f.time_s - 0.002 for c, f in zip(captured_s, frames, strict=True))
+
+
+def test_the_bar_code_of_a_paced_demo_is_the_time_of_capture():
+    frames = Rig("demo:clock", realtime=True, enough=3).run()
+    assert [read_clock(frame.image) for frame in frames] == [round(frame.captured_unix_ns / 1e6) for frame in frames]
+
+
+def test_the_bar_code_can_be_read_however_the_picture_is_cut_and_turned():
+    rig = Rig("demo:clock", realtime=True, enough=1, rotate=90, crop_xyxy=(100, 100, 600, 900), resize=640)
+    assert read_clock(rig.run()[0].image) is not None
 
 
 def test_a_paced_file_stops_without_waiting_for_the_next_frame():

@@ -26,6 +26,9 @@ from realtime.errors import ConfigError
         ("/dev/none", "file"),
         ("-1", "file"),  # not a webcam number: a path, which will be missing
         ("demo", "demo"),
+        ("demo:clock", "demo"),
+        ("demo:clocks", "file"),
+        ("./demo:clock", "file"),
         ("demo.mp4", "file"),
         ("rtsp://user:p@ss@10.0.0.5/s1", "network"),
         ("RTSPS://10.0.0.5/s1", "network"),

@@ -27,6 +27,12 @@ def test_a_file_whose_name_looks_like_a_named_camera_is_hinted_at(tmp_path, monk
         check_source(CameraConfig(name="take", source="1.mp4"))
 
 
+@pytest.mark.parametrize("source", ["demo:foo", "demo:", "Demo:Clock", "demo:clock=1"])
+def test_a_misspelt_demo_is_told_which_demos_there_are(source):
+    with pytest.raises(SourceError, match=r"^cam0: .*no such file \(the built-in sources are demo and demo:clock\)$"):
+        check_source(CameraConfig(name="cam0", source=source))
+
+
 @pytest.mark.parametrize(
     ("make", "what"),
     [

@@ -20,6 +20,7 @@ import zmq
 from realtime import keys, wire
 from realtime.client import PoseSubscriber
 from realtime.config import PublishConfig
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import CameraStatus
 from realtime.publish.audience import Audience
 from realtime.publish.socket import PublishSocket
@@ -211,7 +212,7 @@ def test_44_the_first_message_reaches_the_subscriber_that_was_waited_for(figure)
         server, status, door = PublishSocket(config), {"cam0": CameraStatus("cam0")}, FakeDoor()
         inbox: Channel[Poses] = Channel(10)
         info = StreamInfo("s", COCO17, "d", "p", "cpu", "none", "0")
-        stage = PublishStage(server, config, info, lambda status=status: status, None, door)
+        stage = PublishStage(server, config, info, lambda status=status: status, None, door, StageMeter())
         loop = {"tick": stage.tick, "tick_s": 0.05}
         thread = threading.Thread(target=run_stage, args=(stage, inbox, None, Unwatched()), kwargs=loop, daemon=True)
         for _ in range(5):

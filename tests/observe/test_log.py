@@ -63,6 +63,18 @@ def test_a_json_line_is_one_object_with_the_time_in_utc(lines):
     assert "Tür" in line  # not escaped, so that grep finds it
 
 
+def test_a_json_line_about_a_camera_has_its_name_its_new_state_and_the_reason(lines):
+    extra = {"camera": "cam0", "state": "reconnecting", "reason": f"of {URL}", "other": 1}
+    for form in ("json", "text"):
+        set_up_logging("info", form)
+        logging.getLogger("realtime").warning("cam0: lost", extra=extra)
+    json_line, text_line = lines()
+    data = json.loads(json_line)
+    assert list(data) == ["time", "level", "logger", "message", "camera", "state", "reason"]
+    assert (data["camera"], data["state"], data["reason"]) == ("cam0", "reconnecting", "of rtsp://***@10.0.0.5/s1")
+    assert text_line.endswith(" warning cam0: lost")
+
+
 def test_a_traceback_follows_a_text_line_and_is_a_key_of_a_json_line(lines):
     for form in ("text", "json"):
         set_up_logging("info", form)

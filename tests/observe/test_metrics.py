@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.observe.metrics import Histogram, StageMeter
+from realtime.observe import metrics as module
+from realtime.observe.metrics import WINDOW_S, Histogram, StageMeter
+from tests.clock import Clock
 
 
 def histogram_of(durations_ms):
@@ -96,6 +98,40 @@ def test_waits_are_those_of_the_items_in_milliseconds():
     meter.measure("track", 1, 0.01)
     assert meter.summary()["detect"]["wait_ms"]["p50"] == pytest.approx(250.0, rel=0.02)
     assert meter.summary()["track"]["wait_ms"] == {"p50": 0.0, "p95": 0.0, "p99": 0.0}  # no item waited
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_recent_times_are_those_of_the_last_few_seconds(clock):
+    meter = StageMeter()
+    assert meter.recent() == {}
+    for second in range(60):
+        clock.now_s = 100.0 + second
+        meter.measure("detect", 1, 0.5 if second < 50 else 0.02)
+        meter.waited("detect", 0.3 if second < 50 else 0.001)
+    assert meter.recent() == {"detect": pytest.approx({"p50": 20.0, "p95": 20.0, "wait_p95": 1.0}, rel=0.02)}
+    assert meter.summary()["detect"]["ms"]["p50"] == pytest.approx(500.0, rel=0.02)  # the whole run forgets nothing
+
+
+def test_recent_times_never_cover_less_than_one_window(clock):
+    meter = StageMeter()
+    meter.measure("pose", 1, 0.01)
+    for _ in range(29):
+        clock.now_s += WINDOW_S / 30
+        assert "pose" in meter.recent()
+    clock.now_s += 2 * WINDOW_S
+    assert meter.recent() == {}
+
+
+def test_a_stage_for_which_no_item_waited_has_a_wait_of_zero():
+    meter = StageMeter()
+    meter.measure("track", 1, 0.01)
+    assert meter.recent()["track"]["wait_p95"] == 0.0
 
 
 def test_no_call_is_lost_if_all_stages_report_at_the_same_time():

@@ -60,7 +60,7 @@ def test_the_report_has_the_keys_that_scripts_rely_on(cameras, meter):
 def test_captured_frames_are_either_published_or_dropped(cameras, meter):
     camera = build_report(cameras, meter, 12.0, "cpu", MODELS)["cameras"]["cam0"]
     assert (camera["captured"], camera["published"], camera["dropped"]) == (14, 11, 3)
-    assert camera["drops"] == {"too old": 1}  # the other two were unfinished at the end
+    assert camera["drops"] == {"too old": 1, "stopping": 2}  # two were unfinished at the end
     assert camera["reconnects"] == 1
     assert camera["fps"] == 5.0  # 10 intervals of 0.2 s
     assert camera["latency_ms"]["p50"] == pytest.approx(20.0, rel=0.02)

@@ -59,10 +59,79 @@ def test_a_camera_stays_live_until_its_last_frame_is_published_or_dropped(status
     assert (status.state, status.unfinished()) == ((last, "connection lost"), 0)
 
 
+@pytest.mark.parametrize("last", ["ended", "failed"])
+def test_a_lost_camera_stays_lost_until_its_last_frame_is_published_or_dropped(status, last):
+    status.set_state("live")
+    status.count_captured()
+    status.set_state("reconnecting", "timed out")
+    status.set_state(last, "internal error")
+    assert status.state == ("reconnecting", "timed out")
+    status.count_published(1.0)
+    assert status.state == (last, "internal error")
+
+
+def test_a_state_begins_when_it_is_set_and_another_reason_does_not_begin_it_again(clock):
+    status = CameraStatus("cam0")
+    assert status.phase() == ("starting", None, 100 * 10**9)
+    clock.now_s = 101.0
+    status.explain("waiting for a key frame")
+    assert status.phase() == ("starting", "waiting for a key frame", 100 * 10**9)
+    clock.now_s = 102.0
+    status.set_state("reconnecting", "timed out")
+    clock.now_s = 103.0
+    status.set_state("reconnecting", "connection refused")
+    assert status.phase() == ("reconnecting", "connection refused", 102 * 10**9)
+    clock.now_s = 104.0
+    status.set_state("live")
+    assert status.phase() == ("live", None, 104 * 10**9)
+
+
+def test_a_camera_ends_when_its_last_frame_is_published(clock):
+    status = CameraStatus("cam0")
+    status.set_state("live")
+    status.count_captured()
+    clock.now_s = 101.0
+    status.set_state("ended")
+    assert status.phase() == ("live", None, 100 * 10**9)
+    clock.now_s = 102.0
+    status.count_published(1.0)
+    clock.now_s = 103.0
+    assert status.phase() == ("ended", None, 102 * 10**9)
+
+
+def test_a_silent_camera_is_lost_since_its_silence_was_noticed(clock):
+    status = CameraStatus("cam0")
+    status.set_state("live")
+    status.expect(2.5)
+    clock.now_s = 102.6
+    assert status.check_silence()
+    clock.now_s = 110.0
+    assert status.phase() == ("reconnecting", "timed out", 102_600_000_000)
+
+
+def test_a_camera_that_starts_again_starts_anew(clock):
+    status = CameraStatus("cam0")
+    clock.now_s = 101.0
+    status.remove()
+    assert status.phase() == (*REMOVED, 101 * 10**9)
+    clock.now_s = 102.0
+    status.restart()
+    assert status.phase() == ("starting", None, 102 * 10**9)
+
+
 def test_only_a_live_camera_that_is_lost_counts_as_a_reconnect(status):
     for state in ("reconnecting", "live", "reconnecting", "reconnecting", "live", "reconnecting", "live"):
         status.set_state(state)
     assert status.reconnects == 2
+
+
+def test_losses_are_counted_by_the_reason_for_which_the_camera_was_lost(status):
+    for reason in ("timed out", "connection lost", "timed out", None):
+        status.set_state("live")
+        status.set_state("reconnecting", reason)
+        status.set_state("reconnecting", "connection refused")  # the next attempt failed too
+    assert status.losses == {"timed out": 2, "connection lost": 2}
+    assert status.reconnects == 4
 
 
 def test_a_removed_camera_is_removed_once_its_frames_are_done(status):
@@ -205,6 +274,43 @@ def test_at_the_end_of_any_run_captured_frames_are_published_or_dropped(steps):
     assert status.captured == status.published + status.dropped
     assert status.dropped == dropped + unfinished  # frames that did not arrive count as dropped
     assert status.state[0] in ("ended", "failed")
+
+
+@given(st.lists(st.tuples(st.sampled_from([*STEPS, "silent"]), st.sampled_from([0.0, 1.0])), max_size=60))
+def test_a_state_lasts_from_since_ns_until_the_next_and_losses_are_the_ends_of_live_states(steps):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "time", clock := Clock())
+        status = CameraStatus("cam0")
+        began_ns, lost = clock.time_ns(), 0
+        for step, pause_s in steps:
+            clock.now_s += pause_s
+            before = status.state[0]
+            if step == "silent":
+                status.expect(0.0)
+                status.check_silence()
+            else:
+                STEPS[step](status)
+            state, reason, since_ns = status.phase()
+            if state != before:
+                began_ns = clock.time_ns()
+            lost += (before, state) == ("live", "reconnecting")
+            assert (state, reason) == status.state
+            assert since_ns == began_ns
+            assert status.reconnects == lost
+
+
+def test_frames_that_never_arrived_are_dropped_by_the_stop_also_if_they_come_late(status):
+    for _ in range(5):
+        status.count_captured()
+    status.count_published(1.0)
+    status.count_dropped("too old")
+    status.finish()
+    assert status.counts() == (5, 1, {"too old": 1, "stopping": 3})
+    status.count_captured()  # by a thread that was stuck
+    status.count_dropped("newer frame")
+    counts = status.counts()
+    assert counts.drops == {"too old": 1, "newer frame": 1, "stopping": 3}
+    assert counts.captured == counts.published + counts.dropped
 
 
 def test_no_frame_is_lost_if_threads_count_at_the_same_time(status):

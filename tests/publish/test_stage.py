@@ -1,6 +1,7 @@
 """The publish stage and the recorder, observed by real subscribers."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import zmq
 from realtime import wire
 from realtime.config import PublishConfig, TrackerConfig
 from realtime.errors import OutputError
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import CameraStatus
 from realtime.publish.audience import Presence
 from realtime.publish.record import Recorder
@@ -45,10 +47,10 @@ class Running:
         [self.endpoint] = socket.endpoints
         self.status = {camera: CameraStatus(camera) for camera in cameras}
         self.inbox: Channel[Poses] = Channel(1000)
-        self.door = FakeDoor()
+        self.door, self.meter = FakeDoor(), StageMeter()
         recorder = Recorder(record) if record else None
         info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
-        stage = PublishStage(socket, config, info, lambda: self.status, recorder, self.door)
+        stage = PublishStage(socket, config, info, lambda: self.status, recorder, self.door, self.meter)
         tick = {"tick": stage.tick, "tick_s": 0.01}
         self._threads = [threading.Thread(target=run_stage, args=(stage, self.inbox, None, Unwatched()), kwargs=tick)]
         if recorder:
@@ -157,7 +159,7 @@ def test_a_tick_sends_at_most_one_info_message_per_camera_for_any_number_of_subs
     config, status = PublishConfig(bind=[ANY_PORT]), {camera: CameraStatus(camera) for camera in ("a", "b")}
     info = StreamInfo("abc", COCO17, "yolov8n", "tiny", "cpu", "none", "0")
     socket = PublishSocket(config)
-    stage = PublishStage(socket, config, info, lambda: status, None, FakeDoor())
+    stage = PublishStage(socket, config, info, lambda: status, None, FakeDoor(), StageMeter())
     sent: list[bytes] = []
     send = socket.send
     monkeypatch.setattr(socket, "send", lambda topic, payload: (sent.append(topic), send(topic, payload)))
@@ -193,6 +195,33 @@ def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts
     while (message := wire.decode(*subscriber.recv_multipart())).state != "ended":
         pass
     assert (message.captured, message.dropped, message.published) == (3, 2, 1)
+
+
+def test_a_status_tells_drops_and_losses_by_their_causes_the_times_of_the_stages_and_what_the_process_uses(
+    subscribe: Callable,
+) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT]))
+    subscriber = subscribe(run.endpoint, b"status/")
+    assert wire.decode(*subscriber.recv_multipart()).state == "starting"
+    status, began_ns = run.status["cam0"], time.time_ns()
+    status.set_state("live")
+    for _ in range(4):
+        status.count_captured()
+    status.count_dropped("newer frame")
+    status.set_state("reconnecting", "timed out")
+    run.meter.measure("detect", 1, 0.02)
+    run.meter.waited("detect", 0.005)
+    run.inbox.put(people(make_frame(0)))
+    run.end()
+    while (message := wire.decode(*subscriber.recv_multipart())).state != "ended":
+        pass
+    assert message.drops == {"newer frame": 1, "stopping": 2}
+    assert sum(message.drops.values()) == message.dropped
+    assert message.reconnects == {"timed out": 1}
+    assert message.stages["detect"] == pytest.approx({"p50": 20.0, "p95": 20.0, "wait_p95": 5.0}, rel=0.02)
+    assert began_ns <= message.since_ns <= time.time_ns()
+    assert message.process.cpu_s > 0
+    assert message.process.rss_mb > 10
 
 
 def test_json_payloads_are_plain_json(subscribe: Callable) -> None:

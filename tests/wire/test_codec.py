@@ -155,6 +155,28 @@ def test_inconsistent_json_raises_a_wire_error_that_names_the_key(key, value):
         wire.decode(b"pose/cam0/", json.dumps(fields).encode())
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400])
+@pytest.mark.parametrize(
+    ("message", "key", "value"),
+    [
+        *((pose(), key, "{}") for key in ("epoch", "seq", "frame", "captured_ns", "published_ns")),
+        (pose(), "track_ids", "[1, {}]"),
+        (pose(), "size", "[640, {}]"),
+        *((STATUS, key, "{}") for key in ("captured", "dropped", "published", "since_ns")),
+        (STATUS, "drops", '{{"corrupt": {}}}'),
+        (STATUS, "reconnects", '{{"timed out": {}}}'),
+        (STATUS, "tracks_started", "[{}]"),
+    ],
+)
+def test_an_integer_beyond_64_bits_raises_a_wire_error_that_names_the_key(message, key, value, number):
+    """JSON has them. A reader that converts one to a float would fail."""
+    fields = json.loads(wire.encode(message, "json")) | {key: "VALUE"}
+    payload = json.dumps(fields).replace('"VALUE"', value.format(number))
+    topic = wire.pose_topic("cam0") if message is not STATUS else wire.status_topic("cam0")
+    with pytest.raises(wire.WireError, match=key):
+        wire.decode(topic, payload.encode())
+
+
 @pytest.mark.parametrize("topic", [b"", b"pose", b"pose/cam0", b"pose/cam0/x", b"mood/cam0/", b"\xff\xfe"])
 def test_an_unknown_topic_raises_a_wire_error(topic):
     with pytest.raises(wire.WireError, match="expected pose/CAMERA/"):

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from realtime import client, wire
 from realtime.client import PoseSubscriber, main
+from realtime.wire.command import _since
 from tests.wire.publisher import ROOT, WAIT_S, info, pose, status
 
 
@@ -57,6 +59,33 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
         else:
             counts = "3 captured, 1 dropped, 2 published, recording: 7 lines lost (No space left on device)"
             assert out == f"cam0 failed (login failed): 10.0 fps, {counts}\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "since_ns", "told"),
+    [
+        ("live", 0, ""),
+        ("failed", None, ""),  # an older publisher
+        ("failed", 0, " since 1970-01-01 01:00:00"),
+        ("reconnecting", 1_764_374_400 * 10**9, " since 2025-11-29 01:00:00"),
+        ("failed", 2**63 - 1, " since 2262-04-12 00:47:16"),
+    ],
+)
+def test_a_camera_that_is_not_live_is_told_with_the_local_time_at_which_that_began(monkeypatch, state, since_ns, told):
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    assert _since(status(state=state, since_ns=since_ns)) == told
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_todays_date_is_left_out():
+    now_ns = time.time_ns()
+    told = {
+        _since(status(state="failed", since_ns=now_ns)),
+        time.strftime(" since %H:%M:%S", time.localtime(now_ns / 1e9)),
+    }
+    assert len(told) == 1 or time.localtime().tm_hour == 0  # midnight may lie in between
 
 
 FORGED = "cam0\nforged \x1b[31m\x9b\u2028\u202e"
