@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844), "wall": (1920, 1080)}
 HERE = {"127.0.0.1", "localhost", "::1"}
@@ -65,6 +65,10 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             if not any(part in text for part in deliberate):
                 wrong.append(text)
 
+        def failed(request: Request) -> None:
+            if request.failure != "net::ERR_ABORTED":  # the test went to another page meanwhile
+                note(f"failed: {request.url} {request.failure}")
+
         def keep_here(route: Route) -> None:
             if urlsplit(route.request.url).hostname in HERE:
                 route.continue_()
@@ -73,11 +77,12 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
                 route.abort()
 
         page = context.new_page()
+        page.set_default_timeout(15_000)
         page.route("**/*", keep_here)
         page.on("websocket", lambda ws: urlsplit(ws.url).hostname in HERE or wrong.append(f"leaves: {ws.url}"))
         page.on("console", lambda m: m.type in ("error", "warning") and note(f"console {m.type}: {m.text}"))
         page.on("pageerror", lambda error: note(f"exception: {error}"))
-        page.on("requestfailed", lambda request: note(f"failed: {request.url} {request.failure}"))
+        page.on("requestfailed", failed)
         page.on("response", lambda reply: reply.status >= 400 and note(f"status {reply.status}: {reply.url}"))
         page.on("dialog", lambda dialog: (wrong.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
         if options is not None:

@@ -204,7 +204,7 @@ class Fake:
         self.source_url: str | None = "https://example.org/source"
         self.protocol = "web/1"
         self.viewers: set[Viewer] = set()
-        self._port = port
+        self.port = port
         self._pages = {path.name: path.read_text() for path in PAGE.iterdir()}
 
     def __enter__(self) -> Fake:
@@ -225,7 +225,7 @@ class Fake:
             WebSocketRoute("/ws", self._socket),
         ]  # fmt: skip
         config = uvicorn.Config(
-            Starlette(routes=routes), host="127.0.0.1", port=self._port, log_level="warning", ws="websockets-sansio",
+            Starlette(routes=routes), host="127.0.0.1", port=self.port, log_level="warning", ws="websockets-sansio",
             ws_ping_interval=None, lifespan="off", timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
@@ -236,8 +236,8 @@ class Fake:
         serving = asyncio.create_task(self._server.serve())
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)
-        self._port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}/"
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
         self._ready.set()
         await serving
 

@@ -98,7 +98,7 @@ export function freshness(part, state) {
 export function spoken(camera, now, sinceWords, ageWords) {
   const parts = [camera.name, TITLES[now.state].toLowerCase()];
   if (now.why) parts.push(now.why);
-  if (sinceWords) parts.push(sinceWords);
+  if (sinceWords && !CURRENT.has(now.state)) parts.push(sinceWords);
   if (now.state === "live") parts.push(`${Math.round(camera.fps)} frames per second`);
   if (CURRENT.has(now.state)) parts.push(count(camera.people, "person", "people"));
   if (ageWords) parts.push(`picture ${ageWords} old`);

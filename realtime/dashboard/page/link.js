@@ -22,6 +22,7 @@ const utf8 = new TextDecoder();
 export function parseFrame(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(utf8.decode(new Uint8Array(buffer, 4, length)));
+  if (typeof header?.camera !== "string" || !Number.isInteger(header.seq)) throw new TypeError("no camera or seq");
   const rest = buffer.byteLength - 4 - length;
   const jpeg = rest > 0 ? new Blob([new Uint8Array(buffer, 4 + length)], { type: "image/jpeg" }) : null;
   return { header, jpeg };
@@ -131,12 +132,13 @@ export class Link {
       this.on.frame(frame);
       return;
     }
-    let message;
+    let message = null;
     try {
       message = JSON.parse(data);
     } catch {
-      return;
+      // Not ours to mend.
     }
+    if (typeof message?.type !== "string") return;
     if (message.type === "hello") this.#hello(message);
     else if (message.type === "pong") this.#pong(message);
     this.on.message(message);
