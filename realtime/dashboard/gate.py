@@ -23,6 +23,8 @@ from realtime.dashboard.throttle import Throttle
 # How long a login lasts (s).
 COOKIE_S = 30 * 24 * 3600
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+# Longest name of a host that is repeated in an answer: the longest that DNS allows in one part, and some more.
+_LONGEST_NAME = 80
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # The key under which `look_at` keeps its answer in a scope.
 _KNOWN = "realtime.known"
@@ -65,7 +67,7 @@ class Gate:
         if match is None:
             return 400, "the request has no valid Host"
         if not self._is_ours(match[1]):
-            name = match[1]
+            name = match[1][:_LONGEST_NAME]
             return 421, f"this page doesn't go by the name {name!r}: use an address, or start it with --host {name}"
         origin = _header(scope, b"origin")
         is_checked = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
