@@ -12,6 +12,7 @@ import zmq
 from realtime import keys, wire
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import CameraStatus
 from realtime.publish.outlets import PrivateEndpoints, open_outlets
 from realtime.publish.stage import PublishStage, StreamInfo
@@ -39,7 +40,15 @@ class Running:
             "abc", COCO17, "d", "p", "cpu", "none", "0", pictures=self.pictures.endpoint if self.pictures else None
         )
         stage = PublishStage(
-            outlets.sockets[0], config, info, lambda: status, None, self.door, self.pictures, outlets.sockets[1:]
+            outlets.sockets[0],
+            config,
+            info,
+            lambda: status,
+            None,
+            self.door,
+            StageMeter(),
+            self.pictures,
+            outlets.sockets[1:],
         )
         tick = {"tick": stage.tick, "tick_s": 0.01}
         self._threads = [threading.Thread(target=run_stage, args=(stage, self.inbox, None, Unwatched()), kwargs=tick)]
