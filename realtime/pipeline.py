@@ -31,7 +31,8 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
-from realtime.publish.outlets import PrivateEndpoints, open_outlets
+from realtime.publish.outlets import open_outlets
+from realtime.publish.purpose import PrivateEndpoints
 from realtime.publish.record import Recorder
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.reload import Reload

@@ -12,25 +12,8 @@ from dataclasses import dataclass
 
 from realtime.config import PublishConfig
 from realtime.publish.pictures import Pictures
-from realtime.publish.purpose import PRIVATE_POSES
+from realtime.publish.purpose import PRIVATE_POSES, PrivateEndpoints
 from realtime.publish.socket import PublishSocket
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateEndpoints:
-    """ipc endpoints without keys for a program that the pipeline starts, in a folder that no other user can open.
-
-    They are not announced, and their readers don't count for `publish.wait_for_subscribers`.
-
-    >>> private = PrivateEndpoints(poses="ipc:///run/user/1000/x/poses", pictures="ipc:///run/user/1000/x/pictures")
-
-    Attributes:
-        poses: where the program reads poses, info and status.
-        pictures: where it reads pictures; None: it reads none.
-    """
-
-    poses: str
-    pictures: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,23 @@ class Purpose:
     is_private: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PrivateEndpoints:
+    """ipc endpoints without keys for a program that the pipeline starts, in a folder that no other user can open.
+
+    They are not announced, and their readers don't count for `publish.wait_for_subscribers`.
+
+    >>> private = PrivateEndpoints(poses="ipc:///run/user/1000/x/poses", pictures="ipc:///run/user/1000/x/pictures")
+
+    Attributes:
+        poses: where the program reads poses, info and status.
+        pictures: where it reads pictures; None: it reads none.
+    """
+
+    poses: str
+    pictures: str | None
+
+
 def _topics_of_poses(camera: str) -> list[bytes]:
     return [wire.info_topic(camera), wire.status_topic(camera), wire.pose_topic(camera)]
 
