@@ -15,8 +15,6 @@ from realtime import wire
 from tests.faults.rig import PATIENCE_S, ROOT, Program
 from tests.faults.test_strangers import free_port
 
-# The detector's own keypoints, and fast enough for 30 fps on two cores.
-POSES = "--detector.size", "320", "--pose.model", "detector"
 DEMO = "--source", "demo", "--realtime"
 
 # Notes the time at which each state of a tile begins (Unix ms).
@@ -39,6 +37,15 @@ class Web(Program):
         self.address = f"http://127.0.0.1:{self.port}/"
         web = "--web", f"127.0.0.1:{self.port}"
         super().__init__(*arguments, *web, folder=folder, endpoint=endpoint, keeps_bodies=keeps_bodies)
+
+    def __enter__(self) -> Web:
+        super().__enter__()
+        try:
+            self.until(lambda: is_listening(self.port), what="the page")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
 
     def pose(self, seq: int, camera: str = "cam0") -> wire.PoseMessage:
         """Return the pose message with this number. Wait for it: the page can be faster than the subscriber."""

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from .people import pose_weights
-from .running import DEMO, POSES, Web, view
+from .running import DEMO, Web, view
 from .skeletons import agreement, picture_error, share_on_people, shown
 
+# The detector's own keypoints, at the size at which it finds all five people in every frame.
+POSES = "--detector.size", "640", "--pose.model", "detector"
 MIN_SCORE = 0.3
 # The options that the page keeps: nothing but skeletons.
 PLAIN = {"skeletonOnly": True, "labels": False, "trails": False, "threshold": MIN_SCORE}
@@ -24,34 +26,34 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """The program on its demo source."""
     folder = tmp_path_factory.mktemp("demo")
     with Web(*DEMO, *POSES, "--detector.weights", str(pose_weights()), folder=folder) as program:
+        program.until_pose()
         yield program
 
 
-@pytest.fixture(params=["desktop", "phone"])
+@pytest.fixture(params=["desktop", pytest.param("phone", marks=pytest.mark.browser)])
 def size(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 def test_skeletons_lie_on_the_people_of_the_frame_that_is_shown(demo: Web, open_page, size):
-    page = open_page(demo.address, size=size, options=PLAIN)
+    page = open_page(demo.address, size=size, density=3 if size == "phone" else 1, options=PLAIN)
     page.wait_for_selector(view("cam0", state="live", picture="none") + "[data-seq]")
     demo.until(lambda: demo.told and demo.subscriber.of("info"), what="info")
     edges = [tuple(edge) for edge in demo.subscriber.of("info")[-1].body["edges"]]
     right, wrong = [], []
-    for _ in range(6):
+    for _ in range(5):
         seen = shown(page, "cam0")
-        pose, other = demo.pose(seen.seq), demo.pose(max(0, seen.seq - 20))
+        pose, earlier = demo.pose(seen.seq), demo.pose(max(0, seen.seq - 20))
         right.append(agreement(seen, pose, edges, MIN_SCORE))
-        wrong.append(agreement(seen, other, edges, MIN_SCORE))
+        wrong.append(agreement(seen, earlier, edges, MIN_SCORE))
         share, least = share_on_people(seen, pose.frame)
-        assert share > 0.97
-        assert least > 0.004, "a person without a skeleton"
+        assert share > 0.95
+        assert least > 0.02, "a person without a skeleton"
+        # Both checks can tell this frame from those of another moment.
+        assert min(share_on_people(seen, pose.frame + late)[0] for late in (80, 120, 160)) < 0.8
         page.wait_for_timeout(200)
-    limbs_drawn, drawn_on_limbs = np.mean(right, axis=0)
-    assert limbs_drawn > 0.97
-    assert drawn_on_limbs > 0.97
-    # The check can tell this frame from one that is a fraction of a second older.
-    assert np.mean(wrong, axis=0).max() < 0.9
+    assert np.min(right) > 0.95
+    assert np.mean(wrong, axis=0).max() < 0.7
 
 
 def test_the_picture_is_that_of_the_same_frame(demo: Web, open_page):
