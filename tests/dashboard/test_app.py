@@ -147,7 +147,7 @@ def test_every_reply_has_the_headers_that_keep_other_sites_out(path):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_what_is_not_a_file_is_never_stored():

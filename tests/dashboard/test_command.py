@@ -37,7 +37,7 @@ def refused(capsys, *arguments):
         (["--bind", "localhost"], "got 'localhost', expected HOST:PORT or a port, 1..65535"),
         (["--bind", "0"], "expected HOST:PORT or a port, 1..65535"),
         (["--bind", "127.0.0.1:99999"], "expected HOST:PORT"),
-        (["--bind", "192.0.2.1:8080"], "expected an address of this machine"),
+        (["--bind", "192.0.2.1:8080"], "no network interface of this machine has this address"),
         (["--bind", "0.0.0.0:0"], "expected HOST:PORT"),
         (["--connect", "127.0.0.1:5555"], "expected tcp://HOST:PORT"),
         (["--connect", "tcp://a:1", "--connect", "tcp://b:1", "--pictures", "tcp://a:2"], "more than one --connect"),

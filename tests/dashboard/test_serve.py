@@ -74,14 +74,23 @@ def test_a_busy_address_is_told_in_one_line_with_exit_code_2():
         command = [sys.executable, "-m", "realtime.dashboard", "--bind", str(port)]
         result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 2
-    assert result.stderr == f"error: bind: 127.0.0.1:{port}: Address already in use; choose another port\n"
+    why = "already in use by another program: choose another port"
+    assert result.stderr == f"error: bind: can't bind 127.0.0.1:{port}: {why}\n"
 
 
 def test_an_inherited_socket_is_served_until_standard_input_ends(run):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = listener.fileno()
         dashboard = run(
-            "--listen-fd", str(number), "--until-eof", "--log-format", "json", pass_fds=[number], stdin=subprocess.PIPE
+            "--listen-fd",
+            str(number),
+            "--until-eof",
+            "--log-format",
+            "json",
+            "--log-level",
+            "debug",
+            pass_fds=[number],
+            stdin=subprocess.PIPE,
         )
         dashboard.port = listener.getsockname()[1]
         assert f'"message": "the page is at http://127.0.0.1:{dashboard.port}/' in dashboard.first_line
