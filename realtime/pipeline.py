@@ -31,9 +31,12 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
+from realtime.publish.mp4 import check_encoder
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
+from realtime.publish.video import Video
+from realtime.publish.video_file import VideoFiles
 from realtime.reload import Reload
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
@@ -53,6 +56,19 @@ _DRAIN_S = 1.5
 _JOIN_S = 0.8
 # How often the publisher handles subscribers and states while no frames arrive, and the main loop checks the run.
 _TICK_S = 0.05
+
+
+def _open_videos(config: AppConfig) -> VideoFiles | None:
+    """Open and lock the videos of the run, if any.
+
+    Raises:
+        ConfigError: there is no encoder for them.
+        OutputError: another run writes one, or it can't be written.
+    """
+    if config.save_video is None:
+        return None
+    check_encoder()
+    return VideoFiles(config.save_video, [camera.name for camera in config.cameras])
 
 
 class _Change(NamedTuple):
@@ -134,11 +150,16 @@ class Pipeline:
             self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
+            videos = _open_videos(config)
+            if videos:
+                on_error.callback(videos.close)
             socket = PublishSocket(config.publish)
             on_error.callback(socket.close)
             self._models = models = load_models(config)
             on_error.pop_all()
 
+        edges = models.pose.skeleton.edges
+        self._video = Video(videos, edges, self._is_live, self._outlives_its_recording) if videos else None
         budgets = models.core_budgets() if models.pooled else []
         self._tuning = Tuning(config, models.detect, models.pose, budgets, self._is_ending)
         self._door = Door(
@@ -163,7 +184,13 @@ class Pipeline:
             version=__version__,
         )
         self._publisher = PublishStage(
-            socket, config.publish, info, lambda: self._fleet.status, self._recorder, self._door
+            socket,
+            config.publish,
+            info,
+            lambda: self._fleet.status,
+            self._recorder,
+            self._door,
+            [branch for branch in (self._video,) if branch],
         )
         relinks = config.tracker.relink_s > 0
         self._chain = [
@@ -209,6 +236,8 @@ class Pipeline:
             log.info(line)
         if self._recorder:
             self._recorder.log_losses()
+        if self._video:
+            self._video.log_losses()
         try:
             self._write_report(wall_s)
         finally:
@@ -218,6 +247,8 @@ class Pipeline:
             raise self._fleet.truncated
         if self._recorder:
             self._recorder.check()
+        if self._video:
+            self._video.check()
 
     @property
     def status(self) -> Mapping[str, CameraStatus]:
@@ -235,6 +266,9 @@ class Pipeline:
             for stage in self._chain:
                 stage.forget(camera)
             self._fleet.removed.remove(camera)
+
+    def _is_live(self, camera: str) -> bool:
+        return self._door.is_live(camera)
 
     def _live_cameras(self) -> list[CameraStatus]:
         return [status for camera, status in self.status.items() if self._door.is_live(camera)]
@@ -284,6 +318,8 @@ class Pipeline:
         channels = [self._channel(stage.name, capacity) for stage in self._chain[1:]]
         if self._recorder:
             self._crew.start("record", self._recorder.run)
+        if self._video:
+            self._crew.start("video", self._video.run)
         for number in range(self._pool.threads if self._pool else 0):
             assert self._pool is not None
             self._crew.start(f"pool-{number}", self._pool.work)
@@ -335,6 +371,8 @@ class Pipeline:
                 self._pool.stop()
             if self._recorder:
                 self._recorder.give_up()
+            if self._video:
+                self._video.give_up()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:

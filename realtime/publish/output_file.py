@@ -153,7 +153,7 @@ class OutputFile:
         return os.fstat(self._descriptor).st_size
 
     def is_deleted(self) -> bool:
-        """Whether it was deleted, so that no program could read what is written."""
+        """Whether it was deleted, so that no program could open it."""
         assert self._descriptor is not None
         return not os.fstat(self._descriptor).st_nlink and not is_at(self.path, self._descriptor)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from realtime import wire
 from realtime.config import PublishConfig
@@ -43,8 +44,20 @@ class StreamInfo:
     version: str
 
 
+class Branch(Protocol):
+    """A side output of published frames, with a thread of its own. It must not delay live cameras."""
+
+    def offer(self, poses: Poses, message: wire.PoseMessage) -> None:
+        """Take a published frame with its people, and the message about them."""
+        ...
+
+    def finish(self) -> None:
+        """Accept no more frames, because the run ends."""
+        ...
+
+
 class PublishStage:
-    """Publishes pose, status and info messages, and hands every pose message to the recorder.
+    """Publishes pose, status and info messages, and hands every pose message to the recorder and the side branches.
 
     >>> import numpy as np
     >>> from realtime.runtime.door import Door
@@ -71,6 +84,7 @@ class PublishStage:
         cameras: Callable[[], Mapping[str, CameraStatus]],
         recorder: Recorder | None,
         door: Exit,
+        branches: Sequence[Branch] = (),
     ) -> None:
         """Take over the socket.
 
@@ -84,6 +98,7 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
+            branches: receive every published frame, after its message was sent.
         """
         self._socket = socket
         self._config = config
@@ -92,6 +107,7 @@ class PublishStage:
         self._cameras = cameras
         self._recorder = recorder
         self._door = door
+        self._branches = branches
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
@@ -153,6 +169,8 @@ class PublishStage:
         """Send the final states and counts, then close the socket."""
         if self._recorder:
             self._recorder.finish(_RECORDED_S)
+        for branch in self._branches:
+            branch.finish()
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
@@ -171,6 +189,8 @@ class PublishStage:
         self._door.leave(frame.camera)
         if self._recorder:
             self._recorder.write(message, wait=not self._door.is_live(frame.camera))
+        for branch in self._branches:
+            branch.offer(poses, message)
 
     def _send_info(self, cameras: list[str]) -> None:
         for camera in cameras:
