@@ -32,11 +32,13 @@ from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.mp4 import check_encoder
+from realtime.publish.preview import Preview
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.publish.video import Video
 from realtime.publish.video_file import VideoFiles
+from realtime.publish.window import check_window
 from realtime.reload import Reload
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
@@ -150,6 +152,8 @@ class Pipeline:
             self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
             if self._recorder:
                 on_error.callback(self._recorder.close)
+            if config.preview:
+                check_window()
             videos = _open_videos(config)
             if videos:
                 on_error.callback(videos.close)
@@ -160,6 +164,7 @@ class Pipeline:
 
         edges = models.pose.skeleton.edges
         self._video = Video(videos, edges, self._is_live, self._outlives_its_recording) if videos else None
+        self._preview = Preview(edges, self._is_live, lambda: self.status) if config.preview else None
         budgets = models.core_budgets() if models.pooled else []
         self._tuning = Tuning(config, models.detect, models.pose, budgets, self._is_ending)
         self._door = Door(
@@ -190,7 +195,7 @@ class Pipeline:
             lambda: self._fleet.status,
             self._recorder,
             self._door,
-            [branch for branch in (self._video,) if branch],
+            [branch for branch in (self._video, self._preview) if branch],
         )
         relinks = config.tracker.relink_s > 0
         self._chain = [
@@ -222,7 +227,7 @@ class Pipeline:
         channels = self._start()
         try:
             while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
-                self._crew.failed.wait(_TICK_S)
+                self._wait()
                 self._look_after_cameras()
                 self._forget_removed()
                 self._tuning.compile_next(self._start_beside)
@@ -254,6 +259,15 @@ class Pipeline:
     def status(self) -> Mapping[str, CameraStatus]:
         """The state and counters of each camera by name, including removed cameras."""
         return self._fleet.status
+
+    def _wait(self) -> None:
+        """Wait for the next look at the run. The window is drawn meanwhile, which ends the run if it is closed."""
+        if self._preview is None:
+            self._crew.failed.wait(_TICK_S)
+            return
+        self._preview.wait(_TICK_S)
+        if self._preview.is_over:
+            self.stop()
 
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
@@ -362,6 +376,8 @@ class Pipeline:
         """Give the frames past the door _DRAIN_S to be published, then end every thread."""
         failed = self._crew.failed.is_set()
         self._stopping = True
+        if self._preview:
+            self._preview.close()
         self._fleet.stop()
         self._door.stop()
         if failed or self._crew.join(_DRAIN_S):

@@ -89,6 +89,16 @@ def draw_caption(image: NDArray[np.uint8], text: str) -> None:
     cv2.putText(image, text, place, _FONT, scale, _WHITE, thick, cv2.LINE_AA)
 
 
+def draw_notice(image: NDArray[np.uint8], text: str) -> None:
+    """Write a line of ASCII text across the middle of an image, in place, as large as fits."""
+    (wide, _), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
+    high = min(30.0 * _unit(image) + 6.0, 0.9 * image.shape[1] / max(1, wide) * _FONT_PIXELS)
+    scale, thick = high / _FONT_PIXELS, _whole(high / 14)
+    place = (round((image.shape[1] - wide * scale) / 2), round((image.shape[0] + high) / 2))
+    cv2.putText(image, text, place, _FONT, scale, _DARK, 3 * thick, cv2.LINE_AA)
+    cv2.putText(image, text, place, _FONT, scale, _WHITE, thick, cv2.LINE_AA)
+
+
 def colour_of(track_id: int) -> tuple[int, int, int]:
     """The BGR colour of a track id, also told apart by the colour-blind. The colours repeat after 16 ids."""
     index = abs(track_id) % (2 * len(_COLOURS))
@@ -99,7 +109,8 @@ def colour_of(track_id: int) -> tuple[int, int, int]:
 
 
 def _unit(image: NDArray[np.uint8]) -> float:
-    return min(image.shape[:2]) / _SHORT_SIDE
+    height, width = image.shape[:2]
+    return float(min(height, width)) / _SHORT_SIDE
 
 
 def _limb_width(image: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
@@ -130,7 +141,7 @@ def _draw_label(image: NDArray[np.uint8], text: str, box: NDArray[np.float32], c
     """Write an id above the box, inside the image if the box begins above it."""
     unit = _unit(image)
     high = float(np.clip((box[3] - box[1]) * 0.07, max(9.0, 12 * unit), max(9.0, 20 * unit)))
-    scale, thick = high * 0.75 / _FONT_PIXELS, _whole(high / 9)
+    scale, thick = high * 0.75 / _FONT_PIXELS, _whole(high / 12)
     (wide, _), _ = cv2.getTextSize(text, _FONT, scale, thick)
     if box[2] < 0 or box[0] > image.shape[1] or box[3] < 0 or box[1] > image.shape[0]:
         return

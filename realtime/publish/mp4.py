@@ -7,6 +7,7 @@ fragment even if the program is killed. `finish` makes an ordinary file of it.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -51,6 +52,10 @@ def check_encoder() -> None:
         ) from None
 
 
+class EncodingError(Exception):
+    """FFmpeg or the encoder refuses a frame, in its own words."""
+
+
 class Mp4:
     """A video that is being written.
 
@@ -62,7 +67,7 @@ class Mp4:
 
     Raises:
         OSError: the file can't be written.
-        av.FFmpegError: a video of this size can't be encoded.
+        EncodingError: a video of this size can't be encoded.
 
     Attributes:
         duration_s: from the first to the last frame so far.
@@ -81,7 +86,8 @@ class Mp4:
         self._container.metadata.update({"title": title, "creation_time": began})
         self._stream = self._add_stream()
         try:
-            self._container.start_encoding()
+            with _ffmpeg():
+                self._container.start_encoding()
         except BaseException:
             self.abandon()
             raise
@@ -100,7 +106,7 @@ class Mp4:
 
         Raises:
             OSError: the file can't be written.
-            av.FFmpegError: it can't be encoded.
+            EncodingError: it can't be encoded.
         """
         frame = av.VideoFrame.from_ndarray(_to_yuv(image), format="yuv420p")
         self._first_s = time_s if self._first_s is None else self._first_s
@@ -120,7 +126,8 @@ class Mp4:
         """
         try:
             self._mux(None)
-            self._container.close()
+            with _ffmpeg():
+                self._container.close()
         except BaseException:
             self.abandon()
             raise
@@ -143,9 +150,10 @@ class Mp4:
         return stream
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
-        for packet in self._stream.encode(frame):
-            packet.duration = self._step  # of the last packet, whose end no later one tells
-            self._container.mux(packet)
+        with _ffmpeg():
+            for packet in self._stream.encode(frame):
+                packet.duration = self._step  # of the last packet, whose end no later one tells
+                self._container.mux(packet)
         self._sink.keep()
 
 
@@ -181,6 +189,15 @@ class _Sink:
             with contextlib.suppress(OSError):
                 self._file.cut(self._kept)
         self._has_ended = True
+
+
+@contextlib.contextmanager
+def _ffmpeg() -> Iterator[None]:
+    """Raise the errors of FFmpeg as an EncodingError. Those of the file, which PyAV passes on, stay as they are."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise EncodingError(error.strerror) from None
 
 
 def _to_yuv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,12 +17,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import av
-
 from realtime import wire
 from realtime.errors import OutputError, RealtimeError
 from realtime.publish.annotate import annotate
 from realtime.publish.frame_queue import FrameQueue
+from realtime.publish.mp4 import EncodingError
 from realtime.publish.outage import Outage
 from realtime.publish.video_file import VideoFiles
 from realtime.runtime.channel import Closed
@@ -36,7 +35,7 @@ _WAITING, _WAITING_BYTES = 32, 64 * 2**20
 # How much lower the priority of the thread and of the encoder's threads is (Linux): they then get a third of the time
 # of a thread that competes with them.
 _NICE = 5
-_LOST = (OSError, OutputError, av.FFmpegError)
+_LOST = (OSError, OutputError, EncodingError)
 
 
 class Video:
@@ -44,6 +43,7 @@ class Video:
 
     >>> import tempfile
     >>> from pathlib import Path
+    >>> import av
     >>> import numpy as np
     >>> from realtime.types import Frame
     >>> folder = tempfile.TemporaryDirectory()

@@ -77,7 +77,7 @@ class VideoFile:
             now_s: monotonic time.
 
         Raises:
-            OSError, av.FFmpegError, OutputError: it can't be written. Call `fail`.
+            OSError, EncodingError, OutputError: it can't be written. Call `fail`.
         """
         if self._is_over(frame, is_live):
             if is_live and self._number and 0 <= now_s - self._began_s < _SHORTEST_S:
