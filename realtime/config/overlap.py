@@ -29,8 +29,10 @@ def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
         for path, what in inputs:
             if output is not None and (_is_same(output, path) or (key == "save_video" and _is_later(path, output))):
                 raise ConfigError(f"{key}: got {output}, {what}, expected a different file")
-    if config.record is not None and config.report is not None and _is_same(config.record, config.report):
-        raise ConfigError("report: got the same file as record, expected a different one")
+    others = [("record", config.record), *_videos(config)]
+    for key, output in others:
+        if output is not None and config.report is not None and _is_same(output, config.report):
+            raise ConfigError(f"report: got the same file as {key}, expected a different one")
 
 
 def _videos(config: AppConfig) -> list[tuple[str, Path]]:

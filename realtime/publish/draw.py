@@ -25,6 +25,8 @@ _DARK, _WHITE = (12, 8, 4), (255, 255, 255)
 _SHORT_SIDE = 540
 # Width of a limb as a part of the person's height, and its bounds in pixels.
 _LIMB_PART, _THINNEST, _THICKEST = 1 / 55, 1.6, 5.0
+# Length of the dashes and of the gaps between them, in widths of the limb; round ends take one from each gap.
+_DASH = 4.0
 # Points are passed to OpenCV in units of 1/16 pixel, so that limbs move smoothly. Those farther away than _FAR pixels
 # are moved to there, because OpenCV's integers overflow.
 _SHIFT = 4
@@ -65,7 +67,7 @@ def draw_people(
         places = np.clip(points[:, :2], -_FAR, _FAR)
         limbs = [(places[a], places[b]) for a, b in edges if seen[a] and seen[b]] or _corners(box)
         if measured is not None and not measured[i]:
-            limbs = [dash for limb in limbs for dash in _dashes(limb[0], limb[1], 2.5 * width)]
+            limbs = [dash for limb in limbs for dash in _dashes(limb[0], limb[1], _DASH * width)]
         for thickness, paint in ((2.1 * width, _DARK), (width, colour)):
             for start, end in limbs:
                 cv2.line(image, _pixel(start), _pixel(end), paint, _whole(thickness), cv2.LINE_AA, _SHIFT)

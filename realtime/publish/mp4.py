@@ -45,7 +45,7 @@ def check_encoder() -> None:
     """
     try:
         av.codec.Codec(ENCODER, "w")
-    except av.FFmpegError:
+    except ValueError:  # PyAV's UnknownCodecError
         raise ConfigError(
             f"save_video: this build of FFmpeg has no H.264 encoder ({ENCODER}): install PyAV from its wheel with "
             "pip install --force-reinstall --only-binary av av"
@@ -88,6 +88,7 @@ class Mp4:
         try:
             with _ffmpeg():
                 self._container.start_encoding()
+            self._sink.keep_nothing()
         except BaseException:
             self.abandon()
             raise
@@ -162,7 +163,8 @@ class _Sink:
 
     def __init__(self, file: OutputFile) -> None:
         self._file = file
-        self._kept = 0  # length of the whole fragments
+        self._begins = 0  # where the first fragment begins
+        self._kept = 0  # length of the file up to the last whole fragment; 0 if there is none
         self._has_ended = False
 
     def write(self, data: bytes) -> int:
@@ -179,10 +181,15 @@ class _Sink:
     def seekable(self) -> bool:
         return self._file.is_regular
 
-    def keep(self) -> None:
-        """Record that everything so far is a playable file."""
+    def keep_nothing(self) -> None:
+        """Record that everything so far is only the header."""
         if self._file.is_regular:
-            self._kept = self._file.size()
+            self._begins = self._file.size()
+
+    def keep(self) -> None:
+        """Record that everything so far can be played, unless it is only the header."""
+        if self._file.is_regular and (size := self._file.size()) > self._begins:
+            self._kept = size
 
     def end(self) -> None:
         if not self._has_ended and self._file.is_regular:

@@ -9,6 +9,7 @@ with an error.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -16,6 +17,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from realtime import wire
 from realtime.errors import OutputError, RealtimeError
@@ -25,7 +29,7 @@ from realtime.publish.mp4 import EncodingError
 from realtime.publish.outage import Outage
 from realtime.publish.video_file import VideoFiles
 from realtime.runtime.channel import Closed
-from realtime.types import Poses
+from realtime.types import Frame, Poses
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ _WAITING, _WAITING_BYTES = 32, 64 * 2**20
 # How much lower the priority of the thread and of the encoder's threads is (Linux): they then get a third of the time
 # of a thread that competes with them.
 _NICE = 5
+# How often a run of files checks whether a program reads the pipe that it writes to.
+_READER_LOOK_S = 0.1
 _LOST = (OSError, OutputError, EncodingError)
 
 
@@ -76,7 +82,8 @@ class Video:
         self._is_live, self._goes_on = is_live, goes_on
         self._queue: FrameQueue[tuple[Poses, bool]] = FrameQueue(_WAITING, _WAITING_BYTES)  # with whether it is live
         self._outages: dict[str, Outage] = {}
-        self._has_ended_run = False
+        self._given_up = threading.Event()
+        self._has_ended_run = self._has_waited = False
         # Frames by camera. The publisher's thread writes the first line, the video's thread the second.
         self._offered, self._offered_of_files = Counter[str](), 0
         self._written, self._written_of_files = Counter[str](), 0
@@ -105,6 +112,7 @@ class Video:
 
     def give_up(self) -> None:
         """Write no more of the queue, and wait for no program that reads a pipe. Safe to call from any thread."""
+        self._given_up.set()
         self._files.give_up()
         self._queue.abort()
 
@@ -146,26 +154,42 @@ class Video:
         if missing := self._offered_of_files - self._written_of_files:
             raise RealtimeError(f"save_video: the video is incomplete; missing frames of files: {missing}")
 
+    def _waits_for_reader(self) -> bool:
+        """Wait a moment for a program that reads the pipe, if the run can't continue without."""
+        if self._goes_on() or self._given_up.is_set():
+            return False
+        if not self._has_waited:
+            log.warning("save_video: waiting for a program that reads the pipe")
+            self._has_waited = True
+        self._given_up.wait(_READER_LOOK_S)
+        return True
+
     def _write(self, poses: Poses, is_live: bool) -> None:
         frame, now_s = poses.frame, time.monotonic()
         outage = self._outages.setdefault(frame.camera, Outage())
         if not outage.may_try(now_s):
             return
         image = annotate(poses, self._edges, is_live)
-        file = None
         try:
-            file = self._files.of(frame.camera)
-            if not file.write(frame, image, is_live, now_s):
+            if not self._append(frame, image, is_live, now_s):
                 return
         except _LOST as error:
-            if file:
-                file.fail()
             self._fail(frame.camera, error)
             return
         self._written[frame.camera] += 1
         self._written_of_files += not is_live
         if outage.succeed(now_s):
             log.info("%s: the video can be written again", frame.camera)
+
+    def _append(self, frame: Frame, image: NDArray[np.uint8], is_live: bool, now_s: float) -> bool:
+        file = self._files.of(frame.camera)
+        while True:
+            try:
+                return file.write(frame, image, is_live, now_s)
+            except _LOST as error:
+                file.fail()
+                if getattr(error, "errno", None) != errno.ENXIO or not self._waits_for_reader():
+                    raise
 
     def _fail(self, camera: str, error: Exception) -> None:
         """Start or continue an outage.

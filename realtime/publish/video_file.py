@@ -111,6 +111,8 @@ class VideoFile:
         if self._mp4 is not None:
             self._mp4.abandon()
             self._mp4 = None
+            if self._file.is_regular and not self._file.size():  # its name can be used again
+                self._number -= 1
             self._leave()
 
     def close(self) -> None:

@@ -52,7 +52,8 @@ def grid(count: int, size: tuple[int, int]) -> tuple[int, int]:
         count: number of tiles.
         size: width and height of the wall.
     """
-    choices = [(columns, math.ceil(count / columns)) for columns in range(1, max(1, count) + 1)]
+    count = max(1, count)
+    choices = [(columns, math.ceil(count / columns)) for columns in range(1, count + 1)]
     return max(choices, key=lambda choice: min(size[0] / choice[0] / _ASPECT, size[1] / choice[1]))
 
 

@@ -38,7 +38,7 @@ def configuration(tmp_path: Path, sources: dict[str, str], **flags: object) -> A
 
 
 def threads_of_a_run() -> list[str]:
-    names = ("capture-", "compile", "pool-", "detect", "track", "pose", "smooth", "publish", "record")
+    names = ("capture-", "compile", "pool-", "detect", "track", "pose", "smooth", "publish", "record", "video")
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
