@@ -76,7 +76,7 @@ class FakeCamera:
 
     def record(self) -> Record:
         """Return CAMERA of web/1."""
-        keys = "name pipeline state reason since_ms gone_since_ms activity fps size lowered pictures skeleton".split()
+        keys = ["name", "pipeline", "state", "reason", "since_ms", "gone_since_ms", "activity", "fps", "size", "lowered", "pictures", "skeleton"]
         p50 = self.latency_ms
         return {key: getattr(self, key) for key in keys} | {
             "people": self.people if self.state == "live" else 0,

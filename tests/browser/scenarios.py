@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 from .fake import Fake, FakeCamera, Record, now_ms
 
-NAMES = (
-    "front-door back-door lobby reception hall-east hall-west stairs-1 stairs-2 lift-lobby loading-bay garage-in "
-    "garage-out car-park yard bike-shed gym pool canteen workshop roof"
-).split()
+NAMES = ["front-door", "back-door", "lobby", "reception", "hall-east", "hall-west", "stairs-1", "stairs-2", "lift-lobby", "loading-bay", "garage-in", "garage-out", "car-park", "yard", "bike-shed", "gym", "pool", "canteen", "workshop", "roof"]
 
 
 def wall(port: int = 0) -> Fake:
