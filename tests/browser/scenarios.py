@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from realtime import __version__
+
 from .fake import Fake, FakeCamera, Record, now_ms
 
-NAMES = (
-    "front-door back-door lobby reception hall-east hall-west stairs-1 stairs-2 lift-lobby loading-bay garage-in "
-    "garage-out car-park yard bike-shed gym pool canteen workshop roof"
-).split()
+NAMES = ["front-door", "back-door", "lobby", "reception", "hall-east", "hall-west", "stairs-1", "stairs-2", "lift-lobby", "loading-bay", "garage-in", "garage-out", "car-park", "yard", "bike-shed", "gym", "pool", "canteen", "workshop", "roof"]
 
 
 def wall(port: int = 0) -> Fake:
     """Twenty cameras: most are live, some idle, three in trouble."""
-    cameras = [FakeCamera(name, seed=i, people=(3, 1, 4, 2, 5)[i % 5], fps=4, first_id=1 + 5 * i) for i, name in enumerate(NAMES)]
+    cameras = [
+        FakeCamera(name, seed=i, people=(3, 1, 4, 2, 5)[i % 5], fps=4, first_id=1 + 5 * i)
+        for i, name in enumerate(NAMES)
+    ]
     for name in ("stairs-2", "bike-shed", "roof"):
         camera = next(each for each in cameras if each.name == name)
         camera.activity, camera.people = "empty", 0
@@ -113,6 +115,6 @@ def details(camera: FakeCamera) -> Record:
     info = {
         "schema": "info/1", "session": "fake", "camera": camera.name, "detector": "yolo11n",
         "pose": "usyd-community/vitpose-plus-small", "device": "cpu", "smoothing": "one-euro", "source_fps": 30.0,
-        "size": camera.size, "version": "0.9.0", "pictures": "tcp://127.0.0.1:5557",
+        "size": camera.size, "version": __version__, "pictures": "tcp://127.0.0.1:5557",
     }  # fmt: skip
     return {"type": "details", "camera": camera.name, "status": status, "info": info, "clock_difference_ms": 0.0}
