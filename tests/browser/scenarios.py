@@ -8,7 +8,11 @@ from realtime import __version__
 
 from .fake import Fake, FakeCamera, Record, now_ms
 
-NAMES = ["front-door", "back-door", "lobby", "reception", "hall-east", "hall-west", "stairs-1", "stairs-2", "lift-lobby", "loading-bay", "garage-in", "garage-out", "car-park", "yard", "bike-shed", "gym", "pool", "canteen", "workshop", "roof"]
+NAMES = [
+    "front-door", "back-door", "lobby", "reception", "hall-east", "hall-west", "stairs-1", "stairs-2", "lift-lobby",
+    "loading-bay", "garage-in", "garage-out", "car-park", "yard", "bike-shed", "gym", "pool", "canteen", "workshop",
+    "roof",
+]  # fmt: skip
 
 
 def wall(port: int = 0) -> Fake:
@@ -108,7 +112,8 @@ def details(camera: FakeCamera) -> Record:
         "schema": "status/1", "session": "fake", "camera": camera.name, "state": camera.state, "reason": camera.reason,
         "captured": 40_215, "dropped": 26_803, "published": 13_412, "fps": camera.fps,
         "latency_ms": camera.record()["latency_ms"], "uptime_s": 4_512.0, "lowered": camera.lowered,
-        "drops": {"newer frame": 26_120, "target_fps": 641, "corrupt": 42}, "reconnects": {"timed out": 3, "connection refused": 1},
+        "drops": {"newer frame": 26_120, "target_fps": 641, "corrupt": 42},
+        "reconnects": {"timed out": 3, "connection refused": 1},
         "stages": {name: {"p50": a, "p95": b, "wait_p95": c} for name, (a, b, c) in stages.items()},
         "process": {"cpu_s": 8_114.2, "rss_mb": 1_240.0}, "recording": None, "activity": camera.activity,
     }  # fmt: skip

@@ -21,8 +21,8 @@ from . import scenarios
 from .fake import Fake, now_ms
 
 DOCS = Path(__file__).parents[2] / "docs"
-# Colours of a picture's palette: at most 200 kB each.
-COLOURS = 256
+# A larger picture gets a palette.
+MOST_BYTES = 200_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ SHOTS = {
     "wall": Shot(scenarios.wall, wall, (1600, 900), options=SKELETONS),
     "states": Shot(scenarios.states, states, (1200, 900)),
     "large": Shot(scenarios.few, freeze, path="camera/front-door", options=SKELETONS),
-    "light": Shot(scenarios.few, freeze, scheme="light", path="camera/front-door"),
+    "light": Shot(scenarios.few, freeze, scheme="light", path="camera/front-door", options=SKELETONS),
     "phone": Shot(scenarios.few, lambda _, page: page.wait_for_timeout(3000), (390, 844), density=2),
 }
 

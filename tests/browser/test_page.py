@@ -492,7 +492,9 @@ def test_screen_readers_get_names_and_hear_of_trouble_only(play, open_page):
     assert re.match(r"lobby, reconnecting, connection refused, since \d\d:\d\d:\d\d", name)
     page.keyboard.press("t")
     unnamed = page.locator("button:visible, input:visible, a:visible").evaluate_all(
-        "all => all.filter(each => !(each.textContent.trim() || each.getAttribute('aria-label') || each.labels?.length)).map(each => each.outerHTML)"
+        "all => all.filter(each => !(each.textContent.trim() || each.getAttribute('aria-label')"
+        " || each.labels?.length))"
+        ".map(each => each.outerHTML)"
     )
     assert unnamed == []
 
