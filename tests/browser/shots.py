@@ -98,9 +98,9 @@ def main() -> None:
                 image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 page.close()
             file = DOCS / f"page-{name}.png"
-            image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-                file, optimize=True
-            )
+            image.save(file, optimize=True)
+            if file.stat().st_size > MOST_BYTES:
+                image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
             print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
         browser.close()
 
