@@ -15,7 +15,8 @@ from realtime import wire
 from tests.faults.rig import PATIENCE_S, ROOT, Program
 from tests.faults.test_strangers import free_port
 
-DEMO = "--source", "demo", "--realtime"
+# Large enough to find people in every frame: a camera without any is shown as idle.
+DEMO = "--source", "demo", "--realtime", "--detector.size", "320"
 
 # Notes the time at which each state of a tile begins (Unix ms).
 _RECORD = """name => {

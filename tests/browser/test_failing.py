@@ -39,7 +39,8 @@ def cameras(background):
 @pytest.fixture
 def run(cameras, tmp_path):
     sources = [word for name, camera in cameras.items() for word in ("--source", f"{name}={camera.url()}")]
-    with Web(*sources, folder=tmp_path) as program:
+    # Large enough to find people: a camera without any is idle after 10 s.
+    with Web(*sources, "--detector.size", "320", folder=tmp_path) as program:
         yield program
 
 
