@@ -223,6 +223,12 @@ WRONG_USES: list[tuple[str, str, int, str]] = [
     ("a configuration that is not YAML", "--config {tmp}/broken.yaml", 2, "line 2: not valid YAML"),
     ("an unknown key in a file", "--config {tmp}/unknown.yaml", 2, "unknown key pose.modle, did you mean pose.model?"),
     ("a port in use", "--source demo --publish.bind tcp://127.0.0.1:{port}", 2, "already in use"),
+    (
+        "a port of pictures in use",
+        "--source demo --publish.pictures tcp://127.0.0.1:{port}",
+        2,
+        "publish.pictures: can't",
+    ),
     ("a port that does not exist", "--source demo --publish.bind tcp://127.0.0.1:99999", 2, "expected 1..65535"),
     ("a port open to the network", "--source demo --publish.bind tcp://0.0.0.0:5999", 2, "--publish.allow-insecure"),
     ("a page at a port in use", "--source demo --web {port}", 2, "already in use"),

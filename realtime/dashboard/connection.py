@@ -37,7 +37,7 @@ class Connection:
 
     Args:
         websocket: accepted.
-        traffic: counts what is sent.
+        traffic: counts the frames that are sent.
 
     Attributes:
         viewer: what the page watches and what waits for it.

@@ -33,6 +33,9 @@ MOST_PER_TURN = 64
 LONGEST_TURN_S = 0.02
 # How often silence is looked for (s).
 LOOK_S = 0.25
+# A socket that is silent for this long (s) is replaced. ZeroMQ gives up a publisher for good after a message that is
+# longer than the limit or breaks its protocol.
+REPLACE_S = 10.0
 _WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104 - recognised, not bound
 
 
@@ -89,7 +92,9 @@ class Feed:
     async def watch(self) -> None:
         """Look for silent pipelines until cancelled."""
         while True:
-            self._fleet.look(Moment.now())
+            now = Moment.now()
+            self._fleet.look(now)
+            self._replace_silent(now.mono_s)
             await asyncio.sleep(LOOK_S)
 
     def close(self) -> None:
@@ -112,6 +117,16 @@ class Feed:
         (topics.add if is_wanted else topics.discard)(topic)
         if endpoint in self._pictures:
             self._pictures[endpoint].subscribe(topic, is_wanted)
+
+    def _replace_silent(self, now_s: float) -> None:
+        for pipeline, reader in [*self._streams.items()]:
+            if now_s - reader.heard_s > REPLACE_S:
+                reader.stop()
+                self._streams[pipeline] = self._reader(pipeline, pipeline, STREAM_TOPICS, LONGEST_POSE)
+                self._streams[pipeline].start()
+        for pipeline, reader in [*self._pictures.items()]:
+            if now_s - reader.heard_s > REPLACE_S and self._topics[pipeline]:
+                self._read_pictures(pipeline, reader.endpoint)
 
     # ---- messages
 
@@ -161,11 +176,12 @@ class Feed:
         if endpoint is None:
             return False
         reader = self._pictures.get(pipeline)
-        if reader is not None and reader.endpoint == endpoint:
-            return True
-        if reader is not None:
-            reader.stop()
-            del self._pictures[pipeline]
+        return (reader is not None and reader.endpoint == endpoint) or self._read_pictures(pipeline, endpoint)
+
+    def _read_pictures(self, pipeline: str, endpoint: str) -> bool:
+        """Connect to the pictures of a pipeline, instead of an earlier connection. Return whether it can be."""
+        if (earlier := self._pictures.pop(pipeline, None)) is not None:
+            earlier.stop()
         try:
             reader = self._reader(pipeline, endpoint, tuple(self._topics[pipeline]), LONGEST_PICTURE)
         except ValueError as error:
@@ -183,6 +199,9 @@ class _Reader:
         endpoint: what it is connected to.
         socket: the socket, which it owns.
         take: called with topic and payload of each message.
+
+    Attributes:
+        heard_s: monotonic time (s) of the last message, or of the start.
     """
 
     def __init__(self, endpoint: str, socket: zmq.Socket[bytes], take: Callable[[bytes, bytes], None]) -> None:
@@ -190,6 +209,7 @@ class _Reader:
         self._socket = socket
         self._take = take
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.heard_s = time.monotonic()
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -222,6 +242,8 @@ class _Reader:
         else:
             batch = list(dict(batch).items())
             self._loop.call_soon(self._turn)
+        if batch:
+            self.heard_s = time.monotonic()
         end_s = time.monotonic() + LONGEST_TURN_S
         for topic, payload in batch:
             self._take(topic, payload)

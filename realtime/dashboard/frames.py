@@ -67,7 +67,8 @@ class Frame:
             "epoch": pose.epoch,
             "seq": pose.seq,
             "frame": pose.frame,
-            "captured_ms": pose.captured_ns / 1e6,
+            # On our clock, which a page can ask for. It knows nothing of the publisher's.
+            "captured_ms": pose.captured_ns / 1e6 + self.camera.clock.ms,
             "size": pose.size,
             "jpeg_size": None if picture is None else (picture.width, picture.height),
             "idle": self.is_idle,

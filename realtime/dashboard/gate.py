@@ -69,9 +69,9 @@ class Gate:
         if not self._is_ours(match[1]):
             name = match[1][:_LONGEST_NAME]
             return 421, f"this page doesn't go by the name {name!r}: use an address, or start it with --host {name}"
-        origin = _header(scope, b"origin")
+        origins = [value.decode("latin-1") for key, value in scope["headers"] if key == b"origin"]
         is_checked = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-        if is_checked and origin is not None and not self._is_same(origin, match):
+        if is_checked and not all(self._is_same(origin, match) for origin in origins):
             return 403, "another site has sent this request; behind a reverse proxy, add the page's name with --host"
         return None
 
@@ -88,12 +88,13 @@ class Gate:
     def _is_same(self, origin: str, host: re.Match[str]) -> bool:
         try:
             parts = urlsplit(origin)
-            theirs, port = _plain(parts.hostname or ""), parts.port or _DEFAULT_PORTS[parts.scheme]
+            theirs, usual = _plain(parts.hostname or ""), _DEFAULT_PORTS[parts.scheme]
+            port = parts.port or usual
         except (ValueError, KeyError):
             return False
         if theirs in self._hosts:
             return True
-        return (theirs, port) == (_plain(host[1]).strip("[]"), int(host[2] or _DEFAULT_PORTS[parts.scheme]))
+        return (theirs, port) == (_plain(host[1]).strip("[]"), int(host[2] or usual))
 
     # ---- the token
 

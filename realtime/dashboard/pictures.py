@@ -35,7 +35,7 @@ class Pictures:
         # When a subscription that is no longer wanted ends (monotonic s); None while it is wanted.
         self._ends_s: dict[Key, float | None] = {}
         self._topics: dict[Key, tuple[str, bytes]] = {}
-        self._asked: dict[Key, asyncio.Future[wire.PictureMessage]] = {}
+        self._asked: dict[Key, set[asyncio.Future[wire.PictureMessage]]] = {}
         fleet.on_picture.append(self._on_picture)
 
     def want(self, keys: set[Key], now_s: float) -> None:
@@ -69,15 +69,18 @@ class Pictures:
             The picture; None if the camera has none, or none comes in time.
         """
         key = camera, width
-        if key not in self._asked:
-            self._asked[key] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[wire.PictureMessage] = asyncio.get_running_loop().create_future()
+        self._asked.setdefault(key, set()).add(answer)
         self._begin(key)
         try:
-            # One future serves all requests; one that gives up must not cancel it for the others.
-            return await asyncio.wait_for(asyncio.shield(self._asked[key]), timeout_s)
+            return await asyncio.wait_for(answer, timeout_s)
         except TimeoutError:
-            self._asked.pop(key, None)
             return None
+        finally:  # one that gives up leaves the subscription to the others
+            asked = self._asked.get(key, set())
+            asked.discard(answer)
+            if not asked:
+                self._asked.pop(key, None)
 
     def _begin(self, key: Key) -> None:
         camera = self._fleet.cameras.get(key[0])
@@ -92,6 +95,6 @@ class Pictures:
         self._subscribe(*self._topics.pop(key), False)
 
     def _on_picture(self, camera: Camera, picture: wire.PictureMessage, width: wire.Width) -> None:
-        asked = self._asked.pop((camera.name, width), None)
-        if asked is not None and not asked.done():
-            asked.set_result(picture)
+        for answer in self._asked.pop((camera.name, width), ()):
+            if not answer.done():
+                answer.set_result(picture)

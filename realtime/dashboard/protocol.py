@@ -99,7 +99,7 @@ def decode(text: str) -> FromPage:
 
 
 # Any: values of any type that JSON has.
-def encode(kind: str, **fields: Any) -> str:  # noqa: ANN401
+def encode(kind: str, /, **fields: Any) -> str:  # noqa: ANN401
     """Encode a message to a page.
 
     >>> encode("pong", id=1, now_ms=2.5)

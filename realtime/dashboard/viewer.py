@@ -132,7 +132,7 @@ class Viewer:
     """One page: the cameras it watches, and what waits for it.
 
     Args:
-        traffic: counts what it gets.
+        traffic: counts its frames.
 
     Attributes:
         tiles: what it watches, by the name of the camera.
@@ -255,8 +255,8 @@ class Viewer:
         if not self.window.has_room(frame.size):
             return None
         tile.pending, tile.sent_s = None, now_s
-        # A stream of 30 fps arrives unevenly; counting from the time that was due keeps the rate.
-        tile.due_s = max(tile.due_s, now_s - self._step_s()) + self._step_s()
+        # Frames arrive unevenly. Counting from the time that was due keeps the rate, up to half a step of delay.
+        tile.due_s = max(tile.due_s, now_s - self._step_s() / 2) + self._step_s()
         tile.in_flight.append(_Sent(frame.pose.seq, frame.size, now_s))
         self.window.sent(frame.size)
         self._traffic.sent[frame.width] += 1

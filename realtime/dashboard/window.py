@@ -7,12 +7,14 @@ see old pictures.
 
 from __future__ import annotations
 
-# Additive increase, multiplicative decrease, as in TCP (Chiu and Jain, 1989).
+# Until the first delay, the window grows by each frame that arrives, and so doubles per round trip; afterwards by STEP
+# per round trip. A delay shrinks it in proportion, because what waits on the way is proportional to the window. (As in
+# TCP: Jacobson, "Congestion avoidance and control", 1988, with the delay as the signal instead of a loss.)
 SMALLEST = 16 * 2**10
 LARGEST = 2 * 2**20
-START = 128 * 2**10
-STEP = 16 * 2**10
-CUT = 0.7
+START = 32 * 2**10
+STEP = 4 * 2**10
+LARGEST_CUT, SMALLEST_CUT = 0.3, 0.9
 # Time from sending a frame to its display that is aimed at (s). A person doesn't notice it on a wall of tiles, and it
 # is longer than the way to most places.
 TARGET_S = 0.4
@@ -28,12 +30,16 @@ class Window:
     >>> window.arrived(100_000, took_s=0.05, now_s=1.0)
     >>> window.has_room(5_000_000)
     True
+
+    Attributes:
+        size: its size (bytes).
+        in_flight: bytes on their way.
     """
 
     def __init__(self) -> None:
         self.size = START
         self.in_flight = 0
-        self._cut_s = -TARGET_S
+        self._cut_s: float | None = None
 
     def has_room(self, size: int) -> bool:
         """Whether so large a message (bytes) may be sent now. One may always be, else large ones never could."""
@@ -47,12 +53,14 @@ class Window:
         """Count a message (bytes) that was displayed this long (s) after it was sent, and adapt the window."""
         is_used = self.in_flight * 2 > self.size
         self.in_flight -= size
-        if took_s <= TARGET_S:
-            if is_used:
-                self.size = min(LARGEST, self.size + STEP)
-        elif now_s - self._cut_s > took_s:  # at most once for all frames that were on their way together
-            self.size = max(SMALLEST, int(self.size * CUT))
-            self._cut_s = now_s
+        if took_s > TARGET_S:
+            # Once for all frames that were on their way together.
+            if self._cut_s is None or now_s - self._cut_s > took_s:
+                share = min(SMALLEST_CUT, max(LARGEST_CUT, TARGET_S / took_s))
+                self.size, self._cut_s = max(SMALLEST, int(self.size * share)), now_s
+        elif is_used:
+            step = size if self._cut_s is None else STEP * size // self.size
+            self.size = min(LARGEST, self.size + step)
 
     def lost(self, size: int) -> None:
         """Count a message (bytes) that will not be acknowledged."""

@@ -49,9 +49,12 @@ def _check(config: AppConfig) -> None:
     for name in _LIBRARIES:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"web needs the extra 'web' ({name} is not installed): pip install 'realtime-pose[web]'")
-    if config.web_token_file is not None:
+    if (file := config.web_token_file) is not None:
+        if file.exists() and not file.is_file():
+            # The content of a pipe would be gone when the page's process reads it.
+            raise ConfigError(f"web_token_file: {file}: not a regular file, expected one: it is read more than once")
         try:
-            read_token(config.web_token_file)
+            read_token(file)
         except ValueError as error:
             raise ConfigError(f"web_token_file: {error}") from None
 

@@ -97,7 +97,9 @@ def place(seed: int) -> Image:
     image[:horizon] = _gradient(horizon, _tone(hue, 60, 205), _tone(hue, 45, 165))
     image[horizon:] = _gradient(high - horizon, _tone(hue + 90, 30, 120), _tone(hue + 90, 40, 84))
     for k in range(-7, 8):  # the joints of the floor run to one point
-        cv2.line(image, (wide // 2 + k * 60, horizon), (wide // 2 + k * 330, high), _tone(hue + 90, 35, 104), 2, cv2.LINE_AA)
+        cv2.line(
+            image, (wide // 2 + k * 60, horizon), (wide // 2 + k * 330, high), _tone(hue + 90, 35, 104), 2, cv2.LINE_AA
+        )
     cv2.rectangle(image, (0, horizon - 12), (wide, horizon), _tone(hue, 60, 120), -1)
     if seed % 3 == 0:  # windows
         for x in range(110, wide - 200, 290):
@@ -139,7 +141,17 @@ def _person(image: Image, points: Points, shirt: Colour) -> None:
     tall = points[15:17, 1].max() - points[0, 1]
     trousers: Colour = (shirt[1] // 2, shirt[0] // 2, shirt[2] // 2)
     skin = (140, 170, 214)
-    cv2.ellipse(image, (at[15][0] // 2 + at[16][0] // 2, max(at[15][1], at[16][1]) + 2), (int(tall * 0.2), int(tall * 0.035)), 0, 0, 360, (40, 44, 48), -1, cv2.LINE_AA)
+    cv2.ellipse(
+        image,
+        (at[15][0] // 2 + at[16][0] // 2, max(at[15][1], at[16][1]) + 2),
+        (int(tall * 0.2), int(tall * 0.035)),
+        0,
+        0,
+        360,
+        (40, 44, 48),
+        -1,
+        cv2.LINE_AA,
+    )
     for a, b in _LIMBS:
         thick = max(2, int(tall * (0.085 if a >= 11 else 0.06)))
         cv2.line(image, at[a], at[b], trousers if a >= 11 else shirt, thick, cv2.LINE_AA)
@@ -147,7 +159,17 @@ def _person(image: Image, points: Points, shirt: Colour) -> None:
     cv2.fillConvexPoly(image, body, shirt, cv2.LINE_AA)
     cv2.polylines(image, [body], True, shirt, max(2, int(tall * 0.1)), cv2.LINE_AA)
     cv2.circle(image, at[0], max(2, int(tall * 0.075)), skin, -1, cv2.LINE_AA)
-    cv2.ellipse(image, (at[0][0], at[0][1] - int(tall * 0.025)), (max(2, int(tall * 0.078)), max(2, int(tall * 0.055))), 0, 180, 360, (40, 48, 60), -1, cv2.LINE_AA)
+    cv2.ellipse(
+        image,
+        (at[0][0], at[0][1] - int(tall * 0.025)),
+        (max(2, int(tall * 0.078)), max(2, int(tall * 0.055))),
+        0,
+        180,
+        360,
+        (40, 48, 60),
+        -1,
+        cv2.LINE_AA,
+    )
 
 
 def _gradient(rows: int, top: Colour, bottom: Colour) -> NDArray[np.uint8]:

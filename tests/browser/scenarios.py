@@ -14,7 +14,10 @@ NAMES = (
 
 def wall(port: int = 0) -> Fake:
     """Twenty cameras: most are live, some idle, three in trouble."""
-    cameras = [FakeCamera(name, seed=i, people=(3, 1, 4, 2, 5)[i % 5], fps=4, first_id=1 + 5 * i) for i, name in enumerate(NAMES)]
+    cameras = [
+        FakeCamera(name, seed=i, people=(3, 1, 4, 2, 5)[i % 5], fps=4, first_id=1 + 5 * i)
+        for i, name in enumerate(NAMES)
+    ]
     for name in ("stairs-2", "bike-shed", "roof"):
         camera = next(each for each in cameras if each.name == name)
         camera.activity, camera.people = "empty", 0

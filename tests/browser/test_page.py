@@ -34,11 +34,13 @@ def age_ms(page: Page, selector: str) -> int:
 def watched(fake: Fake, names: set[str], pictures: bool = True) -> None:
     """Wait until the last word about what is visible is this."""
     fake.wait_for(
-        lambda message: message is [each for each in fake.heard if each["type"] == "watch"][-1]
-        and {each["name"] for each in message["cameras"]} == names
-        and message["pictures"] == pictures
-        if message["type"] == "watch"
-        else False
+        lambda message: (
+            message is [each for each in fake.heard if each["type"] == "watch"][-1]
+            and {each["name"] for each in message["cameras"]} == names
+            and message["pictures"] == pictures
+            if message["type"] == "watch"
+            else False
+        )
     )
 
 
@@ -56,7 +58,9 @@ def test_the_files_of_the_page_are_small_and_need_nothing_from_elsewhere():
 
 def test_what_the_stream_says_is_never_read_as_html():
     for path in PAGE.glob("*.js"):
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", path.read_text()), path
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", path.read_text()
+        ), path
 
 
 # ---- tiles and their states
@@ -158,7 +162,9 @@ def test_odd_names_and_reasons_stay_text(open_page):
 
 
 @slow
-@pytest.mark.parametrize("name", [camera for camera in scenarios.odd().cameras if "/" in camera or not camera.isascii()])
+@pytest.mark.parametrize(
+    "name", [camera for camera in scenarios.odd().cameras if "/" in camera or not camera.isascii()]
+)
 def test_a_camera_with_an_odd_name_has_an_address(open_page, name):
     with scenarios.odd() as fake:
         page = open_page(fake.url)
@@ -175,7 +181,13 @@ def test_malformed_messages_do_no_harm(open_page):
         page = open_page(fake.url, deliberate=["a frame that can't be read"])
         page.wait_for_selector(tile("front-door", state="live") + "[data-seq]")
         for viewer in list(fake.viewers):
-            for data in (b"", b"\xff\xff\xff\xff{}", b"\x02\x00\x00\x00{}", b"\x04\x00\x00\x00null", b"\x02\x00\x00\x00[]"):
+            for data in (
+                b"",
+                b"\xff\xff\xff\xff{}",
+                b"\x02\x00\x00\x00{}",
+                b"\x04\x00\x00\x00null",
+                b"\x02\x00\x00\x00[]",
+            ):
                 fake.later(viewer.socket.send_bytes(data))
             for text in ("{", "[]", "null", '{"type":"camera","name":"unknown"}', '{"type":"later"}', "7"):
                 fake.later(viewer.socket.send_text(text))
@@ -463,7 +475,9 @@ def test_screen_readers_get_names_and_hear_of_trouble_only(open_page):
     with scenarios.few() as fake:
         page = open_page(fake.url)
         page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
-        expect(page.get_by_role("button", name=re.compile("^lobby, live, 10 frames per second, 3 people"))).to_be_visible()
+        expect(
+            page.get_by_role("button", name=re.compile("^lobby, live, 10 frames per second, 3 people"))
+        ).to_be_visible()
         assert page.inner_text("#announce") == ""
         fake.change("lobby", state="reconnecting", reason="connection refused")
         expect(page.locator("#announce")).to_have_text("lobby: reconnecting")

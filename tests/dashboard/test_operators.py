@@ -2,14 +2,18 @@
 
 import asyncio
 import base64
+import re
+import shlex
 from dataclasses import replace
 
 import pytest
 
-from realtime.dashboard import api, health, metrics
+from realtime.config import load
+from realtime.dashboard import api, command, health, metrics
 from realtime.dashboard.app import make_app
 from realtime.dashboard.clock import Moment
 from realtime.dashboard.gate import Gate
+from realtime.flags import parse as flags_of
 from tests.dashboard.asking import ONE, asking, make_site
 from tests.wire import publisher
 
@@ -71,3 +75,17 @@ def test_another_name_of_the_page_is_refused_for_programs_too():
 @pytest.mark.parametrize("path", ["/metrics", "/api/cameras"])
 def test_nothing_is_cached(path):
     assert ask(path, f"Bearer {TOKEN}").headers["cache-control"] == "no-store"
+
+
+DOCUMENT = (publisher.ROOT / "docs" / "monitoring.md").read_text()
+
+
+@pytest.mark.parametrize("line", re.findall(r"python run_realtime\.py (.*)", DOCUMENT))
+def test_every_command_of_the_pipeline_in_the_documentation_is_accepted(line):
+    arguments, flags = flags_of(shlex.split(line))
+    assert load(arguments.config, environment={}, flags=flags).web
+
+
+@pytest.mark.parametrize("line", re.findall(r"python -m realtime\.dashboard (.*)", DOCUMENT))
+def test_every_command_of_the_dashboard_in_the_documentation_is_accepted(line):
+    assert command.parser().parse_args(shlex.split(line)).connect

@@ -106,7 +106,9 @@ FLOODS: dict[str, Callable[[], Iterator[bytes]]] = {
     "one letter": lambda: itertools.repeat(SUBSCRIBE + b"p"),
     "distinct topics": lambda: (SUBSCRIBE + topic for topic in _topics(110)),
     "unsubscribe": lambda: (CANCEL + topic for topic in _topics(20)),
-    "subscribe and unsubscribe": lambda: itertools.cycle([SUBSCRIBE + b"pose/", CANCEL + b"pose/"]),
+    "subscribe and unsubscribe": lambda: itertools.cycle(
+        kind + topic for topic in (b"pose/", b"picture/cam0/full/") for kind in (SUBSCRIBE, CANCEL)
+    ),
     "empty": lambda: itertools.repeat(b""),
     "garbage": lambda: (b"\x07" + topic for topic in _topics(100)),
     "long topics": lambda: (SUBSCRIBE + topic for topic in _topics(4000)),

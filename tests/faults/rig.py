@@ -254,6 +254,8 @@ class Run(Waiting):
         if kind is None:
             for camera, status in self.pipeline.status.items():
                 assert status.captured == status.published + sum(status.drops.values()), camera
+                for told in self.states(camera):
+                    assert told.body["dropped"] == sum(told.body["drops"].values()), told
 
     def _run(self) -> None:
         try:

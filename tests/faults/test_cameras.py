@@ -108,6 +108,10 @@ def test_7_and_8_a_killed_camera_is_reported_and_read_again_after_its_restart(tm
         away = run.until_state("reconnecting", since_s=killed_s)
         assert away.body["reason"] in ("connection lost", "connection refused")
         figure("7", "killed: reported after", away.at_s - killed_s, "s", at_most=0.5)
+        run.run_for(1)  # by now an attempt to open it again has failed for another reason
+        told = run.states()[-1].body
+        assert (told["state"], told["reason"]) == ("reconnecting", "connection refused")
+        assert (told["since_ns"], told["reconnects"]) == (away.body["since_ns"], {away.body["reason"]: 1})
         camera.restart()
         ready_s = time.monotonic()
         back = run.until_pose(since_s=ready_s)
@@ -168,9 +172,13 @@ def test_11_a_camera_that_freezes_while_connected_is_reopened(arguments, tmp_pat
         camera.command("video 0" if arguments == ("--audio",) else "freeze")
         frozen_s = time.monotonic()
         away = run.until_state("reconnecting", since_s=frozen_s)
+        assert away.body["reason"] == "timed out"
         figure("11", f"frozen ({kind}): reported after", away.at_s - frozen_s, "s", at_most=3)
         run.run_for(8 - (time.monotonic() - frozen_s))
         assert not run.poses(since_s=frozen_s + 0.5)
+        told = run.states()[-1].body  # opening it again succeeds, but no frame arrives
+        assert (told["state"], told["reason"], told["reconnects"]) == ("reconnecting", "timed out", {"timed out": 1})
+        assert told["since_ns"] == away.body["since_ns"]
         camera.command("video 1" if arguments == ("--audio",) else "resume")
         on_s = time.monotonic()
         figure("11", f"frozen ({kind}): first pose after media resumes", run.until_pose(since_s=on_s).at_s - on_s, "s",

@@ -10,13 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import zmq
 
+from realtime import wire
+from realtime.capture.demo import demo_frame
 from realtime.config import AppConfig, load
 from realtime.detect.stage import DetectStage
 from realtime.pipeline import Pipeline
 from realtime.pose.passthrough import PassThrough
+from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
@@ -38,7 +43,19 @@ def configuration(tmp_path: Path, sources: dict[str, str], **flags: object) -> A
 
 
 def threads_of_a_run() -> list[str]:
-    names = ("capture-", "compile", "pool-", "detect", "track", "pose", "smooth", "publish", "record")
+    names = (
+        "capture-",
+        "compile",
+        "pool-",
+        "detect",
+        "track",
+        "pose",
+        "smooth",
+        "publish",
+        "record",
+        "pictures",
+        "peers",
+    )
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
@@ -55,6 +72,29 @@ def test_two_cameras_are_published_completely_and_no_thread_is_left(tmp_path: Pa
             range(pipeline.status[camera].published)
         )
     Pipeline(config).run()  # the port is free again
+
+
+def test_pictures_of_published_frames_are_sent_and_their_port_is_free_afterwards(tmp_path: Path, yolov8n: Path) -> None:
+    config = configuration(tmp_path, {"a": "demo"}, loop="true", publish__pictures="tcp://127.0.0.1:*")
+    pipeline = Pipeline(config)
+    assert pipeline._pictures is not None
+    endpoint = pipeline._pictures.endpoint
+    running = threading.Thread(target=pipeline.run)
+    with zmq.Context() as context, context.socket(zmq.SUB) as reader:
+        reader.linger = 0
+        reader.subscribe(b"picture/a/320/")
+        reader.connect(endpoint)
+        running.start()
+        assert reader.poll(30_000)
+        picture = wire.decode(*reader.recv_multipart())
+    pipeline.stop()
+    running.join(30)
+    assert threads_of_a_run() == []
+    assert isinstance(picture, wire.PictureMessage)
+    sent = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    shown = cv2.resize(demo_frame(picture.frame), (320, 180), interpolation=cv2.INTER_AREA)
+    assert np.abs(sent.astype(int) - shown).mean() < 6
+    PublishSocket(config.publish, [endpoint]).close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,11 @@
 """The publish stage with pictures and with private endpoints, observed by real subscribers."""
 
+import itertools
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,17 +17,21 @@ import zmq
 from realtime import keys, wire
 from realtime.config import PublishConfig
 from realtime.errors import OutputError
+from realtime.observe.metrics import StageMeter
 from realtime.observe.status import CameraStatus
-from realtime.publish.outlets import PrivateEndpoints, open_outlets
+from realtime.publish.draw import colour_of
+from realtime.publish.outlets import open_outlets
+from realtime.publish.purpose import PrivateEndpoints
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.runtime.channel import Channel
 from realtime.runtime.loop import run_stage
 from realtime.runtime.watch import Unwatched
 from realtime.skeleton import COCO17
 from realtime.types import Poses
-from tests.builders import make_frame
+from tests.builders import make_frame, make_poses
 from tests.doubles import FakeDoor, wait_until
 
+ROOT = Path(__file__).parents[2]
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -39,7 +48,15 @@ class Running:
             "abc", COCO17, "d", "p", "cpu", "none", "0", pictures=self.pictures.endpoint if self.pictures else None
         )
         stage = PublishStage(
-            outlets.sockets[0], config, info, lambda: status, None, self.door, self.pictures, outlets.sockets[1:]
+            outlets.sockets[0],
+            config,
+            info,
+            lambda: status,
+            None,
+            self.door,
+            StageMeter(),
+            self.pictures,
+            outlets.sockets[1:],
         )
         tick = {"tick": stage.tick, "tick_s": 0.01}
         self._threads = [threading.Thread(target=run_stage, args=(stage, self.inbox, None, Unwatched()), kwargs=tick)]
@@ -144,3 +161,24 @@ def test_nothing_stays_bound_if_one_endpoint_is_taken(tmp_path: Path, taken: str
     assert [path.name for path in tmp_path.iterdir()] == [taken]
     (tmp_path / taken).unlink()
     open_outlets(config, private_in(tmp_path), "abc", list).close()
+
+
+def test_the_example_draws_poses_over_the_picture_of_their_frame(tmp_path: Path) -> None:
+    run = Running(PublishConfig(bind=[ANY_PORT], pictures=ANY_PORT))
+    saved, number = tmp_path / "drawn.png", itertools.count()
+    command = [sys.executable, "examples/draw_pictures.py", "--connect", run.endpoint, "--save", str(saved)]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as example:
+
+        def publish() -> bool:
+            frame = make_frame(next(number), image=np.full((720, 1280, 3), 100, np.uint8))
+            run.inbox.put(make_poses(frame, np.full((1, 17, 2), -9.0), boxes=(200, 100, 600, 700)))
+            time.sleep(0.01)  # a camera's pace: the example reads each pose
+            return example.poll() is not None
+
+        wait_until(publish)
+    run.end()
+    assert example.returncode == 0
+    shown = cv2.imread(str(saved))
+    assert shown.shape == (360, 640, 3)
+    box, grey = colour_of(1), (100, 100, 100)
+    np.testing.assert_allclose(shown[[200, 200, 200], [100, 300, 200]], [box, box, grey], atol=8)

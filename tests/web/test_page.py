@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import shlex
 import socket
 import stat
@@ -110,6 +111,12 @@ def test_a_dry_run_checks_the_token_and_opens_no_socket(port: int, token: Path) 
         opened(configuration(web=str(port), web_token_file=str(token)), dry_run=True),
     ):
         pass
+
+
+def test_a_token_from_a_pipe_is_refused_without_reading_it(port: int, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(ConfigError, match=r"^web_token_file: .*not a regular file, expected one"):
+        opened(configuration(web=str(port), web_token_file=str(tmp_path / "pipe"))).__enter__()
 
 
 @pytest.mark.parametrize("library", ["starlette", "uvicorn", "websockets", "prometheus_client"])

@@ -1,8 +1,11 @@
+import contextlib
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import zmq
 
@@ -37,24 +40,42 @@ def test_the_schema_requires_every_key_that_is_always_sent():
         assert definitions[name]["required"] == list(json.loads(wire.encode(message, "json")))
 
 
-def test_the_subscriber_in_the_documentation_reads_the_stream():
-    [code] = re.findall(r"```python\n(.*?)```", (DOCS / "wire.md").read_text(encoding="utf-8"), re.DOTALL)
+@contextlib.contextmanager
+def documented_reader(number: int, topic: bytes, folder: Path) -> Iterator[tuple[zmq.Socket[bytes], TextIO]]:
+    """Run an example of docs/wire.md. Give a publisher that it has subscribed to, and the example's output."""
+    code = re.findall(r"```python\n(.*?)```", (DOCS / "wire.md").read_text(encoding="utf-8"), re.DOTALL)[number]
     with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
         publisher.linger = 0
         publisher.bind("tcp://127.0.0.1:*")
-        endpoint = publisher.last_endpoint.decode()
-        assert "tcp://127.0.0.1:5555" in code
-        program = [sys.executable, "-c", code.replace("tcp://127.0.0.1:5555", endpoint)]
-        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as reader:
+        code, replaced = re.subn(r"tcp://127.0.0.1:\d+", publisher.last_endpoint.decode(), code)
+        assert replaced == 1
+        program = [sys.executable, "-c", code]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=folder) as reader:
             try:
                 assert publisher.poll(30_000), "the subscriber never joined"
-                assert publisher.recv() == b"\x01pose/"
-                message = pose(n=2, k=3)
-                publisher.send_multipart([b"pose/cam0/", wire.encode(pose(n=0), "msgpack")])
-                publisher.send_multipart([b"pose/cam0/", wire.encode(message, "msgpack")])
-                lines = [reader.stdout.readline() for _ in range(2)]
+                assert publisher.recv() == b"\x01" + topic
+                yield publisher, reader.stdout
             finally:
                 reader.kill()
+
+
+def test_the_subscriber_in_the_documentation_reads_the_stream(tmp_path):
+    message = pose(n=2, k=3)
+    with documented_reader(0, b"pose/", tmp_path) as (publisher, output):
+        publisher.send_multipart([b"pose/cam0/", wire.encode(pose(n=0), "msgpack")])
+        publisher.send_multipart([b"pose/cam0/", wire.encode(message, "msgpack")])
+        lines = [output.readline() for _ in range(2)]
     for i, line in enumerate(lines):
         first = tuple(message.keypoints_array()[i, 0].tolist())
         assert line == f"cam0 7 id {i + 1} first keypoint [{first}]\n"
+
+
+def test_the_subscriber_of_pictures_in_the_documentation_saves_them(tmp_path):
+    picture = wire.PictureMessage(
+        session="s1", camera="cam0", epoch=0, seq=7, frame=9, captured_ns=1, size=(640, 480), width=320, height=240,
+        jpeg=b"\xff\xd8\xff\xd9",
+    )  # fmt: skip
+    with documented_reader(1, b"picture/cam0/320/", tmp_path) as (publisher, output):
+        publisher.send_multipart([wire.picture_topic("cam0", "320"), wire.encode(picture, "msgpack")])
+        assert output.readline() == "cam0 seq 7 320 x 240\n"
+    assert (tmp_path / "cam0.jpg").read_bytes() == picture.jpeg

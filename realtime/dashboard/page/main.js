@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The page: one connection, a wall of tiles, one large view.
 
+import { Addresses } from "./addresses.js";
 import { Announcer } from "./announce.js";
 import { Clock, localMs } from "./clock.js";
 import { TROUBLE } from "./condition.js";
@@ -19,6 +20,7 @@ const CALM_TICK_MS = 500; // for viewers who asked for less motion
 
 const $ = (id) => document.getElementById(id);
 const base = new URL(document.baseURI);
+const addresses = new Addresses(base);
 const query = new URLSearchParams(location.search);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -29,6 +31,7 @@ const log = new Log();
 let hello = null;
 let cameras = new Map(); // name -> CAMERA of the protocol
 let pushed = false; // whether the large view has an entry of its own in the history
+let detailsOf = null; // the camera whose details this connection gets
 let cameFrom = null; // the tile that was opened last
 
 const page = {
@@ -80,15 +83,24 @@ function greet(message) {
   }
   $("foot").replaceChildren(...parts);
   painter.forget();
-  if (large.name !== null) link.send({ type: "details", camera: large.name });
+  detailsOf = null;
 }
 
 function setCameras(list) {
   cameras = new Map(list.map((camera) => [camera.name, camera]));
   wall.setCameras(list);
   if (large.name !== null) large.update(cameras.get(large.name) ?? null);
+  askDetails();
   painter.watchSoon();
   tick();
+}
+
+/** Ask for the details of the camera that is open; not of one that is in the address, but unknown. */
+function askDetails() {
+  const name = cameras.has(large.name) ? large.name : null;
+  if (name === detailsOf) return;
+  detailsOf = name;
+  link.send({ type: "details", camera: name });
 }
 
 function changeCamera(camera) {
@@ -156,33 +168,17 @@ function writeLogs() {
 
 // ---- the large view and the address
 
-function address(name) {
-  const url = new URL(name === null ? "./" : `camera/${encodeURIComponent(name)}`, base);
-  url.search = location.search;
-  return url;
-}
-
-function nameInAddress() {
-  const rest = location.pathname.slice(base.pathname.length);
-  if (!rest.startsWith("camera/")) return null;
-  try {
-    return decodeURIComponent(rest.slice("camera/".length)) || null;
-  } catch {
-    return null;
-  }
-}
-
 function openCamera(name, write = true) {
   if (write) {
-    if (large.name === null) history.pushState(null, "", address(name));
-    else history.replaceState(null, "", address(name));
+    if (large.name === null) history.pushState(null, "", addresses.of(name));
+    else history.replaceState(null, "", addresses.of(name));
     pushed ||= large.name === null;
   }
   cameFrom = name;
   document.documentElement.classList.add("is-large");
   large.open(name, cameras.get(name) ?? null, wall.tiles.get(name)?.view);
   large.writeLog();
-  link.send({ type: "details", camera: name });
+  askDetails();
   painter.watchSoon();
   if (write) large.back.focus();
   tick();
@@ -192,7 +188,7 @@ function closeCamera() {
   if (large.name === null) return;
   if (pushed) history.back(); // popstate closes it
   else {
-    history.replaceState(null, "", address(null));
+    history.replaceState(null, "", addresses.of(null));
     followAddress();
   }
 }
@@ -205,7 +201,7 @@ function stepCamera(step) {
 }
 
 function followAddress() {
-  const name = nameInAddress();
+  const name = addresses.name();
   if (name !== null) {
     openCamera(name, false);
     return;
@@ -214,7 +210,7 @@ function followAddress() {
   if (large.name === null) return;
   large.close();
   document.documentElement.classList.remove("is-large");
-  link.send({ type: "details", camera: null });
+  askDetails();
   wall.arrange();
   wall.focus(cameFrom);
   painter.watchSoon();

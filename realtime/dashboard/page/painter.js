@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Between the connection and the views: asks for what is visible, decodes pictures, draws them, acknowledges them.
 
+const MOST_WATCHED = 256; // of the protocol
 const SETTLE_MS = 80; // scrolling and resizing change what is visible many times in a row
 
 /** @returns whether a header can be drawn; the dashboard checks what pipelines send, so anything else is a fault. */
@@ -42,7 +43,7 @@ export class Painter {
   }
 
   #watch() {
-    const views = this.watched();
+    const views = this.watched().slice(0, MOST_WATCHED);
     const message = {
       type: "watch",
       cameras: views.map((view) => ({ name: view.camera.name, width: view.wantedWidth() })),
@@ -87,7 +88,6 @@ export class Painter {
     for (const [name, { header, bitmap }] of this.#ready) {
       const view = this.#viewOf(name);
       if (view?.wants(header) && drawable(header)) {
-        header.capturedMs = captured(header);
         view.show(header, bitmap);
       } else bitmap?.close();
     }
@@ -98,9 +98,4 @@ export class Painter {
     }
     this.#acks.length = 0;
   }
-}
-
-/** When a frame was captured, on the dashboard's clock. */
-function captured(header) {
-  return header.captured_ms;
 }

@@ -116,7 +116,7 @@ export class View {
 
   /** Milliseconds since the frame that is shown was captured; null before the first. */
   ageMs(nowMs) {
-    return this.frame ? Math.max(0, nowMs - this.frame.capturedMs) : null;
+    return this.frame ? Math.max(0, nowMs - this.frame.captured_ms) : null;
   }
 
   /** Bring the age, its line, the note and the state up to date. Returns true if the state changed. */
