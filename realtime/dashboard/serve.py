@@ -47,6 +47,12 @@ LONGEST_END_S = 1
 # PROBE_S (s), are not answered: its machine is gone. A page that only stands still answers.
 KEEPALIVE_S, PROBE_S, KEEPALIVE_PROBES = 60, 15, 4
 
+# Bytes that a page may send after we have closed its connection: what was on its way then. Reading more of a flood only
+# to discard it would take the time of the others.
+MOST_LATE = 64 * 2**10
+# Pings that a page may send per second. No browser sends any.
+MOST_PINGS_PER_S = 20
+
 
 def run(
     settings: Settings, listener: socket.socket, routes: Callable[[Site], Sequence[BaseRoute]], until_eof: bool
@@ -195,6 +201,9 @@ def _protocols(crowd: Crowd) -> tuple[type[H11Protocol], type[WebSocketsSansIOPr
             super().connection_lost(exc)
 
     class Page(WebSocketsSansIOProtocol):
+        late_bytes = 0
+        pings, pinged_s = float(MOST_PINGS_PER_S), 0.0
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             crowd.turned(self.transport, "page", time.monotonic())
@@ -203,12 +212,26 @@ def _protocols(crowd: Crowd) -> tuple[type[H11Protocol], type[WebSocketsSansIOPr
             crowd.left(self.transport)
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            if self.close_sent:
+                self.late_bytes += len(data)
+                if self.late_bytes > MOST_LATE:
+                    self.transport.abort()
+                    return
+            super().data_received(data)
+
         async def run_asgi(self) -> None:
             # For `connection`, which chooses a frame only when it can be sent.
             self.scope["realtime.writable"] = self.writable  # type: ignore[typeddict-unknown-key]
             await super().run_asgi()
 
         def handle_ping(self) -> None:
+            now_s = time.monotonic()
+            self.pings = min(MOST_PINGS_PER_S, self.pings + (now_s - self.pinged_s) * MOST_PINGS_PER_S) - 1
+            self.pinged_s = now_s
+            if self.pings < 0:
+                self.transport.abort()
+                return
             # A page that sends pings and never reads would fill the memory with our pongs.
             pong = b"".join(self.conn.data_to_send())
             if self.writable.is_set():

@@ -15,15 +15,16 @@ from realtime import wire
 from tests.faults.rig import PATIENCE_S, ROOT, Program
 from tests.faults.test_strangers import free_port
 
-DEMO = "--source", "demo", "--realtime"
+# Large enough to find people in every frame: a camera without any is shown as idle.
+DEMO = "--source", "demo", "--realtime", "--detector.size", "320"
 
-# Notes the time at which each state of a tile begins (Unix ms).
+# Notes the time at which each state of a tile begins (Unix ms), also if the tile is made anew; "none" without a tile.
 _RECORD = """name => {
-  const view = document.querySelector(`.tile.view[data-camera="${name}"]`);
-  const states = [[Date.now(), view.dataset.state]];
+  const now = () => document.querySelector(`.tile.view[data-camera="${name}"]`)?.dataset.state ?? "none";
+  const states = [[Date.now(), now()]];
   (window.testStates ??= {})[name] = states;
-  new MutationObserver(() => states.push([Date.now(), view.dataset.state]))
-    .observe(view, {attributes: true, attributeFilter: ["data-state"]});
+  new MutationObserver(() => now() === states.at(-1)[1] || states.push([Date.now(), now()]))
+    .observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ["data-state"]});
 }"""
 
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
 from websockets.exceptions import InvalidHandshake
 
-from tests.faults.rawviewer import request
+from tests.faults.rawviewer import PING, frame, request, text
 
 from .running import Dashboard
 from .standin import StandIn
@@ -142,3 +143,30 @@ def test_only_the_page_itself_opens_the_websocket(page, origin, is_ours):
     else:
         with pytest.raises(InvalidHandshake), viewer:
             pass
+
+
+FLOODS = {
+    "watch": text(type="watch", cameras=[{"name": "cam0", "width": 320}]),
+    "what can't be read": frame(b"null"),
+    "pings": frame(b"x" * 125, PING),
+}
+# More than the buffers of the system and the page's allowances hold together (bytes).
+FLOOD = 50_000_000
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_page_that_sends_too_much_is_cut_off(page, kind):
+    with socket.create_connection(("127.0.0.1", page.port), timeout=10) as connection:
+        connection.sendall(request(page.port))
+        assert b" 101 " in connection.recv(4096)
+        assert sent_until_cut_off(connection, FLOODS[kind] * 1000) < FLOOD
+
+
+def sent_until_cut_off(connection: socket.socket, block: bytes) -> int:
+    """Return how many bytes could be sent, FLOOD at most."""
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < FLOOD:
+            connection.sendall(block)
+            sent += len(block)
+    return sent

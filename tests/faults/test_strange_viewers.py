@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from tests.browser.running import Web
+from tests.browser.running import DEMO, Web
 from tests.browser.usage import child_of, cpu_s, resident_mb
 from tests.browser.viewer import Tally, Viewer
 
 from . import rawviewer
-from .test_strangers import DEMO, Reader
+from .test_strangers import Reader
 
 pytestmark = pytest.mark.faults
 
@@ -52,7 +52,7 @@ def test_70_hostile_visitors_disturb_neither_the_stream_nor_a_viewer(tmp_path, f
         program.until(lambda: len(program.poses()) > 60, what="60 poses")
         dashboard = child_of(program.process.pid, "realtime.dashboard")
         resource.prlimit(dashboard, resource.RLIMIT_NOFILE, (USUAL_FILES, USUAL_FILES))
-        with Reader(program.endpoint) as reader, Watcher(program.address) as watcher:
+        with Reader(program.endpoint, b"pose/") as reader, Watcher(program.address) as watcher:
             program.run_for(3)
             watcher.oldest_s()
             memory_mb = {pid: resident_mb(pid) for pid in (program.process.pid, dashboard)}
