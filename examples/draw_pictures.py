@@ -40,7 +40,7 @@ with PoseSubscriber(arguments.connect, cameras=[arguments.camera], timeout_s=10)
         picture = cv2.imdecode(np.frombuffer(message.jpeg, np.uint8), cv2.IMREAD_COLOR)
         scale = np.float32([message.width, message.height]) / message.size
         boxes, keypoints = of_picture.boxes * np.tile(scale, 2), of_picture.keypoints * [*scale, 1]
-        draw_people(picture, of_picture.track_ids, boxes, keypoints, info.edges)
+        draw_people(picture, of_picture.track_ids, boxes, keypoints, info.edges, of_picture.measured)
         if arguments.save:
             if not cv2.imwrite(arguments.save, picture):
                 parser.exit(1, f"--save: can't write {arguments.save}\n")

@@ -23,7 +23,7 @@ with PoseSubscriber(arguments.connect, cameras=[arguments.camera], timeout_s=10)
     for number, pose in enumerate(stream, 1):
         width, height = pose.size
         picture = np.full((height, width, 3), 32, np.uint8)
-        draw_people(picture, pose.track_ids, pose.boxes, pose.keypoints, edges)
+        draw_people(picture, pose.track_ids, pose.boxes, pose.keypoints, edges, pose.measured)
         if arguments.save and number == arguments.count:
             if not cv2.imwrite(arguments.save, picture):
                 parser.exit(1, f"--save: can't write {arguments.save}\n")

@@ -1,6 +1,6 @@
 """Functions for all output files: locks, links, permissions, and writing that a pipe can't block forever.
 
-Used by publish.recording, publish.ipc and observe.report_file.
+Used by publish.output_file, publish.ipc and observe.report_file.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
+from realtime.publish.branches import Branches
 from realtime.publish.outlets import open_outlets
 from realtime.publish.purpose import PrivateEndpoints
-from realtime.publish.record import Recorder
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.reload import Reload
 from realtime.runtime.channel import Channel
@@ -139,9 +139,8 @@ class Pipeline:
         if config.report is not None:
             check_report(config.report)
         with contextlib.ExitStack() as on_error:
-            self._recorder = Recorder(config.record, self._outlives_its_recording) if config.record else None
-            if self._recorder:
-                on_error.callback(self._recorder.close)
+            self._branches = Branches(config, self._is_live, self._outlives_its_recording)
+            on_error.callback(self._branches.close)
             session = uuid.uuid4().hex
             outlets = open_outlets(config.publish, private, session, lambda: self._fleet.status)
             on_error.callback(outlets.close)
@@ -172,16 +171,16 @@ class Pipeline:
             version=__version__,
             pictures=outlets.pictures.endpoint if outlets.pictures else None,
         )
-        self._pictures = outlets.pictures
+        self._branches.prepare(models.pose.skeleton.edges, lambda: self.status, outlets.pictures)
         self._publisher = PublishStage(
             outlets.sockets[0],
             config.publish,
             info,
             lambda: self._fleet.status,
-            self._recorder,
+            self._branches.recorder,
             self._door,
             self._meter,
-            outlets.pictures,
+            self._branches.all,
             outlets.sockets[1:],
         )
         relinks = config.tracker.relink_s > 0
@@ -214,7 +213,7 @@ class Pipeline:
         channels = self._start()
         try:
             while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
-                self._crew.failed.wait(_TICK_S)
+                self._wait()
                 self._look_after_cameras()
                 self._forget_removed()
                 self._tuning.compile_next(self._start_beside)
@@ -226,8 +225,7 @@ class Pipeline:
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
             log.info(line)
-        if self._recorder:
-            self._recorder.log_losses()
+        self._branches.log_losses()
         try:
             self._write_report(wall_s)
         finally:
@@ -235,13 +233,21 @@ class Pipeline:
                 raise self._crew.failure
         if self._fleet.truncated is not None:
             raise self._fleet.truncated
-        if self._recorder:
-            self._recorder.check()
+        self._branches.check()
 
     @property
     def status(self) -> Mapping[str, CameraStatus]:
         """The state and counters of each camera by name, including removed cameras."""
         return self._fleet.status
+
+    def _wait(self) -> None:
+        """Wait for the next look at the run. The window is drawn meanwhile, which ends the run if it is closed."""
+        if (preview := self._branches.preview) is None:
+            self._crew.failed.wait(_TICK_S)
+            return
+        preview.wait(_TICK_S)
+        if preview.is_over:
+            self.stop()
 
     def _look_after_cameras(self) -> None:
         for name, status in self.status.items():
@@ -255,6 +261,9 @@ class Pipeline:
             for stage in self._chain:
                 stage.forget(camera)
             self._fleet.removed.remove(camera)
+
+    def _is_live(self, camera: str) -> bool:
+        return self._door.is_live(camera)
 
     def _live_cameras(self) -> list[CameraStatus]:
         return [status for camera, status in self.status.items() if self._door.is_live(camera)]
@@ -302,10 +311,7 @@ class Pipeline:
         # No channel fills up, unless cameras are added: all frames that the door lets in fit into any one of them.
         capacity = max(1, len(self.status) * self._config.latency.frames_in_flight)
         channels = [self._channel(stage.name, capacity) for stage in self._chain[1:]]
-        if self._recorder:
-            self._crew.start("record", self._recorder.run)
-        if self._pictures:
-            self._crew.start("pictures", self._pictures.run)
+        self._branches.start(self._crew.start)
         for number in range(self._pool.threads if self._pool else 0):
             assert self._pool is not None
             self._crew.start(f"pool-{number}", self._pool.work)
@@ -348,6 +354,8 @@ class Pipeline:
         """Give the frames past the door _DRAIN_S to be published, then end every thread."""
         failed = self._crew.failed.is_set()
         self._stopping = True
+        if self._branches.preview:
+            self._branches.preview.close()
         self._fleet.stop()
         self._door.stop()
         if failed or self._crew.join(_DRAIN_S):
@@ -355,10 +363,7 @@ class Pipeline:
                 channel.abort()
             if self._pool:
                 self._pool.stop()
-            if self._recorder:
-                self._recorder.give_up()
-            if self._pictures:
-                self._pictures.finish()
+            self._branches.give_up()
         self.stuck_threads = self._crew.join(_JOIN_S)
 
     def _write_report(self, wall_s: float) -> None:

@@ -26,11 +26,12 @@ ONE_PLACE = {
             "attempt", "complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "nested",
             "orientation", "packets", "start", "stream", "tracks",
         )
-    ],
+    ] + ["publish/mp4.py"],
     "PIL": ["capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py"],
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py", "publish/draw.py", "publish/jpeg.py"],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py"]
+    + [f"publish/{name}.py" for name in ("annotate", "draw", "jpeg", "mp4", "wall", "window")],
     "huggingface_hub": ["models/hub.py"],
     "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],
     "nncf": ["models/openvino.py"],

@@ -12,7 +12,7 @@ from realtime.errors import ConfigError
 
 
 def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
-    """Check that the recording and the report have files of their own.
+    """Check that the recording, the report and the videos have files of their own.
 
     Args:
         config: the checked configuration.
@@ -28,12 +28,30 @@ def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
         inputs.append((config.publish.curve_secret, "the secret key"))
     if config.web_token_file is not None:
         inputs.append((config.web_token_file, "the token of the page"))
-    for key, output in (("record", config.record), ("report", config.report)):
+    for key, output in (("record", config.record), ("report", config.report), *_videos(config)):
         for path, what in inputs:
-            if output is not None and _is_same(output, path):
+            if output is not None and (_is_same(output, path) or (key == "save_video" and _is_later(path, output))):
                 raise ConfigError(f"{key}: got {output}, {what}, expected a different file")
-    if config.record is not None and config.report is not None and _is_same(config.record, config.report):
-        raise ConfigError("report: got the same file as record, expected a different one")
+    others = [("record", config.record), *_videos(config)]
+    for key, output in others:
+        if output is not None and config.report is not None and _is_same(output, config.report):
+            raise ConfigError(f"report: got the same file as {key}, expected a different one")
+
+
+def _videos(config: AppConfig) -> list[tuple[str, Path]]:
+    """The first video of each camera."""
+    if config.save_video is None:
+        return []
+    paths = {str(config.save_video).replace("{camera}", camera.name) for camera in config.cameras}
+    return [("save_video", Path(path)) for path in sorted(paths)]
+
+
+def _is_later(path: Path, video: Path) -> bool:
+    """Whether a file has a name that later videos of the run may get: x-2.mp4, x-3.mp4, ... after x.mp4."""
+    number = path.name.removeprefix(f"{video.stem}-").removesuffix(video.suffix)
+    return (
+        path.name == f"{video.stem}-{number}{video.suffix}" and number.isdigit() and _is_same(path.parent, video.parent)
+    )
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -449,6 +449,11 @@ class AppConfig(Section):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"cameras: got two cameras with the name {twice[0]!r}, expected different names")
+        if self.save_video is not None and len(names) > 1 and "{camera}" not in str(self.save_video):
+            raise ValueError(
+                f"save_video: got {self.save_video} for {len(names)} cameras, expected a path with {{camera}}, which "
+                "stands for the name of each"
+            )
         if self.detector.min_score > self.tracker.low_score:
             raise ValueError(
                 f"detector.min_score: got {self.detector.min_score}, expected at most tracker.low_score "

@@ -1,11 +1,12 @@
-"""Drawing of boxes, track ids and skeletons on an image.
+"""Drawing of people on an image: limbs, keypoints, track ids, and a caption.
 
-Not part of the data path. It takes plain arrays, so that a subscriber can draw the messages it receives.
+Not part of the data path. It takes plain arrays, so that a subscriber can draw the messages it receives. Colours and
+shapes are those of the dashboard's page (page/palette.js, page/draw.js).
 """
 
 from __future__ import annotations
 
-import colorsys
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,6 +15,27 @@ from numpy.typing import NDArray
 
 # Keypoints with a lower score are guesses and are not drawn.
 _VISIBLE = 0.3
+# The hues of Okabe and Ito's palette ("Color Universal Design", 2008), blue and green lightened so that they are seen
+# on dark pictures; as #rrggbb. Neighbours, which people who come one after the other get, differ in lightness too.
+_COLOURS = ("ffb000", "56b4e9", "f0e442", "e8590c", "d6f5ff", "ee8fc8", "00a884", "4f7dff")
+# In every second round of ids, this part of a colour is white.
+_PALER = 0.45
+_DARK, _WHITE = (12, 8, 4), (255, 255, 255)
+# An image with a shorter side of this many pixels is drawn on with the widths below; others in proportion.
+_SHORT_SIDE = 540
+# Width of a limb as a part of the person's height, and its bounds in pixels.
+_LIMB_PART, _THINNEST, _THICKEST = 1 / 55, 1.6, 5.0
+# Length of the dashes and of the gaps between them, in widths of the limb; round ends take one from each gap.
+_DASH = 4.0
+# Points are passed to OpenCV in units of 1/16 pixel, so that limbs move smoothly. Those farther away than _FAR pixels
+# are moved to there, because OpenCV's integers overflow.
+_SHIFT = 4
+_FAR = 1e5
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_PIXELS = 22.0  # height of a digit at scale 1
+
+_Colour = tuple[int, int, int]
+_Point = NDArray[np.float32]
 
 
 def draw_people(
@@ -22,8 +44,12 @@ def draw_people(
     boxes: NDArray[np.float32],
     keypoints: NDArray[np.float32],
     edges: Sequence[Sequence[int]],
+    measured: Sequence[bool] | NDArray[np.bool_] | None = None,
+    labels: bool = True,
 ) -> None:
     """Draw people on an image, each track in a colour of its own.
+
+    A person without visible limbs is drawn as the corners of their box.
 
     Args:
         image: uint8 (H, W, 3) BGR, modified in place.
@@ -31,29 +57,109 @@ def draw_people(
         boxes: float32 (N, 4) x1 y1 x2 y2 in pixels of the image.
         keypoints: float32 (N, K, 3) x, y in pixels of the image, score 0..1; K may be 0.
         edges: pairs of keypoint indices to connect.
+        measured: N; a person whose pose was predicted (False) gets dashed limbs. None: all were measured.
+        labels: whether to write the track ids.
     """
-    thick = max(1, round(min(image.shape[:2]) / 300))
-    for track_id, box, points in zip(track_ids, boxes, keypoints, strict=True):
-        colour = colour_of(int(track_id))
-        x1, y1, x2, y2 = (round(float(side)) for side in box)
-        cv2.rectangle(image, (x1, y1), (x2, y2), colour, thick)
-        for start, end in edges:
-            if min(points[start, 2], points[end, 2]) >= _VISIBLE:
-                cv2.line(image, _pixel(points[start]), _pixel(points[end]), colour, 2 * thick, cv2.LINE_AA)
-        for point in points:
-            if point[2] >= _VISIBLE:
-                cv2.circle(image, _pixel(point), 2 * thick, (255, 255, 255), -1, cv2.LINE_AA)
-        label = str(int(track_id))
-        (width, height), _ = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, thick)
-        cv2.rectangle(image, (x1, y1), (x1 + width + 6, y1 + height + 8), colour, -1)
-        cv2.putText(image, label, (x1 + 3, y1 + height + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, (0, 0, 0), thick)
+    boxes = np.clip(boxes, -_FAR, _FAR)
+    for i, (track_id, box, points) in enumerate(zip(track_ids, boxes, keypoints, strict=True)):
+        colour, width = colour_of(int(track_id)), _limb_width(image, box)
+        seen = points[:, 2] >= _VISIBLE
+        places = np.clip(points[:, :2], -_FAR, _FAR)
+        limbs = [(places[a], places[b]) for a, b in edges if seen[a] and seen[b]] or _corners(box)
+        if measured is not None and not measured[i]:
+            limbs = [dash for limb in limbs for dash in _dashes(limb[0], limb[1], _DASH * width)]
+        for thickness, paint in ((2.1 * width, _DARK), (width, colour)):
+            for start, end in limbs:
+                cv2.line(image, _pixel(start), _pixel(end), paint, _whole(thickness), cv2.LINE_AA, _SHIFT)
+        for radius, paint in ((1.15 * width, _DARK), (0.85 * width, _WHITE)):
+            for place in places[seen]:
+                cv2.circle(image, _pixel(place), round(radius * (1 << _SHIFT)), paint, -1, cv2.LINE_AA, _SHIFT)
+    if labels:
+        for track_id, box in zip(track_ids, boxes, strict=True):
+            _draw_label(image, str(int(track_id)), box, colour_of(int(track_id)))
+
+
+def draw_caption(image: NDArray[np.uint8], text: str) -> None:
+    """Write a small line of ASCII text into the lower left corner of an image, in place; shorter if it doesn't fit."""
+    high = max(9.0, 13.0 * _unit(image))
+    scale, margin = high / _FONT_PIXELS, round(0.6 * high)
+    while text and cv2.getTextSize(text, _FONT, scale, 1)[0][0] > image.shape[1] - 2 * margin:
+        text = text[:-1]
+    place = (margin, image.shape[0] - margin)
+    thick = _whole(high / 11)
+    cv2.putText(image, text, place, _FONT, scale, _DARK, 3 * thick, cv2.LINE_AA)
+    cv2.putText(image, text, place, _FONT, scale, _WHITE, thick, cv2.LINE_AA)
+
+
+def draw_notice(image: NDArray[np.uint8], text: str) -> None:
+    """Write a line of ASCII text across the middle of an image, in place, as large as fits."""
+    (wide, _), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
+    high = min(30.0 * _unit(image) + 6.0, 0.9 * image.shape[1] / max(1, wide) * _FONT_PIXELS)
+    scale, thick = high / _FONT_PIXELS, _whole(high / 14)
+    place = (round((image.shape[1] - wide * scale) / 2), round((image.shape[0] + high) / 2))
+    cv2.putText(image, text, place, _FONT, scale, _DARK, 3 * thick, cv2.LINE_AA)
+    cv2.putText(image, text, place, _FONT, scale, _WHITE, thick, cv2.LINE_AA)
 
 
 def colour_of(track_id: int) -> tuple[int, int, int]:
-    """A bright BGR colour, clearly different for consecutive ids: hues advance by the golden ratio."""
-    red, green, blue = colorsys.hsv_to_rgb(track_id * 0.618034 % 1.0, 0.75, 1.0)
-    return int(blue * 255), int(green * 255), int(red * 255)
+    """The BGR colour of a track id, also told apart by the colour-blind. The colours repeat after 16 ids."""
+    index = abs(track_id) % (2 * len(_COLOURS))
+    white = _PALER if index >= len(_COLOURS) else 0.0
+    red, green, blue = bytes.fromhex(_COLOURS[index % len(_COLOURS)])
+    b, g, r = (math.floor(value + (255 - value) * white + 0.5) for value in (blue, green, red))
+    return b, g, r
+
+
+def _unit(image: NDArray[np.uint8]) -> float:
+    height, width = image.shape[:2]
+    return float(min(height, width)) / _SHORT_SIDE
+
+
+def _limb_width(image: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
+    unit, wanted = _unit(image), float(box[3] - box[1]) * _LIMB_PART
+    return float(max(1.0, _THINNEST * unit, min(wanted, _THICKEST * unit)))
+
+
+def _corners(box: NDArray[np.float32]) -> list[tuple[_Point, _Point]]:
+    """The lines along a quarter of the shorter sides, from each corner."""
+    x1, y1, x2, y2 = box
+    arm = min(x2 - x1, y2 - y1) / 4
+    ends = [(x1, y1, arm, arm), (x2, y1, -arm, arm), (x2, y2, -arm, -arm), (x1, y2, arm, -arm)]
+    return [
+        (np.array((x, y), np.float32), np.array(end, np.float32))
+        for x, y, dx, dy in ends
+        for end in ((x + dx, y), (x, y + dy))
+    ]
+
+
+def _dashes(start: _Point, end: _Point, length: float) -> list[tuple[_Point, _Point]]:
+    """Every second of the pieces of a line. A line beyond all images has few and long ones."""
+    pieces = 2 * min(50, int(np.hypot(*(end - start)) / length / 2)) + 1
+    stops = np.linspace(start, end, pieces + 1, dtype=np.float32)
+    return list(zip(stops[:-1:2], stops[1::2], strict=True))
+
+
+def _draw_label(image: NDArray[np.uint8], text: str, box: NDArray[np.float32], colour: _Colour) -> None:
+    """Write an id above the box, inside the image if the box begins above it."""
+    unit = _unit(image)
+    high = float(np.clip((box[3] - box[1]) * 0.07, max(9.0, 12 * unit), max(9.0, 20 * unit)))
+    scale, thick = high * 0.75 / _FONT_PIXELS, _whole(high / 12)
+    (wide, _), _ = cv2.getTextSize(text, _FONT, scale, thick)
+    if box[2] < 0 or box[0] > image.shape[1] or box[3] < 0 or box[1] > image.shape[0]:
+        return
+    left = float(np.clip((box[0] + box[2] - wide) / 2 - 0.3 * high, 1, max(1, image.shape[1] - wide - 0.6 * high - 1)))
+    top = max(float(box[1]) - 1.6 * high, 1.0)
+    corner, far = (round(left), round(top)), (round(left + wide + 0.6 * high), round(top + 1.3 * high))
+    cv2.rectangle(image, corner, far, _DARK, 2 * _whole(0.1 * high))
+    cv2.rectangle(image, corner, far, colour, -1)
+    cv2.putText(
+        image, text, (round(left + 0.3 * high), round(top + 1.02 * high)), _FONT, scale, _DARK, thick, cv2.LINE_AA
+    )
+
+
+def _whole(width: float) -> int:
+    return max(1, round(width))
 
 
 def _pixel(point: NDArray[np.float32]) -> tuple[int, int]:
-    return round(float(point[0])), round(float(point[1]))
+    return round(float(point[0]) * (1 << _SHIFT)), round(float(point[1]) * (1 << _SHIFT))

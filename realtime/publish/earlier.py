@@ -1,6 +1,6 @@
-"""Renames an earlier recording, so that a new one never overwrites it.
+"""Renames an earlier recording or video, so that a new one never overwrites it.
 
-Used by publish.recording.
+Used by publish.output_file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ COMPANIONS = (".info.json",)
 _LAST_S = 253_402_300_799
 
 
-def set_aside(path: Path, written_s: float) -> Path:
-    """Rename a recording and its companions by the time of its last write.
+def set_aside(path: Path, written_s: float, companions: tuple[str, ...] = COMPANIONS) -> Path:
+    """Rename a recording or a video, and its companions, by the time of its last write.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -27,8 +27,9 @@ def set_aside(path: Path, written_s: float) -> Path:
     'x-20261128T134500Z.jsonl'
 
     Args:
-        path: the recording.
+        path: the recording or the video.
         written_s: Unix time (s) of its last write.
+        companions: endings of the files that belong to it.
 
     Returns:
         Its new path, in the same folder. No other file had this name.
@@ -38,7 +39,7 @@ def set_aside(path: Path, written_s: float) -> Path:
     """
     for stem in _stems(path.stem, written_s):
         new = path.with_name(stem + path.suffix)
-        if any(os.path.lexists(path.with_name(stem + ending)) for ending in COMPANIONS):
+        if any(os.path.lexists(path.with_name(stem + ending)) for ending in companions):
             continue
         try:  # reserves the name; a hard link would do that too, but not every file system has them
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -50,7 +51,7 @@ def set_aside(path: Path, written_s: float) -> Path:
             new.unlink()
             raise
         break
-    for ending in COMPANIONS:
+    for ending in companions:
         companion = path.with_name(path.stem + ending)
         if companion.is_file():
             companion.replace(path.with_name(stem + ending))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +22,8 @@ from realtime.publish.demand import Demand
 from realtime.publish.jpeg import size_for, to_jpeg
 from realtime.publish.purpose import MOST_PICTURE_BYTES, PICTURES, PRIVATE_PICTURES
 from realtime.publish.socket import PublishSocket
-from realtime.types import Frame
+from realtime.runtime.priority import lower_priority
+from realtime.types import Frame, Poses
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class Pictures:
     >>> config = PublishConfig(pictures="tcp://127.0.0.1:*")
     >>> pictures = Pictures(config, None, "session", lambda: ["cam0"])
     >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
-    >>> pictures.offer(frame, seq=0)  # no reader wants it
+    >>> pictures.offer(Poses.empty(frame, 0), seq=0)  # no reader wants it
     >>> pictures.finish()
     >>> pictures.run()  # in the pipeline, this runs on its own thread from the start
 
@@ -94,13 +93,14 @@ class Pictures:
         public = [e for s in self._sockets if not s.purpose.is_private for e in s.endpoints if e.startswith("tcp:")]
         self.endpoint = public[0] if public else None
 
-    def offer(self, frame: Frame, seq: int) -> None:
+    def offer(self, poses: Poses, seq: int) -> None:
         """Leave a frame for a picture, if one is due. It replaces an earlier frame of its camera. Never waits for long.
 
         Args:
-            frame: the frame; its image must not be written any more.
+            poses: the people, with their frame, whose image must not be written any more.
             seq: number of its pose message.
         """
+        frame = poses.frame
         now_s = time.monotonic()
         if not self._demand.is_due(frame.camera, now_s):
             return
@@ -112,7 +112,7 @@ class Pictures:
 
     def run(self) -> None:
         """Send pictures until `finish`, then close the sockets. The body of the thread."""
-        _lower_priority()
+        lower_priority(_NICE)
         poller = zmq.Poller()
         poller.register(self._woken, zmq.POLLIN)
         for publisher in self._sockets:
@@ -197,11 +197,3 @@ class Pictures:
         payload = wire.encode(message, self._encoding)
         for publisher in self._sockets:
             publisher.send(wire.picture_topic(frame.camera, width), payload)
-
-
-def _lower_priority() -> None:
-    """Let this thread compute only while others leave time, if the system can do that for a single thread."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        with contextlib.suppress(OSError):  # forbidden in a sandbox
-            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)

@@ -18,8 +18,8 @@ from realtime.observe import process
 from realtime.observe.metrics import StageMeter
 from realtime.observe.status import REMOVED, CameraStatus
 from realtime.publish.audience import Audience, Presence, covers
+from realtime.publish.branches import Branch
 from realtime.publish.message import to_message
-from realtime.publish.pictures import Pictures
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.runtime.door import Exit
@@ -49,7 +49,7 @@ class StreamInfo:
 
 
 class PublishStage:
-    """Publishes pose, status and info messages, and hands every pose message to the recorder.
+    """Publishes pose, status and info messages, and hands every pose message to the recorder and the side branches.
 
     >>> import numpy as np
     >>> from realtime.runtime.door import Door
@@ -77,7 +77,7 @@ class PublishStage:
         recorder: Recorder | None,
         door: Exit,
         meter: StageMeter,
-        pictures: Pictures | None = None,
+        branches: Sequence[Branch] = (),
         more_sockets: Sequence[PublishSocket] = (),
     ) -> None:
         """Take over the sockets.
@@ -93,7 +93,7 @@ class PublishStage:
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
             meter: the times of all stages, which the status messages tell.
-            pictures: receives every frame after its poses; None sends no pictures. `close` ends it.
+            branches: receive every published frame, after its message was sent.
             more_sockets: further bound sockets that get every message, such as a private one.
         """
         self._sockets = [socket, *more_sockets]
@@ -103,9 +103,9 @@ class PublishStage:
         self._cameras = cameras
         self._recorder = recorder
         self._door = door
-        self._pictures = pictures
         self._meter = meter
         self._stages, self._process = self._measured()
+        self._branches = branches
         self._started_s = time.monotonic()
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
@@ -169,12 +169,12 @@ class PublishStage:
         if self._recorder:
             self._recorder.finish(_RECORDED_S)
         self._stages, self._process = self._measured()
+        for branch in self._branches:
+            branch.finish()
         for camera, status in self._cameras().items():
             status.finish()
             if not status.is_removed or self._told_state.get(camera) != status.state:
                 self._send_status([camera])
-        if self._pictures:
-            self._pictures.finish()
         for socket in self._sockets:  # each delivers its last messages while the others do
             socket.end()
         for socket in self._sockets:
@@ -194,10 +194,10 @@ class PublishStage:
         self._presence[frame.camera].see(frame.epoch, message.track_ids, poses.ended)
         self._cameras()[frame.camera].count_published(age_ms)
         self._door.leave(frame.camera)
-        if self._pictures:
-            self._pictures.offer(frame, message.seq)
         if self._recorder:
             self._recorder.write(message, wait=not self._door.is_live(frame.camera))
+        for branch in self._branches:
+            branch.offer(poses, message.seq)
 
     def _send_info(self, cameras: list[str]) -> None:
         for camera in cameras:

@@ -128,7 +128,7 @@ def picture(seed: int, people: list[tuple[int, Points]], width: int, idle: bool 
         image //= 2
     for id_, points in people:
         _person(image, points * (scale, scale, 1), _SHIRTS[id_ % len(_SHIRTS)])
-    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
 
 
 @lru_cache(maxsize=128)

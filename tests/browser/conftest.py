@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+
+from .fake import Fake
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844), "wall": (1920, 1080)}
 HERE = {"127.0.0.1", "localhost", "::1"}
@@ -28,6 +31,13 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def play() -> Iterator[Callable[[Fake], Fake]]:
+    """Return a function that starts a fake dashboard. It stops after the pages are closed, if `play` is named first."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from realtime import __version__
 from realtime.skeleton import COCO17
 
 from . import cartoon
@@ -76,7 +77,20 @@ class FakeCamera:
 
     def record(self) -> Record:
         """Return CAMERA of web/1."""
-        keys = "name pipeline state reason since_ms gone_since_ms activity fps size lowered pictures skeleton".split()
+        keys = [
+            "name",
+            "pipeline",
+            "state",
+            "reason",
+            "since_ms",
+            "gone_since_ms",
+            "activity",
+            "fps",
+            "size",
+            "lowered",
+            "pictures",
+            "skeleton",
+        ]
         p50 = self.latency_ms
         return {key: getattr(self, key) for key in keys} | {
             "people": self.people if self.state == "live" else 0,
@@ -271,8 +285,9 @@ class Fake:
 
     def hello(self) -> Record:
         return {
-            "type": "hello", "protocol": self.protocol, "version": "0.9.0", "now_ms": now_ms() + self.clock_ahead_ms,
-            "pictures": True, "source_url": self.source_url, "licence": "AGPL-3.0-or-later", "lost_s": 30,
+            "type": "hello", "protocol": self.protocol, "version": __version__,
+            "now_ms": now_ms() + self.clock_ahead_ms, "pictures": True,
+            "source_url": self.source_url, "licence": "AGPL-3.0-or-later", "lost_s": 30,
         }  # fmt: skip
 
     def details_of(self, name: str) -> Record:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from realtime import __version__
+
 from .fake import Fake, FakeCamera, Record, now_ms
 
-NAMES = (
-    "front-door back-door lobby reception hall-east hall-west stairs-1 stairs-2 lift-lobby loading-bay garage-in "
-    "garage-out car-park yard bike-shed gym pool canteen workshop roof"
-).split()
+NAMES = [
+    "front-door", "back-door", "lobby", "reception", "hall-east", "hall-west", "stairs-1", "stairs-2", "lift-lobby",
+    "loading-bay", "garage-in", "garage-out", "car-park", "yard", "bike-shed", "gym", "pool", "canteen", "workshop",
+    "roof",
+]  # fmt: skip
 
 
 def wall(port: int = 0) -> Fake:
@@ -109,13 +112,14 @@ def details(camera: FakeCamera) -> Record:
         "schema": "status/1", "session": "fake", "camera": camera.name, "state": camera.state, "reason": camera.reason,
         "captured": 40_215, "dropped": 26_803, "published": 13_412, "fps": camera.fps,
         "latency_ms": camera.record()["latency_ms"], "uptime_s": 4_512.0, "lowered": camera.lowered,
-        "drops": {"newer frame": 26_120, "target_fps": 641, "corrupt": 42}, "reconnects": {"timed out": 3, "connection refused": 1},
+        "drops": {"newer frame": 26_120, "target_fps": 641, "corrupt": 42},
+        "reconnects": {"timed out": 3, "connection refused": 1},
         "stages": {name: {"p50": a, "p95": b, "wait_p95": c} for name, (a, b, c) in stages.items()},
         "process": {"cpu_s": 8_114.2, "rss_mb": 1_240.0}, "recording": None, "activity": camera.activity,
     }  # fmt: skip
     info = {
         "schema": "info/1", "session": "fake", "camera": camera.name, "detector": "yolo11n",
         "pose": "usyd-community/vitpose-plus-small", "device": "cpu", "smoothing": "one-euro", "source_fps": 30.0,
-        "size": camera.size, "version": "0.9.0", "pictures": "tcp://127.0.0.1:5557",
+        "size": camera.size, "version": __version__, "pictures": "tcp://127.0.0.1:5557",
     }  # fmt: skip
     return {"type": "details", "camera": camera.name, "status": status, "info": info, "clock_difference_ms": 0.0}

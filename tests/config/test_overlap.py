@@ -65,3 +65,23 @@ def test_an_address_is_no_path_even_if_the_current_folder_was_removed(
     monkeypatch.chdir(gone)
     gone.rmdir()
     check(folder, "rtsp://10.0.0.5/s1", record="/tmp/a.jsonl", report="/tmp/b.json")
+
+
+@pytest.mark.parametrize(
+    ("source", "video"), [("clip.mp4", "clip.mp4"), ("clip.mp4", "{camera}.mp4"), ("out-2.mp4", "out.mp4")]
+)
+def test_no_video_is_the_source_of_a_camera(folder: Path, source: str, video: str) -> None:
+    Path("clip.mp4").write_text("x")
+    Path("yard.mp4").symlink_to("clip.mp4")
+    with pytest.raises(ConfigError, match=r"^save_video: got .*, the source of yard, expected a different file$"):
+        check(folder, source, save_video=video)
+
+
+def test_videos_beside_a_source_with_a_similar_name_are_accepted(folder: Path) -> None:
+    for source in ("out-a.mp4", "out.mp4-2", "sub/out-2.mp4", "out-.mp4"):
+        check(folder, source, save_video="out.mp4")
+
+
+def test_the_report_is_not_the_video(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^report: got the same file as save_video, expected a different one$"):
+        check(folder, save_video="{camera}.mp4", report="yard.mp4")

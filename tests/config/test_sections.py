@@ -125,3 +125,21 @@ def test_a_name_of_the_page_has_no_scheme_and_no_port(host: str) -> None:
     with pytest.raises(ConfigError, match=r"^web_hosts.*expected a name without scheme and port"):
         load(environment={}, flags={"web_hosts": [host]})
     assert load(environment={}, flags={"web_hosts": "cams.example.org"}).web_hosts == ["cams.example.org"]
+
+
+def _with_video(video: str, *names: str) -> None:
+    load(environment={}, flags={"cameras": [{"name": name, "source": "demo"} for name in names], "save_video": video})
+
+
+def test_the_videos_of_several_cameras_have_their_names_in_the_path() -> None:
+    for video in ("out.mp4", "{camera}/out.mp4", "{camera}.MP4"):
+        _with_video(video, "a")
+    _with_video("{camera}.mp4", "a", "b")
+    with pytest.raises(ConfigError, match=r"save_video: got out\.mp4 for 2 cameras, expected a path with {camera}"):
+        _with_video("out.mp4", "a", "b")
+
+
+@pytest.mark.parametrize("video", ["out.avi", "out", "out.mp4/", "mp4", ".mp4"])
+def test_a_video_is_an_mp4(video: str) -> None:
+    with pytest.raises(ConfigError, match=r"save_video: .*expected a file name that ends in \.mp4"):
+        _with_video(video if video != "out.mp4/" else "out.mp4/x", "a")

@@ -32,8 +32,8 @@ def test_a_live_run_outlives_a_full_disk_and_says_what_it_lost(
         "and tries again",
         f"record: {tmp_path}/x.jsonl: {published} of {published} lines were lost",
     ]
-    assert run._recorder is not None
-    assert run._recorder.status() == wire.Recording(written=0, lost=published, error="No space left on device")
+    assert run._branches.recorder is not None
+    assert run._branches.recorder.status() == wire.Recording(written=0, lost=published, error="No space left on device")
     assert not (tmp_path / "stream").exists()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -53,6 +54,7 @@ def threads_of_a_run() -> list[str]:
         "smooth",
         "publish",
         "record",
+        "video",
         "pictures",
         "peers",
     )
@@ -75,10 +77,10 @@ def test_two_cameras_are_published_completely_and_no_thread_is_left(tmp_path: Pa
 
 
 def test_pictures_of_published_frames_are_sent_and_their_port_is_free_afterwards(tmp_path: Path, yolov8n: Path) -> None:
-    config = configuration(tmp_path, {"a": "demo"}, loop="true", publish__pictures="tcp://127.0.0.1:*")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    config = configuration(tmp_path, {"a": "demo"}, loop="true", publish__pictures=endpoint)
     pipeline = Pipeline(config)
-    assert pipeline._pictures is not None
-    endpoint = pipeline._pictures.endpoint
     running = threading.Thread(target=pipeline.run)
     with zmq.Context() as context, context.socket(zmq.SUB) as reader:
         reader.linger = 0

@@ -55,7 +55,7 @@ class Running:
             None,
             self.door,
             StageMeter(),
-            self.pictures,
+            [self.pictures] if self.pictures else [],
             outlets.sockets[1:],
         )
         tick = {"tick": stage.tick, "tick_s": 0.01}
@@ -171,7 +171,7 @@ def test_the_example_draws_poses_over_the_picture_of_their_frame(tmp_path: Path)
 
         def publish() -> bool:
             frame = make_frame(next(number), image=np.full((720, 1280, 3), 100, np.uint8))
-            run.inbox.put(make_poses(frame, np.full((1, 17, 2), -9.0), boxes=(200, 100, 600, 700)))
+            run.inbox.put(make_poses(frame, np.zeros((1, 17, 2)), boxes=(200, 100, 600, 700), keypoint_scores=0))
             time.sleep(0.01)  # a camera's pace: the example reads each pose
             return example.poll() is not None
 
@@ -180,5 +180,5 @@ def test_the_example_draws_poses_over_the_picture_of_their_frame(tmp_path: Path)
     assert example.returncode == 0
     shown = cv2.imread(str(saved))
     assert shown.shape == (360, 640, 3)
-    box, grey = colour_of(1), (100, 100, 100)
-    np.testing.assert_allclose(shown[[200, 200, 200], [100, 300, 200]], [box, box, grey], atol=8)
+    box, grey = colour_of(1), (100, 100, 100)  # the corners of a person without visible keypoints
+    np.testing.assert_allclose(shown[[60, 60, 200], [100, 300, 200]], [box, box, grey], atol=8)

@@ -19,7 +19,7 @@ from realtime.errors import OutputError
 from realtime.publish import pictures as module
 from realtime.publish.jpeg import to_jpeg
 from realtime.publish.pictures import Pictures
-from realtime.types import Frame
+from realtime.types import Frame, Poses
 from tests.builders import make_frame
 from tests.doubles import wait_until
 
@@ -40,7 +40,7 @@ class Running:
     def offer(self, camera: str = "cam0", image: np.ndarray | None = None) -> int:
         """Offer the next frame of a camera; return its number."""
         self._number += 1
-        self.branch.offer(make_frame(self._number, camera, image=image), seq=1000 + self._number)
+        self.branch.offer(Poses.empty(make_frame(self._number, camera, image=image), 0), seq=1000 + self._number)
         return self._number
 
     def until(self, condition: Callable[[], object], *cameras: str, image: np.ndarray | None = None) -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from realtime import wire
 from realtime.errors import OutputError, RealtimeError
+from realtime.publish import output_file
 from realtime.publish import record as module
-from realtime.publish import recording
 from realtime.publish.outage import FIRST_WAIT_S, LONGEST_WAIT_S
 from realtime.publish.record import Recorder
 from realtime.runtime.channel import Closed
@@ -33,8 +33,8 @@ class Disk:
         self.error, self.part = 0, 0
         self.attempts_s: list[float] = []
         self.clock = Clock()
-        self._write = recording.write_some
-        monkeypatch.setattr(recording, "write_some", self.write)
+        self._write = output_file.write_some
+        monkeypatch.setattr(output_file, "write_some", self.write)
         monkeypatch.setattr(module, "time", self.clock)
 
     def write(self, descriptor: int, data: memoryview, is_over: Callable[[], bool]) -> int:
@@ -190,15 +190,15 @@ def test_a_recording_that_was_removed_to_make_room_is_begun_anew(path: Path, dis
 
 
 def test_an_error_while_the_file_is_closed_is_one_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    close = recording.RecordingFile.close
+    close = output_file.OutputFile.close
 
-    def fail(self: recording.RecordingFile) -> None:
+    def fail(self: output_file.OutputFile, keeps_empty: bool = True) -> None:
         is_first = self._descriptor is not None
-        close(self)
+        close(self, keeps_empty)
         if is_first:
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    monkeypatch.setattr(recording.RecordingFile, "close", fail)
+    monkeypatch.setattr(output_file.OutputFile, "close", fail)
     with pytest.raises(RealtimeError, match="Disk quota exceeded"):
         play(Recorder(path), (nothing, messages(0, 1, True)))
     play(Recorder(path, goes_on=lambda: True), (nothing, messages(0, 1)))
@@ -210,10 +210,10 @@ def test_an_earlier_recording_that_cannot_be_renamed_ends_the_run_with_2(
     path.write_text("old\n")
     recorder = Recorder(path, goes_on=lambda: True)
 
-    def refuse(path: Path, written_s: float) -> Path:
+    def refuse(path: Path, written_s: float, companions: tuple[str, ...]) -> Path:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(recording, "set_aside", refuse)
+    monkeypatch.setattr(output_file, "set_aside", refuse)
     with pytest.raises(OutputError, match="can't be renamed") as told:
         play(recorder)
     assert told.value.exit_code == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from realtime.errors import OutputError
-from realtime.publish import recording as module
+from realtime.publish import output_file as module
 from realtime.publish.recording import RecordingFile
 
 
@@ -153,8 +153,8 @@ def test_a_run_that_takes_the_name_in_between_keeps_it(path: Path, monkeypatch: 
     file = RecordingFile(path)
     rename = module.set_aside
 
-    def slow(path: Path, written_s: float) -> Path:
-        new = rename(path, written_s)
+    def slow(path: Path, written_s: float, companions: tuple[str, ...]) -> Path:
+        new = rename(path, written_s, companions)
         path.write_text("of a faster run\n")
         return new
 

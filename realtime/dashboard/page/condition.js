@@ -62,7 +62,7 @@ function heardFrom(endpoint) {
 function whileLive(camera, seen, sinceMs) {
   const { shown } = seen;
   const idle = shown ? shown.idle : camera.activity === "empty";
-  if (!shown) return { state: idle ? "idle" : "waiting", why: "", sinceMs };
+  if (!shown) return { state: idle ? "idle" : "waiting", why: "", sinceMs: null };
   if (seen.watched && shown.ageMs > (idle ? LATE_IDLE_MS : LATE_MS)) {
     return { state: "late", why: "the camera is live, but its pictures do not arrive here", sinceMs: null };
   }

@@ -56,7 +56,7 @@ export function drawFrame(context, frame, bitmap, look) {
 function limbWidth(person, look) {
   const [, y1, , y2] = person.box;
   const tall = Math.abs(y2 - y1) * look.at.scale;
-  return Math.min(Math.max(tall / 55, 1.6 * look.density), 5 * look.density);
+  return Math.min(Math.max(tall / 55, 2 * look.density), 5 * look.density);
 }
 
 function drawPerson(context, person, place, look) {
@@ -72,14 +72,14 @@ function drawPerson(context, person, place, look) {
     context.moveTo(...place(...a));
     context.lineTo(...place(...b));
   }
-  stroke(context, colour(person.id), thick);
+  stroke(context, colour(person.id), thick, look.density);
   context.setLineDash([]);
   drawPoints(context, person, place, look, thick);
 }
 
-function stroke(context, colour, thick) {
+function stroke(context, colour, thick, density) {
   context.strokeStyle = OUTLINE;
-  context.lineWidth = thick * 2.1;
+  context.lineWidth = thick + Math.max(0.9 * thick, 1.8 * density);
   context.stroke();
   context.strokeStyle = colour;
   context.lineWidth = thick;
@@ -95,7 +95,7 @@ function visibleLimbs(person, look) {
 
 function drawPoints(context, person, place, look, thick) {
   const { points } = person;
-  if (thick < 2.4 * look.density) return; // too small: the limbs' colour counts more
+  if (thick < 2.6 * look.density) return; // too small: the limbs' colour counts more
   context.beginPath();
   for (let i = 0; i + 2 < points.length; i += 3) {
     if (points[i + 2] < look.threshold) continue;

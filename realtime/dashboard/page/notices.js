@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the page says about itself: connecting, no camera yet, connection lost, token needed, too many viewers.
 
+import { sinceText } from "./condition.js";
 import { setText } from "./dom.js";
-import { duration, timeOfDay } from "./words.js";
 
 const EXAMPLE = "python run_realtime.py --source demo --web 127.0.0.1:8080";
 const ERROR_MS = 10000;
@@ -50,13 +50,13 @@ export class Notices {
 function notice({ link, cameras, nowMs, localMs }) {
   const waitS = Math.ceil((link.retryMs - localMs) / 1000);
   const retry = waitS > 0 ? `Trying again in ${waitS} s.` : "Trying again now.";
-  const lost = `at ${timeOfDay(nowMs - (localMs - link.sinceMs), nowMs)}, ${duration(localMs - link.sinceMs)} ago.`;
+  const lost = `${sinceText(nowMs - (localMs - link.sinceMs), nowMs)}.`;
   const reason = link.reason ? `${link.reason}.` : "";
   switch (link.state) {
     case "connecting":
       return { kind: "loading", title: "Connecting to the dashboard", text: "" };
     case "lost":
-      return { kind: "lost", title: "Connection to the dashboard lost", joint: " ", text: [lost, reason, retry].filter(Boolean).join(" ") };
+      return { kind: "lost", title: "Dashboard gone", joint: " ", text: [lost, reason, retry].filter(Boolean).join(" ") };
     case "busy":
       return { kind: "busy", title: "Too many viewers", text: `The dashboard admits no more at the moment. ${retry}` };
     case "token":

@@ -5,9 +5,10 @@ const MOST_WATCHED = 256; // of the protocol
 const SETTLE_MS = 80; // scrolling and resizing change what is visible many times in a row
 
 /** @returns whether a header can be drawn; the dashboard checks what pipelines send, so anything else is a fault. */
-function drawable(frame) {
-  const { size, people } = frame;
-  return Array.isArray(size) && size[0] > 0 && size[1] > 0 && Array.isArray(people) && Number.isFinite(frame.captured_ms);
+function drawable({ size, people, captured_ms }) {
+  const numbers = (list, least) => Array.isArray(list) && list.length >= least && list.every(Number.isFinite);
+  return numbers(size, 2) && size[0] > 0 && size[1] > 0 && Number.isFinite(captured_ms) && Array.isArray(people) &&
+    people.every((one) => Number.isFinite(one?.id) && numbers(one.box, 4) && numbers(one.points, 0));
 }
 
 /** Draws frames at the display's pace, at most one per camera and animation frame: always the newest. */
@@ -79,18 +80,26 @@ export class Painter {
     }
   }
 
+  #show(header, bitmap) {
+    const view = this.#viewOf(header.camera);
+    if (!view?.wants(header) || !drawable(header)) {
+      bitmap?.close();
+      return;
+    }
+    try {
+      view.show(header, bitmap);
+    } catch (error) {
+      console.error(`a frame of ${header.camera} can't be drawn`, error); // the other cameras go on
+    }
+  }
+
   #viewOf(name) {
     return this.page.views().find((view) => view.camera.name === name);
   }
 
   #paint() {
     this.#frameRequested = false;
-    for (const [name, { header, bitmap }] of this.#ready) {
-      const view = this.#viewOf(name);
-      if (view?.wants(header) && drawable(header)) {
-        view.show(header, bitmap);
-      } else bitmap?.close();
-    }
+    for (const { header, bitmap } of this.#ready.values()) this.#show(header, bitmap);
     this.#ready.clear();
     for (const header of this.#acks) {
       const width = this.#viewOf(header.camera)?.wantedWidth();

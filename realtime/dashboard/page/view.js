@@ -20,6 +20,8 @@ import { drawFrame, fit } from "./draw.js";
 import { Trails, faceOf, hipsOf } from "./trails.js";
 import { age, duration, spokenAge } from "./words.js";
 
+const CALM_MS = 500;
+
 /** A camera's picture: give it frames with `show`, and call `tick` several times a second. */
 export class View {
   frame = null;
@@ -30,6 +32,8 @@ export class View {
   #idle = false;
   #trails = new Trails();
   #spokenState = "";
+  #writtenAs = "";
+  #writtenMs = 0;
 
   /**
    * @param {HTMLElement} element the tile's button, or the figure of the large view.
@@ -130,7 +134,7 @@ export class View {
     const clip = `inset(0 ${((1 - part) * 100).toFixed(1)}% 0 0)`;
     if (this.fill.style.clipPath !== clip) this.fill.style.clipPath = clip;
     if (ageMs !== null) setData(this.element, "ageMs", Math.round(ageMs));
-    setText(this.ageText, ageMs === null ? "–" : age(ageMs));
+    this.#writeAge(ageMs, nowMs);
     const since = sinceText(now.sinceMs, nowMs);
     this.lasted = now.sinceMs === null ? "" : duration(nowMs - now.sinceMs);
     this.#writeNote(now, since);
@@ -141,6 +145,14 @@ export class View {
     if (key !== this.#spokenState) this.describe(nowMs, now, since);
     this.#spokenState = key;
     return changed;
+  }
+
+  /** Digits of a fresh picture change twice a second, so that a wall of them is calm. */
+  #writeAge(ageMs, nowMs) {
+    const key = this.element.dataset.freshness;
+    if (key === "fresh" && key === this.#writtenAs && Math.abs(nowMs - this.#writtenMs) < CALM_MS) return;
+    [this.#writtenAs, this.#writtenMs] = [key, nowMs];
+    setText(this.ageText, ageMs === null ? "–" : age(ageMs));
   }
 
   #writeNote(now, since) {

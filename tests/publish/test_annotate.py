@@ -1,0 +1,55 @@
+import datetime
+
+import numpy as np
+import pytest
+
+from realtime.publish.annotate import annotate, time_of
+from realtime.publish.draw import colour_of
+from realtime.types import Frame, Poses
+from tests.builders import make_frame, make_poses
+
+LIMB = [[(20.0, 60.0), (140.0, 60.0)]]
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_people_are_drawn_where_they_are_at_every_scale(scale: float) -> None:
+    frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
+    image = annotate(make_poses(frame, LIMB, (10, 10, 150, 110)), [(0, 1)], is_live=False, scale=scale, labels=False)
+    assert image.shape == (120 * scale, 160 * scale, 3)
+    limb = image[round(60 * scale), round(80 * scale)].astype(int)
+    assert np.abs(limb - colour_of(1)).max() <= 30  # thin limbs are a little darker
+    assert not frame.image.any()  # it is shared, and was not written
+
+
+def test_without_labels_only_the_people_are_drawn() -> None:
+    frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
+    assert not annotate(Poses.empty(frame, 2), [], is_live=False, labels=False).any()
+    assert annotate(Poses.empty(frame, 2), [], is_live=False)[100:].any()  # the caption
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1)])
+def test_the_smallest_images_have_at_least_one_pixel_at_every_scale(size: tuple[int, int]) -> None:
+    frame = make_frame(image=np.zeros((size[1], size[0], 3), np.uint8))
+    for scale in (0.001, 1.0, 3.0):
+        assert min(annotate(Poses.empty(frame, 2), [], is_live=True, scale=scale).shape[:2]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"),
+    [
+        (0.0, "0:00:00.00"),
+        (59.999, "0:01:00.00"),  # rounded as a whole
+        (3599.5, "0:59:59.50"),
+        (36000.0, "10:00:00.00"),
+        (-1.5, "-0:00:01.50"),
+    ],
+)
+def test_the_frame_of_a_file_shows_its_position(time_s: float, text: str) -> None:
+    assert time_of(make_frame(time_s=time_s), is_live=False) == text
+
+
+def test_a_live_frame_shows_the_local_time_of_its_capture() -> None:
+    moment = datetime.datetime(2026, 11, 28, 13, 45, 0, 250_000)
+    unix_ns = int(moment.timestamp()) * 10**9 + 250_000_000
+    frame = Frame("cam0", 0, 0, np.zeros((1, 1, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=unix_ns)
+    assert time_of(frame, is_live=True) == "2026-11-28 13:45:00.25"
