@@ -46,9 +46,8 @@ LONGEST_END_S = 1
 # A silent TCP connection of a page is probed after KEEPALIVE_S (s), and dropped when KEEPALIVE_PROBES probes, one every
 # PROBE_S (s), are not answered: its machine is gone. A page that only stands still answers.
 KEEPALIVE_S, PROBE_S, KEEPALIVE_PROBES = 60, 15, 4
-
-# Bytes that a page may send after we have closed its connection, because they were on their way. To read and discard
-# more of a flood would take the time of the others.
+# Bytes that a page may send after we have closed its connection: those that were on their way then. Reading more of a
+# flood only to discard it would take the time of the others.
 MOST_LATE = 64 * 2**10
 # Pings that a page may send per second. No browser sends any.
 MOST_PINGS_PER_S = 20

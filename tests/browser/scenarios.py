@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from realtime import __version__
 
-from .fake import Fake, FakeCamera, Record, now_ms
+from .fake import Fake
+from .fake_camera import FakeCamera, Record, now_ms
 
 NAMES = [
     "front-door", "back-door", "lobby", "reception", "hall-east", "hall-west", "stairs-1", "stairs-2", "lift-lobby",

@@ -18,7 +18,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from . import scenarios
-from .fake import Fake, now_ms
+from .fake import Fake
+from .fake_camera import now_ms
 
 DOCS = Path(__file__).parents[2] / "docs"
 # A larger picture gets a palette.
@@ -100,7 +101,9 @@ def main() -> None:
             file = DOCS / f"page-{name}.png"
             image.save(file, optimize=True)
             if file.stat().st_size > MOST_BYTES:
-                image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
+                image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+                    file, optimize=True
+                )
             print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
         browser.close()
 

@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from . import scenarios
-from .fake import PAGE, Fake, now_ms
+from .fake import PAGE, Fake
+from .fake_camera import now_ms
 
 slow = pytest.mark.browser
 

@@ -145,9 +145,10 @@ def test_a_page_that_pings_and_never_reads_takes_bounded_memory(run):
         ping = b"\x89\xfd" + bytes(4) + bytes(125)
         before = rss_kb(dashboard)
         end_s = time.monotonic() + WAIT_S
-        for _ in range(30):
-            page.sendall(ping * 8000)  # a megabyte
-            assert time.monotonic() < end_s
+        with contextlib.suppress(ConnectionError):  # it may be cut off
+            for _ in range(30):
+                page.sendall(ping * 8000)  # a megabyte
+                assert time.monotonic() < end_s
         assert rss_kb(dashboard) - before < 15_000
     assert dashboard.end()[0] == 0
 
