@@ -28,7 +28,7 @@ DEFAULT_WIDTH: wire.Width = "1280"
 
 
 def summary(camera: Camera, now: Moment) -> Record:
-    """Return what `/api/cameras` says about one camera: CAMERA of web/1 without the skeleton, the age, and counts."""
+    """Return the entry of one camera in `/api/cameras`: CAMERA of web/1 without the skeleton, the age, and counts."""
     record, status, pose = camera_record(camera), camera.status, camera.pose
     for key in ("edges", "keypoint_names"):
         del record[key]
@@ -44,7 +44,7 @@ def summary(camera: Camera, now: Moment) -> Record:
 
 
 def details(camera: Camera, now: Moment) -> Record:
-    """Return what `/api/cameras/NAME` says: the summary, and the newest status and info messages."""
+    """Return the content of `/api/cameras/NAME`: the summary, and the newest status and info messages."""
     return summary(camera, now) | details_record(camera)
 
 
@@ -106,7 +106,7 @@ def _why_none(camera: Camera, *, has_pictures: bool) -> str | None:
     if not has_pictures:
         return "this dashboard shows no pictures"
     if camera.gone_since_unix_ms is not None:
-        return "the camera is silent: its pipeline sends nothing"
+        return "the camera is silent: its pipeline sends no messages"
     if not camera.has_pictures:
         return "the pipeline of this camera sends no pictures: start it with --web or --publish.pictures"
     return None
@@ -121,7 +121,7 @@ def _line(code: int, text: str) -> Response:
 
 
 def _unknown() -> Response:
-    return _line(404, "no camera has this name; /api/cameras lists them")
+    return _line(404, "no camera has this name; /api/cameras lists all cameras")
 
 
 def routes(site: Site) -> list[BaseRoute]:

@@ -75,7 +75,7 @@ class Camera:
 
         Args:
             captured_ns: `captured_ns` of one of its messages.
-            now: the present.
+            now: the current time.
         """
         return max(0.0, now.unix_ms - captured_ns / 1e6 - self.clock.ms)
 

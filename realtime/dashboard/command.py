@@ -57,10 +57,10 @@ def _serve(options: argparse.Namespace) -> int:
     """Check everything that a user can get wrong, then serve.
 
     Raises:
-        ValueError: something is wrong.
+        ValueError: a setting is wrong.
     """
     settings = _settings(options)
-    # Here, because --help needs none of these libraries.
+    # Imported here, because --help needs none of these libraries.
     from realtime.dashboard import listen, serve
     from realtime.dashboard.logs import set_up_logging
 

@@ -34,7 +34,7 @@ class Fleet:
 
     Args:
         endpoints: the pipelines, as given.
-        now: the present.
+        now: the current time.
 
     Attributes:
         cameras: by their unique names, in the order in which they appeared.
@@ -106,7 +106,7 @@ class Fleet:
         if is_new and all(camera.session != session for camera in pipeline.cameras.values()):
             self.log.add("back", "pipeline restarted: track ids start again", now, pipeline=pipeline.endpoint)
         elif was_gone and pipeline.was_heard:
-            self.log.add("back", "pipeline heard again", now, pipeline=pipeline.endpoint)
+            self.log.add("back", "pipeline is back", now, pipeline=pipeline.endpoint)
         pipeline.heard_mono_s, pipeline.heard_unix_ms = now
         pipeline.was_heard, pipeline.gone_since_unix_ms, pipeline.session = True, None, session
 
@@ -152,9 +152,8 @@ class Fleet:
             self._state_changed(camera, before, status, now)
         if (before is None or before.lowered != status.lowered) and pipeline.lowered != status.lowered:
             pipeline.lowered = list(status.lowered)
-            text = (
-                f"computes less to stay fast: {', '.join(status.lowered)}" if status.lowered else "computes all again"
-            )
+            keys = ", ".join(status.lowered)
+            text = f"reduced to keep the latency low: {keys}" if keys else "nothing is reduced any more"
             self.log.add("lowered", text, now, pipeline=pipeline.endpoint)
         _call(self.on_status, camera, status, before)
         _call(self.on_camera, camera, is_change)
@@ -172,13 +171,13 @@ class Fleet:
         if is_removed:
             kind, text = "removed", "camera removed"
         elif before is not None and before.state == "reconnecting" and status.state == "live":
-            kind, text = "reconnected", f"live again, was {before.reason}" if before.reason else "live again"
+            kind, text = "reconnected", f"live again (was: {before.reason})" if before.reason else "live again"
         self.log.add(kind, text, now, pipeline=camera.pipeline, camera=camera.name)
 
     # ---- time
 
     def look(self, now: Moment) -> None:
-        """Find the silent ones. Call it several times per second."""
+        """Find silent pipelines and cameras. Call it several times per second."""
         asleep_s = now.mono_s - self._looked_mono_s
         self._looked_mono_s = now.mono_s
         if asleep_s > ASLEEP_S:
@@ -189,7 +188,7 @@ class Fleet:
         for pipeline in self.pipelines.values():
             if pipeline.gone_since_unix_ms is None and now.mono_s - pipeline.heard_mono_s > GONE_S:
                 pipeline.gone_since_unix_ms = pipeline.heard_unix_ms
-                text = "pipeline silent" if pipeline.was_heard else "no pipeline heard yet"
+                text = "pipeline is silent" if pipeline.was_heard else "nothing received from this pipeline yet"
                 self.log.add("gone", text, now, pipeline=pipeline.endpoint)
         for camera in [*self.cameras.values()]:
             self._look_at(camera, self.pipelines[camera.pipeline], now)
@@ -200,12 +199,13 @@ class Fleet:
         if camera.removed_mono_s is not None and now.mono_s - camera.removed_mono_s > LEAVES_S:
             self._leaves(camera, pipeline)
         elif silent_s > LEAVES_S and not is_pipeline_gone:
-            self.log.add("removed", "no longer in its pipeline", now, pipeline=camera.pipeline, camera=camera.name)
+            text = "camera is no longer sent by its pipeline"
+            self.log.add("removed", text, now, pipeline=camera.pipeline, camera=camera.name)
             self._leaves(camera, pipeline)
         elif silent_s > GONE_S and camera.gone_since_unix_ms is None and camera.removed_mono_s is None:
             camera.gone_since_unix_ms = now.unix_ms - silent_s * 1000
             if not is_pipeline_gone and camera.state not in ("ended", "failed"):
-                self.log.add("gone", "camera silent", now, pipeline=camera.pipeline, camera=camera.name)
+                self.log.add("gone", "camera is silent", now, pipeline=camera.pipeline, camera=camera.name)
             _call(self.on_camera, camera, True)
 
     def _leaves(self, camera: Camera, pipeline: Pipeline) -> None:

@@ -23,7 +23,7 @@ from realtime.dashboard.throttle import Throttle
 # How long a login lasts (s).
 COOKIE_S = 30 * 24 * 3600
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
-# Longest name of a host that is repeated in an answer: the longest that DNS allows in one part, and some more.
+# Longest host name that a reply repeats: the longest that DNS allows in one part, and some more.
 _LONGEST_NAME = 80
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # The key under which `look_at` keeps its answer in a scope.
@@ -37,13 +37,13 @@ class Gate:
 
     >>> gate = Gate("an example token", hosts=["cameras.example.org"])
     >>> gate.why_closed({"type": "http", "method": "GET", "headers": [(b"host", b"evil.example")]})
-    (421, "this page doesn't go by the name 'evil.example': use an address, or start it with --host evil.example")
+    (421, "this page has no name 'evil.example': use its address, or allow the name with web_hosts or --host")
     >>> request = {"headers": [(b"authorization", b"Bearer an example token")]}
     >>> asyncio.run(gate.look_at(request)), gate.knows(request)
     (True, True)
 
     Args:
-        token: what viewers enter; None lets all in.
+        token: what viewers enter; None: no token is needed.
         hosts: names of the page besides addresses and localhost.
     """
 
@@ -60,7 +60,7 @@ class Gate:
         """Check Host and, of WebSockets and POST, Origin: no other site may use the login of a viewer.
 
         Returns:
-            Status code and reason; None if all is well.
+            Status code and reason; None if the request may pass.
         """
         said = _header(scope, b"host")
         match = _HOST.fullmatch(said or "")
@@ -68,18 +68,19 @@ class Gate:
             return 400, "the request has no valid Host"
         if not self._is_ours(match[1]):
             name = match[1][:_LONGEST_NAME]
-            return 421, f"this page doesn't go by the name {name!r}: use an address, or start it with --host {name}"
+            return 421, f"this page has no name {name!r}: use its address, or allow the name with web_hosts or --host"
         origins = [value.decode("latin-1") for key, value in scope["headers"] if key == b"origin"]
         is_checked = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
         if is_checked and not all(self._is_same(origin, match) for origin in origins):
-            return 403, "another site has sent this request; behind a reverse proxy, add the page's name with --host"
+            advice = "behind a reverse proxy, allow the page's name with web_hosts or --host"
+            return 403, f"the request comes from another site; {advice}"
         return None
 
     def _is_ours(self, host: str) -> bool:
         name = _plain(host)
         if name == "localhost" or name in self._hosts:
             return True
-        try:  # a site that makes its name point to this machine can't do that with an address
+        try:  # DNS rebinding: a site can make its name point to this machine, but not an address
             ipaddress.ip_address(name.strip("[]"))
         except ValueError:
             return False
@@ -111,7 +112,7 @@ class Gate:
         """Find out whether a request has the cookie or the token, for `knows`.
 
         Returns:
-            Whether it has; None if too many wrong tokens wait already.
+            Whether it has; None if too many attempts are waiting already.
         """
         known: bool | None = self._token is None or any(
             self._is_cookie(value) for value in _cookies(scope, self.cookie_name)
@@ -129,7 +130,7 @@ class Gate:
             address: the address it came from.
 
         Returns:
-            Whether it is the token; None if too many tries wait already.
+            Whether it is the token; None if too many attempts are waiting already.
         """
         delay_s = self._throttle.delay_s(address, time.monotonic())
         if delay_s:

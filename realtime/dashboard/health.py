@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""`/healthz`: 200 while all cameras and pipelines are well, 503 with the reasons otherwise.
+"""`/healthz`: 200 while all cameras and pipelines are healthy, 503 with the reasons otherwise.
 
-A camera is unwell when it has been lost (`reconnecting`, `failed` or silent) for longer than `web_lost_s`, a pipeline
-when it is silent for 3 s. A camera that has ended is well: so does every file.
+A camera is unhealthy if it has been lost (`reconnecting`, `failed` or silent) for longer than `web_lost_s`, a pipeline
+if it has been silent for 3 s. A camera that has ended is healthy, because every file ends.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Health:
     Args:
         fleet: its listeners are added.
         lost_s: how long (s) a camera may be lost.
-        now: the present; another one in tests.
+        now: the current time; another one in tests.
     """
 
     def __init__(self, fleet: Fleet, lost_s: float, now: Callable[[], Moment] = Moment.now) -> None:
@@ -95,8 +95,8 @@ class Health:
         """Return everything that is wrong now.
 
         Args:
-            now: the present.
-            with_cameras: whether to look at cameras too. A restart of the pipeline does not bring a camera back.
+            now: the current time.
+            with_cameras: whether to look at cameras too. A restart of the pipeline doesn't repair a camera.
         """
         cameras, pipelines = [*self._fleet.cameras.values()], self._fleet.pipelines
         starting = [
@@ -136,7 +136,8 @@ class Health:
             self._lost_mono_s.pop(camera, None)
         elif camera not in self._lost_mono_s:
             now = self._now()
-            # A change that we have seen began now. For a camera that was lost before we came, its status says when.
+            # A change that we have seen began now. If the camera was lost before the dashboard started, its status says
+            # when.
             earlier_ms = max(0.0, now.unix_ms - camera.since_unix_ms) if before is None else 0.0
             self._lost_mono_s[camera] = now.mono_s - earlier_ms / 1e3
 
@@ -154,7 +155,7 @@ def _problem(pipeline: str, camera: str | None, state: str, reason: str | None, 
 
 
 def routes(site: Site) -> list[BaseRoute]:
-    """Return the route of /healthz. Without the token, a reply says only whether all is well."""
+    """Return the route of /healthz. Without the token, a reply contains only `ok` or `not ok`."""
     health = Health(site.fleet, site.settings.lost_s)
 
     async def answer(request: Request) -> Response:

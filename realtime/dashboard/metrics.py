@@ -2,7 +2,7 @@
 """`/metrics`: the cameras, the pipelines and the dashboard itself in the format of Prometheus.
 
 Counters are exported as the pipeline sends them. When it restarts they begin at 0 again, which Prometheus expects.
-Gauges of a camera or pipeline that is silent are left out, because an old value would look like a present one.
+Gauges of a camera or pipeline that is silent are left out, because an old value would look like a current one.
 docs/monitoring.md has a table of METRICS.
 """
 
@@ -29,7 +29,7 @@ from realtime.dashboard.observed import CAUSES, REASONS, STAGES, Durations, Obse
 from realtime.dashboard.site import Site
 from realtime.printable import printable
 
-# `gone`: nothing was heard of the camera for 3 s, whatever its last state was.
+# `gone`: no message of the camera arrived for 3 s, whatever its last state was.
 STATES = ("starting", "live", "reconnecting", "ended", "failed", "gone")
 ACTIVITIES = ("active", "still", "empty")
 # A second scrape within this time (s) gets the same answer, so that scrapes can't take all of the CPU.
@@ -53,15 +53,17 @@ _C = ("camera", "pipeline")
 _P = ("pipeline",)
 _BUILD = ("version", "detector", "pose", "device", "smoothing")
 METRICS = (
-    Metric("camera_up", "gauge", _C, "1 if the camera is live and heard, else 0."),
-    Metric("camera_state", "gauge", (*_C, "state"), "1 for the present state of the camera, 0 for all others."),
+    Metric("camera_up", "gauge", _C, "1 if the camera is live and sends messages, else 0."),
+    Metric("camera_state", "gauge", (*_C, "state"), "1 for the current state of the camera, 0 for all others."),
     Metric("camera_reason", "gauge", (*_C, "reason"), "1 for the reason why the camera is not live, if there is one."),
-    Metric("camera_activity", "gauge", (*_C, "activity"), "1 for what happens before the camera, 0 for all others."),
+    Metric(
+        "camera_activity", "gauge", (*_C, "activity"), "1 for the current activity of the camera, 0 for all others."
+    ),
     Metric("frames_captured_total", "counter", _C, "Frames captured from the source."),
     Metric("frames_published_total", "counter", _C, "Frames whose poses were published."),
     Metric("frames_dropped_total", "counter", (*_C, "cause"), "Frames that were dropped instead of published."),
     Metric("reconnects_total", "counter", (*_C, "reason"), "How often the camera was lost."),
-    Metric("tracks_started_total", "counter", _C, "People who got a new track id, since the dashboard started."),
+    Metric("tracks_started_total", "counter", _C, "New track ids since the dashboard started."),
     Metric("messages_missed_total", "counter", _C, "Poses that were published but did not reach the dashboard."),
     Metric("people", "gauge", _C, "People in the newest frame of a live camera."),
     Metric("fps", "gauge", _C, "Poses published per second, over the last 5 seconds."),
@@ -73,7 +75,7 @@ METRICS = (
     Metric("stage_seconds", "histogram", (*_P, "stage"), "Time that a frame spent in a stage, all cameras."),
     Metric("stage_call_p95_seconds", "gauge", (*_P, "stage"), "95th percentile of the time of one call of a stage."),
     Metric("stage_wait_p95_seconds", "gauge", (*_P, "stage"), "95th percentile of a frame's wait for a stage."),
-    Metric("pipeline_up", "gauge", _P, "1 if the pipeline was heard within the last 3 seconds, else 0."),
+    Metric("pipeline_up", "gauge", _P, "1 if a message of the pipeline arrived within the last 3 seconds, else 0."),
     Metric("pipeline_uptime_seconds", "gauge", _P, "Time since the pipeline started."),
     Metric("pipeline_clock_difference_seconds", "gauge", _P, "How far the clock here is ahead of the pipeline's."),
     Metric("pipeline_process_cpu_seconds_total", "counter", _P, "CPU time of the pipeline's process."),
@@ -83,13 +85,13 @@ METRICS = (
     Metric("recording_lines_written_total", "counter", _P, "Lines written to the recording."),
     Metric("recording_lines_lost_total", "counter", _P, "Lines lost by the recording."),
     Metric("recording_failing", "gauge", _P, "1 while lines are being lost, else 0."),
-    Metric("dashboard_viewers", "gauge", (), "Pages that are connected to this dashboard."),
+    Metric("dashboard_viewers", "gauge", (), "Viewers (open pages) connected to this dashboard."),
     Metric("dashboard_frames_sent_total", "counter", ("width",), "Frames sent to pages; width none: skeletons only."),
     Metric(
         "dashboard_frames_skipped_total",
         "counter",
         ("width",),
-        "Frames that a newer one replaced unsent.",
+        "Frames that were replaced by a newer one before they were sent.",
     ),
     Metric("dashboard_frames_sent_bytes_total", "counter", (), "Bytes of the frames that were sent to pages."),
     Metric("dashboard_build_info", "gauge", ("version",), "1; the version of this dashboard."),

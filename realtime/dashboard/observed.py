@@ -129,7 +129,7 @@ class Observer:
 
     Args:
         fleet: its listeners are added.
-        now: the present; another one in tests.
+        now: the current time; another one in tests.
 
     Attributes:
         stages: time in each stage by the endpoint of the pipeline and the name of the stage.

@@ -83,7 +83,7 @@ async def _run(
         _end_with(server, until_eof)
         feed.start()
         loops = [asyncio.create_task(each) for each in (feed.watch(), site.viewers.tick(), _look_after(crowd))]
-        level = logging.DEBUG if until_eof else logging.INFO  # the pipeline that started this program says it itself
+        level = logging.DEBUG if until_eof else logging.INFO  # the pipeline that started this program logs it
         log.log(level, "the page is at %s, pipelines: %s", url(listener), ", ".join(settings.connect))
         for each in loops:
             each.add_done_callback(lambda _: server.stop())  # none ends by itself, unless it fails

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the flags of the dashboard say. `command` makes it."""
+"""The settings of a dashboard, as its flags give them. `command` makes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Settings:
 
     Attributes:
         connect: endpoints of the pipelines.
-        token: what viewers must enter; None lets all in.
+        token: what viewers must enter; None: no token is needed.
         hosts: names that a browser may use for this page, besides addresses and localhost.
         has_pictures: whether to show pictures.
         pictures: endpoint of the pictures, instead of the one that a pipeline announces.

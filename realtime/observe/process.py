@@ -1,6 +1,6 @@
 """What this process uses: CPU time and memory.
 
-Not part of the data path: StatusMessage and the run report tell it.
+Not part of the data path: StatusMessage and the run report contain it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def cpu_s() -> float:
 
 
 def rss_mb() -> float:
-    """Resident memory in MiB. Its peak so far on a system that doesn't tell the current value."""
+    """Resident memory in MiB. Its peak so far on systems that don't report the current value."""
     try:
         pages = int(_STATM.read_bytes().split()[1])
     except (OSError, ValueError, IndexError):

@@ -9,8 +9,8 @@ import math
 
 from realtime import wire
 
-# Cameras at the widest subscribed width share this many pictures per second: a single camera that someone watches in
-# large is fluent.
+# Cameras at the widest subscribed width share this many pictures per second, so that a single camera in the large view
+# moves smoothly.
 _WIDEST_FPS = 30.0
 _Picture = tuple[str, wire.Width]  # camera and width
 

@@ -1,8 +1,8 @@
 """The window of `--preview`: all cameras with their people, and keys to pause, step and choose.
 
 A side branch of the publisher, which only leaves the newest frame of each camera here. The main thread draws them
-between its other duties, because window systems want it to. Frames that are not drawn in time are never seen, and
-delay nothing.
+between its other duties, as window systems require. Frames that are not drawn in time are skipped and delay
+nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from realtime.types import Poses
 
 _PAUSED = "PAUSED    "
 _TITLE = "realtime-pose    space: pause   . step   n: next camera   0: all   l: labels   q: quit"
-# The picture is drawn at most this often: a screen shows no more of it than that to anyone.
+# The picture is drawn at most this often, because no one sees more.
 _DRAW_EVERY_S = 1 / 30
 # How long the main thread waits for a key before it looks for a new frame.
 _KEY_S = 0.01

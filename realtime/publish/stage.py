@@ -92,7 +92,7 @@ class PublishStage:
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
                 disk.
-            meter: the times of all stages, which the status messages tell.
+            meter: the times of all stages, for the status messages.
             branches: receive every published frame, after its message was sent.
             more_sockets: further bound sockets that get every message, such as a private one.
         """

@@ -1,7 +1,7 @@
 """The video: every published frame with its people drawn on it, in .mp4 files.
 
-A side branch of the publisher with a thread of its own. If frames come faster than they can be drawn and encoded, those
-of live cameras are dropped and counted. The publisher waits for those of files, whose video is complete.
+A side branch of the publisher with a thread of its own. If frames arrive faster than they can be drawn and encoded,
+those of live cameras are dropped and counted. The publisher waits for those of files, whose video is complete.
 
 If the disk is full, a run with a live camera continues, counts the lost frames and tries again. A run of files ends
 with an error.
@@ -211,4 +211,4 @@ class Video:
     def _warn_slow(self, camera: str) -> None:
         if camera not in self._slow:
             self._slow.add(camera)
-            log.warning("%s: frames come faster than they can be encoded: frames of the video are lost", camera)
+            log.warning("%s: frames arrive faster than they can be encoded; the video loses frames", camera)

@@ -21,7 +21,7 @@ from realtime.types import Poses
 _GROUND, _TILE, _GAP = (20, 15, 11), (44, 34, 26), 4
 # Cameras mostly have this aspect: the grid is chosen so that such tiles are as large as possible.
 _ASPECT = 16 / 9
-# How much of its light the picture of a camera keeps that is not live.
+# Brightness of the picture of a camera that is not live, relative to the original.
 _DIMMED = 0.35
 
 

@@ -1,6 +1,6 @@
 """A window on the screen, by OpenCV: whether it can be opened, its picture and its keys.
 
-Used by publish.preview, on the main thread, where window systems want it.
+Used by publish.preview, on the main thread, as window systems require.
 """
 
 from __future__ import annotations

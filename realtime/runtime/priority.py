@@ -1,4 +1,4 @@
-"""A lower priority for a thread whose work may be late. Used by the side outputs of publish."""
+"""A lower priority for threads whose work is not urgent. Used by the side outputs of publish."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 
 def lower_priority(nice: int) -> None:
-    """Let the calling thread compute mainly while others leave time, if the system can do that for a single thread.
+    """Lower the priority of the calling thread, on systems where a single thread can have its own (Linux).
 
     Args:
         nice: how much lower than the priority of the program (Linux: a thread with 10 gets a tenth of the time of one

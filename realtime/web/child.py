@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
-# Wait (s) before the child is started again: it doubles from the first to the longest with each start in a row. A child
+# Wait (s) before the child is restarted: it doubles from the first to the longest with each start in a row. A child
 # that ran for _STEADY_S had no trouble with its start, so its next wait is the first one again.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 _STEADY_S = 60.0
@@ -88,7 +88,7 @@ class Child:
             if self._closing.is_set() or self._is_ending():
                 return
             wait_s = _wait_s(wait_s, time.monotonic() - began_s)
-            log.warning("%s: its process %s; it is started again in %.0f s", self._name, how, wait_s)
+            log.warning("%s: its process %s; restarting it in %.0f s", self._name, how, wait_s)
             if self._closing.wait(wait_s):
                 return
 

@@ -45,13 +45,13 @@ def _check(config: AppConfig) -> None:
         ConfigError: the extra `web` is missing, or the token can't be used.
     """
     if sys.platform == "win32":
-        raise ConfigError("web: not available on Windows; run python -m realtime.dashboard beside the program")
+        raise ConfigError("web: not available on Windows; run python -m realtime.dashboard beside the pipeline")
     for name in _LIBRARIES:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"web needs the extra 'web' ({name} is not installed): pip install 'realtime-pose[web]'")
     if (file := config.web_token_file) is not None:
         if file.exists() and not file.is_file():
-            # The content of a pipe would be gone when the page's process reads it.
+            # A pipe can be read only once, and the page's process reads it too.
             raise ConfigError(f"web_token_file: {file}: not a regular file, expected one: it is read more than once")
         try:
             read_token(file)

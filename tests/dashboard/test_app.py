@@ -157,7 +157,8 @@ def test_what_is_not_a_file_is_never_stored():
 def test_another_name_for_this_machine_is_refused_with_advice():
     reply = client(address="http://evil.example").get("/static/style.css")
     assert reply.status_code == 421
-    assert "--host evil.example" in reply.text
+    assert "'evil.example'" in reply.text
+    assert "allow the name with web_hosts or --host" in reply.text
 
 
 def test_a_form_of_another_site_is_refused():

@@ -50,7 +50,7 @@ def test_a_silent_pipeline_is_gone_since_its_last_message(fleet):
     fleet.look(at(4.1))
     assert fleet.pipelines[ONE].gone_since_unix_ms == at(1).unix_ms
     assert fleet.cameras["cam0"].gone_since_unix_ms == pytest.approx(at(1).unix_ms)
-    assert texts(fleet, "gone") == ["no pipeline heard yet", "pipeline silent"]
+    assert texts(fleet, "gone") == ["nothing received from this pipeline yet", "pipeline is silent"]
 
 
 def test_a_pipeline_that_speaks_again_is_back(fleet):
@@ -60,7 +60,7 @@ def test_a_pipeline_that_speaks_again_is_back(fleet):
     fleet.hear(ONE, sent(6, seq=1), at(6))
     assert fleet.pipelines[ONE].gone_since_unix_ms is None
     assert fleet.cameras["cam0"].gone_since_unix_ms is None
-    assert texts(fleet, "back") == ["pipeline heard again"]
+    assert texts(fleet, "back") == ["pipeline is back"]
 
 
 def test_a_restart_is_told_once_for_all_cameras_of_the_pipeline(fleet):
@@ -122,7 +122,7 @@ def test_a_change_of_state_is_told_with_its_reason(fleet):
     fleet.hear(ONE, publisher.status(state="reconnecting", reason="timed out"), at(2))
     fleet.hear(ONE, publisher.status(state="reconnecting", reason="timed out"), at(3))
     fleet.hear(ONE, publisher.status(), at(4))
-    assert texts(fleet)[1:] == ["live", "reconnecting: timed out", "live again, was timed out"]
+    assert texts(fleet)[1:] == ["live", "reconnecting: timed out", "live again (was: timed out)"]
     assert fleet.cameras["cam0"].since_unix_ms == at(4).unix_ms
 
 
@@ -135,7 +135,10 @@ def test_what_the_pipeline_lowers_is_told_once_for_all_cameras(fleet):
     for lowered in ([], ["detector.every=2"], []):
         for camera in ("cam0", "cam1"):
             fleet.hear(ONE, publisher.status(camera, lowered=lowered), at(1))
-    assert texts(fleet, "lowered") == ["computes less to stay fast: detector.every=2", "computes all again"]
+    assert texts(fleet, "lowered") == [
+        "reduced to keep the latency low: detector.every=2",
+        "nothing is reduced any more",
+    ]
 
 
 def test_ages_are_right_if_the_publisher_s_clock_is_an_hour_ahead(fleet):

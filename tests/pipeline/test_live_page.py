@@ -69,7 +69,7 @@ def test_a_page_that_is_killed_comes_back_and_the_run_does_not_notice(
         code, _ = run.end()
         assert can_be_bound(port)
     assert code == 0
-    assert any("page: its process was ended by SIGKILL; it is started again in 1 s" in line for line in run.log)
+    assert any("page: its process was ended by SIGKILL; restarting it in 1 s" in line for line in run.log)
     numbers = [told.body["seq"] for told in run.poses()]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert not list((tmp_path / "scratch").iterdir())

@@ -70,13 +70,13 @@ def test_a_child_that_was_killed_is_reported_and_started_again(pids: Path, caplo
         first, second = started(pids, 2)
         assert not is_alive(first)
         assert is_alive(second)
-    assert caplog.messages == ["page: its process was ended by SIGKILL; it is started again in 0 s"]
+    assert caplog.messages == ["page: its process was ended by SIGKILL; restarting it in 0 s"]
 
 
 def test_a_child_that_ends_by_itself_is_reported_with_its_exit_code(caplog: pytest.LogCaptureFixture) -> None:
     with running(python(BROKEN)):
         wait_until(lambda: len(caplog.messages) >= 2)
-    assert caplog.messages[0] == "page: its process ended with exit code 3; it is started again in 0 s"
+    assert caplog.messages[0] == "page: its process ended with exit code 3; restarting it in 0 s"
 
 
 def test_a_program_that_cannot_be_started_is_reported_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
