@@ -5,7 +5,7 @@ In this process, `with Viewer("http://127.0.0.1:8080") as viewer:`. As a process
     python -m tests.browser.viewer http://127.0.0.1:8080 --width 320 --summary-s 1
 
 It prints a line of JSON per `--summary-s`: the frames, bytes and ages of that time. Ages are measured against
-`captured_ms`, so viewer and pipeline must run on one machine.
+`captured_ms`, so viewer and pipeline must run on one machine. WATCH_NONE and WATCH_ALL are signals to the process.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from websockets.sync.client import connect
 # The largest message that the viewer accepts: a full picture of a large camera.
 LONGEST_MESSAGE = 16 << 20
 PATIENCE_S = 30.0
+WATCH_NONE, WATCH_ALL = signal.SIGUSR1, signal.SIGUSR2
 # Text messages that are kept; older ones are forgotten.
 MOST_MESSAGES = 5000
 
@@ -229,6 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     tally = Tally()
     with contextlib.suppress(KeyboardInterrupt), Viewer(**options, note=tally.add) as viewer:
+        signal.signal(WATCH_NONE, lambda *_: viewer.watch([]))
+        signal.signal(WATCH_ALL, lambda *_: viewer.watch(None))
         for _ in _seconds(every_s):
             print(json.dumps(tally.take()), flush=True)
             if viewer.closed is not None:
