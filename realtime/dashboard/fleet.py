@@ -107,6 +107,8 @@ class Fleet:
             self.log.add("back", "pipeline restarted: track ids start again", now, pipeline=pipeline.endpoint)
         elif was_gone and pipeline.was_heard:
             self.log.add("back", "pipeline heard again", now, pipeline=pipeline.endpoint)
+        if was_gone:
+            pipeline.back_mono_s = now.mono_s
         pipeline.heard_mono_s, pipeline.heard_unix_ms = now
         pipeline.was_heard, pipeline.gone_since_unix_ms, pipeline.session = True, None, session
 
@@ -199,7 +201,7 @@ class Fleet:
         silent_s = now.mono_s - camera.heard_mono_s
         if camera.removed_mono_s is not None and now.mono_s - camera.removed_mono_s > LEAVES_S:
             self._leaves(camera, pipeline)
-        elif silent_s > LEAVES_S and not is_pipeline_gone:
+        elif min(silent_s, now.mono_s - pipeline.back_mono_s) > LEAVES_S and not is_pipeline_gone:
             self.log.add("removed", "no longer in its pipeline", now, pipeline=camera.pipeline, camera=camera.name)
             self._leaves(camera, pipeline)
         elif silent_s > GONE_S and camera.gone_since_unix_ms is None and camera.removed_mono_s is None:
