@@ -209,6 +209,7 @@ class _Reader:
         self._socket = socket
         self._take = take
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._rest: list[tuple[bytes, bytes]] = []  # what the last turn had no time for
         self.heard_s = time.monotonic()
 
     def start(self) -> None:
@@ -230,25 +231,31 @@ class _Reader:
 
     def _turn(self) -> None:
         """Read what waits. The descriptor is edge-triggered: unless all was read, this has to be called again."""
-        if self._loop is None:
+        if (loop := self._loop) is None:
             return
-        batch: list[tuple[bytes, bytes]] = []
+        batch, self._rest = self._rest, []
+        is_behind = bool(batch)
         try:
-            for _ in range(MOST_PER_TURN):
+            for _ in range(MOST_PER_TURN - len(batch)):
                 if (message := self._receive()) is not None:
                     batch.append(message)
         except zmq.Again:
             pass
         else:
+            is_behind = True
+        if is_behind:
             batch = list(dict(batch).items())
-            self._loop.call_soon(self._turn)
+            loop.call_soon(self._turn)
         if batch:
             self.heard_s = time.monotonic()
         end_s = time.monotonic() + LONGEST_TURN_S
-        for topic, payload in batch:
-            self._take(topic, payload)
+        for number, message in enumerate(batch, 1):
+            self._take(*message)
             if time.monotonic() > end_s:
-                return
+                self._rest = batch[number:]
+                break
+        if self._rest and not is_behind:
+            loop.call_soon(self._turn)
 
     def _receive(self) -> tuple[bytes, bytes] | None:
         """Return topic and payload of the next message; None if it has another number of parts.

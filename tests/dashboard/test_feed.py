@@ -175,6 +175,32 @@ def test_a_reader_that_fell_behind_takes_only_the_newest_of_each_topic():
     assert taken == [(b"a", str(last - 1).encode()), (b"b", str(last).encode())]
 
 
+def test_a_turn_that_takes_too_long_goes_on_with_the_rest_in_the_next(monkeypatch):
+    monkeypatch.setattr(feed_module, "LONGEST_TURN_S", -1.0)  # each message takes too long
+    taken = []
+    context = zmq.Context()
+    out, into = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    out.bind("inproc://stream")
+    into.connect("inproc://stream")
+    sent = [(b"status/cam%d/" % number, b"ended") for number in range(5)]
+
+    async def play():
+        for message in sent:
+            out.send_multipart(message)
+        reader = feed_module._Reader("x", into, lambda topic, payload: taken.append((topic, payload)))
+        reader.start()
+        async with asyncio.timeout(WAIT_S):
+            while len(taken) < len(sent):
+                await asyncio.sleep(0.01)
+        reader.stop()
+
+    try:
+        asyncio.run(play())
+    finally:
+        context.destroy(linger=0)
+    assert taken == sent
+
+
 @pytest.mark.parametrize(
     ("stream", "announced", "expected"),
     [
