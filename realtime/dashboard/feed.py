@@ -114,9 +114,12 @@ class Feed:
         topics = self._topics[endpoint]
         if (topic in topics) == is_wanted:
             return
+        reader = self._pictures.get(endpoint)
+        if reader is not None and not topics:
+            reader.heard_s = time.monotonic()  # nothing was to be heard until now
         (topics.add if is_wanted else topics.discard)(topic)
-        if endpoint in self._pictures:
-            self._pictures[endpoint].subscribe(topic, is_wanted)
+        if reader is not None:
+            reader.subscribe(topic, is_wanted)
 
     def _replace_silent(self, now_s: float) -> None:
         for pipeline, reader in [*self._streams.items()]:
@@ -201,7 +204,7 @@ class _Reader:
         take: called with topic and payload of each message.
 
     Attributes:
-        heard_s: monotonic time (s) of the last message, or of the start.
+        heard_s: monotonic time (s) of the last message, or of the moment since which one is expected.
     """
 
     def __init__(self, endpoint: str, socket: zmq.Socket[bytes], take: Callable[[bytes, bytes], None]) -> None:

@@ -136,6 +136,22 @@ def test_pictures_come_from_the_announced_endpoint_while_subscribed_to(source):
         pictures.context.destroy(linger=0)
 
 
+def test_a_connection_is_not_replaced_because_no_picture_was_wanted_for_long(source):
+    async def play(watching):
+        announced = publisher.info()
+        fields = {key: getattr(announced, key) for key in announced.__struct_fields__}
+        source.send(wire.InfoMessage(**fields | {"pictures": "tcp://127.0.0.1:1"}))
+        await watching.until(lambda: "cam0" in watching.fleet.cameras)
+        reader = watching.feed._pictures[source.endpoint]
+        reader.heard_s -= 3600
+        watching.feed.subscribe(source.endpoint, b"picture/cam0/320/", True)
+        for silent_s, is_same in ((feed_module.REPLACE_S - 1, True), (feed_module.REPLACE_S + 1, False)):
+            watching.feed._replace_silent(time.monotonic() + silent_s)
+            assert (watching.feed._pictures[source.endpoint] is reader) == is_same
+
+    run(play, source)
+
+
 def test_without_pictures_none_are_read(source):
     async def play(watching):
         announced = publisher.info()
