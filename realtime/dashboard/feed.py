@@ -159,7 +159,7 @@ class Feed:
             pipeline.refused += 1
             return
         camera = self._fleet.hear(endpoint, message, Moment.now())
-        if camera is not None and isinstance(message, wire.InfoMessage):
+        if isinstance(message, wire.InfoMessage):
             camera.has_pictures = self._see_pictures(endpoint, message)
 
     def _forget(self) -> None:

@@ -13,7 +13,6 @@ from realtime import wire
 from realtime.dashboard.camera import Camera, Pipeline
 from realtime.dashboard.clock import ClockDifference, Moment
 from realtime.dashboard.events import EventLog, Kind
-from realtime.wire.reading import MOST_CAMERAS
 
 __all__ = ["Camera", "Fleet", "Pipeline"]
 
@@ -60,23 +59,18 @@ class Fleet:
 
     # ---- messages
 
-    def hear(self, endpoint: str, message: wire.Message, now: Moment) -> Camera | None:
-        """Take in one message.
+    def hear(self, endpoint: str, message: wire.Message, now: Moment) -> Camera:
+        """Take in one message, and return its camera.
 
         Args:
             endpoint: the pipeline that sent it.
             message: a pose, info or status message.
             now: when it was received.
-
-        Returns:
-            Its camera; None if the pipeline has too many cameras.
         """
         pipeline = self.pipelines[endpoint]
         camera = pipeline.cameras.get(message.camera)
         self._heard(pipeline, message.session, now)
         if camera is None:
-            if len(pipeline.cameras) >= MOST_CAMERAS:
-                return None
             camera = self._added(pipeline, message, now)
         self._heard_camera(camera, message.session, now)
         if isinstance(message, wire.PoseMessage):

@@ -176,13 +176,6 @@ def test_activity_decides_if_the_pipeline_reports_it(fleet):
     assert camera.is_idle(at(101))
 
 
-def test_no_more_cameras_than_a_publisher_may_have(fleet):
-    for number in range(1001):
-        fleet.hear(ONE, sent(1, camera=f"c{number}"), at(1))
-    assert len(fleet.cameras) == 1000
-    assert fleet.hear(ONE, sent(1, camera="one_more"), at(1)) is None
-
-
 def test_a_flood_of_changes_does_not_fill_the_event_log(fleet):
     for number in range(10_000):
         fleet.hear(ONE, publisher.status(state="reconnecting", reason=str(number)), at(1))
