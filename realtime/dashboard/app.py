@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -88,7 +88,7 @@ class _Pages:
         body = await _body(request)
         if body is None:
             return Response("too long", 413, media_type="text/plain", headers={"Connection": "close"})
-        tokens = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8).get("token", [""])
+        tokens = parse_qs(body.decode("utf-8", "replace")).get("token", [""])
         is_right = await self._gate.try_token(tokens[0].strip(), address_of(request.scope))
         if not is_right:
             return self.login_page(request.scope, "wait" if is_right is None else "wrong")
@@ -176,10 +176,13 @@ def _is_long(scope: dict[str, Any] | Scope) -> bool:
 
 
 async def _body(request: Request) -> bytes | None:
-    """Read the body of a request; None if it is too long."""
+    """Read the body of a request; None if it is too long, or its sender has left."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            return None
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LONGEST_BODY:
+                return None
+    except ClientDisconnect:
+        return None
     return body

@@ -88,6 +88,7 @@ class Pipeline:
         endpoint: as given.
         heard_mono_s: monotonic time (s) of its last message; of the start of this program if there was none.
         heard_unix_ms: the same moment as Unix time (ms).
+        back_mono_s: monotonic time (s) of its first message since it was last silent.
         was_heard: whether it has ever sent a message.
         gone_since_unix_ms: `heard_unix_ms` if nothing was heard for 3 s since; None otherwise.
         session: session of its last run.
@@ -100,6 +101,7 @@ class Pipeline:
     endpoint: str
     heard_mono_s: float
     heard_unix_ms: float
+    back_mono_s: float = 0.0
     was_heard: bool = False
     gone_since_unix_ms: float | None = None
     session: str | None = None

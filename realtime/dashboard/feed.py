@@ -114,9 +114,12 @@ class Feed:
         topics = self._topics[endpoint]
         if (topic in topics) == is_wanted:
             return
+        reader = self._pictures.get(endpoint)
+        if reader is not None and not topics:
+            reader.heard_s = time.monotonic()  # nothing was to be heard until now
         (topics.add if is_wanted else topics.discard)(topic)
-        if endpoint in self._pictures:
-            self._pictures[endpoint].subscribe(topic, is_wanted)
+        if reader is not None:
+            reader.subscribe(topic, is_wanted)
 
     def _replace_silent(self, now_s: float) -> None:
         for pipeline, reader in [*self._streams.items()]:
@@ -156,7 +159,7 @@ class Feed:
             pipeline.refused += 1
             return
         camera = self._fleet.hear(endpoint, message, Moment.now())
-        if camera is not None and isinstance(message, wire.InfoMessage):
+        if isinstance(message, wire.InfoMessage):
             camera.has_pictures = self._see_pictures(endpoint, message)
 
     def _forget(self) -> None:
@@ -201,7 +204,7 @@ class _Reader:
         take: called with topic and payload of each message.
 
     Attributes:
-        heard_s: monotonic time (s) of the last message, or of the start.
+        heard_s: monotonic time (s) of the last message, or of the moment since which one is expected.
     """
 
     def __init__(self, endpoint: str, socket: zmq.Socket[bytes], take: Callable[[bytes, bytes], None]) -> None:
@@ -209,6 +212,7 @@ class _Reader:
         self._socket = socket
         self._take = take
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._rest: list[tuple[bytes, bytes]] = []  # what the last turn had no time for
         self.heard_s = time.monotonic()
 
     def start(self) -> None:
@@ -230,25 +234,31 @@ class _Reader:
 
     def _turn(self) -> None:
         """Read what waits. The descriptor is edge-triggered: unless all was read, this has to be called again."""
-        if self._loop is None:
+        if (loop := self._loop) is None:
             return
-        batch: list[tuple[bytes, bytes]] = []
+        batch, self._rest = self._rest, []
+        is_behind = bool(batch)
         try:
-            for _ in range(MOST_PER_TURN):
+            for _ in range(MOST_PER_TURN - len(batch)):
                 if (message := self._receive()) is not None:
                     batch.append(message)
         except zmq.Again:
             pass
         else:
+            is_behind = True
+        if is_behind:
             batch = list(dict(batch).items())
-            self._loop.call_soon(self._turn)
+            loop.call_soon(self._turn)
         if batch:
             self.heard_s = time.monotonic()
         end_s = time.monotonic() + LONGEST_TURN_S
-        for topic, payload in batch:
-            self._take(topic, payload)
+        for number, message in enumerate(batch, 1):
+            self._take(*message)
             if time.monotonic() > end_s:
-                return
+                self._rest = batch[number:]
+                break
+        if self._rest and not is_behind:
+            loop.call_soon(self._turn)
 
     def _receive(self) -> tuple[bytes, bytes] | None:
         """Return topic and payload of the next message; None if it has another number of parts.

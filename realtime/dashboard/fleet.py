@@ -13,7 +13,6 @@ from realtime import wire
 from realtime.dashboard.camera import Camera, Pipeline
 from realtime.dashboard.clock import ClockDifference, Moment
 from realtime.dashboard.events import EventLog, Kind
-from realtime.wire.reading import MOST_CAMERAS
 
 __all__ = ["Camera", "Fleet", "Pipeline"]
 
@@ -60,23 +59,18 @@ class Fleet:
 
     # ---- messages
 
-    def hear(self, endpoint: str, message: wire.Message, now: Moment) -> Camera | None:
-        """Take in one message.
+    def hear(self, endpoint: str, message: wire.Message, now: Moment) -> Camera:
+        """Take in one message, and return its camera.
 
         Args:
             endpoint: the pipeline that sent it.
             message: a pose, info or status message.
             now: when it was received.
-
-        Returns:
-            Its camera; None if the pipeline has too many cameras.
         """
         pipeline = self.pipelines[endpoint]
         camera = pipeline.cameras.get(message.camera)
         self._heard(pipeline, message.session, now)
         if camera is None:
-            if len(pipeline.cameras) >= MOST_CAMERAS:
-                return None
             camera = self._added(pipeline, message, now)
         self._heard_camera(camera, message.session, now)
         if isinstance(message, wire.PoseMessage):
@@ -107,6 +101,8 @@ class Fleet:
             self.log.add("back", "pipeline restarted: track ids start again", now, pipeline=pipeline.endpoint)
         elif was_gone and pipeline.was_heard:
             self.log.add("back", "pipeline is back", now, pipeline=pipeline.endpoint)
+        if was_gone:
+            pipeline.back_mono_s = now.mono_s
         pipeline.heard_mono_s, pipeline.heard_unix_ms = now
         pipeline.was_heard, pipeline.gone_since_unix_ms, pipeline.session = True, None, session
 
@@ -198,7 +194,7 @@ class Fleet:
         silent_s = now.mono_s - camera.heard_mono_s
         if camera.removed_mono_s is not None and now.mono_s - camera.removed_mono_s > LEAVES_S:
             self._leaves(camera, pipeline)
-        elif silent_s > LEAVES_S and not is_pipeline_gone:
+        elif min(silent_s, now.mono_s - pipeline.back_mono_s) > LEAVES_S and not is_pipeline_gone:
             text = "camera is no longer sent by its pipeline"
             self.log.add("removed", text, now, pipeline=camera.pipeline, camera=camera.name)
             self._leaves(camera, pipeline)

@@ -209,10 +209,10 @@ class Viewer:
         """Let a text wait for the page, instead of an earlier one with the same key that still waits."""
         self._texts[key] = text
 
-    def tell_all_cameras(self, text: str, key: str = "cameras") -> None:
+    def tell_all_cameras(self, text: str) -> None:
         """Let the list of all cameras wait, which replaces what waits of each."""
         self._texts = {each: waiting for each, waiting in self._texts.items() if not each.startswith("camera")}
-        self._texts[key] = text
+        self._texts["cameras"] = text
 
     def tell_event(self, text: str) -> None:
         """Let an event wait. The oldest of too many are dropped."""

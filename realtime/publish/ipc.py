@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _PREFIX = "ipc://"
 # Longest path of a socket in bytes: sun_path of struct sockaddr_un, less the zero at its end.
-_LONGEST_PATH = 103 if sys.platform == "darwin" else 107
+LONGEST_PATH = 103 if sys.platform == "darwin" else 107
 # Connections that may wait to be accepted; libzmq's default (ZMQ_BACKLOG).
 _BACKLOG = 100
 # Two programs of ours that start at once take turns for the few milliseconds that binding takes. If another program
@@ -114,8 +114,8 @@ class IpcListener:
     def _bind(self, path: Path) -> None:
         # If it is no link, use the path as the user wrote it, because an absolute one may exceed the limit.
         path = real_path(path) if path.is_symlink() else path
-        if len(os.fsencode(path)) > _LONGEST_PATH:
-            raise OSError(errno.ENAMETOOLONG, f"the path is longer than {_LONGEST_PATH} bytes: choose a shorter one")
+        if len(os.fsencode(path)) > LONGEST_PATH:
+            raise OSError(errno.ENAMETOOLONG, f"the path is longer than {LONGEST_PATH} bytes: choose a shorter one")
         with _turn(path.parent):
             _make_way(path)
             self._socket.bind(os.fspath(path))

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from realtime.publish.allowance import Allowance
 from realtime.publish.connection import received_bytes
 
-# A peer may send this much at once, and this much more per second. The largest reader that we allow for subscribes to
-# three topics of up to 72 bytes for each of 100 cameras: 37 kB with CURVE. Heartbeats every 0.5 s take 90 bytes/s with
-# CURVE.
+# A peer may send this much at once, and more per second (publish.purpose). The largest reader that we allow for
+# subscribes to three topics of up to 72 bytes for each of 100 cameras: 37 kB with CURVE.
 BURST_BYTES = 65_536
-BYTES_PER_S = 256
 # For this long (s), the bytes of a new peer, or of one that has sent something, are counted at the shorter interval.
 BUSY_S = 0.2
 
@@ -28,6 +26,7 @@ class Peer:
         descriptor: libzmq's file descriptor of this connection. Another connection may have it later.
         endpoint: our endpoint that it connected to.
         since_s: monotonic time (s) at which it connected.
+        bytes_per_s: how many bytes it may send per second, after those that it may send at once.
         connection: our own duplicate of the descriptor, which belongs to this connection until it is closed; None if
             it had ended before it could be duplicated, or no descriptors are left.
         topics: the topic prefixes that it is subscribed to. Used by the socket's thread only.
@@ -41,6 +40,7 @@ class Peer:
     descriptor: int
     endpoint: str
     since_s: float
+    bytes_per_s: int
     connection: socket.socket | None = None
     topics: set[bytes] = field(default_factory=set)
     heard_bytes: int = 0
@@ -50,7 +50,7 @@ class Peer:
     allowance: Allowance = field(init=False)
 
     def __post_init__(self) -> None:
-        self.allowance = Allowance(BURST_BYTES, BYTES_PER_S, self.since_s)
+        self.allowance = Allowance(BURST_BYTES, self.bytes_per_s, self.since_s)
         self.busy_until_s = self.since_s + BUSY_S
 
     def count(self) -> int:

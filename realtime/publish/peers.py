@@ -66,7 +66,7 @@ class Peers:
 
         Args:
             publisher: the socket, not bound yet.
-            purpose: tells how many peers may connect.
+            purpose: tells how many peers may connect, and how much they may send.
         """
         self._purpose = purpose
         self._peers: dict[int, Peer] = {}
@@ -172,7 +172,7 @@ class Peers:
                     return False
                 event, descriptor = _EVENT.unpack(told)
                 if event == zmq.EVENT_ACCEPTED:
-                    self._accept(Peer(descriptor, os.fsdecode(endpoint), time.monotonic()))
+                    self._accept(Peer(descriptor, os.fsdecode(endpoint), time.monotonic(), self._purpose.bytes_per_s))
                 elif event == zmq.EVENT_LISTENING and endpoint.startswith(b"tcp:"):
                     with contextlib.suppress(OSError):
                         self._listeners.append(open_connection(descriptor, os.fsdecode(endpoint)))

@@ -24,6 +24,7 @@ from realtime.dashboard.command import read_token
 from realtime.dashboard.listen import bind, url
 from realtime.errors import ConfigError, OutputError
 from realtime.machine import child_environment
+from realtime.publish.ipc import LONGEST_PATH
 from realtime.publish.purpose import PrivateEndpoints
 from realtime.web.child import Child
 from realtime.wire.endpoints import parse_address
@@ -32,8 +33,6 @@ log = logging.getLogger(__name__)
 
 # The libraries of the extra `web`, by the names under which they are imported.
 _LIBRARIES = ("starlette", "uvicorn", "websockets", "prometheus_client")
-# Longest path of a socket in bytes: sun_path of struct sockaddr_un, less the zero at its end.
-_LONGEST_PATH = 103 if sys.platform == "darwin" else 107
 # The parent of the private folder if its path would be too long in the usual place.
 _SHORT_FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a folder there that only this user can enter
 
@@ -120,7 +119,7 @@ def _private_folder() -> str:
     name = "realtime-pose-page-"
     try:
         usual = tempfile.gettempdir()
-        fits = len(os.fsencode(f"{usual}/{name}12345678/pictures")) <= _LONGEST_PATH
+        fits = len(os.fsencode(f"{usual}/{name}12345678/pictures")) <= LONGEST_PATH
         return tempfile.mkdtemp(prefix=name, dir=usual if fits else _SHORT_FOLDER)
     except OSError as error:
         raise OutputError(

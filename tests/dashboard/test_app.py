@@ -1,5 +1,6 @@
 """The routes, as a browser and as a stranger use them."""
 
+import asyncio
 import re
 
 import pytest
@@ -88,7 +89,9 @@ def test_a_bearer_token_opens_everything():
     assert client().get("/api/cameras", headers={"Authorization": f"Bearer {TOKEN}"}).text == "cam0"
 
 
-@pytest.mark.parametrize("data", [{"token": "wrong"}, {"token": ""}, {}, {"other": TOKEN}])
+@pytest.mark.parametrize(
+    "data", [{"token": "wrong"}, {"token": ""}, {}, {"other": TOKEN}, {str(number): "" for number in range(400)}]
+)
 def test_a_wrong_token_gets_the_login_page_again(data):
     reply = client().post("/login", data=data)
     assert reply.status_code == 401
@@ -179,6 +182,25 @@ def test_a_long_body_without_a_length_is_refused():
 
     reply = client().post("/login", content=chunks())
     assert reply.status_code == 413
+
+
+def test_a_stranger_who_leaves_in_the_middle_of_a_login_is_no_error():
+    head = {
+        "type": "http",
+        "method": "POST",
+        "path": "/login",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+    app = make_app(site(), read_page())
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    asyncio.run(app(head, receive, send))
 
 
 @pytest.mark.parametrize(

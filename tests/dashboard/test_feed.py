@@ -136,6 +136,22 @@ def test_pictures_come_from_the_announced_endpoint_while_subscribed_to(source):
         pictures.context.destroy(linger=0)
 
 
+def test_a_connection_is_not_replaced_because_no_picture_was_wanted_for_long(source):
+    async def play(watching):
+        announced = publisher.info()
+        fields = {key: getattr(announced, key) for key in announced.__struct_fields__}
+        source.send(wire.InfoMessage(**fields | {"pictures": "tcp://127.0.0.1:1"}))
+        await watching.until(lambda: "cam0" in watching.fleet.cameras)
+        reader = watching.feed._pictures[source.endpoint]
+        reader.heard_s -= 3600
+        watching.feed.subscribe(source.endpoint, b"picture/cam0/320/", True)
+        for silent_s, is_same in ((feed_module.REPLACE_S - 1, True), (feed_module.REPLACE_S + 1, False)):
+            watching.feed._replace_silent(time.monotonic() + silent_s)
+            assert (watching.feed._pictures[source.endpoint] is reader) == is_same
+
+    run(play, source)
+
+
 def test_without_pictures_none_are_read(source):
     async def play(watching):
         announced = publisher.info()
@@ -173,6 +189,32 @@ def test_a_reader_that_fell_behind_takes_only_the_newest_of_each_topic():
         context.destroy(linger=0)
     last = feed_module.MOST_PER_TURN - 1
     assert taken == [(b"a", str(last - 1).encode()), (b"b", str(last).encode())]
+
+
+def test_a_turn_that_takes_too_long_goes_on_with_the_rest_in_the_next(monkeypatch):
+    monkeypatch.setattr(feed_module, "LONGEST_TURN_S", -1.0)  # each message takes too long
+    taken = []
+    context = zmq.Context()
+    out, into = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    out.bind("inproc://stream")
+    into.connect("inproc://stream")
+    sent = [(b"status/cam%d/" % number, b"ended") for number in range(5)]
+
+    async def play():
+        for message in sent:
+            out.send_multipart(message)
+        reader = feed_module._Reader("x", into, lambda topic, payload: taken.append((topic, payload)))
+        reader.start()
+        async with asyncio.timeout(WAIT_S):
+            while len(taken) < len(sent):
+                await asyncio.sleep(0.01)
+        reader.stop()
+
+    try:
+        asyncio.run(play())
+    finally:
+        context.destroy(linger=0)
+    assert taken == sent
 
 
 @pytest.mark.parametrize(

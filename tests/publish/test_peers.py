@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import zmq
 
-from realtime import keys
+from realtime import keys, wire
 from realtime.config import PublishConfig
 from realtime.publish import peer as module
 from realtime.publish.audience import Audience, covers
 from realtime.publish.connection import open_connection, received_bytes
-from realtime.publish.peer import BURST_BYTES, BYTES_PER_S, Peer
+from realtime.publish.peer import BURST_BYTES, Peer
 from realtime.publish.purpose import PICTURES, POSES, Purpose
 from realtime.publish.socket import PublishSocket
 from tests.doubles import wait_until
@@ -216,18 +216,26 @@ def test_the_allowance_is_enough_for_the_largest_reader(tmp_path, purpose: Purpo
     server.close()
     assert sent_bytes is None or 30_000 < sent_bytes < BURST_BYTES * 5 / 6
     heartbeat_bytes = 2 + 33 + 7  # frame, CURVE, PING with its time to live
-    assert 2 * heartbeat_bytes < BYTES_PER_S
+    assert 2 * heartbeat_bytes < purpose.bytes_per_s
+
+
+def test_a_page_that_renews_the_stills_of_100_idle_cameras_is_never_cut_off() -> None:
+    """It subscribes to one picture of each every 5 s, and cancels that again. With CURVE, names of 64 characters."""
+    curve_bytes = 52  # as measured: the name of the command, and what CURVE adds
+    per_s = 2 * 100 * (len(wire.picture_topic("x" * 64, "1280")) + curve_bytes) // 5
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0, bytes_per_s=PICTURES.bytes_per_s).allowance
+    assert all(allowance.use(per_s, now_s=float(second)) for second in range(1000))
 
 
 def test_an_unused_allowance_does_not_add_up() -> None:
-    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0).allowance
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0, bytes_per_s=POSES.bytes_per_s).allowance
     assert allowance.use(1000, now_s=100_000.0)
     assert not allowance.use(BURST_BYTES, now_s=100_000.0)
 
 
-@pytest.mark.parametrize(("per_s", "may"), [(BYTES_PER_S, True), (2 * BYTES_PER_S, False)])
+@pytest.mark.parametrize(("per_s", "may"), [(POSES.bytes_per_s, True), (2 * POSES.bytes_per_s, False)])
 def test_a_steady_rate_within_the_allowance_is_never_cut_off(per_s: int, may: bool) -> None:
-    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0).allowance
+    allowance = Peer(1, "tcp://127.0.0.1:1", since_s=0.0, bytes_per_s=POSES.bytes_per_s).allowance
     assert all(allowance.use(per_s, now_s=float(second)) for second in range(1000)) == may
 
 
