@@ -50,5 +50,6 @@ def details_record(camera: Camera) -> Record:
         "camera": camera.name,
         "status": camera.status,
         "info": camera.info,
+        "clock": camera.pose.clock if camera.pose else None,
         "clock_difference_ms": camera.clock.ms,
     }

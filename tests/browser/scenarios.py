@@ -63,7 +63,7 @@ def enter(fake: Fake) -> None:
 def few(port: int = 0) -> Fake:
     """Three cameras, one of which lowers its effort."""
     cameras = [FakeCamera(name, seed=i + 3, people=3, first_id=1 + 4 * i) for i, name in enumerate(NAMES[:3])]
-    cameras[0].lowered = ["detector.every=2", "pose.budget=3"]
+    cameras[0].lowered = ["detector.every=2", "pose.max_people=3"]
     cameras[0].predicted = frozenset({2})
     return Fake(cameras, port)
 
@@ -106,7 +106,7 @@ SCENARIOS: dict[str, Callable[[int], Fake]] = {
 def details(camera: FakeCamera) -> Record:
     """Return a `details` message of web/1."""
     stages = {
-        "decode": (4.1, 7.9, 0.4), "detect": (31.0, 44.0, 18.0), "track": (0.6, 1.2, 0.1), "pose": (44.0, 61.0, 9.0),
+        "detect": (31.0, 44.0, 18.0), "track": (0.6, 1.2, 0.1), "pose": (44.0, 61.0, 9.0),
         "relink": (0.2, 0.5, 0.1), "smooth": (0.3, 0.6, 0.1), "publish": (0.4, 0.9, 0.2),
     }  # fmt: skip
     status = {
