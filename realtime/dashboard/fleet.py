@@ -61,7 +61,7 @@ class Fleet:
     # ---- messages
 
     def hear(self, endpoint: str, message: wire.Message, now: Moment) -> Camera | None:
-        """Take in one message.
+        """Process one message.
 
         Args:
             endpoint: the pipeline that sent it.
@@ -89,7 +89,7 @@ class Fleet:
         return camera
 
     def hear_picture(self, endpoint: str, picture: wire.PictureMessage, width: wire.Width) -> None:
-        """Take in a picture. One of an unknown camera is ignored.
+        """Process a picture. One of an unknown camera is ignored.
 
         Args:
             endpoint: the pipeline that sent it.
