@@ -264,15 +264,15 @@ class PublishConfig(Section):
     pictures: str | None = Field(
         None,
         title="ENDPOINT",
-        description="ZeroMQ endpoint for pictures (JPEG) of the frames whose poses are published, encoded only while a "
-        "program subscribes to them; unset: no pictures",
+        description="ZeroMQ endpoint for JPEG pictures of the published frames, encoded only while a program "
+        "subscribes to them; unset: no pictures",
     )
     pictures_fps: float = Field(
         5.0,
         gt=0.0,
         le=60.0,
-        description="pictures per second of a camera at each width, at most; cameras at the widest subscribed width "
-        "share up to 30",
+        description="at most this many pictures per second for each camera and width; cameras at the widest subscribed "
+        "width share up to 30",
     )
 
     @field_validator("bind", mode="before")
@@ -354,8 +354,8 @@ class AppConfig(Section):
     )
     save_video: FilePath | None = Field(
         None,
-        description="write the frames with their skeletons to this .mp4 file, where {camera} stands for the name of "
-        "the camera; an earlier video is renamed",
+        description="write the frames with their skeletons to this .mp4 file; {camera} in the path stands for the name "
+        "of the camera; an earlier video is renamed",
     )
     preview: bool = Field(False, description="show the frames with their skeletons in a window")
     web: str | None = Field(

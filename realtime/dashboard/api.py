@@ -108,7 +108,7 @@ def _why_none(camera: Camera, *, has_pictures: bool) -> str | None:
     if camera.gone_since_unix_ms is not None:
         return "the camera is silent: its pipeline sends no messages"
     if not camera.has_pictures:
-        return "the pipeline of this camera sends no pictures: start it with --web or --publish.pictures"
+        return "the pipeline of this camera sends no pictures: start it with --publish.pictures"
     return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known of one camera and of one pipeline. `fleet` keeps both up to date."""
+"""The state of one camera and of one pipeline. `fleet` keeps both up to date."""
 
 from __future__ import annotations
 

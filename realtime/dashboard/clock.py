@@ -11,12 +11,12 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-# The shortest way of a message within this time (s) shows the difference of the clocks best. A longer memory would keep
-# a difference that no longer holds, after a clock was set.
+# The fastest message within this time (s) shows the difference of the clocks best. After a clock was set, a longer
+# memory would keep a difference that is no longer true.
 WINDOW_S = 60.0
 # The window moves in steps of this length (s), so that it takes a dozen numbers instead of one for each message.
 STEP_S = 5.0
-# A message may need this long (ms) for its way. A difference within 0..250 ms may be that way alone, and clocks on one
+# A message may take this long (ms) to arrive. A difference within 0..250 ms may be this delay alone, and clocks on one
 # machine have none, so it counts as 0.
 WAY_MS = 250.0
 
@@ -56,7 +56,7 @@ class ClockDifference:
         self.ms = 0.0
 
     def note(self, published_ms: float, now: Moment) -> None:
-        """Take in one message.
+        """Process one message.
 
         Args:
             published_ms: Unix time (ms) of its sending, by the publisher's clock.

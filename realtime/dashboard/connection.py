@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One WebSocket: takes in what a page says, and sends what its `Viewer` has for it, as fast as the page takes it."""
+"""One WebSocket: reads the messages of a page, and sends what its `Viewer` has for it, as fast as the page reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime.dashboard.viewer import Traffic, Viewer
 
 # Messages per second that a page may send besides acknowledgements of frames, whose number we choose ourselves.
 MOST_PER_S = 200
-# How long the error before a close may take (s).
+# How long sending the error before a close may take (s).
 ERROR_S = 1.0
 # Codes of a close (RFC 6455, 7.4.1).
 NOT_TEXT, NOT_READABLE, TOO_MANY, TRY_LATER = 1003, 1007, 1008, 1013
@@ -103,7 +103,7 @@ class Connection:
         """Count one message of the page.
 
         Raises:
-            Misuse: it sends too many.
+            Misuse: it sends too many messages.
         """
         now_s = time.monotonic()
         self._allowance = min(MOST_PER_S, self._allowance + (now_s - self._allowed_s) * MOST_PER_S) - 1
@@ -112,7 +112,7 @@ class Connection:
             raise Misuse(TOO_MANY, f"more than {MOST_PER_S} messages per second")
 
     async def close(self, misuse: Misuse) -> None:
-        """Tell the page its mistake and close."""
+        """Send the page an error message and close."""
         try:
             async with asyncio.timeout(ERROR_S):
                 await self._websocket.send_text(protocol.encode("error", text=str(misuse)))

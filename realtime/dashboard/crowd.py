@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The connections of the web server, bounded: strangers who connect and say nothing can't keep viewers out.
+"""The connections of the web server, bounded: strangers who connect and send nothing can't keep viewers out.
 
 `serve` tells it what happens on each connection. Time is an argument.
 """

@@ -182,7 +182,7 @@ class Feed:
         return (reader is not None and reader.endpoint == endpoint) or self._read_pictures(pipeline, endpoint)
 
     def _read_pictures(self, pipeline: str, endpoint: str) -> bool:
-        """Connect to the pictures of a pipeline, instead of an earlier connection. Return whether it can be."""
+        """Connect to the pictures of a pipeline, instead of an earlier connection. Return whether that worked."""
         if (earlier := self._pictures.pop(pipeline, None)) is not None:
             earlier.stop()
         try:

@@ -60,7 +60,7 @@ class Fleet:
     # ---- messages
 
     def hear(self, endpoint: str, message: wire.Message, now: Moment) -> Camera:
-        """Take in one message, and return its camera.
+        """Process one message, and return its camera.
 
         Args:
             endpoint: the pipeline that sent it.
@@ -83,7 +83,7 @@ class Fleet:
         return camera
 
     def hear_picture(self, endpoint: str, picture: wire.PictureMessage, width: wire.Width) -> None:
-        """Take in a picture. One of an unknown camera is ignored.
+        """Process a picture. One of an unknown camera is ignored.
 
         Args:
             endpoint: the pipeline that sent it.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which pictures are subscribed to. A pipeline encodes pictures only while someone subscribes to exactly their topic.
 
-`viewers` and `api` say what they want; `feed` sends the subscriptions.
+`viewers` and `api` request pictures; `feed` sends the subscriptions.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from realtime import wire
 from realtime.dashboard.camera import Camera
 from realtime.dashboard.fleet import Fleet
 
-# A subscription stays for this long (s) after the last wish, so that a page that is scrolled up and down doesn't make
-# the pipeline start and stop.
+# A subscription stays for this long (s) after the last request, so that a page that is scrolled up and down doesn't
+# make the pipeline start and stop.
 LINGER_S = 1.0
 # Name of a camera on the page, and a width class.
 Key = tuple[str, wire.Width]

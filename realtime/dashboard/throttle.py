@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Slows down those that try tokens. Used by `gate`. Time is an argument."""
+"""Slows down guesses of the token. Used by `gate`. Time is an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime.wire.reading import remember
 FREE = 5
 WITHIN_S = 60.0
 SLOW_S = 1.0
-# Tries of one address that may wait at the same time, and addresses that are remembered.
+# Attempts of one address that may wait at the same time, and addresses that are remembered.
 MOST_WAITING = 4
 MOST_ADDRESSES = 1000
 
@@ -31,7 +31,7 @@ class Throttle:
         self._waiting: dict[str, int] = {}
 
     def delay_s(self, address: str, now_s: float) -> float:
-        """Return how long (s) the next try of an address has to wait before it is looked at."""
+        """Return how long (s) the next attempt of an address has to wait before it is checked."""
         failed_s = self._failed_s.get(address)
         is_slow = failed_s is not None and len(failed_s) == FREE and now_s - failed_s[0] < WITHIN_S
         return SLOW_S if is_slow else 0.0
@@ -43,14 +43,14 @@ class Throttle:
         remember(self._failed_s, address, failed_s, MOST_ADDRESSES)
 
     def may_wait(self, address: str) -> bool:
-        """Whether one more try of an address may wait. If it may, it is counted until `waited`."""
+        """Whether one more attempt of an address may wait. If it may, it is counted until `waited`."""
         if self._waiting.get(address, 0) >= MOST_WAITING:
             return False
         self._waiting[address] = self._waiting.get(address, 0) + 1
         return True
 
     def waited(self, address: str) -> None:
-        """Count a try that no longer waits."""
+        """Count an attempt that no longer waits."""
         self._waiting[address] -= 1
         if not self._waiting[address]:
             del self._waiting[address]

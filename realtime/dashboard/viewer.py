@@ -115,7 +115,7 @@ class Tile:
 
 @dataclass(slots=True)
 class Traffic:
-    """What all pages together got, by width class; None: skeletons without pictures.
+    """Counts of the frames for all pages, by width class; None: skeletons without pictures.
 
     Attributes:
         sent: frames that were sent.
@@ -172,7 +172,7 @@ class Viewer:
                 self.window.lost(sent.size)
 
     def shown(self, camera: str, seq: int, width: float | None, now_s: float) -> bool:
-        """Take in that the page has drawn a frame, and thereby those before it.
+        """Record that the page has drawn a frame, and thereby those before it.
 
         Args:
             camera: name of its camera.
@@ -206,16 +206,16 @@ class Viewer:
     # ---- for the page
 
     def tell(self, key: str, text: str) -> None:
-        """Let a text wait for the page, instead of an earlier one with the same key that still waits."""
+        """Queue a text. It replaces an unsent one with the same key."""
         self._texts[key] = text
 
     def tell_all_cameras(self, text: str) -> None:
-        """Let the list of all cameras wait, which replaces what waits of each."""
+        """Queue the list of all cameras. It replaces the unsent records of single cameras."""
         self._texts = {each: waiting for each, waiting in self._texts.items() if not each.startswith("camera")}
         self._texts["cameras"] = text
 
     def tell_event(self, text: str) -> None:
-        """Let an event wait. The oldest of too many are dropped."""
+        """Queue an event. If too many are queued, the oldest are dropped."""
         self._events.append(text)
 
     def next_text(self) -> str | None:
@@ -225,10 +225,10 @@ class Viewer:
         return self._events.popleft() if self._events else None
 
     def offer(self, frame: Frame, now_s: float) -> bool:
-        """Let a frame wait, instead of an earlier one of its camera.
+        """Queue a frame. It replaces an unsent one of its camera.
 
         Returns:
-            Whether it now waits: the page watches the camera, in this width.
+            Whether it was queued: the page watches the camera in this width.
         """
         tile = self.tiles.get(frame.camera.name)
         if tile is None or (frame.width is not None and (frame.width != tile.width or not self.wants_pictures)):

@@ -29,7 +29,7 @@ MOST_VIEWERS = 64
 FIRST_EVENTS = 200
 # The record of a camera is sent at most this often (s), unless its state has changed; details are sent this often.
 RECORD_S = 1.0
-# How often wishes and texts are looked after (s).
+# How often subscriptions and texts are updated (s).
 TICK_S = 0.1
 
 
@@ -42,7 +42,7 @@ class Viewers:
         settings: what the flags say.
 
     Attributes:
-        traffic: what all pages got so far.
+        traffic: counts of the frames for all pages.
     """
 
     def __init__(self, fleet: Fleet, pictures: Pictures, settings: Settings) -> None:
@@ -178,7 +178,7 @@ class Viewers:
                 connection.wake.set()
 
     def _want(self, now: Moment) -> None:
-        """Tell which pictures the pages want now."""
+        """Pass on which pictures the pages want now."""
         wanted: set[Key] = set()
         for viewer in (connection.viewer for connection in self._connections):
             for name, tile in viewer.tiles.items() if viewer.wants_pictures else ():

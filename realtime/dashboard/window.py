@@ -42,7 +42,7 @@ class Window:
         self._cut_s: float | None = None
 
     def has_room(self, size: int) -> bool:
-        """Whether so large a message (bytes) may be sent now. One may always be, else large ones never could."""
+        """Whether a message of this size (bytes) may be sent now. One always may, so large ones get through."""
         return self.in_flight == 0 or self.in_flight + size <= self.size
 
     def sent(self, size: int) -> None:

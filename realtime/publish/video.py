@@ -141,7 +141,7 @@ class Video:
         """Log how many frames of each camera are missing, unless `run` has raised an error. Call it at the end."""
         for camera, offered in self._offered.items():
             if (lost := offered - self._written[camera]) and not self._has_ended_run:
-                log.warning("%s: %d of %d frames are missing in the video", camera, lost, offered)
+                log.warning("%s: %d of %d frames are missing from the video", camera, lost, offered)
 
     def check(self) -> None:
         """Check at the end of the run that all frames of files were written.

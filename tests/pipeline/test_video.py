@@ -58,7 +58,7 @@ def test_a_live_run_outlives_a_video_that_cannot_be_written(
     assert told == [
         "a: the video can't be written: No space left on device; the run continues, counts the lost frames and tries "
         "again",
-        f"a: {published} of {published} frames are missing in the video",
+        f"a: {published} of {published} frames are missing from the video",
     ]
 
 

@@ -101,7 +101,7 @@ def test_frames_of_a_live_camera_are_dropped_and_counted_instead_of_waiting(
     assert len(frames(tmp_path / "cam0.mp4")) == module._WAITING
     assert [each.getMessage() for each in caplog.records] == [
         "cam0: frames arrive faster than they can be encoded; the video loses frames",
-        "cam0: 5 of 37 frames are missing in the video",
+        "cam0: 5 of 37 frames are missing from the video",
     ]
 
 
