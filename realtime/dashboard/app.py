@@ -55,7 +55,9 @@ def make_app(site: Site, files: dict[str, PageFile], more: Sequence[BaseRoute] =
         WebSocketRoute("/ws", site.viewers.serve),
         *more,
     ]
-    return _Guard(Starlette(routes=routes), site.gate, pages)
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # the redirect would lose the prefix of a reverse proxy
+    return _Guard(app, site.gate, pages)
 
 
 class _Pages:

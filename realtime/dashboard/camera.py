@@ -85,7 +85,7 @@ class Pipeline:
     """One pipeline: one endpoint that was given with --connect.
 
     Attributes:
-        endpoint: as given.
+        endpoint: as given, or the name `local` (`Settings.pipelines`).
         heard_mono_s: monotonic time (s) of its last message; of the start of this program if there was none.
         heard_unix_ms: the same moment as Unix time (ms).
         back_mono_s: monotonic time (s) of its first message since it was last silent.

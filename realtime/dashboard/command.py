@@ -128,7 +128,7 @@ def read_token(file: Path) -> str:
         ValueError: it can't be read, others can, or it is too short.
     """
     try:
-        token = read_small(file, MOST_TOKEN_BYTES).decode().strip()
+        token = read_small(file, MOST_TOKEN_BYTES).decode("utf-8-sig").strip()  # Windows may put a mark at its start
         is_open = os.name == "posix" and bool(file.stat().st_mode & 0o077)
     except UnicodeDecodeError:
         raise ValueError(f"{file}: not UTF-8 text, expected a line of text") from None

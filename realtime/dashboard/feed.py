@@ -76,12 +76,12 @@ class Feed:
         self._fleet = fleet
         self._settings = settings
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._kept = {endpoint: Kept() for endpoint in settings.connect}
+        self._kept = {pipeline: Kept() for pipeline in settings.pipelines}
         self._streams: dict[str, _Reader] = {}
         self._pictures: dict[str, _Reader] = {}
-        self._topics: dict[str, set[bytes]] = {endpoint: set() for endpoint in settings.connect}
-        for endpoint in settings.connect:
-            self._streams[endpoint] = self._reader(endpoint, endpoint, STREAM_TOPICS, LONGEST_POSE)
+        self._topics: dict[str, set[bytes]] = {pipeline: set() for pipeline in settings.pipelines}
+        for pipeline, endpoint in settings.pipelines.items():
+            self._streams[pipeline] = self._reader(pipeline, endpoint, STREAM_TOPICS, LONGEST_POSE)
         fleet.on_list.append(self._forget)
 
     def start(self) -> None:
@@ -125,7 +125,7 @@ class Feed:
         for pipeline, reader in [*self._streams.items()]:
             if now_s - reader.heard_s > REPLACE_S:
                 reader.stop()
-                self._streams[pipeline] = self._reader(pipeline, pipeline, STREAM_TOPICS, LONGEST_POSE)
+                self._streams[pipeline] = self._reader(pipeline, reader.endpoint, STREAM_TOPICS, LONGEST_POSE)
                 self._streams[pipeline].start()
         for pipeline, reader in [*self._pictures.items()]:
             if now_s - reader.heard_s > REPLACE_S and self._topics[pipeline]:
@@ -137,35 +137,35 @@ class Feed:
         _, socket = open_socket([endpoint], topics, self._settings.keys, self._context, longest)
         return _Reader(endpoint, socket, lambda topic, payload: self._take(pipeline, topic, payload))
 
-    def _take(self, endpoint: str, topic: bytes, payload: bytes) -> None:
-        pipeline = self._fleet.pipelines[endpoint]
+    def _take(self, name: str, topic: bytes, payload: bytes) -> None:
+        pipeline = self._fleet.pipelines[name]
         try:
             message = read(topic, payload)
         except wire.WireError as error:
             pipeline.refused += 1
             if pipeline.refused == 1:
-                log.warning("%s: a message can't be read and is ignored: %s", endpoint, error)
+                log.warning("%s: a message can't be read and is ignored: %s", name, error)
                 self._fleet.log.add(
-                    "gone", f"sends messages that can't be read: {error}", Moment.now(), pipeline=endpoint
+                    "gone", f"sends messages that can't be read: {error}", Moment.now(), pipeline=name
                 )
             return
         if isinstance(message, wire.PictureMessage):
             width = topic.split(b"/")[2].decode()
-            if topic in self._topics[endpoint]:
-                self._fleet.hear_picture(endpoint, message, next(each for each in wire.WIDTHS if each == width))
+            if topic in self._topics[name]:
+                self._fleet.hear_picture(name, message, next(each for each in wire.WIDTHS if each == width))
             return
         is_one_too_many = message.camera not in pipeline.cameras and len(pipeline.cameras) >= MOST_CAMERAS
-        if is_one_too_many or not self._kept[endpoint].fits(topic, len(payload)):
+        if is_one_too_many or not self._kept[name].fits(topic, len(payload)):
             pipeline.refused += 1
             return
-        camera = self._fleet.hear(endpoint, message, Moment.now())
+        camera = self._fleet.hear(name, message, Moment.now())
         if isinstance(message, wire.InfoMessage):
-            camera.has_pictures = self._see_pictures(endpoint, message)
+            camera.has_pictures = self._see_pictures(name, message)
 
     def _forget(self) -> None:
         """Stop counting the cameras that have left."""
-        for endpoint, pipeline in self._fleet.pipelines.items():
-            self._kept[endpoint].keep_only(pipeline.cameras)
+        for name, pipeline in self._fleet.pipelines.items():
+            self._kept[name].keep_only(pipeline.cameras)
 
     # ---- pictures
 
@@ -175,7 +175,7 @@ class Feed:
             return False
         endpoint = self._settings.pictures
         if endpoint is None and info.pictures is not None:
-            endpoint = pictures_endpoint(pipeline, info.pictures)
+            endpoint = pictures_endpoint(self._settings.pipelines[pipeline], info.pictures)
         if endpoint is None:
             return False
         reader = self._pictures.get(pipeline)

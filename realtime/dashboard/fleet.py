@@ -7,7 +7,7 @@ thread of the event loop, so nothing here is locked. Time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from realtime import wire
 from realtime.dashboard.camera import Camera, Pipeline
@@ -32,12 +32,12 @@ class Fleet:
     ({}, None)
 
     Args:
-        endpoints: the pipelines, as given.
+        pipelines: their names, which are their endpoints unless `Settings.pipelines` says otherwise.
         now: the current time.
 
     Attributes:
         cameras: by their unique names, in the order in which they appeared.
-        pipelines: by endpoint.
+        pipelines: by name.
         log: the event log.
         on_pose: called with each pose message and its camera.
         on_picture: called with each picture message, its camera and the width class of its topic.
@@ -46,9 +46,9 @@ class Fleet:
         on_list: called when a camera was added or has left.
     """
 
-    def __init__(self, endpoints: Sequence[str], now: Moment) -> None:
+    def __init__(self, pipelines: Iterable[str], now: Moment) -> None:
         self.cameras: dict[str, Camera] = {}
-        self.pipelines = {endpoint: Pipeline(endpoint, now.mono_s, now.unix_ms) for endpoint in endpoints}
+        self.pipelines = {name: Pipeline(name, now.mono_s, now.unix_ms) for name in pipelines}
         self.log = EventLog()
         self.on_pose: list[Callable[[Camera, wire.PoseMessage], None]] = []
         self.on_picture: list[Callable[[Camera, wire.PictureMessage, wire.Width], None]] = []

@@ -155,11 +155,10 @@ class PipelineCollector(Collector):
         """Return all samples of this moment."""
         families, now = _Families(), Moment.now()
         pipelines = self._site.fleet.pipelines
-        names = {endpoint: pipeline_name(endpoint, len(pipelines)) for endpoint in pipelines}
         for camera in [*self._site.fleet.cameras.values()]:
-            self._camera(families, camera, (camera.own_name, names[camera.pipeline]), now)
+            self._camera(families, camera, (camera.own_name, camera.pipeline), now)
         for endpoint, pipeline in pipelines.items():
-            self._pipeline(families, pipeline, (names[endpoint],))
+            self._pipeline(families, pipeline, (endpoint,))
         families.add("dashboard_viewers", (), self._site.viewers.count)
         traffic = self._site.viewers.traffic
         for name, frames in (("sent", traffic.sent), ("skipped", traffic.skipped)):
@@ -237,20 +236,6 @@ class PipelineCollector(Collector):
         if camera is not None and (info := camera.info) is not None:
             build = (printable(getattr(info, key))[:LONGEST_LABEL] for key in _BUILD)
             families.add("pipeline_build_info", (*labels, *build), 1)
-
-
-def pipeline_name(endpoint: str, pipelines: int) -> str:
-    """Return the value of the label `pipeline`.
-
-    >>> pipeline_name("tcp://10.0.0.5:5555", 1), pipeline_name("ipc:///run/realtime-pose-x2/poses", 1)
-    ('tcp://10.0.0.5:5555', 'local')
-
-    Args:
-        endpoint: as given with --connect.
-        pipelines: how many the dashboard watches. A single one on this machine is `local`, because the path that
-            --web uses is another one in every run, which would be a new time series.
-    """
-    return "local" if pipelines == 1 and endpoint.startswith("ipc://") else endpoint
 
 
 class Scrapes:

@@ -73,7 +73,7 @@ def run(
 async def _run(
     settings: Settings, listener: socket.socket, routes: Callable[[Site], Sequence[BaseRoute]], until_eof: bool
 ) -> None:
-    fleet = Fleet(settings.connect, Moment.now())
+    fleet = Fleet(settings.pipelines, Moment.now())
     feed = Feed(fleet, settings)
     try:
         pictures = Pictures(fleet, feed.subscribe)

@@ -31,3 +31,19 @@ class Settings:
     lost_s: float = 30.0
     source_url: str | None = None
     keys: tuple[Key, Key] | None = field(default=None, repr=False)
+
+    @property
+    def pipelines(self) -> dict[str, str]:
+        """The endpoints by the names under which the pipelines are shown.
+
+        The name is the endpoint. A single pipeline on this machine is `local`, because the path that --web uses is
+        different in every run, and metrics would get new time series.
+
+        >>> Settings(connect=("tcp://10.0.0.5:5555",)).pipelines
+        {'tcp://10.0.0.5:5555': 'tcp://10.0.0.5:5555'}
+        >>> Settings(connect=("ipc:///run/realtime-pose-x2/poses",)).pipelines
+        {'local': 'ipc:///run/realtime-pose-x2/poses'}
+        """
+        if len(self.connect) == 1 and self.connect[0].startswith("ipc://"):
+            return {"local": self.connect[0]}
+        return {endpoint: endpoint for endpoint in self.connect}

@@ -16,6 +16,7 @@ from realtime.dashboard.clock import Moment
 from realtime.dashboard.fleet import Fleet
 from realtime.dashboard.metrics import METRICS, PREFIX, PipelineCollector, Scrapes, routes
 from realtime.dashboard.observed import CAUSES, Observer
+from realtime.dashboard.settings import Settings
 from tests.dashboard.asking import ONE, TWO, ask, asking, make_site
 from tests.wire import publisher
 
@@ -219,8 +220,8 @@ def test_cameras_of_the_same_name_differ_by_their_pipeline():
 
 
 def test_the_pipeline_of_web_has_the_same_label_in_each_run():
-    endpoint = "ipc:///tmp/realtime-pose-k3j2/poses"
-    site = make_site(Fleet([endpoint], Moment.now()))
+    settings = Settings(connect=("ipc:///tmp/realtime-pose-k3j2/poses",))
+    site = make_site(Fleet(settings.pipelines, Moment.now()))
     collector = PipelineCollector(site, Observer(site.fleet))
     labels = [s.labels for f in collector.collect() for s in f.samples if s.name == "realtime_pose_pipeline_up"]
     assert labels == [{"pipeline": "local"}]
