@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -182,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
         "--host",
         metavar="NAME",
         action="append",
+        type=_host,
         default=[],
         help="a host name of the page besides addresses and localhost, for example behind a reverse proxy; repeatable",
     )
@@ -238,6 +240,12 @@ def _address(text: str) -> Endpoint:
     if parsed is None or not parsed.can_connect:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected HOST:PORT or a port, 1..65535")
     return parsed
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a name without scheme and port: cams.example.org")
+    return text
 
 
 def _seconds(text: str) -> float:

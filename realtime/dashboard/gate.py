@@ -179,7 +179,7 @@ def _token(scope: Scope) -> str | None:
     """
     scheme, _, text = (_header(scope, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
-        return text.strip()
+        return text.strip().encode("latin-1").decode(errors="replace")  # the token file is UTF-8, and so is a terminal
     if scheme.lower() != "basic":
         return None
     try:

@@ -44,6 +44,7 @@ def refused(capsys, *arguments):
         (["--lost-s", "0"], "expected seconds"),
         (["--lost-s", "nan"], "expected seconds"),
         (["--source-url", "javascript:alert(1)"], "expected an http:// or https:// URL"),
+        (["--host", "https://cams.example.org/"], "expected a name without scheme and port: cams.example.org"),
         (["--token-file", "/no/such"], "token-file: /no/such: no such file"),
         (["--token-file", "/"], "token-file: /: Is a directory"),
         (["--curve-secret", "/no/such"], "expected both or neither"),

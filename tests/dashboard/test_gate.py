@@ -130,6 +130,11 @@ def test_the_token_itself_is_known_as_a_bearer_token():
         assert not known(gate, authorization=bad)
 
 
+def test_a_token_with_letters_beyond_ascii_is_known_as_curl_sends_it():
+    gate = Gate("größer als ASCII")
+    assert known(gate, authorization="Bearer größer als ASCII")
+
+
 def test_without_a_token_all_are_known():
     assert known(Gate(None))
     assert Gate(None).is_open
