@@ -75,7 +75,7 @@ def _serve(options: argparse.Namespace) -> int:
                 f"bind: anyone on the network could watch {listen.url(listener)}: bind to 127.0.0.1, set a token with "
                 "--token-file, or accept it with --allow-insecure"
             )
-        serve.run(settings, listener, _routes, options.until_eof)
+        serve.run(settings, listener, _routes, options.until_eof, options.leftover)
     return 0
 
 
@@ -218,6 +218,8 @@ def parser() -> argparse.ArgumentParser:
     # For --web of the pipeline, which binds the socket itself and ends this program with its own end.
     flags.add_argument("--listen-fd", metavar="N", type=int, help=argparse.SUPPRESS)
     flags.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
+    # A folder to remove at that end, because a pipeline that was killed can't do it.
+    flags.add_argument("--leftover", metavar="FOLDER", type=Path, help=argparse.SUPPRESS)
     return flags
 
 

@@ -145,9 +145,7 @@ class Feed:
             pipeline.refused += 1
             if pipeline.refused == 1:
                 log.warning("%s: a message can't be read and is ignored: %s", name, error)
-                self._fleet.log.add(
-                    "gone", f"sends messages that can't be read: {error}", Moment.now(), pipeline=name
-                )
+                self._fleet.log.add("gone", f"sends messages that can't be read: {error}", Moment.now(), pipeline=name)
             return
         if isinstance(message, wire.PictureMessage):
             width = topic.split(b"/")[2].decode()

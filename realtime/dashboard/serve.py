@@ -8,12 +8,14 @@ import contextlib
 import logging
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -54,7 +56,11 @@ MOST_PINGS_PER_S = 20
 
 
 def run(
-    settings: Settings, listener: socket.socket, routes: Callable[[Site], Sequence[BaseRoute]], until_eof: bool
+    settings: Settings,
+    listener: socket.socket,
+    routes: Callable[[Site], Sequence[BaseRoute]],
+    until_eof: bool,
+    leftover: Path | None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or, if asked for, the end of standard input.
 
@@ -63,15 +69,20 @@ def run(
         listener: the listening socket.
         routes: returns the routes of metrics, health and the API.
         until_eof: whether to end with standard input.
+        leftover: folder to remove when standard input ends.
 
     Raises:
         ValueError: an endpoint can't be connected to.
     """
-    asyncio.run(_run(settings, listener, routes, until_eof))
+    asyncio.run(_run(settings, listener, routes, until_eof, leftover))
 
 
 async def _run(
-    settings: Settings, listener: socket.socket, routes: Callable[[Site], Sequence[BaseRoute]], until_eof: bool
+    settings: Settings,
+    listener: socket.socket,
+    routes: Callable[[Site], Sequence[BaseRoute]],
+    until_eof: bool,
+    leftover: Path | None,
 ) -> None:
     fleet = Fleet(settings.pipelines, Moment.now())
     feed = Feed(fleet, settings)
@@ -80,7 +91,7 @@ async def _run(
         site = Site(settings, fleet, Gate(settings.token, settings.hosts), pictures, Viewers(fleet, pictures, settings))
         crowd = Crowd(_most_connections(len(settings.connect)))
         server = _Server(_config(make_app(site, read_page(), routes(site)), crowd))
-        _end_with(server, until_eof)
+        _end_with(server, until_eof, leftover)
         feed.start()
         loops = [asyncio.create_task(each) for each in (feed.watch(), site.viewers.tick(), _look_after(crowd))]
         level = logging.DEBUG if until_eof else logging.INFO  # the pipeline that started this program logs it
@@ -98,20 +109,22 @@ async def _run(
         feed.close()
 
 
-def _end_with(server: _Server, until_eof: bool) -> None:
+def _end_with(server: _Server, until_eof: bool, leftover: Path | None) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_trouble)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
     if until_eof:
         # A thread, because the loop can't wait for every kind of standard input.
-        threading.Thread(target=_wait_for_eof, args=(loop, server.stop), name="eof", daemon=True).start()
+        threading.Thread(target=_wait_for_eof, args=(loop, server.stop, leftover), name="eof", daemon=True).start()
 
 
-def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], leftover: Path | None) -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
+    if leftover is not None:
+        shutil.rmtree(leftover, ignore_errors=True)
     with contextlib.suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(stop)
 

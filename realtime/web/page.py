@@ -88,7 +88,7 @@ def live_page(config: AppConfig, dry_run: bool, is_ending: Callable[[], bool]) -
         stack.callback(partial(shutil.rmtree, folder, ignore_errors=True))
         pictures = f"ipc://{folder}/pictures" if config.web_pictures else None
         endpoints = PrivateEndpoints(f"ipc://{folder}/poses", pictures)
-        command = _command(config, endpoints, listener.fileno())
+        command = _command(config, endpoints, folder, listener.fileno())
         child = Child("page", command, [listener.fileno()], _environment(), is_ending)
         stack.callback(child.close)
         child.start()
@@ -128,10 +128,10 @@ def _private_folder() -> str:
         ) from None
 
 
-def _command(config: AppConfig, endpoints: PrivateEndpoints, descriptor: int) -> list[str]:
+def _command(config: AppConfig, endpoints: PrivateEndpoints, folder: str, descriptor: int) -> list[str]:
     """The command line of the page's process. It contains no secret: the token stays in its file."""
     # -P: without it, Python would import modules from the current folder. A value may begin with a dash, hence the =.
-    flags = ["--until-eof", f"--connect={endpoints.poses}"]
+    flags = ["--until-eof", f"--leftover={folder}", f"--connect={endpoints.poses}"]
     flags.append(f"--pictures={endpoints.pictures}" if endpoints.pictures else "--no-pictures")
     flags.append(f"--listen-fd={descriptor}")
     if config.web_token_file is not None:

@@ -45,7 +45,11 @@ def can_be_bound(port: int) -> bool:
     return False
 
 
-def test_the_page_is_there_before_the_models_and_gone_when_the_program_is_killed(tmp_path: Path, port: int) -> None:
+def test_the_page_is_there_before_the_models_and_gone_when_the_program_is_killed(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     with program(port, tmp_path) as run:
         run.until_logged(f"page: http://127.0.0.1:{port}/")
         assert answer(port) == 200
@@ -54,6 +58,7 @@ def test_the_page_is_there_before_the_models_and_gone_when_the_program_is_killed
         run.process.kill()
         wait_until(lambda: can_be_bound(port))
         wait_until(lambda: not Path(f"/proc/{page}").exists())
+    assert not list((tmp_path / "scratch").glob("realtime-pose-page-*"))
 
 
 def test_a_page_that_is_killed_comes_back_and_the_run_does_not_notice(

@@ -150,10 +150,10 @@ def test_every_key_of_the_page_reaches_its_process(token: Path) -> None:
         log_format="json",
         log_level="debug",
     )
-    command = module._command(config, PrivateEndpoints("ipc:///x/poses", "ipc:///x/pictures"), 7)
+    command = module._command(config, PrivateEndpoints("ipc:///x/poses", "ipc:///x/pictures"), "/x", 7)
     assert shlex.join(command[1:]) == (
-        "-P -m realtime.dashboard --until-eof --connect=ipc:///x/poses --pictures=ipc:///x/pictures --listen-fd=7 "
-        f"--token-file={token} --allow-insecure --source-url=https://example.org/source "
+        "-P -m realtime.dashboard --until-eof --leftover=/x --connect=ipc:///x/poses --pictures=ipc:///x/pictures "
+        f"--listen-fd=7 --token-file={token} --allow-insecure --source-url=https://example.org/source "
         "--host=a.example.org --host=-b.example.org --lost-s=12.5 --log-format=json --log-level=debug"
     )
-    assert "--no-pictures" in module._command(config, PrivateEndpoints("ipc:///x/poses", None), 7)
+    assert "--no-pictures" in module._command(config, PrivateEndpoints("ipc:///x/poses", None), "/x", 7)
