@@ -14,8 +14,6 @@ from realtime.dashboard.camera import Camera, Pipeline
 from realtime.dashboard.clock import ClockDifference, Moment
 from realtime.dashboard.events import EventLog, Kind
 
-__all__ = ["Camera", "Fleet", "Pipeline"]
-
 # A publisher sends a status per camera every second, so one that is silent for this long (s) is gone.
 GONE_S = 3.0
 # A removed camera, and one that its pipeline no longer mentions, stays visible for this long (s).
