@@ -71,7 +71,7 @@ class Api:
     async def cameras(self, request: Request) -> Response:
         """All cameras, in the order in which they appeared."""
         now = Moment.now()
-        return _json([summary(camera, now) for camera in self._site.fleet.cameras.values()])
+        return _json([summary(camera, now) for camera in self._site.fleet.in_order()])
 
     async def camera(self, request: Request) -> Response:
         """One camera."""

@@ -7,6 +7,7 @@ thread of the event loop, so nothing here is locked. Time is an argument.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from realtime import wire
@@ -54,6 +55,18 @@ class Fleet:
         self.on_camera: list[Callable[[Camera, bool], None]] = []
         self.on_list: list[Callable[[], None]] = []
         self._looked_mono_s = now.mono_s
+
+    def in_order(self) -> list[Camera]:
+        """Return the cameras of one pipeline after the other, each by name, with numbers in the order of their values.
+
+        The order in which they appear differs from run to run.
+        """
+        places = {name: place for place, name in enumerate(self.pipelines)}
+        return sorted(self.cameras.values(), key=lambda camera: (places[camera.pipeline], _natural(camera.name)))
+
+    def waiting(self) -> list[str]:
+        """Return the names of the pipelines that were never heard: they may still be loading their models."""
+        return [name for name, pipeline in self.pipelines.items() if not pipeline.was_heard]
 
     # ---- messages
 
@@ -210,3 +223,13 @@ class Fleet:
 def _call(listeners: Sequence[Callable[..., None]], *arguments: object) -> None:
     for listener in listeners:
         listener(*arguments)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Split a name into texts and numbers, so that cam2 comes before cam10. A longer number is a larger one.
+
+    >>> sorted(["cam10", "cam2", "door"], key=_natural)
+    ['cam2', 'cam10', 'door']
+    """
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", name.casefold())
+    return [(len(number.lstrip("0")), number.lstrip("0")) if number else (0, text) for number, text in parts]

@@ -193,7 +193,8 @@ class Viewers:
     # ---- texts
 
     def _list(self) -> str:
-        return protocol.encode("cameras", cameras=[camera_record(camera) for camera in self._fleet.cameras.values()])
+        cameras = [camera_record(camera) for camera in self._fleet.in_order()]
+        return protocol.encode("cameras", cameras=cameras, waiting=self._fleet.waiting())
 
     def _on_list(self) -> None:
         self._changed.add("")  # no camera has this name

@@ -199,7 +199,7 @@ class Video:
         if not self._goes_on():
             self._has_ended_run = True
             raise RealtimeError(
-                f"save_video: {camera}: can't be written: {why}; frames written: {self._written.total()}"
+                f"save_video: {camera}: can't be written: {why}; frames written: {self._written[camera]}"
             ) from None
         if self._outages.setdefault(camera, Outage()).fail(time.monotonic()):
             log.warning(

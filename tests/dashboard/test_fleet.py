@@ -43,6 +43,15 @@ def test_cameras_of_the_same_name_get_different_names(fleet):
     assert fleet.cameras["cam0@2"].own_name == "cam0"
 
 
+def test_cameras_are_shown_by_pipeline_and_name_whenever_they_appear():
+    fleet = Fleet([ONE, TWO], at(0))
+    assert fleet.waiting() == [ONE, TWO]
+    for endpoint, name in ((TWO, "a"), (ONE, "cam10"), (ONE, "x" + "9" * 5000), (ONE, "cam2"), (ONE, "cam02")):
+        fleet.hear(endpoint, publisher.status(name), at(1))
+    assert [camera.name[:5] for camera in fleet.in_order()] == ["cam2", "cam02", "cam10", "x9999", "a"]
+    assert fleet.waiting() == []
+
+
 def test_a_silent_pipeline_is_gone_since_its_last_message(fleet):
     fleet.hear(ONE, sent(1), at(1))
     fleet.look(at(1.5))
