@@ -39,7 +39,7 @@ def check_window() -> None:
         ConfigError: there is no display, or this build of OpenCV has no windows.
     """
     try:
-        command = [sys.executable, "-c", _TRY]
+        command = [sys.executable, "-P", "-c", _TRY]  # -P: no modules from the current folder
         tried = subprocess.run(command, capture_output=True, timeout=_TRY_S, stdin=subprocess.DEVNULL)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         why = "the display does not answer"

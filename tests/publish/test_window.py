@@ -31,6 +31,16 @@ def test_without_a_display_the_start_fails_and_names_the_page(
     assert told.value.exit_code == 2
 
 
+@LINUX
+def test_files_in_the_current_folder_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cv2.py").write_text("raise SystemExit('not OpenCV')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISPLAY", ":4711")
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    with pytest.raises(ConfigError, match="connect to display :4711"):
+        check_window()
+
+
 def test_a_display_that_hangs_does_not_hang_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*arguments: object, **options: object) -> None:
         raise subprocess.TimeoutExpired("python", 20)
