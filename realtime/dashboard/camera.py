@@ -31,7 +31,7 @@ class Camera:
         gone_since_unix_ms: Unix time (ms) of its last message, if it is silent; None while it is heard.
         removed_mono_s: monotonic time (s) at which it was removed from its pipeline.
         has_pictures: whether pictures of it can be had.
-        clock: the difference between the publisher's clock and ours.
+        clock: the difference between the publisher's clock and ours, shared by the cameras of a session.
     """
 
     name: str

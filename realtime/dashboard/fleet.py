@@ -121,7 +121,9 @@ class Fleet:
         own, name, number = message.camera, message.camera, 2
         while name in self.cameras:
             name, number = f"{own}@{number}", number + 1
-        camera = Camera(name, own, pipeline.endpoint, message.session, now.mono_s, now.unix_ms, now.mono_s)
+        session = message.session
+        camera = Camera(name, own, pipeline.endpoint, session, now.mono_s, now.unix_ms, now.mono_s)
+        camera.clock = _clock(pipeline, session)
         self.cameras[name] = pipeline.cameras[own] = camera
         self.log.add("added", "camera added", now, pipeline=pipeline.endpoint, camera=name)
         _call(self.on_list)
@@ -130,7 +132,7 @@ class Fleet:
     def _heard_camera(self, camera: Camera, session: str, now: Moment) -> None:
         was_gone = camera.gone_since_unix_ms is not None
         if camera.session != session:
-            camera.session, camera.clock = session, ClockDifference()
+            camera.clock, camera.session = _clock(self.pipelines[camera.pipeline], session), session
             camera.pose = camera.status = camera.info = None
             camera.last_people_mono_s = now.mono_s
         camera.heard_mono_s, camera.gone_since_unix_ms = now.mono_s, None
@@ -218,6 +220,11 @@ class Fleet:
     def _leaves(self, camera: Camera, pipeline: Pipeline) -> None:
         del self.cameras[camera.name], pipeline.cameras[camera.own_name]
         _call(self.on_list)
+
+
+def _clock(pipeline: Pipeline, session: str) -> ClockDifference:
+    """The clock of a session, which all its cameras share: one without frames has no other way to learn it."""
+    return next((one.clock for one in pipeline.cameras.values() if one.session == session), ClockDifference())
 
 
 def _call(listeners: Sequence[Callable[..., None]], *arguments: object) -> None:

@@ -169,6 +169,14 @@ def test_ages_are_right_if_the_publisher_s_clock_is_an_hour_ahead(fleet):
     assert camera.age_ms(camera.pose.captured_ns, at(1.11)) == pytest.approx(150, abs=1)
 
 
+def test_since_when_a_camera_without_frames_is_lost_is_right_too_if_that_clock_is_an_hour_ahead(fleet):
+    hour_ms = 3_600_000
+    for session in ("s1", "s2"):
+        fleet.hear(ONE, sent(1, session=session, ahead_ms=hour_ms), at(1.01))
+        lost = publisher.status("cam1", "reconnecting", session=session, since_ns=int((at(0).unix_ms + hour_ms) * 1e6))
+        assert fleet.hear(ONE, lost, at(2)).since_unix_ms == pytest.approx(at(0).unix_ms, abs=20)
+
+
 def test_a_delay_on_the_way_counts_as_age(fleet):
     camera = fleet.hear(ONE, sent(1), at(1.2))
     assert camera.age_ms(camera.pose.captured_ns, at(1.2)) == pytest.approx(250, abs=1)
