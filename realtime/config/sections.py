@@ -16,7 +16,7 @@ from realtime.config.camera import CameraConfig
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
 from realtime.redact import shown
-from realtime.wire.endpoints import endpoint_at_home, parse_address, parse_endpoint
+from realtime.wire.endpoints import endpoint_at_home, is_web_url, parse_address, parse_endpoint
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -416,8 +416,8 @@ class AppConfig(Section):
     @field_validator("web_source_url")
     @classmethod
     def _url(cls, url: str | None) -> str | None:
-        if url is not None and not re.fullmatch(r"https?://[^\s<>\"']+", url):
-            raise ValueError("expected an http:// or https:// URL")
+        if url is not None and not is_web_url(url):
+            raise ValueError("expected an http:// or https:// URL without spaces, quotes, < and >")
         return url
 
     @field_validator("web_hosts", mode="before")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from realtime.dashboard.settings import Settings
 from realtime.home import home_path
 from realtime.printable import Parser, say
-from realtime.wire.endpoints import Endpoint, parse_address, parse_endpoint
+from realtime.wire.endpoints import Endpoint, is_web_url, parse_address, parse_endpoint
 from realtime.wire.reading import DEFAULT_ENDPOINT, load_keys
 from realtime.wire.small_file import read_small
 
@@ -258,6 +258,8 @@ def _seconds(text: str) -> float:
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")) or not text.isprintable() or set(text) & set(" <>\"'"):
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected an http:// or https:// URL")
+    if not is_web_url(text):
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected an http:// or https:// URL without spaces, quotes, < and >"
+        )
     return text

@@ -80,3 +80,12 @@ def parse_address(text: str) -> Endpoint | None:
     """
     match = re.fullmatch(r"(?:(\[[^\]/]+\]|[^:/\[\]\s]+):)?([0-9]{1,5})", text)
     return None if match is None else Endpoint((match[1] or "127.0.0.1").strip("[]"), match[2])
+
+
+def is_web_url(text: str) -> bool:
+    """Whether a text is an http:// or https:// URL that can be a link on a page.
+
+    >>> is_web_url("https://example.org/source?v=2"), is_web_url("javascript:alert(1)"), is_web_url("https://x y")
+    (True, False, False)
+    """
+    return text.isprintable() and re.fullmatch(r"https?://[^\s<>\"']+", text) is not None
