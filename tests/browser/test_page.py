@@ -414,6 +414,17 @@ def test_the_keyboard_reaches_everything(play, open_page):
 
 
 @slow
+@pytest.mark.parametrize("scenario", [scenarios.one, scenarios.few])
+def test_enter_without_the_focus_opens_the_first_camera(play, open_page, scenario):
+    fake = play(scenario())
+    page = open_page(fake.url)
+    page.wait_for_selector(tile("front-door", state="live") + "[data-seq]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(large(camera="front-door", state="live"))
+    assert page.url == fake.url + "camera/front-door"
+
+
+@slow
 def test_skeletons_only_asks_for_no_pictures_and_is_kept(play, open_page):
     fake = play(scenarios.few())
     page = open_page(fake.url)

@@ -266,6 +266,8 @@ const actions = {
     if (document.fullscreenElement) document.exitFullscreen();
     else document.documentElement.requestFullscreen?.().catch(() => {});
   },
+  /** Open the first camera, unless a message covers it. */
+  first: () => large.name === null && $("message").hidden && wall.element.firstElementChild?.click(),
   step: (by) => large.name !== null && stepCamera(by),
   /** Close what is on top. */
   escape: () => {
