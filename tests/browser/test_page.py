@@ -512,6 +512,37 @@ def test_screen_readers_get_names_and_hear_of_trouble_only(play, open_page):
 
 
 @slow
+def test_after_a_restart_a_screen_reader_gets_the_new_state_and_rate(play, open_page):
+    fake = play(scenarios.few())
+    page = open_page(fake.url)
+    page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
+    fake.change("lobby", state="reconnecting", reason="connection refused")
+    expect(page.locator("#announce")).to_have_text("lobby: reconnecting")
+    cameras = list(fake.cameras.values())
+    fake.set_cameras([])
+    expect(page.locator(tile("lobby"))).to_have_count(0)
+    cameras[2].state, cameras[2].reason, cameras[2].fps = "live", None, 0.0
+    fake.set_cameras(cameras)
+    page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
+    page.focus(tile("lobby"))
+    expect(page.locator(tile("lobby"))).to_have_attribute("aria-label", re.compile("^lobby, live, 3 people"))
+    fake.change("lobby", fps=18.0)
+    name = re.compile("^lobby, live, 18 frames per second, 3 people")
+    expect(page.locator(tile("lobby"))).to_have_attribute("aria-label", name)
+    expect(page.locator("#announce")).to_have_text("lobby: live")
+
+
+@slow
+def test_the_name_of_a_tile_without_the_focus_follows_what_the_tile_shows(play, open_page):
+    fake = play(scenarios.few())
+    page = open_page(fake.url)
+    page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
+    fake.change("lobby", fps=4.6, people=1)
+    name = re.compile(r"^lobby, live, 4\.6 frames per second, 1 person")
+    expect(page.locator(tile("lobby"))).to_have_attribute("aria-label", name)
+
+
+@slow
 def test_reduced_motion_stops_every_animation(play, open_page):
     fake = play(scenarios.states())
     page = open_page(fake.url, calm=True)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a tile says about its camera, and how its picture ages.
 
-import { count, duration, timeOfDay } from "./words.js";
+import { count, duration, rate, timeOfDay } from "./words.js";
 
 // The line is full up to here: one frame at a low rate, and the way to this page.
 const FULL_MS = 1000;
@@ -99,7 +99,7 @@ export function spoken(camera, now, sinceWords, ageWords) {
   const parts = [camera.name, TITLES[now.state].toLowerCase()];
   if (now.why) parts.push(now.why);
   if (sinceWords && !CURRENT.has(now.state)) parts.push(sinceWords);
-  if (now.state === "live") parts.push(`${Math.round(camera.fps)} frames per second`);
+  if (now.state === "live" && camera.fps > 0) parts.push(`${rate(camera.fps)} frames per second`);
   if (CURRENT.has(now.state)) parts.push(count(camera.people, "person", "people"));
   if (ageWords) parts.push(`picture ${ageWords} old`);
   return parts.join(", ");

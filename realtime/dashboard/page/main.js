@@ -124,9 +124,9 @@ function tick() {
   if (large.view) large.view.watched = watched.has(large.view);
   for (const tile of wall.tiles.values()) {
     tile.view.watched = watched.has(tile.view);
-    const before = tile.view.state;
-    if (tile.tick(nowMs)) announcer.changed(tile.view.camera, before, tile.view.state);
+    tile.tick(nowMs);
   }
+  announcer.update([...wall.tiles].map(([name, tile]) => [name, tile.view.state]));
   if (large.name !== null) large.tick(nowMs);
   notices.update({ link, hello, cameras: cameras.size, nowMs, localMs: localMs() });
   wall.element.classList.toggle("empty", cameras.size === 0);
