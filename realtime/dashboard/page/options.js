@@ -63,5 +63,6 @@ export class OptionsPanel {
   toggle(open = this.form.hidden) {
     this.form.hidden = !open;
     if (open) this.form.elements.threshold.focus();
+    else if (this.form.contains(document.activeElement)) document.activeElement.blur(); // else it takes the next key
   }
 }
