@@ -16,7 +16,7 @@ import { Painter } from "./painter.js";
 import { Wall } from "./wall.js";
 
 const TICK_MS = 100;
-const CALM_TICK_MS = 500; // for viewers who asked for less motion
+const CALM_TICK_MS = 500; // for viewers who prefer reduced motion
 
 const $ = (id) => document.getElementById(id);
 const base = new URL(document.baseURI);
