@@ -97,7 +97,7 @@ class Viewer:
     def due(self, camera: FakeCamera) -> bool:
         if self.fake.mute or not camera.sends or camera.state != "live" or camera.gone_since_ms is not None:
             return False
-        every_s = IDLE_S if camera.activity == "empty" else 1 / camera.fps
+        every_s = IDLE_S if camera.activity == "empty" else 1 / (camera.fps or 10.0)  # 0: not measured yet
         if camera.name in self.waiting or (camera.seq and time.monotonic() - camera.sent_s < every_s):
             return False
         camera.sent_s = time.monotonic()

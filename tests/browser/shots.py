@@ -8,8 +8,10 @@ It takes about a minute for all.
 from __future__ import annotations
 
 import io
+import itertools
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,15 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from . import scenarios
+from . import cartoon, scenarios
 from .fake import Fake
 from .fake_camera import now_ms
 
 DOCS = Path(__file__).parents[2] / "docs"
 # A larger picture gets a palette.
 MOST_BYTES = 200_000
+# The least gap between people in the large view, in pixels of the camera.
+APART = 40
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def states(fake: Fake, page: Page) -> None:
 
 
 def freeze(fake: Fake, page: Page) -> None:
-    """The camera was frozen for a while, so that the strip of ages shows it."""
+    """The camera was frozen for a while, so that the strip of ages shows it. Ends when people stand apart."""
     page.wait_for_timeout(14_000)
     fake.change("front-door", sends=False)
     page.wait_for_timeout(2000)
@@ -70,6 +74,14 @@ def freeze(fake: Fake, page: Page) -> None:
     fake.change("front-door", state="live", reason=None, sends=True, since_ms=now_ms())
     fake.event("front-door", "state", "live")
     page.wait_for_timeout(22_000)
+    camera = fake.cameras["front-door"]
+    for _ in range(300):
+        now_s = time.time() - camera.latency_ms / 1000
+        people = cartoon.walkers(camera.seed, camera.people, camera.first_id)
+        boxes = sorted(cartoon.box(each.at(now_s)) for each in people)
+        if all(right[0] - left[2] > APART for left, right in itertools.pairwise(boxes)):
+            break
+        page.wait_for_timeout(100)
 
 
 SKELETONS = '{"skeletonOnly": true}'

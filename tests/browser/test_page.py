@@ -232,7 +232,7 @@ def test_a_dashboard_that_is_killed_and_started_again_is_found_again(play, open_
         port = fake.port
     page.wait_for_selector(tile("lobby", state="unlinked"))
     expect(page.locator("#banner")).to_have_text(
-        re.compile(r"^Dashboard gone since \d\d:\d\d:\d\d · 0:\d\d\. Trying again")
+        re.compile(r"^Dashboard unreachable since \d\d:\d\d:\d\d · 0:\d\d\. Trying again")
     )
     fake = play(scenarios.few(port))
     page.wait_for_selector(tile("lobby", state="live", freshness="fresh"), timeout=15_000)
@@ -373,15 +373,15 @@ def test_an_address_without_a_camera_waits_for_it(play, open_page):
 @slow
 def test_the_large_view_tells_where_the_time_goes(play, open_page):
     fake = play(scenarios.few())
-    fake.event("front-door", "lowered", "detector.every=2, to keep up")
+    fake.event("front-door", "lowered", "reduced to keep the latency low: detector.every=2")
     fake.event("lobby", "state", "live again")
     page = open_page(fake.url + "camera/front-door")
     side = page.locator(".side")
     for words in ("detect", "31 / 44 ms", "newer frame", "26,120", "timed out", "detector.every=2", "yolo11n",
-                  "usyd-community/vitpose-plus-small", "1280 × 720", "to keep up"):  # fmt: skip
+                  "usyd-community/vitpose-plus-small", "1280 × 720", "to keep the latency low: detector"):  # fmt: skip
         expect(side).to_contain_text(words)
     expect(side).not_to_contain_text("live again")
-    assert page.locator(".stage").count() == 7
+    assert page.locator(".stage").count() == 6
 
 
 @slow
@@ -411,6 +411,17 @@ def test_the_keyboard_reaches_everything(play, open_page):
     expect(page.locator("#options")).to_be_hidden()
     page.keyboard.press("e")
     expect(page.locator("#log")).to_be_visible()
+
+
+@slow
+@pytest.mark.parametrize("scenario", [scenarios.one, scenarios.few])
+def test_enter_without_the_focus_opens_the_first_camera(play, open_page, scenario):
+    fake = play(scenario())
+    page = open_page(fake.url)
+    page.wait_for_selector(tile("front-door", state="live") + "[data-seq]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(large(camera="front-door", state="live"))
+    assert page.url == fake.url + "camera/front-door"
 
 
 @slow
@@ -498,6 +509,37 @@ def test_screen_readers_get_names_and_hear_of_trouble_only(play, open_page):
         ".map(each => each.outerHTML)"
     )
     assert unnamed == []
+
+
+@slow
+def test_after_a_restart_a_screen_reader_gets_the_new_state_and_rate(play, open_page):
+    fake = play(scenarios.few())
+    page = open_page(fake.url)
+    page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
+    fake.change("lobby", state="reconnecting", reason="connection refused")
+    expect(page.locator("#announce")).to_have_text("lobby: reconnecting")
+    cameras = list(fake.cameras.values())
+    fake.set_cameras([])
+    expect(page.locator(tile("lobby"))).to_have_count(0)
+    cameras[2].state, cameras[2].reason, cameras[2].fps = "live", None, 0.0
+    fake.set_cameras(cameras)
+    page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
+    page.focus(tile("lobby"))
+    expect(page.locator(tile("lobby"))).to_have_attribute("aria-label", re.compile("^lobby, live, 3 people"))
+    fake.change("lobby", fps=18.0)
+    name = re.compile("^lobby, live, 18 frames per second, 3 people")
+    expect(page.locator(tile("lobby"))).to_have_attribute("aria-label", name)
+    expect(page.locator("#announce")).to_have_text("lobby: live")
+
+
+@slow
+def test_the_name_of_a_tile_without_the_focus_follows_what_the_tile_shows(play, open_page):
+    fake = play(scenarios.few())
+    page = open_page(fake.url)
+    page.wait_for_selector(tile("lobby", state="live") + "[data-seq]")
+    fake.change("lobby", fps=4.6, people=1)
+    name = re.compile(r"^lobby, live, 4\.6 frames per second, 1 person")
+    expect(page.locator(tile("lobby"))).to_have_attribute("aria-label", name)
 
 
 @slow

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The dashboard's clock, as far as this page can know it. Ages of pictures are told by it, never by the browser's own.
+// The dashboard's clock, as far as this page can know it. Ages are measured by it, never by the browser's own.
 
 // The best of this many answers counts: the one with the shortest round trip, whose error is at most half of it.
 const KEPT = 20;
-// How sure the time in `hello` is: the way from the dashboard to here is not known yet.
+// The assumed round trip of the time in `hello`, whose delay is not measured yet.
 const HELLO_ROUND_TRIP_MS = 2000;
 
 /** Milliseconds on a local clock that no one sets. */

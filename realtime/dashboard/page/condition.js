@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What a tile says about its camera, and how its picture ages.
 
-import { count, duration, timeOfDay } from "./words.js";
+import { count, duration, rate, timeOfDay } from "./words.js";
 
 // The line is full up to here: one frame at a low rate, and the way to this page.
 const FULL_MS = 1000;
 // An idle camera sends a still every 5 s, so its line is full up to here.
 const FULL_IDLE_MS = 6500;
-// A picture of a camera that is said to be live, but older than this, is greyed.
+// The picture of a live camera counts as late if it is older than this.
 const LATE_MS = 5000;
 const LATE_IDLE_MS = 15000;
 
@@ -46,7 +46,7 @@ export function condition(camera, seen) {
     return { state: "gone", why: heardFrom(camera.pipeline), sinceMs: camera.gone_since_ms };
   }
   if (camera.state === "reconnecting" && why === "timed out") {
-    return { state: "frozen", why: "timed out: the camera sends no new picture", sinceMs };
+    return { state: "frozen", why: "timed out: the camera sends no new pictures", sinceMs };
   }
   if (camera.state !== "live") {
     return { state: camera.state in TITLES ? camera.state : "waiting", why, sinceMs };
@@ -54,9 +54,9 @@ export function condition(camera, seen) {
   return whileLive(camera, seen, sinceMs);
 }
 
-/** Which pipeline is silent. The path of a socket file says nothing to a reader. */
+/** Which pipeline is silent. The path of a socket file means nothing to a viewer. */
 function heardFrom(endpoint) {
-  return endpoint?.startsWith("tcp://") ? `silent: ${endpoint}` : "";
+  return endpoint?.startsWith("tcp://") ? `no messages from ${endpoint}` : "";
 }
 
 function whileLive(camera, seen, sinceMs) {
@@ -64,7 +64,7 @@ function whileLive(camera, seen, sinceMs) {
   const idle = shown ? shown.idle : camera.activity === "empty";
   if (!shown) return { state: idle ? "idle" : "waiting", why: "", sinceMs: null };
   if (seen.watched && shown.ageMs > (idle ? LATE_IDLE_MS : LATE_MS)) {
-    return { state: "late", why: "the camera is live, but its pictures do not arrive here", sinceMs: null };
+    return { state: "late", why: "the camera is live, but its pictures don't arrive here", sinceMs: null };
   }
   return { state: idle ? "idle" : "live", why: "", sinceMs };
 }
@@ -99,7 +99,7 @@ export function spoken(camera, now, sinceWords, ageWords) {
   const parts = [camera.name, TITLES[now.state].toLowerCase()];
   if (now.why) parts.push(now.why);
   if (sinceWords && !CURRENT.has(now.state)) parts.push(sinceWords);
-  if (now.state === "live") parts.push(`${Math.round(camera.fps)} frames per second`);
+  if (now.state === "live" && camera.fps > 0) parts.push(`${rate(camera.fps)} frames per second`);
   if (CURRENT.has(now.state)) parts.push(count(camera.people, "person", "people"));
   if (ageWords) parts.push(`picture ${ageWords} old`);
   return parts.join(", ");

@@ -22,7 +22,7 @@ export function panels(details, camera, frame) {
     counts("Dropped frames", status.drops ?? {}, "No frame was dropped.", dropNote(status)),
     counts("Reconnects", status.reconnects ?? {}, "The camera was never lost.", ""),
     facts("Camera and models", cameraFacts(details, camera, info, status)),
-    facts("Publisher", publisherFacts(details, camera, info, status)),
+    facts("Pipeline", pipelineFacts(details, camera, info, status)),
   ];
 }
 
@@ -34,7 +34,7 @@ function latency(ms) {
   const cells = ["p50", "p95", "p99"].map((key) =>
     nest("div", "figure", make("span", "figure-value", millis(ms[key])), make("span", "figure-name", `${key} ms`)),
   );
-  return panel("Captured to published", nest("div", "figures", ...cells));
+  return panel("Latency (capture to publishing)", nest("div", "figures", ...cells));
 }
 
 function stages(byStage, timing) {
@@ -44,7 +44,7 @@ function stages(byStage, timing) {
       rows.push(name === "wait" ? { name, p50: 0, p95: 0, wait: ms } : { name, p50: ms, p95: ms, wait: 0 });
     }
   }
-  if (rows.length === 0) return panel("Stages", make("p", "quiet", "Not told by this publisher."));
+  if (rows.length === 0) return panel("Stages", make("p", "quiet", "Not reported by this pipeline."));
   const longest = Math.max(1, ...rows.map((row) => (row.p95 || 0) + (row.wait || 0)));
   const lines = rows.map((row) => stageRow(row, longest));
   const legend = nest(
@@ -52,7 +52,7 @@ function stages(byStage, timing) {
     "legend",
     make("span", "key bar-p50"), "p50 ",
     make("span", "key bar-p95"), "p95 ",
-    make("span", "key bar-wait"), "waits before it, p95",
+    make("span", "key bar-wait"), "wait before the stage, p95",
   );
   return panel("Stages", ...lines, legend);
 }
@@ -66,13 +66,14 @@ function stageRow({ name, p50, p95, wait }, longest) {
   const bars = nest("span", "bars", part("bar-wait", wait), part("bar-p50", p50), part("bar-p95", (p95 || 0) - (p50 || 0)));
   const text = p95 > 0 || p50 > 0 ? `${millis(p50)} / ${millis(p95)}` : millis(wait);
   const row = nest("div", "stage", make("span", "stage-name", name), bars, make("span", "stage-value", `${text} ms`));
-  row.title = `${name}: p50 ${millis(p50)} ms, p95 ${millis(p95)} ms, waits before it p95 ${millis(wait)} ms`;
+  row.title = `${name}: p50 ${millis(p50)} ms, p95 ${millis(p95)} ms, wait before it (p95) ${millis(wait)} ms`;
   return row;
 }
 
 function lowered(keys) {
-  if (keys.length === 0) return panel("Lowered to keep up", make("p", "quiet", "Nothing: full effort."));
-  return panel("Lowered to keep up", nest("p", "chips", ...keys.map((key) => make("code", "chip", key))));
+  const title = "Reduced to keep the latency low";
+  if (keys.length === 0) return panel(title, make("p", "quiet", "Nothing is reduced."));
+  return panel(title, nest("p", "chips", ...keys.map((key) => make("code", "chip", key))));
 }
 
 function dropNote(status) {
@@ -111,19 +112,19 @@ function cameraFacts(details, camera, info, status) {
   ];
 }
 
-function publisherFacts(details, camera, info, status) {
+function pipelineFacts(details, camera, info, status) {
   const difference = details?.clock_difference_ms;
   const recording = status.recording;
   return [
-    ["Pipeline", camera.pipeline],
+    ["Endpoint", camera.pipeline],
     ["Version", info.version],
     ["Running for", status.uptime_s >= 0 ? duration(1000 * status.uptime_s) : null],
     ["Frames", status.published >= 0 ? `${status.published.toLocaleString("en")} published` : null],
-    ["CPU", status.process ? `${duration(1000 * status.process.cpu_s)} used` : null],
+    ["CPU time", status.process ? duration(1000 * status.process.cpu_s) : null],
     ["Memory", status.process ? `${Math.round(status.process.rss_mb).toLocaleString("en")} MiB` : null],
     ["Clock differs by", Number.isFinite(difference) && difference !== 0 ? `${millis(Math.abs(difference))} ms` : null],
     ["Recording", recording ? `${recording.written.toLocaleString("en")} lines, ${recording.lost} lost` : null],
     ["", recording?.error],
-    ["Pictures", camera.pictures ? null : "not sent by this pipeline"],
+    ["Pictures", camera.pictures ? null : "not available (see publish.pictures)"],
   ];
 }

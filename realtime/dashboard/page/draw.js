@@ -111,7 +111,7 @@ function drawPoints(context, person, place, look, thick) {
   context.fill();
 }
 
-/** The corners of a box, for someone without visible keypoints. */
+/** The corners of a box, for a person without visible keypoints. */
 function corners(context, [x1, y1, x2, y2], place) {
   const [left, top] = place(x1, y1);
   const [right, bottom] = place(x2, y2);
@@ -151,16 +151,16 @@ function drawTrail(context, person, frame, place, look) {
   context.globalAlpha = 1;
 }
 
-/** A height at which a label hides no other: the wished one, or above those that are there. */
-function free(x, wished, wide, high, taken) {
-  let y = wished;
+/** A height at which a label hides no other: the desired one, or above those that are there. */
+function free(x, desired, wide, high, taken) {
+  let y = desired;
   for (let tries = 0; tries < 3; tries += 1) {
     const other = taken.find((each) => Math.abs(each.y - y) < high && x < each.x + each.wide && each.x < x + wide);
     if (!other) break;
     y = other.y - high - 2;
   }
-  taken.push({ x, y: y < 0 ? wished : y, wide });
-  return y < 0 ? wished : y;
+  taken.push({ x, y: y < 0 ? desired : y, wide });
+  return y < 0 ? desired : y;
 }
 
 function drawLabel(context, person, place, look, taken) {

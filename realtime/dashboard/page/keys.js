@@ -25,6 +25,7 @@ export class Keys {
     if (large && event.key === "ArrowLeft") this.actions.step(-1);
     else if (large && event.key === "ArrowRight") this.actions.step(1);
     else if (event.key in LETTERS) this.actions[LETTERS[event.key]]();
+    else if (event.key === "Enter" && event.target === document.body) this.actions.first();
     else if (event.key.startsWith("Arrow") && event.target === document.body) document.querySelector(".tile")?.focus();
     else return;
     event.preventDefault();

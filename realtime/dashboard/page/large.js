@@ -85,7 +85,7 @@ export class Large {
 
   #missing() {
     this.#forget();
-    this.figure.replaceChildren(make("p", "missing", "No camera of this name is known yet."));
+    this.figure.replaceChildren(make("p", "missing", "There is no camera with this name yet."));
   }
 
   #forget() {
@@ -127,7 +127,7 @@ export class Large {
       setData(this.state, "icon", "waiting");
       this.state.replaceChildren(icon("waiting"));
       setData(this.bar, "state", "waiting");
-      setText(this.stateText, "Not known");
+      setText(this.stateText, "Unknown");
       setText(this.rest, "");
       this.panels.replaceChildren();
       return;
@@ -152,7 +152,7 @@ export class Large {
     this.#dirty = false;
     const made = panels(this.#details, this.view.camera, this.view.frame);
     const text = made.map((panel) => panel.textContent).join("\n");
-    if (text === this.#written && this.panels.childElementCount) return; // someone may be selecting text
+    if (text === this.#written && this.panels.childElementCount) return; // the user may be selecting text
     this.#written = text;
     this.panels.replaceChildren(...made);
   }

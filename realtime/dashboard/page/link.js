@@ -29,7 +29,7 @@ export function parseFrame(buffer) {
 }
 
 /**
- * One connection to the dashboard, kept up for ever.
+ * One connection to the dashboard, which reconnects by itself.
  *
  * `state` is "connecting" (the first time), "open" (hello has arrived), "lost", "token" (a login is needed), "busy" (too
  * many viewers) or "version" (the dashboard speaks another protocol). `sinceMs` is the local time at which it began, and
@@ -90,7 +90,7 @@ export class Link {
     this.#socket = null;
     if (this.state === "version") return;
     const wait = event.code === BUSY ? BUSY_WAIT_MS : WAITS_MS[Math.min(this.#attempts, WAITS_MS.length - 1)];
-    const jitter = 0.8 + 0.4 * Math.random(); // twenty walls shall not come back at the same moment
+    const jitter = 0.8 + 0.4 * Math.random(); // so that many pages don't reconnect at the same moment
     this.#attempts += 1;
     this.retryMs = localMs() + wait * jitter;
     this.#timer = setTimeout(() => this.#connect(), wait * jitter);
@@ -136,7 +136,7 @@ export class Link {
     try {
       message = JSON.parse(data);
     } catch {
-      // Not ours to mend.
+      // Ignore a text that is not JSON.
     }
     if (typeof message?.type !== "string") return;
     if (message.type === "hello") this.#hello(message);

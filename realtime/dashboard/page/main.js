@@ -16,7 +16,7 @@ import { Painter } from "./painter.js";
 import { Wall } from "./wall.js";
 
 const TICK_MS = 100;
-const CALM_TICK_MS = 500; // for viewers who asked for less motion
+const CALM_TICK_MS = 500; // for viewers who prefer reduced motion
 
 const $ = (id) => document.getElementById(id);
 const base = new URL(document.baseURI);
@@ -124,9 +124,9 @@ function tick() {
   if (large.view) large.view.watched = watched.has(large.view);
   for (const tile of wall.tiles.values()) {
     tile.view.watched = watched.has(tile.view);
-    const before = tile.view.state;
-    if (tile.tick(nowMs)) announcer.changed(tile.view.camera, before, tile.view.state);
+    tile.tick(nowMs);
   }
+  announcer.update([...wall.tiles].map(([name, tile]) => [name, tile.view.state]));
   if (large.name !== null) large.tick(nowMs);
   notices.update({ link, hello, cameras: cameras.size, nowMs, localMs: localMs() });
   wall.element.classList.toggle("empty", cameras.size === 0);
@@ -266,6 +266,8 @@ const actions = {
     if (document.fullscreenElement) document.exitFullscreen();
     else document.documentElement.requestFullscreen?.().catch(() => {});
   },
+  /** Open the first camera, unless a message covers it. */
+  first: () => large.name === null && $("message").hidden && wall.element.firstElementChild?.click(),
   step: (by) => large.name !== null && stepCamera(by),
   /** Close what is on top. */
   escape: () => {

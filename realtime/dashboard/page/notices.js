@@ -56,13 +56,13 @@ function notice({ link, cameras, nowMs, localMs }) {
     case "connecting":
       return { kind: "loading", title: "Connecting to the dashboard", text: "" };
     case "lost":
-      return { kind: "lost", title: "Dashboard gone", joint: " ", text: [lost, reason, retry].filter(Boolean).join(" ") };
+      return { kind: "lost", title: "Dashboard unreachable", joint: " ", text: [lost, reason, retry].filter(Boolean).join(" ") };
     case "busy":
-      return { kind: "busy", title: "Too many viewers", text: `The dashboard admits no more at the moment. ${retry}` };
+      return { kind: "busy", title: "Too many viewers", text: `The dashboard accepts no more viewers at the moment. ${retry}` };
     case "token":
       return { kind: "token", title: "Token needed", text: "The login has expired, or the dashboard has a new token.", action: "Log in", blocks: true };
     case "version":
-      return { kind: "error", title: "The dashboard was updated", text: `This page speaks web/1, the dashboard ${link.reason}.`, action: "Reload", blocks: true };
+      return { kind: "error", title: "The dashboard was updated", text: `This page uses web/1, the dashboard ${link.reason}.`, action: "Reload", blocks: true };
     default:
       return cameras > 0 ? null : { kind: "empty", title: "No camera yet", text: "A tile appears here as soon as a pipeline publishes a camera. To try it:", code: EXAMPLE };
   }

@@ -11,7 +11,7 @@ export function loadOptions() {
   try {
     kept = JSON.parse(localStorage.getItem(KEY)) ?? {};
   } catch {
-    // No storage, or someone else's text in it: the defaults.
+    // No storage, or unreadable text in it: use the defaults.
   }
   const options = { ...DEFAULTS };
   for (const [key, value] of Object.entries(DEFAULTS)) {
@@ -27,7 +27,7 @@ export function save(options) {
   try {
     localStorage.setItem(KEY, JSON.stringify(options));
   } catch {
-    // A private window: they hold until it is closed.
+    // No storage (a private window): the options last until it is closed.
   }
 }
 
@@ -63,5 +63,6 @@ export class OptionsPanel {
   toggle(open = this.form.hidden) {
     this.form.hidden = !open;
     if (open) this.form.elements.threshold.focus();
+    else if (this.form.contains(document.activeElement)) document.activeElement.blur(); // else it takes the next key
   }
 }

@@ -41,9 +41,9 @@ export class Tile {
     this.view.camera = camera;
   }
 
-  /** Bring the texts up to date. Returns true if the state changed. */
+  /** Bring the texts up to date. */
   tick(nowMs) {
-    const changed = this.view.tick(nowMs);
+    this.view.tick(nowMs);
     const { state, camera } = this.view;
     if (this.dot.dataset.icon !== state) {
       this.dot.dataset.icon = state;
@@ -52,6 +52,5 @@ export class Tile {
     setText(this.state, TITLES[state]);
     setText(this.rest, rest(this.view));
     setText(this.fps, state === "live" ? ` · ${rate(camera.fps)} fps` : "");
-    return changed;
   }
 }

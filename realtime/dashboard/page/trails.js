@@ -33,7 +33,7 @@ export class Trails {
   }
 }
 
-/** The middle of the feet's line: below the hips if they are seen, else of the box. */
+/** The point on the ground: on the lower edge of the box, below the hips if they are visible, else in the middle. */
 function place(person, hips, minScore) {
   const [x1, , x2, y2] = person.box;
   const seen = hips.filter((i) => person.points[3 * i + 2] >= minScore);

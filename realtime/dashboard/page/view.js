@@ -31,6 +31,8 @@ export class View {
   #bitmap = null;
   #idle = false;
   #trails = new Trails();
+  #now = { state: "waiting", why: "", sinceMs: null };
+  #spoken = "";
   #spokenState = "";
   #writtenAs = "";
   #writtenMs = 0;
@@ -123,7 +125,7 @@ export class View {
     return this.frame ? Math.max(0, nowMs - this.frame.captured_ms) : null;
   }
 
-  /** Bring the age, its line, the note and the state up to date. Returns true if the state changed. */
+  /** Bring the age, its line, the note and the state up to date. */
   tick(nowMs) {
     const ageMs = this.ageMs(nowMs);
     const { page } = this;
@@ -138,13 +140,10 @@ export class View {
     const since = sinceText(now.sinceMs, nowMs);
     this.lasted = now.sinceMs === null ? "" : duration(nowMs - now.sinceMs);
     this.#writeNote(now, since);
-    const changed = this.state !== now.state;
     this.state = now.state;
     setData(this.element, "state", now.state);
-    const key = `${now.state} ${now.why}`;
-    if (key !== this.#spokenState) this.describe(nowMs, now, since);
-    this.#spokenState = key;
-    return changed;
+    this.#now = now;
+    this.#describeIfChanged(nowMs);
   }
 
   /** Digits of a fresh picture change twice a second, so that a wall of them is calm. */
@@ -165,10 +164,22 @@ export class View {
     }
   }
 
-  /** Write the name for screen readers: when the state changes, and when the view gets the focus. */
-  describe(nowMs, now = { state: this.state, why: this.camera.reason ?? "" }, since = "") {
+  /** Write the name for screen readers as it is now: when the view gets the focus. */
+  describe(nowMs) {
     const ageMs = this.ageMs(nowMs);
-    this.element.setAttribute("aria-label", spoken(this.camera, now, since, ageMs === null ? "" : spokenAge(ageMs)));
+    const since = sinceText(this.#now.sinceMs, nowMs);
+    const words = spoken(this.camera, this.#now, since, ageMs === null ? "" : spokenAge(ageMs));
+    this.element.setAttribute("aria-label", words);
+  }
+
+  /** Keep that name true. While the view has the focus, only a new state, or a first rate, is worth an interruption. */
+  #describeIfChanged(nowMs) {
+    const state = `${this.#now.state} ${this.#now.why} ${this.camera.fps > 0}`;
+    const words = spoken(this.camera, this.#now, "", "");
+    if (words === this.#spoken || (state === this.#spokenState && document.activeElement === this.element)) return;
+    this.#spoken = words;
+    this.#spokenState = state;
+    this.describe(nowMs);
   }
 
   /** A copy of the picture that is shown; null if there is none. */
