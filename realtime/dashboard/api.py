@@ -97,7 +97,7 @@ class Api:
         finally:
             self._waiting -= 1
         if picture is None:
-            return _line(503, f"no picture within {WAIT_S:.0f} s; the camera is {camera.state}")
+            return _line(503, f"no picture within {WAIT_S:.0f} s; the state of the camera is {camera.state}")
         return picture_response(camera, picture, Moment.now())
 
 

@@ -20,9 +20,12 @@ OPTIONS = "realtime-pose.options"
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window. Without Chromium, the test is skipped."""
+    """Chromium, without a window. Without Chromium, the test is skipped.
+
+    While it is open, an event loop of Playwright runs in this thread, and asyncio.run of later tests would fail.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium: apt-get install chromium")

@@ -14,7 +14,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Viewer:
     async def run(self) -> None:
         fake = self.fake
         await self.send(fake.hello())
-        await self.send({"type": "cameras", "cameras": [camera.record() for camera in fake.cameras.values()]})
+        await self.send(fake.list())
         await self.send({"type": "events", "events": fake.events})
         tasks = [asyncio.create_task(each()) for each in (self.frames, self.tell)]
         try:
@@ -123,6 +123,7 @@ class Fake:
 
     def __init__(self, cameras: list[FakeCamera], port: int = 0) -> None:
         self.cameras = {camera.name: camera for camera in cameras}
+        self.silent: Sequence[str] = ()  # pipelines that have sent nothing yet
         self.events: list[Record] = []
         self.heard: list[Record] = []
         self.refuse: int | None = None
@@ -229,7 +230,12 @@ class Fake:
     def set_cameras(self, cameras: list[FakeCamera]) -> None:
         """Replace all cameras, and tell the pages."""
         self.cameras = {camera.name: camera for camera in cameras}
-        self.tell({"type": "cameras", "cameras": [camera.record() for camera in cameras]})
+        self.tell(self.list())
+
+    def list(self) -> Record:
+        """Return the message `cameras` of web/1."""
+        cameras = [camera.record() for camera in self.cameras.values()]
+        return {"type": "cameras", "cameras": cameras, "waiting": self.silent}
 
     def event(self, camera: str | None, kind: str, text: str) -> None:
         """Tell of an event."""

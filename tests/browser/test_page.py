@@ -282,6 +282,18 @@ def test_without_cameras_the_page_says_how_to_get_one(play, open_page):
     expect(page.locator("#message-title")).to_have_text("No camera yet")
 
 
+@slow
+def test_a_pipeline_that_has_sent_nothing_is_named(play, open_page):
+    fake = scenarios.empty()
+    fake.silent = ["local"]
+    page = open_page(play(fake).url)
+    expect(page.locator("#message-title")).to_have_text("The program is starting")
+    fake.silent = ["tcp://10.0.0.7:5555"]
+    fake.set_cameras(list(scenarios.few().cameras.values()))
+    page.wait_for_selector(tile("lobby", state="live"))
+    expect(page.locator("#banner")).to_have_text(re.compile("No messages from tcp://10.0.0.7:5555 yet"))
+
+
 # ---- what is asked for
 
 

@@ -131,7 +131,7 @@ def test_another_width_is_400_and_names_the_valid_ones(width):
 
 def test_no_picture_in_time_is_503():
     reply = ask(routes(watched()), "/api/cameras/cam0/picture.jpg")
-    assert (reply.status, reply.text()) == (503, "no picture within 2 s; the camera is live\n")
+    assert (reply.status, reply.text()) == (503, "no picture within 2 s; the state of the camera is live\n")
 
 
 def test_a_dashboard_without_pictures_says_so():

@@ -20,11 +20,14 @@ export function panels(details, camera, frame) {
     stages(status.stages ?? {}, frame?.timing_ms ?? {}),
     lowered(status.lowered ?? camera.lowered ?? []),
     counts("Dropped frames", status.drops ?? {}, "No frame was dropped.", dropNote(status)),
-    counts("Reconnects", status.reconnects ?? {}, "The camera was never lost.", ""),
+    counts("Reconnects", status.reconnects ?? {}, camera.state === "live" ? "The camera was never lost." : "None so far.", ""),
     facts("Camera and models", cameraFacts(details, camera, info, status)),
     facts("Pipeline", pipelineFacts(details, camera, info, status)),
   ];
 }
+
+// The stages of the pipeline in their order; messages may name them in any.
+const ORDER = ["detect", "track", "pose", "relink", "smooth", "publish"];
 
 function panel(title, ...children) {
   return nest("section", "panel", make("h3", "panel-title", title), ...children);
@@ -32,13 +35,16 @@ function panel(title, ...children) {
 
 function latency(ms) {
   const cells = ["p50", "p95", "p99"].map((key) =>
-    nest("div", "figure", make("span", "figure-value", millis(ms[key])), make("span", "figure-name", `${key} ms`)),
+    nest("div", "figure", make("span", "figure-value", ms[key] > 0 ? millis(ms[key]) : "–"), make("span", "figure-name", `${key} ms`)),
   );
   return panel("Latency (capture to publishing)", nest("div", "figures", ...cells));
 }
 
 function stages(byStage, timing) {
-  const rows = Object.entries(byStage).map(([name, t]) => ({ name, p50: t.p50, p95: t.p95, wait: t.wait_p95 }));
+  const place = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length); // unknown ones come last
+  const rows = Object.entries(byStage)
+    .map(([name, t]) => ({ name, p50: t.p50, p95: t.p95, wait: t.wait_p95 }))
+    .sort((a, b) => place(a.name) - place(b.name));
   if (rows.length === 0) {
     for (const [name, ms] of Object.entries(timing)) {
       rows.push(name === "wait" ? { name, p50: 0, p95: 0, wait: ms } : { name, p50: ms, p95: ms, wait: 0 });
@@ -54,7 +60,7 @@ function stages(byStage, timing) {
     make("span", "key bar-p95"), "p95 ",
     make("span", "key bar-wait"), "wait before the stage, p95",
   );
-  return panel("Stages", ...lines, legend);
+  return panel("Stages (all cameras)", ...lines, legend);
 }
 
 function stageRow({ name, p50, p95, wait }, longest) {

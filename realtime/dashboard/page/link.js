@@ -7,7 +7,7 @@ const PING_FAST_MS = 500; // for the first pings, so that ages are exact soon
 const PING_MS = 5000;
 const FAST_PINGS = 5;
 const SILENCE_MS = 20000; // a ping without an answer for this long: the connection is dead
-const WAITS_MS = [500, 1000, 2000, 4000, 8000];
+const WAITS_MS = [500, 1000, 2000, 3000];
 const BUSY_WAIT_MS = 10000;
 const BUSY = 1013;
 

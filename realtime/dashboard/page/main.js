@@ -30,6 +30,7 @@ const clock = new Clock();
 const log = new Log();
 let hello = null;
 let cameras = new Map(); // name -> CAMERA of the protocol
+let waiting = []; // names of the pipelines that have sent nothing yet
 let pushed = false; // whether the large view has an entry of its own in the history
 let detailsOf = null; // the camera whose details this connection gets
 let cameFrom = null; // the tile that was opened last
@@ -63,7 +64,7 @@ const painter = new Painter({
 
 function receive(message) {
   if (message.type === "hello") greet(message);
-  else if (message.type === "cameras") setCameras(message.cameras);
+  else if (message.type === "cameras") setCameras(message.cameras, message.waiting ?? []);
   else if (message.type === "camera") changeCamera(message);
   else if (message.type === "details") large.details(message);
   else if (message.type === "events") (log.reset(message.events), writeLogs());
@@ -86,7 +87,8 @@ function greet(message) {
   detailsOf = null;
 }
 
-function setCameras(list) {
+function setCameras(list, silent) {
+  waiting = silent;
   cameras = new Map(list.map((camera) => [camera.name, camera]));
   wall.setCameras(list);
   if (large.name !== null) large.update(cameras.get(large.name) ?? null);
@@ -128,7 +130,7 @@ function tick() {
   }
   announcer.update([...wall.tiles].map(([name, tile]) => [name, tile.view.state]));
   if (large.name !== null) large.tick(nowMs);
-  notices.update({ link, hello, cameras: cameras.size, nowMs, localMs: localMs() });
+  notices.update({ link, hello, cameras: cameras.size, waiting, nowMs, localMs: localMs() });
   wall.element.classList.toggle("empty", cameras.size === 0);
   writeTally();
 }

@@ -21,7 +21,7 @@ export class Notices {
     this.#error = { text, untilMs: Date.now() + ERROR_MS };
   }
 
-  /** @param page {link, hello, cameras, nowMs, localMs}. */
+  /** @param page {link, hello, cameras, waiting, nowMs, localMs}; waiting: names of silent pipelines. */
   update(page) {
     const says = notice(page);
     const inMiddle = says && (page.cameras === 0 || says.blocks);
@@ -47,7 +47,7 @@ export class Notices {
   }
 }
 
-function notice({ link, cameras, nowMs, localMs }) {
+function notice({ link, cameras, waiting, nowMs, localMs }) {
   const waitS = Math.ceil((link.retryMs - localMs) / 1000);
   const retry = waitS > 0 ? `Trying again in ${waitS} s.` : "Trying again now.";
   const lost = `${sinceText(nowMs - (localMs - link.sinceMs), nowMs)}.`;
@@ -64,6 +64,16 @@ function notice({ link, cameras, nowMs, localMs }) {
     case "version":
       return { kind: "error", title: "The dashboard was updated", text: `This page uses web/1, the dashboard ${link.reason}.`, action: "Reload", blocks: true };
     default:
+      if (waiting.length > 0) return silent(waiting);
       return cameras > 0 ? null : { kind: "empty", title: "No camera yet", text: "A tile appears here as soon as a pipeline publishes a camera. To try it:", code: EXAMPLE };
   }
+}
+
+/** Pipelines that have sent nothing yet. The one that has started this page is called "local". */
+function silent(pipelines) {
+  if (pipelines.length === 1 && pipelines[0] === "local") {
+    return { kind: "starting", title: "The program is starting", text: "It loads its models; the cameras come after that." };
+  }
+  const names = pipelines.slice(0, 3).join(", ") + (pipelines.length > 3 ? ` and ${pipelines.length - 3} more` : "");
+  return { kind: "starting", title: `No messages from ${names} yet`, text: "It may still be starting. If this lasts, check the address and the keys." };
 }
