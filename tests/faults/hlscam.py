@@ -116,6 +116,8 @@ class HlsCamera:
         if not name.endswith(".m3u8"):
             return content
         text = content.decode()
+        if not self._over.is_set():  # the segmenter writes this line when it is restarted, too
+            text = text.replace("#EXT-X-ENDLIST\n", "")
         if self.clock_offset_s:
             text = re.sub(r"(?<=PROGRAM-DATE-TIME:)\S+", self._shifted, text)
         return self.edit(text).encode()
@@ -161,7 +163,8 @@ class HlsCamera:
                 self.size = self._restarts_with
                 flags = [*flags, "append_list", "discont_start"]
                 text = (self.folder / "live.m3u8").read_text()
-                (self.folder / "live.m3u8").write_text(text.replace("#EXT-X-ENDLIST\n", ""))
+                (self.folder / "next.m3u8").write_text(text.replace("#EXT-X-ENDLIST\n", ""))
+                (self.folder / "next.m3u8").replace(self.folder / "live.m3u8")
 
 
 def _handler(camera: HlsCamera) -> type[http.server.BaseHTTPRequestHandler]:
