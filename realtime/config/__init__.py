@@ -10,15 +10,14 @@ from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
 from realtime.config.layers import service_variables
 from realtime.config.load import former_keys, load, parse_source
+from realtime.config.publish import MOST_PEERS, PublishConfig
 from realtime.config.reading import Reading
 from realtime.config.sections import (
-    MOST_PEERS,
     AppConfig,
     DetectorConfig,
     LatencyConfig,
     Lever,
     PoseConfig,
-    PublishConfig,
     SmoothingConfig,
     TrackerConfig,
     TrackerMethod,

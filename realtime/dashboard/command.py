@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from realtime.dashboard.settings import Settings
 from realtime.home import home_path
 from realtime.printable import Parser, say
-from realtime.wire.endpoints import Endpoint, is_web_url, parse_address, parse_endpoint
+from realtime.wire.endpoints import Endpoint, is_host_name, is_web_url, parse_address, parse_endpoint
 from realtime.wire.reading import DEFAULT_ENDPOINT, load_keys
 from realtime.wire.small_file import read_small
 
@@ -245,7 +244,7 @@ def _address(text: str) -> Endpoint:
 
 
 def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text):
+    if not is_host_name(text):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a name without scheme and port: cams.example.org")
     return text
 

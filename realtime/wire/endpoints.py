@@ -89,3 +89,12 @@ def is_web_url(text: str) -> bool:
     (True, False, False)
     """
     return text.isprintable() and re.fullmatch(r"https?://[^\s<>\"']+", text) is not None
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a text can be the name of a host: no scheme, no port.
+
+    >>> is_host_name("cams.example.org"), is_host_name("https://cams.example.org"), is_host_name("cams:443")
+    (True, False, False)
+    """
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text) is not None
