@@ -36,6 +36,7 @@ from realtime.publish.outlets import open_outlets
 from realtime.publish.purpose import PrivateEndpoints
 from realtime.publish.stage import PublishStage, StreamInfo
 from realtime.reload import Reload
+from realtime.runtime.activity import Activities
 from realtime.runtime.channel import Channel
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
@@ -144,7 +145,9 @@ class Pipeline:
             session = uuid.uuid4().hex
             outlets = open_outlets(config.publish, private, session, lambda: self._fleet.status)
             on_error.callback(outlets.close)
+            self._activities = Activities(config.activity)
             self._models = models = load_models(config)
+            models.track.looked = self._activities.looked
             on_error.pop_all()
 
         budgets = models.core_budgets() if models.pooled else []
@@ -160,7 +163,7 @@ class Pipeline:
             # File frames are read ahead, so their wait at the door is not a delay.
             waits=None if models.throughput else self._meter,
         )
-        self._fleet = Fleet(config, self._crew, self._door, self._tuning.prepare)
+        self._fleet = Fleet(config, self._crew, self._door, self._tuning.prepare, self._activities)
         info = StreamInfo(
             session=session,
             skeleton=models.pose.skeleton,
@@ -260,6 +263,7 @@ class Pipeline:
         for camera in [camera for camera in self._fleet.removed if self._door.is_empty(camera)]:
             for stage in self._chain:
                 stage.forget(camera)
+            self._activities.forget(camera)
             self._fleet.removed.remove(camera)
 
     def _is_live(self, camera: str) -> bool:

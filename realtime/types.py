@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Clock = Literal["arrival", "rtcp", "playlist"]
+Activity = Literal["active", "still", "empty"]
 
 
 def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], sizes: dict[str, int]) -> None:
@@ -36,6 +37,28 @@ def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], 
         raise ValueError(f"{where}: expected shape ({wanted}), got {array.shape}")
     if not array.flags.c_contiguous:
         raise ValueError(f"{where}: expected a C-contiguous array, got strides {array.strides}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """How much happens in one frame, by the motion gate of its camera (`activity.mode`).
+
+    >>> Motion("still", np.float32([[0, 0, 20, 10]]), look_before_s=4.0).xyxy.shape
+    (1, 4)
+
+    Attributes:
+        activity: `active`, `still` (people, but no motion near them) or `empty` (no people and no motion).
+        xyxy: float32 (M, 4), the areas in which something moves; pixels of the frame.
+        look_before_s: run the detector on this frame if its last run in this epoch was before this time, on the
+            timeline of `Frame.time_s`. Infinite if the camera is active: `detector.every` decides then.
+    """
+
+    activity: Activity
+    xyxy: NDArray[np.float32]
+    look_before_s: float
+
+    def __post_init__(self) -> None:
+        _check(self, "xyxy", np.float32, ("M", 4), {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +88,7 @@ class Frame:
         clock: `arrival` if `captured_unix_ns` is by our clock, `rtcp` if it is by the camera's, `playlist` if it is by
             that of an HLS playlist.
         media_s: the source's presentation timestamp in seconds; None if it has none.
+        motion: how much happens in the frame; None if its camera has no motion gate.
         timing_ms: milliseconds spent in each stage so far. The only field that changes past the door; the loops that
             run the stages write it.
     """
@@ -78,6 +102,7 @@ class Frame:
     captured_unix_ns: int
     clock: Clock = "arrival"
     media_s: float | None = None
+    motion: Motion | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from realtime.capture.image_file import opened, picture_of
 from realtime.capture.image_pages import places
 from realtime.capture.images import IMAGES_PER_S
-from realtime.capture.source import Picture
+from realtime.capture.source import Picture, Pixels
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
@@ -49,8 +49,8 @@ class AnimationSource:
         self.fps: float | None = IMAGES_PER_S
         self._pictures = self._read(Path(source), max_pixels)
         first = next(self._pictures)
-        assert first.image is not None  # or this had raised
-        self.size = (first.image.shape[1], first.image.shape[0])
+        assert first.decoded is not None  # or this had raised
+        self.size = first.decoded.size
         self._first: Picture | None = first
 
     def read(self) -> Picture | None:
@@ -83,12 +83,12 @@ class AnimationSource:
                         raise
                     raise self._ended(error, number, len(wanted)) from None
                 if image.format == "TIFF":
-                    yield Picture(picture)
+                    yield Picture(Pixels(picture))
                     continue
                 lasts_ms, time_ms = float(image.info.get("duration", 0)), image.info.get("timestamp", time_ms)
                 shown_ms = lasts_ms if lasts_ms > SHORTEST_MS else INSTEAD_MS
                 self.fps = 1000.0 / shown_ms
-                yield Picture(picture, (time_ms + longer_ms) / 1000.0)
+                yield Picture(Pixels(picture), (time_ms + longer_ms) / 1000.0)
                 time_ms += lasts_ms
                 longer_ms += shown_ms - lasts_ms
 

@@ -23,17 +23,20 @@ from realtime.capture.clock_bars import draw_clock
 from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
 from realtime.capture.kind import kind_of
-from realtime.capture.source import Picture, Source
+from realtime.capture.late import LateFrame, image_of
+from realtime.capture.source import Decoded, Picture, Source, Sparing
 from realtime.capture.timeline import Pacer, RateLimit, Timeline
-from realtime.capture.view import viewed, viewed_size
+from realtime.capture.view import check_crop, viewed_size
+from realtime.capture.watcher import Watcher
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.observe.status import CameraStatus
 from realtime.redact import shown
+from realtime.runtime.activity import Activities
 from realtime.runtime.channel import Closed
 from realtime.runtime.door import Door
 from realtime.runtime.memory import give_back_memory
-from realtime.types import Frame
+from realtime.types import Frame, Motion
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class Camera:
             at the door.
         prepare: called before the first frame of each size, and at the end (`Prepare`).
         open_source: opens the camera's source; tests pass a fake.
+        activities: the activity of all cameras; None: no camera has a motion gate.
         after: the previous camera of this name, whose thread has ended. Indices and epochs continue from it.
     """
 
@@ -93,6 +97,7 @@ class Camera:
         stop: threading.Event,
         prepare: Prepare = lambda camera, size, live: None,
         open_source: Callable[[CameraConfig], Source] | None = None,
+        activities: Activities | None = None,
         after: Camera | None = None,
     ) -> None:
         self._name = config.name
@@ -117,6 +122,9 @@ class Camera:
         self._was_open = self._has_told_spread = False
         self._trouble: SourceReason | None = None  # the fault reported last, None once the source is open again
         self._pause_s = 0.0  # wait before the next attempt to open the source
+        self._activities = activities
+        self._watcher: Watcher | None = None
+        self._late_error: SourceError | None = None  # a picture could not be converted when it entered
 
     def run(self) -> None:
         """Capture until the source ends, `max_frames` is reached or this camera is stopped.
@@ -183,12 +191,23 @@ class Camera:
         self._timeline.reopened(time.monotonic(), source.live, source.fps)
         self._freshness.reopened(time.monotonic())
         self._clock.reopened()
+        self._watcher = self._new_watcher(source)
+        self._late_error = None
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
             again = " again" if self._was_open else ""
             where, extra = shown(self._config.address), {"camera": self._name}
             log.info("%s: opened %s%s, %dx%d, %s", self._name, where, again, *source.size, rate, extra=extra)
         self._was_open, self._trouble = True, None
+
+    def _new_watcher(self, source: Source) -> Watcher | None:
+        """Return the motion gate for a source that was opened; None if it has none."""
+        self._status.activity = None
+        if self._activities is None:
+            return None
+        mode = self._config.activity or self._activities.mode
+        is_on = mode == "on" or (mode == "auto" and source.live)
+        return Watcher(self._config, self._activities) if is_on else None
 
     def _play(self, source: Source) -> bool:
         """Put frames at the door until the source ends or is lost; True if the source should be opened again."""
@@ -206,6 +225,9 @@ class Camera:
                     return self._loop
                 if self._stop.is_set():
                     break
+                if (late := self._late_error) is not None:
+                    self._late_error = None
+                    raise late
                 self._bring(picture, source)
                 if self._index == self._last_index:
                     return False
@@ -245,13 +267,15 @@ class Camera:
             finally:
                 del error
 
-    def _frame(self, picture: Picture, source: Source, index: int, arrived_s: float) -> Frame:
+    def _frame(self, picture: Picture, source: Source, index: int, arrived_s: float) -> Frame | LateFrame:
         """Make a frame, unless one of these checks drops it; their order decides under which cause it is counted.
+
+        That of a live source is converted only when the door lets it in.
 
         Raises:
             _Dropped: the frame is dropped.
         """
-        if picture.fault is not None or picture.image is None:
+        if picture.fault is not None or picture.decoded is None:
             if picture.fault == SourceReason.KEY_FRAME.value:
                 self._status.explain(picture.fault)
             raise _Dropped(picture.fault or "undecodable")
@@ -262,35 +286,78 @@ class Camera:
             text = "%s: timestamps repeat or go back in places; the frames there are spaced evenly"
             log.info(text, self._name, extra={"camera": self._name})
         captured_s = self._captured_s(picture, source, arrived_s)
-        size = self._sized(picture.image, source)
+        size = self._sized(picture.decoded, source)
         epoch, time_s = self._timeline.place(size, picture.media_s, arrived_s)
         if source.live and not self._rate_limit.admits(epoch, time_s):
             raise _Dropped("target_fps")
         if self._realtime and not source.live and not self._pacer.wait(time_s, source.fps):
             raise _Dropped("stopping")
-        try:
-            image = self._guard.call(viewed, picture.image, self._config, logs=source.live)
-        except SourceError as error:
-            raise _Dropped("crop_xyxy" if error.reason is SourceReason.MODE else "undecodable", error) from None
+        motion = self._motion(picture.decoded, source, epoch, time_s)
         if not source.live:  # a file has no capture time: its frame counts as captured now
             captured_s = time.monotonic()
         captured_unix_s, arrived_unix_s = unix_s(captured_s), unix_s(arrived_s)
         if picture.came_s is not None:  # HLS: the frame arrived earlier and was held back until it was due
             captured_unix_s = arrived_unix_s = unix_s(picture.came_s)
         taken_unix_s, clock = self._clock.read(picture.wall_s, captured_unix_s, arrived_unix_s, picture.clock)
+        captured_mono_ns = round(captured_s * 1e9)
+
+        def make(image: NDArray[np.uint8]) -> Frame:
+            return Frame(
+                camera=self._name,
+                epoch=epoch,
+                index=index,
+                image=image,
+                time_s=time_s,
+                captured_mono_ns=captured_mono_ns,
+                captured_unix_ns=round(taken_unix_s * 1e9),
+                clock=clock,
+                media_s=picture.media_s,
+                motion=motion,
+            )
+
+        if source.live:
+            return LateFrame(
+                self._name, captured_mono_ns, picture.decoded, self._config, make, self._guard, self._failed_late
+            )
+        image = self._converted(picture.decoded)
         if picture.shows_clock:
             draw_clock(image, round(taken_unix_s * 1e3))
-        return Frame(
-            camera=self._name,
-            epoch=epoch,
-            index=index,
-            image=image,
-            time_s=time_s,
-            captured_mono_ns=round(captured_s * 1e9),
-            captured_unix_ns=round(taken_unix_s * 1e9),
-            clock=clock,
-            media_s=picture.media_s,
-        )
+        return make(image)
+
+    def _motion(self, decoded: Decoded, source: Source, epoch: int, time_s: float) -> Motion | None:
+        """Watch for motion. None if this camera has no motion gate.
+
+        Raises:
+            _Dropped: the camera is empty, and this frame doesn't enter.
+        """
+        if self._watcher is None:
+            return None
+        try:
+            motion, enters = self._guard.call(self._watcher.see, decoded, epoch, time_s, logs=source.live)
+        except SourceError as error:
+            raise _Dropped("undecodable", error) from None
+        self._status.activity = motion.activity
+        if isinstance(source, Sparing):
+            source.decode_only(self._config.idle_decode if motion.activity == "empty" else "all")
+        if not enters:
+            raise _Dropped("idle")
+        return motion
+
+    def _converted(self, decoded: Decoded) -> NDArray[np.uint8]:
+        """Convert a picture of a file, and return its view.
+
+        Raises:
+            _Dropped: it can't be converted.
+        """
+        try:
+            return self._guard.call(image_of, decoded, self._config, logs=False)
+        except SourceError as error:
+            raise _Dropped("undecodable", error) from None
+
+    def _failed_late(self, error: SourceError) -> None:
+        """Note that a picture could not be converted, on the thread that took its frame from the door."""
+        self._status.count_dropped("undecodable")
+        self._late_error = error
 
     def _captured_s(self, picture: Picture, source: Source, arrived_s: float) -> float:
         """When the frame was captured (monotonic seconds), by its arrival and, if they can be trusted, its timestamps.
@@ -312,9 +379,17 @@ class Camera:
             raise _Dropped("behind", behind)
         return captured_s
 
-    def _sized(self, image: NDArray[np.uint8], source: Source) -> tuple[int, int]:
-        """The size of the frame that the image becomes. Prepares the stages and updates the status if it is new."""
-        size = viewed_size((image.shape[1], image.shape[0]), self._config)
+    def _sized(self, decoded: Decoded, source: Source) -> tuple[int, int]:
+        """The size of the frame that the picture becomes. Prepares the stages and updates the status if it is new.
+
+        Raises:
+            _Dropped: `crop_xyxy` reaches beyond the picture.
+        """
+        try:
+            self._guard.call(check_crop, decoded.size, self._config, logs=source.live)
+        except SourceError as error:
+            raise _Dropped("crop_xyxy", error) from None
+        size = viewed_size(decoded.size, self._config)
         if size != self._status.size:
             self._status.describe(size, source.fps)
             self._prepare(self._name, size, source.live)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.capture.source import Picture
+from realtime.capture.source import Picture, Pixels
 from realtime.errors import SourceError, SourceReason
 
 DEMO_SIZE = (1280, 720)
@@ -131,8 +131,8 @@ class DemoSource:
 
     >>> source = DemoSource()
     >>> first, second = source.read(), source.read()
-    >>> first.image.shape, first.media_s, round(second.media_s, 3)
-    ((720, 1280, 3), 0.0, 0.033)
+    >>> first.decoded.size, first.media_s, round(second.media_s, 3)
+    ((1280, 720), 0.0, 0.033)
 
     Args:
         shows_clock: have Unix time drawn into each frame (`demo:clock`), by capture.camera: only there is known when a
@@ -152,7 +152,7 @@ class DemoSource:
     def read(self) -> Picture | None:
         """Return the next frame. The demo never ends, so this is never None."""
         k, self._next = self._next, self._next + 1
-        return Picture(demo_frame(k), media_s=k / DEMO_FPS, shows_clock=self._shows_clock)
+        return Picture(Pixels(demo_frame(k)), media_s=k / DEMO_FPS, shows_clock=self._shows_clock)
 
     def close(self) -> None:
         """Do nothing: the demo holds no resource."""

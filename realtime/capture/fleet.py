@@ -15,6 +15,7 @@ from realtime.capture.camera import Camera, Prepare
 from realtime.config import AppConfig, CameraConfig
 from realtime.errors import SourceError, TruncatedError, first_line
 from realtime.observe.status import CameraStatus
+from realtime.runtime.activity import Activities
 from realtime.runtime.channel import Closed
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
@@ -36,6 +37,7 @@ class Fleet:
         crew: runs the threads of the cameras. An error of an initial camera ends the run.
         door: where the cameras put their frames. It already knows the names of the initial cameras.
         prepare: called by each camera on its thread, with the size of its frames (capture.camera).
+        activities: the activity of all cameras; None: no camera has a motion gate.
 
     Attributes:
         status: the state and counters of each camera, including removed ones. Adding a camera replaces the mapping
@@ -45,12 +47,18 @@ class Fleet:
     """
 
     def __init__(
-        self, config: AppConfig, crew: Crew, door: Door, prepare: Prepare = lambda camera, size, live: None
+        self,
+        config: AppConfig,
+        crew: Crew,
+        door: Door,
+        prepare: Prepare = lambda camera, size, live: None,
+        activities: Activities | None = None,
     ) -> None:
         self._config = config
         self._crew = crew
         self._door = door
         self._prepare = prepare
+        self._activities = activities
         self._members: dict[str, _Member] = {}
         # Threads per camera name: the current one, and any predecessors that are still ending. Kept after removal.
         self._threads: dict[str, list[threading.Thread]] = {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realtime.capture.folder import files_of
 from realtime.capture.one_image import of_file
-from realtime.capture.source import Picture
+from realtime.capture.source import Picture, Pixels
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
@@ -88,7 +88,7 @@ class ImagesSource:
             return Picture(None, None, "too large" if error.reason is SourceReason.TOO_LARGE else "undecodable")
         if others:
             self._left_out.append((path, others))
-        return Picture(image)
+        return Picture(Pixels(image))
 
     def close(self) -> None:
         """Say how many pictures were left out of the files that were read. No file stays open between images."""

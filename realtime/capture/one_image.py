@@ -64,6 +64,6 @@ def _by_ffmpeg(name: str, data: io.BytesIO | None, max_pixels: int) -> NDArray[n
         picture = source.read()
     finally:
         source.close()
-    if picture is None or picture.image is None:
+    if picture is None or picture.decoded is None:
         raise SourceError(f"{name}: {DAMAGED_IMAGE}", SourceReason.NOT_MEDIA)
-    return picture.image
+    return picture.decoded.bgr()

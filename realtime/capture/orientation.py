@@ -88,16 +88,28 @@ def upright(image: NDArray[np.uint8], matrix: bytes | None) -> NDArray[np.uint8]
     Returns:
         The image itself if the matrix changes nothing, or maps the picture to a line or a point, such as one of zeros.
     """
+    is_mirrored, quarters = _turn_of(matrix)
+    if is_mirrored:
+        image = cv2.flip(image, 1)
+    turn = _TURNS[quarters]
+    return image if turn is None else cv2.rotate(image, turn)
+
+
+def upright_size(size: tuple[int, int], matrix: bytes | None) -> tuple[int, int]:
+    """Return the size of what `upright` returns for an image of this size; both are (width, height) in pixels."""
+    return size[::-1] if _turn_of(matrix)[1] % 2 else size
+
+
+def _turn_of(matrix: bytes | None) -> tuple[bool, int]:
+    """Return whether a display matrix mirrors left and right, and by how many quarters it then turns the picture."""
     if matrix is None or len(matrix) < _MATRIX.size:
-        return image
+        return False, 0
     a, b, _, c, d, *_ = _MATRIX.unpack_from(matrix)
     if (area := a * d - b * c) == 0:
-        return image
+        return False, 0
     if area < 0:  # mirror left and right first; the rest is a rotation
-        image = cv2.flip(image, 1)
         a, b = -a, -b
-    turn = _TURNS[round(atan2(b - c, a + d) / (pi / 2)) % 4]
-    return image if turn is None else cv2.rotate(image, turn)
+    return area < 0, round(atan2(b - c, a + d) / (pi / 2)) % 4
 
 
 def _of_known_kinds(frame: VideoFrame) -> VideoFrame | None:

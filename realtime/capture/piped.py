@@ -84,7 +84,7 @@ class PipeSource:
             raise
         if picture is None and not self._stop.is_set():
             self._raise_problem()
-        if picture is not None and picture.image is not None:
+        if picture is not None and picture.decoded is not None:
             self._pipe.allowed = MOST_BETWEEN
         return picture
 

@@ -13,7 +13,7 @@ import time
 from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from realtime.capture.download import SEGMENT_BYTES, Downloads
 from realtime.capture.one_image import of_reply
-from realtime.capture.source import Fault, Picture
+from realtime.capture.source import Fault, Picture, Pixels
 from realtime.capture.tls import Tls
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason
@@ -81,9 +81,9 @@ class SnapshotSource:
         except BaseException:
             self.close()
             raise
-        assert first.image is not None
+        assert first.decoded is not None
         self._first: Picture | None = first
-        self.size = (first.image.shape[1], first.image.shape[0])
+        self.size = first.decoded.size
         self._due_s = time.monotonic()
 
     def read(self) -> Picture | None:
@@ -153,7 +153,7 @@ class SnapshotSource:
             try:
                 data = file.rest(self._most_bytes)
                 came_s, fault = time.monotonic(), "undecodable"
-                return Picture(of_reply(data, name, self._max_pixels), came_s=came_s), None
+                return Picture(Pixels(of_reply(data, name, self._max_pixels)), came_s=came_s), None
             except SourceError as error:
                 failed = error.with_traceback(None)
                 if fault == "corrupt":

@@ -7,26 +7,92 @@ camera names, epochs or the pacing of files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.config import IdleDecode
 from realtime.types import Clock
 
 # Why a frame from a source can't be used; also the cause under which it is counted as dropped.
-Fault = Literal["corrupt", "undecodable", "no time stamp", "too large", "waiting for a key frame"]
+Fault = Literal["corrupt", "undecodable", "no time stamp", "too large", "waiting for a key frame", "idle"]
+
+
+class Decoded(Protocol):
+    """A decoded picture that is converted only when it is needed, on any thread, also after its source was closed.
+
+    Attributes:
+        size: width and height in pixels of the upright picture.
+    """
+
+    size: tuple[int, int]
+
+    def bgr(self) -> NDArray[np.uint8]:
+        """Return the picture as uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it.
+
+        Raises:
+            SourceError: its pixel format can't be converted.
+        """
+        ...
+
+    def luma(self, scale: float) -> NDArray[np.uint8]:
+        """Return its brightness, scaled down.
+
+        Args:
+            scale: of the result, 0..1.
+
+        Returns:
+            uint8 (h, w), upright, at least 1 x 1. Each value is the mean of the pixels that it stands for.
+
+        Raises:
+            SourceError: its pixel format can't be converted.
+        """
+        ...
+
+
+class Pixels:
+    """A picture that is BGR already.
+
+    >>> pixels = Pixels(np.full((480, 640, 3), 80, np.uint8))
+    >>> pixels.size, pixels.luma(0.25).shape
+    ((640, 480), (120, 160))
+    """
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        """Wrap uint8 (H, W, 3), BGR, C-contiguous, upright."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"Pixels.image: expected uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        self._image = image
+        self.size = image.shape[1], image.shape[0]
+
+    def bgr(self) -> NDArray[np.uint8]:
+        """Return the picture itself."""
+        return self._image
+
+    def luma(self, scale: float) -> NDArray[np.uint8]:
+        """Return its brightness, scaled down: uint8 (h, w)."""
+        return np.asarray(cv2.cvtColor(scaled_down(self._image, scale), cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def scaled_down(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Scale uint8 (H, W) or (H, W, 3) by a factor of at most 1; each result is the mean of its pixels."""
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """One frame as the source returns it.
 
+    >>> Picture(Pixels(np.zeros((480, 640, 3), np.uint8)), media_s=0.04).decoded.size
+    (640, 480)
+
     Attributes:
-        image: uint8 (H, W, 3), BGR, C-contiguous, upright as a viewer shows it. None if nothing could be decoded; then
-            `fault` is set.
+        decoded: the picture; None if nothing was decoded; then `fault` is set.
         media_s: the source's own timestamp in seconds; None if it has none.
-        fault: why the frame can't be used; None for a good frame.
+        fault: why the frame can't be used; None for a good frame. `idle`: it was not decoded on purpose.
         wall_s: Unix time (s) of capture by the camera's own clock; None if the camera doesn't send it.
         clock: which clock `wall_s` is.
         came_s: when the frame reached this machine, monotonic seconds; None: when `read` returned it.
@@ -34,7 +100,7 @@ class Picture:
         shows_clock: draw the moment of capture into the frame made of it (`capture.clock_bars`).
     """
 
-    image: NDArray[np.uint8] | None
+    decoded: Decoded | None
     media_s: float | None = None
     fault: Fault | None = None
     wall_s: float | None = None
@@ -44,12 +110,13 @@ class Picture:
     shows_clock: bool = False
 
     def __post_init__(self) -> None:
-        if self.image is None and self.fault is None:
-            raise ValueError("Picture.image: expected an array, got None without a fault")
-        if self.image is not None:
-            dtype, shape = self.image.dtype, self.image.shape
-            if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-                raise ValueError(f"Picture.image: expected uint8 (H, W, 3), got {dtype} {shape}")
+        if self.decoded is None and self.fault is None:
+            raise ValueError("Picture.decoded: expected a picture, got None without a fault")
+
+    @property
+    def image(self) -> NDArray[np.uint8] | None:
+        """The picture as `Decoded.bgr` returns it, converted now; None if nothing was decoded."""
+        return None if self.decoded is None else self.decoded.bgr()
 
 
 class Source(Protocol):
@@ -80,3 +147,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the source. May be called more than once."""
+
+
+@runtime_checkable
+class Sparing(Protocol):
+    """A source that can decode less while nothing happens in front of the camera (`idle_decode`)."""
+
+    def decode_only(self, what: IdleDecode) -> None:
+        """Decode only these frames from the next `read` on. Each other frame is a picture with the fault `idle`.
+
+        After `all`, the next read returns the newest frame, decoded from the packets that were kept for this.
+        """
+        ...

@@ -145,9 +145,10 @@ class StreamSource:
             self._first = next(self._pictures, None)
             if self._oversize is not None:
                 raise too_large(self._name, self._oversize, self._max_pixels)
-            if self._first is None or self._first.image is None:
+            if self._first is None or self._first.decoded is None:
                 raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
-            self.size = (self._first.image.shape[1], self._first.image.shape[0])
+            self._first.decoded.bgr()  # raises if its pixel format can't be converted
+            self.size = self._first.decoded.size
 
     def _declared_fps(self) -> float | None:
         """Return the frame rate that the source declares; None if it declares none."""
@@ -306,7 +307,7 @@ class StreamSource:
     ) -> Picture:
         if self._is_too_large(frame.width, frame.height):
             return Picture(None, None, "too large")
-        image = self._convert(frame)
+        decoded = self._convert(frame)
         self._seen.note(media_s)
         if media_s is not None:
             if self.live:
@@ -317,7 +318,7 @@ class StreamSource:
             if self._unstamped <= UNSTAMPED:
                 fault = "no time stamp"
         wall_s = None if media_s is None or self._wall_offset_s is None else media_s + self._wall_offset_s
-        return Picture(image, media_s, fault, wall_s, is_spread=is_spread)
+        return Picture(decoded, media_s, fault, wall_s, is_spread=is_spread)
 
     def _media_s(self, frame: VideoFrame) -> float | None:
         return None if self._container.format.name in _INVENTED_STAMPS else frame.time

@@ -1,9 +1,11 @@
 """The view of a camera that the pipeline works on: its image rotated, cropped and scaled as configured.
 
-Used by capture.camera: Picture.image -> Frame.image. Boxes and keypoints are in pixels of the resulting image.
+Used by capture.camera: Picture.decoded -> Frame.image. Boxes and keypoints are in pixels of the resulting image.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,7 +23,7 @@ def viewed_size(size: tuple[int, int], config: CameraConfig) -> tuple[int, int]:
     >>> viewed_size((1920, 1080), CameraConfig(name="door", source="0", rotate=90, resize=640))
     (360, 640)
     """
-    width, height = size[::-1] if config.rotate in (90, 270) else size
+    width, height = rotated_size(size, config.rotate)
     if config.crop_xyxy is not None:
         x1, y1, x2, y2 = config.crop_xyxy
         width, height = x2 - x1, y2 - y1
@@ -48,18 +50,44 @@ def viewed(image: NDArray[np.uint8], config: CameraConfig) -> NDArray[np.uint8]:
     Raises:
         SourceError: `crop_xyxy` reaches beyond the image (after `rotate`).
     """
+    check_crop((image.shape[1], image.shape[0]), config)
     size = viewed_size((image.shape[1], image.shape[0]), config)
-    if config.rotate:
-        image = cv2.rotate(image, _TURNS[config.rotate])
+    image = rotated(image, config.rotate)
     if config.crop_xyxy is not None:
-        x1, y1, x2, y2 = config.crop_xyxy
-        height, width = image.shape[:2]
-        if x2 > width or y2 > height:
-            raise SourceError(
-                f"crop_xyxy: got {list(config.crop_xyxy)}, expected a box within the image of {width}x{height}",
-                SourceReason.MODE,
-            )
-        image = image[y1:y2, x1:x2]
+        image = crop(image, config.crop_xyxy)
     if size != (image.shape[1], image.shape[0]):
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image)
+
+
+def check_crop(size: tuple[int, int], config: CameraConfig) -> None:
+    """Check that the view lies within an image of this size, (width, height) in pixels.
+
+    Raises:
+        SourceError: `crop_xyxy` reaches beyond the image (after `rotate`).
+    """
+    if config.crop_xyxy is None:
+        return
+    width, height = rotated_size(size, config.rotate)
+    if config.crop_xyxy[2] > width or config.crop_xyxy[3] > height:
+        raise SourceError(
+            f"crop_xyxy: got {list(config.crop_xyxy)}, expected a box within the image of {width}x{height}",
+            SourceReason.MODE,
+        )
+
+
+def rotated(image: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
+    """Rotate uint8 (H, W) or (H, W, 3) clockwise by 0, 90, 180 or 270 degrees."""
+    return np.asarray(cv2.rotate(image, _TURNS[degrees]), np.uint8) if degrees else image
+
+
+def rotated_size(size: tuple[int, int], degrees: int) -> tuple[int, int]:
+    """Return the width and height of a rotated image, given its width and height."""
+    return size[::-1] if degrees in (90, 270) else size
+
+
+def crop(image: NDArray[np.uint8], xyxy: Sequence[float]) -> NDArray[np.uint8]:
+    """Return the part of an image in a box, rounded to whole pixels and at least one pixel large."""
+    height, width = image.shape[:2]
+    x1, y1 = min(round(xyxy[0]), width - 1), min(round(xyxy[1]), height - 1)
+    return image[y1 : max(y1 + 1, round(xyxy[3])), x1 : max(x1 + 1, round(xyxy[2]))]

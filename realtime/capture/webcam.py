@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.capture.source import Picture
+from realtime.capture.source import Picture, Pixels
 from realtime.errors import SourceError, SourceReason, first_line
 from realtime.redact import shown
 
@@ -96,7 +96,7 @@ class WebcamSource:
             image = self._next()
         if image is None:
             raise SourceError(f"{self._name}: no frame received: was it unplugged?", SourceReason.LOST)
-        return Picture(image)
+        return Picture(Pixels(image))
 
     def close(self) -> None:
         """Release the device."""

@@ -5,7 +5,15 @@ section. A mistake becomes one ConfigError line that names the key, where it was
 value.
 """
 
-from realtime.config.camera import MOST_PIXELS, URL_SCHEMES, Accelerator, CameraConfig, Transport
+from realtime.config.camera import (
+    MOST_PIXELS,
+    URL_SCHEMES,
+    Accelerator,
+    ActivityMode,
+    CameraConfig,
+    IdleDecode,
+    Transport,
+)
 from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
 from realtime.config.layers import service_variables
@@ -13,6 +21,7 @@ from realtime.config.load import former_keys, load, parse_source
 from realtime.config.publish import MOST_PEERS, PublishConfig
 from realtime.config.reading import Reading
 from realtime.config.sections import (
+    ActivityConfig,
     AppConfig,
     DetectorConfig,
     LatencyConfig,
@@ -24,8 +33,8 @@ from realtime.config.sections import (
 )
 
 __all__ = [
-    "MOST_PEERS", "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "AppConfig", "CameraConfig", "DetectorConfig", "Key",
-    "LatencyConfig", "Lever", "PoseConfig", "PublishConfig", "Reading", "SmoothingConfig", "TrackerConfig",
-    "TrackerMethod", "Transport", "changes", "commented_yaml", "former_keys", "is_repeatable", "leaves", "load",
-    "parse_source", "sections", "service_variables", "to_yaml",
+    "MOST_PEERS", "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "ActivityConfig", "ActivityMode", "AppConfig",
+    "CameraConfig", "DetectorConfig", "IdleDecode", "Key", "LatencyConfig", "Lever", "PoseConfig", "PublishConfig",
+    "Reading", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes", "commented_yaml",
+    "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "service_variables", "to_yaml",
 ]  # fmt: skip

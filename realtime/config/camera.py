@@ -39,8 +39,11 @@ URL_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "rtmp", "rtmps", 
 _TLS_SCHEMES = ("rtsps", "https")
 # The largest picture that OpenCV reads and FFmpeg converts, in pixels.
 MOST_PIXELS = 2**30
+# The longest list of polygons, and of corners of one, that a camera may have.
+_MOST_POLYGONS, _MOST_CORNERS = 100, 1000
 Transport = Literal["tcp", "udp", "multicast"]
 Accelerator = Literal["none", "auto", "cuda", "vaapi", "videotoolbox"]
+IdleDecode = Literal["all", "nonref", "key"]
 
 
 class Addresses(NamedTuple):
@@ -48,6 +51,15 @@ class Addresses(NamedTuple):
 
     environment: Mapping[str, str]
     reading: Reading
+
+
+def _on_or_off(value: object) -> object:
+    """YAML 1.1 reads the words on and off as true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+ActivityMode = Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)]
+Corner = tuple[Annotated[float, Field(ge=0.0, le=65536.0)], Annotated[float, Field(ge=0.0, le=65536.0)]]
 
 
 def _degrees(value: object) -> object:
@@ -119,6 +131,22 @@ class CameraConfig(Section):
         description="largest picture that is decoded, as width x height in pixels; unset: 64 million for a URL, 250 "
         "million for files and images. No limit for webcams",
     )
+    activity: ActivityMode | None = Field(None, description="activity.mode of this camera; unset: as for all cameras")
+    mask: list[list[Corner]] = Field(
+        [],
+        max_length=_MOST_POLYGONS,
+        title="[[[x, y], ...], ...]",
+        description="ignore motion in these polygons, each of at least 3 corners [x, y] in pixels of the published "
+        "frame; people are found there all the same",
+    )
+    sensitivity: float = Field(
+        0.5, ge=0.0, le=1.0, description="of the motion gate: a higher value notices less contrast and smaller areas"
+    )
+    idle_decode: IdleDecode = Field(
+        "all",
+        description="frames to decode while the camera is empty; nonref: leave out those that no other frame refers to "
+        "(B-frames); key: only key frames, so motion is noticed with the next one",
+    )
     _address: str = PrivateAttr("")
 
     @property
@@ -159,6 +187,19 @@ class CameraConfig(Section):
             raise ValueError("expected 0 <= x1 < x2 and 0 <= y1 < y2")
         return crop
 
+    @field_validator("mask")
+    @classmethod
+    def _polygons(cls, mask: list[list[Corner]]) -> list[list[Corner]]:
+        for number, corners in enumerate(mask):
+            where = f"polygon {number}: " if len(mask) > 1 else ""
+            if not 3 <= len(corners) <= _MOST_CORNERS:
+                raise ValueError(f"{where}got {len(corners)} corners, expected 3 to {_MOST_CORNERS}")
+            if max(max(corner) for corner in corners) <= 1.0:
+                raise ValueError(f"{where}got fractions of the frame, expected pixels of the published frame")
+            if _area(corners) < 1.0:
+                raise ValueError(f"{where}got corners on one line, expected an area of at least one pixel")
+        return mask
+
     @model_validator(mode="after")
     def _find_address(self, info: ValidationInfo) -> CameraConfig:
         address = _resolved(self.source, info.context or Addresses(os.environ, Reading()))
@@ -186,6 +227,12 @@ class CameraConfig(Section):
         is_secret = self.source.startswith(("env:", "secret:"))
         self._address = SecretAddress(address, self.source) if is_secret else address
         return self
+
+
+def _area(corners: list[Corner]) -> float:
+    """The area of a polygon, by the shoelace formula; 0 if its corners lie on one line."""
+    nexts = corners[1:] + corners[:1]
+    return abs(sum(x * y2 - x2 * y for (x, y), (x2, y2) in zip(corners, nexts, strict=True))) / 2
 
 
 def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from realtime.config.camera import CameraConfig
+from realtime.config.camera import ActivityMode, CameraConfig
 from realtime.config.publish import PublishConfig
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
@@ -214,6 +214,26 @@ class SmoothingConfig(Section):
         return self
 
 
+class ActivityConfig(Section):
+    """Computing less while little happens: a camera is active, still (people, but no motion near them) or empty."""
+
+    mode: ActivityMode = Field(
+        "auto", description="watch for motion and compute less without it; auto: on for live sources, off for files"
+    )
+    empty_s: float = Field(
+        10.0, gt=0.0, le=3600.0, description="a camera counts as empty after this long without people and motion (s)"
+    )
+    look_s: float = Field(
+        5.0, ge=0.1, le=3600.0, description="empty: run the detector at least this often (s), and at once on motion"
+    )
+    pose_s: float = Field(
+        5.0,
+        ge=0.1,
+        le=3600.0,
+        description="measure the pose of a still person again after this long (s), and at once when they move",
+    )
+
+
 class LatencyConfig(Section):
     """Limits on the time from capture to publishing."""
 
@@ -258,6 +278,7 @@ class AppConfig(Section):
     pose: PoseConfig = PoseConfig()
     smoothing: SmoothingConfig = SmoothingConfig()
     latency: LatencyConfig = LatencyConfig()
+    activity: ActivityConfig = ActivityConfig()
     publish: PublishConfig = PublishConfig()
     record: FilePath | None = Field(
         None, description="write every pose message to this .jsonl file, one per line; an earlier one is renamed"

@@ -1,10 +1,11 @@
-"""When the detector runs: on every Nth frame of a camera.
+"""When the detector runs: on every Nth frame of an active camera, and seldom on those of a still or empty one.
 
 detect/stage.py uses it. On the frames in between, track/coast.py extrapolates the tracks.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from realtime.runtime.epochs import PerEpoch
@@ -36,8 +37,15 @@ class Cadence:
         no person is tracked yet.
         """
         camera = self._cameras.of(frame)
-        due = camera.since is None or camera.since + 1 >= self.every
-        camera.since = 0 if due or camera.since is None else camera.since + 1
+        before_s = math.inf if frame.motion is None else frame.motion.look_before_s
+        if camera.looked_s is None:
+            due = True
+        elif before_s == math.inf:
+            due = camera.since + 1 >= self.every
+        else:
+            due = camera.looked_s < before_s
+        camera.since = 0 if due else camera.since + 1
+        camera.looked_s = frame.time_s if due else camera.looked_s
         return due
 
     def forget(self, camera: str) -> None:
@@ -47,4 +55,5 @@ class Cadence:
 
 @dataclass(slots=True)
 class _Camera:
-    since: int | None = None  # frames since the last detection; None before the first one
+    looked_s: float | None = None  # time of the last frame on which the detector ran; None before the first one
+    since: int = 0  # frames since then

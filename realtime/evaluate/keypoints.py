@@ -136,8 +136,9 @@ def _frame(path: Path, image: Row, index: int) -> Frame:
     """Read an image as a frame. Each image is its own epoch, because it does not continue the previous one."""
     picture = ImagesSource(str(path)).read()
     assert picture is not None
-    assert picture.image is not None  # ImagesSource raises if its only image can't be read
-    frame = Frame("images", index, index, picture.image, 0.0, captured_mono_ns=0, captured_unix_ns=0)
+    pixels = picture.image
+    assert pixels is not None  # ImagesSource raises if its only image can't be read
+    frame = Frame("images", index, index, pixels, 0.0, captured_mono_ns=0, captured_unix_ns=0)
     expected = image.get("width", frame.size[0]), image.get("height", frame.size[1])
     if frame.size != expected:
         raise ConfigError(

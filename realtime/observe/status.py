@@ -15,6 +15,7 @@ import numpy as np
 
 from realtime.errors import SourceReason
 from realtime.observe.metrics import Histogram
+from realtime.types import Activity
 
 State = Literal["starting", "live", "reconnecting", "ended", "failed"]
 
@@ -59,6 +60,7 @@ class CameraStatus:
         losses: how many times the camera was lost while it was live, by reason.
         source_fps: frames per second of the source; None if unknown.
         size: width and height of its frames in pixels; None before the first one.
+        activity: how much happens in front of the camera; None without a motion gate.
         lowered: configuration keys that were changed to compute less, as "key=value".
         latency: the latencies of the whole run.
     """
@@ -73,6 +75,7 @@ class CameraStatus:
         self._silence_limit_s: float | None = None
         self.source_fps: float | None = None
         self.size: tuple[int, int] | None = None
+        self.activity: Activity | None = None
         self.lowered: list[str] = []
         self.captured = 0
         self.published = 0

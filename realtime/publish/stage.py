@@ -256,6 +256,7 @@ class PublishStage:
                 stages=self._stages,
                 reconnects=dict(status.losses),
                 process=self._process,
+                activity=wire.UNSET if status.activity is None else status.activity,
             )
             self._send(wire.status_topic(camera), message)
 

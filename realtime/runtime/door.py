@@ -27,6 +27,22 @@ OnDrop = Callable[[str, str], None]
 _WEIGHT = 0.1
 
 
+class Unconverted(Protocol):
+    """A frame of a live camera whose image is converted only if it enters.
+
+    Attributes:
+        camera: the camera's name.
+        captured_mono_ns: as in Frame.
+    """
+
+    camera: str
+    captured_mono_ns: int
+
+    def frame(self) -> Frame | None:
+        """Convert the image and return the frame. None if that failed; then the drop has been counted."""
+        ...
+
+
 class Gate(Protocol):
     """The door as the pace and the pool see it: they decide when frames may enter."""
 
@@ -58,7 +74,7 @@ class Exit(Protocol):
 @dataclass
 class _Entry:
     newest_wins: bool = False
-    waiting: Frame | None = None
+    waiting: Frame | Unconverted | None = None
     since_s: float = 0.0  # when the waiting frame arrived
     entered_s: deque[float] = field(default_factory=deque)  # entry times of the frames past the door
     usual_s: float = 0.0  # estimated time from entering to leaving
@@ -166,7 +182,7 @@ class Door:
             if self._stopped:
                 raise Closed
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: Frame | Unconverted) -> None:
         """Put a frame at the door: replace the waiting frame (newest wins), or block until there is room (file).
 
         Raises:
@@ -216,9 +232,9 @@ class Door:
             ready = ready[:1] if self._one_at_a_time else ready
             # The cameras served now move to the back: with `one_at_a_time`, each gets its turn.
             self._order = [camera for camera in self._order if camera not in ready] + ready
-            frames = [frame for camera in ready if (frame := self._enter(camera)) is not None]
+            entered = [frame for camera in ready if (frame := self._enter(camera)) is not None]
             self._changed.notify_all()
-            return frames
+        return [frame for each in entered if (frame := self._converted(each)) is not None]
 
     def not_before(self, time_s: float) -> None:
         """Let no live frame enter before this moment (monotonic seconds), because it would only wait inside."""
@@ -279,13 +295,24 @@ class Door:
     def _ready_or_ended(self, now_s: float) -> bool:
         return self._has_ended() or any(self._is_admitted(entry, now_s) for entry in self._entries.values())
 
-    def _is_too_old(self, frame: Frame, entry: _Entry) -> bool:
+    def _converted(self, entered: Frame | Unconverted) -> Frame | None:
+        """Convert the image of a frame that has entered. If that fails, its place in the window is free again."""
+        if isinstance(entered, Frame):
+            return entered
+        frame = entered.frame()
+        if frame is None:
+            with self._changed:
+                self._entries[entered.camera].entered_s.pop()
+                self._changed.notify_all()
+        return frame
+
+    def _is_too_old(self, frame: Frame | Unconverted, entry: _Entry) -> bool:
         age_s = (time.monotonic_ns() - frame.captured_mono_ns) / 1e9
         if self._target_s is not None and entry.usual_s < self._target_s < age_s + entry.usual_s:
             return True
         return age_s > self._max_age_s
 
-    def _enter(self, camera: str) -> Frame | None:
+    def _enter(self, camera: str) -> Frame | Unconverted | None:
         entry = self._entries[camera]
         frame, entry.waiting = entry.waiting, None
         assert frame is not None
@@ -294,7 +321,7 @@ class Door:
             return None
         entry.entered_s.append(time.monotonic())
         self._waits.waited(self._reader, entry.entered_s[-1] - entry.since_s)
-        if entry.newest_wins:
+        if entry.newest_wins or not isinstance(frame, Frame):
             return frame
         # A file's frames are read ahead. They count as captured now, so that latency excludes the wait.
         return replace(frame, captured_mono_ns=time.monotonic_ns(), captured_unix_ns=time.time_ns())

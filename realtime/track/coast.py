@@ -17,7 +17,8 @@ Floats = NDArray[np.float64]
 # A person's speed is fitted to the boxes of at most this many consecutive detection runs. On the MOT sequences, 3 to 6
 # are equally good; with 2, the speed follows the jitter of the boxes.
 LOOKS = 4
-# Extrapolation ends this long after the last detection, because positions are too uncertain by then.
+# Extrapolation ends this long after the last detection, because speeds are too uncertain by then. The boxes stay there
+# until the next detection: that the detector did not run ends no track.
 MOST_S = 1.0
 # A person counts as gone once the visible part of their box is less than this wide or high.
 LEAST_VISIBLE_PX = 2.0
@@ -61,13 +62,15 @@ class Coast:
             frame: a frame without a detection run.
 
         Returns:
-            Tracks with `measured` False. People who have left the frame are dropped. The result is empty if the last
-            detection is more than MOST_S old.
+            Tracks with `measured` False. People who have left the frame are dropped. Boxes move for at most MOST_S
+            after the last detection, and not at all if the camera is not active (`Frame.motion`).
         """
-        if not self._boxes or frame.time_s - self._times_s[-1] > MOST_S:
+        if not self._boxes:
             return Tracks.empty(frame)
         width, height = frame.size
-        moved = np.stack([self._ahead(np.stack(boxes), frame.time_s) for boxes in self._boxes.values()])
+        is_active = frame.motion is None or frame.motion.activity == "active"
+        until_s = min(frame.time_s, self._times_s[-1] + (MOST_S if is_active else 0.0))
+        moved = np.stack([self._ahead(np.stack(boxes), until_s) for boxes in self._boxes.values()])
         xyxy = np.clip(moved, 0, (width, height, width, height)).astype(np.float32)
         inside = (xyxy[:, 2:] - xyxy[:, :2] >= LEAST_VISIBLE_PX).all(1)
         keypoints = self._keypoints

@@ -15,7 +15,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from realtime.runtime.epochs import PerEpoch
 from realtime.track.boxmot import Association, load_appearance
 from realtime.track.coast import Coast
 from realtime.types import Detections, Frame, Tracks
+
+Looked = Callable[[Tracks, bool], None]
 
 
 class TrackStage:
@@ -36,6 +38,10 @@ class TrackStage:
     ...     tracks = stage.process([detections])[0]
     >>> tracks.track_ids.tolist(), tracks.xyxy.tolist()
     ([1], [[110.0, 100.0, 170.0, 280.0]])
+
+    Attributes:
+        looked: called with the tracks of each frame on which the detector ran, and whether each detection that is good
+            enough to start a track belongs to one (runtime.activity).
     """
 
     name = "track"
@@ -51,6 +57,7 @@ class TrackStage:
             ConfigError: the weights of the network can't be loaded.
         """
         self._config = config
+        self.looked: Looked = lambda tracks, is_settled: None
         self._appearance = load_appearance(config, device)
         # By camera; outside its state, because ids are not reused when the state is dropped.
         self._new_ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
@@ -67,7 +74,7 @@ class TrackStage:
             track, with `measured` True. Otherwise it holds the people of the last detection at their extrapolated
             positions, with `measured` False; boxmot does not see such a frame.
         """
-        return [self._cameras.of(item.frame).update(item) for item in batch]
+        return [self._update(item) for item in batch]
 
     def forget(self, camera: str) -> None:
         """Drop the tracker of a camera, once no frame of it is in the pipeline. Its ids are still not reused."""
@@ -75,6 +82,14 @@ class TrackStage:
 
     def close(self) -> None:
         """Do nothing, because there are no resources to release."""
+
+    def _update(self, item: Detections) -> Tracks:
+        tracks = self._cameras.of(item.frame).update(item)
+        if item.looked:
+            likely = np.count_nonzero(item.scores >= self._config.track_score)
+            known = np.count_nonzero(tracks.scores >= self._config.track_score)
+            self.looked(tracks, bool(likely == known))
+        return tracks
 
     def _new_tracker(self, frame: Frame) -> _CameraTracker:
         association = Association(self._config, frame.size, self._appearance)

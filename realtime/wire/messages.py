@@ -293,7 +293,8 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         Annotated[
             Literal["active", "still", "empty"],
             Meta(
-                description='"active", "still" (people, but no motion) or "empty"; reserved, not sent by this version'
+                description='how much happens in front of the camera: "active", "still" (people, but no motion near '
+                'them) or "empty" (no people and no motion); missing if the camera has no motion gate'
             ),
         ]
         | UnsetType

@@ -13,7 +13,7 @@ import pytest
 from realtime.capture import camera as camera_module
 from realtime.capture.guard import Guard
 from realtime.capture.open import check_source
-from realtime.capture.source import Picture
+from realtime.capture.source import Pixels
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.observe.log import set_up_logging
@@ -149,8 +149,8 @@ def test_an_error_of_the_conversion_is_the_camera_s_trouble(monkeypatch):
     ],
 )
 def test_a_picture_of_another_kind_can_not_be_made(image):
-    with pytest.raises(ValueError, match=r"Picture\.image: expected uint8 \(H, W, 3\), got"):
-        Picture(image)
+    with pytest.raises(ValueError, match=r"Pixels\.image: expected uint8 \(H, W, 3\), got"):
+        Pixels(image)
 
 
 def test_a_source_that_failed_is_freed_before_the_next_one_is_opened():

@@ -79,11 +79,13 @@ def test_the_box_of_a_person_who_walks_out_of_the_frame_narrows_and_then_disappe
     assert [each.tolist() for each in widths] == [[pytest.approx(25 - 6.25 * k)] for k in range(1, 4)] + [[], []]
 
 
-def test_extrapolation_ends_if_the_detector_does_not_run_for_long() -> None:
+def test_boxes_stay_where_extrapolation_ends_if_the_detector_does_not_run_for_long() -> None:
     coast = Coast()
     coast.saw(seen(0.0, walking(0.0), [1, 2]))
-    assert len(coast.at(frame_at(MOST_S))) == 2
-    assert len(coast.at(frame_at(MOST_S + 0.01))) == 0
+    coast.saw(seen(0.1, walking(0.1), [1, 2]))
+    last = coast.at(frame_at(0.1 + MOST_S))
+    assert last.track_ids.tolist() == [1, 2]
+    np.testing.assert_array_equal(coast.at(frame_at(100.0)).xyxy, last.xyxy)
 
 
 def test_people_missing_from_the_last_detection_are_not_extrapolated() -> None:

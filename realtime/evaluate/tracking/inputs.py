@@ -118,8 +118,8 @@ def read_frames(sequence: MotSequence, video: Path | None, rate_hz: float | None
             if picture is None:
                 raise ConfigError(f"{video or sequence.images}: ends after {number - 1} frames, expected {kept[-1]}")
             _, time_s = timeline.place(source.size, picture.media_s if rate_hz is None else None, 0.0)
-            if number in wanted and picture.image is not None:
-                yield _frame(sequence.name, number, picture.image, time_s)
+            if number in wanted and (image := picture.image) is not None:
+                yield _frame(sequence.name, number, image, time_s)
     finally:
         source.close()
 

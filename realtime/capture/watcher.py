@@ -1,0 +1,88 @@
+"""Watches one camera for motion, and decides which of its frames enter the pipeline.
+
+Used by capture.camera: Picture.decoded -> Frame.motion. The watcher scales the brightness of each picture down, turns
+it like the picture, and gives it to the motion detector (capture.motion); runtime.activity decides.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.capture.motion import MotionDetector, Moved
+from realtime.capture.source import Decoded
+from realtime.capture.view import crop, rotated, rotated_size, viewed_size
+from realtime.config import CameraConfig
+from realtime.runtime.activity import Activities, Verdict
+
+# The shorter side of the pictures in which motion is looked for (pixels).
+SHORTER_SIDE = 100
+# Motion is looked for at most this often (s, on the timeline of the frames).
+_INTERVAL_S = 0.09
+
+
+class Watcher:
+    """The motion gate of one camera.
+
+    Args:
+        config: the camera's configuration.
+        activities: the activity of all cameras.
+    """
+
+    def __init__(self, config: CameraConfig, activities: Activities) -> None:
+        self._config, self._activities = config, activities
+        self._epoch = -1
+        self._seen_s = 0.0
+        self._moved: NDArray[np.float32] = np.zeros((0, 4), np.float32)
+        self._is_sure = False
+        self._detector = MotionDetector()
+
+    def see(self, decoded: Decoded, epoch: int, time_s: float) -> Verdict:
+        """Look for motion in the next picture, and decide whether its frame enters.
+
+        Args:
+            decoded: the picture.
+            epoch: that of its frame.
+            time_s: the time of its frame.
+
+        Raises:
+            SourceError: the picture can't be converted.
+        """
+        is_new = epoch != self._epoch
+        if is_new or time_s - self._seen_s >= _INTERVAL_S:
+            luma, size = self._luma(decoded)
+            if is_new:
+                self._detector = MotionDetector(self._config.sensitivity, watched(luma.shape[::-1], size, self._config))
+            self._take(self._detector.update(luma), luma.shape[::-1], size)
+            self._epoch, self._seen_s = epoch, time_s
+        return self._activities.see(self._config.name, epoch, time_s, self._moved, self._is_sure)
+
+    def _luma(self, decoded: Decoded) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Return the brightness of the view, uint8 (h, w), and the size of the frame that it stands for."""
+        size = viewed_size(decoded.size, self._config)
+        x1, y1, x2, y2 = self._config.crop_xyxy or (0, 0, *rotated_size(decoded.size, self._config.rotate))
+        scale = min(1.0, SHORTER_SIDE / min(x2 - x1, y2 - y1))
+        luma = rotated(decoded.luma(scale), self._config.rotate)
+        return crop(luma, [x1 * scale, y1 * scale, x2 * scale, y2 * scale]), size
+
+    def _take(self, moved: Moved, luma_size: tuple[int, int], size: tuple[int, int]) -> None:
+        scale = np.array([size[0] / luma_size[0], size[1] / luma_size[1]] * 2, np.float32)
+        self._moved, self._is_sure = moved.xyxy * scale, moved.is_sure
+
+
+def watched(luma_size: tuple[int, int], size: tuple[int, int], config: CameraConfig) -> NDArray[np.bool_] | None:
+    """Return where motion is looked for: bool (h, w) in pixels of the luma; None: everywhere.
+
+    Args:
+        luma_size: width and height of the luma.
+        size: width and height of the frame, whose pixels `mask` means.
+        config: the camera's configuration.
+    """
+    if not config.mask:
+        return None
+    scale = np.array(luma_size) / np.array(size)
+    inside = np.zeros(luma_size[::-1], np.uint8)
+    for corners in config.mask:
+        cv2.fillPoly(inside, [np.round(np.array(corners) * scale - 0.5).astype(np.int32)], 1)
+    return np.asarray(inside == 0)
