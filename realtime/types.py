@@ -50,12 +50,15 @@ class Motion:
         activity: `active`, `still` (people, but no motion near them) or `empty` (no people and no motion).
         xyxy: float32 (M, 4), the areas in which something moves; pixels of the frame.
         look_before_s: run the detector on this frame if its last run in this epoch was before this time, on the
-            timeline of `Frame.time_s`. Infinite if the camera is active: `detector.every` decides then.
+            timeline of `Frame.time_s`. If the camera is active, `detector.every` may demand further runs.
+        has_unexplained: something moves away from the people of a still camera, so `detector.every` counts as if the
+            camera were active.
     """
 
     activity: Activity
     xyxy: NDArray[np.float32]
     look_before_s: float
+    has_unexplained: bool = False
 
     def __post_init__(self) -> None:
         _check(self, "xyxy", np.float32, ("M", 4), {})

@@ -5,7 +5,6 @@ detect/stage.py uses it. On the frames in between, track/coast.py extrapolates t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from realtime.runtime.epochs import PerEpoch
@@ -34,16 +33,12 @@ class Cadence:
         """Return whether the detector should run on this frame.
 
         Call it once per frame, with each camera's frames in order. The first frame of an epoch is always due, because
-        no person is tracked yet.
+        no person is tracked yet; so is the first one after a wake-up (`Motion.look_before_s`).
         """
-        camera = self._cameras.of(frame)
-        before_s = math.inf if frame.motion is None else frame.motion.look_before_s
-        if camera.looked_s is None:
-            due = True
-        elif before_s == math.inf:
-            due = camera.since + 1 >= self.every
-        else:
-            due = camera.looked_s < before_s
+        camera, motion = self._cameras.of(frame), frame.motion
+        due = camera.looked_s is None or (motion is not None and camera.looked_s < motion.look_before_s)
+        if motion is None or motion.activity == "active" or motion.has_unexplained:
+            due = due or camera.since + 1 >= self.every
         camera.since = 0 if due else camera.since + 1
         camera.looked_s = frame.time_s if due else camera.looked_s
         return due

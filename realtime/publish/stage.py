@@ -87,7 +87,7 @@ class PublishStage:
             config: the section `publish` of the configuration.
             info: the fields of InfoMessage that hold for the whole run.
             cameras: returns the status of each camera by name; cameras may be added during the run. The stage counts
-                published frames there, and publishes the status every second and at each change of state.
+                published frames there, and publishes the status every second and at each change of state or activity.
             recorder: receives every pose message; None records nothing.
             door: notified of each published frame, and opened once `publish.wait_for_subscribers` subscribers are
                 connected. The recording of a camera that is live there may have gaps; that of a file waits for the
@@ -110,6 +110,7 @@ class PublishStage:
         self._seq: Counter[str] = Counter()
         self._presence: defaultdict[str, Presence] = defaultdict(Presence)
         self._told_state: dict[str, tuple[str, str | None]] = {}
+        self._told_activity: dict[str, str | None] = {}
         self._told_source: dict[str, tuple[object, object]] = {}
         self._next_status_s = self._next_info_s = self._started_s
         self._audiences = [Audience(each, cameras) for each in self._sockets]
@@ -157,7 +158,9 @@ class PublishStage:
             news = [
                 camera
                 for camera, status in cameras.items()
-                if self._told_state.get(camera) != status.state or self._presence[camera].has_news
+                if self._told_state.get(camera) != status.state
+                or self._told_activity.get(camera) != status.activity
+                or self._presence[camera].has_news
             ]
             self._send_status(news)
 
@@ -228,7 +231,8 @@ class PublishStage:
         for camera in cameras:
             status = self._cameras()[camera]
             state, reason, since_ns = status.phase()
-            self._told_state[camera] = state, reason
+            activity = status.activity
+            self._told_state[camera], self._told_activity[camera] = (state, reason), activity
             counts = status.counts()
             fps, latency_ms = status.recent()
             presence = self._presence[camera]
@@ -256,7 +260,7 @@ class PublishStage:
                 stages=self._stages,
                 reconnects=dict(status.losses),
                 process=self._process,
-                activity=wire.UNSET if status.activity is None else status.activity,
+                activity=wire.UNSET if activity is None else activity,
             )
             self._send(wire.status_topic(camera), message)
 

@@ -16,16 +16,22 @@ from numpy.typing import NDArray
 from realtime.config import ActivityConfig
 from realtime.types import Activity, Motion, Tracks
 
-# A camera stays active for this long (s) after the last motion near a person, or in a picture without people.
+# A camera stays active for this long (s) after the last reason to be: motion near a person, or in a picture without
+# people, or a person about whom the tracker isn't certain.
 HOLD_S = 1.0
-# A still camera is looked at this often (s): at least once a second, with room for the interval between two frames.
-STILL_LOOK_S = 0.9
-# An empty camera's frames enter at least this often (s), so that its subscribers hear from it.
+# A still camera is looked at, and frames of an empty one enter, at least this often (s).
 SIGN_S = 1.0
+# Both happen this much earlier (s), because the next frame may come late. Cameras of less than 10 fps: a frame earlier.
+_EARLY_S = 0.1
+# Frames of a steady camera are not exactly equally far apart (s).
+_ROUNDING_S = 1e-3
+# A gap between two frames of this many times the usual interval, and longer than HOLD_S, counts as motion: anything may
+# have happened. Not if the camera is empty, because then it may be decoded in part (`idle_decode`).
+_GAP = 3.0
 # Motion is near a person if it touches their box, widened by this share of its longer side on each side.
 _NEAR = 0.15
-# A person whose box has moved by more than this share of its longer side, and by this many pixels, between two runs of
-# the detector isn't still, whatever the motion gate sees.
+# A person isn't still, whatever the motion gate sees, if a side of their box has moved by more than this share of the
+# longer side, and by this many pixels, since it last did.
 _MOVED, _MOVED_PX = 0.1, 4.0
 
 
@@ -77,53 +83,27 @@ class Activities:
             state = self._cameras.get(camera)
             if state is None or state.epoch != epoch:
                 state = self._cameras[camera] = _Camera(epoch, time_s)
-            near = state.near_people(moved)
-            if not is_sure or near.any() or (len(moved) and not len(state.people)):
-                state.motion_s = time_s
-            elif len(moved):
-                state.unexplained_s = time_s
-            return self._verdict(state, time_s, moved)
+            state.see(time_s, moved, is_sure)
+            return state.decide(self._config, moved)
 
     def looked(self, tracks: Tracks, is_settled: bool) -> None:
-        """Take in the people whom a run of the detector found.
+        """Take in the people whom a run of the detector found. It may arrive after newer frames were seen.
 
         Args:
             tracks: its tracks.
-            is_settled: False if it found a person without a track, so that the next frames decide.
+            is_settled: False if the tracker knows people who are not among them: new ones, who are not confirmed yet,
+                or lost ones. The camera is active until a run settles that.
         """
         frame = tracks.frame
         with self._lock:
             state = self._cameras.get(frame.camera)
-            if state is None or state.epoch != frame.epoch:
-                return
-            if not is_settled or state.has_changed(tracks):
-                state.motion_s = max(state.motion_s, frame.time_s)
-            state.people, state.track_ids = tracks.xyxy, tracks.track_ids
-            if len(tracks):
-                state.people_s = frame.time_s
+            if state is not None and state.epoch == frame.epoch:
+                state.looked(tracks, is_settled)
 
     def forget(self, camera: str) -> None:
         """Drop the state of a camera."""
         with self._lock:
             self._cameras.pop(camera, None)
-
-    def _verdict(self, state: _Camera, time_s: float, moved: NDArray[np.float32]) -> Verdict:
-        quiet_since_s = max(state.motion_s, state.unexplained_s, state.people_s)
-        activity: Activity = "active"
-        look_before_s = math.inf
-        enters = True
-        if time_s - state.motion_s >= HOLD_S and len(state.people):
-            activity = "still"
-            look_before_s = max(time_s - STILL_LOOK_S, state.unexplained_s)
-        elif time_s - quiet_since_s >= self._config.empty_s and not len(state.people):
-            activity = "empty"
-            interval_s = min(SIGN_S, self._config.look_s)
-            # Half an interval early, or a look would have to wait for the next frame that enters.
-            look_before_s = time_s - self._config.look_s + interval_s / 2
-            enters = time_s - state.entered_s >= interval_s
-        if enters:
-            state.entered_s = time_s
-        return Verdict(Motion(activity, moved, look_before_s), enters)
 
 
 class _Camera:
@@ -131,26 +111,93 @@ class _Camera:
 
     def __init__(self, epoch: int, now_s: float) -> None:
         self.epoch = epoch
-        self.motion_s = now_s  # the last motion near a person, or anywhere without people; a start counts as motion
-        self.unexplained_s = -math.inf  # the last motion elsewhere
-        self.people_s = now_s  # the last time that a run of the detector found people
-        self.entered_s = -math.inf  # the last frame that entered
-        self.people = np.zeros((0, 4), np.float32)  # (N, 4), their boxes in the last run
-        self.track_ids = np.zeros(0, np.int64)
+        self._activity: Activity = "active"
+        self._seen_s = -math.inf  # the last frame
+        self._interval_s = math.inf  # between the last two frames
+        self._awake_s = now_s  # the last reason to be active; a start counts as one
+        self._woke_s = now_s  # when the camera last became active
+        self._motion_s = now_s  # the last motion anywhere
+        self._unexplained_s = -math.inf  # the last motion away from people
+        self._unexplained_from_s = -math.inf  # when that motion began
+        self._people_s = now_s  # the last time that a run of the detector found people
+        self._entered_s = -math.inf  # the last frame that entered
+        self._people: dict[int, NDArray[np.float32]] = {}  # boxes (4,) by track id, of the last run
+        self._rest: dict[int, NDArray[np.float32]] = {}  # where each of them was when they last moved
+        self._is_settled = True
 
-    def near_people(self, moved: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which areas (M, 4) are near a person, bool (M,)."""
-        sides = (self.people[:, 2:] - self.people[:, :2]).max(1, initial=0.0)[:, None] * _NEAR
-        low, high = self.people[:, :2] - sides, self.people[:, 2:] + sides
+    def see(self, time_s: float, moved: NDArray[np.float32], is_sure: bool) -> None:
+        """Take in what moves in the next frame."""
+        before_s, interval_s = self._seen_s, time_s - self._seen_s
+        is_gap = self._activity != "empty" and interval_s > max(HOLD_S, _GAP * self._interval_s)
+        self._seen_s, self._interval_s = time_s, interval_s
+        wakes = self._wakes(moved) or not is_sure or is_gap
+        if wakes or len(moved):
+            self._motion_s = time_s
+        if wakes or not self._is_settled:
+            self._awake_s = time_s
+        if not wakes and len(moved):
+            if self._unexplained_s < before_s:
+                self._unexplained_from_s = time_s
+            self._unexplained_s = time_s
+
+    def looked(self, tracks: Tracks, is_settled: bool) -> None:
+        """Take in a run of the detector."""
+        self._is_settled = is_settled
+        self._people = dict(zip(tracks.track_ids.tolist(), tracks.xyxy, strict=True))
+        if self._people:
+            self._people_s = tracks.frame.time_s
+        if self._rest.keys() != self._people.keys() or any(map(_has_moved, self._rest.values(), self._now_at_rest())):
+            self._awake_s = max(self._awake_s, tracks.frame.time_s)
+            self._rest = self._people
+
+    def decide(self, config: ActivityConfig, moved: NDArray[np.float32]) -> Verdict:
+        """Decide about the frame that was seen last."""
+        time_s = self._seen_s
+        is_awake = time_s - self._awake_s < HOLD_S
+        is_quiet = time_s - max(self._motion_s, self._people_s) >= config.empty_s
+        before, self._activity = self._activity, "active"
+        if not is_awake and self._people:
+            self._activity = "still"
+        elif not is_awake and is_quiet:
+            self._activity = "empty"
+        if self._activity == "active" and before != "active":
+            self._woke_s = time_s
+        enters = self._activity != "empty" or self._entered_s < self._due_before(min(SIGN_S, config.look_s))
+        if enters:
+            self._entered_s = time_s
+        has_unexplained = self._activity == "still" and self._unexplained_s == time_s
+        return Verdict(Motion(self._activity, moved, self._look_before_s(config), has_unexplained), enters)
+
+    def _look_before_s(self, config: ActivityConfig) -> float:
+        match self._activity:
+            case "active":
+                return self._woke_s
+            case "still":
+                return max(self._due_before(SIGN_S), self._unexplained_from_s)
+            case "empty":
+                # Looks need a frame that enters, and these come about once a second.
+                step_s = max(self._interval_s, min(SIGN_S, config.look_s) / 2)
+                return self._seen_s - max(0.0, config.look_s - step_s) - _ROUNDING_S
+
+    def _due_before(self, limit_s: float) -> float:
+        """Before which time a thing must have happened last to be due now, if it is due every `limit_s` seconds."""
+        return self._seen_s - max(0.0, limit_s - max(_EARLY_S, self._interval_s)) - _ROUNDING_S
+
+    def _now_at_rest(self) -> list[NDArray[np.float32]]:
+        return [self._people[track_id] for track_id in self._rest]
+
+    def _wakes(self, moved: NDArray[np.float32]) -> bool:
+        """Whether any of these areas (M, 4) is near a person, or there is one and there are no people."""
+        if not self._people or not len(moved):
+            return bool(len(moved))
+        people = np.stack(list(self._people.values()))
+        sides = (people[:, 2:] - people[:, :2]).max(1)[:, None] * _NEAR
+        low, high = people[:, :2] - sides, people[:, 2:] + sides
         touches = (moved[:, None, 2:] >= low) & (moved[:, None, :2] <= high)
-        near: NDArray[np.bool_] = touches.all(2).any(1)
-        return near
+        return bool(touches.all(2).any())
 
-    def has_changed(self, tracks: Tracks) -> bool:
-        """Whether people came, went or moved since the last run of the detector."""
-        if set(tracks.track_ids.tolist()) != set(self.track_ids.tolist()):
-            return True
-        before = self.people[[self.track_ids.tolist().index(each) for each in tracks.track_ids.tolist()]]
-        shift = np.abs(tracks.xyxy - before).max(1, initial=0.0)
-        sides = (before[:, 2:] - before[:, :2]).max(1, initial=0.0)
-        return bool((shift > np.maximum(_MOVED * sides, _MOVED_PX)).any())
+
+def _has_moved(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
+    """Whether a person's box (4,) has moved by more than that of a still person does."""
+    longer = (before[2:] - before[:2]).max()
+    return bool(np.abs(now - before).max() > max(_MOVED * longer, _MOVED_PX))

@@ -40,8 +40,8 @@ class TrackStage:
     ([1], [[110.0, 100.0, 170.0, 280.0]])
 
     Attributes:
-        looked: called with the tracks of each frame on which the detector ran, and whether each detection that is good
-            enough to start a track belongs to one (runtime.activity).
+        looked: called with the tracks of each frame on which the detector ran, and whether these are all people whom
+            the tracker knows: no one is lost, and no one is new and not confirmed yet (runtime.activity).
     """
 
     name = "track"
@@ -84,11 +84,10 @@ class TrackStage:
         """Do nothing, because there are no resources to release."""
 
     def _update(self, item: Detections) -> Tracks:
-        tracks = self._cameras.of(item.frame).update(item)
+        tracker = self._cameras.of(item.frame)
+        tracks = tracker.update(item)
         if item.looked:
-            likely = np.count_nonzero(item.scores >= self._config.track_score)
-            known = np.count_nonzero(tracks.scores >= self._config.track_score)
-            self.looked(tracks, bool(likely == known))
+            self.looked(tracks, tracker.is_settled)
         return tracks
 
     def _new_tracker(self, frame: Frame) -> _CameraTracker:
@@ -97,7 +96,11 @@ class TrackStage:
 
 
 class _CameraTracker:
-    """The tracker of one epoch of one camera. New tracks take their ids from `new_ids`."""
+    """The tracker of one epoch of one camera. New tracks take their ids from `new_ids`.
+
+    Attributes:
+        is_settled: whether all people whom the tracker knows were found in the last detection run.
+    """
 
     def __init__(self, association: Association, buffer_s: float, new_ids: Iterator[int]) -> None:
         self._association = association
@@ -106,6 +109,7 @@ class _CameraTracker:
         self._ids: dict[int, int] = {}  # boxmot's id -> ours
         self._times_s: deque[float] = deque()  # of the detection runs within the buffer, oldest first
         self._coast = Coast()
+        self.is_settled = True
 
     def update(self, detections: Detections) -> Tracks:
         """Return the people of the next frame; detected people keep the order of the detections."""
@@ -118,7 +122,9 @@ class _CameraTracker:
     def _matched(self, detections: Detections) -> Tracks:
         frame = detections.frame
         rows, theirs = self._association.update(detections, self._frames_within_buffer(frame.time_s))
-        ended = self._forget_ids()
+        known = self._association.known()
+        self.is_settled = known == set(theirs.tolist())
+        ended = self._forget_ids(known)
         if not len(rows):
             return Tracks.empty(frame, ended)
         return Tracks(
@@ -144,9 +150,8 @@ class _CameraTracker:
             self._ids[theirs] = next(self._new_ids)
         return self._ids[theirs]
 
-    def _forget_ids(self) -> tuple[int, ...]:
-        """Forget the ids of tracks that boxmot can no longer return, and return these ids: they have ended."""
-        known = self._association.known()
+    def _forget_ids(self, known: set[int]) -> tuple[int, ...]:
+        """Forget the ids of tracks that boxmot no longer knows, and return these ids: they have ended."""
         ended = tuple(ours for theirs, ours in self._ids.items() if theirs not in known)
         self._ids = {theirs: ours for theirs, ours in self._ids.items() if theirs in known}
         return ended

@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from realtime.detect.cadence import Cadence
-from realtime.types import Frame
+from realtime.types import Frame, Motion
 
 MakeFrame = Callable[..., Frame]
 
@@ -46,3 +48,31 @@ def test_every_can_be_changed_between_frames(make_frame: MakeFrame) -> None:
     assert looks(cadence, make_frame, range(3, 8)) == [3, 5, 7]
     cadence.every = 4
     assert looks(cadence, make_frame, range(8, 16)) == [11, 15]
+
+
+def gated(frame: Frame, activity: str, before: int, has_unexplained: bool = False) -> Frame:
+    """A frame to be looked at if the last look was before frame number `before`."""
+    motion = Motion(activity, np.zeros((0, 4), np.float32), before / 30, has_unexplained)  # type: ignore[arg-type]
+    return replace(frame, motion=motion)
+
+
+def test_a_still_or_empty_camera_is_looked_at_only_if_the_last_look_is_too_old(make_frame: MakeFrame) -> None:
+    cadence = Cadence(2)
+    assert [k for k in range(40) if cadence.is_due(gated(make_frame(k), "still", k - 15))] == [0, 16, 32]
+
+
+def test_the_frame_that_wakes_a_camera_is_looked_at_and_counts_as_the_first_of_every_n(make_frame: MakeFrame) -> None:
+    cadence = Cadence(3)
+    assert cadence.is_due(gated(make_frame(0), "empty", -9))
+    assert not cadence.is_due(gated(make_frame(1), "empty", -9))
+    assert [k for k in range(2, 10) if cadence.is_due(gated(make_frame(k), "active", 2))] == [2, 5, 8]
+
+
+def test_unexplained_motion_in_front_of_a_still_camera_is_looked_at_on_every_nth_frame(make_frame: MakeFrame) -> None:
+    cadence = Cadence(3)
+    assert cadence.is_due(gated(make_frame(0), "still", -30))
+    assert [k for k in range(1, 9) if cadence.is_due(gated(make_frame(k), "still", 1, has_unexplained=True))] == [
+        1,
+        4,
+        7,
+    ]

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.track.coast import LOOKS, MOST_S, Coast
-from realtime.types import Frame, Tracks
+from realtime.types import Frame, Motion, Tracks
 from tests.builders import make_frame, make_tracks
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -86,6 +88,14 @@ def test_boxes_stay_where_extrapolation_ends_if_the_detector_does_not_run_for_lo
     last = coast.at(frame_at(0.1 + MOST_S))
     assert last.track_ids.tolist() == [1, 2]
     np.testing.assert_array_equal(coast.at(frame_at(100.0)).xyxy, last.xyxy)
+
+
+def test_boxes_of_a_still_camera_stay_where_they_were_detected() -> None:
+    coast, still = Coast(), Motion("still", np.zeros((0, 4), np.float32), 0.0)
+    coast.saw(seen(0.0, walking(0.0), [1, 2]))
+    coast.saw(seen(0.1, walking(0.1), [1, 2]))
+    tracks = coast.at(replace(frame_at(0.6), motion=still))
+    np.testing.assert_array_equal(tracks.xyxy, np.float32(walking(0.1)))
 
 
 def test_people_missing_from_the_last_detection_are_not_extrapolated() -> None:

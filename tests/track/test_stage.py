@@ -244,6 +244,37 @@ def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_dat
 # ---- trackers that use the image
 
 
+@every_method
+def test_a_person_who_is_looked_at_once_a_second_for_minutes_keeps_their_id_and_walks_away_with_it(
+    method: TrackerMethod,
+) -> None:
+    random, stage = np.random.default_rng(5), TrackStage(TrackerConfig(method=method))
+    sits = np.array([100.0, 100.0, 160.0, 260.0])
+    seen: set[int] = set()
+    for second in range(180):
+        [found] = stage.process([detections(float(second), [tuple(sits + random.normal(0, 1.5, 4))])])
+        [between] = stage.process([not_looked(second + 0.5)])
+        assert between.track_ids.tolist() == found.track_ids.tolist()
+        seen |= set(found.track_ids.tolist())
+    for step in range(50):
+        walks = sits + np.array([4.0, 0, 4, 0]) * step
+        seen |= set(stage.process([detections(179.6 + step / 25, [tuple(walks)])])[0].track_ids.tolist())
+    assert seen == {1}
+
+
+def test_people_whom_the_tracker_has_lost_or_not_confirmed_yet_are_told_as_unsettled() -> None:
+    stage, told = TrackStage(TrackerConfig(buffer_s=1.0)), list[tuple[list[int], bool]]()
+    stage.looked = lambda tracks, is_settled: told.append((tracks.track_ids.tolist(), is_settled))
+    sitting, newcomer = walker(0), (300.0, 100.0, 360.0, 260.0)
+    found = [[sitting], [sitting, newcomer], [sitting, newcomer], [newcomer], [newcomer], [newcomer], [newcomer]]
+    for time_s, boxes in zip((0.0, 0.1, 0.2, 0.3, 1.1, 1.6, 1.7), found, strict=True):
+        stage.process([detections(time_s, boxes)])
+        stage.process([not_looked(time_s + 0.05)])  # tells nothing
+    assert told[:3] == [([1], True), ([1], False), ([1, 2], True)]
+    # boxmot drops a lost track one run after the buffer has expired.
+    assert told[3:] == [([2], False)] * 3 + [([2], True)]
+
+
 def panned(random: np.random.Generator) -> Iterator[Detections]:
     """Two people stand still and the camera pans: within one frame, everything moves by 60 px, their own width."""
     wide = cv2.GaussianBlur(random.integers(0, 255, (480, 900, 3), np.uint8), (0, 0), 12)
