@@ -24,12 +24,13 @@ from realtime.capture.freshness import Freshness
 from realtime.capture.guard import Guard
 from realtime.capture.kind import kind_of
 from realtime.capture.late import LateFrame, image_of
+from realtime.capture.mask import beyond, check_mask
 from realtime.capture.source import Decoded, Picture, Source, Sparing
 from realtime.capture.timeline import Pacer, RateLimit, Timeline
 from realtime.capture.view import check_crop, viewed_size
 from realtime.capture.watcher import Watcher
 from realtime.config import CameraConfig
-from realtime.errors import SourceError, SourceReason, TruncatedError
+from realtime.errors import ConfigError, SourceError, SourceReason, TruncatedError
 from realtime.observe.status import CameraStatus
 from realtime.redact import shown
 from realtime.runtime.activity import Activities
@@ -119,7 +120,7 @@ class Camera:
         self._backoff = Backoff()
         self._index: int = after._index if after else 0
         self._last_index = self._index + max_frames if max_frames else None
-        self._was_open = self._has_told_spread = False
+        self._was_open = self._has_told_spread = self._has_checked_mask = False
         self._trouble: SourceReason | None = None  # the fault reported last, None once the source is open again
         self._pause_s = 0.0  # wait before the next attempt to open the source
         self._activities = activities
@@ -130,6 +131,8 @@ class Camera:
         """Capture until the source ends, `max_frames` is reached or this camera is stopped.
 
         Raises:
+            ConfigError: `mask` covers the whole frame. Only raised when the source is opened for the first time; later
+                it is the camera's trouble.
             SourceError: the source can't be opened, or `crop_xyxy` reaches beyond the image of a file.
             TruncatedError: a file ended early, is damaged or could not be read to its end; its good frames were put at
                 the door.
@@ -143,6 +146,9 @@ class Camera:
         except SourceError as error:
             self._status.set_state("failed", error.reason.value)
             raise type(error)(f"{self._name}: {error}", error.reason) from None
+        except ConfigError as error:
+            self._status.set_state("failed", SourceReason.MODE.value)
+            raise ConfigError(f"{self._name}: {error}") from None
         except BaseException:
             self._status.set_state("failed", "internal error")
             raise
@@ -202,7 +208,6 @@ class Camera:
 
     def _new_watcher(self, source: Source) -> Watcher | None:
         """Return the motion gate for a source that was opened; None if it has none."""
-        self._status.activity = None
         if self._activities is None:
             return None
         mode = self._config.activity or self._activities.mode
@@ -218,6 +223,7 @@ class Camera:
         interval_s = 1 / self._config.target_fps if self._config.target_fps else 0.0
         self._status.expect(self._config.silence_s + interval_s + GRACE_S if source.live else None)
         try:
+            self._check_mask(viewed_size(source.size, self._config))
             while not self._stop.is_set():
                 picture = self._guard.call(source.read, logs=source.live)
                 self._status.heard()
@@ -244,7 +250,27 @@ class Camera:
             return True
         finally:
             self._status.expect(None)
+            self._status.activity = None
         return False
+
+    def _check_mask(self, size: tuple[int, int]) -> None:
+        """Check `mask` against the size of the frames.
+
+        Raises:
+            ConfigError: it covers everything, and the source was opened for the first time.
+            SourceError: the same, later.
+        """
+        is_first, self._has_checked_mask = not self._has_checked_mask, True
+        try:
+            check_mask(size, self._config)
+        except SourceError as error:
+            if is_first:
+                raise ConfigError(str(error)) from None
+            raise
+        if is_first and (numbers := beyond(size, self._config)):
+            text = "%s: mask: polygon %s outside of the frame of %dx%d"
+            shown_numbers = " and ".join(str(number) for number in numbers)
+            log.warning(text, self._name, shown_numbers, *size, extra={"camera": self._name})
 
     def _bring(self, picture: Picture, source: Source) -> None:
         """Make a `Frame` of the picture and put it at the door, or count why it was dropped."""
@@ -383,7 +409,7 @@ class Camera:
         """The size of the frame that the picture becomes. Prepares the stages and updates the status if it is new.
 
         Raises:
-            _Dropped: `crop_xyxy` reaches beyond the picture.
+            _Dropped: `crop_xyxy` reaches beyond the picture, or `mask` covers all of it.
         """
         try:
             self._guard.call(check_crop, decoded.size, self._config, logs=source.live)
@@ -391,6 +417,10 @@ class Camera:
             raise _Dropped("crop_xyxy", error) from None
         size = viewed_size(decoded.size, self._config)
         if size != self._status.size:
+            try:
+                self._check_mask(size)
+            except SourceError as error:
+                raise _Dropped("mask", error) from None
             self._status.describe(size, source.fps)
             self._prepare(self._name, size, source.live)
             log.info("%s: frame size changed to %dx%d", self._name, *size, extra={"camera": self._name})

@@ -13,7 +13,7 @@ from functools import partial
 
 from realtime.capture.camera import Camera, Prepare
 from realtime.config import AppConfig, CameraConfig
-from realtime.errors import SourceError, TruncatedError, first_line
+from realtime.errors import ConfigError, SourceError, SourceReason, TruncatedError, first_line
 from realtime.observe.status import CameraStatus
 from realtime.runtime.activity import Activities
 from realtime.runtime.channel import Closed
@@ -178,12 +178,13 @@ class Fleet:
         except TruncatedError as error:  # the other cameras keep running; the pipeline raises it at the end
             log.error("%s", error, extra=_failed(name, error))
             self.truncated = self.truncated or error
-        except SourceError as error:
+        except (SourceError, ConfigError) as error:
             if may_end_run and not stop.is_set():
                 raise
             log.error("%s", error, extra=_failed(name, error))
 
 
-def _failed(camera: str, error: SourceError) -> dict[str, str]:
+def _failed(camera: str, error: SourceError | ConfigError) -> dict[str, str]:
     """The keys of the JSON log line that says that a camera failed."""
-    return {"camera": camera, "state": "failed", "reason": error.reason.value}
+    reason = error.reason if isinstance(error, SourceError) else SourceReason.MODE
+    return {"camera": camera, "state": "failed", "reason": reason.value}

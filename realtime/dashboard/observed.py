@@ -24,7 +24,7 @@ LONGEST_S = 3600.0
 # Words of docs/wire.md and the stages' names. Each further word gets a time series of its own, up to MOST_NEW_WORDS.
 CAUSES = (
     "newer frame", "too old", "behind", "stored before the start", "corrupt", "undecodable", "no time stamp",
-    "waiting for a key frame", "target_fps", "crop_xyxy", "stopping", "idle", "too large",
+    "waiting for a key frame", "target_fps", "crop_xyxy", "mask", "stopping", "idle", "too large",
 )  # fmt: skip
 REASONS = (
     "missing", "not a video or an image", "no video track", "permission denied", "webcam not available",

@@ -68,6 +68,7 @@ class Rig:
         until_lost: stop when the camera is lost.
         stop: replaces the event that ends the camera.
         door: replaces the rig as the door. It must count the frames that it drops.
+        activities: the activity of all cameras; None: the camera has no motion gate.
         options: options of the camera.
 
     Attributes:
@@ -92,6 +93,7 @@ class Rig:
         fail_fast=False,
         stop=None,
         door=None,
+        activities=None,
         **options,
     ):
         self.enough, self.until_lost = enough, until_lost
@@ -113,6 +115,7 @@ class Rig:
             status=self.status,
             stop=self.stop,
             prepare=self._prepare,
+            activities=activities,
             open_source=self._open if openings else opener,
         )
 
