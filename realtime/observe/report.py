@@ -51,7 +51,7 @@ def build_report(
 def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float) -> list[str]:
     """The most important numbers of the report as log lines: one per camera, and one for the run."""
     lines = [
-        f"{c.camera}: {c.captured} frames captured, {c.dropped} dropped, {c.published} published, {c.fps():.1f} fps, "
+        f"{c.camera}: {c.captured} frames captured, {_dropped(c)}, {c.published} published, {c.fps():.1f} fps, "
         f"latency p50 {c.latency.percentile(50):.0f} ms, p95 {c.latency.percentile(95):.0f} ms"
         for c in cameras
         if c.captured
@@ -59,3 +59,10 @@ def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: fl
     stages = meter.summary()
     busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in stages.items())
     return [*lines, f"{wall_s:.1f} s in total; busy: {busy or 'nothing'}"]
+
+
+def _dropped(camera: CameraStatus) -> str:
+    """The number of dropped frames. Those of an empty camera are no loss, so they are counted apart."""
+    drops = camera.drops
+    idle = drops["idle"]
+    return f"{drops.total() - idle} dropped" + (f" and {idle} left out while empty" if idle else "")

@@ -139,11 +139,14 @@ def _line(text: str) -> bytes:
 
 def _told(status: wire.StatusMessage) -> str:
     why = f" ({status.reason})" if status.reason else ""
-    counts = f"{status.captured} captured, {status.dropped} dropped, {status.published} published"
+    idle = status.drops.get("idle", 0)
+    left_out = f" and {idle} left out while empty" if idle else ""
+    counts = f"{status.captured} captured, {status.dropped - idle} dropped{left_out}, {status.published} published"
     if status.recording is not None and (status.recording.lost or status.recording.error):
         because = f" ({status.recording.error})" if status.recording.error else ""
         counts += f", recording: {status.recording.lost} lines lost{because}"
-    return f"{status.camera} {status.state}{why}{_since(status)}: {status.fps:.1f} fps, {counts}"
+    activity = "" if status.activity is wire.UNSET else f", {status.activity}"
+    return f"{status.camera} {status.state}{why}{activity}{_since(status)}: {status.fps:.1f} fps, {counts}"
 
 
 def _since(status: wire.StatusMessage) -> str:

@@ -67,7 +67,8 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
         Integer,
         Meta(
             description="index of the source frame, from 0, never decreasing for a camera: "
-            "a gap means that frames were dropped (`target_fps` does that on purpose) or that messages were missed"
+            "a gap means that frames were dropped (on purpose with `target_fps` and while the camera is empty) or that "
+            "messages were missed"
         ),
     ]
     captured_ns: Annotated[
@@ -274,7 +275,13 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
             "change it"
         ),
     ] = None
-    drops: Annotated[dict[str, Integer], Meta(description="`dropped` by cause, such as `newer frame`")] = {}
+    drops: Annotated[
+        dict[str, Integer],
+        Meta(
+            description="`dropped` by cause, such as `newer frame`; `idle`: left out on purpose while the camera was "
+            "empty"
+        ),
+    ] = {}
     stages: Annotated[
         dict[str, dict[str, float]],
         Meta(
@@ -294,7 +301,8 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
             Literal["active", "still", "empty"],
             Meta(
                 description='how much happens in front of the camera: "active", "still" (people, but no motion near '
-                'them) or "empty" (no people and no motion); missing if the camera has no motion gate'
+                'them) or "empty" (no people and no motion: one pose message a second); missing if the camera has no '
+                "motion gate or is not open; a change is sent at once"
             ),
         ]
         | UnsetType

@@ -84,8 +84,12 @@ function lowered(keys) {
 
 function dropNote(status) {
   if (!(status.captured > 0)) return "";
-  const part = (100 * status.dropped) / status.captured;
-  return `${part.toFixed(part < 10 ? 1 : 0)} % of ${status.captured.toLocaleString("en")} frames`;
+  // Frames that an empty camera left out are no loss.
+  const idle = status.drops?.idle ?? 0;
+  const wanted = status.captured - idle;
+  const part = wanted > 0 ? (100 * (status.dropped - idle)) / wanted : 0;
+  const lost = `${part.toFixed(part < 10 ? 1 : 0)} % of ${wanted.toLocaleString("en")} frames`;
+  return idle > 0 ? `${lost}; idle: left out on purpose while the camera was empty` : lost;
 }
 
 function counts(title, byName, none, note) {

@@ -32,9 +32,10 @@ from realtime.evaluate.tracking.mot import MotSequence, find_sequences, open_seq
 from realtime.evaluate.tracking.occlusion import OUTCOMES, Occlusions
 from realtime.evaluate.tracking.trackers import OURS, Timed, run_trackers, tracker_makers
 from realtime.home import home_path
+from realtime.runtime.activity import Activities
 
-_KEYS = ("device", "detector.", "tracker.", "pose.")
-_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms")
+_KEYS = ("device", "detector.", "tracker.", "pose.", "activity.")
+_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "looks", "ms")
 _ALL = "COMBINED"
 _HIDDEN_NOTES = ["kept, taken, new: how often a hidden person had the same, another person's or a new id afterwards."]
 
@@ -48,11 +49,13 @@ class Outcome:
         seconds: tracking time of each frame; empty if the tracks came from a file.
         hidden: how often a person hidden by `--hide` kept the id, took another person's or got a new one; counts by
             `occlusion.OUTCOMES`.
+        looks: number of frames on which the detector ran.
     """
 
     scores: Scores
     seconds: list[float] = field(default_factory=list)
     hidden: Counter[str] = field(default_factory=Counter)
+    looks: int = 0
 
     @property
     def ms(self) -> float | None:
@@ -154,7 +157,10 @@ def _track_all(
     sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
 ) -> dict[str, dict[str, Outcome]]:
     """Run all trackers on all sequences and return the outcomes by tracker and sequence."""
-    makers = tracker_makers(config, options.against)
+    activities = Activities(config.activity) if config.activity.mode == "on" else None
+    if activities and options.detections:
+        raise ConfigError("--activity.mode: got on with --detections, expected images: the motion gate looks at them")
+    makers = tracker_makers(config, options.against, activities)
     detect = None if options.detections else load_detect(config, with_poses=_asks_for_poses(options))
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
     for sequence in sequences:
@@ -162,14 +168,16 @@ def _track_all(
         if detect is None:
             detections = empty_between(given_detections(sequence, options.detections, kept), config.detector.every)
         else:
-            detections = (detect(frame) for frame in read_frames(sequence, options.video, options.rate, kept))
+            frames = read_frames(sequence, options.video, options.rate, kept, activities)
+            detections = (detect(frame) for frame in frames)
         occlusions = Occlusions(sequence, options.hide, options.seed) if options.hide else None
         bar = progress(occlusions.withheld(detections) if occlusions else detections, sequence.name, total=len(kept))
         trackers = {name: Timed(make()) for name, make in makers.items()}
         tracks = run_trackers(bar, trackers)
         for name, tracker in trackers.items():
             hidden = occlusions.outcomes(tracks[name]) if occlusions else Counter()
-            outcomes[name][sequence.name] = Outcome(score_tracks(sequence, tracks[name], kept), tracker.seconds, hidden)
+            scores = score_tracks(sequence, tracks[name], kept)
+            outcomes[name][sequence.name] = Outcome(scores, tracker.seconds, hidden, tracker.looks)
         if options.write:
             write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
     return outcomes
@@ -180,6 +188,7 @@ def _together(outcomes: list[Outcome]) -> Outcome:
         combine([each.scores for each in outcomes]),
         [s for each in outcomes for s in each.seconds],
         sum((each.hidden for each in outcomes), Counter()),
+        sum(each.looks for each in outcomes),
     )
 
 
@@ -194,7 +203,12 @@ def _report(
     shown = (*_SHOWN, *hidden)
     numbers = {
         tracker: {
-            name: {**outcome.scores.numbers(), "ms": outcome.ms, **{key: outcome.hidden[key] for key in hidden}}
+            name: {
+                **outcome.scores.numbers(),
+                "ms": outcome.ms,
+                "looks": outcome.looks if outcome.seconds else None,
+                **{key: outcome.hidden[key] for key in hidden},
+            }
             for name, outcome in (by_sequence | {_ALL: _together(list(by_sequence.values()))}).items()
         }
         for tracker, by_sequence in outcomes.items()
@@ -219,7 +233,8 @@ def _report(
             "trackers": numbers,
         },
         notes=[
-            "HOTA, DetA, AssA, MOTA, IDF1: percent; IDSW: number of id switches; ms: mean tracking time per frame.",
+            "HOTA, DetA, AssA, MOTA, IDF1: percent; IDSW: number of id switches; "
+            "looks: number of frames on which the detector ran; ms: mean tracking time per frame.",
             *(_HIDDEN_NOTES if hidden else []),
         ],
     )

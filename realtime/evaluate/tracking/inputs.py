@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from realtime.capture.open import open_source
 from realtime.capture.timeline import Timeline
+from realtime.capture.watcher import Watcher
 from realtime.config import AppConfig, CameraConfig
 from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
 from realtime.evaluate.tracking.mot import ID, SCORE, XYWH, Boxes, MotSequence, read_rows
+from realtime.runtime.activity import Activities
 from realtime.types import Detections, Frame, Tracks
 
 
@@ -93,14 +95,23 @@ def read_results(sequence: MotSequence, folder: Path) -> dict[int, Boxes]:
     return {number: (row[:, ID].astype(np.int64), row[:, XYWH]) for number, row in rows.items()}
 
 
-def read_frames(sequence: MotSequence, video: Path | None, rate_hz: float | None, kept: list[int]) -> Iterator[Frame]:
+def read_frames(
+    sequence: MotSequence,
+    video: Path | None,
+    rate_hz: float | None,
+    kept: list[int],
+    activities: Activities | None = None,
+) -> Iterator[Frame]:
     """Read the frames of a sequence, with the timestamps that the program itself would assign.
+
+    With a motion gate, frames that it doesn't let in are left out.
 
     Args:
         sequence: the sequence.
         video: a video file with its frames; None: the sequence's folder of images.
         rate_hz: frames per second; None: a video's own timestamps, or the rate in seqinfo.ini for images.
         kept: numbers of the frames to return, in ascending order.
+        activities: the activity of the sequence, for a motion gate; None: no gate.
 
     Raises:
         ConfigError: the folder of images is missing, or the source ends before the last kept frame.
@@ -108,7 +119,10 @@ def read_frames(sequence: MotSequence, video: Path | None, rate_hz: float | None
     """
     if video is None and not sequence.images.is_dir():
         raise ConfigError(f"{sequence.images}: no such folder; add the images, or use --video or --detections")
-    source = open_source(CameraConfig(name="evaluated", source=str(video or sequence.images)))
+    config = CameraConfig(name="evaluated", source=str(video or sequence.images))
+    source = open_source(config)
+    # The name of a sequence may be none that a camera can have.
+    watcher = Watcher(config.model_copy(update={"name": sequence.name}), activities) if activities else None
     timeline = Timeline()
     timeline.reopened(0.0, live=False, fps=rate_hz or (source.fps if video else sequence.rate_hz))
     wanted = set(kept)
@@ -118,8 +132,11 @@ def read_frames(sequence: MotSequence, video: Path | None, rate_hz: float | None
             if picture is None:
                 raise ConfigError(f"{video or sequence.images}: ends after {number - 1} frames, expected {kept[-1]}")
             _, time_s = timeline.place(source.size, picture.media_s if rate_hz is None else None, 0.0)
-            if number in wanted and (image := picture.image) is not None:
-                yield _frame(sequence.name, number, image, time_s)
+            if number not in wanted or picture.decoded is None:
+                continue
+            motion, enters = watcher.see(picture.decoded, 0, time_s) if watcher else (None, True)
+            if enters:
+                yield replace(_frame(sequence.name, number, picture.decoded.bgr(), time_s), motion=motion)
     finally:
         source.close()
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from realtime.config import AppConfig, TrackerConfig, TrackerMethod
 from realtime.evaluate.tracking.mot import Boxes
 from realtime.pose.stage import with_keypoints
+from realtime.runtime.activity import Activities
 from realtime.skeleton import COCO17
 from realtime.track.boxmot import quiet
 from realtime.track.relink import RelinkStage
@@ -45,10 +46,17 @@ class Tracker(Protocol):
 
 
 class OurTracker:
-    """The program's tracking stage for one sequence, with re-identification by the detections' keypoints or boxes."""
+    """The program's tracking stage for one sequence, with re-identification by the detections' keypoints or boxes.
 
-    def __init__(self, config: TrackerConfig) -> None:
+    Args:
+        config: the tracker's section.
+        activities: told whom the detector finds, for a motion gate (`activity.mode on`); None: no gate.
+    """
+
+    def __init__(self, config: TrackerConfig, activities: Activities | None = None) -> None:
         self._stage = TrackStage(config)
+        if activities is not None:
+            self._stage.looked = activities.looked
         self._relink = RelinkStage(config.relink_s, COCO17.sigmas) if config.relink_s else None
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -66,14 +74,17 @@ class Timed:
 
     Attributes:
         seconds: duration of each call of `follow`, in order.
+        looks: number of frames on which the detector ran.
     """
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
+        self.looks = 0
         self.seconds: list[float] = []
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Track the people of the next frame and record the time this takes."""
+        self.looks += detections.looked
         began_s = time.perf_counter()
         tracks = self._tracker.follow(detections)
         self.seconds.append(time.perf_counter() - began_s)
@@ -127,9 +138,17 @@ class Naive:
         return self._last
 
 
-def tracker_makers(config: AppConfig, against: str | None) -> dict[str, Callable[[], Tracker]]:
-    """Return functions that create a new tracker, by the tracker's name in the table."""
-    makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker)}
+def tracker_makers(
+    config: AppConfig, against: str | None, activities: Activities | None = None
+) -> dict[str, Callable[[], Tracker]]:
+    """Return functions that create a new tracker, by the tracker's name in the table.
+
+    Args:
+        config: the configuration.
+        against: the value of the flag `--against`.
+        activities: told whom our tracker finds, for a motion gate; None: no gate.
+    """
+    makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker, activities)}
     if against == "methods":
         others = [method for method in get_args(TrackerMethod) if method != config.tracker.method]
         changed = {method: {**config.tracker.model_dump(), "method": method, "reid": None} for method in others}

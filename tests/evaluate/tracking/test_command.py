@@ -23,8 +23,10 @@ def test_detections_from_a_file_go_through_our_tracker(tmp_path: Path, capsys: p
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
     assert found["trackers"]["ours"]["COMBINED"]["IDSW"] == 0
     rows = [row.split() for row in capsys.readouterr().out.splitlines()]
-    assert ["sequence", "tracker", "frames", "HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "ms"] in rows
-    assert ["walk", "ours", "12", "100.00", "100.00", "100.00", "100.00", "100.00", "0"] in [row[:-1] for row in rows]
+    assert ["sequence", "tracker", "frames", "HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "looks", "ms"] in rows
+    assert ["walk", "ours", "12", "100.00", "100.00", "100.00", "100.00", "100.00", "0", "12"] in [
+        row[:-1] for row in rows
+    ]
     assert found["trackers"]["ours"]["walk"]["ms"] > 0
 
 
@@ -90,7 +92,7 @@ def test_written_tracks_score_the_same_when_read_back(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     tracked = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--write", str(tmp_path / "out"))
     read = evaluate(tmp_path, str(folder), "--results", str(tmp_path / "out"))
-    without_time = {name: {**scores, "ms": None} for name, scores in tracked["trackers"]["ours"].items()}
+    without_time = {name: {**scores, "ms": None, "looks": None} for name, scores in tracked["trackers"]["ours"].items()}
     assert read["trackers"]["results"] == without_time
 
 
@@ -130,6 +132,7 @@ def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pyt
         (["{dir}/one", "--drop", "1"], "--drop: got 1.0"),
         (["{dir}/one", "--hide", "0"], "--hide: got 0.0"),
         (["{dir}/one", "--results", "{dir}/twice", "--hide", "2"], "--hide: got 2.0 with --results"),
+        (["{dir}/one", "--detections", "det/det.txt", "--activity.mode", "on"], "--activity.mode: got on with"),
         (["{dir}/one", "--detections", "det/det.txt", "--pose.model", "none"], "the pose model needs images"),
         (["{dir}/one", "--tracker.buffer_s", "long"], "tracker.buffer_s: got 'long'"),
     ],
