@@ -82,3 +82,13 @@ def test_the_summary_has_a_line_for_each_camera_with_frames_and_one_for_the_run(
 
 def test_the_summary_of_a_run_without_frames_is_one_line():
     assert summary_lines([CameraStatus("cam0")], StageMeter(), 0.0) == ["0.0 s in total; busy: nothing"]
+
+
+def test_frames_that_an_empty_camera_left_out_are_no_loss_in_the_summary():
+    camera = CameraStatus("cam0")
+    for cause in ("idle", "idle", "too old"):
+        camera.count_captured()
+        camera.count_dropped(cause)
+    assert summary_lines([camera], StageMeter(), 1.0)[0].startswith(
+        "cam0: 3 frames captured, 1 dropped and 2 left out while empty, 0 published, "
+    )

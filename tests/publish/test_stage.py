@@ -197,6 +197,20 @@ def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts
     assert (message.captured, message.dropped, message.published) == (3, 2, 1)
 
 
+def test_a_change_of_activity_is_published_at_once(subscribe: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.publish.stage._STATUS_EVERY_S", 1e6)
+    run = Running(PublishConfig(bind=[ANY_PORT]))
+    subscriber = subscribe(run.endpoint, b"status/")
+    for activity in ("active", "empty", "active"):
+        run.status["cam0"].activity = activity
+        while wire.decode(*subscriber.recv_multipart()).activity != activity:
+            pass
+    run.status["cam0"].activity = None
+    while wire.decode(*subscriber.recv_multipart()).activity is not wire.UNSET:
+        pass
+    run.end()
+
+
 def test_a_status_tells_drops_and_losses_by_their_causes_the_times_of_the_stages_and_what_the_process_uses(
     subscribe: Callable,
 ) -> None:

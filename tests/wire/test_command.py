@@ -13,7 +13,7 @@ import pytest
 
 from realtime import client, wire
 from realtime.client import PoseSubscriber, main
-from realtime.wire.command import _since
+from realtime.wire.command import _since, _told
 from tests.wire.publisher import ROOT, WAIT_S, info, pose, status
 
 
@@ -59,6 +59,14 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
         else:
             counts = "3 captured, 1 dropped, 2 published, recording: 7 lines lost (No space left on device)"
             assert out == f"cam0 failed (login failed): 10.0 fps, {counts}\n"
+
+
+def test_frames_that_an_empty_camera_left_out_are_told_apart_from_dropped_ones():
+    empty = status(
+        state="live", activity="empty", captured=90, dropped=80, published=10, drops={"idle": 78, "too old": 2}
+    )
+    counts = "90 captured, 2 dropped and 78 left out while empty, 10 published"
+    assert _told(empty) == f"cam0 live, empty: 10.0 fps, {counts}"
 
 
 @pytest.mark.parametrize(
