@@ -6,6 +6,7 @@ can be read from a variable or a file of its own.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import ssl
@@ -53,12 +54,7 @@ class Addresses(NamedTuple):
     reading: Reading
 
 
-def _on_or_off(value: object) -> object:
-    """YAML 1.1 reads the words on and off as true and false."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
-ActivityMode = Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)]
+ActivityMode = Literal["auto", "on", "off"]
 Corner = tuple[Annotated[float, Field(ge=0.0, le=65536.0)], Annotated[float, Field(ge=0.0, le=65536.0)]]
 
 
@@ -187,6 +183,14 @@ class CameraConfig(Section):
             raise ValueError("expected 0 <= x1 < x2 and 0 <= y1 < y2")
         return crop
 
+    @field_validator("mask", mode="before")
+    @classmethod
+    def _list_of_polygons(cls, mask: object) -> object:
+        corner = mask[0][0] if isinstance(mask, list) and mask and isinstance(mask[0], list) and mask[0] else []
+        if not isinstance(corner, list):
+            raise ValueError("got one polygon, expected a list of polygons: [[[x, y], [x, y], [x, y]]]")
+        return mask
+
     @field_validator("mask")
     @classmethod
     def _polygons(cls, mask: list[list[Corner]]) -> list[list[Corner]]:
@@ -230,9 +234,11 @@ class CameraConfig(Section):
 
 
 def _area(corners: list[Corner]) -> float:
-    """The area of a polygon, by the shoelace formula; 0 if its corners lie on one line."""
-    nexts = corners[1:] + corners[:1]
-    return abs(sum(x * y2 - x2 * y for (x, y), (x2, y2) in zip(corners, nexts, strict=True))) / 2
+    """The area of the largest triangle on the line from the first corner to the one farthest from it."""
+    x0, y0 = corners[0]
+    sides = [(x - x0, y - y0) for x, y in corners]
+    far_x, far_y = max(sides, key=lambda side: math.hypot(*side))
+    return max(abs(far_x * y - far_y * x) for x, y in sides) / 2
 
 
 def _check_tls(verify: bool, ca: str | None, scheme: str) -> None:
