@@ -197,7 +197,7 @@ class _Person:
             self.sights.popleft()
 
     def wait(self, now_s: float, xyxy: NDArray[np.float32]) -> None:
-        """Keep the last pose of a still person current, who has this box (4,) and is not measured now."""
+        """Keep the last pose of a still person current. They have this box (4,) and are not measured now."""
         last = self.sights[-1]
         has_moved = np.abs(xyxy - last.xyxy).max() > _AT_REST * (last.xyxy[2:] - last.xyxy[:2]).max()
         if now_s - last.time_s > _SPEED_OF_S and not has_moved:
