@@ -91,8 +91,8 @@ class Activities:
 
         Args:
             tracks: its tracks.
-            is_settled: False if the tracker knows further people: new ones that it has not confirmed yet, or lost ones. The
-                camera is active until a run settles that.
+            is_settled: False if the tracker knows further people: new ones that it has not confirmed yet, or lost ones.
+                The camera is active until a run settles that.
         """
         frame = tracks.frame
         with self._lock:
