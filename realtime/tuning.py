@@ -114,7 +114,7 @@ class Tuning:
         """Compare the latency with the target about once a second, and reduce or restore the effort if necessary.
 
         Args:
-            live: returns the live cameras. The slowest one counts.
+            live: returns the live cameras. The slowest active one counts.
             cameras: all cameras. Their status names the keys that are reduced.
         """
         if self._governor is None:
@@ -123,7 +123,9 @@ class Tuning:
             if time.monotonic() < self._next_s:
                 return
             self._next_s = time.monotonic() + _GOVERN_EVERY_S
-            self._p95_ms = max((status.recent()[1]["p95"] for status in live()), default=0.0)
+            # In front of a still or empty camera hardly anything is computed, so its latency says nothing.
+            busy = [status for status in live() if status.activity in (None, "active")]
+            self._p95_ms = max((status.recent()[1]["p95"] for status in busy), default=0.0)
             if not self._governor.update(time.monotonic(), self._p95_ms):
                 return
         if self._apply(self._governor.effort):

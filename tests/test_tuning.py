@@ -198,6 +198,24 @@ def test_the_effort_falls_while_the_latency_is_over_the_target_and_rises_again(m
     assert run.camera.lowered == []
 
 
+@pytest.mark.parametrize("activity", ["still", "empty"])
+def test_a_camera_in_front_of_which_nothing_happens_does_not_change_the_effort(monkeypatch, activity):
+    run = Run(monkeypatch, ["cadence", "people"])
+    run.camera.activity = activity
+    run.pass_s(60, p95_ms=150)  # a single slow frame among few
+    assert run.detect.efforts == []
+    run.camera.activity = "active"
+    run.pass_s(60, p95_ms=150)
+    lowest = run.detect.efforts[-1]
+    run.camera.activity = activity
+    run.pass_s(1000, p95_ms=20)
+    run.camera.activity = "active"
+    run.pass_s(5, p95_ms=20)
+    assert run.detect.efforts[-1] == lowest
+    run.pass_s(1000, p95_ms=20)
+    assert run.detect.efforts[-1] == Effort(1, None, 640)
+
+
 def test_a_run_that_is_ending_compiles_nothing_and_keeps_its_effort(monkeypatch):
     run = Run(monkeypatch, ["size"])
     run.tuning.prepare("cam0", (640, 480), live=True)

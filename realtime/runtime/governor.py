@@ -116,12 +116,14 @@ class Governor:
 
         Args:
             now_s: monotonic seconds.
-            p95_ms: p95 latency of the slowest live camera over the last 5 s; 0 if no frame was published.
+            p95_ms: p95 latency of the slowest active camera over the last 5 s; 0 if there is none, or it published no
+                frame.
 
         Returns:
             Whether the effort has changed.
         """
         if p95_ms <= 0:
+            self._room_since_s = None  # a machine without work is no proof that there is room
             return False
         if self._settled_s is None:
             self._settled_s = now_s + _SETTLE_S

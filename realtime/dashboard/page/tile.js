@@ -9,7 +9,8 @@ import { count, rate } from "./words.js";
 /** What follows the state: people, or for how long a camera has been in trouble. */
 export function rest(view) {
   const { state, camera } = view;
-  if (state === "live") return ` · ${count(camera.people, "person", "people")}`;
+  const still = camera.activity === "still" ? ", still" : "";
+  if (state === "live") return ` · ${count(camera.people, "person", "people")}${still}`;
   if (state === "idle") return ` · ${camera.people ? count(camera.people, "person", "people") : "no people"}`;
   return view.lasted ? ` · ${view.lasted}` : "";
 }
