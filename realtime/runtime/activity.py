@@ -25,9 +25,9 @@ SIGN_S = 1.0
 _EARLY_S = 0.1
 # Frames of a steady camera are not exactly equally far apart (s).
 _ROUNDING_S = 1e-3
-# A gap between two frames of this many times the usual interval, and longer than HOLD_S, counts as motion: anything may
-# have happened. Not if the camera is empty, because then it may be decoded in part (`idle_decode`).
-_GAP = 3.0
+# A gap between two frames of this many times the interval before, and of this length (s), counts as motion: anything
+# may have happened. Not if the camera is empty, because then it may be decoded in part (`idle_decode`).
+_GAP, _GAP_S = 3.0, 2.0
 # Motion is near a person if it touches their box, widened by this share of its longer side on each side.
 _NEAR = 0.15
 # A person isn't still, whatever the motion gate sees, if a side of their box has moved by more than this share of the
@@ -128,7 +128,7 @@ class _Camera:
     def see(self, time_s: float, moved: NDArray[np.float32], is_sure: bool) -> None:
         """Take in what moves in the next frame."""
         before_s, interval_s = self._seen_s, time_s - self._seen_s
-        is_gap = self._activity != "empty" and interval_s > max(HOLD_S, _GAP * self._interval_s)
+        is_gap = self._activity != "empty" and interval_s > max(_GAP_S, _GAP * self._interval_s)
         self._seen_s, self._interval_s = time_s, interval_s
         wakes = self._wakes(moved) or not is_sure or is_gap
         if wakes or len(moved):

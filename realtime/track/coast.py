@@ -45,9 +45,17 @@ class Coast:
         self._boxes: dict[int, list[Floats]] = {}  # by id: boxes (4,) in consecutive runs, oldest first
         self._scores = np.zeros(0, np.float32)
         self._keypoints: NDArray[np.float32] | None = None
+        self._is_at_rest = False  # whether the camera was not active at the last detection run
 
     def saw(self, tracks: Tracks) -> None:
-        """Record the tracks of a frame on which the detector ran."""
+        """Record the tracks of a frame on which the detector ran.
+
+        Runs while the camera is still are up to a second apart. Who starts to walk then has no speed in them.
+        """
+        if self._is_at_rest:
+            self._times_s, self._boxes = [], {}
+        motion = tracks.frame.motion
+        self._is_at_rest = motion is not None and motion.activity != "active"
         self._times_s = [*self._times_s, tracks.frame.time_s][-LOOKS:]
         self._boxes = {
             track_id: [*self._boxes.get(track_id, ()), box][-LOOKS:]

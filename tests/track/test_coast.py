@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.track.coast import LOOKS, MOST_S, Coast
-from realtime.types import Frame, Motion, Tracks
+from realtime.types import Activity, Frame, Motion, Tracks
 from tests.builders import make_frame, make_tracks
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -20,6 +20,11 @@ def frame_at(time_s: float) -> Frame:
 
 def seen(time_s: float, xyxy: np.ndarray, ids: list[int], keypoints: np.ndarray | None = None) -> Tracks:
     return make_tracks(frame_at(time_s), xyxy, ids, scores=np.linspace(0.5, 0.9, len(ids)), keypoints=keypoints)
+
+
+def in_state(tracks: Tracks, activity: Activity) -> Tracks:
+    motion = Motion(activity, np.zeros((0, 4), np.float32), 0.0)
+    return replace(tracks, frame=replace(tracks.frame, motion=motion))
 
 
 def walking(time_s: float) -> np.ndarray:
@@ -96,6 +101,15 @@ def test_boxes_of_a_still_camera_stay_where_they_were_detected() -> None:
     coast.saw(seen(0.1, walking(0.1), [1, 2]))
     tracks = coast.at(replace(frame_at(0.6), motion=still))
     np.testing.assert_array_equal(tracks.xyxy, np.float32(walking(0.1)))
+
+
+def test_a_person_who_starts_to_walk_has_the_speed_of_the_runs_since_the_camera_is_active() -> None:
+    coast = Coast()
+    stands, steps = walking(0.0), walking(0.1)
+    for time_s, activity, boxes in ((-2, "still", stands), (-1, "still", stands), (0.0, "active", stands)):
+        coast.saw(in_state(seen(time_s, boxes, [1, 2]), activity))
+    coast.saw(in_state(seen(0.1, steps, [1, 2]), "active"))
+    np.testing.assert_allclose(coast.at(frame_at(0.2)).xyxy, walking(0.2), atol=TOLERANCE_PX)
 
 
 def test_people_missing_from_the_last_detection_are_not_extrapolated() -> None:

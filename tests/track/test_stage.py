@@ -262,6 +262,20 @@ def test_a_person_who_is_looked_at_once_a_second_for_minutes_keeps_their_id_and_
     assert seen == {1}
 
 
+@every_method
+def test_a_tracker_is_settled_while_it_sees_all_people_it_knows_and_some_time_after_they_left(
+    method: TrackerMethod,
+) -> None:
+    stage, told = TrackStage(TrackerConfig(method=method, buffer_s=1.0)), list[bool]()
+    stage.looked = lambda tracks, is_settled: told.append(is_settled)
+    people = [walker(0), (400.0, 200.0, 450.0, 350.0)]
+    for k in range(120):
+        stage.process([detections(k / 25, people if k < 50 else [])])
+    assert all(told[3:50])
+    assert not any(told[51:70])
+    assert all(told[85:])
+
+
 def test_people_whom_the_tracker_has_lost_or_not_confirmed_yet_are_told_as_unsettled() -> None:
     stage, told = TrackStage(TrackerConfig(buffer_s=1.0)), list[tuple[list[int], bool]]()
     stage.looked = lambda tracks, is_settled: told.append((tracks.track_ids.tolist(), is_settled))

@@ -5,10 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
+from realtime.detect.cadence import Cadence
 from realtime.evaluate.__main__ import main
 from realtime.evaluate.tracking import command
 from realtime.types import Detections, Frame
-from tests.evaluate.tracking.sequences import line, make_sequence, standing, walk
+from tests.evaluate.tracking.sequences import line, make_sequence, standing, truth_of_one, walk
 
 
 def evaluate(tmp_path: Path, *words: str) -> dict:
@@ -115,6 +116,29 @@ def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pyt
     found = evaluate(tmp_path, str(folder), "--every", "2")
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
     assert times_s == pytest.approx([0.0, 0.2])  # seqinfo.ini's 10 frames per second
+
+
+def test_with_a_motion_gate_the_detector_rests_while_a_person_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_sequence(tmp_path / "stand", truth_of_one(60), frames=60)
+    (folder / "img1").mkdir()
+    picture = np.zeros((240, 320, 3), np.uint8)
+    cv2.rectangle(picture, (100, 50), (139, 149), (255, 255, 255), -1)
+    for n in range(1, 61):
+        cv2.imwrite(str(folder / "img1" / f"{n:06}.png"), picture)
+    cadence, looked_s = Cadence(1), list[float]()
+
+    def detect(frame: Frame) -> Detections:
+        if not cadence.is_due(frame):
+            return Detections.empty(frame, looked=False)
+        looked_s.append(frame.time_s)
+        return Detections(frame, np.array([[100, 50, 140, 150]], np.float32), np.array([0.9], np.float32))
+
+    monkeypatch.setattr(command, "load_detect", lambda config, with_poses: detect)
+    found = evaluate(tmp_path, str(folder), "--activity.mode", "on")
+    assert found["trackers"]["ours"]["stand"]["looks"] == len(looked_s) < 40
+    assert sum(time_s >= 3.0 for time_s in looked_s) == 3  # in the last three seconds of six
 
 
 @pytest.mark.parametrize(
