@@ -187,7 +187,7 @@ class CameraConfig(Section):
     @classmethod
     def _list_of_polygons(cls, mask: object) -> object:
         corner = mask[0][0] if isinstance(mask, list) and mask and isinstance(mask[0], list) and mask[0] else []
-        if not isinstance(corner, list):
+        if isinstance(corner, str | int | float):
             raise ValueError("got one polygon, expected a list of polygons: [[[x, y], [x, y], [x, y]]]")
         return mask
 

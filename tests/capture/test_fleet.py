@@ -11,6 +11,7 @@ from realtime.capture import fleet
 from realtime.capture.camera import Camera
 from realtime.capture.fleet import Fleet
 from realtime.config import load
+from realtime.errors import ConfigError
 from realtime.runtime.channel import Closed
 from realtime.runtime.crew import Crew
 from realtime.runtime.door import Door
@@ -166,6 +167,22 @@ def test_a_missing_source_does_not_end_the_run_and_is_tried_again_at_the_next_re
         run.reload({"a": clip_again, "b": late_clip})
         run.wait("b")
         assert run.state("b") == ("live", None)
+
+
+def test_a_mask_over_everything_ends_the_run_at_its_start_and_only_the_camera_at_a_reload(clip, caplog):
+    hidden = {"source": str(clip), "mask": [[[0, 0], [9000, 0], [9000, 9000], [0, 9000]]]}
+    with (
+        pytest.raises(ConfigError, match=r"^b: mask: got polygons over the whole frame"),
+        Run(cameras({"b": hidden})) as run,
+    ):
+        assert run.crew.failed.wait(GIVE_UP_S)
+    with Run(cameras({"a": clip})) as run:
+        run.reload({"a": clip, "b": hidden})
+        wait_until(lambda: run.fleet.status["b"].state == ("failed", "mode not possible"))
+        run.wait("a")
+        run.reload({"a": clip, "b": clip})
+        run.wait("b")
+    assert "b: mask: got polygons over the whole frame" in caplog.text
 
 
 def test_a_file_that_waits_at_a_full_door_can_be_removed(clip):

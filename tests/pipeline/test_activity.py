@@ -175,6 +175,16 @@ def test_files_are_published_completely_by_default(tmp_path: Path, monkeypatch: 
     assert ran.status["a"].dropped == 0
 
 
+def test_the_demo_is_published_completely_with_a_gate(tmp_path: Path, yolov8n: Path) -> None:
+    record = tmp_path / "x.jsonl"
+    flags = {"cameras": [{"name": "a", "source": "demo"}], "activity.mode": "on", "detector.size": "320"}
+    flags |= {"pose.model": "none", "publish.bind": [f"ipc://{tmp_path}/s"], "record": str(record)}
+    pipeline.Pipeline(load(environment={}, flags=flags | {"max_frames": "60"})).run()
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(60))
+    assert min(len(line["track_ids"]) for line in lines) >= 3
+
+
 def test_max_frames_counts_frames_that_did_not_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = Ran(tmp_path, monkeypatch, {"a": [EMPTY_ROOM, EMPTY_ROOM]}, max_frames=150)
     assert ran.status["a"].captured == 150
