@@ -25,7 +25,7 @@ def check_mask(size: tuple[int, int], config: CameraConfig) -> None:
     if seen is not None and not seen.any():
         raise SourceError(
             f"mask: got polygons over the whole frame of {size[0]}x{size[1]}, expected a part without; "
-            "activity: off turns the motion gate off",
+            "for no motion gate, use activity: off instead of a mask",
             SourceReason.MODE,
         )
 
