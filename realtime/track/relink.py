@@ -35,9 +35,6 @@ _SPEED_OF_S = 1.0
 # Accept a track's best match if its similarity is at least _LEAST, and at least _LEAD above that of every other pair
 # with the same track or the same lost person.
 _LEAST, _LEAD = 0.2, 0.1
-# A still person is not measured in every frame (`activity.pose_s`), but the motion gate watches. Their last pose holds
-# while no side of their box has moved by more than this share of its longer side.
-_AT_REST = 0.1
 # Keypoints with a lower score are not compared.
 _LEAST_SCORE = 0.3
 
@@ -116,11 +113,8 @@ class RelinkStage:
             camera.take_in(theirs[row], person)
         ids = [camera.by_track[track_id] for track_id in theirs]
         for row, our_id in enumerate(ids):
-            person = camera.people[our_id]
-            if poses.measured[row] or not person.sights:
-                person.see(now_s, poses, row)
-            elif poses.frame.motion is not None:
-                person.wait(now_s, poses.xyxy[row])
+            if poses.measured[row] or not camera.people[our_id].sights:
+                camera.people[our_id].see(now_s, poses, row)
         return replace(poses, track_ids=np.array(ids, np.int64), ended=camera.forget(now_s - self._relink_s))
 
     def _who_they_are(self, poses: Poses, rows: list[int], lost: list[_Person]) -> list[_Person | None]:
@@ -195,13 +189,6 @@ class _Person:
         self.sights.append(_Sight(now_s, poses.xyxy[row], poses.keypoints[row], poses.keypoint_scores[row]))
         while now_s - self.sights[0].time_s > _SPEED_OF_S:
             self.sights.popleft()
-
-    def wait(self, now_s: float, xyxy: NDArray[np.float32]) -> None:
-        """Keep the last pose of a still person current. They have this box (4,) and are not measured now."""
-        last = self.sights[-1]
-        has_moved = np.abs(xyxy - last.xyxy).max() > _AT_REST * (last.xyxy[2:] - last.xyxy[:2]).max()
-        if now_s - last.time_s > _SPEED_OF_S and not has_moved:
-            self.sights = deque([last._replace(time_s=now_s)])
 
     def speed(self) -> Floats:
         """Return the velocity of the box's centre, float64 (2,), in pixels per second."""

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +5,7 @@ from hypothesis import strategies as st
 
 from realtime.skeleton import COCO17
 from realtime.track.relink import RelinkStage
-from realtime.types import Motion, Poses
+from realtime.types import Poses
 from tests.builders import make_frame, make_poses
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -40,15 +38,6 @@ def test_a_person_who_stands_still_and_reappears_as_a_new_track_keeps_their_id()
         assert ids(relink, poses_of(number, {})) == []
     assert ids(relink, poses_of(60, {9: (103, 99)})) == [1]
     assert ids(relink, poses_of(61, {9: (103, 99)})) == [1]
-
-
-def test_a_still_person_who_was_not_measured_for_long_keeps_their_id() -> None:
-    relink = stage()
-    for number in range(10 * FPS):
-        poses = poses_of(number, {4: (100, 100)})
-        frame = replace(poses.frame, motion=Motion("still", np.zeros((0, 4), np.float32), -np.inf))
-        ids(relink, replace(poses, frame=frame, measured=np.array([number == 0])))
-    assert ids(relink, poses_of(11 * FPS, {9: (103, 99)})) == [1]
 
 
 def test_a_walking_person_is_expected_further_along_their_path() -> None:
