@@ -166,7 +166,8 @@ class _Camera:
         if enters:
             self._entered_s = time_s
         has_unexplained = self._activity == "still" and self._unexplained_s == time_s
-        return Verdict(Motion(self._activity, moved, self._look_before_s(config), has_unexplained), enters)
+        motion = Motion(self._activity, moved, self._look_before_s(config), has_unexplained=has_unexplained)
+        return Verdict(motion, enters)
 
     def _look_before_s(self, config: ActivityConfig) -> float:
         match self._activity:

@@ -52,7 +52,7 @@ def test_every_can_be_changed_between_frames(make_frame: MakeFrame) -> None:
 
 def gated(frame: Frame, activity: str, before: int, has_unexplained: bool = False) -> Frame:
     """A frame to be looked at if the last look was before frame number `before`."""
-    motion = Motion(activity, np.zeros((0, 4), np.float32), before / 30, has_unexplained)  # type: ignore[arg-type]
+    motion = Motion(activity, np.zeros((0, 4), np.float32), before / 30, has_unexplained=has_unexplained)  # type: ignore[arg-type]
     return replace(frame, motion=motion)
 
 
