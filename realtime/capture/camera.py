@@ -125,7 +125,7 @@ class Camera:
         self._pause_s = 0.0  # wait before the next attempt to open the source
         self._activities = activities
         self._watcher: Watcher | None = None
-        self._late_error: SourceError | None = None  # a picture could not be converted when it entered
+        self._failures: list[SourceError] = []  # since the last opening: images that could not be converted
 
     def run(self) -> None:
         """Capture until the source ends, `max_frames` is reached or this camera is stopped.
@@ -198,7 +198,7 @@ class Camera:
         self._freshness.reopened(time.monotonic())
         self._clock.reopened()
         self._watcher = self._new_watcher(source)
-        self._late_error = None
+        self._failures = []  # a new list: frames of the lost source may still wait at the door
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
             again = " again" if self._was_open else ""
@@ -227,13 +227,12 @@ class Camera:
             while not self._stop.is_set():
                 picture = self._guard.call(source.read, logs=source.live)
                 self._status.heard()
-                if picture is None:
-                    return self._loop
                 if self._stop.is_set():
                     break
-                if (late := self._late_error) is not None:
-                    self._late_error = None
-                    raise late
+                if self._failures:
+                    raise self._failures.pop()
+                if picture is None:
+                    return self._loop
                 self._bring(picture, source)
                 if self._index == self._last_index:
                     return False
@@ -342,9 +341,8 @@ class Camera:
             )
 
         if source.live:
-            return LateFrame(
-                self._name, captured_mono_ns, picture.decoded, self._config, make, self._guard, self._failed_late
-            )
+            failed = functools.partial(self._failed, self._failures)
+            return LateFrame(self._name, captured_mono_ns, picture.decoded, self._config, make, self._guard, failed)
         image = self._converted(picture.decoded)
         if picture.shows_clock:
             draw_clock(image, round(taken_unix_s * 1e3))
@@ -380,10 +378,10 @@ class Camera:
         except SourceError as error:
             raise _Dropped("undecodable", error) from None
 
-    def _failed_late(self, error: SourceError) -> None:
-        """Note that a picture could not be converted, on the thread that took its frame from the door."""
+    def _failed(self, failures: list[SourceError], error: SourceError) -> None:
+        """Note that an image could not be converted, on the thread that took its frame from the door."""
         self._status.count_dropped("undecodable")
-        self._late_error = error
+        failures.append(error.with_traceback(None))  # which would keep the picture
 
     def _captured_s(self, picture: Picture, source: Source, arrived_s: float) -> float:
         """When the frame was captured (monotonic seconds), by its arrival and, if they can be trusted, its timestamps.

@@ -7,27 +7,35 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
+from typing import TypedDict
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from realtime.capture.orientation import Orientation, upright, upright_size
-from realtime.capture.source import scaled_down
+from realtime.capture.source import scaled_down, scaled_size
 from realtime.errors import SourceError, SourceReason
+
+
+class _Colours(TypedDict, total=False):
+    src_colorspace: Colorspace
+    dst_colorspace: Colorspace
+    src_color_range: ColorRange
+
 
 # FFmpeg's converter aborts the process for some pictures in these pixel formats (measured for FFmpeg 8).
 _ABORTING_FORMATS = ("bayer_", "yaf")
 # A stream may declare a colour matrix or range that swscale doesn't know, because a bit was flipped or the code is
 # reserved. Colours that are slightly off are better than no picture.
-_USUAL_COLOURS = {
+_USUAL_COLOURS: _Colours = {
     "src_colorspace": Colorspace.ITU601,
     "dst_colorspace": Colorspace.ITU601,
     "src_color_range": ColorRange.MPEG,
 }
-
 
 # In these pixel formats, the first plane holds the brightness, one byte per pixel.
 _KINDS = ("410", "411", "420", "422", "440", "444")
@@ -47,9 +55,9 @@ class Converter:
     def __init__(self, name: str, codec: str = "") -> None:
         self._orientation = Orientation(codec)
         self._name = name
-        # Shared by all frames: a new one per frame doubles the cost. Frames may be converted on different threads.
-        self._reformatter = VideoReformatter()
-        self._lock = threading.Lock()
+        # Shared by all frames: a new one per frame doubles the cost, and so does one whose result changes its format.
+        # Frames may be converted on different threads.
+        self._to_bgr, self._to_luma, self._lock = VideoReformatter(), VideoReformatter(), threading.Lock()
 
     def __call__(self, frame: VideoFrame) -> DecodedFrame:
         """Return the frame, which is converted later."""
@@ -59,17 +67,38 @@ class Converter:
         """Note a frame that need not be converted: it may carry the orientation of the next ones."""
         self._orientation.matrix_of(frame)
 
-    def to(self, pixel_format: str, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Return the frame in the format `bgr24`, uint8 (H, W, 3), or `gray`, uint8 (H, W); C-contiguous, not turned.
+    def bgr(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the frame as uint8 (H, W, 3), BGR, C-contiguous, not turned.
 
         Raises:
             SourceError: FFmpeg can't convert its pixel format.
         """
+        return self._converted(frame, lambda colours: self._to_bgr.reformat(frame, format="bgr24", **colours))
+
+    def luma(self, frame: VideoFrame, scale: float) -> NDArray[np.uint8]:
+        """Return the frame's brightness, scaled down: uint8 (h, w), not turned.
+
+        Raises:
+            SourceError: FFmpeg can't convert its pixel format.
+        """
+        plane = frame.planes[0]
+        if frame.format.name in _WITH_LUMA and plane.line_size >= frame.width:  # negative: its rows go upwards
+            rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * frame.height]
+            return scaled_down(rows.reshape(frame.height, plane.line_size)[:, : frame.width], scale)
+        width, height = scaled_size((frame.width, frame.height), scale)
+        return self._converted(
+            frame,
+            lambda colours: self._to_luma.reformat(
+                frame, width, height, "gray", interpolation=Interpolation.AREA, **colours
+            ),
+        )
+
+    def _converted(self, frame: VideoFrame, reformat: Callable[[_Colours], VideoFrame]) -> NDArray[np.uint8]:
         if not frame.format.name.startswith(_ABORTING_FORMATS):
-            for colours in ({}, _USUAL_COLOURS):
+            for colours in (_Colours(), _USUAL_COLOURS):
                 with contextlib.suppress(av.FFmpegError, OSError), self._lock:
-                    converted = self._reformatter.reformat(frame, format=pixel_format, **colours)
-                    return np.ascontiguousarray(converted.to_ndarray(), np.uint8)
+                    # No copy: the array refers to the memory of the new frame, unless its rows are padded.
+                    return np.ascontiguousarray(reformat(colours).to_ndarray(), np.uint8)
         raise SourceError(
             f"{self._name}: can't be decoded: FFmpeg can't convert its pixel format {frame.format.name} to BGR",
             SourceReason.CODEC,
@@ -85,18 +114,14 @@ class DecodedFrame:
     def __init__(self, frame: VideoFrame, matrix: bytes | None, converter: Converter) -> None:
         self._frame, self._matrix, self._converter = frame, matrix, converter
         self.size = upright_size((frame.width, frame.height), matrix)
+        self._bgr: NDArray[np.uint8] | None = None  # converted once: a file's first frame is needed twice
 
     def bgr(self) -> NDArray[np.uint8]:
         """Return the frame as uint8 (H, W, 3), BGR, C-contiguous, upright."""
-        return upright(self._converter.to("bgr24", self._frame), self._matrix)
+        if self._bgr is None:
+            self._bgr = upright(self._converter.bgr(self._frame), self._matrix)
+        return self._bgr
 
     def luma(self, scale: float) -> NDArray[np.uint8]:
         """Return its brightness, scaled down: uint8 (h, w)."""
-        frame = self._frame
-        if frame.format.name in _WITH_LUMA:
-            plane = frame.planes[0]
-            rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * frame.height]
-            luma = rows.reshape(frame.height, plane.line_size)[:, : frame.width]
-        else:
-            luma = self._converter.to("gray", frame)
-        return upright(scaled_down(luma, scale), self._matrix)
+        return upright(self._converter.luma(self._frame, scale), self._matrix)

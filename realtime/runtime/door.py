@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from realtime.runtime.channel import Closed
+from realtime.runtime.unconverted import Unconverted, converted
 from realtime.runtime.watch import Unwatched, Waits
 from realtime.types import Frame
 
@@ -25,22 +26,6 @@ OnDrop = Callable[[str, str], None]
 
 # Weight of the latest frame in the running estimate of the time from entering to publishing.
 _WEIGHT = 0.1
-
-
-class Unconverted(Protocol):
-    """A frame of a live camera whose image is converted only if it enters.
-
-    Attributes:
-        camera: the camera's name.
-        captured_mono_ns: as in Frame.
-    """
-
-    camera: str
-    captured_mono_ns: int
-
-    def frame(self) -> Frame | None:
-        """Convert the image and return the frame. None if that failed; then the drop has been counted."""
-        ...
 
 
 class Gate(Protocol):
@@ -213,7 +198,8 @@ class Door:
             timeout_s: how long to block; None: no limit.
 
         Returns:
-            At most one frame per camera. Empty after the timeout, or if every frame was dropped as too old.
+            At most one frame per camera. Empty after the timeout, or if every frame was dropped: it was too old, or
+            its image could not be converted.
 
         Raises:
             Closed: all cameras have finished and no frame waits, or the run is stopping.
@@ -234,7 +220,11 @@ class Door:
             self._order = [camera for camera in self._order if camera not in ready] + ready
             entered = [frame for camera in ready if (frame := self._enter(camera)) is not None]
             self._changed.notify_all()
-        return [frame for each in entered if (frame := self._converted(each)) is not None]
+        frames = converted(entered)
+        for each, frame in zip(entered, frames, strict=True):
+            if frame is None:
+                self._withdraw(each.camera)
+        return [frame for frame in frames if frame is not None]
 
     def not_before(self, time_s: float) -> None:
         """Let no live frame enter before this moment (monotonic seconds), because it would only wait inside."""
@@ -295,16 +285,11 @@ class Door:
     def _ready_or_ended(self, now_s: float) -> bool:
         return self._has_ended() or any(self._is_admitted(entry, now_s) for entry in self._entries.values())
 
-    def _converted(self, entered: Frame | Unconverted) -> Frame | None:
-        """Convert the image of a frame that has entered. If that fails, its place in the window is free again."""
-        if isinstance(entered, Frame):
-            return entered
-        frame = entered.frame()
-        if frame is None:
-            with self._changed:
-                self._entries[entered.camera].entered_s.pop()
-                self._changed.notify_all()
-        return frame
+    def _withdraw(self, camera: str) -> None:
+        """Free the place of a frame that entered last. A place that was freed meanwhile was that of an older frame."""
+        with self._changed:
+            self._entries[camera].entered_s.pop()
+            self._changed.notify_all()
 
     def _is_too_old(self, frame: Frame | Unconverted, entry: _Entry) -> bool:
         age_s = (time.monotonic_ns() - frame.captured_mono_ns) / 1e9

@@ -1,4 +1,4 @@
-"""Keeps the process's memory flat: few malloc pools, and their free memory is returned to the system.
+"""Keeps the process's memory flat and its pages in place: few malloc pools, whose free memory is returned in time.
 
 Called from outside the data path: `share_pools` by cli before anything else, `give_back_memory` by
 capture.camera after a source is closed. glibc gives each thread its own pool (arena), and each time
@@ -14,10 +14,18 @@ import threading
 import time
 
 # malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 # One for the main thread and one for all others, so that a decoder reuses the memory of its
 # predecessor.
 _POOLS = 2
+# Images of up to this many bytes, the most that glibc takes, come from the pools. A pool keeps up to `_KEPT` bytes of
+# free memory at its end. glibc's own values begin at 128 KiB and grow up to these by what happens to be freed. Until
+# then, or if they stop below, the pages of each image (6 MB at 1080p) go back to the system and have to be cleared for
+# the next one, which makes a conversion about three times as expensive (docs/benchmarks.md, capture).
+_POOLED = 32 << 20
+_KEPT = 64 << 20
 # Trimming the pools takes milliseconds, during which other threads may wait for memory. Therefore it
 # runs at most once per interval, even if many cameras close.
 _EVERY_S = 1.0
@@ -30,6 +38,8 @@ def share_pools() -> None:
     mallopt = getattr(_c_library(), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, _POOLS)
+        mallopt(_M_MMAP_THRESHOLD, _POOLED)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back_memory() -> None:

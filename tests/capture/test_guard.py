@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.capture import camera as camera_module
+from realtime.capture import late
 from realtime.capture.guard import Guard
 from realtime.capture.open import check_source
 from realtime.capture.source import Pixels
@@ -130,7 +130,7 @@ def test_a_source_that_can_not_be_closed_is_given_up(printed):
 def test_an_error_of_the_conversion_is_the_camera_s_trouble(monkeypatch):
     errors = [cv2.error("odd"), None]
     monkeypatch.setattr(
-        camera_module, "viewed", lambda image, config: image if (error := errors.pop(0)) is None else fail(error)
+        late, "viewed", lambda image, config: image if (error := errors.pop(0)) is None else fail(error)
     )
     openings = [ScriptedSource(picture(), live=True) for _ in range(2)]
     rig = Rig(URL, *openings, enough=1, stop=RecordingStop())

@@ -87,7 +87,7 @@ def test_a_colour_matrix_that_the_converter_does_not_know_is_replaced_by_the_usu
 def test_a_pixel_format_that_can_not_be_converted_is_one_line(pix_fmt):
     """FFmpeg would abort the whole process for some pictures in the first two."""
     with pytest.raises(SourceError, match=f"^x: can't be decoded: FFmpeg can't convert its pixel format {pix_fmt} "):
-        Converter("x")(av.VideoFrame(2, 3, pix_fmt))
+        Converter("x")(av.VideoFrame(2, 3, pix_fmt)).bgr()
 
 
 @pytest.mark.parametrize(

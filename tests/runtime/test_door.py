@@ -332,3 +332,108 @@ def test_take_does_not_miss_a_not_before_moment_that_passes_during_its_check(mak
     taker.start()
     taker.join(5)
     assert len(taken) == 1
+
+
+class Late:
+    """A frame of a live camera that is converted when it enters.
+
+    Args:
+        frame: the result; None if the conversion fails.
+        meanwhile: called during the conversion.
+    """
+
+    def __init__(self, frame: Frame, fails: bool = False, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.camera, self.captured_mono_ns = frame.camera, frame.captured_mono_ns
+        self._frame, self._fails, self._meanwhile = frame, fails, meanwhile
+
+    def frame(self) -> Frame | None:
+        self._meanwhile()
+        return None if self._fails else self._frame
+
+
+def test_a_frame_that_can_not_be_converted_frees_its_place_and_no_other(make_frame: Make) -> None:
+    door = Door(["bad", "good"], 2, 9.0)
+    for camera in ("bad", "good"):
+        door.attach(camera, newest_wins=True)
+    door.put(Late(fresh(make_frame, 0, "bad")))
+    assert len(door.take()) == 1
+    door.put(Late(fresh(make_frame, 1, "bad"), fails=True))
+    door.put(Late(fresh(make_frame, 1, "good")))
+    assert [frame.camera for frame in door.take()] == ["good"]
+    assert not door.is_empty("bad")  # its first frame is on its way
+    door.leave("bad")
+    assert door.is_empty("bad")
+    door.put(Late(fresh(make_frame, 2, "bad"), fails=True))
+    assert door.take() == []  # not the end
+    assert door.is_empty("bad")
+
+
+def test_an_older_frame_may_leave_while_a_conversion_fails(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0)
+    door.attach("cam0", newest_wins=True)
+    door.put(fresh(make_frame, 0))
+    door.take()
+    door.put(Late(fresh(make_frame, 1), fails=True, meanwhile=lambda: door.leave("cam0")))
+    assert door.take() == []
+    assert door.is_empty("cam0")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("end", [lambda door: door.evict("cam0"), Door.stop, lambda door: door.finish("cam0")])
+def test_a_camera_may_be_removed_or_the_run_stopped_during_a_conversion(
+    make_frame: Make, end: Callable[[Door], None], fails: bool
+) -> None:
+    drops: Counter[str] = Counter()
+    door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: drops.update([cause]))
+    door.attach("cam0", newest_wins=True)
+    was_empty: list[bool] = []
+
+    def meanwhile() -> None:
+        door.put(Late(fresh(make_frame, 1)))  # waits: the door's lock is free
+        was_empty.append(door.is_empty("cam0"))
+        end(door)
+        was_empty.append(door.is_empty("cam0"))
+
+    door.put(Late(fresh(make_frame, 0), fails, meanwhile))
+    assert len(door.take()) == 1 - fails
+    assert was_empty == [False, False]
+    assert drops.total() in (0, 1)  # the frame that waited; one that is being converted is not dropped here
+
+
+def test_frames_that_are_replaced_are_never_converted(make_frame: Make) -> None:
+    door = Door(["cam0"], 2, 9.0)
+    door.attach("cam0", newest_wins=True)
+    converted: list[int] = []
+    for index in range(5):
+        door.put(Late(fresh(make_frame, index), meanwhile=lambda index=index: converted.append(index)))
+    door.take()
+    assert converted == [4]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["put a", "put b", "bad a", "bad b", "take", "leave"]), max_size=60), st.integers(1, 3))
+def test_frames_in_flight_are_counted_right_while_conversions_fail(steps: list[str], window: int) -> None:
+    import numpy as np
+
+    image = np.zeros((2, 2, 3), np.uint8)
+    door = Door(["a", "b"], window, 1e9)
+    in_flight: Counter[str] = Counter()
+    for camera in ("a", "b"):
+        door.attach(camera, newest_wins=True)
+    for index, step in enumerate(steps):
+        kind, _, camera = step.partition(" ")
+        if kind in ("put", "bad"):
+            door.put(Late(Frame(camera, 0, index, image, float(index), 0, 0), fails=kind == "bad"))
+        elif kind == "take":
+            in_flight.update(frame.camera for frame in door.take(timeout_s=0.0))
+        else:
+            for camera in [camera for camera in "ab" if in_flight[camera]]:
+                in_flight[camera] -= 1
+                door.leave(camera)
+        assert max(in_flight.values(), default=0) <= window
+    for camera in ("a", "b"):
+        door.evict(camera)
+        for _ in range(in_flight[camera]):
+            assert not door.is_empty(camera)
+            door.leave(camera)
+        assert door.is_empty(camera)
