@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Flags = NDArray[np.uint8]  # 0 or 1
 
-# The time constants and factors below were chosen on one half of the scenes of tests/bench/motion.py; docs/benchmarks.md
-# shows the other half.
+# The time constants and factors below were chosen on one half of the scenes of tests/bench/motion.py;
+# docs/benchmarks.md shows the other half.
 #
 # How fast the average follows (s, time constants): where nothing moves; under something that came and stands still,
 # such as a parked car, which is part of the picture after about 20 s; under something that moves, so slowly that a
 # person at 2 pixels per second stays visible.
 _STILL_S, _STANDS_S, _MOVES_S = 10.0, 6.0, 25.0
-# A pixel stands still if it differs by less than this (levels of brightness) from its average over this time (s).
-_STANDS, _RECENT_S = 4.0, 1.0
+# The recent average (s, time constant) has less noise than a picture, so that small and slow people are seen in it. A
+# pixel stands still if it differs from it by less than this (levels of brightness).
+_RECENT_S, _STANDS = 0.5, 4.0
 # The noise of a pixel rises and falls with these time constants (s). It falls slowly, so that gusts of wind and the
 # digits of a clock in the picture are remembered.
 _NOISIER_S, _QUIETER_S = 20.0, 300.0
@@ -38,6 +39,9 @@ _EDGES = 0.1
 _FIRST_NOISE = 1.0
 # The brightness of the whole picture is compared at about this many pixels.
 _SAMPLES = 2500
+# The noise of the recent average is taken to be at least this share of that of a picture: the noise of two pictures
+# is alike, because the camera and its codec smooth it over time.
+_LEAST_QUIETER = 0.5
 _AROUND = np.ones((3, 3), np.uint8)
 
 
@@ -54,7 +58,7 @@ class Background:
     """
 
     def __init__(self, now: Floats, watched: Flags | None = None) -> None:
-        self._average, self._recent = now.copy(), now.copy()
+        self.restart(now)
         self._noise = np.full_like(now, _FIRST_NOISE)
         places = np.arange(now.size) if watched is None else np.flatnonzero(watched)
         # A step that shares no factor with usual widths, so that the samples are not all in the same columns.
@@ -64,28 +68,39 @@ class Background:
     def restart(self, now: Floats) -> None:
         """Take a picture as the background. The noise stays as it is."""
         self._average, self._recent = now.copy(), now.copy()
+        self._next = self._recent  # with the newest picture, which is not taken in if it is a flash
 
     def difference(self, now: Floats) -> Floats:
         """Return by how much each pixel differs from the average, after a change that all pixels share is removed."""
         difference = now - self._average
         if len(self._samples):  # the shutter of the camera, 50 Hz lamps and clouds change the whole picture
             difference -= np.float32(np.median(difference.ravel()[self._samples]))
-        return np.abs(difference)
+        return np.asarray(np.abs(difference), np.float32)
 
-    def level(self, contrast: float) -> Floats:
-        """Return by how much each pixel must differ to count as changed.
+    def changed(self, now: Floats, difference: Floats, contrast: float, step_s: float) -> Flags:
+        """Return which pixels changed, in this picture or in the recent average: uint8 (h, w), 0 or 1.
 
         Args:
+            now: float32 (h, w), the picture, blurred.
+            difference: what `difference` returned for it.
             contrast: the least difference (levels), where there is no noise.
+            step_s: time since the last picture.
         """
         edges = cv2.dilate(self._average, _AROUND) - cv2.erode(self._average, _AROUND)
-        return np.asarray(contrast + _NOISES * np.minimum(self._noise, _MOST_NOISE) + _EDGES * edges, np.float32)
+        noise, least = np.minimum(self._noise, _MOST_NOISE), contrast + _EDGES * edges
+        weight = _weight(step_s, _RECENT_S)
+        # The noise of a running average is that of its pictures times this factor, if they are independent.
+        quieter = max(_LEAST_QUIETER, math.sqrt(weight / (2 - weight)))
+        self._next = np.asarray(cv2.addWeighted(now, weight, self._recent, 1 - weight, 0), np.float32)
+        recent = self.difference(self._next)
+        is_changed = (difference > least + _NOISES * noise) | (recent > least + _NOISES * quieter * noise)
+        return np.asarray(is_changed, np.uint8)
 
     def calibrate(self, now: Floats, difference: Floats, count: int) -> None:
         """Take in one of the first pictures, all with the same weight; `count` were taken in before."""
         weight = 1 / (count + 1)
         cv2.accumulateWeighted(now, self._average, weight)
-        cv2.accumulateWeighted(now, self._recent, weight)
+        self._recent = self._next
         cv2.accumulateWeighted(np.minimum(difference, _MOST_AT_ONCE), self._noise, weight)
 
     def learn(self, now: Floats, difference: Floats, changed: Flags, step_s: float) -> None:
@@ -97,8 +112,8 @@ class Background:
             changed: uint8 (h, w), 1 where something moves or stands that is not part of the average.
             step_s: time since the last picture.
         """
+        self._recent = self._next
         stands = np.asarray(cv2.absdiff(now, self._recent) < _STANDS, np.uint8)
-        cv2.accumulateWeighted(now, self._recent, _weight(step_s, _RECENT_S))
         cv2.accumulateWeighted(now, self._average, _weight(step_s, _STILL_S), 1 - changed)
         cv2.accumulateWeighted(now, self._average, _weight(step_s, _STANDS_S), changed & stands)
         cv2.accumulateWeighted(now, self._average, _weight(step_s, _MOVES_S), changed & (1 - stands))

@@ -77,7 +77,9 @@ class MotionDetector:
         self._time_s = self._began_s = 0.0
         self._pictures = 0  # since the calibration began
         self._flash_s: float | None = None  # since when the whole picture has been different
-        self._unsure_s = -math.inf  # how long the detector was unsure lately; the calibration at the start doesn't count
+        self._unsure_s = (
+            -math.inf
+        )  # how long the detector was unsure lately; the calibration at the start doesn't count
         self._in_a_row = np.zeros((0, 0), np.uint8)  # (h, w), for how many pictures an area has been there
         self._clutter = 0.0  # areas per picture that were not in the picture before
 
@@ -96,7 +98,7 @@ class MotionDetector:
             self._unsure_s = -math.inf
             return Moved(_NOTHING, False)
         difference = self._background.difference(now)
-        changed = np.asarray(difference > self._background.level(self._contrast), np.uint8)
+        changed = self._background.changed(now, difference, self._contrast, step_s)
         if self._watched is not None:
             changed &= self._watched
         if self._is_whole(changed):

@@ -6,6 +6,7 @@ camera names, epochs or the pacing of files.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -77,8 +78,19 @@ class Pixels:
 
 
 def scaled_down(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Scale uint8 (H, W) or (H, W, 3) by a factor of at most 1; each result is the mean of its pixels."""
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    """Scale uint8 (H, W) or (H, W, 3) by a factor of at most 1; each result is the mean of its pixels.
+
+    A whole number of pixels per result is several times faster. Then the last columns and rows, fewer than that number,
+    are not used. Even numbers are the fastest.
+    """
+    step = round(1 / scale)
+    if not math.isclose(step * scale, 1) or min(image.shape[:2]) < step:
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = (side // step for side in image.shape[:2])
+    image = image[: height * step, : width * step]
+    if step % 2 == 0 and step > 2:  # OpenCV has vector code for this step only
+        image = np.asarray(cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA))
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

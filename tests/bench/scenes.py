@@ -121,7 +121,7 @@ def walk(kind: str, height: float, heights_per_s: float, rng: np.random.Generato
         door = rng.uniform(0.15, 0.7) * WIDTH
         return Walk(door - half + step, np.full(count, feet), np.full(count, height), door)
     if kind == "far":  # from a third of the height, towards the camera
-        grows = np.minimum(height, height / 3 * np.exp(heights_per_s * t / 6))
+        grows = height * np.minimum(1, 1 / 3 + t * (0.1 + 0.2 * heights_per_s))
         x = rng.uniform(0.2, 0.8) * WIDTH + (0.3 if side else -0.3) * step
         return Walk(x, np.minimum(feet, HEIGHT - 4) - (height - grows) * 0.5, grows)
     raise ValueError(kind)
