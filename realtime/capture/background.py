@@ -74,7 +74,9 @@ class Background:
         """Return by how much each pixel differs from the average, after a change that all pixels share is removed."""
         difference = now - self._average
         if len(self._samples):  # the shutter of the camera, 50 Hz lamps and clouds change the whole picture
-            difference -= np.float32(np.median(difference.ravel()[self._samples]))
+            samples = difference.ravel()[self._samples]
+            # np.median costs five times as much.
+            difference -= np.partition(samples, len(samples) // 2)[len(samples) // 2]
         return np.asarray(np.abs(difference), np.float32)
 
     def changed(self, now: Floats, difference: Floats, contrast: float, step_s: float) -> Flags:

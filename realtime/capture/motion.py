@@ -72,7 +72,8 @@ class MotionDetector:
 
     def __init__(self, sensitivity: float = 0.5, watched: NDArray[np.bool_] | None = None) -> None:
         self._contrast, self._area = _CONTRAST * 4.0**-sensitivity, _AREA * 16.0**-sensitivity
-        self._watched = None if watched is None else watched.astype(np.uint8)
+        # Without the pixels next to the mask, into which the blur carries what is under it.
+        self._watched = None if watched is None else np.asarray(cv2.erode(watched.astype(np.uint8), _AROUND), np.uint8)
         self._background: Background | None = None
         self._time_s = self._began_s = 0.0
         self._pictures = 0  # since the calibration began
@@ -145,15 +146,15 @@ class MotionDetector:
             changed: uint8 (h, w), 1 where a pixel changed.
             step_s: time since the last picture.
         """
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+        # Outlines, because they cost a tenth of cv2.connectedComponentsWithStats.
+        outlines, _ = cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         more = min(_MOST_MORE, self._clutter * _PER_CLUTTER)
         wanted = (1 if step_s > _RARE_S else _IN_A_ROW) + int(more)
         large = _LARGE * self._area * (1 + more)
         found, in_a_row, new = [], np.zeros_like(changed), 0
-        for label in range(1, count):
-            x, y, w, h, _ = stats[label].tolist()
+        for x, y, w, h in map(cv2.boundingRect, outlines):
             where = np.s_[y : y + h, x : x + w]
-            pixels = (labels[where] == label) & (changed[where] > 0)
+            pixels = changed[where] > 0
             area = np.count_nonzero(pixels)
             if area < self._area:
                 continue
