@@ -16,9 +16,10 @@ from realtime.capture.background import Background, Flags, Floats
 
 # The figures below were chosen on one half of the scenes of tests/bench/motion.py; docs/benchmarks.md shows the other.
 #
-# At sensitivity 0, a pixel must differ by this many levels of brightness (at 1, by a quarter), and this many pixels
-# must touch each other (at 1, a sixteenth). A person of 40 pixels in a picture of 768x576 has about 24.
-_CONTRAST, _AREA = 6.0, 16.0
+# At sensitivity 0, a pixel must differ by this many levels of brightness beyond noise and edges, and this many pixels
+# must touch each other; at 0.5 it is a sixth and a quarter of that, at 1 a 36th and a 16th. A person of 40 pixels in a
+# picture of 768x576 has about 24.
+_CONTRAST, _AREA = 15.0, 16.0
 # The picture is calibrated for this many pictures and this long (s), at the start and after its whole light changed.
 _CALIBRATION, _CALIBRATION_S = 3, 1.0
 # A change of more than this share of the picture is one of the light, or of the camera. If the picture is as before
@@ -71,7 +72,7 @@ class MotionDetector:
     """
 
     def __init__(self, sensitivity: float = 0.5, watched: NDArray[np.bool_] | None = None) -> None:
-        self._contrast, self._area = _CONTRAST * 4.0**-sensitivity, _AREA * 16.0**-sensitivity
+        self._contrast, self._area = _CONTRAST * 36.0**-sensitivity, _AREA * 16.0**-sensitivity
         # Without the pixels next to the mask, into which the blur carries what is under it.
         self._watched = None if watched is None else np.asarray(cv2.erode(watched.astype(np.uint8), _AROUND), np.uint8)
         self._background: Background | None = None

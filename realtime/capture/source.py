@@ -6,7 +6,6 @@ camera names, epochs or the pacing of files.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -77,20 +76,28 @@ class Pixels:
         return np.asarray(cv2.cvtColor(scaled_down(self._image, scale), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
+# OpenCV averages blocks of 2 x 2 pixels much faster than it scales by a fraction: 1080p to 178x100 in 0.2 ms, not 2.1.
+# Halved further, the result would lose sharpness: 2 to 4 pixels must be left for each of its own. Below this side
+# (pixels), halving saves nothing.
+_LEFT_AFTER_HALVING = 4
+_WORTH_HALVING = 256
+
+
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the width and height of a picture of this size that is scaled: at least one pixel each."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def scaled_down(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """Scale uint8 (H, W) or (H, W, 3) by a factor of at most 1; each result is the mean of its pixels.
 
-    A whole number of pixels per result is several times faster. Then the last columns and rows, fewer than that number,
-    are not used. Even numbers are the fastest.
+    At the right and the lower edge of a large image with odd sides, up to 1 % of it may be left out.
     """
-    step = round(1 / scale)
-    if not math.isclose(step * scale, 1) or min(image.shape[:2]) < step:
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    height, width = (side // step for side in image.shape[:2])
-    image = image[: height * step, : width * step]
-    if step % 2 == 0 and step > 2:  # OpenCV has vector code for this step only
-        image = np.asarray(cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA))
+    width, height = scaled_size((image.shape[1], image.shape[0]), scale)
+    least_rows, least_columns = (max(_WORTH_HALVING, _LEFT_AFTER_HALVING * side) for side in (height, width))
+    while image.shape[0] >= least_rows and image.shape[1] >= least_columns:
+        rows, columns = image.shape[0] // 2, image.shape[1] // 2
+        image = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -21,8 +21,6 @@ SHORTER_SIDE = 100
 # Motion is looked for at most this often (s, on the timeline of the frames): in every third picture at 25 fps. The
 # delay of two such intervals is a third of the 300 ms that a person may be seen later than without the gate.
 _INTERVAL_S = 0.09
-# If less than this share of the picture is left, the mask covers everything.
-_LEAST_WATCHED = 0.01
 
 
 class Watcher:
@@ -65,36 +63,13 @@ class Watcher:
         """Return the brightness of the view, uint8 (h, w), and the size of the frame that it stands for."""
         size = viewed_size(decoded.size, self._config)
         x1, y1, x2, y2 = self._config.crop_xyxy or (0, 0, *rotated_size(decoded.size, self._config.rotate))
-        scale = 1 / _step((x2 - x1, y2 - y1))
+        scale = 1 / max(1, min(x2 - x1, y2 - y1) // SHORTER_SIDE)
         luma = rotated(decoded.luma(scale), self._config.rotate)
         return crop(luma, [x1 * scale, y1 * scale, x2 * scale, y2 * scale]), size
 
     def _take(self, moved: Moved, luma_size: tuple[int, int], size: tuple[int, int]) -> None:
         scale = np.array([size[0] / luma_size[0], size[1] / luma_size[1]] * 2, np.float32)
         self._moved, self._is_sure = moved.xyxy * scale, moved.is_sure
-
-
-def _step(size: tuple[int, int]) -> int:
-    """Return how many pixels of a view of this size (width, height) make one of the luma, in each direction."""
-    step = max(1, min(size) // SHORTER_SIDE)
-    # Even steps are scaled down twice as fast, and larger pictures need it.
-    return step - step % 2 if step >= 8 else step
-
-
-def watches_anything(size: tuple[int, int], config: CameraConfig) -> bool:
-    """Whether the mask leaves anything of the picture in which motion can be seen.
-
-    >>> corners = [(0, 0), (640, 0), (640, 480), (0, 480)]
-    >>> watches_anything((640, 480), CameraConfig(name="door", source="0", mask=[corners]))
-    False
-
-    Args:
-        size: width and height of the frame, whose pixels `mask` means.
-        config: the camera's configuration.
-    """
-    step = _step(size)
-    left = watched((max(1, size[0] // step), max(1, size[1] // step)), size, config)
-    return left is None or float(left.mean()) >= _LEAST_WATCHED
 
 
 def watched(luma_size: tuple[int, int], size: tuple[int, int], config: CameraConfig) -> NDArray[np.bool_] | None:

@@ -1,8 +1,10 @@
-"""Measures the motion gate on generated scenes: `python -m tests.bench.motion --data FOLDER [--frigate FILE]`.
+"""Measures the motion gate on generated scenes: `python -m tests.bench.motion --data FOLDER`.
 
-Not in realtime/evaluate: it needs OpenCV's sample of pedestrians and the boxes of PETS09-S2L1, from which it cuts people,
-and the figures are about the gate, not about a user's recording. FOLDER holds video/vtest.avi and mot/PETS09-S2L1/gt/gt.txt
-and, for another background, video/one-by-one-person-detection.mp4. FILE is frigate/motion/improved_motion.py of a checkout.
+FOLDER holds OpenCV's sample of pedestrians, video/vtest.avi, and the boxes of PETS09-S2L1, mot/PETS09-S2L1/gt/gt.txt,
+from which people are cut, and for another background video/one-by-one-person-detection.mp4. With `--frigate FILE`,
+frigate's detector is measured on the same scenes instead; FILE is frigate/motion/improved_motion.py.
+
+Not in realtime/evaluate, because it needs this material and measures the gate, not a user's recording.
 """
 
 from __future__ import annotations
@@ -20,10 +22,23 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from realtime.capture.motion import Moved, MotionDetector
+from realtime.capture.motion import MotionDetector, Moved
 from realtime.capture.source import scaled_down
 from tests.bench import lights
-from tests.bench.scenes import FPS, HEIGHT, WIDTH, Cut, Gray, Noise, background_of, luma_of, night, paint, people_of, walk
+from tests.bench.scenes import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    Cut,
+    Gray,
+    Noise,
+    background_of,
+    luma_of,
+    night,
+    paint,
+    people_of,
+    walk,
+)
 
 STEP = 5  # pixels of the frame per pixel of the luma, as in capture.watcher for 768x576
 INTERVAL_S = 0.09
@@ -51,7 +66,8 @@ class Frigate:
     def __init__(self) -> None:
         config = types.SimpleNamespace(
             enabled=True, frame_height=100, improve_contrast=True, threshold=30, contour_area=10, frame_alpha=0.01,
-            lightning_threshold=0.8, skip_motion_threshold=None, rasterized_mask=np.full((HEIGHT, WIDTH), 255, np.uint8),
+            lightning_threshold=0.8, skip_motion_threshold=None,
+            rasterized_mask=np.full((HEIGHT, WIDTH), 255, np.uint8),
         )  # fmt: skip
         self._detector = self.made((HEIGHT, WIDTH), config, fps=8)
 
@@ -123,7 +139,7 @@ def entries(
     kinds: tuple = ("edge", "bottom", "door", "far"), speeds: tuple = (0.4, 1.0), strengths: tuple = (1.0,),
     max_s: float = 6.0, prepare: Callable[[Gray], Gray] = lambda scene: scene,
 ) -> list[Entry]:  # fmt: skip
-    """Let people enter: over scenes, day and night, three heights, kinds of ways, speeds (heights per s) and contrasts."""
+    """Let people enter, with all combinations of the given values, by day and by night."""
     found = []
     for number, background in enumerate(scenes):
         for is_night in (False, True):
@@ -164,6 +180,20 @@ def false_alarms(make: Callable[[], Detector], pictures: Iterator[tuple[Gray, fl
     return wakes / hours, on_s / hours / 36, 1e3 * spent_s / count
 
 
+def cost(width: int, height: int) -> tuple[float, float]:
+    """Return the CPU ms per picture of scaling its brightness down, and of the detector."""
+    random, detector, spent_s = np.random.default_rng(0), MotionDetector(), []
+    pictures = [random.normal(100, 4, (height, width + 64)).astype(np.uint8)[:, :width] for _ in range(4)]
+    for k in range(300):
+        began = time.thread_time()
+        luma = scaled_down(pictures[k % len(pictures)], 1 / (height // 100))
+        scaled = time.thread_time()
+        detector.update(luma, k * INTERVAL_S)
+        spent_s.append((scaled - began, time.thread_time() - scaled))
+    scaling, detecting = 1e3 * np.median(spent_s[50:], axis=0)
+    return scaling, detecting
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -173,10 +203,13 @@ def main() -> None:
     parser.add_argument("--half", choices=["tune", "held-out"], default="held-out")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    makes: dict[str, Callable[[], Detector]] = {"ours": Ours}
+    make: Callable[[], Detector] = Ours
     if options.frigate:
         Frigate.load(options.frigate)
-        makes["frigate"] = Frigate
+        make = Frigate
+    for width, height in ((1920, 1080), (2560, 1440)):
+        scaling, detecting = cost(width, height)
+        print(f"{width}x{height}: {scaling:.2f} ms to scale, {detecting:.2f} ms to detect")
     pictures = luma_of(options.data / "video/vtest.avi", 400)
     street = background_of(pictures)
     people = list(people_of(pictures, street, options.data / "mot/PETS09-S2L1/gt/gt.txt").values())
@@ -186,27 +219,26 @@ def main() -> None:
         room = background_of(luma_of(other, 1394))
         scenes.append(cv2.resize(room, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA))
     people, seed = (people[5:], 1000) if is_held_out else (people[:5], 1)
-    for name, make in makes.items():
-        print(f"\n{name}\n| entries | people | missed | delay p50 ms | p95 |\n| --- | --- | --- | --- | --- |")
-        for sigma in (4.0, 6.0):
-            found = entries(make, scenes, people, options.entries, seed, (2.5, sigma))
-            for is_night in (False, True):
-                for height in (40, 80, 200):
-                    some = [each for each in found if each.is_night == is_night and each.height == height]
-                    print(row(f"{f'night, sigma {sigma:g}' if is_night else 'day'}, {height} px", some), flush=True)
-        low = entries(make, scenes, people, options.entries, seed + 1, (2.5, 4.0), strengths=(1, 0.5, 0.25, 0.12))
-        for least, most in ((0, 5), (5, 10), (10, 15), (15, 25), (25, 50), (50, 256)):
-            some = [each for each in low if least <= each.contrast < most]
-            if some:
-                print(row(f"contrast {least} to {most}", some), flush=True)
-        slow = [e for h in (40, 80, 200) for e in entries(make, scenes, people, 96, seed + 2, (2.5, 4.0), ("door",),
-                (2 / h,), max_s=30.0) if e.height == h]  # fmt: skip
-        print(row("2 px/s", slow), flush=True)
-        print("\n| scene | false wake-ups per hour | time awake % | ms per picture |\n| --- | --- | --- | --- |")
-        for scene, show in lights.SCENES.items():
-            rng = np.random.default_rng(seed)
-            per_hour, awake, ms = false_alarms(make, show(scenes[-1], rng, looked_at(options.scene_s)))
-            print(f"| {scene} | {per_hour:.0f} | {awake:.1f} | {ms:.2f} |", flush=True)
+    print("| entries | people | missed | delay p50 ms | p95 |\n| --- | --- | --- | --- | --- |")
+    for sigma in (4.0, 6.0):
+        found = entries(make, scenes, people, options.entries, seed, (2.5, sigma))
+        for is_night in (False, True):
+            for height in (40, 80, 200):
+                some = [each for each in found if each.is_night == is_night and each.height == height]
+                print(row(f"{f'night, sigma {sigma:g}' if is_night else 'day'}, {height} px", some), flush=True)
+    low = entries(make, scenes, people, options.entries, seed + 1, (2.5, 4.0), strengths=(1, 0.5, 0.25, 0.12))
+    for least, most in ((0, 5), (5, 10), (10, 15), (15, 25), (25, 50), (50, 256)):
+        some = [each for each in low if least <= each.contrast < most]
+        if some:
+            print(row(f"contrast {least} to {most}", some), flush=True)
+    slow = [e for h in (40, 80, 200) for e in entries(make, scenes, people, 96, seed + 2, (2.5, 4.0), ("door",),
+            (2 / h,), max_s=30.0) if e.height == h]  # fmt: skip
+    print(row("2 px/s", slow), flush=True)
+    print("\n| scene | false wake-ups per hour | time awake % | ms per picture |\n| --- | --- | --- | --- |")
+    for scene, show in lights.SCENES.items():
+        rng = np.random.default_rng(seed)
+        per_hour, awake, ms = false_alarms(make, show(scenes[-1], rng, looked_at(options.scene_s)))
+        print(f"| {scene} | {per_hour:.0f} | {awake:.1f} | {ms:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

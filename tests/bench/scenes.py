@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +126,16 @@ def walk(kind: str, height: float, heights_per_s: float, rng: np.random.Generato
     raise ValueError(kind)
 
 
-def paint(scene: NDArray[np.int16], cut: Cut, x: float, y: float, height: float, strength: float, light: Gray | None,
-          door_x: float | None) -> tuple[tuple[float, float, float, float] | None, float, float]:
+def paint(
+    scene: NDArray[np.int16],
+    cut: Cut,
+    x: float,
+    y: float,
+    height: float,
+    strength: float,
+    light: Gray | None,
+    door_x: float | None,
+) -> tuple[tuple[float, float, float, float] | None, float, float]:
     """Draw a person into int16 (H, W); returns the visible box, its share of the person and the mean contrast."""
     scale = height / cut.luma.shape[0]
     w, h = max(1, round(cut.luma.shape[1] * scale)), max(1, round(height))
@@ -137,7 +144,9 @@ def paint(scene: NDArray[np.int16], cut: Cut, x: float, y: float, height: float,
     left, top = x - w / 2, y - h
     x1, y1 = math.floor(left), math.floor(top)
     shift = np.float32([[1, 0, left - x1], [0, 1, top - y1]])
-    luma = cv2.warpAffine(cv2.resize(cut.luma, (w, h), interpolation=how), shift, (w + 1, h + 1), borderMode=cv2.BORDER_REPLICATE)
+    luma = cv2.warpAffine(
+        cv2.resize(cut.luma, (w, h), interpolation=how), shift, (w + 1, h + 1), borderMode=cv2.BORDER_REPLICATE
+    )
     cover = cv2.warpAffine(cv2.resize(cut.cover, (w, h), interpolation=how), shift, (w + 1, h + 1))
     total = float(cover.sum())
     a, b = max(0, x1), max(0, y1)
