@@ -12,6 +12,7 @@ what varies slowly over the stamp, such as the bands of lamps at 50 Hz.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -106,11 +107,13 @@ class Stillness:
             return True
         spots = _spots(self._measured.stamp, _stamp(image, self._measured.region))
         # The median of a normal distribution's absolute values is its standard deviation / 1.4826.
-        noise = 1.4826 * float(np.median(spots))
-        self._noise = max(noise, self._noise * np.exp((self._noise_at_s - time_s) / _NOISE_S))
-        self._noise_at_s = time_s
-        limit = min(max(_LEAST, _TIMES_NOISE * self._noise), _MOST)
-        return bool(spots.max() > limit)
+        now = 1.4826 * float(np.median(spots))
+        noise = max(now, self._noise * math.exp((self._noise_at_s - time_s) / _NOISE_S))
+        if spots.max() > min(max(_LEAST, _TIMES_NOISE * noise), _MOST):
+            return True
+        # Not learned from a person who moves, or small movements would be missed once they stop.
+        self._noise, self._noise_at_s = noise, time_s
+        return False
 
 
 def _region(xyxy: NDArray[np.float32], shape: tuple[int, ...]) -> Region:
