@@ -178,7 +178,7 @@ def _load(config: AppConfig, plan: Plan) -> Models:
     # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
     track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
-    pose = _load_pose(config.pose, plan, detect.keypoints)
+    pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
     throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
     concurrency = concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
@@ -197,8 +197,15 @@ def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, de
     return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), demo_canvas())
 
 
-def _load_pose(config: PoseConfig, plan: Plan, keypoints: int) -> PoseStage | PassThrough:
-    """Load the pose model; `keypoints` is the number that the detector finds itself."""
+def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) -> PoseStage | PassThrough:
+    """Load the pose model.
+
+    Args:
+        config: the section `pose`.
+        plan: the pose model and its engine.
+        keypoints: the number of keypoints that the detector finds itself.
+        pose_s: how long the pose of a still person is repeated (`activity.pose_s`).
+    """
     found, choice = plan.pose.found, plan.pose.choice
     if found.kind == "none":
         return PassThrough(NO_SKELETON)
@@ -209,13 +216,13 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int) -> PoseStage | Pa
             )
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
     if found.kind == "yolo":
-        return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people)
+        return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
     assert found.path is not None
     assert choice is not None
     about = describe(found.path, config.input_size)
     people = People(demo_canvas(), demo_people())
     engine = build_engine(Setup(found.path, about, plan.device, choice, config, people, _compiled()))
-    return PoseStage(VitPose(about, engine), config.max_people)
+    return PoseStage(VitPose(about, engine), config.max_people, pose_s)
 
 
 def _compiled() -> Path:

@@ -243,6 +243,8 @@ class Poses:
         measured: bool (N,), False if the pose was predicted instead of measured in this frame's image.
         raw: float32 (N, K, 2), the keypoints before smoothing; None if they were not smoothed.
         ended: as in Tracks.
+        still: bool (N,), True if the pose is the last measured one, repeated because the person's picture has not
+            changed since; None: of no one.
     """
 
     frame: Frame
@@ -254,6 +256,7 @@ class Poses:
     measured: NDArray[np.bool_]
     raw: NDArray[np.float32] | None = None
     ended: tuple[int, ...] = ()
+    still: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -265,9 +268,16 @@ class Poses:
         _check(self, "measured", np.bool_, ("N",), sizes)
         if self.raw is not None:
             _check(self, "raw", np.float32, ("N", "K", 2), sizes)
+        if self.still is not None:
+            _check(self, "still", np.bool_, ("N",), sizes)
 
     def __len__(self) -> int:
         return len(self.track_ids)
+
+    @property
+    def is_still(self) -> NDArray[np.bool_]:
+        """`still` as an array in any case: bool (N,)."""
+        return np.zeros(len(self), np.bool_) if self.still is None else self.still
 
     @classmethod
     def empty(cls, frame: Frame, keypoints: int) -> Poses:

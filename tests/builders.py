@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from realtime import wire
-from realtime.types import Detections, Frame, Poses, Tracks
+from realtime.types import Detections, Frame, Motion, Poses, Tracks
 
 BOX = (100.0, 100.0, 200.0, 300.0)
 
@@ -21,11 +21,12 @@ def make_frame(
     image: np.ndarray | None = None,
     *,
     time_s: float | None = None,
+    motion: Motion | None = None,
 ) -> Frame:
     """A frame at index / 30 s if no time is given, captured `index` ns after both clocks began; 160 x 120, grey."""
     image = np.full((120, 160, 3), 128, np.uint8) if image is None else image
     time_s = index / 30 if time_s is None else time_s
-    return Frame(camera, epoch, index, image, time_s, captured_mono_ns=index, captured_unix_ns=index)
+    return Frame(camera, epoch, index, image, time_s, captured_mono_ns=index, captured_unix_ns=index, motion=motion)
 
 
 def make_detections(

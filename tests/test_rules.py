@@ -30,7 +30,7 @@ ONE_PLACE = {
     "PIL": ["capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py"],
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "evaluate/speed/videos.py"]
+    "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py"]
     + [f"publish/{name}.py" for name in ("annotate", "draw", "jpeg", "mp4", "wall", "window")],
     "huggingface_hub": ["models/hub.py"],
     "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.budget import PersonBudget, Turn, completed
+from realtime.pose.budget import POSE_S, PersonBudget, Turn, completed
 from realtime.pose.engine import even_parts
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
@@ -58,7 +58,8 @@ class PoseModel(Protocol):
 class PoseStage:
     """Runs the pose model for all cameras, on at most `budget.max_people` people per frame.
 
-    In a larger crowd, people take turns, as decided by pose/budget.py; the poses of the others are predicted.
+    pose/budget.py chooses the people: in a larger crowd they take turns, and the poses of the others are
+    predicted. If the camera has a motion gate, the pose of a person whose picture has not changed is repeated.
 
     Attributes:
         budget: decides which people are measured; its `max_people` may be changed between frames.
@@ -80,9 +81,16 @@ class PoseStage:
 
     name = "pose"
 
-    def __init__(self, model: PoseModel, max_people: int | None = None) -> None:
+    def __init__(self, model: PoseModel, max_people: int | None = None, pose_s: float = POSE_S) -> None:
+        """Take a loaded model.
+
+        Args:
+            model: finds the keypoints.
+            max_people: measure at most this many people per frame; None: no limit.
+            pose_s: how long the pose of a still person is repeated, in seconds.
+        """
         self._model = model
-        self.budget = PersonBudget(max_people)
+        self.budget = PersonBudget(max_people, pose_s)
 
     @property
     def engine_name(self) -> str | None:
@@ -149,7 +157,7 @@ class PoseStage:
 def _complete(tracks: Tracks, turn: Turn, found: NDArray[np.float32]) -> Poses:
     """Return the poses of all people, given the keypoints float32 (M, K, 3) that the model found for the M chosen."""
     keypoints = completed(tracks, turn, found)
-    return with_keypoints(replace(tracks, measured=turn.chosen), keypoints)
+    return replace(with_keypoints(replace(tracks, measured=turn.chosen), keypoints), still=turn.still)
 
 
 def with_keypoints(tracks: Tracks, keypoints: NDArray[np.float32]) -> Poses:

@@ -112,8 +112,9 @@ class RelinkStage:
         for row, person in zip(new, self._who_they_are(poses, new, lost), strict=True):
             camera.take_in(theirs[row], person)
         ids = [camera.by_track[track_id] for track_id in theirs]
+        is_known = poses.measured | poses.is_still  # the pose of a still person counts, however long it is repeated
         for row, our_id in enumerate(ids):
-            if poses.measured[row] or not camera.people[our_id].sights:
+            if is_known[row] or not camera.people[our_id].sights:
                 camera.people[our_id].see(now_s, poses, row)
         return replace(poses, track_ids=np.array(ids, np.int64), ended=camera.forget(now_s - self._relink_s))
 

@@ -260,7 +260,7 @@ def test_a_keypoint_that_is_not_finite_affects_no_other_keypoint():
     spoilt = pose_in(BOX)
     spoilt[0, 1] = np.nan
     tracks = tracks_of(0.0, [1], moved(10))
-    turn = Turn(np.array([False]), [Measurement(np.array(BOX, np.float32), spoilt[0])])
+    turn = Turn(np.array([False]), np.array([False]), [Measurement(np.array(BOX, np.float32), spoilt[0])])
     out = completed(tracks, turn, np.empty((0, K, 3), np.float32))
     assert np.isnan(out[0, 1]).all()
     np.testing.assert_allclose(out[0, [0, 2]], pose_in(moved(10))[0, [0, 2]], rtol=1e-6)

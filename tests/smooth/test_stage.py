@@ -499,3 +499,64 @@ def test_raw_holds_the_keypoints_before_smoothing():
     [out] = stage.process([moved])
     assert not np.array_equal(out.keypoints, moved.keypoints)
     np.testing.assert_array_equal(out.raw, moved.keypoints)
+
+
+# ---- people who are still
+
+
+def still_poses(time_s, keypoints, boxes=BOX):
+    poses = poses_of(time_s, keypoints, boxes=boxes, measured=False)
+    return replace(poses, still=np.ones(len(poses), np.bool_))
+
+
+def settled(method, **keys):
+    """A stage after 2 s of noisy measurements of one person, 0.04 s apart, and its last output."""
+    stage, random = stage_of(method, **keys), np.random.default_rng(0)
+    for i in range(50):
+        out = smooth(stage, poses_of(i / 25, points(150.0) + random.normal(0, 1, (1, K, 2))))
+    return stage, out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_keypoints_of_a_still_person_stay_where_they_are_while_the_box_jitters(method):
+    stage, before = settled(method)
+    random = np.random.default_rng(1)
+    for i in range(50, 250):
+        out = smooth(stage, still_poses(i / 25, points(150.7), BOX + random.normal(0, 5, 4)))
+        np.testing.assert_array_equal(out, before)
+
+
+def test_a_still_person_is_not_extrapolated():
+    stage, _ = settled("kalman", predict_ms=200.0)
+    first, *others = (smooth(stage, still_poses(i / 25, points(150.7))) for i in range(50, 60))
+    for out in others:
+        np.testing.assert_array_equal(out, first)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_next_measurement_of_a_still_person_counts_as_if_it_followed_the_last_one(method):
+    """So its noise does not pass through, and a movement that begins is followed as it would be without the pause."""
+    paused, _ = settled(method)
+    for i in range(50, 200):
+        smooth(paused, still_poses(i / 25, points(150.0)))
+    at_once, _ = settled(method)
+    outs = []
+    for now, time_s in [(paused, 200 / 25), (at_once, 50 / 25)]:
+        outs.append(smooth(now, poses_of(time_s, points(152.0))))
+    np.testing.assert_allclose(*outs, atol=0.15)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_keypoint_that_was_lost_before_a_person_became_still_is_not_lost_for_longer(method):
+    stage, held = settled(method)
+    lost = points(900.0)
+    held = smooth(stage, poses_of(50 / 25, lost, scores=0.1))
+    for i in range(51, 100):
+        held = smooth(stage, still_poses(i / 25, lost))
+    out = smooth(stage, poses_of(100 / 25, lost, scores=0.1))
+    np.testing.assert_allclose(out, held, atol=1.0)
+
+
+def test_without_smoothing_a_repeated_pose_is_published_as_it_was():
+    poses = still_poses(0.0, points(150.0))
+    assert stage_of("none").process([poses])[0] is poses

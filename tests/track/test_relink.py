@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -167,3 +169,14 @@ def test_the_result_does_not_depend_on_scale_or_position(scale, shift) -> None:
     for number in range(10):
         ids(relink, seen(number, {4: (100 + 3 * number, 100), 5: (400, 100)}))
     assert ids(relink, seen(22, {8: (150, 102), 9: (320, 140)})) == [1, 3]
+
+
+def test_a_person_whose_pose_is_repeated_for_minutes_is_still_known_when_their_track_breaks() -> None:
+    relink = stage(relink_s=3.0)
+    assert ids(relink, poses_of(0, {4: (100, 100)})) == [1]
+    for number in range(1, 60 * FPS, FPS):
+        still = poses_of(number, {4: (100, 100)})
+        repeated = replace(still, measured=np.array([False]), still=np.array([True]))
+        assert ids(relink, repeated) == [1]
+    assert ids(relink, poses_of(60 * FPS, {}, ended=(4,))) == []
+    assert ids(relink, poses_of(60 * FPS + 10, {9: (102, 100)})) == [1]

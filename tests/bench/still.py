@@ -1,0 +1,214 @@
+"""How many measurements of still people are saved, and what is missed: `python -m tests.bench.still lights limbs`.
+
+`lights` films five people who stand still in other light, noise and compression, and counts how often they are
+measured. `limbs` moves a part of a person by a share of their height and counts how often that is noticed. `clips` runs
+over real recordings, and compares the keypoints with those of a run that measures everyone in every frame.
+
+    python -m tests.bench.still clips VIDEO:FIRST:FRAMES:FPS ...
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.capture.demo import demo_canvas, demo_frame, demo_people
+from realtime.config import load
+from realtime.loading import load_models
+from realtime.pose.budget import PersonBudget, completed
+from realtime.pose.stillness import Stillness
+from realtime.smooth.stage import SmoothStage
+from realtime.types import Frame, Motion, Poses, Tracks
+
+Image = NDArray[np.uint8]
+GATE = Motion("active", np.zeros((0, 4), np.float32), np.inf)
+FPS = 25.0
+HEIGHT, WIDTH = 720, 1280
+
+
+def tracks_of(image: Image, index: int, time_s: float, boxes: NDArray[np.float32]) -> Tracks:
+    frame = Frame("cam0", 0, index, image, time_s, 0, 0, motion=GATE)
+    ones = np.ones(len(boxes), np.float32)
+    return Tracks(frame, boxes, ones, np.arange(1, len(boxes) + 1), ones.astype(np.bool_))
+
+
+# ---- still people in other light
+
+
+def cloud(image: NDArray[np.float64], i: int) -> NDArray[np.float64]:
+    return image * (1 - 0.4 * min(i / 100, 1))
+
+
+def lamps(image: NDArray[np.float64], i: int) -> NDArray[np.float64]:
+    """Bands of lamps at 50 Hz, in a picture whose rows are exposed one after the other."""
+    return image * (1 + 0.06 * np.sin(np.linspace(0, 10, HEIGHT)[:, None, None] + i * 2.3))
+
+
+def shadow(image: NDArray[np.float64], i: int) -> NDArray[np.float64]:
+    """A shadow with a soft edge passes over everyone, 300 px a second."""
+    edge = 1 / (1 + np.exp(-(np.arange(WIDTH)[None, :, None] - (i * 12 - 100)) / 15))
+    return image * (0.55 + 0.45 * edge)
+
+
+def television(image: NDArray[np.float64], i: int) -> NDArray[np.float64]:
+    """A screen with another picture each 0.2 s, beside the legs of the second person and in their box."""
+    image[440:520, 300:330] = np.random.default_rng(i // 5).integers(0, 255, (8, 3, 3)).repeat(10, 0).repeat(10, 1)
+    return image
+
+
+LIGHTS: dict[str, Callable[[NDArray[np.float64], int], NDArray[np.float64]]] = {
+    "nothing": lambda image, i: image,
+    "cloud, -40 % in 4 s": cloud,
+    "50 Hz flicker in bands": lamps,
+    "a shadow passes": shadow,
+    "TV beside one of five": television,
+}
+
+
+def filmed(light: str, sigma: float, frames: int = 250) -> list[Image]:
+    random = np.random.default_rng(0)
+    shown = (LIGHTS[light](demo_frame(0).astype(np.float64), i) for i in range(frames))
+    return [np.clip(x + random.normal(0, sigma, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8) for x in shown]
+
+
+def coded(frames: list[Image], bits: float, key_every: int) -> list[Image]:
+    """Encode in H.264 and decode again."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as out:
+        stream = out.add_stream("libx264", rate=int(FPS))
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", int(bits)
+        stream.options = {"preset": "veryfast", "tune": "zerolatency", "g": str(key_every)}
+        for image in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        out.mux(stream.encode(None))
+    file.seek(0)
+    with av.open(file) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def share_measured(frames: list[Image], step: int) -> float:
+    budget = PersonBudget(None)
+    chosen = [
+        budget.choose(tracks_of(frames[i], i, i / FPS, demo_people())).chosen for i in range(0, len(frames), step)
+    ]
+    return float(np.mean(chosen))
+
+
+def lights() -> None:
+    print("| light | noise | video | measured, 25 fps | 2 fps |\n|---|---|---|---|---|")
+    for light in LIGHTS:
+        for sigma in (2.0, 5.0, 10.0) if light == "nothing" else (3.0,):
+            raw = filmed(light, sigma)
+            videos = {"raw": raw, "4 Mbit/s": coded(raw, 4e6, 50), "1.5 Mbit/s": coded(raw, 1.5e6, 25)}
+            for name, frames in videos.items():
+                shares = share_measured(frames, 1), share_measured(frames, 12)
+                print(f"| {light} | {sigma:g} | {name} | {shares[0]:.2f} | {shares[1]:.2f} |", flush=True)
+
+
+# ---- a limb moves
+
+
+def limb(box: NDArray[np.float32], share: float, random: np.random.Generator) -> Image:
+    """The people, one with a part of about an eighth of their height moved by a share of their height."""
+    height, angle = box[3] - box[1], random.uniform(0, 2 * np.pi)
+    x, y = box[:2] + random.uniform(0.2, 0.8, 2) * (box[2:] - box[:2])
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    near = share * height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (0.06 * height) ** 2))
+    places = np.float32(columns - near * np.cos(angle)), np.float32(rows - near * np.sin(angle))
+    return cv2.remap(demo_canvas(), *places, cv2.INTER_LINEAR)
+
+
+def limbs(tries: int = 60) -> None:
+    shares = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04)
+    print(f"| height of the person | noise | {' | '.join(f'{share:.2%}' for share in shares)} |\n|{'---|' * 8}")
+    for scale in (1.0, 0.5, 0.25):
+        for sigma in (2.0, 5.0, 10.0):
+            random, noticed = np.random.default_rng(0), []
+            for share in shares:
+                for i in range(tries):
+                    box = demo_people()[i % 5]
+                    pair = [demo_canvas(), limb(box, share, random)]
+                    pair = [cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for image in pair]
+                    pair = [np.uint8(np.clip(x + random.normal(0, sigma, (*x.shape[:2], 1)), 0, 255)) for x in pair]
+                    stillness = Stillness()
+                    stillness.remember(pair[0], box * scale)
+                    noticed.append(stillness.has_changed(pair[1], box * scale, 0.04))
+            found = np.reshape(noticed, (len(shares), -1)).mean(1)
+            print(f"| {340 * scale:.0f} px | {sigma:g} | {' | '.join(f'{each:.2f}' for each in found)} |", flush=True)
+
+
+# ---- recordings
+
+
+def shown(video: str, first: int, frames: int, fps: float) -> Iterator[Frame]:
+    capture = cv2.VideoCapture(video)
+    for index in range(first + frames):
+        there, image = capture.read()
+        if there and index >= first:
+            scale = min(1.0, 960 / max(image.shape))
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            yield Frame("cam0", 0, index, image, index / fps, 0, 0)
+
+
+def clip(video: str, first: int, frames: int, fps: float) -> None:
+    """Print how many measurements are saved, and how far repeated poses are from measured ones."""
+    config = load(flags={"cameras": [{"name": "cam0", "source": "demo"}], "pose": {"model": "yolo11n-pose"}})
+    models, budget = load_models(config), PersonBudget(None)
+    off, on = SmoothStage(config.smoothing), SmoothStage(config.smoothing)
+    errors: list[float] = []  # of all people, after smoothing
+    repeats: list[float] = []  # of those repeated
+    steps: tuple[list[float], list[float]] = [], []  # of those repeated, from frame to frame: off, on
+    last: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+    people = repeated = 0
+    for frame in shown(video, first, frames, fps):
+        [tracks] = models.track.process(models.detect.process([frame]))
+        [poses] = models.pose.process([tracks])
+        turn = budget.choose(replace(tracks, frame=replace(frame, motion=GATE)))
+        points = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], 2)
+        kept = completed(tracks, turn, points[turn.chosen])
+        mine = Poses.of(replace(tracks, measured=turn.chosen), kept[..., :2].copy(), kept[..., 2].copy())
+        [theirs], [ours] = off.process([poses]), on.process([replace(mine, still=turn.still)])
+        people, repeated = people + len(tracks), repeated + np.count_nonzero(turn.still)
+        sides = (tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]).max(1)
+        for row, track_id in enumerate(tracks.track_ids.tolist()):
+            sure = poses.keypoint_scores[row] > 0.5
+            pair = theirs.keypoints[row], ours.keypoints[row]
+            error = 100 * np.linalg.norm(pair[0] - pair[1], axis=1)[sure] / sides[row]
+            errors += error.tolist()
+            if turn.still[row]:
+                repeats += error.tolist()
+                for side, now, before in zip(steps, pair, last.get(track_id, pair), strict=True):
+                    side += (100 * np.linalg.norm(now - before, axis=1)[sure] / sides[row]).tolist()
+            last[track_id] = pair
+    rows = [np.percentile(each, (50, 95)) if each else np.full(2, np.nan) for each in (errors, repeats, *steps)]
+    cells = [" / ".join(f"{value:.2f}" for value in row) for row in rows]
+    print(
+        f"| {video.split('/')[-1]} from {first} | {people} | {repeated / people:.2f} | {' | '.join(cells)} |",
+        flush=True,
+    )
+
+
+def clips(videos: list[str]) -> None:
+    print(
+        "| clip | people | repeated | error, all | error, repeated | step, off | step, on |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for each in videos:
+        video, first, frames, fps = each.rsplit(":", 3)
+        clip(video, int(first), int(frames), float(fps))
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    tables = {"lights": lights, "limbs": limbs}
+    if sys.argv[1:2] == ["clips"]:
+        clips(sys.argv[2:])
+    for word in sys.argv[1:]:
+        tables.get(word, lambda: None)()
