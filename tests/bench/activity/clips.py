@@ -1,4 +1,4 @@
-"""The scenes that the benchmark's cameras show, encoded as cameras encode them: H.264 files for tests.faults.fakecam."""
+"""The scenes that the benchmark's cameras show, as H.264 files for tests.faults.fakecam."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Coding:
 
 
 def street(size: tuple[int, int]) -> Image:
-    """Return a street without people, uint8 (H, W, 3), BGR: the median of vtest.avi, or a drawn one without that file."""
+    """Return a street without people, uint8 (H, W, 3), BGR: the median of vtest.avi, or a drawn one if it is missing."""
     still = _median(VTEST) if VTEST.exists() else _drawn()
     return np.asarray(cv2.resize(still, size, interpolation=cv2.INTER_CUBIC))
 

@@ -27,6 +27,7 @@ def processor() -> str:
     cores = len(os.sched_getaffinity(0))
     return f"{name[1] if name else 'unknown'}, {cores} cores, {' '.join(has)}"
 
+
 # Drops that say nothing about the load: at the start of a connection, and by the motion gate or `target_fps`.
 ON_PURPOSE = ("idle", "target_fps", "no time stamp", "stored before the start")
 
@@ -68,7 +69,8 @@ def watch(program: Program, seconds: float, cameras: Sequence[str] = ("cam0",)) 
     cpu_before, threads_before = cpu_s(pid), _threads_s(pid)
     program.run_for(seconds)
     cpu_after, threads_after, took_s = cpu_s(pid), _threads_s(pid), time.monotonic() - began_s
-    threads = sorted(((used_s - threads_before.get(n, 0.0)) / took_s for n, used_s in threads_after.items()), reverse=True)
+    used = [(used_s - threads_before.get(number, 0.0)) / took_s for number, used_s in threads_after.items()]
+    threads = sorted(used, reverse=True)
     counts = {}
     for name in cameras:
         after = _counts(program, name)
