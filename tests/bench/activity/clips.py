@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -66,7 +67,7 @@ class Coding:
 
 
 def street(size: tuple[int, int]) -> Image:
-    """Return a street without people, uint8 (H, W, 3), BGR: the median of vtest.avi, or a drawn one if it is missing."""
+    """Return a street without people, uint8 (H, W, 3), BGR: the median of vtest.avi, or drawn if that is missing."""
     still = _median(VTEST) if VTEST.exists() else _drawn()
     return np.asarray(cv2.resize(still, size, interpolation=cv2.INTER_CUBIC))
 
@@ -76,6 +77,7 @@ def source_of_street() -> str:
     return "the median of vtest.avi" if VTEST.exists() else "a drawn street (vtest.avi is missing)"
 
 
+@functools.cache
 def _median(path: Path, pictures: int = 40) -> Image:
     seen = list(frames_of(path))
     return np.median(np.stack(seen[:: max(1, len(seen) // pictures)]), axis=0).astype(np.uint8)
