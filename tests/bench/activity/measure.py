@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Window:
         cpu: CPU seconds per second.
         threads: the same by thread, the busiest first. In an empty scene, that is the camera's.
         counts: by camera, how much each counter of the status grew: captured, published, and the drops by cause.
-        latency_ms: by camera, the latencies of its last status, p50 and p95.
+        latency_ms: by camera, p50 and p95 of the latency; the median of the statuses in the window.
         resident_mb: at the end.
     """
 
@@ -75,7 +76,7 @@ def watch(program: Program, seconds: float, cameras: Sequence[str] = ("cam0",)) 
     for name in cameras:
         after = _counts(program, name)
         counts[name] = {key: after[key] - before[name].get(key, 0) for key in after}
-    latency = {name: program.states(name)[-1].body["latency_ms"] for name in cameras}
+    latency = {name: _latency_ms(program, name, began_s) for name in cameras}
     return Window(took_s, (cpu_after - cpu_before) / took_s, threads, counts, latency, resident_mb(pid))
 
 
@@ -87,6 +88,11 @@ def until_activity(program: Program, activity: str, camera: str = "cam0", timeou
         return bool(states) and states[-1].body.get("activity") == activity
 
     return program.until(is_reached, timeout_s, f"{camera} to be {activity}")
+
+
+def _latency_ms(program: Program, camera: str, since_s: float) -> dict[str, float]:
+    told = [told.body["latency_ms"] for told in program.states(camera, since_s)]
+    return {name: statistics.median(each[name] for each in told) for name in ("p50", "p95")}
 
 
 def _counts(program: Program, camera: str) -> dict[str, int]:

@@ -48,15 +48,11 @@ def main(folder: Path, is_long: bool) -> None:
                 reacts = not name.startswith("ViTPose")  # random weights: its keypoints mean nothing
                 table.add(name, side, *cells, *(_distances(truth, _by_person(bodies)) if reacts else ("", "")))
     table.note(
-        f"demo_frame(0) with noise of sigma 2, 720p 25 fps, target_fps {TARGET_FPS:g}; {seconds:.0f} s each; the"
+        f"demo_frame(0), noise of sigma 2, 720p 25 fps, target_fps {TARGET_FPS:g}; {seconds:.0f} s each. ViTPose-S"
     )
-    table.note(
-        "ViTPose-S has random weights, on which the speed does not depend. Distance: from the median of `off`, in"
-    )
-    table.note(
-        "% of the person's height. Jitter: RMS of the step between two messages, in the same unit. measured: the"
-    )
-    table.note("share of poses with `measured`.")
+    table.note("has random weights, on which the speed does not depend. measured: the share of poses with `measured`.")
+    table.note("Distance: from the median of `off`, as a share of the person's height. Jitter: RMS of the step between")
+    table.note("two messages, in the same unit.")
     table.finish()
 
 
