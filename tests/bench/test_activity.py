@@ -34,6 +34,8 @@ def test_a_stored_clip_is_served_in_decoding_order_with_the_times_at_which_frame
     assert (fps, key_every, clip.size) == (FPS, FPS, SIZE)
     assert sorted(shown) == list(range(3 * FPS))
     assert (shown != sorted(shown)) == bool(b_frames)
+    slices = [[unit for unit in units if unit[0] & 31 in (1, 5)] for units in clip.pictures]
+    assert [len(each) for each in slices] == [1] * len(shown)
 
 
 def test_a_camera_without_people_differs_from_frame_to_frame_by_noise_only(street):

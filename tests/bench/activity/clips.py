@@ -43,6 +43,8 @@ class Coding:
             track = container.add_stream("libx264", rate=self.fps)
             track.width, track.height, track.pix_fmt = *self.size, "yuv420p"
             track.bit_rate, track.time_base = round(self.mbit * 1e6), Fraction(1, self.fps)
+            # Whole frames, as most cameras send. PyAV's default would cut them into slices, one for each core.
+            track.codec_context.thread_type = "FRAME"
             rate = f"{round(self.mbit * 1000)}k"
             key_every = str(round(self.key_s * self.fps))
             track.options = {
@@ -55,7 +57,6 @@ class Coding:
                 "sc_threshold": "0",
                 "maxrate": rate,
                 "bufsize": rate,
-                "slices": "1",
             }
             for number, image in enumerate(images):
                 kind = "bgr24" if image.ndim == 3 else "yuv420p"
