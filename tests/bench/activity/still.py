@@ -96,7 +96,7 @@ def _by_person(bodies: Sequence[dict[str, object]]) -> list[NDArray[np.float32]]
 
 
 def _distances(off: list[NDArray[np.float32]], shown: list[NDArray[np.float32]]) -> tuple[str, ...]:
-    """Return the p95 of how far keypoints are from the median of `off`, of how far their medians are, and the jitter."""
+    """Return the p95 of the distance to the median of `off`, the same for the medians, and the jitter."""
     far, medians, steps = [], [], []
     for before, now in zip(off, shown, strict=True):
         middle = np.median(before, axis=0)
