@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.browser.usage import cpu_s, resident_mb
-from tests.faults.rig import Program
+from tests.faults.rig import Program, Told
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # The parts of the instruction set on which the speed of the networks and of the decoder depends.
@@ -29,6 +29,8 @@ def processor() -> str:
     return f"{name[1] if name else 'unknown'}, {cores} cores, {' '.join(has)}"
 
 
+# The stage `detect` takes longer than this (ms) if the network runs, and 0.1 ms if it doesn't.
+_LOOK_MS = 3.0
 # Drops that say nothing about the load: at the start of a connection, and by the motion gate or `target_fps`.
 ON_PURPOSE = ("idle", "target_fps", "no time stamp", "stored before the start")
 
@@ -42,6 +44,7 @@ class Window:
         cpu: CPU seconds per second.
         threads: the same by thread, the busiest first. In an empty scene, that is the camera's.
         counts: by camera, how much each counter of the status grew: captured, published, and the drops by cause.
+        looks: by camera, on how many published frames the detector ran.
         latency_ms: by camera, p50 and p95 of the latency; the median of the statuses in the window.
         resident_mb: at the end.
     """
@@ -50,6 +53,7 @@ class Window:
     cpu: float
     threads: Sequence[float]
     counts: Mapping[str, Mapping[str, int]]
+    looks: Mapping[str, int]
     latency_ms: Mapping[str, Mapping[str, float]]
     resident_mb: float
 
@@ -77,7 +81,8 @@ def watch(program: Program, seconds: float, cameras: Sequence[str] = ("cam0",)) 
         after = _counts(program, name)
         counts[name] = {key: after[key] - before[name].get(key, 0) for key in after}
     latency = {name: _latency_ms(program, name, began_s) for name in cameras}
-    return Window(took_s, (cpu_after - cpu_before) / took_s, threads, counts, latency, resident_mb(pid))
+    looks = {name: sum(map(_was_looked_at, program.poses(name, began_s))) for name in cameras}
+    return Window(took_s, (cpu_after - cpu_before) / took_s, threads, counts, looks, latency, resident_mb(pid))
 
 
 def until_activity(program: Program, activity: str, camera: str = "cam0", timeout_s: float = 60.0) -> float:
@@ -88,6 +93,10 @@ def until_activity(program: Program, activity: str, camera: str = "cam0", timeou
         return bool(states) and states[-1].body.get("activity") == activity
 
     return program.until(is_reached, timeout_s, f"{camera} to be {activity}")
+
+
+def _was_looked_at(told: Told) -> bool:
+    return told.body["timing_ms"]["detect"] >= _LOOK_MS
 
 
 def _latency_ms(program: Program, camera: str, since_s: float) -> dict[str, float]:

@@ -17,15 +17,28 @@ CODING = Coding((1920, 1080), 25, mbit=4)
 
 def main(folder: Path, is_long: bool) -> None:
     """Print the table."""
-    table = Table(["gate", "cameras", "CPU s per s", "published per camera", "lost", "MB", "MB per further camera"])
+    table = Table(
+        [
+            "gate",
+            "cameras",
+            "CPU s per s",
+            "published per camera",
+            "looks per camera",
+            "lost",
+            "MB",
+            "MB per further camera",
+        ]
+    )
     seconds = 60.0 if is_long else 20.0
     clip = CODING.write(still(street(CODING.size), LOOP_S * CODING.fps), folder / "clip.ts")
     with CameraProcess("--file", str(clip)) as camera:
         for side, numbers in (("off", (1, 4)), ("key", (1, 4, MANY))):
             _rows(table, folder, camera.url(), side, numbers, seconds)
     table.note(f"Camera: 1080p 25 fps, {source_of_street()}, noise of sigma 2, 4 Mbit/s, a key frame each second.")
-    table.note(f"{' '.join(MODELS)}; lost: drops other than idle, in {seconds:.0f} s. A frame that was published and")
-    table.note("due was looked at, so no lost frame means no lost look. MB: resident, at the end of the window.")
+    table.note(
+        f"{' '.join(MODELS)}; an empty camera is looked at each 5 s. lost: drops other than idle, in {seconds:.0f} s."
+    )
+    table.note("MB: resident, at the end of the window. The cameras send their key frames at the same moment.")
     table.finish()
 
 
@@ -39,4 +52,6 @@ def _rows(table: Table, folder: Path, url: str, side: str, numbers: Sequence[int
             more = f"{(window.resident_mb - first[1]) / (cameras - first[0]):.1f}"
         first = first or (cameras, window.resident_mb)
         rate, mb = f"{published:.2f} a second", f"{window.resident_mb:.0f}"
-        table.add(side, str(cameras), f"{window.cpu:.3f}", rate, str(window.lost()), mb, more)
+        fewest, most = min(window.looks.values()), max(window.looks.values())
+        looks = f"{fewest} to {most} in {window.seconds:.0f} s"
+        table.add(side, str(cameras), f"{window.cpu:.3f}", rate, looks, str(window.lost()), mb, more)
