@@ -77,14 +77,8 @@ class Pixels:
 
 
 def scaled_down(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Scale uint8 (H, W) or (H, W, 3) by a factor of at most 1; each result is about the mean of its pixels."""
+    """Scale uint8 (H, W) or (H, W, 3) by a factor of at most 1; each result is the mean of its pixels."""
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    # OpenCV halves with SIMD, which makes this 10 times as fast as one step: 0.2 ms instead of 2.2 ms at 1080p.
-    while (
-        not any(side % 2 for side in image.shape[:2]) and image.shape[0] >= 2 * height and image.shape[1] >= 2 * width
-    ):
-        half = image.shape[1] // 2, image.shape[0] // 2
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
