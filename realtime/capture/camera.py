@@ -124,7 +124,6 @@ class Camera:
         self._pause_s = 0.0  # wait before the next attempt to open the source
         self._activities = activities
         self._watcher: Watcher | None = None
-        self._sparing: Sparing | None = None  # the source, if it can decode less
         self._late_error: SourceError | None = None  # a picture could not be converted when it entered
 
     def run(self) -> None:
@@ -193,7 +192,6 @@ class Camera:
         self._freshness.reopened(time.monotonic())
         self._clock.reopened()
         self._watcher = self._new_watcher(source)
-        self._sparing = source if isinstance(source, Sparing) else None  # asked once: it takes 20 us
         self._late_error = None
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"
@@ -339,8 +337,8 @@ class Camera:
         except SourceError as error:
             raise _Dropped("undecodable", error) from None
         self._status.activity = motion.activity
-        if self._sparing is not None:
-            self._sparing.decode_only(self._config.idle_decode if motion.activity == "empty" else "all")
+        if isinstance(source, Sparing):
+            source.decode_only(self._config.idle_decode if motion.activity == "empty" else "all")
         if not enters:
             raise _Dropped("idle")
         return motion
