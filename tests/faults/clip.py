@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -126,9 +126,37 @@ def _payloads(units: list[bytes], largest: int) -> Iterator[Payload]:
 
 
 class Clip:
-    """Encoded frames of one size, with their RTP payloads."""
+    """Encoded frames of one size in the order in which they are sent, with their RTP payloads."""
 
-    def __init__(self, size: tuple[int, int], pictures: list[list[bytes]], largest_payload: int = MAX_PAYLOAD) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        pictures: list[list[bytes]],
+        largest_payload: int = MAX_PAYLOAD,
+        ahead: Sequence[int] = (),
+    ) -> None:
         self.size, self.pictures = size, pictures
+        # By frame: how many frames after its turn to be sent it is shown. Empty: 0 for all.
+        self.ahead = ahead
         self.payloads = [list(_payloads(units, largest_payload)) for units in pictures]
         self.parameter_sets = [unit for unit in pictures[0] if _kind(unit) in (7, 8)]
+
+
+def stored(path: str, largest_payload: int = MAX_PAYLOAD) -> tuple[Clip, int, int]:
+    """Read an H.264 video whose parameter sets are in the stream, to be served as it is.
+
+    Returns:
+        The clip, its frames per second, and the distance between its key frames, which must be the same everywhere.
+    """
+    with av.open(path) as container:
+        track = container.streams.video[0]
+        fps = round(track.guessed_rate)
+        packets = [packet for packet in container.demux(track) if packet.size]
+        keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+        key_every = keys[1] if len(keys) > 1 else len(packets)
+        if keys != list(range(0, len(packets), key_every)) or len(packets) % key_every:
+            raise ValueError(f"{path}: got key frames at {keys}, expected the same distance between all")
+        shown = [round(float(packet.pts * packet.time_base) * fps) for packet in packets]
+        ahead = [number - shown[0] - sent for sent, number in enumerate(shown)]
+        pictures = [_units(packet, "plain") for packet in packets]
+        return Clip((track.width, track.height), pictures, largest_payload, ahead), fps, key_every

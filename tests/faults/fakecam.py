@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .clip import CODINGS, FPS, KEY_EVERY, MAX_PAYLOAD, Clip, Payload, encode
+from .clip import CODINGS, FPS, KEY_EVERY, MAX_PAYLOAD, Clip, Payload, encode, stored
 from .marks import Clock
 from .process import CameraProcess, backlog_full_listener
 from .session import VIDEO, Event, Session, Track
@@ -59,6 +59,7 @@ class FakeCamera:
         key_every: distance between key frames, in frames.
         loop_s: length of the looped video in seconds, rounded to whole groups of `key_every` frames.
         background: a video file behind the marks. None shows a moving texture.
+        file: an H.264 video (see `clip.stored`), served as it is instead of a clip of our own.
         sprop: include the parameter sets in the SDP. If False, they come in band only, and quick probing fails.
         scheme: login scheme, "digest" or "basic".
         transport: "tcp", "udp", "both" or "multicast"; a request for another transport is answered with 461.
@@ -85,6 +86,7 @@ class FakeCamera:
         key_every: int = KEY_EVERY,
         loop_s: float = LOOP_S,
         background: str | Path | None = None,
+        file: str | Path | None = None,
         sprop: bool = True,
         scheme: str = "digest",
         transport: str = "both",
@@ -104,14 +106,18 @@ class FakeCamera:
         self.session_timeout_s, self.send_buffer = session_timeout_s, send_buffer
         # The loop is a multiple of key_every, so that frame k is a key frame exactly if k % key_every == 0.
         loop = max(1, round(loop_s * fps / key_every)) * key_every
-        file = str(background) if background else None
-        self.clips = [
-            Clip(size, encode(size, loop, fps, key_every, file, coding), payload)
-            for size, coding in zip(sizes, [*codings, *["plain"] * (len(sizes) - len(codings))], strict=True)
-        ]
+        if file is not None:
+            served, fps, key_every = stored(str(file), payload)
+            self.clips, loop = [served], len(served.pictures)
+        else:
+            behind = str(background) if background else None
+            self.clips = [
+                Clip(size, encode(size, loop, fps, key_every, behind, coding), payload)
+                for size, coding in zip(sizes, [*codings, *["plain"] * (len(sizes) - len(codings))], strict=True)
+            ]
         # (first frame, clip) for each change of clip.
         self._shown: list[tuple[float, Clip]] = [(-math.inf, self.clips[0])]
-        self.tracks = [Track(96, fps, 90_000, key_every, self._video_payloads)]
+        self.tracks = [Track(96, fps, 90_000, key_every, self._video_payloads, self._ahead)]
         if audio:
             self.tracks.append(Track(0, 50, 8_000, 1, lambda _: SILENCE))
         self._newest = [0] * len(self.tracks)
@@ -344,9 +350,15 @@ class FakeCamera:
             elif now_s >= self._stalled_until_s:
                 flow.catch_up(n)
 
+    def _clip_of(self, k: int) -> Clip:
+        return next(clip for since, clip in reversed(self._shown) if k >= since)
+
     def _video_payloads(self, k: int) -> list[Payload]:
-        clip = next(clip for since, clip in reversed(self._shown) if k >= since)
-        return clip.payloads[k % self.clock.loop]
+        return self._clip_of(k).payloads[k % self.clock.loop]
+
+    def _ahead(self, k: int) -> int:
+        ahead = self._clip_of(k).ahead
+        return ahead[k % self.clock.loop] if ahead else 0
 
     def begin(self, number: int) -> int:
         """Return the first unit for a client that starts to play now: the next key frame, or one in the backlog."""
@@ -385,6 +397,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--key-every", type=int, default=25, help="distance between key frames, in frames")
     parser.add_argument("--loop", dest="loop_s", type=float, default=LOOP_S, help="length of the looped video (s)")
     parser.add_argument("--background", help="video file behind the marks")
+    parser.add_argument("--file", help="an H.264 video, served as it is instead of a clip with marks")
     parser.add_argument("--login", type=_login, help="user:password")
     parser.add_argument("--scheme", choices=("digest", "basic"), default="digest")
     parser.add_argument("--transport", choices=("tcp", "udp", "both"), default="both")

@@ -40,9 +40,14 @@ class Track:
     ticks_hz: int
     key_every: int
     payloads: Callable[[int], list[Payload]]
+    ahead: Callable[[int], int] = lambda n: 0  # how many units after its turn to be sent a unit is shown
 
     def ticks(self, n: int) -> int:
         return n * self.ticks_hz // self.rate_hz
+
+    def stamp(self, n: int) -> int:
+        """Return the ticks at which unit n is shown."""
+        return self.ticks(n + self.ahead(n))
 
     def key_after(self, n: int) -> int:
         return (n // self.key_every + 1) * self.key_every
@@ -110,7 +115,8 @@ class Flow:
             if is_chosen or self.camera.random.random() < self.camera.loss_rate:
                 continue
             kind = (0x80 if last else 0) | self.track.payload_type
-            self._emit(struct.pack(">BBHII", 0x80, kind, self.sequence, self._ticks(n), self.source) + data)
+            stamp = (self.first_tick + self.track.stamp(n)) & 0xFFFFFFFF
+            self._emit(struct.pack(">BBHII", 0x80, kind, self.sequence, stamp, self.source) + data)
             self.packets += 1
             self.octets += len(data)
 
