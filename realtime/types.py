@@ -51,11 +51,13 @@ class Motion:
         xyxy: float32 (M, 4), the areas in which something moves; pixels of the frame.
         look_before_s: run the detector on this frame if its last run in this epoch was before this time, on the
             timeline of `Frame.time_s`. Infinite if the camera is active: `detector.every` decides then.
+        mask: polygons in which motion is ignored, each float32 (P, 2) x, y; pixels of the frame. Only drawn.
     """
 
     activity: Activity
     xyxy: NDArray[np.float32]
     look_before_s: float
+    mask: tuple[NDArray[np.float32], ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "xyxy", np.float32, ("M", 4), {})

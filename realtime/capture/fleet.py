@@ -170,6 +170,7 @@ class Fleet:
             status=status,
             stop=stop,
             prepare=self._prepare,
+            activities=self._activities,
             after=self._cameras.get(name),
         )
         try:
