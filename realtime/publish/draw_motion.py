@@ -16,7 +16,7 @@ _MASK, _EDGE, _MOVES, _DARK = (229, 62, 142), (255, 140, 195), (64, 255, 190), (
 # Opacity of a mask, through which the picture can still be recognised.
 _OPACITY = 0.45
 # Width of a line in an image with a shorter side of 540 pixels; others in proportion.
-_WIDTH = 1.6 / 540
+_WIDTH = 2.4 / 540
 
 
 def draw_motion(image: NDArray[np.uint8], motion: Motion, frame_size: tuple[int, int]) -> None:
@@ -43,11 +43,11 @@ def draw_motion(image: NDArray[np.uint8], motion: Motion, frame_size: tuple[int,
             cv2.fillPoly(filled, [polygon], _MASK)
         cv2.addWeighted(filled, _OPACITY, image, 1 - _OPACITY, 0.0, dst=image)
     for paint, extra in ((_DARK, 2), (_EDGE, 0)):
-        cv2.polylines(image, polygons, True, paint, thick + extra * thick, cv2.LINE_AA)
+        cv2.polylines(image, polygons, True, paint, thick + extra, cv2.LINE_AA)
     boxes = _pixels(motion.xyxy.reshape(-1, 2) * scale).reshape(-1, 4).tolist()
     for paint, extra in ((_DARK, 2), (_MOVES, 0)):
         for x1, y1, x2, y2 in boxes:
-            cv2.rectangle(image, (x1, y1), (x2, y2), paint, thick + extra * thick)
+            cv2.rectangle(image, (x1, y1), (x2, y2), paint, thick + extra)
 
 
 def _pixels(places: NDArray[np.float64]) -> NDArray[np.int32]:
