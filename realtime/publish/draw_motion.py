@@ -25,8 +25,8 @@ def draw_motion(image: NDArray[np.uint8], motion: Motion, frame_size: tuple[int,
     >>> image = np.zeros((120, 160, 3), np.uint8)
     >>> corner = np.float32([[0, 0], [320, 0], [0, 240]])
     >>> draw_motion(image, Motion("active", np.zeros((0, 4), np.float32), 0.0, (corner,)), frame_size=(640, 480))
-    >>> image[10, 10].any(), image[100, 100].any()
-    (True, False)
+    >>> image[[10, 100], [10, 100]].any(axis=1).tolist()
+    [True, False]
 
     Args:
         image: uint8 (H, W, 3) BGR, modified in place.
