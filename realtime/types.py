@@ -53,12 +53,14 @@ class Motion:
             timeline of `Frame.time_s`. If the camera is active, `detector.every` may demand further runs.
         has_unexplained: something moves away from the people of a still camera, so `detector.every` counts as if the
             camera were active.
+        mask: polygons in which motion is ignored, each float32 (P, 2) x, y; pixels of the frame. Only drawn.
     """
 
     activity: Activity
     xyxy: NDArray[np.float32]
     look_before_s: float
     has_unexplained: bool = False
+    mask: tuple[NDArray[np.float32], ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "xyxy", np.float32, ("M", 4), {})

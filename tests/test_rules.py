@@ -31,7 +31,7 @@ ONE_PLACE = {
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py"]
-    + [f"publish/{name}.py" for name in ("annotate", "draw", "jpeg", "mp4", "wall", "window")],
+    + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
     "huggingface_hub": ["models/hub.py"],
     "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],
     "nncf": ["models/openvino.py"],

@@ -6,6 +6,8 @@ it like the picture, and gives it to the motion detector (capture.motion); runti
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ class Watcher:
 
     def __init__(self, config: CameraConfig, activities: Activities) -> None:
         self._config, self._activities = config, activities
+        self._mask = tuple(np.array(corners, np.float32) for corners in config.mask)
         self._epoch = -1
         self._seen_s = 0.0
         self._moved: NDArray[np.float32] = np.zeros((0, 4), np.float32)
@@ -57,7 +60,8 @@ class Watcher:
                 self._detector = MotionDetector(self._config.sensitivity, watched(luma.shape[::-1], size, self._config))
             self._take(self._detector.update(luma, time_s), luma.shape[::-1], size)
             self._epoch, self._seen_s = epoch, time_s
-        return self._activities.see(self._config.name, epoch, time_s, self._moved, self._is_sure)
+        verdict = self._activities.see(self._config.name, epoch, time_s, self._moved, self._is_sure)
+        return verdict._replace(motion=replace(verdict.motion, mask=self._mask)) if self._mask else verdict
 
     def _luma(self, decoded: Decoded) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """Return the brightness of the view, uint8 (h, w), and the size of the frame that it stands for."""

@@ -41,12 +41,31 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else "'")
 
 
+# Characters of a line; longer ones would be wrapped. A polygon of 1,000 corners is shorter.
+_WIDE = 100_000
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity"}
 _Dumper.add_representer(str, _text)
 
 
+def _list(dumper: _Dumper, items: list[object]) -> yaml.SequenceNode:
+    """Write a list of numbers, and one of pairs of numbers such as a polygon, on one line: [[0, 0], [40, 0]]."""
+    is_short = all(_is_numbers(item) for item in items) or _is_numbers(items)
+    numbers = [int(item) if isinstance(item, float) and item.is_integer() else item for item in items]
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", numbers, flow_style=is_short or None)
+
+
+def _is_numbers(item: object) -> bool:
+    return isinstance(item, list) and all(isinstance(each, int | float) for each in item)
+
+
+_Dumper.add_representer(list, _list)
+
+
 def _dump(data: object, allow_unicode: bool = False, is_flow: bool = False) -> str:
-    return str(yaml.dump(data, None, _Dumper, sort_keys=False, allow_unicode=allow_unicode, default_flow_style=is_flow))
+    text = yaml.dump(
+        data, None, _Dumper, sort_keys=False, allow_unicode=allow_unicode, default_flow_style=is_flow, width=_WIDE
+    )
+    return str(text)
 
 
 def commented_yaml() -> str:

@@ -53,6 +53,10 @@ class PublishConfig(Section):
         description="at most this many pictures per second for each camera and width; cameras at the widest subscribed "
         "width share up to 30",
     )
+    pictures_motion: bool = Field(
+        False,
+        description="draw the masks and what the motion gate sees into the pictures, to tune masks and sensitivity",
+    )
 
     @field_validator("bind", mode="before")
     @classmethod

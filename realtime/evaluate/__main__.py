@@ -46,6 +46,10 @@ COMMANDS = {
         "realtime.evaluate.speed.compare",
         "compare our speed with that of plain loops of the same models",
     ),
+    "activity": (
+        "realtime.evaluate.activity.command",
+        "show what the motion gate does on a recording: states, wake-ups, false alarms, missed people, CPU time saved",
+    ),
     "cost": (
         "realtime.evaluate.speed.cost",
         "measure the cost of more cameras, people and parallel inferences, and CPU time by part of the program",

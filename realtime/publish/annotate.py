@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.publish.draw import draw_caption, draw_people
+from realtime.publish.draw_motion import draw_motion
 from realtime.types import Frame, Poses
 
 
 def annotate(
-    poses: Poses, edges: Sequence[Sequence[int]], is_live: bool, scale: float = 1.0, labels: bool = True
+    poses: Poses,
+    edges: Sequence[Sequence[int]],
+    is_live: bool,
+    scale: float = 1.0,
+    labels: bool = True,
+    motion: bool = False,
 ) -> NDArray[np.uint8]:
     """Draw people on a copy of their frame.
 
@@ -27,6 +33,7 @@ def annotate(
         is_live: whether the frame comes from a live camera: the caption shows the time of day instead of the position.
         scale: size of the result relative to the frame.
         labels: whether to write the track ids and the caption.
+        motion: whether to draw what the motion gate sees, below the people.
 
     Returns:
         uint8 (H, W, 3) BGR, at least one pixel high and wide.
@@ -37,11 +44,14 @@ def annotate(
     else:
         size = max(1, round(frame.size[0] * scale)), max(1, round(frame.size[1] * scale))
         image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if motion and frame.motion is not None:
+        draw_motion(image, frame.motion, frame.size)
     points = np.concatenate([poses.keypoints * np.float32(scale), poses.keypoint_scores[..., np.newaxis]], axis=2)
     boxes = poses.xyxy * np.float32(scale)
     draw_people(image, poses.track_ids, boxes, points, edges, poses.measured, labels)
     if labels:
-        draw_caption(image, f"{frame.camera}  {time_of(frame, is_live)}")
+        activity = f"  {frame.motion.activity}" if frame.motion is not None else ""
+        draw_caption(image, f"{frame.camera}  {time_of(frame, is_live)}{activity}")
     return image
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime import wire
+from realtime.publish.draw_motion import draw_motion
+from realtime.types import Motion
 
 # JPEG quality, 0..100. At 80, a picture of 320 pixels has 11 kB and one of full HD 160 kB (the demo's street).
 _QUALITY = 80
@@ -33,12 +35,13 @@ def size_for(size: tuple[int, int], width: wire.Width) -> tuple[int, int]:
     return most, max(1, round(size[1] * most / size[0]))
 
 
-def to_jpeg(image: NDArray[np.uint8], size: tuple[int, int]) -> bytes:
+def to_jpeg(image: NDArray[np.uint8], size: tuple[int, int], motion: Motion | None = None) -> bytes:
     """Scale an image down and encode it.
 
     Args:
         image: uint8 (H, W, 3) BGR.
         size: width and height of the picture in pixels, at most those of the image.
+        motion: drawn into the picture; None: nothing is drawn. The image itself is not modified.
 
     Raises:
         ValueError: the picture is too large, or there is no memory for it.
@@ -49,12 +52,17 @@ def to_jpeg(image: NDArray[np.uint8], size: tuple[int, int]) -> bytes:
             f"got {width}x{height} pixels, expected at most {_MOST_PIXELS // 10**6} megapixels and {_LONGEST_SIDE} on "
             "each side"
         )
+    frame_size = image.shape[1], image.shape[0]
     try:
-        if size != (image.shape[1], image.shape[0]):
+        scaled = image
+        if size != frame_size:
             # Each pixel is the mean of those that it covers. Above half the size, the nearest four give about the same
             # in a tenth of the time.
             covers_four = image.shape[1] < 2 * width
-            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if covers_four else cv2.INTER_AREA)
-        return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+            scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if covers_four else cv2.INTER_AREA)
+        if motion is not None:
+            scaled = scaled.copy() if scaled is image else scaled
+            draw_motion(scaled, motion, frame_size)
+        return cv2.imencode(".jpg", scaled, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
     except cv2.error as error:
         raise ValueError(f"OpenCV can't encode {width}x{height} pixels ({error.err})") from None

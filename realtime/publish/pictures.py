@@ -73,6 +73,7 @@ class Pictures:
         """
         self._encoding, self._session, self._cameras = config.encoding, session, cameras
         self._demand = Demand(config.pictures_fps)
+        self._shows_motion = config.pictures_motion
         self._offers: dict[str, tuple[Frame, int, float]] = {}  # camera: frame, seq, monotonic time (s)
         self._lock = threading.Lock()
         self._is_over = self._has_peers = False
@@ -168,11 +169,12 @@ class Pictures:
             if not self._offers:
                 return
             frame, seq, offered_s = self._offers.pop(next(iter(self._offers)))
+        motion = frame.motion if self._shows_motion else None
         jpegs: dict[tuple[int, int], bytes] = {}  # by size: a narrow frame gives the same picture for several widths
         for width in self._demand.take(frame.camera, offered_s):
             size = size_for(frame.size, width)
             try:
-                jpegs[size] = jpegs.get(size) or to_jpeg(frame.image, size)
+                jpegs[size] = jpegs.get(size) or to_jpeg(frame.image, size, motion)
                 self._send(frame, seq, width, size, jpegs[size])
             except ValueError as error:
                 if frame.camera not in self._explained:

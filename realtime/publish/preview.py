@@ -19,7 +19,7 @@ from realtime.publish.window import Window
 from realtime.types import Poses
 
 _PAUSED = "PAUSED    "
-_TITLE = "realtime-pose    space: pause   . step   n: next camera   0: all   l: labels   q: quit"
+_TITLE = "realtime-pose    space: pause   . step   n: next camera   0: all   l: labels   m: motion   q: quit"
 # The picture is drawn at most this often, because no one sees more.
 _DRAW_EVERY_S = 1 / 30
 # How long the main thread waits for a key before it looks for a new frame.
@@ -51,7 +51,8 @@ class Preview:
         self._window: Window | None = None
         self._newest: dict[str, Poses] = {}  # written by the publisher's thread
         self._shown: dict[str, Poses] = {}  # those of the moment of the pause, or the newest ones
-        self._is_paused, self._labels, self._chosen = False, True, 0  # 0: all cameras, n: the nth
+        self._is_paused, self._labels, self._motion = False, True, False
+        self._chosen = 0  # 0: all cameras, n: the nth
         self._drawn: dict[str, tuple[object, NDArray[np.uint8]]] = {}  # what each tile shows, and its picture
         self._drawn_s = 0.0
         self.is_over = False
@@ -96,6 +97,8 @@ class Preview:
             self._shown = dict(self._newest)
         elif key in ("l", "L"):
             self._labels = not self._labels
+        elif key in ("m", "M"):
+            self._motion = not self._motion
         elif key in ("n", "N"):
             self._chosen = (self._chosen + 1) % (len(self._cameras()) + 1)
         elif key.isdecimal() and int(key) <= len(self._cameras()):
@@ -119,11 +122,11 @@ class Preview:
         drawn: dict[str, tuple[object, NDArray[np.uint8]]] = {}
         for camera in cameras:
             tile = Tile(camera, self._shown.get(camera), self._is_live(camera), self._notice(camera))
-            look = (tile, room, size, self._labels)
+            look = (tile, room, size, self._labels, self._motion)
             known = self._drawn.get(camera)
-            drawn[camera] = (
-                known if known and known[0] == look else (look, render(tile, room, self._edges, self._labels))
-            )
+            if known is None or known[0] != look:
+                known = look, render(tile, room, self._edges, self._labels, self._motion)
+            drawn[camera] = known
         pictures = [picture for _, picture in drawn.values()]
         if not self._drawn_s or list(drawn) != list(self._drawn) or any(self._drawn[c] is not drawn[c] for c in drawn):
             window.show(hang(pictures, size))

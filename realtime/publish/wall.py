@@ -57,7 +57,9 @@ def grid(count: int, size: tuple[int, int]) -> tuple[int, int]:
     return max(choices, key=lambda choice: min(size[0] / choice[0] / _ASPECT, size[1] / choice[1]))
 
 
-def render(tile: Tile, size: tuple[int, int], edges: Sequence[Sequence[int]], labels: bool) -> NDArray[np.uint8]:
+def render(
+    tile: Tile, size: tuple[int, int], edges: Sequence[Sequence[int]], labels: bool, motion: bool = False
+) -> NDArray[np.uint8]:
     """Draw one tile, as large as fits into the size.
 
     Args:
@@ -65,6 +67,7 @@ def render(tile: Tile, size: tuple[int, int], edges: Sequence[Sequence[int]], la
         size: width and height of its place on the wall.
         edges: pairs of keypoint indices to connect.
         labels: whether to write ids and captions.
+        motion: whether to draw masks and what moves.
 
     Returns:
         uint8 (H, W, 3) BGR, at most of the size.
@@ -73,7 +76,7 @@ def render(tile: Tile, size: tuple[int, int], edges: Sequence[Sequence[int]], la
         image = np.full((size[1], size[0], 3), _TILE, np.uint8)
     else:
         width, height = tile.poses.frame.size
-        image = annotate(tile.poses, edges, tile.is_live, min(size[0] / width, size[1] / height), labels)
+        image = annotate(tile.poses, edges, tile.is_live, min(size[0] / width, size[1] / height), labels, motion)
         image = image[: size[1], : size[0]]
         if tile.notice:
             image = cv2.convertScaleAbs(image, alpha=_DIMMED)

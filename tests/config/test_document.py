@@ -42,3 +42,22 @@ def test_text_that_the_terminal_lacks_is_escaped_and_read_back_unchanged(
     assert load([path], environment={}) == config
     assert text.replace("\n", "").isprintable()
     assert ("café 世" in text) == (source == LETTERS and encoding.lower().startswith("utf"))
+
+
+def test_a_mask_is_written_with_a_polygon_per_line_and_read_back_unchanged(tmp_path: Path) -> None:
+    mask = [[[0, 0], [300.5, 0], [0, 240]], [[900, 500], [1280, 500], [1280, 720], [900, 720]]]
+    camera = {"name": "a", "source": "demo", "mask": mask, "crop_xyxy": [0, 0, 1280, 700]}
+    config = load(environment={}, flags={"cameras": [camera]})
+    text = to_yaml(config)
+    lines = [line.strip() for line in text.splitlines()]
+    assert "- [[0, 0], [300.5, 0], [0, 240]]" in lines
+    assert "- [[900, 500], [1280, 500], [1280, 720], [900, 720]]" in lines
+    assert "crop_xyxy: [0, 0, 1280, 700]" in lines
+    (tmp_path / "printed.yaml").write_text(text)
+    assert load([tmp_path / "printed.yaml"], environment={}) == config
+
+
+def test_the_longest_polygon_stays_on_one_line() -> None:
+    corners = [[k + 0.123456789, 0.06 * k * k + 0.123456789] for k in range(1000)]
+    config = load(environment={}, flags={"cameras": [{"name": "a", "source": "demo", "mask": [corners]}]})
+    assert max(to_yaml(config).splitlines(), key=len).count("],") == 999

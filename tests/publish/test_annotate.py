@@ -1,11 +1,12 @@
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from realtime.publish.annotate import annotate, time_of
 from realtime.publish.draw import colour_of
-from realtime.types import Frame, Poses
+from realtime.types import Frame, Motion, Poses
 from tests.builders import make_frame, make_poses
 
 LIMB = [[(20.0, 60.0), (140.0, 60.0)]]
@@ -53,3 +54,14 @@ def test_a_live_frame_shows_the_local_time_of_its_capture() -> None:
     unix_ns = int(moment.timestamp()) * 10**9 + 250_000_000
     frame = Frame("cam0", 0, 0, np.zeros((1, 1, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=unix_ns)
     assert time_of(frame, is_live=True) == "2026-11-28 13:45:00.25"
+
+
+def test_the_caption_names_the_activity_and_what_moves_is_drawn_only_on_request() -> None:
+    motion = Motion("still", np.float32([[20, 20, 60, 60]]), 0.0)
+    frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
+    watched = Poses.empty(replace(frame, motion=motion), 2)
+    plain = annotate(Poses.empty(frame, 2), [], is_live=False)
+    assert (annotate(watched, [], is_live=False) != plain)[100:].any()  # the caption is longer
+    assert not annotate(watched, [], is_live=False, labels=False).any()
+    assert annotate(watched, [], is_live=False, labels=False, motion=True).any()
+    assert not frame.image.any()

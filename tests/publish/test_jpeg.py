@@ -7,6 +7,7 @@ import pytest
 from realtime import wire
 from realtime.capture.demo import demo_frame
 from realtime.publish.jpeg import size_for, to_jpeg
+from realtime.types import Motion
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,16 @@ def test_nothing_is_printed_about_a_picture_that_cannot_be_encoded(
     with pytest.raises(ValueError, match="pixels"):
         to_jpeg(np.zeros((70_000, 2, 3), np.uint8), (2, 70_000))
     assert getattr(capfd.readouterr(), capture) == ""
+
+
+@pytest.mark.parametrize("size", [(160, 120), (80, 60)])
+def test_motion_is_drawn_on_a_copy(size: tuple[int, int]) -> None:
+    image = np.full((120, 160, 3), 90, np.uint8)
+    image.setflags(write=False)
+    motion = Motion("active", np.float32([[40, 40, 80, 80]]), 0.0, (np.float32([[80, 0], [160, 0], [160, 120]]),))
+    with_it, without = (
+        cv2.imdecode(np.frombuffer(to_jpeg(image, size, what), np.uint8), cv2.IMREAD_COLOR) for what in (motion, None)
+    )
+    assert (image == 90).all()
+    assert np.abs(without.astype(int) - 90).max() < 5
+    assert np.abs(with_it.astype(int) - 90).max() > 50

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from realtime.errors import OutputError
 from realtime.publish import pictures as module
 from realtime.publish.jpeg import to_jpeg
 from realtime.publish.pictures import Pictures
-from realtime.types import Frame, Poses
+from realtime.types import Frame, Motion, Poses
 from tests.builders import make_frame
 from tests.doubles import wait_until
 
@@ -115,12 +116,28 @@ def test_a_reader_gets_the_picture_of_the_very_frame(subscribe: Callable, encodi
     np.testing.assert_allclose(shown[120, [80, 240]], [(0, 0, 0), (0, 0, 255)], atol=8)
 
 
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_what_the_motion_gate_sees_is_drawn_only_if_the_configuration_asks_for_it(
+    subscribe: Callable, is_shown: bool
+) -> None:
+    run = Running(PublishConfig(pictures=ANY_PORT, pictures_fps=60, pictures_motion=is_shown))
+    reader = subscribe(run.branch.endpoint, b"picture/cam0/320/")
+    mask = np.float32([[0, 0], [640, 0], [640, 480], [0, 480]])
+    motion = Motion("active", np.zeros((0, 4), np.float32), 0.0, (mask,))
+    frame = replace(make_frame(image=np.zeros((480, 640, 3), np.uint8)), motion=motion)
+    wait_until(lambda: run.branch.offer(Poses.empty(frame, 0), seq=1) or reader.poll(0))
+    jpeg = received(reader).jpeg
+    run.end()
+    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[120, 160].any() == is_shown
+    assert not frame.image.any()
+
+
 @pytest.mark.parametrize("prefix", [b"", b"picture/", b"picture/cam0/", b"picture/cam0/320", b"picture/cam0/400/"])
 def test_a_reader_of_a_prefix_alone_makes_no_picture(
     run: Running, subscribe: Callable, monkeypatch: pytest.MonkeyPatch, prefix: bytes
 ) -> None:
     encoded: list[Frame] = []
-    monkeypatch.setattr(module, "to_jpeg", lambda image, size: (encoded.append(size), to_jpeg(image, size))[1])
+    monkeypatch.setattr(module, "to_jpeg", lambda image, size, motion: (encoded.append(size), to_jpeg(image, size))[1])
     reader = subscribe(run.branch.endpoint, prefix, b"picture/yard/320/")
     for _ in range(3):
         run.until(lambda: reader.poll(0), *CAMERAS)  # its subscriptions came in this order
@@ -138,7 +155,7 @@ def test_a_picture_is_encoded_once_for_all_readers_and_widths_of_the_same_size(
     run: Running, subscribe: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, int]] = []
-    monkeypatch.setattr(module, "to_jpeg", lambda image, size: (sizes.append(size), to_jpeg(image, size))[1])
+    monkeypatch.setattr(module, "to_jpeg", lambda image, size, motion: (sizes.append(size), to_jpeg(image, size))[1])
     image, topics = np.zeros((100, 200, 3), np.uint8), [wire.picture_topic("cam0", width) for width in wire.WIDTHS[1:]]
     readers = [subscribe(run.branch.endpoint, *topics) for _ in range(2)]
     for reader in readers:
@@ -159,7 +176,7 @@ def test_the_newest_frame_waits_and_the_publisher_does_not(
 ) -> None:
     is_encoding, go = threading.Event(), threading.Event()
 
-    def encode(image: np.ndarray, size: tuple[int, int]) -> bytes:
+    def encode(image: np.ndarray, size: tuple[int, int], motion: Motion | None) -> bytes:
         is_encoding.set()
         assert go.wait(10)
         return to_jpeg(image, size)

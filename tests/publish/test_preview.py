@@ -1,12 +1,14 @@
 """The window of --preview: its keys, and what it shows while cameras come, go and are lost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from realtime.observe.status import CameraStatus
 from realtime.publish import preview as module
 from realtime.publish.preview import Preview
-from realtime.types import Poses
+from realtime.types import Motion, Poses
 from tests.builders import make_frame
 from tests.clock import Clock
 
@@ -178,3 +180,16 @@ def test_a_preview_that_never_opened_closes(scene: Scene) -> None:
     scene.preview.finish()
     scene.preview.close()
     assert not scene.window.was_closed
+
+
+def test_m_shows_and_hides_what_the_motion_gate_sees(scene: Scene) -> None:
+    mask = np.float32([[0, 0], [160, 0], [160, 90], [0, 90]])
+    motion = Motion("still", np.zeros((0, 4), np.float32), 0.0, (mask,))
+    frame = replace(make_frame(camera="a", image=np.full((90, 160, 3), 150, np.uint8)), motion=motion)
+    scene.preview.offer(Poses.empty(frame, 0), 0)
+    assert scene.greys() == {150}
+    assert "m: motion" in scene.window.title
+    scene.press("m")
+    assert 150 not in scene.greys()
+    scene.press("m")
+    assert scene.greys() == {150}

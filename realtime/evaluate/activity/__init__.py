@@ -1,0 +1,1 @@
+"""The command `activity`: what the motion gate does on a recording, and what it saves."""
