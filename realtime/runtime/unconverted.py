@@ -1,10 +1,11 @@
 """Frames that wait at the door before their images are converted, and their conversion when they enter.
 
-Used by runtime.door: the thread that takes a batch converts it, one frame on that thread, several side by side.
+Used by runtime.door. The thread that takes a batch converts it, with the help of others if it has several such frames.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -36,10 +37,26 @@ def converted(entered: Sequence[Frame | Unconverted]) -> list[Frame | None]:
     costs 0.05 ms to start one, and 1 ms or more to convert an image. No thread is left when the run ends.
     """
     late = sum(not isinstance(frame, Frame) for frame in entered)
+    results: list[Frame | None] = [None] * len(entered)
+    numbers = iter(range(len(entered)))  # shared: the interpreter gives each number to one thread
+
+    def work() -> None:
+        for number in numbers:
+            results[number] = _converted(entered[number])
+
     if late < 2:
-        return [_converted(frame) for frame in entered]
-    with ThreadPoolExecutor(min(late, all_cores()), "convert") as threads:
-        return list(threads.map(_converted, entered))
+        work()
+        return results
+    others = min(late, all_cores()) - 1
+    with ThreadPoolExecutor(max(1, others), "convert") as threads:
+        running = []
+        with contextlib.suppress(RuntimeError):  # no more threads can be started: those that run do the work
+            for _ in range(others):
+                running.append(threads.submit(work))
+        work()
+        for each in running:
+            each.result()
+    return results
 
 
 def _converted(frame: Frame | Unconverted) -> Frame | None:

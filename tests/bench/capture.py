@@ -32,7 +32,7 @@ def take_all(door: Door) -> None:
 
 
 def measure(url: str, seconds: float, takes: bool) -> str:
-    """Capture for so many seconds and return a row of the table."""
+    """Capture for this long, then return a row of the table."""
     status, stop = CameraStatus("cam0"), threading.Event()
     door = Door(["cam0"], 2, 9.0, on_drop=lambda camera, cause: status.count_dropped(cause))
     camera = Camera(

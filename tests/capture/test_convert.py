@@ -16,7 +16,7 @@ from realtime.capture.source import Pixels, scaled_down, scaled_size
 from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError, SourceReason
 
-from .clips import COLOURS, corners, write_corners
+from .clips import write_corners
 
 # The planes of cameras, webcams and odd files: 4:2:0, 4:2:2 and 4:4:4, full range, 10 to 16 bits, RGB, grey, palette.
 FORMATS = [
@@ -57,6 +57,18 @@ def upside_down(frame):
     return graph.vpull()
 
 
+def write_scenes(path, codec, pix_fmt, b_frames, frames=6):
+    """Write a video whose frames all differ, so that a decoder that reuses a frame's memory is found out."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        stream.codec_context.max_b_frames = b_frames
+        for seed in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(seed=seed), "bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
 def brightness(bgr):
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY).astype(int)
 
@@ -84,17 +96,16 @@ def read_pictures(path, convert):
     ],
 )
 def test_a_picture_can_be_converted_after_its_source_was_closed(tmp_path, name, codec, pix_fmt, b_frames):
-    path = write_corners(tmp_path / name, codec, pix_fmt, frames=6, b_frames=b_frames)
+    path = write_scenes(tmp_path / name, codec, pix_fmt, b_frames)
     now = read_pictures(path, lambda picture: picture.image.copy())
     decoded = read_pictures(path, lambda picture: picture.decoded)
     gc.collect()
     lumas = [each.luma(0.5) for each in decoded]
-    assert len(decoded) == 6
+    assert len({image.tobytes() for image in now}) == 6
     for early, late, luma in zip(now, decoded, lumas, strict=True):
-        assert corners(late.bgr()) == "rgbw"
-        assert late.bgr().flags.c_contiguous
         np.testing.assert_array_equal(late.bgr(), early)
-        assert np.abs(luma[[2, 2, -3, -3], [2, -3, 2, -3]] - brightness(np.uint8([[*COLOURS.values()]]))[0]).max() < 25
+        assert late.bgr().flags.c_contiguous
+        assert np.corrcoef(luma.ravel(), brightness(cv2.resize(early, (32, 24))).ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)

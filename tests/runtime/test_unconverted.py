@@ -53,3 +53,15 @@ def test_an_error_of_our_own_is_raised_once_the_batch_has_ended(make_frame: Make
     with pytest.raises(ZeroDivisionError):
         converted([Late("a", fail), Late("b", lambda: make_frame(0))])
     assert threading.active_count() == before
+
+
+def test_a_batch_is_converted_where_no_more_threads_can_be_started(
+    make_frame: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(unconverted, "all_cores", lambda: 4)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    frames = [make_frame(index, f"cam{index}") for index in range(3)]
+    assert converted([Late(frame.camera, lambda frame=frame: frame) for frame in frames]) == frames
