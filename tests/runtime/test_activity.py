@@ -97,7 +97,7 @@ def most_between(seen: list[Seen], **kind: bool) -> float:
     return max(np.diff(times_s))
 
 
-@pytest.mark.parametrize("fps", [25, 10, 3, 1, 0.5])
+@pytest.mark.parametrize("fps", [25, 10, 3, 1.5, 1, 0.5])
 def test_a_still_camera_is_looked_at_at_least_once_a_second_or_on_every_frame(fps: float) -> None:
     room = a_still_room()
     room.frames(5, 1 / fps)
@@ -105,7 +105,7 @@ def test_a_still_camera_is_looked_at_at_least_once_a_second_or_on_every_frame(fp
     assert {each.activity for each in seen} == {"still"}
     assert all(each.enters for each in seen)
     assert most_between(seen, looked=True) <= max(1.0, 1 / fps) + 1e-6
-    assert sum(each.looked for each in seen) <= 60 * 1.1 + 1
+    assert sum(each.looked for each in seen) <= (67 if fps != 1.5 else 90)  # of every second frame it would be too few
 
 
 @pytest.mark.parametrize("fps", [25, 10, 1, 0.2])
@@ -234,6 +234,22 @@ def test_people_of_an_earlier_epoch_explain_nothing() -> None:
     room.activities.looked(late, True)  # it was in flight when the camera was reopened
     room.people = {}
     assert {each.activity for each in room.frames(9.5)} == {"active"}
+
+
+def test_a_look_that_was_in_flight_when_the_camera_was_reopened_is_ignored() -> None:
+    activities = Activities(ActivityConfig())
+    activities.see("cam0", 1, 0.0, areas(), is_sure=True)
+    activities.looked(make_tracks(make_frame(epoch=0), [SITTING]), True)
+    assert activities.see("cam0", 1, 1.5, areas(), is_sure=True).motion.activity == "active"  # not still: no people
+
+
+def test_a_late_look_that_finds_someone_new_does_not_end_newer_motion() -> None:
+    activities = Activities(ActivityConfig())
+    for time_s in (8.0, 9.0):
+        activities.see("cam0", 0, time_s, areas(), is_sure=True)
+    activities.see("cam0", 0, 10.0, areas(NEAR), is_sure=True)
+    activities.looked(make_tracks(make_frame(time_s=9.0), [SITTING]), True)
+    assert activities.see("cam0", 0, 10.1, areas(), is_sure=True).motion.activity == "active"
 
 
 def test_a_forgotten_camera_starts_again() -> None:
