@@ -24,9 +24,10 @@ _STILL_S, _STANDS_S, _MOVES_S = 10.0, 6.0, 25.0
 # The recent average (s, time constant) has less noise than a picture, so that small and slow people are seen in it. A
 # pixel stands still if it differs from it by less than this (levels of brightness).
 _RECENT_S, _STANDS = 0.5, 4.0
-# The noise of a pixel rises and falls with these time constants (s). It falls slowly, so that gusts of wind and the
-# digits of a clock in the picture are remembered.
-_NOISIER_S, _QUIETER_S = 20.0, 300.0
+# The noise of a pixel rises and falls with these time constants (s). It falls slowly, so that rain, gusts of wind and
+# the digits of a clock in the picture are remembered; if it rose faster, people who pass one after the other would hide
+# the next one.
+_NOISIER_S, _QUIETER_S = 30.0, 200.0
 # A single difference counts as at most this much noise (levels).
 _MOST_AT_ONCE = 60.0
 # Noise beyond this (levels) doesn't raise the level further, so that people in front of a tree are still seen.

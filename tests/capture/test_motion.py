@@ -197,3 +197,13 @@ def test_any_pictures_masks_and_times_give_areas_within_the_picture(data: st.Dat
         assert moved.xyxy.dtype == np.float32
         assert ((moved.xyxy[:, :2] >= 0) & (moved.xyxy[:, 2:] <= shape[::-1])).all()
         assert (moved.xyxy[:, 2:] > moved.xyxy[:, :2]).all()
+
+
+def test_after_many_people_passed_one_with_less_contrast_is_seen_on_the_same_way() -> None:
+    camera = Camera()
+    camera.runs(12)
+    for _ in range(12):
+        for x in range(10, 90, 3):
+            camera.shows(camera.person(x))
+    camera.runs(15)
+    assert any(touches(camera.shows(camera.person(x, contrast=25)), x) for x in np.arange(40, 50, 0.7))
