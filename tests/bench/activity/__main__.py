@@ -20,7 +20,7 @@ from pathlib import Path
 from .measure import processor
 
 # The tables, and about how long each takes on two cores (minutes).
-TABLES = {"empty": 12, "sixteen": 4, "entries": 6, "still": 4, "busy": 3}
+TABLES = {"empty": 7, "sixteen": 4, "entries": 6, "still": 4, "busy": 3}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.process import CameraProcess
 
-from .clips import VTEST, Coding, frames_of
+from .clips import Coding, frames_of, vtest
 from .measure import Window, run, watch
 from .table import Table
 
@@ -21,7 +21,7 @@ SIDES = ("off", "on")
 
 def main(folder: Path, is_long: bool) -> None:
     """Print the table."""
-    images = itertools.islice(frames_of(VTEST), LOOP_S * FPS)
+    images = itertools.islice(frames_of(vtest()), LOOP_S * FPS)
     clip = CODING.write(images, folder / "clip.ts")
     ran: dict[str, list[Window]] = {side: [] for side in SIDES}
     table = Table(["round", "gate", "CPU ms per published frame", "latency p50 ms", "p95", "published", "lost"])

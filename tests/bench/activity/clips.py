@@ -73,6 +73,13 @@ def street(size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(still, size, interpolation=cv2.INTER_CUBIC))
 
 
+def vtest() -> Path:
+    """Return the path of vtest.avi; end the program if it is missing."""
+    if not VTEST.exists():
+        raise SystemExit(f"activity: {VTEST} is missing; put OpenCV's sample video vtest.avi there")
+    return VTEST
+
+
 def source_of_street() -> str:
     """Return where `street` comes from, for a table."""
     return "the median of vtest.avi" if VTEST.exists() else "a drawn street (vtest.avi is missing)"

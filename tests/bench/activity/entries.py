@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests.faults.process import CameraProcess
 from tests.faults.rig import Program
 
-from .clips import VTEST, Coding
+from .clips import Coding, vtest
 from .measure import run, until_activity, watch
 from .people import FPS, HEIGHTS, PAUSE_S, SIZE, SPEEDS, WALK_S, Entry, cut_outs, entries
 from .table import Table
@@ -61,7 +61,7 @@ def main(folder: Path, is_long: bool) -> None:
 
 
 def _scenes(folder: Path, number: int) -> list[Scene]:
-    people = cut_outs(VTEST)
+    people = cut_outs(vtest())
     found = []
     for k in range(CAMERAS):
         who, images = entries(people, number, is_night=k % 2 == 1, seed=k)
