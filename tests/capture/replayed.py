@@ -29,7 +29,6 @@ CODINGS = {
     "mpeg4": ("mpeg4", "ts", "yuv420p", {"g": str(GROUP)}),
     "mpeg4 b": ("mpeg4", "ts", "yuv420p", {"g": str(GROUP), "bf": "2"}),
     "mpeg2 b": ("mpeg2video", "ts", "yuv420p", {"g": str(GROUP), "bf": "2"}),
-    "vp8": ("libvpx", "mkv", "yuv420p", {"g": str(GROUP), "deadline": "realtime", "cpu-used": "8"}),
     "vp9": ("libvpx-vp9", "mkv", "yuv420p", {"g": str(GROUP), "deadline": "realtime", "cpu-used": "8"}),
     "mjpeg": ("mjpeg", "avi", "yuvj420p", {}),
 }

@@ -1,6 +1,7 @@
 """`idle_decode`: streams of which only some frames are decoded for a while (the rest of LiveVideo: test_stream)."""
 
 import itertools
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.capture import kept_packets
+from realtime.capture.stream import StreamSource
+from realtime.errors import SourceError
+from tests.faults.fakecam import FakeCamera
+from tests.faults.marks import index_of
 
 from .replayed import CODINGS, replayed, whole, written
 from .test_losses import FRAMES, GROUP
@@ -88,7 +93,7 @@ def test_after_a_wake_up_every_frame_is_what_it_would_be_without_sleep(coding, w
     assert {picture.fault for _, picture in seen} == {None, "idle"}
 
 
-@pytest.mark.parametrize("coding", ["h264", "hevc", "mpeg4", "vp8", "vp9"])
+@pytest.mark.parametrize("coding", ["h264", "hevc", "mpeg4", "vp9"])
 def test_the_first_read_after_a_wake_up_returns_the_newest_frame(coding, clips):
     path, frames = clips(coding)
     seen = play(path, {10: "key", 60: "all"})
@@ -118,7 +123,7 @@ def test_frames_that_no_other_refers_to_are_left_out_and_counted(coding, clips):
     assert len(seen) > FRAMES - 10  # the decoder holds the others
 
 
-@pytest.mark.parametrize("coding", ["h264", "vp8", "mjpeg"])
+@pytest.mark.parametrize("coding", ["h264", "vp9", "mjpeg"])
 def test_without_such_frames_all_are_decoded(coding, clips):
     assert len(usable(play(clips(coding)[0], {0: "nonref"}))) == FRAMES
 
@@ -172,3 +177,100 @@ def test_whatever_is_decoded_when_frames_are_exact_and_in_order(coding, orders, 
     assert all(is_exact(picture, frames) for picture in usable(seen))
     assert {picture.fault for _, picture in seen} <= {None, "idle"}
     assert abs(len(seen) - FRAMES) <= 4 * (1 + len(orders))  # the frames that a decoder holds, per change
+
+
+@pytest.mark.parametrize("coding", ["h264", "h264 b", "h264 pyramid", "h264 open", "hevc open", "mpeg4 b"])
+@pytest.mark.parametrize("what", ["key", "nonref"])
+def test_the_lead_of_a_frame_makes_up_for_its_earlier_or_later_decoding(coding, what, clips):
+    seen = play(clips(coding)[0], {10: what, 60: "all"})
+    # Packet n arrives at n / 25.
+    delays_s = [at / 25 + picture.lead_s - picture.media_s for at, picture in seen if picture.fault is None]
+    assert delays_s == pytest.approx([delays_s[0]] * len(delays_s), abs=0.001)
+
+
+def test_the_rate_is_not_measured_while_only_key_frames_are_decoded(clips):
+    with replayed(clips("h264")[0]) as camera:
+        camera.video.decode_only("key")
+        for at, _ in enumerate(camera.pictures):
+            if at == 30:
+                camera.video.decode_only("all")
+            assert camera.video.fps in (None, 25.0)
+    assert camera.video.fps == 25.0
+
+
+def test_a_file_is_decoded_whole_whatever_it_is_told(clips):
+    source = StreamSource(str(clips("h264 b")[0]), network=False)
+    source.decode_only("key")
+    pictures = list(iter(source.read, None))
+    source.close()
+    assert [picture.fault for picture in pictures] == [None] * FRAMES
+
+
+@contextmanager
+def camera_over(transport, read_timeout_s=2.0, **options):
+    """A fake camera, its open source, and a function that reads pictures as (fault, number in the image or None)."""
+    with FakeCamera(transport=transport, **options) as camera:
+        source = StreamSource(camera.url(), network=True, transport=transport, read_timeout_s=read_timeout_s)
+
+        def read(count):
+            pictures = [source.read() for _ in range(count)]
+            return [(picture.fault, index_of(picture.image) if picture.decoded else None) for picture in pictures]
+
+        yield camera, source, read
+        source.close()
+
+
+def test_a_datagram_that_is_lost_while_a_camera_sleeps_damages_the_frames_after_a_wake_up():
+    with camera_over("udp", payload=300, key_every=20, loop_s=2) as (camera, source, read):
+        read(5)
+        source.decode_only("key")
+        while read(1)[0][0] is not None:
+            pass  # up to a key frame
+        camera.command("lose 2")
+        assert {fault for fault, _ in read(8)} == {"idle"}
+        source.decode_only("all")
+        seen = read(20)
+    faults = [fault for fault, _ in seen]
+    assert 5 <= faults.count("corrupt") <= 15
+    assert faults == ["corrupt"] * faults.count("corrupt") + [None] * (20 - faults.count("corrupt"))
+    assert None not in {number for fault, number in seen if fault is None}
+
+
+def test_a_datagram_that_comes_twice_while_a_camera_sleeps_is_kept_once():
+    with camera_over("udp", payload=1200, key_every=10, loop_s=2) as (camera, source, read):
+        read(5)
+        source.decode_only("key")
+        camera.command("double 0.3")
+        read(20)
+        source.decode_only("all")
+        assert {fault for fault, _ in read(10)} <= {None, "corrupt"}
+        camera.command("double 0")
+        read(11)
+        assert {fault for fault, _ in read(10)} == {None}
+
+
+@pytest.mark.parametrize("what", ["key", "nonref"])
+def test_a_camera_that_freezes_while_it_sleeps_times_out(what):
+    with camera_over("tcp", read_timeout_s=1.0, key_every=10, loop_s=2) as (camera, source, read):
+        source.decode_only(what)
+        read(5)
+        camera.frozen.set()
+        with pytest.raises(SourceError, match="timed out"):
+            read(20)
+
+
+def test_the_size_and_parameters_of_a_camera_may_change_while_it_sleeps():
+    sizes = ((160, 120), (320, 240), (160, 120))
+    with camera_over("tcp", sizes=sizes, key_every=10, loop_s=2, sprop=False) as (camera, source, read):
+        source.decode_only("key")
+        read(12)
+        seen = []
+        for clip in ("1", "2"):
+            camera.command(f"clip {clip}")
+            pictures = [source.read() for _ in range(24)]
+            seen.append([picture for picture in pictures if picture.decoded][-1])
+        source.decode_only("all")
+        seen.append(source.read())
+        read(10)
+    assert [picture.decoded.size for picture in seen] == [(320, 240), (160, 120), (160, 120)]
+    assert None not in [index_of(picture.image) for picture in seen]
