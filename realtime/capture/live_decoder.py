@@ -112,20 +112,16 @@ class LiveDecoder:
         self._is_flushed = False
         frames = self._frames(packet)
         if frames is None:
-            is_old = self.oversize is None and self._is_before_key(packet.pts)
-            yield Picture(None, None, "idle") if is_old else self._undecodable(received)
+            yield self._undecodable(received)
             return
         if self._kept.what == "nonref" and packet.pts is not None:
             self._owed.append(packet.pts)
         for frame in frames:
             yield from self._left_out(frame.pts)
-            is_old = self._is_before_key(frame.pts)
-            if is_old or self._is_key_again(frame.pts):
-                self._convert.skip(frame)
-                if is_old:  # it refers to frames that were not decoded
-                    yield Picture(None, self._seconds(frame.pts), "idle")
-            else:
+            if self._is_new(frame.pts):
                 yield self._judged(frame, received)
+            else:
+                self._convert.skip(frame)
 
     def _alone(self, key: Received) -> Iterator[Picture]:
         """Yield the picture of a key frame at once, although the decoder would hold it back to reorder frames."""
@@ -162,14 +158,17 @@ class LiveDecoder:
         self._is_flushed = True
         return frames
 
-    def _is_before_key(self, pts: int | None) -> bool:
-        """Whether a picture is shown before a key frame that was decoded alone, and may refer to frames before it."""
-        return self._awaits_key and pts is not None and self._key_pts is not None and pts < self._key_pts
+    def _is_new(self, pts: int | None) -> bool:
+        """Whether a frame is shown after the key frame that was decoded alone, which the decoder returns once more.
 
-    def _is_key_again(self, pts: int | None) -> bool:
-        """Whether a frame, the first that isn't before the key frame, is this key frame itself."""
-        was_awaited, self._awaits_key = self._awaits_key, False
-        return was_awaited and pts == self._key_pts
+        Those before it may refer to frames that were not decoded. Most decoders leave them out.
+        """
+        if not self._awaits_key:
+            return True
+        is_again = pts == self._key_pts
+        is_new = not is_again and (pts is None or self._key_pts is None or pts > self._key_pts)
+        self._awaits_key = not is_again and not is_new
+        return is_new
 
     def _left_out(self, pts: int | None) -> Iterator[Picture]:
         """Yield a picture for each packet before this timestamp that the decoder left out (nonref)."""

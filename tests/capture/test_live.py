@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.capture import kept_packets
+from realtime.capture import kept_packets, losses
 from realtime.capture.stream import StreamSource
 from realtime.errors import SourceError
 from tests.faults.fakecam import FakeCamera
@@ -35,13 +35,13 @@ def clips(tmp_path_factory):
     return clip
 
 
-def play(path, orders, lost=()):
+def play(path, orders, lost=(), without=""):
     """Replay a file. Before the read for packet n, decode only `orders[n]`.
 
     Returns:
         (number of packets read, picture) for each picture.
     """
-    with replayed(path, lost) as camera:
+    with replayed(path, lost, without) as camera:
         orders, seen = dict(orders), []
         for _ in range(3 * FRAMES):
             for at in [at for at in orders if at <= len(camera.sent)]:
@@ -157,6 +157,15 @@ def test_no_frame_that_depends_on_a_lost_packet_is_whole_after_a_wake_up(coding,
         seen = play(path, {10: "key", woken: "all"}, lost=[lost])
         off = [np.abs(picture.image.astype(int) - frames[picture.media_s]).mean() for picture in usable(seen)]
         assert max(off) < 1.0, (lost, woken)
+
+
+def test_an_unannounced_i_frame_that_was_kept_does_not_end_damage_that_came_after_it(clips, monkeypatch):
+    # Real groups are longer than the number of packets among which frames are usually found.
+    monkeypatch.setattr(losses, "_PENDING", 16)
+    path, _ = clips("h264 open")
+    seen = play(path, {0: "key", 74: "all"}, lost=[56], without="6")
+    assert {picture.fault for at, picture in seen if 74 < at < 78} == {"corrupt"}
+    assert None in {picture.fault for at, picture in seen if at > 80}
 
 
 def test_damage_that_was_skipped_ends_with_the_next_key_frame(clips):
