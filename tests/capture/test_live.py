@@ -1,7 +1,6 @@
 """`idle_decode`: streams of which only some frames are decoded for a while (the rest of LiveVideo: test_stream)."""
 
 import itertools
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,9 +9,6 @@ from hypothesis import strategies as st
 
 from realtime.capture import kept_packets, losses
 from realtime.capture.stream import StreamSource
-from realtime.errors import SourceError
-from tests.faults.fakecam import FakeCamera
-from tests.faults.marks import index_of
 
 from .replayed import CODINGS, replayed, whole, written
 from .test_losses import FRAMES, GROUP
@@ -213,73 +209,3 @@ def test_a_file_is_decoded_whole_whatever_it_is_told(clips):
     pictures = list(iter(source.read, None))
     source.close()
     assert [picture.fault for picture in pictures] == [None] * FRAMES
-
-
-@contextmanager
-def camera_over(transport, read_timeout_s=2.0, **options):
-    """A fake camera, its open source, and a function that reads pictures as (fault, number in the image or None)."""
-    with FakeCamera(transport=transport, **options) as camera:
-        source = StreamSource(camera.url(), network=True, transport=transport, read_timeout_s=read_timeout_s)
-
-        def read(count):
-            pictures = [source.read() for _ in range(count)]
-            return [(picture.fault, index_of(picture.image) if picture.decoded else None) for picture in pictures]
-
-        yield camera, source, read
-        source.close()
-
-
-def test_a_datagram_that_is_lost_while_a_camera_sleeps_damages_the_frames_after_a_wake_up():
-    with camera_over("udp", payload=300, key_every=20, loop_s=2) as (camera, source, read):
-        read(5)
-        source.decode_only("key")
-        while read(1)[0][0] is not None:
-            pass  # up to a key frame
-        camera.command("lose 2")
-        assert {fault for fault, _ in read(8)} == {"idle"}
-        source.decode_only("all")
-        seen = read(20)
-    faults = [fault for fault, _ in seen]
-    assert 5 <= faults.count("corrupt") <= 15
-    assert faults == ["corrupt"] * faults.count("corrupt") + [None] * (20 - faults.count("corrupt"))
-    assert None not in {number for fault, number in seen if fault is None}
-
-
-def test_a_datagram_that_comes_twice_while_a_camera_sleeps_is_kept_once():
-    with camera_over("udp", payload=1200, key_every=10, loop_s=2) as (camera, source, read):
-        read(5)
-        source.decode_only("key")
-        camera.command("double 0.3")
-        read(20)
-        source.decode_only("all")
-        assert {fault for fault, _ in read(10)} <= {None, "corrupt"}
-        camera.command("double 0")
-        read(11)
-        assert {fault for fault, _ in read(10)} == {None}
-
-
-@pytest.mark.parametrize("what", ["key", "nonref"])
-def test_a_camera_that_freezes_while_it_sleeps_times_out(what):
-    with camera_over("tcp", read_timeout_s=1.0, key_every=10, loop_s=2) as (camera, source, read):
-        source.decode_only(what)
-        read(5)
-        camera.frozen.set()
-        with pytest.raises(SourceError, match="timed out"):
-            read(20)
-
-
-def test_the_size_and_parameters_of_a_camera_may_change_while_it_sleeps():
-    sizes = ((160, 120), (320, 240), (160, 120))
-    with camera_over("tcp", sizes=sizes, key_every=10, loop_s=2, sprop=False) as (camera, source, read):
-        source.decode_only("key")
-        read(12)
-        seen = []
-        for clip in ("1", "2"):
-            camera.command(f"clip {clip}")
-            pictures = [source.read() for _ in range(24)]
-            seen.append([picture for picture in pictures if picture.decoded][-1])
-        source.decode_only("all")
-        seen.append(source.read())
-        read(10)
-    assert [picture.decoded.size for picture in seen] == [(320, 240), (160, 120), (160, 120)]
-    assert None not in [index_of(picture.image) for picture in seen]
