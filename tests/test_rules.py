@@ -23,7 +23,8 @@ ONE_PLACE = {
     "av": [
         f"capture/{name}.py"
         for name in (
-            "attempt", "complete", "connect", "convert", "faults", "formats", "limits", "losses", "multipart", "nested",
+            "attempt", "complete", "connect", "convert", "faults", "formats", "kept_packets", "limits", "live",
+            "live_decoder", "losses", "multipart", "nested",
             "orientation", "packets", "start", "stream", "tracks",
         )
     ] + ["publish/mp4.py"],

@@ -391,7 +391,7 @@ class Camera:
         """
         if not source.prompt:
             return arrived_s
-        captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s)
+        captured_s, verdict = self._freshness.judge(picture.media_s, arrived_s + picture.lead_s)
         if verdict == "stored":
             raise _Dropped("stored before the start")
         if verdict == "behind":
@@ -401,7 +401,7 @@ class Camera:
             where = shown(self._config.address)
             behind = SourceError(f"{where}: falls behind: frames keep arriving late", SourceReason.BEHIND)
             raise _Dropped("behind", behind)
-        return captured_s
+        return min(captured_s, arrived_s)
 
     def _sized(self, decoded: Decoded, source: Source) -> tuple[int, int]:
         """The size of the frame that the picture becomes. Prepares the stages and updates the status if it is new.

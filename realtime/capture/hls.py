@@ -7,6 +7,7 @@ segments late, delivers each segment in a burst, and hides the playlist's wall c
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from realtime.capture.freshness import DRIFT
 from realtime.capture.source import Picture
 from realtime.capture.stream import StreamSource
 from realtime.capture.timeline import Playout
-from realtime.config import MOST_PIXELS, Accelerator
+from realtime.config import MOST_PIXELS, Accelerator, IdleDecode
 from realtime.errors import SourceError, SourceReason
 
 # The kinds of the first box of a fragmented MP4 file.
@@ -60,7 +61,8 @@ class HlsSource:
         self._open_stream = partial(
             StreamSource, source, network=True, read_timeout_s=read_timeout_s, hwaccel=hwaccel, max_pixels=max_pixels
         )
-        self._playout = Playout()
+        self._playout, self._last_s = Playout(), -math.inf
+        self._decoded_only: IdleDecode = "all"
         self._follower = Follower(followed, read_timeout_s)
         try:
             self._open_part(max(open_timeout_s, OVERDUE * min(followed.playlist.target_s, LONGEST_TARGET_S)))
@@ -85,11 +87,17 @@ class HlsSource:
                 return None
             self._stream.close()
             self._open_part(self._read_timeout_s)
-        if picture.media_s is None:
+        if picture.media_s is None or (picture.fault == "idle" and picture.media_s <= self._last_s):
             return picture
+        self._last_s = picture.media_s
         times, now_s = self._part.times_of(picture.media_s), time.monotonic()
         self._stop.wait(self._playout.due_s(picture.media_s, times.ready_s, now_s) - now_s)
         return replace(picture, wall_s=times.wall_s, clock="playlist", came_s=times.came_s)
+
+    def decode_only(self, what: IdleDecode) -> None:
+        """Decode only these frames from the next `read` on; see `capture.source.Sparing`."""
+        self._decoded_only = what
+        self._stream.decode_only(what)
 
     def close(self) -> None:
         """Release the decoder and end the thread that downloads."""
@@ -112,6 +120,7 @@ class HlsSource:
     def _open_part(self, timeout_s: float) -> None:
         """Open a decoder for the segments up to the next break."""
         self._playout.restart()
+        self._last_s = -math.inf
         self._part = Part(self._follower, timeout_s, self._read_timeout_s)
         try:
             self._stream = self._open_stream(feed=self._part)
@@ -120,6 +129,7 @@ class HlsSource:
                 raise
         else:
             self._part.is_open = True
+            self._stream.decode_only(self._decoded_only)
             return
         raise self._part.problem
 

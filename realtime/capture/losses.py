@@ -29,7 +29,7 @@ REORDER = {"reorder_queue_size": "16", "max_delay": "20000"}
 
 # What FFmpeg (libavformat/rtpdec.c) writes about a gap, and about datagrams that it discards after a long one.
 _GAPS = ("RTP: missed ", "bad cseq")
-# A frame is matched with its packet among this many, which is more than a decoder holds back.
+# A frame is matched with its packet among the last that were decoded, which are more than a decoder holds back.
 _PENDING = 64
 
 
@@ -79,12 +79,10 @@ class Losses:
         last, self._last = self._last, (packet.pts, bytes(packet))
         return last == self._last
 
-    def received(self, packet: Packet[VideoStream], now_s: float) -> None:
-        """Note a packet of the track before it is decoded."""
+    def received(self, packet: Packet[VideoStream], now_s: float) -> int:
+        """Note a packet of the track when it arrives, and return its number, from 1."""
         self._packet += 1
-        self._numbers[packet.pts] = self._packet
-        if len(self._numbers) > _PENDING:
-            del self._numbers[next(iter(self._numbers))]
+        self.decodes(packet, self._packet)
         self._has_key = self._has_key or packet.is_keyframe
         if self._is_h264:
             self._look_for_refresh(packet, now_s)
@@ -93,6 +91,14 @@ class Losses:
         if self._has_gap or packet.is_corrupt:
             self._damage.hit(self._packet, now_s)
             self._has_gap = False
+        return self._packet
+
+    def decodes(self, packet: Packet[VideoStream], number: int) -> None:
+        """Note that a packet is decoded next. Call it again for one that has been kept since it arrived."""
+        self._numbers.pop(packet.pts, None)
+        self._numbers[packet.pts] = number
+        if len(self._numbers) > _PENDING:
+            del self._numbers[next(iter(self._numbers))]
 
     def _look_for_refresh(self, packet: Packet[VideoStream], now_s: float) -> None:
         if self._damage.is_refreshing:

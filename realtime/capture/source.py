@@ -117,6 +117,7 @@ class Picture:
         came_s: when the frame reached this machine, monotonic seconds; None: when `read` returned it.
         is_spread: whether timestamps of this file have repeated or gone back so far, so `media_s` may be estimated.
         shows_clock: draw the moment of capture into the frame made of it (`capture.clock_bars`).
+        lead_s: how much sooner (s) it was decoded than frames usually are, because fewer frames are decoded.
     """
 
     decoded: Decoded | None
@@ -127,6 +128,7 @@ class Picture:
     came_s: float | None = None
     is_spread: bool = False
     shows_clock: bool = False
+    lead_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.decoded is None and self.fault is None:

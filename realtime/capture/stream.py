@@ -8,9 +8,7 @@ Errors raised here don't contain a URL's secrets.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Generator
-from struct import unpack
 
 import av
 from av.packet import Packet
@@ -21,32 +19,23 @@ from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link
 from realtime.capture.complete import Seen, check_complete, ending_of, is_only_the_end, repeats_picture
 from realtime.capture.connect import connect, connect_feed
 from realtime.capture.convert import Converter
-from realtime.capture.damage import NO_PICTURE_S
 from realtime.capture.image_formats import refuse_tiles
 from realtime.capture.limits import decoder_options, picture_size
-from realtime.capture.losses import Losses
+from realtime.capture.live import LiveVideo
+from realtime.capture.live_decoder import INVENTED_STAMPS
 from realtime.capture.multipart import close_with_parts
 from realtime.capture.nested import Nested, explained, timed
 from realtime.capture.packets import RAW, FilePackets
 from realtime.capture.pipe import Pipe
-from realtime.capture.rate import MAX_FPS, FrameRate
+from realtime.capture.rate import MAX_FPS
 from realtime.capture.source import Fault, Picture
 from realtime.capture.start import Start
 from realtime.capture.tls import Tls
 from realtime.capture.tracks import video_track
-from realtime.config import MOST_PIXELS, Accelerator, Transport
+from realtime.config import MOST_PIXELS, Accelerator, IdleDecode, Transport
 from realtime.errors import SourceError, SourceReason, too_large
 from realtime.redact import shown
 
-# While packets yield no frame, a picture with a fault is returned this often (s), so that the camera doesn't count as
-# silent.
-SIGN_S = 0.25
-# The first frames of an RTSP camera may have no timestamp: up to this many in a row are dropped. A camera that never
-# sends timestamps is timed by arrival.
-UNSTAMPED = 10
-
-# FFmpeg makes up the rate and the timestamps of motion JPEG over HTTP (always 25 fps), which is worse than none.
-_INVENTED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 # The formats in which cameras send each frame as soon as it is captured, over any protocol. In HLS and MP4, several
 # seconds of video arrive at a time.
 _PROMPT = frozenset({"rtsp", "sdp", "rtp", "flv", "live_flv", "mpegts"})
@@ -127,20 +116,28 @@ class StreamSource:
         is_file_on_server = self._is_http and self._feed is None and (container.duration or 0) > 0
         self.live = network and not is_file_on_server
         self.prompt = self.live and container.format.name in _PROMPT
-        self.fps = self._declared_fps()
-        self._rate = FrameRate(self.fps)
-        self._time_base_s = float(self._stream.time_base or 0)
+        self._declared_fps = self._find_fps()
         self._convert = Converter(self._name, codec.name)
         self._seen = Seen()
         self._start = Start(codec.name)
-        self._unstamped = 0
-        self._losses = Losses(self._stream, self._is_rtp_over_udp, time.monotonic())
-        self._wall_offset_s: float | None = None  # the camera's wall clock minus its timestamps
-        self._pictures = self._live_pictures() if self.live else self._file_pictures()
         self._first: Picture | None = None
+        self._live: LiveVideo | None = None
         if self.live:
+            self._live = LiveVideo(
+                self._name,
+                container,
+                track,
+                fps=self._declared_fps,
+                is_rtp_over_udp=self._is_rtp_over_udp,
+                read_timeout_s=self._read_timeout_s,
+                max_pixels=self._max_pixels,
+                nested=self._nested,
+                feed=self._feed,
+            )
+            self._pictures = self._live.pictures()
             self.size = (codec.width, codec.height)
         else:
+            self._pictures = self._file_pictures()
             # Only a decoded frame shows how the file is rotated, and whether it can be decoded at all.
             self._first = next(self._pictures, None)
             if self._oversize is not None:
@@ -150,10 +147,20 @@ class StreamSource:
             self._first.decoded.bgr()  # raises if its pixel format can't be converted
             self.size = self._first.decoded.size
 
-    def _declared_fps(self) -> float | None:
+    @property
+    def fps(self) -> float | None:
+        """Nominal frames per second; None until it is known."""
+        return self._live.fps if self._live is not None else self._declared_fps
+
+    def decode_only(self, what: IdleDecode) -> None:
+        """Decode only these frames of a live stream from the next `read` on; see `capture.source.Sparing`."""
+        if self._live is not None:
+            self._live.decode_only(what)
+
+    def _find_fps(self) -> float | None:
         """Return the frame rate that the source declares; None if it declares none."""
         stream, container = self._stream, self._container
-        if container.format.name in _INVENTED_STAMPS:
+        if container.format.name in INVENTED_STAMPS:
             return None
         if container.duration and not container.format.flags & RAW:  # FFmpeg guesses that of MPEG-1
             rate = stream.average_rate
@@ -207,60 +214,6 @@ class StreamSource:
             self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, ending=ending
         )
 
-    def _live_pictures(self) -> Generator[Picture]:
-        # Read all tracks. If asked for video only, PyAV would skip audio packets forever while the video is frozen,
-        # and never return.
-        packets = timed(self._container.demux(), self._nested)
-        last_packet_s = last_picture_s = last_sign_s = time.monotonic()
-        while True:
-            packet = self._losses.next_packet(packets)
-            now_s = time.monotonic()
-            if now_s - last_packet_s >= 0.9 * self._read_timeout_s:
-                raise SourceError(
-                    f"{self._name}: timed out: no video for {now_s - last_packet_s:.1f} s", SourceReason.TIMEOUT
-                )
-            # At the end, FFmpeg sends an empty packet, which would make the decoder return the old frames it holds.
-            if packet is None or (packet.size == 0 and not repeats_picture(packet)):
-                raise SourceError(f"{self._name}: connection lost", SourceReason.LOST)
-            if packet.size == 0 or packet.stream_index != self._stream.index or self._losses.repeats(packet):
-                continue
-            self._read_clock(packet)
-            self._losses.received(packet, now_s)
-            pictures = self._decode_live(packet, now_s)
-            if pictures:
-                last_picture_s = last_sign_s = now_s
-            elif now_s - last_sign_s >= SIGN_S:
-                last_sign_s = now_s
-                pictures = [Picture(None, None, self._losses.fault_of_none())]
-            yield from pictures
-            last_packet_s = time.monotonic()  # read again: the caller may have spent time on the frames
-            self._losses.check(self._name, now_s)
-            if now_s - last_picture_s > NO_PICTURE_S:
-                raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
-
-    def _decode_live(self, packet: Packet[VideoStream], now_s: float) -> list[Picture]:
-        """Return the frames that a packet completes, or one undecodable frame if decoding fails.
-
-        A frame that isn't whole has no image, which saves its conversion.
-        """
-        try:
-            frames = self._stream.decode(packet)
-        except EOFError:
-            return []
-        except (av.FFmpegError, OSError):
-            if self._is_too_large(*picture_size(self._stream.codec_context, packet)):
-                return [Picture(None, None, "too large")]
-            self._losses.failed(now_s)
-            return [Picture(None, None, self._losses.fault_of_none())]
-        pictures = []
-        for frame in frames:
-            if (fault := self._losses.fault_of(frame, now_s)) is None:
-                pictures.append(self._picture(frame, self._media_s(frame)))
-            else:
-                self._convert.skip(frame)
-                pictures.append(Picture(None, self._media_s(frame), fault))
-        return pictures
-
     def _decode_file(self, packet: Packet[VideoStream] | None, packets: FilePackets) -> list[Picture]:
         """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
         if packet is not None and packet.is_discard and packet.is_keyframe:
@@ -287,38 +240,15 @@ class StreamSource:
             if self._start.is_shown(frame)
         ]
 
-    def _read_clock(self, packet: Packet[VideoStream]) -> None:
-        """Update the camera's wall clock, which FFmpeg computes for each packet from the last RTCP sender report."""
-        if self._feed is not None and packet.pts is not None:
-            self._feed.passed(packet.pos, packet.pts * self._time_base_s)
-        if packet.pts is not None and packet.has_sidedata("prft"):
-            # AVProducerReferenceTime: int64 microseconds since 1970, int flags
-            wall_us = unpack("=q", bytes(packet.get_sidedata("prft"))[:8])[0]
-            self._wall_offset_s = wall_us / 1e6 - packet.pts * self._time_base_s
-
     def _is_too_large(self, width: int, height: int) -> bool:
         """Whether a picture exceeds the limit. If it does, `read` raises that once this picture has been counted."""
         if width * height > self._max_pixels:
             self._oversize = width, height
         return self._oversize is not None
 
-    def _picture(
-        self, frame: VideoFrame, media_s: float | None, fault: Fault | None = None, is_spread: bool = False
-    ) -> Picture:
+    def _picture(self, frame: VideoFrame, media_s: float | None, fault: Fault | None, is_spread: bool) -> Picture:
         if self._is_too_large(frame.width, frame.height):
             return Picture(None, None, "too large")
         decoded = self._convert(frame)
         self._seen.note(media_s)
-        if media_s is not None:
-            if self.live:
-                self.fps = self._rate.saw(media_s)
-            self._unstamped = 0
-        elif self.live and self._container.format.name == "rtsp":
-            self._unstamped += 1
-            if self._unstamped <= UNSTAMPED:
-                fault = "no time stamp"
-        wall_s = None if media_s is None or self._wall_offset_s is None else media_s + self._wall_offset_s
-        return Picture(decoded, media_s, fault, wall_s, is_spread=is_spread)
-
-    def _media_s(self, frame: VideoFrame) -> float | None:
-        return None if self._container.format.name in _INVENTED_STAMPS else frame.time
+        return Picture(decoded, media_s, fault, is_spread=is_spread)

@@ -174,3 +174,22 @@ def test_closing_ends_the_thread(tmp_path):
         assert not [thread for thread in threading.enumerate() if thread.name == "hls"]
         source.close()  # may be called again
     assert threading.active_count() <= before + 2
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_while_only_key_frames_are_decoded_the_others_are_counted_when_they_are_due(tmp_path, b_frames):
+    with HlsCamera(tmp_path, segment_s=0.4, b_frames=b_frames) as camera, reading(camera.url()) as source:
+        read(source, 5)
+        source.decode_only("key")
+        began_s = time.monotonic()
+        asleep = [source.read() for _ in range(50)]
+        took_s = time.monotonic() - began_s
+        source.decode_only("all")
+        pictures = [source.read() for _ in range(15)]
+    faults = [picture.fault for picture in asleep]
+    assert 4 <= faults.count(None) <= 6
+    assert faults.count("idle") == 50 - faults.count(None)
+    assert 1.5 < took_s < 3.0
+    numbers = [index_of(picture.image) for picture in pictures if picture.fault is None]
+    assert list(np.diff(numbers)) == [1] * (len(numbers) - 1)
+    assert len(numbers) >= 12
