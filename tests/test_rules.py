@@ -25,7 +25,7 @@ ONE_PLACE = {
         for name in (
             "attempt", "complete", "connect", "convert", "faults", "formats", "kept_packets", "limits", "live",
             "live_decoder", "losses", "multipart", "nested",
-            "orientation", "packets", "start", "stream", "tracks",
+            "orientation", "packets", "recorded", "start", "stream", "tracks",
         )
     ] + ["publish/mp4.py"],
     "PIL": ["capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py"],

@@ -186,13 +186,12 @@ class Camera:
         interval_s = 1 / self._config.target_fps if self._config.target_fps else 0.0
         self._status.expect(self._config.silence_s + interval_s + GRACE_S if source.live else None)
         try:
-            self._framer.check_mask(viewed_size(source.size, self._config))
             while not self._stop.is_set():
+                self._framer.check_conversions()
                 picture = self._guard.call(source.read, logs=source.live)
                 self._status.heard()
                 if self._stop.is_set():
                     break
-                self._framer.check_conversions()
                 if picture is None:
                     return self._loop
                 self._bring(picture, source)

@@ -1,6 +1,6 @@
 """Whether a video file was complete: compares what it declares with the frames that were read.
 
-Used by capture.stream at the end of a file.
+Used by capture.recorded at the end of a file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Converts the frames that FFmpeg decoded to upright BGR pictures, or to their brightness.
 
-Used by capture.stream: av.VideoFrame -> Picture.decoded.
+Used by capture.recorded and capture.live_decoder: av.VideoFrame -> Picture.decoded.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ class Framer:
         self._clock = WallClock(config.name, trusts_camera=config.clock == "auto")
         self._pacer = Pacer(stop, config.name)
         self._watcher: Watcher | None = None
-        self._has_told_spread = self._has_checked_mask = False
+        self._has_told_spread = False
+        self._mask_size: tuple[int, int] | None = None  # the size of the frames for which `mask` was checked last
         self._failures: list[SourceError] = []  # since the last opening: images that could not be converted
 
     def reopened(self, source: Source) -> None:
@@ -119,25 +120,6 @@ class Framer:
         is_on = mode == "on" or (mode == "auto" and source.live)
         return Watcher(self._config, self._activities) if is_on else None
 
-    def check_mask(self, size: tuple[int, int]) -> None:
-        """Check `mask` against the size of the frames.
-
-        Raises:
-            ConfigError: it covers everything, and the source was opened for the first time.
-            SourceError: the same, later.
-        """
-        is_first, self._has_checked_mask = not self._has_checked_mask, True
-        try:
-            check_mask(size, self._config)
-        except SourceError as error:
-            if is_first:
-                raise ConfigError(str(error)) from None
-            raise
-        if is_first and (numbers := beyond(size, self._config)):
-            text = "%s: mask: polygon %s outside of the frame of %dx%d"
-            shown_numbers = " and ".join(str(number) for number in numbers)
-            log.warning(text, self._name, shown_numbers, *size, extra={"camera": self._name})
-
     def frame(self, picture: Picture, source: Source, index: int, arrived_s: float) -> Frame | LateFrame:
         """Make a frame, unless one of these checks drops it; their order decides under which cause it is counted.
 
@@ -149,6 +131,7 @@ class Framer:
         if picture.fault is not None or picture.decoded is None:
             if picture.fault == SourceReason.KEY_FRAME.value:
                 self._status.explain(picture.fault)
+            self._wake(picture, source)
             raise Dropped(picture.fault or "undecodable")
         if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
             self._status.set_state("live")
@@ -213,6 +196,12 @@ class Framer:
             raise Dropped("idle")
         return motion
 
+    def _wake(self, picture: Picture, source: Source) -> None:
+        """Have all frames decoded again if a run of the detector found people, though no key frame showed motion."""
+        if picture.fault == "idle" and self._activities and self._activities.has_people(self._name):
+            assert isinstance(source, Sparing)  # no other source leaves out frames
+            source.decode_only("all")
+
     def _converted(self, decoded: Decoded) -> NDArray[np.uint8]:
         """Convert a picture of a file, and return its view.
 
@@ -254,20 +243,38 @@ class Framer:
 
         Raises:
             Dropped: `crop_xyxy` reaches beyond the picture, or `mask` covers all of it.
+            ConfigError: `mask` covers all of the camera's first picture.
         """
         try:
             self._guard.call(check_crop, decoded.size, self._config, logs=source.live)
         except SourceError as error:
             raise Dropped("crop_xyxy", error) from None
         size = viewed_size(decoded.size, self._config)
+        if size != self._mask_size:
+            self._check_mask(size)
         if size != self._status.size:
-            try:
-                self.check_mask(size)
-            except SourceError as error:
-                raise Dropped("mask", error) from None
             self._status.describe(size, source.fps)
             self._prepare(self._name, size, source.live)
             log.info("%s: frame size changed to %dx%d", self._name, *size, extra={"camera": self._name})
         elif source.fps != self._status.source_fps:  # measured by now
             self._status.describe(size, source.fps)
         return size
+
+    def _check_mask(self, size: tuple[int, int]) -> None:
+        """Check `mask` against a new size of the frames.
+
+        Raises:
+            ConfigError: it covers all of the camera's first picture.
+            Dropped: it covers all of a later one.
+        """
+        is_first, self._mask_size = self._mask_size is None, size
+        try:
+            check_mask(size, self._config)
+        except SourceError as error:
+            if is_first:
+                raise ConfigError(str(error)) from None
+            raise Dropped("mask", error) from None
+        if is_first and (numbers := beyond(size, self._config)):
+            text = "%s: mask: polygon %s outside of the frame of %dx%d"
+            shown_numbers = " and ".join(str(number) for number in numbers)
+            log.warning(text, self._name, shown_numbers, *size, extra={"camera": self._name})

@@ -1,6 +1,7 @@
 """The few bits of H.264 that FFmpeg reads and doesn't show: intra refresh, and which frames others refer to.
 
-Used by capture.stream for packets in Annex B format, which RTSP and MPEG-TS yield. Section numbers are those of ITU-T
+Used by capture.losses and capture.kept_packets, for packets in Annex B format, which RTSP and MPEG-TS yield. Section
+numbers are those of ITU-T
 H.264.
 """
 

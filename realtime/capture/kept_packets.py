@@ -1,7 +1,7 @@
 """The packets of a live stream that are not decoded while nothing happens in front of the camera.
 
-Used by capture.live. With `idle_decode: key`, only key frames are decoded. The packets since the last one are kept, so
-that the decoder can catch up at any time.
+Used by capture.live_decoder. With `idle_decode: key`, only key frames are decoded. The packets since the last one are
+kept, so that the decoder can catch up at any time.
 """
 
 from __future__ import annotations

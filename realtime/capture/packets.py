@@ -1,6 +1,6 @@
 """The packets of a video file, some of which are read ahead, and the times of the frames that they become.
 
-Used by capture.stream; the arithmetic is in capture.stamps. Packets are small, so those ahead cost little memory.
+Used by capture.recorded; the arithmetic is in capture.stamps. Packets are small, so those ahead cost little memory.
 """
 
 from __future__ import annotations

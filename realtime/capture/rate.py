@@ -1,6 +1,6 @@
 """The frame rate of a live stream that declares none, measured from its timestamps.
 
-Used by capture.stream.
+Used by capture.live_decoder.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which frames of a file are shown if it starts between two key frames.
 
-Used by capture.stream. Most decoders refuse or mark such frames; those of the H.263 family return garbage.
+Used by capture.recorded. Most decoders refuse or mark such frames; those of the H.263 family return garbage.
 """
 
 from __future__ import annotations

@@ -1,35 +1,26 @@
 """Video files and network cameras, read through PyAV.
 
-One of the sources of capture; `connect` opens the container. Timestamps are the stream's own (PTS); `packets` times the
-frames of a file whose timestamps are missing, repeat, or are those of decoding.
-Errors raised here don't contain a URL's secrets.
+One of the sources of capture; `connect` opens the container. `recorded` reads the frames of a file, and `live` those of
+a live stream. Timestamps are the stream's own (PTS). Errors raised here don't contain a URL's secrets.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Generator
-
-import av
-from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link
-from realtime.capture.complete import Seen, check_complete, ending_of, is_only_the_end, repeats_picture
 from realtime.capture.connect import connect, connect_feed
-from realtime.capture.convert import Converter
 from realtime.capture.image_formats import refuse_tiles
-from realtime.capture.limits import decoder_options, picture_size
+from realtime.capture.limits import decoder_options
 from realtime.capture.live import LiveVideo
 from realtime.capture.live_decoder import INVENTED_STAMPS
 from realtime.capture.multipart import close_with_parts
-from realtime.capture.nested import Nested, explained, timed
-from realtime.capture.packets import RAW, FilePackets
+from realtime.capture.nested import Nested, explained
+from realtime.capture.packets import RAW
 from realtime.capture.pipe import Pipe
 from realtime.capture.rate import MAX_FPS
-from realtime.capture.source import Fault, Picture
-from realtime.capture.start import Start
+from realtime.capture.recorded import RecordedVideo
+from realtime.capture.source import Picture
 from realtime.capture.tls import Tls
 from realtime.capture.tracks import video_track
 from realtime.config import MOST_PIXELS, Accelerator, IdleDecode, Transport
@@ -112,14 +103,10 @@ class StreamSource:
         if codec.width * codec.height > self._max_pixels:
             raise too_large(self._name, (codec.width, codec.height), self._max_pixels)
         codec.options = decoder_options(self._max_pixels)
-        self._oversize: tuple[int, int] | None = None  # size of a picture that was not decoded
         is_file_on_server = self._is_http and self._feed is None and (container.duration or 0) > 0
         self.live = network and not is_file_on_server
         self.prompt = self.live and container.format.name in _PROMPT
         self._declared_fps = self._find_fps()
-        self._convert = Converter(self._name, codec.name)
-        self._seen = Seen()
-        self._start = Start(codec.name)
         self._first: Picture | None = None
         self._live: LiveVideo | None = None
         if self.live:
@@ -137,11 +124,22 @@ class StreamSource:
             self._pictures = self._live.pictures()
             self.size = (codec.width, codec.height)
         else:
-            self._pictures = self._file_pictures()
+            recorded = RecordedVideo(
+                self._name,
+                container,
+                track,
+                fps=self._declared_fps,
+                is_http=self._is_http,
+                max_pixels=self._max_pixels,
+                path=self._path,
+                nested=self._nested,
+                pipe=self._pipe,
+            )
+            self._pictures = recorded.pictures()
             # Only a decoded frame shows how the file is rotated, and whether it can be decoded at all.
             self._first = next(self._pictures, None)
-            if self._oversize is not None:
-                raise too_large(self._name, self._oversize, self._max_pixels)
+            if self._first is not None and self._first.fault == "too large":
+                next(self._pictures)  # raises, with its size
             if self._first is None or self._first.decoded is None:
                 raise SourceError(f"{self._name}: no frame can be decoded", SourceReason.CODEC)
             self._first.decoded.bgr()  # raises if its pixel format can't be converted
@@ -183,8 +181,6 @@ class StreamSource:
         if self._first is not None:
             first, self._first = self._first, None
             return first
-        if self._oversize is not None:
-            raise too_large(self._name, self._oversize, self._max_pixels)
         with explained(self._nested):
             return next(self._pictures, None)
 
@@ -195,60 +191,3 @@ class StreamSource:
         self._pictures.close()
         self._first = None
         close_with_parts(self._container)
-
-    def _file_pictures(self) -> Generator[Picture]:
-        demuxed = timed(self._container.demux(self._stream), self._nested)
-        packets = FilePackets(demuxed, self._container, self._stream, self.fps)
-        for packet in packets:
-            self._seen.note_packet(packet)
-            if not repeats_picture(packet):
-                yield from self._decode_file(packet, packets)
-        error = packets.error
-        self._seen.broken_off = error is not None and not is_only_the_end(error, self._container, is_http=self._is_http)
-        yield from self._decode_file(None, packets)  # flush the decoder, if reading broke off
-        if isinstance(self._pipe, Pipe):
-            ending = self._pipe.ending()
-        else:
-            ending = ending_of(self._path) if self._path else "unknown"
-        check_complete(
-            self._name, self._container, self._stream, self._seen, self.fps, is_http=self._is_http, ending=ending
-        )
-
-    def _decode_file(self, packet: Packet[VideoStream] | None, packets: FilePackets) -> list[Picture]:
-        """Return the frames that a packet completes, or one undecodable frame if decoding fails."""
-        if packet is not None and packet.is_discard and packet.is_keyframe:
-            self._start.hidden_key()
-        try:
-            frames = self._stream.decode(packet)
-        except EOFError:
-            return []
-        except (av.FFmpegError, OSError):
-            if self._is_too_large(*picture_size(self._stream.codec_context, packet)):
-                return [Picture(None, None, "too large")]
-            packets.failed(packet)
-            if not self._seen.good:
-                return []  # a recording may start between two key frames, which is not damage
-            self._seen.undecodable += 1
-            return [Picture(None, None, "undecodable")]
-        # Each frame is timed in its turn, also one that isn't whole.
-        timed_frames = [(frame, packets.time_of(frame)) for frame in frames]
-        return [
-            self._picture(
-                frame, media_s, "corrupt" if frame.is_corrupt or packets.is_cut(frame) else None, packets.has_spread
-            )
-            for frame, media_s in timed_frames
-            if self._start.is_shown(frame)
-        ]
-
-    def _is_too_large(self, width: int, height: int) -> bool:
-        """Whether a picture exceeds the limit. If it does, `read` raises that once this picture has been counted."""
-        if width * height > self._max_pixels:
-            self._oversize = width, height
-        return self._oversize is not None
-
-    def _picture(self, frame: VideoFrame, media_s: float | None, fault: Fault | None, is_spread: bool) -> Picture:
-        if self._is_too_large(frame.width, frame.height):
-            return Picture(None, None, "too large")
-        decoded = self._convert(frame)
-        self._seen.note(media_s)
-        return Picture(decoded, media_s, fault, is_spread=is_spread)

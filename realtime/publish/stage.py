@@ -22,7 +22,7 @@ from realtime.publish.branches import Branch
 from realtime.publish.message import to_message
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
-from realtime.runtime.door import Exit
+from realtime.runtime.gates import Exit
 from realtime.skeleton import Skeleton
 from realtime.types import Poses
 

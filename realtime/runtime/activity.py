@@ -100,6 +100,12 @@ class Activities:
             if state is not None and state.epoch == frame.epoch:
                 state.looked(tracks, is_settled)
 
+    def has_people(self, camera: str) -> bool:
+        """Return whether the last run of the detector found people, or the tracker is not certain about someone."""
+        with self._lock:
+            state = self._cameras.get(camera)
+            return state is not None and state.has_people
+
     def forget(self, camera: str) -> None:
         """Drop the state of a camera."""
         with self._lock:
@@ -149,6 +155,11 @@ class _Camera:
         if self._rest.keys() != self._people.keys() or any(map(_has_moved, self._rest.values(), self._now_at_rest())):
             self._awake_s = max(self._awake_s, tracks.frame.time_s)
             self._rest = self._people
+
+    @property
+    def has_people(self) -> bool:
+        """Whether there are people, or may be."""
+        return bool(self._people) or not self._is_settled
 
     def decide(self, config: ActivityConfig, moved: NDArray[np.float32]) -> Verdict:
         """Decide about the frame that was seen last."""

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from realtime.runtime.channel import Closed
 from realtime.runtime.unconverted import Unconverted, converted
@@ -26,34 +25,6 @@ OnDrop = Callable[[str, str], None]
 
 # Weight of the latest frame in the running estimate of the time from entering to publishing.
 _WEIGHT = 0.1
-
-
-class Gate(Protocol):
-    """The door as the pace and the pool see it: they decide when frames may enter."""
-
-    def not_before(self, time_s: float) -> None:
-        """Let no live frame enter before this moment (monotonic seconds)."""
-        ...
-
-    def let_in(self, may_enter: bool) -> None:
-        """Let the frames of all cameras enter, or make them wait."""
-        ...
-
-
-class Exit(Protocol):
-    """The door as the publisher sees it: a published frame makes room for another one."""
-
-    def is_live(self, camera: str) -> bool:
-        """Whether this camera's newest frame replaces the waiting one."""
-        ...
-
-    def leave(self, camera: str) -> None:
-        """Record that a frame of this camera was published."""
-        ...
-
-    def release_hold(self) -> None:
-        """Open a door that was created with `held`."""
-        ...
 
 
 @dataclass
@@ -220,11 +191,7 @@ class Door:
             self._order = [camera for camera in self._order if camera not in ready] + ready
             entered = [frame for camera in ready if (frame := self._enter(camera)) is not None]
             self._changed.notify_all()
-        frames = converted(entered)
-        for each, frame in zip(entered, frames, strict=True):
-            if frame is None:
-                self._withdraw(each.camera)
-        return [frame for frame in frames if frame is not None]
+        return self._converted(entered)
 
     def not_before(self, time_s: float) -> None:
         """Let no live frame enter before this moment (monotonic seconds), because it would only wait inside."""
@@ -285,11 +252,16 @@ class Door:
     def _ready_or_ended(self, now_s: float) -> bool:
         return self._has_ended() or any(self._is_admitted(entry, now_s) for entry in self._entries.values())
 
-    def _withdraw(self, camera: str) -> None:
-        """Free the place of a frame that entered last. A place that was freed meanwhile was that of an older frame."""
-        with self._changed:
-            self._entries[camera].entered_s.pop()
-            self._changed.notify_all()
+    def _converted(self, entered: Sequence[Frame | Unconverted]) -> list[Frame]:
+        """Convert the images of frames that entered last. If that fails, their places are free again."""
+        frames = converted(entered)
+        failed = [each.camera for each, frame in zip(entered, frames, strict=True) if frame is None]
+        if failed:
+            with self._changed:
+                for camera in failed:  # a place that was freed meanwhile was that of an older frame
+                    self._entries[camera].entered_s.pop()
+                self._changed.notify_all()
+        return [frame for frame in frames if frame is not None]
 
     def _is_too_old(self, frame: Frame | Unconverted, entry: _Entry) -> bool:
         age_s = (time.monotonic_ns() - frame.captured_mono_ns) / 1e9

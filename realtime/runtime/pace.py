@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from realtime.runtime.door import Gate
+from realtime.runtime.gates import Gate
 
 # Weight of the latest call in the running estimate of a stage's time.
 WEIGHT = 0.2

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from realtime.runtime.channel import Closed
 from realtime.runtime.core_budget import all_cores, core_budget
-from realtime.runtime.door import Gate
+from realtime.runtime.gates import Gate
 from realtime.runtime.stage import Part
 from realtime.runtime.watch import Watch
 from realtime.types import Frame
