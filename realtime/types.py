@@ -51,16 +51,16 @@ class Motion:
         xyxy: float32 (M, 4), the areas in which something moves; pixels of the frame.
         look_before_s: run the detector on this frame if its last run in this epoch was before this time, on the
             timeline of `Frame.time_s`. If the camera is active, `detector.every` may demand further runs.
+        mask: polygons in which motion is ignored, each float32 (P, 2) x, y; pixels of the frame. Only drawn.
         has_unexplained: something moves away from the people of a still camera, so `detector.every` counts as if the
             camera were active.
-        mask: polygons in which motion is ignored, each float32 (P, 2) x, y; pixels of the frame. Only drawn.
     """
 
     activity: Activity
     xyxy: NDArray[np.float32]
     look_before_s: float
-    has_unexplained: bool = False
     mask: tuple[NDArray[np.float32], ...] = ()
+    has_unexplained: bool = False
 
     def __post_init__(self) -> None:
         _check(self, "xyxy", np.float32, ("M", 4), {})

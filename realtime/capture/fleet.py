@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from realtime.capture.camera import Camera, Prepare
+from realtime.capture.camera import Camera
+from realtime.capture.framer import Prepare
 from realtime.config import AppConfig, CameraConfig
 from realtime.errors import ConfigError, SourceError, SourceReason, TruncatedError, first_line
 from realtime.observe.status import CameraStatus

@@ -122,7 +122,9 @@ def test_every_reason_of_the_program_is_a_known_word():
 
 
 def test_every_cause_of_the_program_is_a_known_word():
-    dropped = re.compile(r"""(?:_Dropped\(|_on_drop\([\w.]+, )"([^"]+)\"""")
-    code = "".join((ROOT / f"realtime/{path}.py").read_text() for path in ("capture/camera", "runtime/door"))
+    dropped = re.compile(r"""(?:\bDropped\(|_on_drop\([\w.]+, )"([^"]+)\"""")
+    code = "".join(
+        (ROOT / f"realtime/{path}.py").read_text() for path in ("capture/camera", "capture/framer", "runtime/door")
+    )
     causes = {*dropped.findall(code), *get_args(Fault)}
     assert {"newer frame", "behind"} <= causes <= {*CAUSES}

@@ -11,8 +11,9 @@ import numpy as np
 from realtime.types import Detections, Frame
 
 BRANCH, PERSON = (100, 20, 140, 50), (20, 40, 50, 110)
-# Pictures of each part, in order. With activity.empty_s 1, the street is empty before the branch and before the person.
-PARTS = [(60, None, 0), (8, BRANCH, 200), (75, None, 0), (30, PERSON, 0), (45, None, 0)]
+# Pictures of each part, in order. The gate is calibrated for 1 s, so that with activity.empty_s 1 the street is empty
+# before the branch and before the person.
+PARTS = [(90, None, 0), (8, BRANCH, 200), (75, None, 0), (30, PERSON, 0), (45, None, 0)]
 
 
 def pictures() -> list[np.ndarray]:

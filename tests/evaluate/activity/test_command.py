@@ -34,7 +34,7 @@ def test_states_wake_ups_and_false_alarms_are_counted(street: Path, tmp_path: Pa
     result = measured(tmp_path, street)
     branch, person = result["wake_ups"]
     assert branch["is_false_alarm"]
-    assert branch["at_s"] == pytest.approx(2.0, abs=0.15)
+    assert branch["at_s"] == pytest.approx(3.0, abs=0.15)
     x1, y1, x2, y2 = branch["xyxy"]
     assert x1 <= BRANCH[0] + 2
     assert y1 <= BRANCH[1] + 2
@@ -45,7 +45,7 @@ def test_states_wake_ups_and_false_alarms_are_counted(street: Path, tmp_path: Pa
     assert result["false_alarms"] == 1
     assert result["false_alarms_per_hour"] == pytest.approx(3600 / result["length_s"])
     assert sum(result["seconds"].values()) == pytest.approx(result["length_s"])
-    assert result["length_s"] == pytest.approx(217 / 30, abs=0.01)
+    assert result["length_s"] == pytest.approx(247 / 30, abs=0.01)
     assert result["seconds"]["empty"] > 1
 
 
@@ -54,8 +54,8 @@ def test_no_person_is_missed_and_the_detector_runs_less(street: Path, tmp_path: 
     assert len(result["people"]) == 1
     assert result["missed"] == 0
     assert result["people"][0]["late_s"] <= 0.3
-    assert result["calls"]["off"]["detect"] == 218
-    assert result["calls"]["on"]["detect"] < 190
+    assert result["calls"]["off"]["detect"] == 248
+    assert result["calls"]["on"]["detect"] < 220
     assert "gate" not in result["cpu_s"]["off"]
 
 
@@ -96,8 +96,8 @@ def test_a_picture_of_each_wake_up_shows_the_area_that_moved(street: Path, tmp_p
 def test_several_recordings_have_a_row_each_and_one_together(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    still = write(tmp_path / "still", [np.full((120, 160, 3), 110, np.uint8)] * 60)
-    assert main(["activity", str(street), str(still), "--activity.empty-s", "1", "--frames", "150"]) == 0
+    still = write(tmp_path / "still", [np.full((120, 160, 3), 110, np.uint8)] * 90)
+    assert main(["activity", str(street), str(still), "--activity.empty-s", "1", "--frames", "180"]) == 0
     out = capsys.readouterr().out
     assert "\nALL" in out
     assert "still: the camera never woke up" in out
@@ -117,8 +117,8 @@ def test_a_very_short_recording_has_a_result_that_says_why_it_is_never_empty(
 def test_frames_and_target_fps_limit_what_is_read(street: Path, tmp_path: Path) -> None:
     assert measured(tmp_path, street, "--frames", 10)["frames"] == 10
     slow = measured(tmp_path, street, "--target-fps", 5)
-    assert slow["length_s"] == pytest.approx(217 / 30, abs=0.25)
-    assert slow["calls"]["off"]["detect"] == pytest.approx(36, abs=2)
+    assert slow["length_s"] == pytest.approx(247 / 30, abs=0.25)
+    assert slow["calls"]["off"]["detect"] == pytest.approx(41, abs=2)
 
 
 def test_the_demo_is_measured_for_some_frames(tmp_path: Path) -> None:
