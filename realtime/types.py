@@ -41,7 +41,7 @@ def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:
-    """How much happens in one frame, by the motion gate of its camera (`activity.mode`).
+    """What the motion gate of a camera found in one frame (`activity.mode`).
 
     >>> Motion("still", np.float32([[0, 0, 20, 10]]), look_before_s=4.0).xyxy.shape
     (1, 4)
@@ -242,11 +242,11 @@ class Poses:
         scores: float32 (N,), as in Tracks.
         keypoints: float32 (N, K, 2), x and y; may lie outside the frame; always finite.
         keypoint_scores: float32 (N, K), 0..1.
-        measured: bool (N,), False if the pose was predicted instead of measured in this frame's image.
+        measured: bool (N,), False if the pose was predicted or repeated instead of measured in this frame's image.
         raw: float32 (N, K, 2), the keypoints before smoothing; None if they were not smoothed.
         ended: as in Tracks.
         still: bool (N,), True if the pose is the last measured one, repeated because the person's picture has not
-            changed since; None: of no one.
+            changed since; None: no pose is repeated.
     """
 
     frame: Frame
@@ -278,7 +278,7 @@ class Poses:
 
     @property
     def is_still(self) -> NDArray[np.bool_]:
-        """`still` as an array in any case: bool (N,)."""
+        """`still`, always as an array: bool (N,)."""
         return np.zeros(len(self), np.bool_) if self.still is None else self.still
 
     @classmethod

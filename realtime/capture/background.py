@@ -1,4 +1,4 @@
-"""The picture in front of one camera without anything that moves: its average, its noise, and how both follow time.
+"""The background of one camera: the average and the noise of each pixel, and how both change over time.
 
 Used by capture.motion: luma -> how much each pixel differs, and by how much it must.
 """
@@ -17,9 +17,9 @@ Flags = NDArray[np.uint8]  # 0 or 1
 # The time constants and factors below were chosen on one half of the scenes of tests/bench/motion.py;
 # docs/benchmarks.md shows the other half.
 #
-# How fast the average follows (s, time constants): where nothing moves; under something that came and stands still,
-# such as a parked car, which is part of the picture after about 20 s; under something that moves, so slowly that a
-# person at 2 pixels per second stays visible.
+# How fast the average follows (s, time constants): where nothing moves; where something came and stands still (a parked
+# car is part of the background after about 20 s); and where something moves, slowly enough that a person at 2 pixels
+# per second stays visible.
 _STILL_S, _STANDS_S, _MOVES_S = 10.0, 6.0, 25.0
 # The recent average (s, time constant) has less noise than a picture, so that small and slow people are seen in it. A
 # pixel stands still if it differs from it by less than this (levels of brightness).
@@ -30,18 +30,18 @@ _RECENT_S, _STANDS = 0.5, 4.0
 _NOISIER_S, _QUIETER_S = 30.0, 200.0
 # A single difference counts as at most this much noise (levels).
 _MOST_AT_ONCE = 60.0
-# Noise beyond this (levels) doesn't raise the level further, so that people in front of a tree are still seen.
+# Noise beyond this (levels) doesn't raise the threshold further, so that people in front of a tree are still seen.
 _MOST_NOISE = 12.0
-# The level is the contrast plus this many times the noise (mean absolute deviation; 4 are 3.2 standard deviations) ...
+# The threshold is the contrast plus this many times the noise (mean absolute deviation; 4 are 3.2 standard deviations)
 _NOISES = 4.0
-# ... plus this share of the range of brightness around the pixel, which a shake of the camera by 1 pixel of 768 adds.
+# plus this share of the range of brightness around the pixel, which a shake of the camera by 1 pixel of 768 adds.
 _EDGES = 0.1
 # The noise (levels) before anything is known about it.
 _FIRST_NOISE = 1.0
 # The brightness of the whole picture is compared at about this many pixels.
 _SAMPLES = 2500
-# The noise of the recent average is taken to be at least this share of that of a picture: the noise of two pictures
-# is alike, because the camera and its codec smooth it over time.
+# The noise of the recent average is assumed to be at least this share of that of a picture: successive pictures have
+# similar noise, because the camera and its codec smooth it over time.
 _LEAST_QUIETER = 0.5
 _AROUND = np.ones((3, 3), np.uint8)
 

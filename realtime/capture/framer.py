@@ -1,7 +1,7 @@
-"""Makes frames of the pictures of one camera, or finds out why a picture is dropped.
+"""Makes frames of the pictures of one camera, or decides why a picture is dropped.
 
-Used by capture.camera: Picture -> Frame. This is all that happens to a picture before the door: its age, its size, its
-place on the timeline, the rate limit, the motion gate, and its times.
+Used by capture.camera: Picture -> Frame. Everything that happens to a picture before the door is here: its age, its
+size, its place on the timeline, the rate limit, the motion gate, and its times.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Framer:
         realtime: pace a file like a live camera.
         prepare: called before the first frame of each size (`Prepare`).
         activities: the activity of all cameras; None: no camera has a motion gate.
-        timeline: that of the previous camera of this name, which goes on; None: a new one.
+        timeline: that of the previous camera of this name, to continue it; None: a new one.
 
     Attributes:
         timeline: gives each frame its epoch and its time.
@@ -123,7 +123,7 @@ class Framer:
     def frame(self, picture: Picture, source: Source, index: int, arrived_s: float) -> Frame | LateFrame:
         """Make a frame, unless one of these checks drops it; their order decides under which cause it is counted.
 
-        That of a live source is converted only when the door lets it in.
+        The picture of a live source is converted only when the door lets its frame in.
 
         Raises:
             Dropped: the frame is dropped.
@@ -275,6 +275,6 @@ class Framer:
                 raise ConfigError(str(error)) from None
             raise Dropped("mask", error) from None
         if is_first and (numbers := beyond(size, self._config)):
-            text = "%s: mask: polygon %s outside of the frame of %dx%d"
+            text = "%s: mask: polygon %s: outside the frame of %dx%d"
             shown_numbers = " and ".join(str(number) for number in numbers)
             log.warning(text, self._name, shown_numbers, *size, extra={"camera": self._name})

@@ -31,7 +31,7 @@ class LateFrame:
         config: the camera's configuration, with its view.
         make: makes the frame, given its image.
         guard: makes the calls into the camera's source.
-        on_failure: called with the fault if the picture can't be converted.
+        on_failure: called with the error if the picture can't be converted.
     """
 
     def __init__(

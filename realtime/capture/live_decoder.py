@@ -1,7 +1,7 @@
 """Decodes the packets of a live stream: all, or only some while nothing happens in front of the camera.
 
-Used by capture.live: packets -> frames -> pictures. `kept_packets` tells which packets are decoded, and `losses` which
-frames are damaged.
+Used by capture.live: packets -> frames -> pictures. `kept_packets` decides which packets are decoded,
+and `losses` which frames are damaged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LiveDecoder:
         name: the source, redacted.
         form: FFmpeg's name of the container format.
         stream: the video track.
-        losses: which is told of each packet that arrives.
+        losses: keeps track of each packet that arrives.
         fps: the rate that the stream declares; None if it declares none.
         max_pixels: decode no larger picture.
 

@@ -1,9 +1,8 @@
 """Finds the packets of a live stream that lost data on the way, and the frames that suffer from it.
 
 Used by capture.live and capture.live_decoder: PyAV's packets and frames -> capture.damage. FFmpeg knows the RTP
-sequence numbers, but shows
-gaps in its log only: the next packet looks like any other, and the decoder marks a frame if parts of it are missing,
-but not if all of it is.
+sequence numbers, but shows gaps in its log only: the next packet looks like any other, and the decoder marks a frame if
+parts of it are missing, but not if all of it is.
 """
 
 from __future__ import annotations

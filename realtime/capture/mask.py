@@ -24,8 +24,8 @@ def check_mask(size: tuple[int, int], config: CameraConfig) -> None:
     seen = watched((max(1, round(size[0] * scale)), max(1, round(size[1] * scale))), size, config)
     if seen is not None and not seen.any():
         raise SourceError(
-            f"mask: got polygons over the whole frame of {size[0]}x{size[1]}, expected a part without; "
-            "for no motion gate, use activity: off instead of a mask",
+            f"mask: got polygons over the whole frame of {size[0]}x{size[1]}, expected a part without a "
+            "mask; to turn the motion gate off, set activity: off",
             SourceReason.MODE,
         )
 

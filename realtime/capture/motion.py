@@ -17,22 +17,22 @@ from realtime.capture.background import Background, Flags, Floats
 # The figures below were chosen on one half of the scenes of tests/bench/motion.py; docs/benchmarks.md shows the other.
 #
 # At sensitivity 0, a pixel must differ by this many levels of brightness beyond noise and edges, and this many pixels
-# must touch each other; at 0.5 it is a sixth and a quarter of that, at 1 a 36th and a 16th. A person of 40 pixels in a
-# picture of 768x576 has about 24.
+# must touch each other. At 0.5, these are a sixth and a quarter of that; at 1, a 36th and a 16th. A person of 40 pixels
+# in a picture of 768x576 covers about 24.
 _CONTRAST, _AREA = 15.0, 16.0
-# The picture is calibrated for this many pictures and this long (s), at the start and after its whole light changed.
+# Calibration takes at least this many pictures and this long (s), at the start and after the whole light changed.
 _CALIBRATION, _CALIBRATION_S = 3, 1.0
-# A change of more than this share of the picture is one of the light, or of the camera. If the picture is as before
-# within this time (s), such as after lightning, nothing has to be calibrated.
+# If more than this share of the picture changes, the light or the camera did. If the picture is as before within this
+# time (s), such as after lightning, no calibration is needed.
 _WHOLE, _FLASH_S = 0.5, 0.6
-# In a thunderstorm, or under a lamp that switches all the time, the detector is unsure for this long (s) at most; then
-# for this share of the time, and otherwise sees nothing in the pictures that changed as a whole.
+# In a thunderstorm, or under a lamp that switches all the time, the detector is unsure for at most this long (s), and
+# from then on for this share of the time. Otherwise it reports nothing for pictures that changed as a whole.
 _UNSURE_S, _UNSURE = 2.0, 0.01
-# An area counts once it is in this many pictures in a row. If it is this many times as large as it must be, or if
-# pictures are further apart than this (s), one is enough.
+# An area counts once it has been in this many pictures in a row. One is enough if it is this many times as large as the
+# least area, or if pictures are further apart than this (s).
 _IN_A_ROW, _LARGE, _RARE_S = 2, 4.0, 0.4
-# Rain and insects are areas that are in a single picture. For each one per picture (on average, with this time
-# constant (s)), an area must be in this many more pictures in a row, up to this many, and be larger to count at once.
+# Rain and insects cause areas in single pictures. For each such area per picture (averaged with this time constant, s),
+# an area must be in this many more pictures in a row, up to this many, and be larger to count at once.
 _CLUTTER_S, _PER_CLUTTER, _MOST_MORE = 20.0, 2.0, 3.0
 _AROUND = np.ones((3, 3), np.uint8)
 _NOTHING = np.zeros((0, 4), np.float32)
@@ -73,15 +73,14 @@ class MotionDetector:
 
     def __init__(self, sensitivity: float = 0.5, watched: NDArray[np.bool_] | None = None) -> None:
         self._contrast, self._area = _CONTRAST * 36.0**-sensitivity, _AREA * 16.0**-sensitivity
-        # Without the pixels next to the mask, into which the blur carries motion under the mask.
+        # Without the pixels next to the mask: the blur carries motion from under the mask into them.
         self._watched = None if watched is None else np.asarray(cv2.erode(watched.astype(np.uint8), _AROUND), np.uint8)
         self._background: Background | None = None
         self._time_s = self._began_s = 0.0
         self._pictures = 0  # since the calibration began
         self._flash_s: float | None = None  # since when the whole picture has been different
-        self._unsure_s = (
-            -math.inf
-        )  # how long the detector was unsure lately; the calibration at the start doesn't count
+        # How long the detector was unsure lately. The calibration at the start doesn't count.
+        self._unsure_s = -math.inf
         self._in_a_row = np.zeros((0, 0), np.uint8)  # (h, w), for how many pictures an area has been there
         self._clutter = 0.0  # areas per picture that were not in the picture before
 
@@ -127,7 +126,7 @@ class MotionDetector:
         return cv2.countNonZero(changed) > _WHOLE * watched
 
     def _flash(self, background: Background, now: Floats, step_s: float) -> Moved:
-        """Take in a picture that differs as a whole; if it stays so, it is the new background."""
+        """Handle a picture that changed as a whole. If the change lasts, it becomes the new background."""
         since_s = self._time_s if self._flash_s is None else self._flash_s
         self._flash_s = since_s
         if self._time_s - since_s >= _FLASH_S or step_s >= _FLASH_S or self._pictures < _CALIBRATION:

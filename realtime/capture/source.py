@@ -77,7 +77,7 @@ class Pixels:
 
 
 # OpenCV averages blocks of 2 x 2 pixels much faster than it scales by a fraction: 1080p to 178x100 in 0.2 ms, not 2.1.
-# Halved further, the result would lose sharpness: 2 to 4 pixels must be left for each of its own. Below this side
+# Halving further would lose sharpness: 2 to 4 pixels must be left for each pixel of the result. Below this side
 # (pixels), halving saves nothing.
 _LEFT_AFTER_HALVING = 4
 _WORTH_HALVING = 256
@@ -117,7 +117,7 @@ class Picture:
         came_s: when the frame reached this machine, monotonic seconds; None: when `read` returned it.
         is_spread: whether timestamps of this file have repeated or gone back so far, so `media_s` may be estimated.
         shows_clock: draw the moment of capture into the frame made of it (`capture.clock_bars`).
-        lead_s: how much sooner (s) it was decoded than frames usually are, because fewer frames are decoded.
+        lead_s: how much sooner (s) than usual it was decoded, because fewer frames are decoded.
     """
 
     decoded: Decoded | None

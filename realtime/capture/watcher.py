@@ -1,7 +1,7 @@
 """Watches one camera for motion, and decides which of its frames enter the pipeline.
 
-Used by capture.camera: Picture.decoded -> Frame.motion. The watcher scales the brightness of each picture down, turns
-it like the picture, and gives it to the motion detector (capture.motion); runtime.activity decides.
+Used by capture.camera: Picture.decoded -> Frame.motion. The watcher scales the brightness of each picture down,
+rotates and crops it like the picture, and passes it to the motion detector (capture.motion). runtime.activity decides.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from realtime.capture.view import crop, rotated, rotated_size, viewed_size
 from realtime.config import CameraConfig
 from realtime.runtime.activity import Activities, Verdict
 
-# The shorter side of the pictures in which motion is looked for (pixels, at least; less than twice as many).
+# The shorter side of the scaled pictures is at least this long (pixels), and less than twice as long.
 SHORTER_SIDE = 100
 # Motion is looked for at most this often (s, on the timeline of the frames): in every third picture at 25 fps. The
 # delay of two such intervals is a third of the 300 ms that a person may be seen later than without the gate.

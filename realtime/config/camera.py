@@ -136,7 +136,10 @@ class CameraConfig(Section):
         "frame; people are found there all the same",
     )
     sensitivity: float = Field(
-        0.5, ge=0.0, le=1.0, description="of the motion gate: a higher value notices less contrast and smaller areas"
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="sensitivity of the motion gate: a higher value notices less contrast and smaller areas",
     )
     idle_decode: IdleDecode = Field(
         "all",

@@ -215,7 +215,7 @@ class SmoothingConfig(Section):
 
 
 class ActivityConfig(Section):
-    """Computing less while little happens: a camera is active, still (people, but no motion near them) or empty."""
+    """CPU use follows the scene: a camera is active, still (people, but no motion near them) or empty."""
 
     mode: ActivityMode = Field(
         "auto", description="watch for motion and compute less without it; auto: on for live sources, off for files"

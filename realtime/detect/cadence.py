@@ -1,4 +1,4 @@
-"""When the detector runs: on every Nth frame of an active camera, and seldom on those of a still or empty one.
+"""When the detector runs: on every Nth frame of an active camera, and less often on a still or empty one.
 
 detect/stage.py uses it. On the frames in between, track/coast.py extrapolates the tracks.
 """
@@ -33,7 +33,7 @@ class Cadence:
         """Return whether the detector should run on this frame.
 
         Call it once per frame, with each camera's frames in order. The first frame of an epoch is always due, because
-        no person is tracked yet; so is the first one after a wake-up (`Motion.look_before_s`).
+        no person is tracked yet, and so is the first one after a wake-up (`Motion.look_before_s`).
         """
         camera, motion = self._cameras.of(frame), frame.motion
         due = camera.looked_s is None or (motion is not None and camera.looked_s < motion.look_before_s)

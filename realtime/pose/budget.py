@@ -63,12 +63,12 @@ class Turn:
 class PersonBudget:
     """Chooses which people of a frame to measure: those whose picture has changed, at most `max_people` of them.
 
-    Each person is due in every frame. Only if the camera has a motion gate (`Frame.motion`), a person is due
+    Without a motion gate (`Frame.motion`), every person is due in every frame. With one, a person is due
 
-    - until they were measured for the first time;
-    - when their picture has changed since their last measurement (pose/stillness.py): until they are measured, and
-      from then on for SETTLE_S and in SETTLE_FRAMES frames;
-    - when their last measurement is `pose_s` old.
+    - if they were never measured;
+    - if their picture has changed since their last measurement (pose/stillness.py): until they are measured, and from
+      then on for SETTLE_S and in SETTLE_FRAMES frames;
+    - if their last measurement is `pose_s` old.
 
     If at most `max_people` people are due, all of them are measured. Otherwise they take turns, and the budget
     is split:

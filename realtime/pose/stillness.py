@@ -35,11 +35,11 @@ _MOVED_IOU = 0.6
 # Brightness is compared on a logarithmic scale with the unit of one grey level at _MIDDLE, because other light
 # multiplies the brightness. _DARK keeps the noise of black areas small.
 _DARK, _MIDDLE = 32.0, 128.0
-# Pixels follow the curve of the light if they are off by at most this many times the median, or grey levels.
+# Pixels follow the curve of the light if they are off by at most this many times the median plus this many levels.
 _FOLLOWS, _FOLLOWS_AT_LEAST = 4.0, 0.5
 # Sides of the squares over which the change is averaged (pixels of the stamp): about a hand, and what counts as slow.
 _SPOT, _SLOW = 3, 21
-# The strongest spot of a still person is at most this many times the noise; see docs/pose.md.
+# The strongest spot of a still person is at most this many times the noise. Set on recordings (docs/benchmarks.md).
 _TIMES_NOISE = 8.5
 # The noise is the largest of the last seconds, because a key frame changes every part of the picture, and the frames
 # between them only some; it decays with this time constant (s).

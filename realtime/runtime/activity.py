@@ -1,7 +1,7 @@
-"""How much happens in front of each camera: active, still (people, but no motion near them) or empty.
+"""Whether each camera is active, still (people, but no motion near them) or empty.
 
-Written by two sides: capture.watcher tells what moves in each frame, and track.stage whom the detector's runs found.
-The answer travels with the frame (`Frame.motion`), so that every later stage acts on the same one.
+Fed from two sides: capture.watcher reports what moves in each frame, and track.stage whom the detector found. The
+result travels with the frame (`Frame.motion`), so that every later stage acts on the same one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from realtime.types import Activity, Motion, Tracks
 # A camera stays active for this long (s) after the last reason to be: motion near a person, or in a picture without
 # people, or a person about whom the tracker isn't certain.
 HOLD_S = 1.0
-# A still camera is looked at, and frames of an empty one enter, at least this often (s).
+# The detector runs on a still camera, and frames of an empty one enter, at least this often (s).
 SIGN_S = 1.0
-# Both happen this much earlier (s), because the next frame may come late. Cameras of less than 10 fps: a frame earlier.
+# Both happen this much earlier (s), because the next frame may come late. Below 10 fps: one frame earlier.
 _EARLY_S = 0.1
 # Frames of a steady camera are not exactly equally far apart (s).
 _ROUNDING_S = 1e-3
-# A gap between two frames of this many times the interval before, and of this length (s), counts as motion: anything
-# may have happened. Not if the camera is empty, because then it may be decoded in part (`idle_decode`).
+# A gap between two frames counts as motion if it is longer than this many times the interval before it, and than this
+# (s): anything may have happened. Not on an empty camera, of which not all frames may be decoded (`idle_decode`).
 _GAP, _GAP_S = 3.0, 2.0
 # Motion is near a person if it touches their box, widened by this share of its longer side on each side.
 _NEAR = 0.15
@@ -36,7 +36,7 @@ _MOVED, _MOVED_PX = 0.1, 4.0
 
 
 class Verdict(NamedTuple):
-    """What `Activities.see` returns about a frame.
+    """What `Activities.see` decides about a frame.
 
     Attributes:
         motion: goes into the frame.
@@ -60,7 +60,7 @@ class Activities:
         config: the section `activity` of the configuration.
 
     Attributes:
-        mode: which cameras have a motion gate, unless their own configuration says so.
+        mode: which cameras have a motion gate, unless their own configuration says otherwise.
     """
 
     def __init__(self, config: ActivityConfig) -> None:
@@ -70,7 +70,7 @@ class Activities:
         self._cameras: dict[str, _Camera] = {}
 
     def see(self, camera: str, epoch: int, time_s: float, moved: NDArray[np.float32], is_sure: bool) -> Verdict:
-        """Take in what moves in the next frame of a camera, and decide about this frame.
+        """Note what moves in the next frame of a camera, and decide about this frame.
 
         Args:
             camera: name of the camera.
@@ -87,7 +87,7 @@ class Activities:
             return state.decide(self._config, moved)
 
     def looked(self, tracks: Tracks, is_settled: bool) -> None:
-        """Take in the people whom a run of the detector found. It may arrive after newer frames were seen.
+        """Note the people whom a run of the detector found. Newer frames may have been seen before this call.
 
         Args:
             tracks: its tracks.
@@ -132,7 +132,7 @@ class _Camera:
         self._is_settled = True
 
     def see(self, time_s: float, moved: NDArray[np.float32], is_sure: bool) -> None:
-        """Take in what moves in the next frame."""
+        """Note what moves in the next frame."""
         before_s, interval_s = self._seen_s, time_s - self._seen_s
         is_gap = self._activity != "empty" and interval_s > max(_GAP_S, _GAP * self._interval_s)
         self._seen_s, self._interval_s = time_s, interval_s
@@ -147,7 +147,7 @@ class _Camera:
             self._unexplained_s = time_s
 
     def looked(self, tracks: Tracks, is_settled: bool) -> None:
-        """Take in a run of the detector."""
+        """Note a run of the detector."""
         self._is_settled = is_settled
         self._people = dict(zip(tracks.track_ids.tolist(), tracks.xyxy, strict=True))
         if self._people:
@@ -192,14 +192,14 @@ class _Camera:
                 return self._seen_s - max(0.0, config.look_s - step_s) - _ROUNDING_S
 
     def _due_before(self, limit_s: float) -> float:
-        """Before which time a thing must have happened last to be due now, if it is due every `limit_s` seconds."""
+        """What is due every `limit_s` seconds is due now if it last happened before the returned time."""
         return self._seen_s - max(0.0, limit_s - max(_EARLY_S, self._interval_s)) - _ROUNDING_S
 
     def _now_at_rest(self) -> list[NDArray[np.float32]]:
         return [self._people[track_id] for track_id in self._rest]
 
     def _wakes(self, moved: NDArray[np.float32]) -> bool:
-        """Whether any of these areas (M, 4) is near a person, or there is one and there are no people."""
+        """Whether one of these areas (M, 4) is near a person; without people, whether there are any."""
         if not self._people or not len(moved):
             return bool(len(moved))
         people = np.stack(list(self._people.values()))
@@ -210,6 +210,6 @@ class _Camera:
 
 
 def _has_moved(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
-    """Whether a person's box (4,) has moved by more than that of a still person does."""
+    """Whether a person's box (4,) has moved by more than the box of a still person jitters."""
     longer = (before[2:] - before[:2]).max()
     return bool(np.abs(now - before).max() > max(_MOVED * longer, _MOVED_PX))

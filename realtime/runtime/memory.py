@@ -21,9 +21,9 @@ _M_ARENA_MAX = -8
 # predecessor.
 _POOLS = 2
 # Images of up to this many bytes, the most that glibc takes, come from the pools. A pool keeps up to `_KEPT` bytes of
-# free memory at its end. glibc's own values begin at 128 KiB and grow up to these by what happens to be freed. Until
+# free memory at its end. glibc's own values begin at 128 KiB and grow up to these with the blocks that are freed. Until
 # then, or if they stop below, the pages of each image (6 MB at 1080p) go back to the system and have to be cleared for
-# the next one, which makes a conversion about three times as expensive (docs/benchmarks.md, capture).
+# the next one, which makes a conversion three to five times as expensive (docs/benchmarks.md, live pictures).
 _POOLED = 32 << 20
 _KEPT = 64 << 20
 # Trimming the pools takes milliseconds, during which other threads may wait for memory. Therefore it

@@ -13,9 +13,9 @@ frame, so the filter smooths the corners of the box as if they were keypoints, a
 smoothed box. While a person waits, the time does not count towards `reset_s`. Once the person is measured again, a
 keypoint missing from that measurement counts as unseen since its own last measurement.
 
-For a person whose pose is repeated because they are *still* (`Poses.still`), time stands still instead: their
-keypoints stay where they are, at speed 0, and the next measurement counts as if it came right after the last one.
-Otherwise the noise of that single measurement would pass through, because a filter trusts an old position little.
+For a person whose pose is repeated because they are *still* (`Poses.still`), time stops instead: their keypoints stay
+where they are, at speed 0, and the next measurement counts as if it came right after the last one. Otherwise the noise
+of that single measurement would pass through, because a filter gives an old position little weight.
 
 The reason to follow the box is accuracy. On motion capture (30 Hz, boxes with 2 % noise) the error equals that of the
 filters' own extrapolation when every 2nd frame is measured; it is lower by a fifth when every 6th is, and by nearly

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 # are equally good; with 2, the speed follows the jitter of the boxes.
 LOOKS = 4
 # Extrapolation ends this long after the last detection, because speeds are too uncertain by then. The boxes stay there
-# until the next detection: that the detector did not run ends no track.
+# until the next detection: a skipped detection ends no track.
 MOST_S = 1.0
 # A person counts as gone once the visible part of their box is less than this wide or high.
 LEAST_VISIBLE_PX = 2.0
@@ -50,7 +50,7 @@ class Coast:
     def saw(self, tracks: Tracks) -> None:
         """Record the tracks of a frame on which the detector ran.
 
-        Runs while the camera is still are up to a second apart. Who starts to walk then has no speed in them.
+        On a still camera, runs are up to a second apart, too far to tell the speed of a person who starts to walk.
         """
         if self._is_at_rest:
             self._times_s, self._boxes = [], {}

@@ -73,8 +73,8 @@ def test_a_camera_whose_mask_covers_everything_once_its_size_has_changed_is_open
     assert "cam0: mask: got polygons over the whole frame of 64x48" in caplog.text
 
 
-def test_a_polygon_outside_of_the_frame_is_told_once(caplog) -> None:
+def test_a_polygon_outside_the_frame_is_logged_once(caplog) -> None:
     mask = [[(0, 0), (9, 0), (9, 9)], [(70, 0), (90, 0), (90, 9)], [(0, 48), (90, 48), (90, 99)]]
     rig = Rig("x.mp4", *(ScriptedSource(picture()) for _ in range(2)), loop=True, enough=2, mask=mask)
     rig.run()
-    assert caplog.text.count("cam0: mask: polygon 1 and 2 outside of the frame of 64x48") == 1
+    assert caplog.text.count("cam0: mask: polygon 1 and 2: outside the frame of 64x48") == 1

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POLYGON",
         help="ignore motion in this polygon, [[x, y], ...] in pixels; repeatable; replaces the mask of the camera",
     )
-    add("--sensitivity", metavar="NUMBER", help="of the motion gate, 0..1; replaces that of the camera; default 0.5")
+    add("--sensitivity", metavar="NUMBER", help="sensitivity of the gate, 0..1; replaces the camera's; default 0.5")
     add("--target-fps", metavar="NUMBER", help="frames per second to use, as for a live camera; default: all")
     add("--frames", type=int, metavar="N", help="read only the first N frames of each recording")
     add(

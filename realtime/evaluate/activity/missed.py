@@ -1,4 +1,4 @@
-"""Whom the motion gate would have missed, or published later: a comparison with the run that looks at every frame.
+"""People whom the motion gate would miss or publish later: a comparison with a run without it.
 
 Used by `command`. A person is a track of the run without the gate. Times are positions in the recording (s).
 """

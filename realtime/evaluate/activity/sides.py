@@ -54,10 +54,10 @@ class Cost:
 
 
 class Seen(NamedTuple):
-    """A picture, as both sides see it.
+    """The results of both sides for one picture.
 
     Attributes:
-        motion: what the gate says.
+        motion: the gate's verdict.
         on: with the gate: the people; None if the frame is not published.
         off: without the gate: the people; None if this side doesn't run.
         has_found: whether the detector ran for the gate, and found a person good enough to start a track.
@@ -76,7 +76,7 @@ class Sides:
         config: the sections `activity`, `detector` and `tracker` are used.
         camera: the camera, with its mask and sensitivity.
         detect: the detector.
-        is_fast: don't run the side without the gate. Its cost is estimated by that of the other one.
+        is_fast: don't run the side without the gate; estimate its cost from the other one's.
 
     Attributes:
         on: cost with the gate.
@@ -111,7 +111,7 @@ class Sides:
         return Seen(verdict.motion, on, off, on is not None and self._with.has_found)
 
     def _estimate(self) -> None:
-        """Count the parts that the side without the gate would need for a frame, at what they take with it."""
+        """Count the parts that the side without the gate would run for a frame, at their mean cost with it."""
         for part, share in (("convert", 1.0), ("detect", 1.0 / self._every), ("track", 1.0)):
             self.off.calls[part] += 1
             if self.on.calls[part]:

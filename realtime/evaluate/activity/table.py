@@ -1,4 +1,4 @@
-"""The report of the command `activity`: a row per recording, its wake-ups, and whom the gate missed.
+"""The report of the command `activity`: a row per recording, its wake-ups, and the people whom the gate missed.
 
 Used by `command`.
 """

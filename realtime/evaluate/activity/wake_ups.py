@@ -12,7 +12,7 @@ from typing import Literal
 from realtime.types import Activity, Motion
 
 # Why a camera woke up: an area moved; the detector looked and found a person, though nothing moved; or the whole
-# picture changed (a light, the night mode), so that the gate could not tell.
+# picture changed (a light, the night mode), so the gate could not tell.
 Cause = Literal["motion", "look", "light"]
 Box = tuple[int, int, int, int]
 
@@ -73,7 +73,7 @@ class WakeUps:
         Args:
             at_s: its position.
             epoch: as in Frame. A new one begins as active, which is no wake-up.
-            motion: what the gate says.
+            motion: the gate's verdict.
             people: number of published people.
             has_found: whether the detector ran and found a person good enough to start a track.
 

@@ -159,7 +159,7 @@ def _track_all(
     """Run all trackers on all sequences and return the outcomes by tracker and sequence."""
     activities = Activities(config.activity) if config.activity.mode == "on" else None
     if activities and options.detections:
-        raise ConfigError("--activity.mode: got on with --detections, expected images: the motion gate looks at them")
+        raise ConfigError("--activity.mode: got on with --detections, but the motion gate needs images")
     makers = tracker_makers(config, options.against, activities)
     detect = None if options.detections else load_detect(config, with_poses=_asks_for_poses(options))
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}

@@ -121,7 +121,7 @@ def read_frames(
         raise ConfigError(f"{sequence.images}: no such folder; add the images, or use --video or --detections")
     config = CameraConfig(name="evaluated", source=str(video or sequence.images))
     source = open_source(config)
-    # The name of a sequence may be none that a camera can have.
+    # The name of a sequence may be one that a camera can't have.
     watcher = Watcher(config.model_copy(update={"name": sequence.name}), activities) if activities else None
     timeline = Timeline()
     timeline.reopened(0.0, live=False, fps=rate_hz or (source.fps if video else sequence.rate_hz))

@@ -50,7 +50,7 @@ class OurTracker:
 
     Args:
         config: the tracker's section.
-        activities: told whom the detector finds, for a motion gate (`activity.mode on`); None: no gate.
+        activities: receives the detected people, for a motion gate (`activity.mode on`); None: no gate.
     """
 
     def __init__(self, config: TrackerConfig, activities: Activities | None = None) -> None:
@@ -146,7 +146,7 @@ def tracker_makers(
     Args:
         config: the configuration.
         against: the value of the flag `--against`.
-        activities: told whom our tracker finds, for a motion gate; None: no gate.
+        activities: receives the people whom our tracker finds, for a motion gate; None: no gate.
     """
     makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker, activities)}
     if against == "methods":
