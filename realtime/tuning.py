@@ -114,7 +114,7 @@ class Tuning:
         """Compare the latency with the target about once a second, and reduce or restore the effort if necessary.
 
         Args:
-            live: returns the live cameras. The slowest one that is not empty counts.
+            live: returns the live cameras. The slowest active one counts.
             cameras: all cameras. Their status names the keys that are reduced.
         """
         if self._governor is None:
@@ -123,12 +123,9 @@ class Tuning:
             if time.monotonic() < self._next_s:
                 return
             self._next_s = time.monotonic() + _GOVERN_EVERY_S
-            busy = [status for status in live() if status.activity != "empty"]
+            # In front of a still or empty camera hardly anything is computed, so its latency says nothing.
+            busy = [status for status in live() if status.activity in (None, "active")]
             self._p95_ms = max((status.recent()[1]["p95"] for status in busy), default=0.0)
-            assert self._target_ms is not None  # or there would be no governor
-            # Hardly anything is computed for still cameras, so a low latency of theirs doesn't show that there is room.
-            if self._p95_ms <= self._target_ms and all(status.activity == "still" for status in busy):
-                return
             if not self._governor.update(time.monotonic(), self._p95_ms):
                 return
         if self._apply(self._governor.effort):

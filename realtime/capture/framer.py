@@ -44,10 +44,10 @@ class Dropped(Exception):  # noqa: N818 - a verdict on one frame
 
     Attributes:
         cause: the cause under which it is counted.
-        error: the fault of the source that this frame reveals; None if the source is fine.
+        error: the fault of the source, or of the configuration, that this frame reveals; None if they are fine.
     """
 
-    def __init__(self, cause: str, error: SourceError | None = None) -> None:
+    def __init__(self, cause: str, error: SourceError | ConfigError | None = None) -> None:
         super().__init__(cause)
         self.cause, self.error = cause, error
 
@@ -243,7 +243,6 @@ class Framer:
 
         Raises:
             Dropped: `crop_xyxy` reaches beyond the picture, or `mask` covers all of it.
-            ConfigError: `mask` covers all of the camera's first picture.
         """
         try:
             self._guard.call(check_crop, decoded.size, self._config, logs=source.live)
@@ -264,16 +263,14 @@ class Framer:
         """Check `mask` against a new size of the frames.
 
         Raises:
-            ConfigError: it covers all of the camera's first picture.
-            Dropped: it covers all of a later one.
+            Dropped: it covers everything. If this is the camera's first picture, that is a mistake in the configuration.
         """
-        is_first, self._mask_size = self._mask_size is None, size
+        is_first = self._mask_size is None
         try:
             check_mask(size, self._config)
         except SourceError as error:
-            if is_first:
-                raise ConfigError(str(error)) from None
-            raise Dropped("mask", error) from None
+            raise Dropped("mask", ConfigError(str(error)) if is_first else error) from None
+        self._mask_size = size
         if is_first and (numbers := beyond(size, self._config)):
             text = "%s: mask: polygon %s: outside the frame of %dx%d"
             shown_numbers = " and ".join(str(number) for number in numbers)

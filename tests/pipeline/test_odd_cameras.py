@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from realtime.capture import stream
+from realtime.capture.convert import Converter
 from realtime.config import load
 from realtime.errors import TruncatedError
 from realtime.pipeline import Pipeline
@@ -79,14 +79,14 @@ def test_an_unexpected_error_in_a_camera_s_library_ends_no_other_camera(
     tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second camera's frames make the converter fail in a way that nothing here expects."""
-    convert = stream.Converter.__call__
+    convert = Converter.__call__
 
-    def fail_for_small_ones(self: stream.Converter, frame: object) -> object:
+    def fail_for_small_ones(self: Converter, frame: object) -> object:
         if frame.width == 96:  # type: ignore[attr-defined]
             raise LookupError("an error of another library")
         return convert(self, frame)
 
-    monkeypatch.setattr(stream.Converter, "__call__", fail_for_small_ones)
+    monkeypatch.setattr(Converter, "__call__", fail_for_small_ones)
     with FakeCamera() as healthy, FakeCamera(sizes=((96, 80),)) as odd:
         with Run({"a": healthy.url(), "odd": odd.url()}, tmp_path) as run:
             run.until_pose("a")
@@ -109,14 +109,14 @@ def test_a_file_that_fails_in_its_middle_ends_the_run_with_1_after_the_other_fil
 ) -> None:
     for name, size in (("good", (64, 48)), ("odd", (96, 80))):
         write_clip(tmp_path / f"{name}.mp4", frames=12, size=size)
-    convert, seen = stream.Converter.__call__, itertools.count()
+    convert, seen = Converter.__call__, itertools.count()
 
-    def fail_later(self: stream.Converter, frame: object) -> object:
+    def fail_later(self: Converter, frame: object) -> object:
         if frame.width == 96 and next(seen) > 8:  # type: ignore[attr-defined]
             raise LookupError("an error of another library")
         return convert(self, frame)
 
-    monkeypatch.setattr(stream.Converter, "__call__", fail_later)
+    monkeypatch.setattr(Converter, "__call__", fail_later)
     cameras = [{"name": name, "source": str(tmp_path / f"{name}.mp4")} for name in ("odd", "good")]
     flags = QUICK | {"cameras": cameras, "publish.bind": [f"ipc://{tmp_path}/stream"]}
     pipeline = Pipeline(load(environment={}, flags=flags))
