@@ -263,7 +263,7 @@ class Framer:
         """Check `mask` against a new size of the frames.
 
         Raises:
-            Dropped: it covers everything. If this is the camera's first picture, that is a mistake in the configuration.
+            Dropped: it covers everything. In the camera's first picture, that is a mistake in the configuration.
         """
         is_first = self._mask_size is None
         try:

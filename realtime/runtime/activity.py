@@ -187,8 +187,8 @@ class _Camera:
             case "still":
                 return max(self._due_before(SIGN_S), self._unexplained_from_s)
             case "empty":
-                # Looks need a frame that enters, and these come about once a second.
-                step_s = max(self._interval_s, min(SIGN_S, config.look_s) / 2)
+                # Looks need a frame that enters, and the next one may come after this time.
+                step_s = max(self._interval_s, min(SIGN_S, config.look_s))
                 return self._seen_s - max(0.0, config.look_s - step_s) - _ROUNDING_S
 
     def _due_before(self, limit_s: float) -> float:

@@ -69,7 +69,7 @@ def test_a_camera_whose_mask_covers_everything_once_its_size_has_changed_is_open
     rig.run()
     assert [frame.size for frame in rig.frames] == [(128, 96), (128, 96)]
     assert ("reconnecting", "mode not possible") in rig.states
-    assert rig.status.drops == {"mask": 1}
+    assert rig.status.drops == {"mask": 2}
     assert "cam0: mask: got polygons over the whole frame of 64x48" in caplog.text
 
 
