@@ -66,14 +66,27 @@ def test_motion_is_looked_for_eleven_times_a_second_at_most() -> None:
     class Counted(Pixels):
         looks = 0
 
-        def luma(self, scale: float) -> np.ndarray:
+        def luma(self, *args: object) -> np.ndarray:
             Counted.looks += 1
-            return super().luma(scale)
+            return super().luma(*args)
 
     watcher, picture = Watcher(camera(), Activities(ActivityConfig())), Counted(np.zeros((100, 100, 3), np.uint8))
     for k in range(60):
         watcher.see(picture, 0, k / 60)
     assert Counted.looks == 10
+
+
+def test_only_the_crop_is_scaled() -> None:
+    class Asked(Pixels):
+        asked: tuple[object, ...] = ()
+
+        def luma(self, *args: object) -> np.ndarray:
+            Asked.asked = args
+            return super().luma(*args)
+
+    config = camera(rotate=90, crop_xyxy=(100, 200, 250, 400))  # of the rotated picture of 360x640
+    Watcher(config, Activities(ActivityConfig())).see(Asked(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), 0, 0.0)
+    assert Asked.asked == (1.0, (200, 110, 400, 260))
 
 
 @pytest.mark.parametrize(
