@@ -73,8 +73,7 @@ class MotionDetector:
 
     def __init__(self, sensitivity: float = 0.5, watched: NDArray[np.bool_] | None = None) -> None:
         self._contrast, self._area = _CONTRAST * 36.0**-sensitivity, _AREA * 16.0**-sensitivity
-        # Without the pixels next to the mask, into which the blur carries motion under the mask.
-        self._watched = None if watched is None else np.asarray(cv2.erode(watched.astype(np.uint8), _AROUND), np.uint8)
+        self._watched = None if watched is None else watched.astype(np.uint8)
         self._background: Background | None = None
         self._time_s = self._began_s = 0.0
         self._pictures = 0  # since the calibration began

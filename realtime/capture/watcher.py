@@ -23,6 +23,7 @@ SHORTER_SIDE = 100
 # Motion is looked for at most this often (s, on the timeline of the frames): in every third picture at 25 fps. The
 # delay of two such intervals is a third of the 300 ms that a person may be seen later than without the gate.
 _INTERVAL_S = 0.09
+_AROUND = np.ones((3, 3), np.uint8)
 
 
 class Watcher:
@@ -88,6 +89,8 @@ def luma_scale(box: Box) -> float:
 def watched(luma_size: tuple[int, int], size: tuple[int, int], config: CameraConfig) -> NDArray[np.bool_] | None:
     """Return where motion is looked for: bool (h, w) in pixels of the luma; None: everywhere.
 
+    The pixels next to the mask are left out too, because the blur carries motion under the mask into them.
+
     Args:
         luma_size: width and height of the luma.
         size: width and height of the frame, whose pixels `mask` means.
@@ -99,4 +102,4 @@ def watched(luma_size: tuple[int, int], size: tuple[int, int], config: CameraCon
     inside = np.zeros(luma_size[::-1], np.uint8)
     for corners in config.mask:
         cv2.fillPoly(inside, [np.round(np.array(corners) * scale - 0.5).astype(np.int32)], 1)
-    return np.asarray(inside == 0)
+    return np.asarray(cv2.dilate(inside, _AROUND) == 0)

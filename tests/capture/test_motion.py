@@ -145,11 +145,13 @@ def test_motion_under_the_mask_is_ignored() -> None:
 
 
 def test_a_screen_under_the_mask_does_not_shift_the_rest() -> None:
-    watched = np.ones(SHAPE, bool)
-    watched[:, 60:] = False  # most of the picture
+    screen = np.zeros(SHAPE, bool)
+    screen[:, 60:] = True  # most of the picture
+    watched = ~screen
+    watched[:, 59] = False  # into which the blur carries it
     camera = Camera(MotionDetector(watched=watched))
     camera.runs(12)
-    bright = np.where(watched, camera.street, 250)
+    bright = np.where(screen, 250, camera.street)
     assert not any(len(camera.shows(bright).xyxy) for _ in range(5))
 
 
