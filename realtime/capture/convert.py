@@ -16,8 +16,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from realtime.capture.orientation import Orientation, upright, upright_size
+from realtime.capture.orientation import Orientation, before_upright, upright, upright_size
 from realtime.capture.source import scaled_down, scaled_size
+from realtime.capture.view import Box, crop
 from realtime.errors import SourceError, SourceReason
 
 
@@ -75,23 +76,24 @@ class Converter:
         """
         return self._converted(frame, lambda colours: self._to_bgr.reformat(frame, format="bgr24", **colours))
 
-    def luma(self, frame: VideoFrame, scale: float) -> NDArray[np.uint8]:
-        """Return the frame's brightness, scaled down: uint8 (h, w), not turned.
+    def luma(self, frame: VideoFrame, scale: float, box: Box | None = None) -> NDArray[np.uint8]:
+        """Return the brightness of the frame, or of a box of it, scaled down: uint8 (h, w), not turned.
 
         Raises:
             SourceError: FFmpeg can't convert its pixel format.
         """
-        plane = frame.planes[0]
+        plane, (x1, y1, x2, y2) = frame.planes[0], box or (0, 0, frame.width, frame.height)
         if frame.format.name in _WITH_LUMA and plane.line_size >= frame.width:  # negative: its rows go upwards
             rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * frame.height]
-            return scaled_down(rows.reshape(frame.height, plane.line_size)[:, : frame.width], scale)
+            return scaled_down(crop(rows.reshape(frame.height, plane.line_size), (x1, y1, x2, y2)), scale)
         width, height = scaled_size((frame.width, frame.height), scale)
-        return self._converted(
+        luma = self._converted(
             frame,
             lambda colours: self._to_luma.reformat(
                 frame, width, height, "gray", interpolation=Interpolation.AREA, **colours
             ),
         )
+        return crop(luma, (x1 * scale, y1 * scale, x2 * scale, y2 * scale))
 
     def _converted(self, frame: VideoFrame, reformat: Callable[[_Colours], VideoFrame]) -> NDArray[np.uint8]:
         if not frame.format.name.startswith(_ABORTING_FORMATS):
@@ -122,6 +124,7 @@ class DecodedFrame:
             self._bgr = upright(self._converter.bgr(self._frame), self._matrix)
         return self._bgr
 
-    def luma(self, scale: float) -> NDArray[np.uint8]:
+    def luma(self, scale: float, box: Box | None = None) -> NDArray[np.uint8]:
         """Return its brightness, scaled down: uint8 (h, w)."""
-        return upright(self._converter.luma(self._frame, scale), self._matrix)
+        part = None if box is None else before_upright(box, self.size, self._matrix)
+        return upright(self._converter.luma(self._frame, scale, part), self._matrix)

@@ -28,8 +28,9 @@ _WHOLE, _FLASH_S = 0.5, 0.6
 # In a thunderstorm, or under a lamp that switches all the time, the detector is unsure for at most this long (s), and
 # from then on for this share of the time. Otherwise it reports nothing for pictures that changed as a whole.
 _UNSURE_S, _UNSURE = 2.0, 0.01
-# An area counts once it has been in this many pictures in a row. One is enough if it is this many times as large as the
-# least area, or if pictures are further apart than this (s).
+# An area counts once it is in this many pictures in a row. If it is this many times as large as it must be, one is
+# enough. If pictures are further apart than this (s), someone who walks has left the area by the next one; then each
+# area counts that is as large as it must be, which clutter raises.
 _IN_A_ROW, _LARGE, _RARE_S = 2, 4.0, 0.4
 # Rain and insects cause areas in single pictures. For each such area per picture (averaged with this time constant, s),
 # an area must be in this many more pictures in a row, up to this many, and be larger to count at once.
@@ -73,8 +74,7 @@ class MotionDetector:
 
     def __init__(self, sensitivity: float = 0.5, watched: NDArray[np.bool_] | None = None) -> None:
         self._contrast, self._area = _CONTRAST * 36.0**-sensitivity, _AREA * 16.0**-sensitivity
-        # Without the pixels next to the mask: the blur carries motion from under the mask into them.
-        self._watched = None if watched is None else np.asarray(cv2.erode(watched.astype(np.uint8), _AROUND), np.uint8)
+        self._watched = None if watched is None else watched.astype(np.uint8)
         self._background: Background | None = None
         self._time_s = self._began_s = 0.0
         self._pictures = 0  # since the calibration began
@@ -149,8 +149,9 @@ class MotionDetector:
         # Outlines, because they cost a tenth of cv2.connectedComponentsWithStats.
         outlines, _ = cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         more = min(_MOST_MORE, self._clutter * _PER_CLUTTER)
-        wanted = (1 if step_s > _RARE_S else _IN_A_ROW) + int(more)
-        large = _LARGE * self._area * (1 + more)
+        is_rare = step_s > _RARE_S
+        wanted = _IN_A_ROW + int(more)
+        large = (1 if is_rare else _LARGE) * self._area * (1 + more)
         found, in_a_row, new = [], np.zeros_like(changed), 0
         for x, y, w, h in map(cv2.boundingRect, outlines):
             where = np.s_[y : y + h, x : x + w]
@@ -161,7 +162,7 @@ class MotionDetector:
             before = int(self._in_a_row[where][pixels].max())
             new += before == 0
             in_a_row[where][pixels] = min(before + 1, 255)
-            if before + 1 >= wanted or area >= large:
+            if area >= large or (before + 1 >= wanted and not is_rare):
                 found.append((x, y, x + w, y + h))
         self._in_a_row = np.asarray(cv2.dilate(in_a_row, _AROUND), np.uint8)
         self._clutter += (1 - math.exp(-step_s / _CLUTTER_S)) * (new - self._clutter)

@@ -20,6 +20,8 @@ from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from realtime.capture.view import Box, rotated_size, turned_back
+
 # A display matrix is nine numbers: a b u, c d v, x y w. It moves a point from (p, q) to (a p + c q, b p + d q), where q
 # points downwards (FFmpeg's libavutil/display.h). a, b, c and d are 16.16 fixed point, of which only signs and ratios
 # count here.
@@ -98,6 +100,22 @@ def upright(image: NDArray[np.uint8], matrix: bytes | None) -> NDArray[np.uint8]
 def upright_size(size: tuple[int, int], matrix: bytes | None) -> tuple[int, int]:
     """Return the size of what `upright` returns for an image of this size; both are (width, height) in pixels."""
     return size[::-1] if _turn_of(matrix)[1] % 2 else size
+
+
+def before_upright(box: Box, size: tuple[int, int], matrix: bytes | None) -> Box:
+    """Return where a box of what `upright` returns is in the image given to it.
+
+    Args:
+        box: in pixels of the upright image.
+        size: width and height of the upright image.
+        matrix: as for `upright`.
+    """
+    is_mirrored, quarters = _turn_of(matrix)
+    x1, y1, x2, y2 = turned_back(box, size, 90 * quarters)
+    if is_mirrored:
+        width = rotated_size(size, 90 * quarters)[0]
+        x1, x2 = width - x2, width - x1
+    return x1, y1, x2, y2
 
 
 def _turn_of(matrix: bytes | None) -> tuple[bool, int]:

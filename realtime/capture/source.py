@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.capture.view import Box, crop
 from realtime.config import IdleDecode
 from realtime.types import Clock
 
@@ -37,11 +38,12 @@ class Decoded(Protocol):
         """
         ...
 
-    def luma(self, scale: float) -> NDArray[np.uint8]:
+    def luma(self, scale: float, box: Box | None = None) -> NDArray[np.uint8]:
         """Return its brightness, scaled down.
 
         Args:
             scale: of the result, 0..1.
+            box: the part of the upright picture that is wanted, x1, y1, x2, y2 in pixels; None: all of it.
 
         Returns:
             uint8 (h, w), upright, at least 1 x 1. Each value is the mean of the pixels that it stands for.
@@ -71,9 +73,10 @@ class Pixels:
         """Return the picture itself."""
         return self._image
 
-    def luma(self, scale: float) -> NDArray[np.uint8]:
+    def luma(self, scale: float, box: Box | None = None) -> NDArray[np.uint8]:
         """Return its brightness, scaled down: uint8 (h, w)."""
-        return np.asarray(cv2.cvtColor(scaled_down(self._image, scale), cv2.COLOR_BGR2GRAY), np.uint8)
+        image = self._image if box is None else crop(self._image, box)
+        return np.asarray(cv2.cvtColor(scaled_down(image, scale), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 # OpenCV averages blocks of 2 x 2 pixels much faster than it scales by a fraction: 1080p to 178x100 in 0.2 ms, not 2.1.

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason
 
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels
+
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -84,6 +86,24 @@ def rotated(image: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
 def rotated_size(size: tuple[int, int], degrees: int) -> tuple[int, int]:
     """Return the width and height of a rotated image, given its width and height."""
     return size[::-1] if degrees in (90, 270) else size
+
+
+def turned_back(box: Box, size: tuple[int, int], degrees: int) -> Box:
+    """Return where a box of a rotated image is in the image before.
+
+    >>> turned_back((0, 0, 80, 60), (1080, 1920), 90)
+    (0, 1000, 60, 1080)
+
+    Args:
+        box: in pixels of the rotated image.
+        size: width and height of the rotated image.
+        degrees: by which the image was rotated clockwise: 0, 90, 180 or 270.
+    """
+    (x1, y1, x2, y2), (width, height) = box, size
+    for _ in range(degrees // 90):
+        x1, y1, x2, y2 = y1, width - x2, y2, width - x1
+        width, height = height, width
+    return x1, y1, x2, y2
 
 
 def crop(image: NDArray[np.uint8], xyxy: Sequence[float]) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from realtime.capture.motion import MotionDetector, Moved
 from realtime.capture.source import Decoded
-from realtime.capture.view import crop, rotated, rotated_size, viewed_size
+from realtime.capture.view import Box, rotated, rotated_size, turned_back, viewed_size
 from realtime.config import CameraConfig
 from realtime.runtime.activity import Activities, Verdict
 
@@ -23,6 +23,7 @@ SHORTER_SIDE = 100
 # Motion is looked for at most this often (s, on the timeline of the frames): in every third picture at 25 fps. The
 # delay of two such intervals is a third of the 300 ms that a person may be seen later than without the gate.
 _INTERVAL_S = 0.09
+_AROUND = np.ones((3, 3), np.uint8)
 
 
 class Watcher:
@@ -66,18 +67,29 @@ class Watcher:
     def _luma(self, decoded: Decoded) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """Return the brightness of the view, uint8 (h, w), and the size of the frame that it stands for."""
         size = viewed_size(decoded.size, self._config)
-        x1, y1, x2, y2 = self._config.crop_xyxy or (0, 0, *rotated_size(decoded.size, self._config.rotate))
-        scale = 1 / max(1, min(x2 - x1, y2 - y1) // SHORTER_SIDE)
-        luma = rotated(decoded.luma(scale), self._config.rotate)
-        return crop(luma, [x1 * scale, y1 * scale, x2 * scale, y2 * scale]), size
+        turned_size = rotated_size(decoded.size, self._config.rotate)
+        box = self._config.crop_xyxy or (0, 0, *turned_size)
+        luma = decoded.luma(luma_scale(box), turned_back(box, turned_size, self._config.rotate))
+        return rotated(luma, self._config.rotate), size
 
     def _take(self, moved: Moved, luma_size: tuple[int, int], size: tuple[int, int]) -> None:
         scale = np.array([size[0] / luma_size[0], size[1] / luma_size[1]] * 2, np.float32)
         self._moved, self._is_sure = moved.xyxy * scale, moved.is_sure
 
 
+def luma_scale(box: Box) -> float:
+    """Return by how much the brightness in a box of the picture is scaled down.
+
+    >>> luma_scale((0, 0, 1920, 1080))
+    0.1
+    """
+    return 1 / max(1, min(box[2] - box[0], box[3] - box[1]) // SHORTER_SIDE)
+
+
 def watched(luma_size: tuple[int, int], size: tuple[int, int], config: CameraConfig) -> NDArray[np.bool_] | None:
     """Return where motion is looked for: bool (h, w) in pixels of the luma; None: everywhere.
+
+    The pixels next to the mask are left out too, because the blur carries motion under the mask into them.
 
     Args:
         luma_size: width and height of the luma.
@@ -90,4 +102,4 @@ def watched(luma_size: tuple[int, int], size: tuple[int, int], config: CameraCon
     inside = np.zeros(luma_size[::-1], np.uint8)
     for corners in config.mask:
         cv2.fillPoly(inside, [np.round(np.array(corners) * scale - 0.5).astype(np.int32)], 1)
-    return np.asarray(inside == 0)
+    return np.asarray(cv2.dilate(inside, _AROUND) == 0)

@@ -194,6 +194,18 @@ def cost(width: int, height: int) -> tuple[float, float]:
     return scaling, detecting
 
 
+def material(data: Path, is_held_out: bool) -> tuple[list[Gray], list[list[Cut]], int]:
+    """Return the backgrounds, the people and the seed of one half."""
+    pictures = luma_of(data / "video/vtest.avi", 400)
+    street = background_of(pictures)
+    people, scenes = list(people_of(pictures, street, data / "mot/PETS09-S2L1/gt/gt.txt").values()), [street]
+    other = data / "video/one-by-one-person-detection.mp4"
+    if is_held_out and other.exists():
+        room = background_of(luma_of(other, 1394))
+        scenes.append(cv2.resize(room, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA))
+    return (scenes, people[5:], 1000) if is_held_out else (scenes, people[:5], 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -210,15 +222,7 @@ def main() -> None:
     for width, height in ((1920, 1080), (2560, 1440)):
         scaling, detecting = cost(width, height)
         print(f"{width}x{height}: {scaling:.2f} ms to scale, {detecting:.2f} ms to detect")
-    pictures = luma_of(options.data / "video/vtest.avi", 400)
-    street = background_of(pictures)
-    people = list(people_of(pictures, street, options.data / "mot/PETS09-S2L1/gt/gt.txt").values())
-    is_held_out, scenes = options.half == "held-out", [street]
-    other = options.data / "video/one-by-one-person-detection.mp4"
-    if is_held_out and other.exists():
-        room = background_of(luma_of(other, 1394))
-        scenes.append(cv2.resize(room, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA))
-    people, seed = (people[5:], 1000) if is_held_out else (people[:5], 1)
+    scenes, people, seed = material(options.data, options.half == "held-out")
     print("| entries | people | missed | delay p50 ms | p95 |\n| --- | --- | --- | --- | --- |")
     for sigma in (4.0, 6.0):
         found = entries(make, scenes, people, options.entries, seed, (2.5, sigma))

@@ -104,7 +104,7 @@ def test_less_is_decoded_only_while_the_camera_is_empty() -> None:
 
 
 class Unreadable(Pixels):
-    def luma(self, scale):
+    def luma(self, scale, box=None):
         raise SourceError("odd pixels", SourceReason.CODEC)
 
 

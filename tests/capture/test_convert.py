@@ -154,6 +154,22 @@ def test_both_are_turned_by_the_display_matrix(quarters, mirror):
     assert np.corrcoef(decoded.luma(1.0).ravel(), brightness(decoded.bgr()).ravel())[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "bgr24"])
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_the_luma_of_a_box_is_that_part_of_the_upright_picture(quarters, mirror, pix_fmt):
+    a, b = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarters]
+    matrix = MATRIX.pack(mirror * a, mirror * b, 0, -b, a, 0, 0, 0, 1)
+    decoded = DecodedFrame(frame_of(scene((60, 40)), pix_fmt), matrix, Converter("x"))
+    np.testing.assert_array_equal(decoded.luma(1.0, (4, 8, 24, 36)), decoded.luma(1.0)[8:36, 4:24])
+    assert decoded.luma(0.5, (4, 8, 24, 36)).shape == (14, 10)
+
+
+def test_the_luma_of_a_box_of_a_bgr_picture_is_that_part_of_it():
+    decoded = Pixels(scene((60, 40)))
+    np.testing.assert_array_equal(decoded.luma(1.0, (5, 8, 24, 36)), decoded.luma(1.0)[8:36, 5:24])
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
 def test_several_threads_may_convert_the_frames_of_one_source(pix_fmt):
     convert = Converter("x")

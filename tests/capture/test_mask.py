@@ -1,8 +1,17 @@
+import contextlib
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from realtime.capture.mask import beyond, check_mask
-from realtime.config import CameraConfig
+from realtime.capture.source import Pixels
+from realtime.capture.view import Box, rotated, viewed_size
+from realtime.capture.watcher import Watcher, watched
+from realtime.config import ActivityConfig, CameraConfig
 from realtime.errors import ConfigError, SourceError
+from realtime.runtime.activity import Activities
 from tests.capture.clips import write_clip
 from tests.capture.rig import RecordingStop, Rig, ScriptedSource, lost, picture
 
@@ -27,10 +36,55 @@ def camera(mask: list[list[tuple[float, float]]]) -> CameraConfig:
 )
 def test_a_mask_over_the_whole_frame_is_an_error(mask: list[list[tuple[float, float]]], covers: bool) -> None:
     if covers:
-        with pytest.raises(SourceError, match="mask: got polygons over the whole frame of 64x48, expected a part"):
+        with pytest.raises(SourceError, match="mask: got polygons over the whole frame of 64x48, or with less"):
             check_mask((64, 48), camera(mask))
     else:
         check_mask((64, 48), camera(mask))
+
+
+@pytest.mark.parametrize("keys", [{}, {"crop_xyxy": (0, 0, 1920, 1080)}, {"resize": 1920}])
+@pytest.mark.parametrize(("bottom", "covers"), [(1000, False), (1060, True), (1075, True)])
+def test_a_strip_that_is_too_narrow_to_be_watched_does_not_count_as_left(keys: dict, bottom: int, covers: bool) -> None:
+    mask = [[(0, 0), (1920, 0), (1920, bottom), (0, bottom)]]
+    config = CameraConfig.model_validate({"name": "door", "source": "0", "mask": mask, **keys})
+    if covers:
+        with pytest.raises(SourceError, match="over the whole frame of 1920x1080"):
+            check_mask((1920, 1080), config)
+    else:
+        check_mask((1920, 1080), config)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 500), st.integers(1, 500), st.floats(0.9, 1), st.sampled_from([0, 90]), st.data())
+def test_a_mask_that_is_accepted_leaves_something_that_is_watched(
+    width: int, height: int, share: float, rotate: int, data: st.DataObject
+) -> None:
+    view = (height, width) if rotate else (width, height)
+    crop = data.draw(st.sampled_from([None, (0, 0, max(1, view[0] // 2), max(1, view[1] // 2))]))
+    keys = {"rotate": rotate, "crop_xyxy": crop, "resize": data.draw(st.sampled_from([None, 32, 300]))}
+    base = CameraConfig.model_validate({"name": "door", "source": "0", **keys})
+    size = viewed_size((width, height), base)
+    mask = [[(0, 0), (size[0], 0), (size[0], share * size[1]), (0, share * size[1])]]
+    config = base.model_copy(update={"mask": mask})
+    with contextlib.suppress(SourceError):
+        check_mask(size, config)
+        lumas: list[tuple[int, int]] = []
+
+        class Seen(Pixels):
+            def luma(self, scale: float, box: Box | None = None) -> np.ndarray:
+                luma = super().luma(scale, box)
+                lumas.append(rotated(luma, rotate).shape[::-1])
+                return luma
+
+        Watcher(config, Activities(ActivityConfig())).see(Seen(np.zeros((height, width, 3), np.uint8)), 0, 0.0)
+        seen = watched(lumas[0], size, config)
+        assert seen is not None
+        assert seen.any()
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 480)])
+def test_a_mask_is_not_checked_before_the_size_is_known(size: tuple[int, int]) -> None:
+    check_mask(size, camera(EVERYTHING))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3840, 8), (16, 2000)])

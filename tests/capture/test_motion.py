@@ -65,6 +65,20 @@ def test_a_person_who_appears_between_two_pictures_10_s_apart_is_seen_at_once() 
     assert touches(camera.shows(camera.person(70), step_s=10.0), 70)
 
 
+def test_in_rain_a_person_who_walks_is_seen_in_pictures_a_second_apart_and_small_drops_are_not() -> None:
+    camera = Camera()
+
+    def rains(scene: np.ndarray) -> Moved:
+        for _ in range(3):
+            y, x = camera.random.integers(2, 44), camera.random.integers(2, SHAPE[1] - 4)
+            scene[y : y + 3, x] += 40
+        return camera.shows(scene, step_s=1.0)
+
+    before = [rains(camera.street.copy()) for _ in range(120)][60:]
+    assert np.mean([len(each.xyxy) > 0 for each in before]) < 0.1
+    assert all(touches(rains(camera.person(x, height=9)), x, height=9) for x in range(10, 120, 10))
+
+
 def test_a_person_at_a_third_of_a_pixel_per_second_stays_visible() -> None:
     camera = Camera()
     camera.runs(12)
@@ -145,11 +159,13 @@ def test_motion_under_the_mask_is_ignored() -> None:
 
 
 def test_a_screen_under_the_mask_does_not_shift_the_rest() -> None:
-    watched = np.ones(SHAPE, bool)
-    watched[:, 60:] = False  # most of the picture
+    screen = np.zeros(SHAPE, bool)
+    screen[:, 60:] = True  # most of the picture
+    watched = ~screen
+    watched[:, 59] = False  # into which the blur carries it
     camera = Camera(MotionDetector(watched=watched))
     camera.runs(12)
-    bright = np.where(watched, camera.street, 250)
+    bright = np.where(screen, 250, camera.street)
     assert not any(len(camera.shows(bright).xyxy) for _ in range(5))
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.capture.view import viewed
+from realtime.capture.view import crop, turned_back, viewed
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, SourceReason
 
@@ -53,14 +53,24 @@ def test_rotate_turns_the_image_clockwise(degrees, corner):
 def test_an_image_is_rotated_and_then_cropped_as_by_numpy(width, height, degrees, data):
     image = picture(width, height)
     before, expected = image.copy(), turned(image, degrees)
-    crop = data.draw(st.none() | boxes(expected.shape[1], expected.shape[0]))
-    if crop is not None:
-        expected = expected[crop[1] : crop[3], crop[0] : crop[2]]
-    out = viewed(image, camera(rotate=degrees, crop_xyxy=crop))
+    box = data.draw(st.none() | boxes(expected.shape[1], expected.shape[0]))
+    if box is not None:
+        expected = expected[box[1] : box[3], box[0] : box[2]]
+    out = viewed(image, camera(rotate=degrees, crop_xyxy=box))
     assert np.array_equal(out, expected)
     assert out.dtype == np.uint8
     assert out.flags.c_contiguous
     assert np.array_equal(image, before)
+
+
+@given(SIDES, SIDES, st.sampled_from([0, 90, 180, 270]), st.data())
+def test_a_box_of_a_rotated_image_is_found_in_the_image_before(width, height, degrees, data):
+    image = picture(width, height)
+    after = turned(image, degrees)
+    size = after.shape[1], after.shape[0]
+    x1, y1, x2, y2 = box = data.draw(boxes(*size))
+    part = crop(image, turned_back(box, size, degrees))
+    np.testing.assert_array_equal(turned(part, degrees), after[y1:y2, x1:x2])
 
 
 @pytest.mark.parametrize("by", [2, 3, 4])

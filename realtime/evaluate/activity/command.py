@@ -15,10 +15,10 @@ import numpy as np
 
 from realtime.capture.kind import kind_of
 from realtime.capture.late import image_of
-from realtime.capture.watcher import watched
+from realtime.capture.mask import check_mask
 from realtime.config import AppConfig, CameraConfig, load
 from realtime.config.yaml_text import parse_yaml
-from realtime.errors import ConfigError, OutputError
+from realtime.errors import ConfigError, OutputError, SourceError
 from realtime.evaluate.activity.clips import Clip, Shot
 from realtime.evaluate.activity.missed import Comparison
 from realtime.evaluate.activity.sides import Detect, Seen, Sides
@@ -145,9 +145,11 @@ def _check_clip(camera: CameraConfig, frames: int | None) -> None:
     if kind == "pipe":  # which can be read only once
         return
     with contextlib.closing(Clip(camera)) as clip:
-        where = watched(clip.size, clip.size, camera)
-    if where is not None and not where.any():
-        raise ConfigError(f"{name}: mask: covers the whole frame, expected a part of it")
+        size = clip.size
+    try:
+        check_mask(size, camera)
+    except SourceError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def _load_detect(config: AppConfig) -> tuple[Detect, str]:

@@ -134,7 +134,11 @@ def test_the_demo_is_measured_for_some_frames(tmp_path: Path) -> None:
         (["STREET", "--frames", "0"], 2, "--frames: got 0, expected at least 1"),
         (["STREET", "--mask", "door"], 2, "--mask: got 'door', expected a polygon such as"),
         (["STREET", "--mask", "[[0, 0], [9, 9]]"], 2, "mask: got 2 corners, expected 3 to 1000"),
-        (["STREET", "--mask", "[[0, 0], [160, 0], [160, 120], [0, 120]]"], 2, "mask: covers the whole frame"),
+        (
+            ["STREET", "--mask", "[[0, 0], [160, 0], [160, 120], [0, 120]]"],
+            2,
+            "mask: got polygons over the whole frame",
+        ),
         (["STREET", "--sensitivity", "7"], 2, "sensitivity: got '7'"),
         (["STREET", "--camera", "door"], 2, "--camera: got door, but --config has no cameras"),
         (["STREET", "--config", "configs/rtsp.yaml"], 2, "--camera: got nothing, expected one of door, yard"),
