@@ -242,7 +242,7 @@ class Poses:
         scores: float32 (N,), as in Tracks.
         keypoints: float32 (N, K, 2), x and y; may lie outside the frame; always finite.
         keypoint_scores: float32 (N, K), 0..1.
-        measured: bool (N,), False if the pose was predicted instead of measured in this frame's image.
+        measured: bool (N,), False if the pose was predicted or repeated instead of measured in this frame's image.
         raw: float32 (N, K, 2), the keypoints before smoothing; None if they were not smoothed.
         ended: as in Tracks.
         still: bool (N,), True if the pose is the last measured one, repeated because the person's picture has not

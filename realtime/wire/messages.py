@@ -104,7 +104,9 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
     keypoints: object
     measured: Annotated[
         list[bool],
-        Meta(description="N: true if the pose was measured in this frame's image, false if it was predicted"),
+        Meta(
+            description="N: true if the pose was measured in this frame's image, false if it was predicted or repeated"
+        ),
     ]
     timing_ms: Annotated[
         dict[str, float],

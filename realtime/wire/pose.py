@@ -36,7 +36,7 @@ class Pose:
         scores: float32 (N,), detection scores, 0..1.
         boxes: float32 (N, 4), x1, y1, x2, y2 in pixels. Read-only, as are the keypoints.
         keypoints: float32 (N, K, 3), x, y in pixels and score 0..1. K is 0 in a frame without people.
-        measured: bool (N,), False if the pose was predicted instead of measured in this frame.
+        measured: bool (N,), False if the pose was predicted or repeated instead of measured in this frame.
         raw_keypoints: float32 (N, K, 2), x, y in pixels before smoothing; None if the publisher doesn't send them
             (`publish.raw_keypoints`).
         timing_ms: milliseconds that the frame spent in each stage, and waiting between stages (`wait`).
