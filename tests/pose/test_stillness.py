@@ -115,6 +115,18 @@ def test_someone_who_passes_in_front_is_a_change():
     assert has_changed(noisy(image))
 
 
+@pytest.mark.filterwarnings("error")
+def test_rounding_in_flat_parts_of_the_picture_makes_no_comparison_fail():
+    """A blur of squares may be slightly negative beside a strong change, and a NaN would count as still."""
+    image = np.full((400, 400, 3), 90, np.uint8)
+    box, stillness = np.float32([100, 50, 250, 350]), Stillness()
+    stillness.remember(image, box)
+    for size in range(3, 40, 3):
+        now = image.copy()
+        now[100 : 100 + size, 110 : 110 + size] = 255
+        assert stillness.has_changed(now, box, size / 25)
+
+
 def test_a_person_never_measured_counts_as_changed():
     assert Stillness().has_changed(demo_canvas(), BOX, 0.0)
 
