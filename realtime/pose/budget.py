@@ -24,8 +24,6 @@ Floats = NDArray[np.float64]
 # A person out of view keeps their place in the queue and their last pose for this long. The tracker keeps a lost
 # person's identity for 2 s by default (tracker.buffer_s), so a person found again is still known here.
 FORGET_S = 5.0
-# The pose of a still person is repeated for this long (s): the default of `activity.pose_s`.
-POSE_S = 5.0
 # After the last change of a person's picture, they are measured for this long and in this many frames at least, so that
 # the filters come to rest where the person does. Both filters follow within about 0.3 s.
 SETTLE_S, SETTLE_FRAMES = 0.5, 3
@@ -42,6 +40,11 @@ class Measurement:
 
     xyxy: NDArray[np.float32]
     keypoints: NDArray[np.float32] | None = None
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the model returned no finite keypoint, which is nothing to repeat."""
+        return self.keypoints is not None and not np.isfinite(self.keypoints).all(axis=1).any()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class PersonBudget:
     Without a motion gate (`Frame.motion`), every person is due in every frame. With one, a person is due
 
     - if they were never measured;
+    - after a measurement without any finite keypoint;
     - if their picture has changed since their last measurement (pose/stillness.py): until they are measured, and from
       then on for SETTLE_S and in SETTLE_FRAMES frames;
     - if their last measurement is `pose_s` old.
@@ -99,7 +103,8 @@ class PersonBudget:
 
     Args:
         max_people: see above.
-        pose_s: how long the pose of a still person is repeated, in seconds (`activity.pose_s`).
+        pose_s: how long the pose of a still person is repeated, in seconds (`activity.pose_s`); inf: as long as they
+            are still.
 
     Example:
         >>> from realtime.types import Frame
@@ -112,7 +117,7 @@ class PersonBudget:
         [[True, False, False], [False, True, False], [False, False, True]]
     """
 
-    def __init__(self, max_people: int | None, pose_s: float = POSE_S) -> None:
+    def __init__(self, max_people: int | None, pose_s: float = math.inf) -> None:
         self.max_people = max_people
         self._pose_s = pose_s
         self._cameras = PerEpoch(lambda frame: _Camera())
@@ -242,6 +247,8 @@ class _Person:
         """Find out whether the person's picture has changed."""
         if self.stillness.has_changed(frame.image, xyxy, frame.time_s):
             self.changed_s, self.settles = frame.time_s, SETTLE_FRAMES
+        if self.latest is not None and self.latest.is_void:
+            self.settles = SETTLE_FRAMES
         self.is_restless = self.settles > 0 or frame.time_s - self.changed_s < SETTLE_S
 
     def measure(self, tracks: Tracks, row: int) -> None:

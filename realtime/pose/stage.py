@@ -6,6 +6,7 @@ the runtime divides each frame into parts instead (`PoseStage.divide`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.budget import POSE_S, PersonBudget, Turn, completed
+from realtime.pose.budget import PersonBudget, Turn, completed
 from realtime.pose.engine import even_parts
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
@@ -81,13 +82,13 @@ class PoseStage:
 
     name = "pose"
 
-    def __init__(self, model: PoseModel, max_people: int | None = None, pose_s: float = POSE_S) -> None:
+    def __init__(self, model: PoseModel, max_people: int | None = None, pose_s: float = math.inf) -> None:
         """Take a loaded model.
 
         Args:
             model: finds the keypoints.
             max_people: measure at most this many people per frame; None: no limit.
-            pose_s: how long the pose of a still person is repeated, in seconds.
+            pose_s: how long the pose of a still person is repeated, in seconds; inf: as long as they are still.
         """
         self._model = model
         self.budget = PersonBudget(max_people, pose_s)

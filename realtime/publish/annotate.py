@@ -48,7 +48,8 @@ def annotate(
         draw_motion(image, frame.motion, frame.size)
     points = np.concatenate([poses.keypoints * np.float32(scale), poses.keypoint_scores[..., np.newaxis]], axis=2)
     boxes = poses.xyxy * np.float32(scale)
-    draw_people(image, poses.track_ids, boxes, points, edges, poses.measured, labels)
+    # A repeated pose is a measured one that still holds. Dashed in between, still people would flicker.
+    draw_people(image, poses.track_ids, boxes, points, edges, poses.measured | poses.is_still, labels)
     if labels:
         activity = f"  {frame.motion.activity}" if frame.motion is not None else ""
         draw_caption(image, f"{frame.camera}  {time_of(frame, is_live)}{activity}")

@@ -57,7 +57,7 @@ def draw_people(
         boxes: float32 (N, 4) x1 y1 x2 y2 in pixels of the image.
         keypoints: float32 (N, K, 3) x, y in pixels of the image, score 0..1; K may be 0.
         edges: pairs of keypoint indices to connect.
-        measured: N; a person whose pose was predicted (False) gets dashed limbs. None: all were measured.
+        measured: N; False for a person whose pose was predicted, who gets dashed limbs. None: all were measured.
         labels: whether to write the track ids.
     """
     boxes = np.clip(boxes, -_FAR, _FAR)

@@ -26,29 +26,22 @@ every 2nd frame is measured.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.config import SmoothingConfig
 from realtime.runtime.epochs import PerEpoch
-from realtime.smooth import kalman, one_euro
+from realtime.smooth.filters import MOTION, PLACE, SPEED, Filter, Kalman, OneEuro, Step
+from realtime.smooth.people import Bools, CameraState, Floats, People
 from realtime.types import Poses
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 # A keypoint is extrapolated at most this far ahead of its frame, because a limb has changed its velocity by then.
 MOST_AHEAD_S = 0.5
 # Lower bound of the values that we divide by: the sides of a box and the size of a person. No real box is smaller.
 LEAST_SIZE_PX = 1.0
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-# The first four columns of both filters' states: x and y, then their speeds.
-PLACE = slice(0, 2)
-SPEED = slice(2, 4)
-MOTION = slice(0, 4)
 
 
 class SmoothStage:
@@ -82,10 +75,10 @@ class SmoothStage:
 
     def __init__(self, config: SmoothingConfig) -> None:
         self._config = config
-        self._filter: _Filter | None = None
+        self._filter: Filter | None = None
         if config.method != "none":
-            self._filter = _OneEuro(config) if config.method == "one-euro" else _Kalman(config)
-        self._cameras = PerEpoch(lambda frame: _Camera())
+            self._filter = OneEuro(config) if config.method == "one-euro" else Kalman(config)
+        self._cameras = PerEpoch(lambda frame: CameraState())
 
     def process(self, batch: list[Poses]) -> list[Poses]:
         """Return the same people with smoothed keypoints.
@@ -118,14 +111,14 @@ class SmoothStage:
         """Drop the state of all cameras."""
         self._cameras.clear()
 
-    def _smooth(self, poses: Poses, filter_: _Filter) -> Poses:
+    def _smooth(self, poses: Poses, filter_: Filter) -> Poses:
         frame, now_s = poses.frame, poses.frame.time_s
         camera = self._cameras.of(frame)
         if not now_s > camera.time_s:
             raise ValueError(
                 f"{frame.camera}: smooth: time went from {camera.time_s} s to {now_s} s, expected it to increase"
             )
-        people = camera.people or _People.empty(poses.keypoints.shape[1], filter_.width)
+        people = camera.people or People.empty(poses.keypoints.shape[1], filter_.width)
         recent = people.seen_within(self._config.reset_s, now_s)
         rows = recent.rows_of(poses.track_ids)
         people, followed = self._advance(recent.take(rows), poses, filter_)
@@ -142,7 +135,7 @@ class SmoothStage:
         age_s = (time.monotonic_ns() - poses.frame.captured_mono_ns) / 1e9
         return min(max(0.0, age_s), MOST_AHEAD_S)
 
-    def _advance(self, people: _People, poses: Poses, filter_: _Filter) -> tuple[_People, Bools]:
+    def _advance(self, people: People, poses: Poses, filter_: Filter) -> tuple[People, Bools]:
         """Advance the people of a frame by one step.
 
         Args:
@@ -166,7 +159,7 @@ class SmoothStage:
         idle_s = now_s - measured_s
         waited_s = np.where(poses.measured | still, people.waited_s, people.waited_s + dt_s)
         alive = idle_s - waited_s[:, None] <= self._config.reset_s
-        step = _Step(
+        step = Step(
             values=np.where(measured[..., None], raw, 0.0),
             scores=np.where(measured, poses.keypoint_scores, 1.0),
             # Without a state, and of still people, the result is discarded; 1 keeps the arithmetic finite.
@@ -185,7 +178,7 @@ class SmoothStage:
         last = np.where(np.isfinite(people.places), people.places, _centre(poses.xyxy)[:, None])
         places = np.where(usable[..., None], raw, last)
         places = np.where((measured | alive)[..., None], state[..., PLACE], places)
-        people = _People(
+        people = People(
             track_ids=poses.track_ids,
             seen_s=np.full(len(poses), now_s),
             waited_s=np.where(poses.measured, 0.0, waited_s),
@@ -216,7 +209,7 @@ def _centre(xyxy: NDArray[np.float32]) -> Floats:
 # ---- a waiting person moves with their box
 
 
-def _follow_box(people: _People, xyxy: NDArray[np.float32], step: _Step, filter_: _Filter) -> Floats:
+def _follow_box(people: People, xyxy: NDArray[np.float32], step: Step, filter_: Filter) -> Floats:
     """Advance the filter state of each box's two corners, float64 (N, 2, width): they are measured in every frame."""
     corners = np.nan_to_num(xyxy.astype(np.float64), posinf=0.0, neginf=0.0).reshape(-1, 2, 2)
     everywhere = np.ones(corners.shape[:2], np.bool_)
@@ -243,135 +236,3 @@ def _carried(places: Floats, before: Floats, box: Floats) -> Floats:
     along = np.concatenate([(places - first) / side] * 2, axis=-1)
     now = box[..., MOTION]
     return now[:, :1] + along * (now[:, 1:] - now[:, :1])
-
-
-# ---- the remembered people
-
-
-@dataclass(slots=True)
-class _Camera:
-    """The state of one epoch of a camera."""
-
-    time_s: float = -np.inf
-    people: _People | None = None  # None before the first frame
-
-
-class _People(NamedTuple):
-    """The state of M tracks, one row each. The last row is a blank: the state of a track that was never seen.
-
-    (The people of a single frame are held in the same arrays, without the blank row.)
-    """
-
-    track_ids: NDArray[np.int64]  # (M,), 0 in the blank row (ids are >= 1)
-    seen_s: Floats  # (M,), time of the track's last frame
-    waited_s: Floats  # (M,), how long the person had been waiting by then; 0 if they were measured in that frame
-    measured_s: Floats  # (M, K), time at which the keypoint was last measured; -inf: never
-    places: Floats  # (M, K, 2), last result, before extrapolation (predict_ms); NaN: none yet
-    state: Floats  # (M, K, width of the filter)
-    box: Floats  # (M, 2, width of the filter), state of the corners x1 y1 and x2 y2
-
-    @classmethod
-    def empty(cls, keypoints: int, width: int) -> _People:
-        return cls(
-            np.zeros(1, np.int64),
-            np.full(1, -np.inf),
-            np.zeros(1),
-            np.full((1, keypoints), -np.inf),
-            np.full((1, keypoints, 2), np.nan),
-            np.zeros((1, keypoints, width)),
-            np.zeros((1, 2, width)),
-        )
-
-    def take(self, rows: NDArray[np.int64] | Bools) -> _People:
-        return _People._make(array[rows] for array in self)
-
-    def seen_within(self, reset_s: float, now_s: float) -> _People:
-        """The tracks seen at most `reset_s` seconds ago, and the blank row."""
-        keep = now_s - self.seen_s <= reset_s
-        keep[-1] = True
-        return self.take(keep)
-
-    def rows_of(self, track_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each track; -1, the blank row, if the track is new."""
-        same = track_ids[:, None] == self.track_ids[None, :]
-        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
-
-    def without(self, rows: NDArray[np.int64]) -> _People:
-        """All rows but these; the blank row always stays."""
-        keep = np.ones(len(self.track_ids), np.bool_)
-        keep[rows] = False
-        keep[-1] = True
-        return self.take(keep)
-
-    def joined(self, others: _People) -> _People:
-        return _People._make(np.concatenate(pair) for pair in zip(self, others, strict=True))
-
-
-# ---- the two filters as the stage uses them
-
-
-class _Step(NamedTuple):
-    """The input of a filter in one frame. `values` and `scores` of keypoints that were not measured are fillers."""
-
-    values: Floats  # (N, K, 2), pixels
-    scores: Floats  # (N, K)
-    idle_s: Floats  # (N, K), seconds since the keypoint was last measured
-    dt_s: Floats  # (N,), seconds since the track's last frame
-    size: Floats  # (N,), pixels
-
-
-class _Filter(Protocol):
-    """A filter of keypoints.
-
-    Its state is float64 (N, K, width). The first four columns are x, y in pixels and their speeds in pixels per second.
-    """
-
-    width: int
-
-    def start(self, step: _Step) -> Floats:
-        """Return the state of keypoints after a first measurement, or after the first one since a reset."""
-
-    def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
-        """Return the state one frame later. Only values where `measured` (N, K) is true are used."""
-
-
-class _OneEuro:
-    width = one_euro.WIDTH
-
-    def __init__(self, config: SmoothingConfig) -> None:
-        self._config = config
-
-    def start(self, step: _Step) -> Floats:
-        return one_euro.start(step.values)
-
-    def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
-        """Time steps run from measurement to measurement, so a keypoint that was held catches up faster."""
-        moved = one_euro.step(
-            state,
-            step.values,
-            step.idle_s,
-            size=step.size,
-            min_cutoff_hz=self._config.min_cutoff_hz,
-            beta=self._config.beta,
-            derivative_cutoff_hz=self._config.derivative_cutoff_hz,
-        )
-        return np.where(measured[..., None], moved, state)
-
-
-class _Kalman:
-    width = kalman.WIDTH
-
-    def __init__(self, config: SmoothingConfig) -> None:
-        self._config = config
-
-    def start(self, step: _Step) -> Floats:
-        return kalman.start(step.values, self._variance(step), kalman.START_SPEED * step.size)
-
-    def move(self, state: Floats, measured: Bools, step: _Step) -> Floats:
-        config = self._config
-        predicted = kalman.predict(state, step.dt_s, config.acceleration * step.size, config.agility)
-        updated = kalman.update(predicted, step.values, self._variance(step), config.gate)
-        return np.where(measured[..., None], updated, predicted)
-
-    def _variance(self, step: _Step) -> Floats:
-        return kalman.variance(step.scores, self._config.noise * step.size)

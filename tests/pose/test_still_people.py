@@ -121,6 +121,31 @@ def test_a_repeated_pose_stays_where_it_was_while_its_box_jitters():
         assert now.xyxy[0, 0] == BOX[0] + jitter
 
 
+class Blind(Model):
+    """Finds no keypoint before its fourth call."""
+
+    def estimate(self, images, xyxy):
+        return [found * (np.nan if self.calls < 4 else 1) for found in super().estimate(images, xyxy)]
+
+
+@pytest.mark.parametrize("calls", [0, 3])
+def test_a_pose_without_a_finite_keypoint_is_not_repeated(calls):
+    """A model that loses sight of a still person, for once or for longer, must not blank them for pose_s."""
+    model = Blind()
+    model.calls = calls - 20
+    stage = PoseStage(model, pose_s=POSE_S)
+    poses = [stage.process([tracks_of(i / 10, [200])])[0] for i in range(40)]
+    lost = [not one.keypoint_scores.any() for one in poses]
+    assert lost[0]
+    assert not any(one.is_still[0] for one, is_lost in zip(poses, lost, strict=True) if is_lost)
+    assert poses[-1].is_still.tolist() == [True]
+
+
+def test_without_a_limit_a_still_person_is_never_measured_again():
+    times = measured_times(PersonBudget(None), frames_of(200))
+    assert max(times) < 1.0
+
+
 def test_dividing_the_work_of_a_frame_gives_the_same_poses():
     whole, divided = Model(), Model()
     one, other = PoseStage(whole, 2, POSE_S), PoseStage(divided, 2, POSE_S)

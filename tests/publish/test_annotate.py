@@ -28,6 +28,22 @@ def test_without_labels_only_the_people_are_drawn() -> None:
     assert annotate(Poses.empty(frame, 2), [], is_live=False)[100:].any()  # the caption
 
 
+def test_a_repeated_pose_has_whole_limbs_and_a_predicted_one_dashed_ones() -> None:
+    frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
+    poses = make_poses(frame, LIMB, (10, 10, 150, 110), measured=False)
+    predicted, repeated, measured = (
+        annotate(each, [(0, 1)], is_live=False, labels=False)
+        for each in (poses, replace(poses, still=np.ones(1, np.bool_)), replace(poses, measured=np.ones(1, np.bool_)))
+    )
+    np.testing.assert_array_equal(repeated, measured)
+    whole, dashed = (
+        (np.abs(image[60, 25:135].astype(int) - colour_of(1)) <= 30).all(axis=1).mean()
+        for image in (repeated, predicted)
+    )
+    assert whole > 0.95
+    assert dashed < 0.8
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1)])
 def test_the_smallest_images_have_at_least_one_pixel_at_every_scale(size: tuple[int, int]) -> None:
     frame = make_frame(image=np.zeros((size[1], size[0], 3), np.uint8))

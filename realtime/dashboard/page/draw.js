@@ -64,8 +64,8 @@ function drawPerson(context, person, place, look) {
   const thick = limbWidth(person, look);
   context.lineCap = "round";
   context.lineJoin = "round";
-  // A predicted person has dashed limbs.
-  context.setLineDash(person.measured ? [] : [2.5 * thick, 2.5 * thick]);
+  // A predicted person has dashed limbs. Those of a still one, whose pose is repeated, would flicker.
+  context.setLineDash(person.measured || person.repeated ? [] : [2.5 * thick, 2.5 * thick]);
   context.beginPath();
   if (limbs.length === 0) corners(context, person.box, place);
   for (const [a, b] of limbs) {

@@ -17,6 +17,7 @@
 import { CURRENT, TITLES, condition, freshness, left, sinceText, spoken } from "./condition.js";
 import { icon, make, nest, setData, setText } from "./dom.js";
 import { drawFrame, fit } from "./draw.js";
+import { markRepeated } from "./repeated.js";
 import { Trails, faceOf, hipsOf } from "./trails.js";
 import { age, duration, spokenAge } from "./words.js";
 
@@ -78,6 +79,7 @@ export class View {
   show(frame, bitmap) {
     if (this.#bitmap !== bitmap) this.#bitmap?.close();
     this.#bitmap = bitmap;
+    markRepeated(frame, this.frame);
     this.frame = frame;
     this.#idle = Boolean(frame.idle);
     this.#trails.add(frame, hipsOf(this.camera.keypoint_names ?? []), this.page.options.threshold);
