@@ -18,19 +18,10 @@ from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
 from realtime.config.layers import service_variables
 from realtime.config.load import former_keys, load, parse_source
+from realtime.config.models import DetectorConfig, PoseConfig, SmoothingConfig, TrackerConfig, TrackerMethod
 from realtime.config.publish import MOST_PEERS, PublishConfig
 from realtime.config.reading import Reading
-from realtime.config.sections import (
-    ActivityConfig,
-    AppConfig,
-    DetectorConfig,
-    LatencyConfig,
-    Lever,
-    PoseConfig,
-    SmoothingConfig,
-    TrackerConfig,
-    TrackerMethod,
-)
+from realtime.config.sections import ActivityConfig, AppConfig, LatencyConfig, Lever
 
 __all__ = [
     "MOST_PEERS", "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "ActivityConfig", "ActivityMode", "AppConfig",
