@@ -1,0 +1,60 @@
+"""What the results were measured on: device, driver, processor, versions, commit."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Run in a process of its own, because a process that has used CUDA once holds memory on the device.
+_LOOK = """
+import json, sys, torch
+device = sys.argv[1]
+told = {"torch": torch.__version__, "cuda": torch.version.cuda}
+if device.startswith("cuda"):
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(device.partition(":")[2] or 0)
+    if number >= count:
+        told["error"] = f"got device {device}, but torch {torch.__version__} sees {count} CUDA devices; try DEVICE=cpu"
+    else:
+        seen = torch.cuda.get_device_properties(number)
+        told["gpu"], told["gpu_gb"] = seen.name, round(seen.total_memory / 1e9, 1)
+        told["capability"], told["multiprocessors"] = f"{seen.major}.{seen.minor}", seen.multi_processor_count
+print(json.dumps(told))
+"""
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16")
+
+
+def about(device: str, environment: Mapping[str, str], root: Path) -> dict[str, object]:
+    """Return what the results were measured on, with the key `error` if the device can't be used."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOK, device], env=dict(environment), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no error message"])[-1]
+        return {"error": f"torch can't be used: {last}"}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = {"python": platform.python_version(), "cores": cores, "processor": _processor(), "commit": _commit(root)}
+    return {"device": device} | json.loads(done.stdout.splitlines()[-1]) | machine
+
+
+def _processor() -> str:
+    """The processor's name and the instructions that matter here."""
+    file = Path("/proc/cpuinfo")
+    if not file.exists():
+        return platform.processor()
+    lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+    lines = {key.strip(): value.strip() for key, value in lines.items()}
+    has = [name for name in _INSTRUCTIONS if name in lines.get("flags", "").split()]
+    return f"{lines.get('model name', 'unknown')} ({', '.join(has)})"
+
+
+def _commit(root: Path) -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
