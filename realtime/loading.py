@@ -7,6 +7,7 @@ the first model is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +30,11 @@ from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
-from realtime.runtime.device import resolve_device
+from realtime.runtime.device import resolve_device, sender
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
+from realtime.types import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class Models:
     pose: PoseStage | PassThrough
     concurrency: int
     throughput: bool = False
+
+    @property
+    def send(self) -> Callable[[Frame], None] | None:
+        """Sends a frame's image to the device, from any thread, before a model asks for it; None on a CPU."""
+        return sender(self.device) if self.device.type == "cuda" else None
 
     @property
     def pooled(self) -> list[str]:

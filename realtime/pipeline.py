@@ -162,6 +162,7 @@ class Pipeline:
             target_s=None if config.latency.target_ms is None else config.latency.target_ms / 1e3,
             # File frames are read ahead, so their wait at the door is not a delay.
             waits=None if models.throughput else self._meter,
+            send=models.send,
         )
         self._fleet = Fleet(config, self._crew, self._door, self._tuning.prepare, self._activities)
         info = StreamInfo(

@@ -12,7 +12,7 @@ import functools
 import logging
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from realtime.errors import ConfigError
 from realtime.runtime.core_budget import take_cores
+from realtime.types import Frame
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,16 @@ class Lane:
         done.record(self.stream)
         done.synchronize()
         return pinned.numpy()
+
+
+def sender(device: torch.device) -> Callable[[Frame], None]:
+    """Return a function that sends a frame's image to a device, on the calling thread, so that lanes find it there."""
+    pictures = _pictures_on(device)
+
+    def send(frame: Frame) -> None:
+        pictures.of(frame.image)
+
+    return send
 
 
 class _Sent(NamedTuple):

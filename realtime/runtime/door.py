@@ -52,6 +52,7 @@ class Door:
             Has no effect while frames usually take longer than this from entering to publishing.
         reader: name of the stage that takes the frames.
         waits: receives how long each entering frame waited here; None: the waits are not reported.
+        send: called with each frame that enters, on any thread, once its image is converted (`converted`).
 
     Example:
         >>> import numpy as np
@@ -74,6 +75,7 @@ class Door:
         target_s: float | None = None,
         reader: str = "detect",
         waits: Waits | None = None,
+        send: Callable[[Frame], None] | None = None,
     ) -> None:
         self._entries = {camera: _Entry() for camera in cameras}
         self._order = list(cameras)
@@ -84,6 +86,7 @@ class Door:
         self._one_at_a_time = one_at_a_time
         self._target_s = target_s
         self._reader, self._waits = reader, waits or Unwatched()
+        self._send = send
         self._not_before_s = 0.0
         self._gate_open = True
         self._stopped = False
@@ -254,7 +257,7 @@ class Door:
 
     def _converted(self, entered: Sequence[Frame | Unconverted]) -> list[Frame]:
         """Convert the images of frames that entered last. If that fails, their places are free again."""
-        frames = converted(entered)
+        frames = converted(entered, self._send)
         failed = [each.camera for each, frame in zip(entered, frames, strict=True) if frame is None]
         if failed:
             with self._changed:

@@ -1,12 +1,13 @@
 """Frames that wait at the door before their images are converted, and their conversion when they enter.
 
 Used by runtime.door. The thread that takes a batch converts it, with the help of others if it has several such frames.
+On a GPU, each of these threads also sends the images that it has converted to the device.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -30,19 +31,31 @@ class Unconverted(Protocol):
         ...
 
 
-def converted(entered: Sequence[Frame | Unconverted]) -> list[Frame | None]:
+def converted(
+    entered: Sequence[Frame | Unconverted], send: Callable[[Frame], None] | None = None
+) -> list[Frame | None]:
     """Convert the frames of a batch, in their order; None for each whose conversion failed.
 
-    On a GPU, a batch has a frame of each camera, whose conversions would add up. The threads end with the batch: it
-    costs 0.05 ms to start one, and 1 ms or more to convert an image. No thread is left when the run ends.
+    On a GPU, a batch has a frame of each camera, whose conversions and transfers would add up. The threads end with the
+    batch: it costs 0.05 ms to start one, 1 ms or more to convert an image, and 0.3 ms to copy it into pinned memory.
+    No thread is left when the run ends.
+
+    Args:
+        entered: the frames.
+        send: sends the image of a frame to the device that its models run on, from any thread; None: not needed.
+
+    Raises:
+        Exception: whatever `send` raised, once all threads have ended.
     """
-    late = sum(not isinstance(frame, Frame) for frame in entered)
+    late = len(entered) if send else sum(not isinstance(frame, Frame) for frame in entered)
     results: list[Frame | None] = [None] * len(entered)
     numbers = iter(range(len(entered)))  # shared: the interpreter gives each number to one thread
 
     def work() -> None:
         for number in numbers:
-            results[number] = _converted(entered[number])
+            frame = results[number] = _converted(entered[number])
+            if send is not None and frame is not None:
+                send(frame)
 
     if late < 2:
         work()

@@ -65,3 +65,46 @@ def test_a_batch_is_converted_where_no_more_threads_can_be_started(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     frames = [make_frame(index, f"cam{index}") for index in range(3)]
     assert converted([Late(frame.camera, lambda frame=frame: frame) for frame in frames]) == frames
+
+
+def test_each_frame_is_sent_by_the_thread_that_converted_it(make_frame: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unconverted, "all_cores", lambda: 2)
+    both = threading.Barrier(2, timeout=30)
+    converters: dict[str, threading.Thread] = {}
+    sent: dict[str, threading.Thread] = {}
+
+    def convert(name: str) -> Frame:
+        both.wait()
+        converters[name] = threading.current_thread()
+        return make_frame(0, name)
+
+    def send(frame: Frame) -> None:
+        sent[frame.camera] = threading.current_thread()
+
+    converted([Late(name, lambda name=name: convert(name)) for name in "ab"], send)
+    assert sent == converters
+    assert len(set(sent.values())) == 2
+
+
+def test_frames_of_files_are_sent_at_the_same_time_and_failed_ones_are_not(
+    make_frame: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unconverted, "all_cores", lambda: 2)
+    both = threading.Barrier(2, timeout=30)
+    sent: list[str] = []
+
+    def send(frame: Frame) -> None:
+        both.wait()
+        sent.append(frame.camera)
+
+    converted([make_frame(0, "a"), make_frame(0, "b"), Late("c", lambda: None)], send)
+    assert sorted(sent) == ["a", "b"]
+
+
+def test_an_error_of_sending_is_raised(make_frame: Make) -> None:
+    def fail(frame: Frame) -> None:
+        raise ZeroDivisionError
+
+    for batch in ([make_frame(0, "a")], [make_frame(0, "a"), make_frame(0, "b")]):
+        with pytest.raises(ZeroDivisionError):
+            converted(batch, fail)
