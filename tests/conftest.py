@@ -28,7 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--write-figures", action="store_true", help="write the figures of this run to docs/reliability.md"
     )
     parser.addoption("--trained-in", type=Path, help="folder of the trained tiny ViTPose; default: a temporary one")
-    parser.addoption("--train-on", default="cpu", help="device to train it on, if the folder doesn't exist yet")
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def trained_vitpose(request: pytest.FixtureRequest, yolo11n_pose: Path) -> Path:
     from tests.pose.training import trained_in
 
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "trained" / "vitpose"
-    return trained_in(request.config.getoption("--trained-in") or cache, request.config.getoption("--train-on"))
+    return trained_in(request.config.getoption("--trained-in") or cache)
 
 
 @pytest.fixture(autouse=True)

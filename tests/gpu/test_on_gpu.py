@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.05), ("fp16", 0.2), ("bf16", 1.0)])
 def test_keypoints_of_a_trained_network_match_the_cpu(trained_vitpose, precision, tolerance):
-    _, boxes = jittered_boxes(np.random.default_rng(5), 80, jitter=0.1)
+    _, boxes = jittered_boxes(np.random.default_rng(5), 240, jitter=0.1)
     expected = load_vitpose(trained_vitpose).estimate([people().image], [boxes])[0]
     found = load_vitpose(trained_vitpose, device=GPU, precision=precision).estimate([people().image], [boxes])[0]
     clear = expected[..., 2] >= 0.3

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,10 @@ class Outcome(NamedTuple):
 
 
 def run(job: Job) -> None:
-    device = job.device
-    if job.is_cuda:  # the tests use the first device that they see; torch is not imported yet
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible(device, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        device = "cuda:0"
+    trained = job.folder / "trained"
+    if job.is_cuda:  # the tests use the first device that they see; torch has not looked yet
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible(job.device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        _train(job, trained)
     shown = sys.stdout
 
     def tell(name: str) -> None:
@@ -59,7 +60,7 @@ def run(job: Job) -> None:
     tally = Tally(tell, lambda: job.left_s)
     words = [str(ROOT / "tests" / "gpu"), "-v", "--tb=short", "--capture=sys", "-p", "no:cacheprovider"]
     words += ["--override-ini", "addopts=", "--override-ini", f"timeout={_TEST_S}"]
-    words += ["--trained-in", str(job.folder / "trained"), "--train-on", device]
+    words += ["--trained-in", str(trained), "--basetemp", str(job.folder / "pytest")]
     with contextlib.redirect_stdout(sys.stderr):  # pytest's own output goes to the log
         code = int(pytest.main(words, plugins=[tally]))
     job.record.put("tests", **tally.figures())
@@ -67,6 +68,15 @@ def run(job: Job) -> None:
         job.record.fail(text)
     if not job.is_cuda:
         job.record.leave_out(f"{len(tally.found)} tests, because they need a CUDA device")
+
+
+def _train(job: Job, folder: Path) -> None:
+    """Train the tiny network on the GPU: for these tests, and for the comparison with the CPU."""
+    from tests.pose.training import LONG_STEPS, trained_in
+
+    started_s = time.monotonic()
+    trained_in(folder, "cuda:0", LONG_STEPS)
+    job.record.put("training", steps=LONG_STEPS, seconds=time.monotonic() - started_s)
 
 
 def visible(device: str, seen: str | None) -> str:

@@ -65,6 +65,7 @@ def fake_session(monkeypatch, outcomes: dict[str, Outcome], found: list[str] | N
         return code
 
     monkeypatch.setattr(pytest, "main", main)
+    monkeypatch.setattr(suite, "_train", lambda job, folder: None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
