@@ -8,9 +8,9 @@ from typing import NamedTuple
 PEOPLE = (8, 1, 64, 32)
 # People in each frame if there are several cameras.
 SEVERAL = 5
-# To load a model takes this much longer (s) for each parameter. Measured on two cores: 9 s for ViTPose-H, of which
-# 2.5 s to write the checkpoint, 0.7 s to hash it, 3.5 s to load it and 1.4 s for the self-test.
-LOAD_S_PER_PARAMETER = 14e-9
+# To make a model and to warm it up takes this much longer (s) for each parameter. Measured on two cores: 2.5 s for
+# ViTPose-H.
+LOAD_S_PER_PARAMETER = 4e-9
 
 
 class Cell(NamedTuple):
@@ -56,12 +56,14 @@ class Lengths(NamedTuple):
 
     Attributes:
         warm_s: the pipeline runs, and nothing counts.
+        several_warm_s: the same with several cameras, because a GPU's libraries prepare each new number of frames.
         file_s: the figures count, with files.
         live_s: the figures count, with live cameras, whose frames are fewer.
         alone_s: the pose model runs alone: so long with a known frame, and so long with new ones.
     """
 
     warm_s: float = 0.5
+    several_warm_s: float = 1.5
     file_s: float = 1.5
     live_s: float = 3.0
     alone_s: float = 0.4
@@ -70,12 +72,16 @@ class Lengths(NamedTuple):
         """How long the figures of the pipeline count."""
         return self.live_s if live else self.file_s
 
+    def uncounted_s(self, cameras: int) -> float:
+        """How long the pipeline runs before that."""
+        return self.warm_s if cameras == 1 else self.several_warm_s
+
     def of(self, cell: Cell) -> float:
         """The whole entry, without loading, start and stop."""
-        return self.warm_s + self.counted_s(cell.live) + 2 * self.alone_s * cell.is_plain
+        return self.uncounted_s(cell.cameras) + self.counted_s(cell.live) + 2 * self.alone_s * cell.is_plain
 
 
-SHORT = Lengths(0.1, 0.3, 0.3, 0.1)
+SHORT = Lengths(warm_s=0.1, several_warm_s=0.1, file_s=0.3, live_s=0.3, alone_s=0.1)
 
 
 def cells(is_short: bool, is_cuda: bool) -> list[Cell]:

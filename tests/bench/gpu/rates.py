@@ -15,6 +15,8 @@ from realtime.runtime.device import Lane
 from tests.bench.gpu.scene import decoded_frames
 
 _TIMES, _WARM = 10, 3
+# How long (s) the device works before it is timed: one that was idle starts with a low clock.
+_WARM_S = 0.3
 
 
 def product_flops_per_s(device: torch.device, precision: str, side: int) -> float:
@@ -60,8 +62,10 @@ def _median_s(work: Callable[[], object], device: torch.device) -> float:
     """The median time of some work on the device, without the time that the host needs to start it."""
     if device.type != "cuda":
         return _median_host_s(work)
-    for _ in range(_WARM):
+    ends_s = time.monotonic() + _WARM_S
+    while time.monotonic() < ends_s:
         work()
+        torch.cuda.synchronize(device)
     moments = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(_TIMES)]
     for began, ended in moments:
         began.record()

@@ -88,12 +88,12 @@ class Figures(NamedTuple):
     convert_s: float
 
     def summary(self) -> dict[str, object]:
-        """The figures for a record."""
-        ages = self.ages_ms if len(self.ages_ms) else np.array([np.nan])
-        p50, p95, p99 = np.percentile(ages, (50, 95, 99)).tolist()
+        """The figures for a record; without ages if no frame was published."""
+        ages = {f"p{percent}_ms": float(np.percentile(self.ages_ms, percent)) for percent in (50, 95, 99)
+                if len(self.ages_ms)}  # fmt: skip
         shares = {f"busy_{name}": round(share, 3) for name, share in self.busy.items()}
-        return {"fps": self.fps, "frames": len(self.ages_ms), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99,
-                "dropped": self.dropped, "convert_s_per_s": self.convert_s} | shares  # fmt: skip
+        told = {"fps": self.fps, "frames": len(self.ages_ms)} | ages
+        return told | {"dropped": self.dropped, "convert_s_per_s": self.convert_s} | shares
 
 
 def configuration(scene: Scene, **keys: object) -> AppConfig:
