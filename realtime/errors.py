@@ -8,8 +8,10 @@ run, and a reload logs a ConfigError. All others end the run, and realtime.cli p
     │   └── OutputError      2   an output can't be written, or a port can't be bound
     ├── SourceError          3   a source can't be opened, or was lost
     │   └── TruncatedError   1   a file is truncated or damaged
-    └── ModelError           4   a model can't be found or loaded
-        └── EngineError      4   an inference engine can't run a model
+    ├── ModelError           4   a model can't be found or loaded
+    │   └── EngineError      4   an inference engine can't run a model
+    └── DeviceError          1   a GPU failed during the run
+        └── MemoryFullError  1   a GPU has too little memory
 
 A message is one plain line that names the camera or key, the value found, the expected value, and the remedy.
 A bug in this package raises another exception, such as ValueError, which ends the program with a traceback and exit
@@ -110,6 +112,14 @@ class ModelError(RealtimeError):
 
 class EngineError(ModelError):
     """An inference engine can't run a model. Another engine may be able to."""
+
+
+class DeviceError(RealtimeError):
+    """A GPU failed. While the models load, realtime.loading raises it as a ModelError."""
+
+
+class MemoryFullError(DeviceError):
+    """A GPU has too little memory. A smaller batch may fit."""
 
 
 def first_line(error: BaseException, otherwise: str = "no reason given") -> str:

@@ -7,6 +7,8 @@ the first model is loaded.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.kind import is_live_source
 from realtime.config import AppConfig, DetectorConfig, PoseConfig
 from realtime.detect.stage import DetectStage
-from realtime.errors import ConfigError, ModelError
+from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
 from realtime.models.vitpose import describe
@@ -29,7 +31,7 @@ from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
-from realtime.runtime.device import resolve_device
+from realtime.runtime.device import device_errors, resolve_device
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.skeleton import NO_SKELETON, from_labels
 from realtime.track.stage import TrackStage
@@ -120,17 +122,13 @@ def load_models(config: AppConfig) -> Models:
     """Find, load and warm up the detector and the pose model.
 
     Raises:
-        ModelError: a model can't be found or loaded, or the GPU has too little memory.
+        ModelError: a model can't be found or loaded, or the GPU failed or has too little memory.
         ConfigError: `make_plan` found a mistake; or, found later: `tracker.reid` can't be loaded, the extra `int8` is
             missing, or `pose.model` is `detector` and the detector has no keypoints.
     """
     plan = make_plan(config)
-    try:
+    with _model_errors(plan.device):
         return _load(config, plan)
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"{plan.device}: not enough memory: choose a smaller pose.model or detector.weights, or --device cpu"
-        ) from error
 
 
 def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
@@ -143,14 +141,25 @@ def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
         The stage and the name of the model.
 
     Raises:
-        ModelError: the detector can't be found or loaded.
+        ModelError: the detector can't be found or loaded, or the GPU failed or has too little memory.
         ConfigError: the device, engine or precision is not available.
     """
     device = resolve_device(config.device)
     choice = choose("detector", device, config.detector)
     found = _find_detector(config, device)
-    net = _load_yolo("detector", Pick(found, choice), config.detector, device)
-    return DetectStage(config.detector, net), found.name
+    with _model_errors(device):
+        net = _load_yolo("detector", Pick(found, choice), config.detector, device)
+        return DetectStage(config.detector, net), found.name
+
+
+@contextlib.contextmanager
+def _model_errors(device: torch.device) -> Iterator[None]:
+    """Raise the errors of a GPU as ModelError, because a model that a GPU can't run isn't loaded."""
+    try:
+        with device_errors(device):
+            yield
+    except DeviceError as error:
+        raise ModelError(str(error)) from error
 
 
 def _find_detector(config: AppConfig, device: torch.device) -> Model:

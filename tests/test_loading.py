@@ -14,9 +14,10 @@ import torch
 
 from realtime import loading
 from realtime.config import load
-from realtime.errors import ConfigError, ModelError
+from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.loading import load_models
 from realtime.models import choice
+from tests.fake_cuda import cuda_error, out_of_memory
 
 
 @pytest.fixture
@@ -45,8 +46,25 @@ def test_a_file_that_is_not_a_model_is_an_error_once_it_is_loaded(unloadable: Pa
 
 def test_a_missing_gpu_is_reported_before_a_model_is_loaded(unloadable: Path) -> None:
     said = error_of(ConfigError, unloadable, device="cuda:99")
-    assert said.startswith("device: got cuda:99, but torch ")
-    assert said.endswith(" CUDA devices; try --device auto")
+    assert said.startswith(f"device: got cuda:99, but torch {torch.__version__} ")
+    assert said.endswith("; or use --device auto")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (out_of_memory(2**20), "cuda:0: not enough memory (CUDA out of memory. Tried to allocate 1.00 MiB. "),
+        (cuda_error("out of memory"), "cuda:0: not enough memory (CUDA error: out of memory): choose "),
+        (DeviceError("cuda:0: raised by a lane"), "cuda:0: raised by a lane"),
+    ],
+)
+def test_a_gpu_that_fails_while_the_models_load_is_an_error_of_the_model(
+    yolov8n: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    monkeypatch.setattr(loading, "resolve_device", lambda name: torch.device("cuda:0"))
+    monkeypatch.setattr(loading, "build_net", lambda *arguments: (_ for _ in ()).throw(error))
+    fixed = {"detector__precision": "fp32", "tracker__method": "bytetrack"}
+    assert error_of(ModelError, yolov8n, **fixed).startswith(says)
 
 
 def test_a_missing_apple_gpu_is_reported_before_a_model_is_loaded(

@@ -42,7 +42,7 @@ ONE_PLACE = {
     "pydantic": ["config/*.py"],
     "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
-        "runtime/device.py", "models/*.py", "detect/on_device.py", "detect/stage.py", "track/boxmot.py", "pose/*.py",
+        "runtime/device.py", "runtime/graphs.py", "models/*.py", "detect/on_device.py", "track/boxmot.py", "pose/*.py",
         "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py",
     ],
     "torchvision": ["models/yolo.py"],

@@ -7,9 +7,9 @@ through the network as one batch, whichever cameras they come from. detect/shape
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime.config import DetectorConfig
@@ -18,6 +18,7 @@ from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.shapes import Shapes, Size
 from realtime.models.yolo import YoloNet
+from realtime.runtime.batches import Fit, even_parts
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
 from realtime.types import Detections, Frame
@@ -25,12 +26,16 @@ from realtime.types import Detections, Frame
 # Width and height of most cameras' frames, in pixels.
 _USUAL_SIZE = 1920, 1080
 
+# Boxes, scores and keypoints of one image, as models.yolo.YoloNet.predict returns them.
+_Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
 
 class DetectStage:
     """The person detector of all cameras.
 
     In this example, `Net` stands in for a network with weights. It finds one person, in pixels of its input.
 
+    >>> import torch
     >>> from realtime.runtime.device import Lane
     >>> class Net:
     ...     stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(torch.device("cpu"))
@@ -62,6 +67,7 @@ class DetectStage:
         self.size = config.size
         self._net = net
         self._letterboxed = letterboxed if net.lane.device.type == "cpu" else DeviceLetterbox(net.lane)
+        self._fit = Fit(net.lane, "frames")
         self.engine_name = net.engine_name
         self.cadence = Cadence(config.every)
         self.shapes = Shapes(net.stride, config.size, net.drop)
@@ -83,7 +89,7 @@ class DetectStage:
         """Run the network on a black frame of the usual size, in this shape or in its own, and return the shape."""
         placement = Letterbox.of(_USUAL_SIZE, self.size, self._net.stride, shape)
         width, height = _USUAL_SIZE
-        self._predict(self._letterboxed([np.zeros((height, width, 3), np.uint8)], [placement]))
+        self._detect([np.zeros((height, width, 3), np.uint8)], [placement])
         return placement.input_size
 
     def set_effort(self, effort: Effort) -> None:
@@ -139,17 +145,25 @@ class DetectStage:
             groups[placements[index].input_size].append(index)
         found: dict[int, Detections] = {}
         for indices in groups.values():
-            images = self._letterboxed([batch[i].image for i in indices], [placements[i] for i in indices])
-            for i, result in zip(indices, self._predict(images), strict=True):
+            images = [batch[i].image for i in indices]
+            results = self._detect(images, [placements[i] for i in indices])
+            for i, result in zip(indices, results, strict=True):
                 found[i] = _to_frame(batch[i], placements[i], *result)
         for placement in placements:
             self.shapes.done(placement)
         return [found[i] for i in range(len(batch))]
 
-    def _predict(
-        self, images: NDArray[np.uint8] | torch.Tensor
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        return self._net.predict(images, self._config.min_score, self._config.nms_iou)
+    def _detect(self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Letterbox]) -> list[_Found]:
+        """Run the network on images with one shape of input, in one pass if they fit into the memory together."""
+
+        def in_batches(most: int) -> list[_Found]:
+            found: list[_Found] = []
+            for part in even_parts(len(images), most):
+                inputs = self._letterboxed(images[part], placements[part])
+                found += self._net.predict(inputs, self._config.min_score, self._config.nms_iou)
+            return found
+
+        return self._fit.run(len(images), in_batches)
 
 
 def _to_frame(

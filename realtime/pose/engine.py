@@ -6,7 +6,7 @@ or OpenVINO, then pose.decode. On a GPU, `DeviceEngine` of pose.on_device keeps 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.decode import decode
+from realtime.runtime.batches import even_parts
 from realtime.runtime.device import Lane
 
 # Largest number of people in one forward pass on a CPU. Bounds the memory; larger batches are not faster on a CPU.
@@ -94,20 +95,6 @@ class HostEngine:
         width, height = self._input_size
         for people in (1, 2):
             decode(self._network(np.zeros((people, height, width, 3), np.uint8)), self._sigma)
-
-
-def even_parts(count: int, largest: int) -> Iterator[slice]:
-    """Split range(count) into the fewest parts of at most `largest`, with sizes that differ by at most 1.
-
-    A batch that is one person too large therefore becomes two halves, not a full batch and a batch of one.
-
-    Example:
-        >>> list(even_parts(17, 16))
-        [slice(0, 8, None), slice(8, 17, None)]
-    """
-    parts = -(-count // largest)
-    for i in range(parts):
-        yield slice(i * count // parts, (i + 1) * count // parts)
 
 
 class TorchNetwork:

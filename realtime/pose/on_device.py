@@ -3,15 +3,14 @@
 Used by pose.build; pose.yolo_pose uses the crops only. The steps are those of pose.crop and pose.decode, written in
 torch for all people of a batch. On CUDA they are captured as one graph per batch size, so that a batch costs a single
 launch. On other devices they run without a graph, which is how the tests run them on a CPU. The host waits for the
-device only when it downloads the peaks.
+device only when it downloads the peaks. If the device's memory is full, batches become smaller.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +18,9 @@ from numpy.typing import NDArray
 
 from realtime.pose.crop import OUTSIDE, Crowd, places, sizes_of
 from realtime.pose.decode_on_device import DeviceDecoder
+from realtime.runtime.batches import Fit
 from realtime.runtime.device import Lane
+from realtime.runtime.graphs import CaptureError, GraphPool
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ class DeviceEngine:
         self._decoder = DeviceDecoder(sigma, device)
         self._frames = torch.empty(_FRAMES_BYTES, dtype=torch.uint8, device=device)
         self._batches: dict[int, _Batch] = {}
+        self._fit = Fit(self._lane, "people", BUCKETS[-1])
+        self._graphs = GraphPool(self._lane) if self._lane.stream is not None else None
         self._captures = self._is_warm = False
-        self._pool = self._new_pool()
 
     def peaks(self, crowd: Crowd) -> NDArray[np.float32]:
         """Return the peaks of P >= 1 people, float32 (P, K, 3). All batches are queued before the one download."""
@@ -91,20 +93,27 @@ class DeviceEngine:
         width, height = self._input_size
         grey = np.full((height, width, 3), 114, np.uint8)
         center, scale = np.array([[width / 2, height / 2]], np.float32), np.array([[width, height]], np.float32)
-        if self._lane.stream is not None and not self._is_warm:
+        if self._graphs is not None and not self._is_warm:
             self._batches.clear()  # made by the self-test, without graphs
             self._captures = True
-        for size in reversed(BUCKETS) if self._lane.stream is not None else BUCKETS[:1]:
-            self.peaks(Crowd([grey], np.zeros(size, np.intp), center.repeat(size, axis=0), scale.repeat(size, axis=0)))
+        for size in reversed(BUCKETS) if self._graphs is not None else BUCKETS[:1]:
+            if size <= self._fit.most:  # the memory may be too small for larger ones
+                many = center.repeat(size, axis=0), scale.repeat(size, axis=0)
+                self.peaks(Crowd([grey], np.zeros(size, np.intp), *many))
         self._captures, self._is_warm = False, True
 
     def _run(self, crowd: Crowd, want_heatmaps: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self._fit.run(len(crowd.owners), lambda most: self._in_batches(crowd, most, want_heatmaps))
+
+    def _in_batches(
+        self, crowd: Crowd, most: int, want_heatmaps: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         sizes = sizes_of(crowd.images)
         lengths = sizes.prod(axis=1) * 3
         with self._lane.run():
             self._make_room(int(lengths[crowd.owners].max()))
             peaks, heatmaps = [], []
-            for part in _parts(crowd.owners, lengths, len(self._frames)):
+            for part in _parts(crowd.owners, lengths, len(self._frames), most):
                 count = part.stop - part.start
                 people = crowd.part(part)
                 batch = self._batch(next(size for size in BUCKETS if size >= count))
@@ -133,17 +142,16 @@ class DeviceEngine:
     def _make_room(self, needed: int) -> None:
         """Replace a buffer that is too small, and drop the graphs, because they read from its address.
 
-        This is safe because no work is in flight: every call waits for its peaks.
+        This is safe because no work is in flight: every call waits for its peaks. The graphs are not captured again,
+        which would be possible beside other threads but stop the pose stage for seconds. Only pictures of more than 89
+        megapixels need it, and no camera sends them.
         """
         if needed > len(self._frames):
-            log.info("pose: a frame of %.0f MB exceeds the buffer; CUDA graphs are off from now on", needed / 1e6)
             self._batches.clear()
-            self._pool = self._new_pool()  # a pool can't be reused once its graphs are gone
+            self._captures = False
+            self._frames = torch.empty(0)  # frees the old buffer before the new one is allocated
             self._frames = torch.empty(needed, dtype=torch.uint8, device=self._lane.device)
-
-    def _new_pool(self) -> Any:  # noqa: ANN401 - torch's name for its handle is private
-        """Return a memory pool for the graphs of all sizes, which can share it because only one runs at a time."""
-        return torch.cuda.graph_pool_handle() if self._lane.stream is not None else None
+            log.info("pose: a frame of %.0f MB exceeded the buffer; CUDA graphs are off from now on", needed / 1e6)
 
     def _tell(self, inputs: _Inputs, crowd: Crowd, starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> None:
         """Upload the crops' coordinates; the padding of the batch lies outside every frame."""
@@ -158,34 +166,30 @@ class DeviceEngine:
         if size not in self._batches:
             lines = sum(self._input_size)
             inputs = _Inputs(
-                torch.tensor((0, 1, 1), device=self._lane.device).repeat(size, 1),
+                torch.ones((size, 3), dtype=torch.int64, device=self._lane.device),
                 torch.zeros((size, lines), dtype=torch.int32, device=self._lane.device),
                 torch.full((size, lines), float(OUTSIDE), device=self._lane.device),
             )
+            inputs.frames[:, 0] = 0
             self._batches[size] = self._capture(inputs)
         return self._batches[size]
 
     def _capture(self, inputs: _Inputs) -> _Batch:
-        """Capture the steps as a CUDA graph, during warm-up; otherwise return a batch without a graph.
-
-        The capture is written out because `torch.cuda.graph` would synchronise the device. With "thread_local", CUDA
-        calls of other threads don't invalidate it.
-        """
-        if not self._captures:
-            return _Batch(inputs, None, None, None)
-        for _ in range(_CALLS_BEFORE_CAPTURE):
-            self._steps(inputs)
-        torch.cuda.empty_cache()  # free the memory of those calls, which the graph's pool can't use
-        graph = torch.cuda.CUDAGraph()
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-        try:
-            peaks, heatmaps = self._steps(inputs)
-        except BaseException:
-            with contextlib.suppress(RuntimeError):  # raised by the same cause
-                graph.capture_end()
-            raise
-        graph.capture_end()
-        return _Batch(inputs, graph, peaks, heatmaps)
+        """Capture the steps as a CUDA graph, during warm-up; otherwise return a batch without a graph."""
+        if self._captures and self._graphs is not None:
+            for _ in range(_CALLS_BEFORE_CAPTURE):
+                self._steps(inputs)
+            try:
+                graph, (peaks, heatmaps) = self._graphs.capture(lambda: self._steps(inputs))
+            except CaptureError as error:
+                self._captures = False
+                text = (
+                    "pose: no CUDA graphs for batches of %d people and smaller ones (%s): the same results, but slower"
+                )
+                log.warning(text, len(inputs.frames), error)
+            else:
+                return _Batch(inputs, graph, peaks, heatmaps)
+        return _Batch(inputs, None, None, None)
 
     def _compute(self, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
         if batch.graph is None or batch.peaks is None or batch.heatmaps is None:
@@ -280,18 +284,19 @@ def _cropped(buffer: torch.Tensor, inputs: _Inputs, width: int, outside: int = 0
     return torch.where(inside, values, float(outside)).to(torch.uint8)
 
 
-def _parts(owners: NDArray[np.intp], lengths: NDArray[np.intp], room: int) -> Iterator[slice]:
-    """Split people into parts of at most the largest batch size; the frames of a part fit into the buffer together.
+def _parts(owners: NDArray[np.intp], lengths: NDArray[np.intp], room: int, most: int) -> Iterator[slice]:
+    """Split people into parts of at most `most`; the frames of a part fit into the buffer together.
 
     Args:
         owners: int (P,), the index of each person's frame, in ascending order.
         lengths: int (B,), sizes of the frames in bytes, at most `room` for every frame that has people.
         room: size of the buffer in bytes.
+        most: largest number of people in a part.
     """
     start = used = 0
     for person, owner in enumerate(owners):
         is_new = person == start or owner != owners[person - 1]
-        if person - start == BUCKETS[-1] or used + is_new * lengths[owner] > room:
+        if person - start == most or used + is_new * lengths[owner] > room:
             yield slice(start, person)
             start, used, is_new = person, 0, True
         used += is_new * lengths[owner]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.pose.budget import PersonBudget, Turn, completed
-from realtime.pose.engine import even_parts
+from realtime.runtime.batches import even_parts
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
 from realtime.skeleton import Skeleton

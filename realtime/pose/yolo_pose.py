@@ -18,6 +18,7 @@ from realtime.errors import ModelError
 from realtime.models.yolo import YoloNet
 from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.on_device import crop_people_on_device
+from realtime.runtime.batches import Fit, even_parts
 from realtime.skeleton import Skeleton, from_labels
 
 # Width and height of a crop, multiples of every YOLO's stride. On 83 COCO val images, yolo11n-pose reached OKS AP 53.2
@@ -55,6 +56,7 @@ class YoloPose:
         if not net.keypoints:
             raise ModelError(f"{net.path}: got a YOLO detection model, expected a YOLO pose model")
         self._net = net
+        self._fit = Fit(net.lane, "people", _LARGEST_BATCH)
         self.engine_name: str | None = net.engine_name
         # The model file does not name its keypoints; from_labels takes 17 unnamed ones to be COCO's.
         self.skeleton: Skeleton = from_labels({i: f"LABEL_{i}" for i in range(self._net.keypoints)})
@@ -82,9 +84,13 @@ class YoloPose:
         crowd = Crowd.of(images, xyxy, _INPUT_SIZE)
         keypoints = np.zeros((len(crowd.owners), len(self.skeleton), 3), np.float32)
         boxes = np.concatenate(xyxy) if len(keypoints) else np.zeros((0, 4), np.float32)
-        for start in range(0, len(keypoints), _LARGEST_BATCH):
-            people = slice(start, start + _LARGEST_BATCH)
-            keypoints[people] = self._keypoints(crowd.part(people), boxes[people])
+
+        def in_batches(most: int) -> None:
+            for people in even_parts(len(keypoints), most):
+                keypoints[people] = self._keypoints(crowd.part(people), boxes[people])
+
+        if len(keypoints):
+            self._fit.run(len(keypoints), in_batches)
         return crowd.split(keypoints)
 
     def _keypoints(self, crowd: Crowd, boxes: NDArray[np.float32]) -> NDArray[np.float32]:

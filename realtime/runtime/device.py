@@ -1,4 +1,4 @@
-"""Devices and lanes: where a model runs, and how data gets there and back.
+"""Devices and lanes: where a model runs, how data gets there and back, and the errors of a device.
 
 Used by the detector and the pose models on the data path. A lane is a model's own CUDA stream and
 its transfers through pinned memory; on a CPU these parts do nothing. A frame is sent to a device
@@ -10,16 +10,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import re
+import shutil
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, DeviceError, MemoryFullError, first_line
 from realtime.runtime.core_budget import take_cores
 
 log = logging.getLogger(__name__)
@@ -29,30 +32,109 @@ log = logging.getLogger(__name__)
 _APPLE_GPU = threading.RLock()
 
 
+# The driver creates this file. In a container without access to the GPUs it is there too, and explains why it is slow.
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+# Messages of torch, CUDA and its libraries.
+_MEMORY_FULL = re.compile(r"out of memory|CU[A-Z]+_STATUS_ALLOC_FAILED")
+_FAILURE = re.compile(r"CUDA (driver )?error|CU[A-Z]+_STATUS_|cuDNN error")
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the torch device for a value of `--device`.
 
     Args:
         name: auto, cpu, cuda, cuda:N or mps. `auto` chooses the first CUDA device, else MPS, else
-            the CPU, and logs its choice.
+            the CPU, and logs its choice. It warns if the machine has a GPU that torch can't use.
 
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: this machine has no such device, or torch can't use it.
     """
-    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
     if name == "auto":
-        chosen = "cuda:0" if cuda else "mps" if mps else "cpu"
+        problem = _cuda_problem(0)
+        if problem and _has_nvidia_gpu():
+            log.warning("device: this machine has an NVIDIA GPU, but %s", problem)
+        chosen = "cuda:0" if problem is None else "mps" if mps else "cpu"
         log.info("device: auto chose %s", chosen)
         return torch.device(chosen)
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= cuda:
-        raise ConfigError(
-            f"device: got {name}, but torch {torch.__version__} sees {cuda} CUDA devices; try --device auto"
-        )
+    if device.type == "cuda" and (problem := _cuda_problem(device.index or 0)):
+        raise ConfigError(f"device: got {name}, but {problem}; or use --device auto")
     if device.type == "mps" and not mps:
         raise ConfigError("device: got mps, but this machine has no Apple GPU that torch can use; try --device auto")
     return device
+
+
+def _cuda_problem(index: int) -> str | None:
+    """Return why torch can't use this CUDA device, and what to do, as a clause; None if it can."""
+    ours = f"torch {torch.__version__}"
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"{ours} is built without CUDA: install a build with it (https://pytorch.org/get-started/locally)"
+    if not torch.cuda.is_available():
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]  # torch
+        except Exception as error:  # of several types
+            return f"{ours} can't use a GPU ({first_line(error)}): install a driver that fits"
+        return f"{ours} sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES"
+    if index >= (count := torch.cuda.device_count()):
+        return f"{ours} sees {count} CUDA devices: expected cuda:0{f' to cuda:{count - 1}' if count > 1 else ''}"
+    capability = torch.cuda.get_device_capability(index)
+    if not _is_built_for(capability, torch.cuda.get_arch_list()):
+        gpu, (major, minor) = torch.cuda.get_device_name(index), capability
+        return (
+            f"{ours} has no code for the {gpu}, of compute capability {major}.{minor}: install a build of torch for it "
+            "(https://pytorch.org/get-started/locally)"
+        )
+    return None
+
+
+def _is_built_for(capability: tuple[int, int], built_for: list[str]) -> bool:
+    """Whether a build of torch has code for a GPU.
+
+    >>> _is_built_for((8, 9), ["sm_80", "sm_90"]), _is_built_for((7, 0), ["sm_80", "sm_90"])
+    (True, False)
+
+    Args:
+        capability: the GPU's compute capability, major and minor.
+        built_for: architectures: sm_90 runs on 9.0 and later 9.x, compute_90 is compiled for any later one when it is
+            loaded, sm_90a runs on 9.0 only. On AMD's GPUs they have other names, and torch itself reports problems.
+    """
+    known = [re.fullmatch(r"(sm|compute)_(\d+)(\d)(a?)f?", name) for name in built_for]
+    architectures = [(match[1], (int(match[2]), int(match[3])), bool(match[4])) for match in known if match]
+    return not architectures or any(
+        code == capability or (not is_exact and code < capability and (kind == "compute" or code[0] == capability[0]))
+        for kind, code, is_exact in architectures
+    )
+
+
+def _has_nvidia_gpu() -> bool:
+    return _NVIDIA_DRIVER.exists() or shutil.which("nvidia-smi") is not None
+
+
+@contextlib.contextmanager
+def device_errors(device: torch.device) -> Iterator[None]:
+    """Raise the errors of a GPU as one line for the user. Other errors, and those of a CPU, are not changed.
+
+    Raises:
+        MemoryFullError: the GPU has too little memory.
+        DeviceError: the GPU, its driver or one of its libraries failed. After most of these errors, every further call
+            fails too, until the process ends.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError and torch.AcceleratorError are of this type
+        said = first_line(error)
+        if device.type == "cpu" or not (_MEMORY_FULL.search(said) or _FAILURE.search(said)):
+            raise
+        if _MEMORY_FULL.search(said):
+            what, mark, _ = said.partition(" is free")  # the rest is about torch's allocator
+            advice = "choose a smaller pose.model or detector.weights, or --device cpu"
+            raise MemoryFullError(f"{device}: not enough memory ({what}{mark}): {advice}") from error
+        raise DeviceError(
+            f"{device}: the GPU failed ({said}): start again; if it fails again, check nvidia-smi and the driver, or "
+            "use --device cpu"
+        ) from error
 
 
 def exact_float32() -> None:
@@ -80,10 +162,13 @@ class Lane:
         """Enter torch's inference mode and, on a CUDA device, this lane's stream.
 
         Both apply to the calling thread only. On an Apple GPU, only one thread at a time may be inside.
+
+        Raises:
+            MemoryFullError, DeviceError: the device failed inside (`device_errors`).
         """
         turn = _APPLE_GPU if self.device.type == "mps" else contextlib.nullcontext()
         stream = torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext()
-        with turn, torch.inference_mode(), stream:
+        with device_errors(self.device), turn, torch.inference_mode(), stream:
             yield
 
     @contextlib.contextmanager
@@ -143,6 +228,13 @@ class Lane:
         done.record(self.stream)
         done.synchronize()
         return pinned.numpy()
+
+    def free_cache(self) -> None:
+        """Return torch's unused memory of CUDA devices to the driver, after an error or before a graph is captured.
+
+        The driver then waits for the whole device.
+        """
+        torch.cuda.empty_cache()
 
 
 class _Sent(NamedTuple):

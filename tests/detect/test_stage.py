@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from realtime.boxes import iou
@@ -12,6 +14,7 @@ from realtime.detect.stage import DetectStage
 from realtime.models.yolo import YoloNet
 from realtime.runtime.device import Lane
 from realtime.types import Frame
+from tests.fake_cuda import GPU, FakeCuda, out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -120,3 +123,31 @@ def test_the_gpu_letterbox_finds_the_same_people_in_frames_of_several_sizes(
         np.testing.assert_array_equal(found.scores, expected.scores)
         people += len(found)
     assert people >= 5
+
+
+def test_frames_that_do_not_fit_into_a_gpus_memory_together_are_detected_in_smaller_batches(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with FakeCuda():
+
+        class Small(Net):
+            """Has memory for three images. It finds one person in each, whose score is the grey level."""
+
+            lane = Lane(GPU)
+
+            def predict(self, images: torch.Tensor, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
+                with self.lane.run():
+                    if len(images) > 3:
+                        raise out_of_memory(2**30)
+                    self.shapes.append(tuple(images.shape))
+                    middles = self.lane.download(images[:, 192, 320, 0])
+                box, none = np.float32([[100, 100, 200, 200]]), np.zeros((1, 0, 3), np.float32)
+                return [(box, np.float32([middle / 255]), none) for middle in middles]
+
+        stage = DetectStage(DetectorConfig(size=640), Small())
+        frames = [replace(black(1280, 720), image=np.full((720, 1280, 3), grey, np.uint8)) for grey in range(11)]
+        for _ in range(2):
+            found = stage.process(frames)
+            assert [round(float(each.scores[0]) * 255) for each in found] == list(range(11))
+        assert [shape[0] for shape in stage._net.shapes] == [3, *[1, 2, 2, 2, 2, 2] * 2]  # the 3 were followed by 4
+        assert len(caplog.messages) == 1

@@ -55,8 +55,7 @@ def test_the_crop_of_a_whole_frame_is_the_frame_resized():
     image = picture(1024, 1280)
     crops = []
     net = FakeNet(lambda crop: crops.append(crop.copy()) or NOTHING)
-    model = YoloPose.__new__(YoloPose)
-    model._net, model.skeleton = net, COCO17
+    model = YoloPose(net)
     model.estimate([image], [np.array([[102.4, 128, 921.6, 1152]], np.float32)])
     expected = cv2.resize(image, (256, 320), interpolation=cv2.INTER_LINEAR).astype(int)
     assert np.abs(crops[0].astype(int) - expected).max() <= 1
@@ -133,7 +132,7 @@ def test_people_of_several_images_are_split_into_batches_of_bounded_size(fake):
     image = np.zeros((50, 50, 3), np.uint8)
     boxes = [np.tile(np.array([[i, 0, i + 9, 20]], np.float32), (n, 1)) for i, n in enumerate((20, 0, 25))]
     found = model.estimate([image] * 3, boxes)
-    assert net.batches == [32, 13]
+    assert net.batches == [22, 23]
     assert [len(part) for part in found] == [20, 0, 25]
     assert (found[0][:, :, 0] == 4.5).all()
     assert (found[2][:, :, 0] == 6.5).all()
