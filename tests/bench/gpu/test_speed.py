@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from tests.bench.gpu.cells import PEOPLE, Cell, cells
 from tests.bench.gpu.record import Record, read
 from tests.bench.gpu.stand_ins import InstantNet, InstantPose
 from tests.bench.gpu.steps import Job
-from tests.bench.gpu.switches import switched_off
 
 # On a GPU: seconds to load a model, beside what depends on its size, and to start and stop a pipeline.
 LOAD_S, START_S = 2.0, 0.3
@@ -158,26 +156,6 @@ def test_a_known_frame_stays_the_same_and_a_new_one_does_not(is_new: bool) -> No
 
     assert len(speed.call_ms(estimate, 3, 0.0, is_new)) == len(images) - 1 == 3
     assert len({id(image) for image in images}) == (len(images) if is_new else 1)
-
-
-def test_switches_are_set_and_reset() -> None:
-    own, shared, sent = object(), object(), object()
-    engine: Any = SimpleNamespace(_batches={8: "with a graph"}, _lane=SimpleNamespace(stream=own))
-    lane = Lane(torch.device("cpu"))
-    lane.stream = shared  # type: ignore[assignment]
-    pictures = SimpleNamespace(_stream=sent)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime.runtime.device._pictures_on", lambda device: pictures)
-        for graphs in (False, True):
-            for streams in (False, True):
-                with switched_off(engine, lane, graphs, streams):
-                    assert engine._batches == ({} if graphs else {8: "with a graph"})
-                    assert engine._lane.stream is (shared if streams else own)
-                    assert pictures._stream is (shared if streams else sent)
-                    engine._batches[1] = "without"
-                    engine._batches.pop(1)
-                assert (engine._batches, engine._lane.stream) == ({8: "with a graph"}, own)
-                assert pictures._stream is sent
 
 
 def test_the_stand_ins_return_what_the_stages_expect() -> None:
