@@ -1,4 +1,4 @@
-"""The same frames through our program and through loops that users would write, side by side.
+"""Step `beside`: the same frames through our program and through loops that users would write, side by side.
 
 The loops are those of `python -m realtime.evaluate compare`. All sides load their models at the same time and then
 wait, because loading takes longer than measuring; they run one after the other, for one round. Each side decodes the
