@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import socket
 import subprocess
 import sys
@@ -61,6 +62,8 @@ class Length(NamedTuple):
 def run(job: Job) -> None:
     job.record.put("rt-pose, as published, not measured here", **_RT_POSE)
     length = Length(36, 4.0) if job.is_short else Length(400, 9.0)
+    if job.is_short:  # threads that spin would stall a side while other programs use the cores
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with tempfile.TemporaryDirectory(prefix="realtime-pose-beside-") as name, contextlib.ExitStack() as stack:
         sides: dict[Key, Side] = {}
         for title, scene in _scenes(job, Path(name), length.frames):

@@ -113,6 +113,7 @@ def test_all_sides_start_before_one_is_measured(job: Job, monkeypatch: pytest.Mo
         yield "none", replace(SCENE, pose="none")
         yield "S", replace(SCENE, pose="folder")
 
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # undone at the end
     monkeypatch.setattr(beside, "Loop", start)
     monkeypatch.setattr(beside, "Ours", start)
     monkeypatch.setattr(beside, "_scenes", scenes)
