@@ -1,8 +1,9 @@
 """The program's own pipeline with a given number of cameras and people, for a given time.
 
-Cameras play frames of the built-in source in 1920x1080, as a decoder returns them: YUV 4:2:0, a new picture each time.
-Detector and pose model really run, and so does the rest; then the detector's result is replaced by boxes in a grid,
-which sway, so that every frame has the wanted number of people whatever the networks' weights are.
+Cameras play frames of the built-in source in 1920x1080, as a decoder returns them: YUV 4:2:0, each converted to a new
+picture. Live cameras send their frames at different moments, as real ones do. Detector and pose model really run, and
+so does the rest; then the detector's result is replaced by boxes in a grid, which sway, so that every frame has the
+wanted number of people whatever the networks' weights are.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -38,6 +40,7 @@ from realtime.loading import Models, load_models
 from realtime.models.yolo import YoloNet
 from realtime.observe.status import CameraStatus
 from realtime.pipeline import Pipeline
+from realtime.runtime.pool import concurrency_for
 
 SIZE = (1920, 1080)
 FPS = 25.0
@@ -45,6 +48,8 @@ FPS = 25.0
 _FRAMES = 12
 # Seconds before the figures count: caches fill, and the first frames wait for the start of others.
 WARM_S = 1.0
+# The cameras' frames are spread evenly over the time between two frames, however many cameras there are.
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Scene(NamedTuple):
@@ -66,7 +71,7 @@ class Scene(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What a run of the pipeline reached, without its first WARM_S seconds.
+    """What a run of the pipeline reached, without its warm-up.
 
     Attributes:
         fps: published frames per second, of all cameras.
@@ -87,8 +92,8 @@ class Figures(NamedTuple):
         ages = self.ages_ms if len(self.ages_ms) else np.array([np.nan])
         p50, p95, p99 = np.percentile(ages, (50, 95, 99)).tolist()
         shares = {f"busy_{name}": round(share, 3) for name, share in self.busy.items()}
-        return {"fps": self.fps, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "dropped": self.dropped,
-                "convert_s_per_s": self.convert_s} | shares  # fmt: skip
+        return {"fps": self.fps, "frames": len(self.ages_ms), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99,
+                "dropped": self.dropped, "convert_s_per_s": self.convert_s} | shares  # fmt: skip
 
 
 def configuration(scene: Scene, **keys: object) -> AppConfig:
@@ -106,9 +111,14 @@ def load_scene(scene: Scene, **keys: object) -> tuple[AppConfig, Models]:
 
 
 def measure(
-    config: AppConfig, models: Models, scene: Scene, seconds: float, during: Callable[[], None] = lambda: None
+    config: AppConfig,
+    models: Models,
+    scene: Scene,
+    seconds: float,
+    during: Callable[[], None] = lambda: None,
+    warm_s: float = WARM_S,
 ) -> Figures:
-    """Run the pipeline for WARM_S and then `seconds`, and return what it reached.
+    """Run the pipeline for `warm_s` and then `seconds`, and return what it reached.
 
     Args:
         config: from `configuration`.
@@ -116,20 +126,26 @@ def measure(
         scene: the cameras and the people.
         seconds: how long the figures count.
         during: called once, on this thread, when the figures start to count; it may take up to `seconds`.
+        warm_s: how long the pipeline runs before that.
 
     Raises:
         BaseException: whatever ended the pipeline.
     """
-    stage = DetectStage(config.detector, Crowded(models.detect._net, scene.people))
+    for camera in config.cameras:  # the stages that are used again remember the people of the run before
+        for stage in (models.track, models.pose):
+            stage.forget(camera.name)
+    models = dataclasses.replace(
+        models,
+        detect=DetectStage(config.detector, Crowded(models.detect._net, scene.people)),
+        concurrency=concurrency_for(len(config.cameras), throughput=not scene.live),
+        throughput=not scene.live,
+    )
+    street = functools.partial(_Street, scene.live, scene.eager, itertools.count(), decoded_frames())
     seen = _Seen()
     with ExitStack() as stack, _subscriber() as endpoint:
         patch = stack.enter_context
-        patch(
-            mock.patch.object(realtime.pipeline, "load_models", return_value=dataclasses.replace(models, detect=stage))
-        )
-        patch(
-            mock.patch.object(realtime.capture.open, "DemoSource", functools.partial(_Street, scene.live, scene.eager))
-        )
+        patch(mock.patch.object(realtime.pipeline, "load_models", return_value=models))
+        patch(mock.patch.object(realtime.capture.open, "DemoSource", street))
         patch(mock.patch.object(realtime.runtime.door, "converted", seen.timed(realtime.runtime.door.converted)))
         patch(mock.patch.object(CameraStatus, "count_published", seen.counting(CameraStatus.count_published)))
         publish = config.publish.model_copy(update={"bind": [endpoint]})
@@ -137,7 +153,7 @@ def measure(
         with ThreadPoolExecutor(1, "pipeline") as threads:
             run = threads.submit(pipeline.run)
             try:
-                _wait(run, WARM_S)
+                _wait(run, warm_s)
                 before, started_s = seen.counts(pipeline), time.monotonic()
                 during()
                 _wait(run, started_s + seconds - time.monotonic())
@@ -150,7 +166,7 @@ def measure(
     return Figures(
         published / took_s,
         np.array(seen.ages_ms[int(before["ages"]) : int(after["ages"])]),
-        1 - published / captured if scene.live and captured else 0.0,
+        max(0.0, 1 - published / captured) if scene.live and captured else 0.0,
         busy,
         (after["convert_s"] - before["convert_s"]) / took_s,
     )
@@ -190,17 +206,18 @@ class _Street:
     prompt = False
     fps: float | None = FPS
 
-    def __init__(self, live: bool, eager: bool, shows_clock: bool) -> None:
+    def __init__(
+        self, live: bool, eager: bool, places: Iterator[int], frames: Sequence[av.VideoFrame], shows_clock: bool
+    ) -> None:
         self.live, self.size = live, SIZE
-        self._eager, self._convert = eager, Converter("street")
-        self._number, self._began_s = 0, time.monotonic()
+        self._eager, self._convert, self._frames = eager, Converter("street"), frames
+        self._number, self._began_s = 0, time.monotonic() + next(places) * _GOLDEN % 1 / FPS
 
     def read(self) -> Picture | None:
         number, self._number = self._number, self._number + 1
         if self.live and (early_s := self._began_s + number / FPS - time.monotonic()) > 0:
             time.sleep(early_s)
-        frame = av.VideoFrame.from_ndarray(_pictures()[number % _FRAMES], format="yuv420p")
-        decoded = self._convert(frame)
+        decoded = self._convert(self._frames[number % len(self._frames)])
         return Picture(Pixels(decoded.bgr()) if self._eager else decoded, media_s=number / FPS)
 
     def close(self) -> None:
@@ -208,10 +225,11 @@ class _Street:
 
 
 @functools.cache
-def _pictures() -> list[NDArray[np.uint8]]:
-    """The pictures of a camera: uint8 (1620, 1920) each, YUV 4:2:0."""
+def decoded_frames() -> list[av.VideoFrame]:
+    """The decoded frames of a camera, YUV 4:2:0. All cameras share them: to write them would be the decoder's work."""
     images = [cv2.resize(demo_frame(2 * k), SIZE, interpolation=cv2.INTER_LINEAR) for k in range(_FRAMES)]
-    return [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8) for image in images]
+    pictures = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8) for image in images]
+    return [av.VideoFrame.from_ndarray(picture, format="yuv420p") for picture in pictures]
 
 
 class _Seen:
