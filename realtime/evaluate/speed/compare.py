@@ -37,9 +37,11 @@ RANDOM_POSE = "vitpose-s"
 THROUGHPUT, LIVE = "throughput", "live"
 # The sides, in the order of the table. The first is compared with each of the others.
 OURS = "ours"
-_BOXES = ("track", "track-as-shipped", "sequential", "engines")
-_POSES = ("sequential", "engines")
+HALF = "sequential-half"  # only on a CUDA device, where users run networks in fp16
+_BOXES = ("track", "track-as-shipped", "sequential", HALF, "engines")
+_POSES = ("sequential", HALF, "engines")
 _ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
+_RECORDING, _REPORT = "ours.jsonl", "ours.json"
 _FIGURES = ("people_per_s", "fps", "p50_ms", "p95_ms", "people", "thrown_away")
 
 
@@ -99,7 +101,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_BOXES,
         metavar="SIDE",
         help="compare only with this loop: track (YOLO.track), track-as-shipped (the same with ultralytics' own thread "
-        "count), sequential (YOLO, boxmot, Hugging Face), engines (our stages in sequence); repeatable",
+        f"count), sequential (YOLO, boxmot, Hugging Face), {HALF} (the same in fp16, on CUDA only), engines (our "
+        "stages in sequence); repeatable",
     )
 
 
@@ -116,8 +119,10 @@ def run(options: argparse.Namespace) -> Report:
         folder = Path(name)
         scene = make_scene(options, folder)
         modes = _modes(options, scene, folder)
-        sides = [OURS, *(side for side in (_BOXES if scene.pose in ("none", "detector") else _POSES)
-                         if side in (options.against or _BOXES))]  # fmt: skip
+        offered = sides_for(scene)
+        if HALF in (options.against or []) and HALF not in offered:
+            raise ConfigError(f"--against: got {HALF} on a CPU, expected a CUDA device; use sequential")
+        sides = [OURS, *(side for side in offered if side in (options.against or _BOXES))]
         turns = [
             (mode, side)
             for number in range(options.rounds)
@@ -190,6 +195,15 @@ def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
     return Scene(video, str(detector.path), pose, options.frames, None, all_cores(), options.device, settings)
 
 
+def sides_for(scene: Scene) -> list[str]:
+    """Return the loops that can run a scene."""
+    from realtime.runtime.device import resolve_device  # imports torch, which --help does not need
+
+    sides = _BOXES if scene.pose in ("none", "detector") else _POSES
+    on_cuda = resolve_device(scene.device).type == "cuda"
+    return [side for side in sides if side != HALF or on_cuda]
+
+
 def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
     """Run our program once.
 
@@ -201,20 +215,33 @@ def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
     Raises:
         RealtimeError: the program failed.
     """
-    recording, report = folder / "ours.jsonl", folder / "ours.json"
-    flags = scene.configuration | {
-        "publish.bind": "tcp://127.0.0.1:*",
+    _start(*words_of_ours(scene, folder, cameras))
+    return read_ours(folder)
+
+
+def words_of_ours(scene: Scene, folder: Path, cameras: int = 1) -> list[str]:
+    """Return Python's arguments that run our program once; see `run_ours`."""
+    flags = {"publish.bind": "tcp://127.0.0.1:*"} | scene.configuration | {
         "max_frames": str(scene.frames),
         "realtime": str(scene.fps is not None).lower(),
-        "record": str(recording),
-        "report": str(report),
+        "record": str(folder / _RECORDING),
+        "report": str(folder / _REPORT),
         "log_level": "warning",
-    }
+    }  # fmt: skip
     words = [f"--{key.replace('_', '-')}={value}" for key, value in flags.items()]
-    _start("-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(cameras)), *words)
-    told = json.loads(report.read_text())
+    return ["-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(cameras)), *words]
+
+
+def words_of_loop(side: str, scene: Scene, result: Path) -> list[str]:
+    """Return Python's arguments that run a loop once; it writes its `Run` to the file `result`."""
+    return ["-m", "realtime.evaluate.speed.loops", side, scene.to_json(), str(result)]
+
+
+def read_ours(folder: Path) -> Run:
+    """Read the result of our program from the folder that `words_of_ours` named."""
+    told = json.loads((folder / _REPORT).read_text())
     run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
-    for message in sorted(read_recording(recording), key=lambda message: message.published_ns):
+    for message in sorted(read_recording(folder / _RECORDING), key=lambda message: message.published_ns):
         run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
     run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())
     return run
@@ -222,7 +249,7 @@ def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
 
 def _run_loop(side: str, scene: Scene, folder: Path) -> Run:
     result = folder / "loop.json"
-    _start("-m", "realtime.evaluate.speed.loops", side, scene.to_json(), str(result))
+    _start(*words_of_loop(side, scene, result))
     return Run.read(result)
 
 

@@ -6,11 +6,13 @@ after the other, as a user of these libraries would write it:
     track             ultralytics' YOLO.track with its ByteTrack, on all cores
     track-as-shipped  the same with the number of threads that ultralytics sets
     sequential        YOLO.predict, boxmot's ByteTrack, Hugging Face's ViTPose in fp32, ZeroMQ
+    sequential-half   the same with both networks in fp16, on a CUDA device
     engines           our own stages, called one after the other
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -50,11 +52,27 @@ def go(scene: Scene, engine: str, step: Step) -> Run:
         engine: description of the inference engines.
         step: processes and publishes one frame, and returns the boxes of its people.
     """
-    run = Run(engine)
+    run, ends_s = Run(engine), _begin(scene)
     for shot in shots(scene):
         boxes = step(shot)
         run.add(shot.number, shot.captured_s, time.monotonic(), boxes)
+        if time.monotonic() > ends_s:
+            break
     return run
+
+
+def _begin(scene: Scene) -> float:
+    """Wait until the run may begin, and return when it has to end (time.monotonic(), infinity: at the last frame)."""
+    if not scene.held:
+        return math.inf
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    return float(sys.stdin.readline()) + time.monotonic()
+
+
+def _torch(precision: str, device: object) -> str:
+    """Describe torch as an engine."""
+    return f"torch {precision}, {torch.get_num_threads()} threads" + ("" if str(device) == "cpu" else f", {device}")
 
 
 def _publisher(kind: int) -> zmq.Socket[bytes]:
@@ -96,12 +114,13 @@ def _track(scene: Scene, set_threads: Callable[[], None]) -> Run:
     # another setup. Set the number at every start.
     model.add_callback("on_predict_start", lambda predictor: set_threads())
     model.track(np.zeros((SIZE, SIZE, 3), np.uint8), **options)
-    engine = f"ultralytics, torch fp32, {torch.get_num_threads()} threads"
+    engine = f"ultralytics, {_torch('fp32', options['device'])}"
     if scene.fps is not None:
         return go(scene, engine, lambda shot: people(model.track(shot.image, persist=True, **options)[0]))
-    run, asked_s = Run(engine), time.monotonic()
+    run, ends_s = Run(engine), _begin(scene)
+    asked_s = time.monotonic()
     for index, result in enumerate(model.track(scene.video, stream=True, **options)):
-        if index == scene.frames:
+        if index == scene.frames or asked_s > ends_s:
             break
         now_s = time.monotonic()
         # ultralytics does not report when a frame was read, so its age starts at the request for it.
@@ -141,12 +160,22 @@ def _boxes_of(result: Any) -> Boxes:  # noqa: ANN401 - ultralytics ships no type
 
 
 def sequential(scene: Scene) -> Run:
-    """Detect, track, estimate poses and publish, one step after the other."""
+    """Detect, track, estimate poses and publish, one step after the other, in fp32 as the libraries are shipped."""
+    return _sequential(scene, half=False)
+
+
+def sequential_half(scene: Scene) -> Run:
+    """The same with both networks in fp16. ultralytics ignores this setting on a CPU."""
+    return _sequential(scene, half=True)
+
+
+def _sequential(scene: Scene, half: bool) -> Run:
     from boxmot import ByteTrack
 
     model, options = _yolo(scene), _detection(scene)
+    options |= _half() if half else {}
     tracker: Any = ByteTrack(min_conf=LOW_SCORE, track_thresh=TRACK_SCORE, match_thresh=1 - MATCH_IOU, track_buffer=30)
-    pose = _HuggingFacePose(scene) if scene.pose not in ("none", "detector") else None
+    pose = HuggingFacePose(scene, half) if scene.pose not in ("none", "detector") else None
     socket = _publisher(zmq.PUB)
 
     def step(shot: Shot) -> Boxes:
@@ -167,18 +196,32 @@ def sequential(scene: Scene) -> Run:
     torch.set_num_threads(all_cores())  # ultralytics has reduced the number of threads
     if pose is not None:
         pose(grey, np.array([[100, 100, 300, 500]], np.float32))
-    return go(scene, f"ultralytics and Hugging Face, torch fp32, {torch.get_num_threads()} threads", step)
+    return go(scene, f"ultralytics and Hugging Face, {_torch('fp16' if half else 'fp32', options['device'])}", step)
 
 
-class _HuggingFacePose:
-    """Hugging Face's ViTPose: processor, network and post-processing."""
+def _half() -> dict[str, object]:
+    """Return ultralytics' argument for fp16: `half`, which newer versions replaced by `quantize`."""
+    from ultralytics.cfg import DEFAULT_CFG_DICT
 
-    def __init__(self, scene: Scene) -> None:
+    return {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}
+
+
+class HuggingFacePose:
+    """Hugging Face's ViTPose: processor, network and post-processing.
+
+    Args:
+        scene: names the checkpoint and the device.
+        half: run the network in fp16, otherwise in fp32.
+    """
+
+    def __init__(self, scene: Scene, half: bool) -> None:
         from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
         self._device = resolve_device(scene.device)
+        self._dtype = torch.float16 if half else torch.float32
         self._processor = VitPoseImageProcessor.from_pretrained(scene.pose)
-        self._model = VitPoseForPoseEstimation.from_pretrained(scene.pose).eval().to(self._device)
+        model = VitPoseForPoseEstimation.from_pretrained(scene.pose, dtype=self._dtype)
+        self._model = model.eval().to(self._device)
         is_plus = self._model.config.backbone_config.num_experts > 1
         self._more = {"dataset_index": torch.tensor([0], device=self._device)} if is_plus else {}
 
@@ -186,9 +229,10 @@ class _HuggingFacePose:
         """Return a list of keypoints (x, y, score) for each person."""
         xywh = [np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1).tolist()]
         rgb = np.ascontiguousarray(image[..., ::-1])
-        inputs = self._processor([rgb], boxes=xywh, return_tensors="pt").to(self._device)
+        inputs = self._processor([rgb], boxes=xywh, return_tensors="pt").to(self._device, self._dtype)
         with torch.inference_mode():
             outputs = self._model(**inputs, **self._more)
+        outputs.heatmaps = outputs.heatmaps.float()  # scipy, which post-processing uses, knows no fp16
         people = self._processor.post_process_pose_estimation(outputs, boxes=xywh)[0]
         return [torch.cat((p["keypoints"], p["scores"][:, None]), dim=1).tolist() for p in people]
 
@@ -221,7 +265,13 @@ def engines(scene: Scene) -> Run:
     return go(scene, f"ours, {engine}", step)
 
 
-LOOPS = {"track": track, "track-as-shipped": track_as_shipped, "sequential": sequential, "engines": engines}
+LOOPS = {
+    "track": track,
+    "track-as-shipped": track_as_shipped,
+    "sequential": sequential,
+    "sequential-half": sequential_half,
+    "engines": engines,
+}
 
 
 if __name__ == "__main__":

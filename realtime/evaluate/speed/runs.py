@@ -41,6 +41,8 @@ class Scene:
         threads: number of threads of every side. It is set by the CPU affinity of the process and only recorded here.
         device: auto, cpu, cuda or mps.
         settings: additional keys of our configuration and their values.
+        held: a loop loads its models, prints "ready" and waits for a line with the longest run in seconds, so that
+            several sides can load at the same time and still run one after the other.
     """
 
     video: str
@@ -51,6 +53,7 @@ class Scene:
     threads: int
     device: str = "auto"
     settings: dict[str, str] = field(default_factory=dict)
+    held: bool = False
 
     @property
     def configuration(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from realtime.capture.demo import demo_frame
 from realtime.evaluate.__main__ import main
@@ -62,6 +63,7 @@ def test_the_report_has_the_ratios_of_ours_to_each_side(
         (["--video", "/nowhere.mp4"], "--video: /nowhere.mp4: no such file"),
         (["--pose", "yolo11n-pose"], "expected none, detector, vitpose-s or a ViTPose folder"),
         (["--fps", "0"], "--fps, --live-s: got 0"),
+        (["--against", "sequential-half", "--device", "cpu"], "got sequential-half on a CPU"),
     ],
 )
 def test_a_wrong_flag_is_reported_before_any_side_runs(
@@ -72,6 +74,14 @@ def test_a_wrong_flag_is_reported_before_any_side_runs(
     assert main(["compare", "--detector", str(yolov8n), *pose, *video, *words]) == 2
     assert said in capsys.readouterr().err
     assert not sides
+
+
+def test_fp16_loops_are_offered_on_cuda_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compare.sides_for(replace(SCENE, pose="folder")) == ["sequential", "engines"]
+    monkeypatch.setattr("realtime.runtime.device.resolve_device", torch.device)
+    cuda = replace(SCENE, device="cuda:0")
+    assert compare.sides_for(replace(cuda, pose="folder")) == ["sequential", "sequential-half", "engines"]
+    assert "sequential-half" in compare.sides_for(cuda)
 
 
 @pytest.mark.soak
