@@ -63,11 +63,11 @@ CLEAR = 0.3
 # fp32: every corner is far nearer, because on equal pixels only the order of sums differs. fp16: 95 % of the
 # coordinates must meet it; not all, since an edge for which the network sees two likely places reacts to any rounding.
 # (In torch on a CPU, 24 frames, yolov8n: p95 0.1 px, but the elbow of one man moves by up to 1.05 px.) bf16: the mean
-# must meet it; with eight significant bits, p95 is 0.85 px and the largest 2.7 px in torch on a CPU too.
+# must meet it; with eight significant bits, p95 is 1 px and the largest 3.6 px in torch on a CPU too.
 BOXES_PX = {
     "fp32": {"corners_max_px": 0.02},
     "fp16": {"corners_p95_px": 0.5, "corners_max_px": 2.0},
-    "bf16": {"corners_mean_px": 0.5, "corners_max_px": 4.0},
+    "bf16": {"corners_mean_px": 0.5, "corners_max_px": 8.0},
 }
 # Scores of the same people, at most. In torch on a CPU: fp16 0.002, bf16 0.02.
 BOX_SCORES = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.05}
@@ -111,7 +111,7 @@ def _checks() -> list[_Check]:
         *(_Check(f"tiny {kind}", 1, functools.partial(check_network, name=f"tiny-{kind}", **KINDS[kind]))
           for kind in KINDS),
         _Check("vitpose-s", 5, functools.partial(check_network, name="vitpose-s", size=SMALL)),
-        _Check("vitpose-b", 8, functools.partial(check_network, name="vitpose-b", size=BASE)),
+        _Check("vitpose-b", 10, functools.partial(check_network, name="vitpose-b", size=BASE)),
     ]  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_boxes_that_are_shifted_fail(precision, shift):
 
 def test_one_box_that_is_far_off_fails():
     corners = np.zeros((200, 4))
-    corners[7] = 5
+    corners[7] = 10
     for limits in BOXES_PX.values():
         assert missed("boxes", corner_figures(corners), limits)
 
