@@ -149,7 +149,7 @@ def test_a_check_that_raises_fails_the_step_and_the_others_run(tmp_path, monkeyp
         raise RuntimeError("out of memory")
 
     checks = [parity._Check("first", 0, breaks), parity._Check("second", 0, lambda job: job.record.put("second", px=1))]
-    monkeypatch.setattr(parity, "_checks", lambda: [*checks, parity._Check("third", 1e9, breaks)])
+    monkeypatch.setattr(parity, "_checks", lambda job: [*checks, parity._Check("third", 1e9, breaks)])
     record = Record(tmp_path / "gpu.json", "parity")
     job = Job("cpu", True, record, time.monotonic() + 100, tmp_path, tmp_path)
     parity.run(job)
