@@ -157,3 +157,14 @@ def test_a_check_that_raises_fails_the_step_and_the_others_run(tmp_path, monkeyp
     assert record.failures == ["first: RuntimeError: out of memory"]
     assert part["entries"] == {"second": {"px": 1}}
     assert "third" in part["left_out"][0]
+
+
+def test_on_a_slow_machine_a_check_that_would_not_end_in_time_is_left_out(tmp_path, monkeypatch):
+    checks = [parity._Check(name, 1, lambda job, name=name: clock.append(clock[-1] + 5)) for name in ("one", "two")]
+    clock = [0.0]
+    monkeypatch.setattr(parity, "_checks", lambda job: checks)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[-1])
+    parity.run(Job("cpu", True, Record(tmp_path / "gpu.json", "parity"), 9.0, tmp_path, tmp_path))
+    assert clock == [0, 5]
+    left_out = read(tmp_path / "gpu.json")["steps"]["parity"]["left_out"]
+    assert left_out == ["two: 4 s were left, it may need 5 s"]
