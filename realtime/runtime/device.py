@@ -241,8 +241,8 @@ class Lane:
 def sender(device: torch.device) -> Callable[[Frame], None]:
     """Return a function that sends a frame's image to a device, on the calling thread, so that lanes find it there.
 
-    If the device's memory is full, it does nothing, and the lane that needs the image sends it. It raises DeviceError if
-    the device failed.
+    If the device's memory is full, it does nothing, and the lane that needs the image sends it. It raises DeviceError
+    if the device failed.
     """
     pictures = _pictures_on(device)
 

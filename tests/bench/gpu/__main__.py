@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.bench.gpu import kit
 from tests.bench.gpu.about import about
 from tests.bench.gpu.record import CRASHED, ENDED_EARLY, FAILED, PASSED, Record, read, write
-from tests.bench.gpu.steps import SPARE_S, STEPS, TOTAL_S, Job, Step
+from tests.bench.gpu.steps import SPARE_S, STEPS, TOTAL_S, Job, Step, limit_s
 from tests.bench.gpu.table import markdown
 
 ROOT = Path(__file__).parents[3]
@@ -54,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         write(results, {"about": told | {"short": options.short}, "steps": {}})
         for step in [step for step in STEPS if not options.steps or step.name in options.steps]:
-            left_s = TOTAL_S - (time.monotonic() - started_s)
-            _start(step, min(step.limit_s, left_s), options, folder, environment)
+            _start(step, limit_s(step, time.monotonic() - started_s), options, folder, environment)
             (options.out / "gpu.md").write_text(markdown(read(results)))
     done = read(results)
     done["about"]["seconds"] = round(time.monotonic() - started_s, 1)
@@ -95,24 +94,25 @@ def _environment(folder: Path, site: Path | None) -> dict[str, str]:
     environment = dict(os.environ)
     if site is not None:
         environment["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
-    fixed = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "PYTHONUNBUFFERED": "1"}
+    fixed = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "PYTHONUNBUFFERED": "1",
+             "OMP_WAIT_POLICY": "PASSIVE"}  # fmt: skip  # threads that spin slow each other down on a few cores
     folders = {"XDG_CACHE_HOME": folder / "cache", "YOLO_CONFIG_DIR": folder / "yolo", "TMPDIR": folder / "tmp"}
     folders["TMPDIR"].mkdir()  # a step that is killed leaves its temporary files, too
     return environment | fixed | {name: str(path) for name, path in folders.items()}
 
 
 def _start(
-    step: Step, limit_s: float, options: argparse.Namespace, folder: Path, environment: Mapping[str, str]
+    step: Step, most_s: float, options: argparse.Namespace, folder: Path, environment: Mapping[str, str]
 ) -> None:
     """Run a step in its own process, and kill it and its children at the limit."""
     record = Record(options.out / "gpu.json", step.name)
-    if limit_s <= 2 * SPARE_S:
+    if most_s <= 2 * SPARE_S:
         record.leave_out(f"the step: no time was left within {TOTAL_S:.0f} s")
         record.set_state(ENDED_EARLY)
         return
-    print(f"--- {step.name}: {step.about} (at most {limit_s:.0f} s)", flush=True)
+    print(f"--- {step.name}: {step.about} (at most {most_s:.0f} s)", flush=True)
     words = [sys.executable, "-m", "tests.bench.gpu", "--device", options.device, "--out", str(options.out)]
-    words += ["--folder", str(folder), "--one", step.name, f"{limit_s - SPARE_S:.1f}"]
+    words += ["--folder", str(folder), "--one", step.name, f"{most_s - SPARE_S:.1f}"]
     started_s = time.monotonic()
     with (options.out / "gpu.log").open("ab") as log:
         log.write(f"--- {step.name}\n".encode())
@@ -121,17 +121,17 @@ def _start(
             [*words, *(["--short"] if options.short else [])],
             cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL, stderr=log, start_new_session=True,
         )  # fmt: skip
-        state = _follow(process, limit_s)
+        state = _follow(process, most_s)
     record.set_state(state or (FAILED if record.failures else PASSED), time.monotonic() - started_s)
     if state == CRASHED and not record.failures:
         record.fail(f"the step's process ended with exit code {process.returncode}; its output is in gpu.log")
         record.set_state(CRASHED, time.monotonic() - started_s)
 
 
-def _follow(process: subprocess.Popen[bytes], limit_s: float) -> str | None:
+def _follow(process: subprocess.Popen[bytes], most_s: float) -> str | None:
     """Wait for a step. Returns ENDED_EARLY if it was killed at its limit, CRASHED if it failed to end well, or None."""
     try:
-        process.wait(limit_s)
+        process.wait(most_s)
     except subprocess.TimeoutExpired:
         return ENDED_EARLY
     finally:

@@ -7,12 +7,20 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 # Run in a process of its own, because a process that has used CUDA once holds memory on the device.
 _LOOK = """
-import json, sys, torch
+import json, shutil, subprocess, sys, torch
+
+def driver():
+    if shutil.which("nvidia-smi") is None:
+        return None
+    words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.partition("\n")[0].strip() or None
+
 device = sys.argv[1]
 told = {"torch": torch.__version__, "cuda": torch.version.cuda}
 if device.startswith("cuda"):
@@ -24,6 +32,7 @@ if device.startswith("cuda"):
         seen = torch.cuda.get_device_properties(number)
         told["gpu"], told["gpu_gb"] = seen.name, round(seen.total_memory / 1e9, 1)
         told["capability"], told["multiprocessors"] = f"{seen.major}.{seen.minor}", seen.multi_processor_count
+        told["driver"] = driver()
 print(json.dumps(told))
 """
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16")
@@ -39,6 +48,7 @@ def about(device: str, environment: Mapping[str, str], root: Path) -> dict[str, 
         return {"error": f"torch can't be used: {last}"}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = {"python": platform.python_version(), "cores": cores, "processor": _processor(), "commit": _commit(root)}
+    machine["date"] = time.strftime("%Y-%m-%d", time.gmtime())
     return {"device": device} | json.loads(done.stdout.splitlines()[-1]) | machine
 
 

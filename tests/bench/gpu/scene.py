@@ -246,11 +246,11 @@ class _Seen:
 
         return count
 
-    def timed(self, converted: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def convert(entered: Any) -> Any:
+    def timed(self, converted: Callable[..., Any]) -> Callable[..., Any]:
+        def convert(*words: Any) -> Any:
             began_s = time.perf_counter()
             try:
-                return converted(entered)
+                return converted(*words)
             finally:
                 self._convert_s += time.perf_counter() - began_s
 
