@@ -79,6 +79,7 @@ class Models:
         pose: the pose stage.
         concurrency: how many inferences the pool runs at the same time.
         throughput: throughput mode, for files only: more frames per second, at a higher latency.
+        send: sends a frame's image to a GPU, from any thread, before a model asks for it; None on other devices.
     """
 
     device: torch.device
@@ -89,11 +90,7 @@ class Models:
     pose: PoseStage | PassThrough
     concurrency: int
     throughput: bool = False
-
-    @property
-    def send(self) -> Callable[[Frame], None] | None:
-        """Sends a frame's image to the device, from any thread, before a model asks for it; None on a CPU."""
-        return sender(self.device) if self.device.type == "cuda" else None
+    send: Callable[[Frame], None] | None = None
 
     @property
     def pooled(self) -> list[str]:
@@ -198,7 +195,8 @@ def _load(config: AppConfig, plan: Plan) -> Models:
     concurrency = concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
     names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
-    models = Models(device, *names, detect, track, pose, concurrency, throughput)
+    send = sender(device) if device.type == "cuda" else None
+    models = Models(device, *names, detect, track, pose, concurrency, throughput, send)
     for count in models.core_budgets():
         with core_budget(fixed(count)):
             detect.warm_up()

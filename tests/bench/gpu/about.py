@@ -19,7 +19,8 @@ def driver():
     if shutil.which("nvidia-smi") is None:
         return None
     words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.partition("\n")[0].strip() or None
+    lines = subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
+    return lines[0].strip() if lines else None
 
 device = sys.argv[1]
 told = {"torch": torch.__version__, "cuda": torch.version.cuda}

@@ -74,9 +74,12 @@ def run(job: Job) -> None:
         needed_s = time.monotonic() - began_s
         points.append(Point(cameras, people, peak.figures()))
         job.record.put(name, cameras=cameras, people=people, **points[-1].figures)
-        for what, figures in (("each camera more", per_camera(points)), ("each person more", per_person(points))):
-            if figures:
-                job.record.put(what, **figures)
+        if not job.is_short:
+            for what, figures in (("each camera more", per_camera(points)), ("each person more", per_person(points))):
+                if figures:
+                    job.record.put(what, **figures)
+    if job.is_short:
+        job.record.leave_out("each camera more, each person more: short runs are too noisy for differences")
 
 
 def scene_keys(job: Job) -> dict[str, object]:

@@ -17,7 +17,7 @@ from realtime.config import AppConfig
 from realtime.detect.stage import DetectStage
 from realtime.loading import Models
 from realtime.pose.stage import PoseStage
-from realtime.runtime.device import Lane
+from realtime.runtime.device import Lane, sender
 from realtime.skeleton import COCO17
 from realtime.track.stage import TrackStage
 
@@ -67,5 +67,6 @@ def instant_models(config: AppConfig, device: torch.device) -> Models:
     """Return models that return at once, for `scene.measure`."""
     net: Any = InstantNet(Lane(device))
     detect, pose = DetectStage(config.detector, net), PoseStage(InstantPose(), None, config.activity.pose_s)
+    send = sender(device) if device.type == "cuda" else None
     own_threads = device if device.type == "cuda" else torch.device("cuda:0")  # named, but never used
-    return Models(own_threads, "instant", "instant", detect, TrackStage(config.tracker, "cpu"), pose, 1)
+    return Models(own_threads, "instant", "instant", detect, TrackStage(config.tracker, "cpu"), pose, 1, send=send)
