@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from realtime.config import TrackerConfig
 from realtime.errors import ConfigError, first_line
+from realtime.runtime.device import device_errors
 from realtime.types import Detections
 
 # boxmot never trims ByteTrack's list of removed tracks and walks it on every frame, although it needs only the last
@@ -64,6 +65,7 @@ class Association:
         quiet()
         self._names = _NAMES[config.method]
         self._low_score = config.low_score
+        self._device: torch.device = getattr(appearance, "device", torch.device("cpu"))  # boxmot ships no types
         self._tracker: Any = _build(config, size, appearance)  # Any: boxmot ships no types
         self._wants_picture = self._tracker.requirements.frame or appearance is not None
         self._has_time_line = config.method != "sfsort"  # SFSORT predicts no motion and takes no timestamps
@@ -88,7 +90,8 @@ class Association:
         rows[:, :4], rows[:, 4] = detections.xyxy[used], detections.scores[used]
         picture = frame.image if self._wants_picture else None
         time_s = {"timestamp_s": frame.time_s} if self._has_time_line else {}
-        out = np.asarray(self._tracker.update(rows, picture, **time_s), np.float64).reshape(-1, 8)
+        with device_errors(self._device):
+            out = np.asarray(self._tracker.update(rows, picture, **time_s), np.float64).reshape(-1, 8)
         if isinstance(removed := getattr(self._tracker, "removed_stracks", None), list):
             del removed[:-_REMOVED_KEPT]
         out = out[np.argsort(out[:, _DETECTION])]

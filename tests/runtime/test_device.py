@@ -10,7 +10,7 @@ import torch
 
 from realtime.errors import ConfigError, DeviceError, MemoryFullError
 from realtime.runtime import device as devices
-from realtime.runtime.device import Lane, _pictures_on, resolve_device
+from realtime.runtime.device import Lane, _pictures_on, resolve_device, sender
 from tests.fake_cuda import FakeCuda, cuda_error, out_of_memory
 
 CPU = torch.device("cpu")
@@ -47,6 +47,26 @@ def test_a_writeable_image_is_sent_each_time():
     lane.picture(image)
     image[:] = 7
     assert (lane.picture(image) == 7).all()
+
+
+def test_a_frame_that_was_sent_ahead_is_not_sent_again(make_frame, monkeypatch):
+    counted = mock.Mock(side_effect=_pictures_on(CPU)._send)
+    monkeypatch.setattr(_pictures_on(CPU), "_send", counted)
+    frame = make_frame(0)
+    sender(CPU)(frame)
+    for lane in (Lane(CPU), Lane(CPU)):
+        np.testing.assert_array_equal(lane.picture(frame.image).numpy(), frame.image)
+    counted.assert_called_once()
+
+
+def test_sending_ahead_leaves_a_full_memory_to_the_model_and_reports_a_device_that_failed(make_frame, monkeypatch):
+    gpu = torch.device("cuda:0")
+    pictures = SimpleNamespace(of=mock.Mock(side_effect=[out_of_memory(2**20), cuda_error("unknown error")]))
+    monkeypatch.setattr(devices, "_pictures_on", lambda device: pictures)
+    send = sender(gpu)
+    send(make_frame(0))
+    with pytest.raises(DeviceError, match="cuda:0: the GPU failed"):
+        send(make_frame(1))
 
 
 # ---- errors of a GPU

@@ -166,6 +166,8 @@ def _group(group: Entries) -> list[str]:
     told = ", ".join(f"{title(key)} {cell(rows[0][key])}" for key in same)
     above = [_paragraph(f"In all rows: {told}."), ""] * bool(same)
     keys = [key for key in keys if key not in same]
+    if not keys:
+        return [_item(f"{', '.join(group)}: {told}"), ""]
     cells = [[name, *(cell(row[key]) if key in row else "" for key in keys)] for name, row in group.items()]
     return [*above, *table(["", *map(title, keys)], cells), ""]
 

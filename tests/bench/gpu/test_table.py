@@ -44,6 +44,10 @@ def test_entries_with_the_same_figures_are_rows_of_one_table() -> None:
     assert told[at + 2 : at + 6] == ["|  | p99 px |", "| --- | --- |", "| S | 0.123 |", "| B | 2.00 |"]
 
 
+def test_entries_whose_figures_are_all_the_same_are_one_line() -> None:
+    assert "- S, B: p99 px 0" in lines(parity=step({"S": {"p99_px": 0}, "B": {"p99_px": 0}}))
+
+
 def test_an_entry_joins_a_table_that_has_all_its_figures() -> None:
     ours, theirs, other = {"fps": 1.0}, {"fps": 2.0, "ratio": 2.0}, {"frame_ms": 21.3}
     assert groups({"theirs": theirs, "other": other, "ours": ours}) == [
