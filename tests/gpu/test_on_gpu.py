@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -23,9 +24,12 @@ from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
 from realtime.models.choice import Choice
+from realtime.models.vitpose import load_network
 from realtime.models.yolo import YoloNet, build_net
 from realtime.pose import on_device
-from realtime.pose.on_device import BUCKETS
+from realtime.pose.crop import Crowd
+from realtime.pose.engine import HostEngine, TorchNetwork
+from realtime.pose.on_device import BUCKETS, DeviceEngine
 from realtime.pose.yolo_pose import YoloPose
 from realtime.runtime.device import Lane
 from realtime.types import Frame
@@ -37,6 +41,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: the GPU path is NOT tested"),
 ]
 GPU = torch.device("cuda:0")
+SIZE = (192, 256)
 ROOT = Path(__file__).parents[2]
 
 
@@ -72,6 +77,65 @@ def test_a_frame_larger_than_the_buffer_is_processed(tmp_path, monkeypatch):
     model.estimate([picture(1200, 800)], [boxes])
     assert len(model._engine._frames) == 1200 * 800 * 3
     np.testing.assert_allclose(model.estimate([small], [boxes])[0], before, atol=1e-3)
+
+
+class Waiting(torch.nn.Module):
+    """A network that waits for the device while it is captured, which makes the capture fail."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops):
+        if torch.cuda.is_current_stream_capturing():
+            crops.float().sum().item()
+        return self.network(crops)
+
+
+def test_a_capture_that_fails_is_replaced_by_the_steps_and_no_frame_stays_in_memory(tmp_path, caplog):
+    network, boxes = load_network(save_checkpoint(tmp_path)), people().xyxy / 4
+    engine = DeviceEngine(Waiting(copy.deepcopy(network)), GPU, SIZE, 2.0, "device")
+    engine.warm_up()
+    assert all(batch.graph is None for batch in engine._batches.values())
+    assert "no CUDA graphs" in caplog.text
+    host = HostEngine(TorchNetwork(network), SIZE, 2.0, "host")
+
+    def look(seed):
+        image = picture(600, 400, seed=seed)
+        image.setflags(write=False)
+        crowd = Crowd.of([image], [boxes], SIZE)
+        np.testing.assert_allclose(engine.peaks(crowd)[..., 2], host.peaks(crowd)[..., 2], atol=5e-3)
+
+    look(0)
+    before = torch.cuda.memory_allocated(GPU)
+    for seed in range(1, 20):
+        look(seed)
+    assert torch.cuda.memory_allocated(GPU) <= before + 600 * 400 * 3
+
+
+def test_batches_become_smaller_if_the_memory_is_full(tmp_path, caplog):
+    network = load_network(save_checkpoint(tmp_path, size=SMALL))
+    engine, boxes = DeviceEngine(network, GPU, SIZE, 2.0, "device"), np.tile(people().xyxy / 4, (7, 1))[: BUCKETS[-1]]
+    image = picture(600, 400)
+
+    def run(count):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(GPU)
+        peaks = engine.peaks(Crowd.of([image], [boxes[:count]], SIZE))
+        return peaks, torch.cuda.max_memory_reserved(GPU)
+
+    few, low = run(BUCKETS[-1] // 4)
+    expected, high = run(BUCKETS[-1])
+    try:
+        share = (low + high) / 2 / torch.cuda.get_device_properties(GPU).total_memory
+        torch.cuda.set_per_process_memory_fraction(share, GPU)
+        found, _ = run(BUCKETS[-1])
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, GPU)
+    assert BUCKETS[-1] // 8 <= engine._fit.most < BUCKETS[-1]
+    assert "too small" in caplog.text
+    np.testing.assert_allclose(found[..., 2], expected[..., 2], atol=2e-3)
+    np.testing.assert_allclose(found[: len(few), :, 2], few[..., 2], atol=2e-3)
 
 
 def test_the_host_waits_only_for_the_peaks(tmp_path):
