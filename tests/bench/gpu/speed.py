@@ -42,6 +42,8 @@ DETECTOR = "yolov8n"
 # Side of the matrices, and bytes of the copy: large enough for a card's full rate; and those of the short form.
 _SIDE, _COPY_BYTES = 8192, 2**30
 _SHORT_SIDE, _SHORT_COPY_BYTES = 1024, 2**24
+# How many frames the detector gets at once, and the height and width of its input.
+_COUNTS, _SHORT_COUNTS, _DETECTOR_SHAPE = (1, 2, 4, 8, 16, 32), (1, 2), (384, 640)
 # Until they are measured: seconds to load the detector and a small pose model, and to start and stop a pipeline.
 _FIRST_LOAD_S, _FIRST_START_S = 10.0, 1.0
 # What models are loaded for; they can be used for other scenes too.
@@ -57,6 +59,7 @@ def run(job: Job) -> None:
         bench.attempt(_host_name(scene), bench.host_s(scene), partial(bench.host, scene))
     bench.attempt("one picture", 1.0, bench.picture)
     bench.attempt("rates of the device", 5.0, bench.rates)
+    bench.attempt("detector, first and later calls", 8.0, bench.detector_batches)
     for cell in cells(job.is_short, job.is_cuda):
         if not job.is_cuda and not (cell.graphs and cell.streams):
             job.record.leave_out(f"{cell.name}: needs CUDA")
@@ -124,6 +127,23 @@ class _Bench:
         if self._job.is_cuda:
             torch.cuda.empty_cache()
 
+    def detector_batches(self) -> None:
+        """Measure the detector's first call with each number of frames: a camera that joins may cause such a call."""
+        detect, first_ms, later_ms = self._detector().detect, [], []
+        counts = _SHORT_COUNTS if self._job.is_short else _COUNTS
+        for count in counts:
+            image = np.zeros((count, *_DETECTOR_SHAPE, 3), np.uint8)
+            taken_ms = []
+            for _ in range(4):
+                began_s = time.perf_counter()
+                detect._net.predict(image, 0.5, 0.7)
+                taken_ms.append(1e3 * (time.perf_counter() - began_s))
+            first_ms.append(taken_ms[0])
+            later_ms.append(float(np.median(taken_ms[1:])))
+        told = {f"{what}_{n}_frames_ms": value for what, values in (("first", first_ms), ("later", later_ms))
+                for n, value in zip(counts, values, strict=True)}  # fmt: skip
+        self._job.record.put("detector, first and later calls", **told)
+
     def cell_s(self, cell: Cell) -> float:
         """Estimate how long `cell` takes, with the time to load its model if it isn't loaded."""
         loads_s = 0.0
@@ -152,13 +172,18 @@ class _Bench:
         self._start_s = time.monotonic() - began_s - seconds - warm_s
         return figures.summary()
 
-    def _load(self, cell: Cell) -> Models:
-        """Return the models of a cell. The detector is loaded once; the pose model is made in place."""
+    def _detector(self) -> Models:
+        """Return the detector, and the pose model that is loaded, if any."""
         if self._models is None:
             began_s = time.monotonic()
             _, self._models = load_scene(_ONE, **self._keys())
             name, engine = self._models.detector_name, self._models.detect.engine_name
             self._job.record.put("loading the detector", load_s=time.monotonic() - began_s, model=name, engine=engine)
+        return self._models
+
+    def _load(self, cell: Cell) -> Models:
+        """Return the models of a cell. The detector is loaded once; the pose model is made in place."""
+        self._models = self._detector()
         if self._loaded != (cell.size, cell.precision):
             # The model before is freed first.
             self._loaded, self._models = None, dataclasses.replace(self._models, pose=PassThrough(NO_SKELETON))

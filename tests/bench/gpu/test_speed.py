@@ -58,7 +58,7 @@ def work_of(clock: Clock, monkeypatch: pytest.MonkeyPatch, fails: Callable[[Cell
         clock.now_s += 3.0
 
     monkeypatch.setattr(speed._Bench, "cell", cell)
-    for name in ("host", "picture", "rates"):
+    for name in ("host", "picture", "rates", "detector_batches"):
         monkeypatch.setattr(speed._Bench, name, other)
 
 
