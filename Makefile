@@ -48,7 +48,7 @@ bench: $(READY)  ## about 20 minutes: the time of each stage, and the pose stage
 	$(BIN)/python -m tests.bench.pose
 
 gpu:  ## under 8 minutes: prove and measure the CUDA path (docs/gpu.md); make gpu DEVICE=cpu: the short form, on a CPU
-	$(PYTHON) -m tests.bench.gpu --device $(DEVICE)
+	$(PYTHON) -m tests.bench.gpu --device $(DEVICE) $(if $(OUT),--out $(OUT))
 
 gpu-kit:  ## fill gpu-kit/ with the wheels that make gpu needs on a machine without a network
 	$(PYTHON) -m tests.bench.gpu.kit

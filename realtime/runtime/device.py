@@ -38,7 +38,7 @@ _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 # Messages of torch, CUDA and its libraries.
 _MEMORY_FULL = re.compile(r"out of memory|CU[A-Z]+_STATUS_ALLOC_FAILED")
-_FAILURE = re.compile(r"CUDA (driver )?error|CU[A-Z]+_STATUS_|cuDNN error")
+_FAILURE = re.compile(r"CUDA (driver )?error|CU[A-Z]+_STATUS_|cuDNN error|unable to find an engine to execute")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -234,8 +234,12 @@ class Lane:
         """Return torch's unused memory of CUDA devices to the driver, after an error or before a graph is captured.
 
         The driver then waits for the whole device.
+
+        Raises:
+            DeviceError: the device failed.
         """
-        torch.cuda.empty_cache()
+        with device_errors(self.device):
+            torch.cuda.empty_cache()
 
 
 def sender(device: torch.device) -> Callable[[Frame], None]:

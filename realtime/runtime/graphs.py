@@ -17,6 +17,11 @@ from realtime.runtime.device import Lane
 Outputs = TypeVar("Outputs")
 
 
+# Kept until the process ends, because torch < 2.12 still refers to a graph whose capture failed when it allocates
+# pinned memory.
+_failed: list[torch.cuda.CUDAGraph] = []
+
+
 class CaptureError(RealtimeError):
     """A graph can't be captured. The same work can be done without it."""
 
@@ -34,8 +39,6 @@ class GraphPool:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._handle = torch.cuda.graph_pool_handle()
-        # Kept, because torch < 2.12 still refers to a graph whose capture failed when it allocates pinned memory.
-        self._failed: list[torch.cuda.CUDAGraph] = []
 
     def capture(self, work: Callable[[], Outputs]) -> Captured[Outputs]:
         """Capture the kernels that `work` launches. Call it within `lane.run`, while no other capture is in progress.
@@ -50,7 +53,7 @@ class GraphPool:
 
         Raises:
             CaptureError: the capture failed. Graphs captured earlier stay valid. Don't capture more with this pool.
-            RuntimeError: the device failed, and every further call would fail too.
+            DeviceError: the device failed, and every further call would fail too.
         """
         self._lane.free_cache()  # the graph's pool can't use the memory that the earlier runs left
         graph = torch.cuda.CUDAGraph()
@@ -81,11 +84,11 @@ class GraphPool:
         Before torch 2.12, if CUDA's call that ends the capture fails, CUDAGraph.capture_end returns before it tells the
         allocator (pytorch issue 180395). The allocator would then go on deferring the release of tensors that several
         streams use (those of `Lane.picture`) to the end of the capture, so every frame would stay in memory, and
-        `empty_cache` would fail.
+        `empty_cache` would fail. torch's random numbers on this device may stay in the capture; nothing here draws any.
         """
         with contextlib.suppress(RuntimeError):
             graph.reset()  # since torch 2.14, this is enough
         with contextlib.suppress(RuntimeError):  # torch has ended it
             torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self._handle)
             torch._C._cuda_releasePool(torch.cuda.current_device(), self._handle)
-            self._failed.append(graph)
+            _failed.append(graph)

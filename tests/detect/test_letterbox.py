@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.detect.letterbox import Letterbox
@@ -32,6 +32,7 @@ def test_a_frame_is_centred_on_a_grey_background() -> None:
 sides = st.integers(1, 40).map(lambda n: 32 * n)
 
 
+@settings(deadline=None)  # no test asserts a duration
 @given(st.integers(1, 4000), st.integers(1, 4000), sides, sides, st.sampled_from([160, 640, 1280]))
 def test_a_frame_fits_into_a_given_input_and_points_map_back_to_it(
     width: int, height: int, input_width: int, input_height: int, size: int

@@ -79,40 +79,6 @@ def test_a_frame_larger_than_the_buffer_is_processed(tmp_path, monkeypatch):
     np.testing.assert_allclose(model.estimate([small], [boxes])[0], before, atol=1e-3)
 
 
-class Waiting(torch.nn.Module):
-    """A network that waits for the device while it is captured, which makes the capture fail."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, crops):
-        if torch.cuda.is_current_stream_capturing():
-            crops.float().sum().item()
-        return self.network(crops)
-
-
-def test_a_capture_that_fails_is_replaced_by_the_steps_and_no_frame_stays_in_memory(tmp_path, caplog):
-    network, boxes = load_network(save_checkpoint(tmp_path)), people().xyxy / 4
-    engine = DeviceEngine(Waiting(copy.deepcopy(network)), GPU, SIZE, 2.0, "device")
-    engine.warm_up()
-    assert all(batch.graph is None for batch in engine._batches.values())
-    assert "no CUDA graphs" in caplog.text
-    host = HostEngine(TorchNetwork(network), SIZE, 2.0, "host")
-
-    def look(seed):
-        image = picture(600, 400, seed=seed)
-        image.setflags(write=False)
-        crowd = Crowd.of([image], [boxes], SIZE)
-        np.testing.assert_allclose(engine.peaks(crowd)[..., 2], host.peaks(crowd)[..., 2], atol=5e-3)
-
-    look(0)
-    before = torch.cuda.memory_allocated(GPU)
-    for seed in range(1, 20):
-        look(seed)
-    assert torch.cuda.memory_allocated(GPU) <= before + 600 * 400 * 3
-
-
 def test_batches_become_smaller_if_the_memory_is_full(tmp_path, caplog):
     network = load_network(save_checkpoint(tmp_path, size=SMALL))
     engine, boxes = DeviceEngine(network, GPU, SIZE, 2.0, "device"), np.tile(people().xyxy / 4, (7, 1))[: BUCKETS[-1]]
@@ -124,10 +90,11 @@ def test_batches_become_smaller_if_the_memory_is_full(tmp_path, caplog):
         peaks = engine.peaks(Crowd.of([image], [boxes[:count]], SIZE))
         return peaks, torch.cuda.max_memory_reserved(GPU)
 
-    few, low = run(BUCKETS[-1] // 4)
-    expected, high = run(BUCKETS[-1])
+    few, reserved = run(BUCKETS[-1] // 4)  # what torch reserved is enough for these
+    expected, _ = run(BUCKETS[-1])
+    needed = torch.cuda.max_memory_allocated(GPU)  # with less, a full batch can't be run
     try:
-        share = (low + high) / 2 / torch.cuda.get_device_properties(GPU).total_memory
+        share = (reserved + needed) / 2 / torch.cuda.get_device_properties(GPU).total_memory
         torch.cuda.set_per_process_memory_fraction(share, GPU)
         found, _ = run(BUCKETS[-1])
     finally:
@@ -237,3 +204,41 @@ def test_kernels_of_the_detector_and_the_pose_model_overlap(tmp_path, yolov8n):
             spans[event["args"]["stream"]].append((event["ts"], event["ts"] + event["dur"]))
     first, second = sorted(spans.values(), key=len)[-2:]
     assert any(begin < other_end and other_begin < end for begin, end in first for other_begin, other_end in second)
+
+
+class Waiting(torch.nn.Module):
+    """A network that waits for the device while it is captured, which makes the capture fail."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops):
+        if torch.cuda.is_current_stream_capturing():
+            crops.float().sum().item()
+        return self.network(crops)
+
+
+# The last test, because before torch 2.12 a capture that fails leaves its mark on the process (runtime/graphs.py).
+def test_a_capture_that_fails_is_replaced_by_the_steps_and_no_frame_stays_in_memory(tmp_path, caplog):
+    network, boxes = load_network(save_checkpoint(tmp_path)), people().xyxy / 4
+    engine = DeviceEngine(Waiting(copy.deepcopy(network)), GPU, SIZE, 2.0, "device")
+    engine.warm_up()
+    assert all(batch.graph is None for batch in engine._batches.values())
+    assert "no CUDA graphs" in caplog.text
+    host = HostEngine(TorchNetwork(network), SIZE, 2.0, "host")
+
+    def look(seed):
+        image = picture(600, 400, seed=seed)
+        image.setflags(write=False)
+        crowd = Crowd.of([image], [boxes], SIZE)
+        np.testing.assert_allclose(engine.peaks(crowd)[..., 2], host.peaks(crowd)[..., 2], atol=5e-3)
+
+    def held():  # with the memory that is freed, and that torch can't use again yet
+        return torch.cuda.memory_stats(GPU)["active_bytes.all.current"]
+
+    look(0)
+    before = held()
+    for seed in range(1, 20):
+        look(seed)
+    assert held() <= before + 2 * 600 * 400 * 3

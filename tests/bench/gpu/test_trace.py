@@ -159,7 +159,7 @@ def test_a_run_in_which_something_is_wrong_fails(recording, text):
 @pytest.mark.parametrize("version", ["", "_v3020"])
 def test_a_call_that_waits_for_the_device_fails(name, version):
     found = trace.calls([call(name + version, DETECT, 150)], THREADS)
-    waits = trace.device_waits(trace.waits(found, WINDOW, MAIN))
+    waits = trace.counted(trace.waits(found, WINDOW, MAIN), trace.WAITS_FOR_DEVICE)
     assert waits == {f"{name} of detect": 1}
     assert len(failures(figures_of(run_of()), waits)) == 1
 
@@ -175,7 +175,7 @@ def test_a_call_that_waits_for_the_device_fails(name, version):
     ],
 )
 def test_other_calls_do_not_wait_for_the_device(event):
-    assert trace.device_waits(trace.waits(trace.calls([event], THREADS), WINDOW, MAIN)) == {}
+    assert trace.counted(trace.waits(trace.calls([event], THREADS), WINDOW, MAIN), trace.WAITS_FOR_DEVICE) == {}
 
 
 def test_the_waits_of_a_thread_are_counted_and_added():
@@ -198,9 +198,14 @@ def test_figures_and_failures_are_recorded(tmp_path):
     record = Record(tmp_path / "gpu.json", "overlap")
     judge(Job("cuda:0", False, record, 1e12, tmp_path, tmp_path), run_of([call("cudaFree", POSE, 150, 4000)]))
     part = read(tmp_path / "gpu.json")["steps"]["overlap"]
-    assert part["failures"] == ["cudaFree of pose: 1 calls that can wait for the whole device"]
+    assert part["failures"] == ["cudaFree of pose: 1 calls that wait for the whole device"]
     assert part["entries"]["waits"]["pose_waits_ms_per_frame"] == 1.0
     assert part["entries"]["kernels"]["pose_beside_detector"] == 0.25
+
+
+@pytest.mark.parametrize(("allocations", "frames", "fails"), [(0, 0, 0), (1, 20, 0), (1, 19, 1), (6, 100, 1)])
+def test_allocations_fail_if_they_go_on(allocations, frames, fails):
+    assert len(failures(figures_of(run_of()), {}, allocations, frames)) == fails
 
 
 # ---- the file

@@ -25,12 +25,12 @@ Event = Mapping[str, Any]
 # (n, 2) begin and end of spans in microseconds.
 Spans = NDArray[np.float64]
 
-# Runtime calls that wait for all work on the device, or may: CUDA's guide lists allocations of pinned and of device
-# memory among the calls between which streams can't overlap, and frees wait for the device.
+# Runtime calls that wait for all work on the device.
 WAITS_FOR_DEVICE = frozenset(
-    {"cudaDeviceSynchronize", "cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaMallocHost", "cudaFreeHost",
-     "cudaMemcpy", "cudaHostRegister", "cudaHostUnregister", "cuMemMap", "cuMemUnmap"}
-)  # fmt: skip
+    {"cudaDeviceSynchronize", "cudaFree", "cudaFreeHost", "cudaMemcpy", "cudaHostUnregister", "cuMemUnmap"}
+)
+# Runtime calls that allocate. CUDA's guide lists them among the calls between which streams may not overlap.
+ALLOCATIONS = frozenset({"cudaMalloc", "cudaHostAlloc", "cudaMallocHost", "cudaHostRegister", "cuMemMap"})
 # Runtime calls in which a thread waits for one stream or one event.
 WAITS_FOR_STREAM = frozenset({"cudaStreamSynchronize", "cudaEventSynchronize"})
 _CALLS = frozenset({"cuda_runtime", "cuda_driver"})
@@ -217,7 +217,7 @@ def waits(found: Iterable[Call], window: tuple[float, float], apart_from: str) -
     """
     waited: dict[str, dict[str, float]] = {}
     for call in found:
-        is_wait = call.name in WAITS_FOR_DEVICE | WAITS_FOR_STREAM
+        is_wait = call.name in WAITS_FOR_DEVICE | ALLOCATIONS | WAITS_FOR_STREAM
         if is_wait and call.owner != apart_from and window[0] <= call.begin_us < window[1]:
             counts = waited.setdefault(f"{call.name} of {call.owner}", {"count": 0, "total_ms": 0.0})
             counts["count"] += 1
@@ -225,9 +225,9 @@ def waits(found: Iterable[Call], window: tuple[float, float], apart_from: str) -
     return waited
 
 
-def device_waits(waited: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
-    """The counts of those calls in the result of `waits` that wait for the whole device, or may."""
-    return {name: int(told["count"]) for name, told in waited.items() if name.partition(" ")[0] in WAITS_FOR_DEVICE}
+def counted(waited: Mapping[str, Mapping[str, float]], calls: frozenset[str]) -> dict[str, int]:
+    """The counts of those entries in the result of `waits` that are about these calls."""
+    return {name: int(told["count"]) for name, told in waited.items() if name.partition(" ")[0] in calls}
 
 
 # ---- the file
