@@ -22,7 +22,6 @@ import numpy as np
 from realtime.capture.demo import DEMO_FPS, demo_frame
 from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.progress import progress
-from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.speed.plots import plot_ratios
 from realtime.evaluate.speed.runs import Run, Scene
@@ -30,6 +29,7 @@ from realtime.evaluate.speed.videos import images_of, write_video
 from realtime.home import home_path
 from realtime.models.cache import cache_folder
 from realtime.models.weights import find_detector, find_pose
+from realtime.recordings.reading import open_recording
 from realtime.runtime.core_budget import all_cores
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
@@ -214,7 +214,7 @@ def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
     _start("-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(cameras)), *words)
     told = json.loads(report.read_text())
     run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
-    for message in sorted(read_recording(recording), key=lambda message: message.published_ns):
+    for message in sorted(open_recording(recording).messages(), key=lambda message: message.published_ns):
         run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
     run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())
     return run
