@@ -170,6 +170,8 @@ class PublishStage:
     def close(self) -> None:
         """Send the final states and counts, then close the sockets."""
         if self._recorder:
+            for camera, status in self._cameras().items():
+                self._recorder.describe(self._describe(camera, status))
             self._recorder.finish(_RECORDED_S)
         self._stages, self._process = self._measured()
         for branch in self._branches:
@@ -206,21 +208,26 @@ class PublishStage:
         for camera in cameras:
             status = self._cameras()[camera]
             self._told_source[camera] = (status.size, status.source_fps)
-            message = wire.InfoMessage(
-                session=self._info.session,
-                camera=camera,
-                keypoint_names=list(self._info.skeleton.keypoint_names),
-                edges=list(self._info.skeleton.edges),
-                detector=self._info.detector,
-                pose=self._info.pose,
-                device=self._info.device,
-                smoothing=self._info.smoothing,
-                source_fps=status.source_fps,
-                size=status.size,
-                version=self._info.version,
-                pictures=self._info.pictures,
-            )
+            message = self._describe(camera, status)
+            if self._recorder:
+                self._recorder.describe(message)
             self._send(wire.info_topic(camera), message)
+
+    def _describe(self, camera: str, status: CameraStatus) -> wire.InfoMessage:
+        return wire.InfoMessage(
+            session=self._info.session,
+            camera=camera,
+            keypoint_names=list(self._info.skeleton.keypoint_names),
+            edges=list(self._info.skeleton.edges),
+            detector=self._info.detector,
+            pose=self._info.pose,
+            device=self._info.device,
+            smoothing=self._info.smoothing,
+            source_fps=status.source_fps,
+            size=status.size,
+            version=self._info.version,
+            pictures=self._info.pictures,
+        )
 
     def _measured(self) -> tuple[dict[str, dict[str, float]], wire.Process]:
         """What the status messages of all cameras have in common, measured now."""
