@@ -1,6 +1,6 @@
 """A ZeroMQ socket of the stream: bound, encrypted if it has keys, and closed.
 
-Used by publish.stage and publish.pictures; realtime.pipeline opens the sockets before the models load, so that a busy
+Used by publish.stream and publish.pictures; realtime.pipeline opens the sockets before the models load, so that a busy
 port is found immediately.
 """
 
