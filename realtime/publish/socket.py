@@ -107,9 +107,21 @@ class PublishSocket:
             self.close()
             raise
 
-    def send(self, topic: bytes, payload: bytes) -> None:
-        """Send a message to its subscribers. A subscriber whose queue is full loses it; this never blocks."""
-        self._socket.send_multipart((topic, payload))
+    def send(self, topic: bytes, payload: bytes) -> bool:
+        """Send a message to its subscribers. A subscriber whose queue is full loses it; this never blocks.
+
+        Returns:
+            False if nothing was sent, because one of these queues is full and `keep_all` is on.
+        """
+        try:
+            self._socket.send_multipart((topic, payload), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def keep_all(self, is_on: bool) -> None:
+        """Refuse messages while the queue of one of their subscribers is full, or let that subscriber lose them."""
+        self._socket.setsockopt(zmq.XPUB_NODROP, int(is_on))
 
     def receive(self, most: int) -> list[tuple[int, bytes]]:
         """Return the messages that peers have sent, at most `most`, each with the descriptor of its peer.

@@ -71,11 +71,11 @@ class Stream:
         self._next_status_s = self._next_info_s = self._started_s
         self._audiences = [Audience(each, cameras) for each in sockets]
 
-    def send(self, topic: bytes, message: wire.Message) -> None:
-        """Send a message to the subscribers of a topic."""
+    def send(self, topic: bytes, message: wire.Message) -> bool:
+        """Send a message to the subscribers of a topic. Return False if a socket has not taken it (`keep_all`)."""
         payload = wire.encode(message, self._encoding)
-        for socket in self._sockets:
-            socket.send(topic, payload)
+        has_taken = [socket.send(topic, payload) for socket in self._sockets]
+        return all(has_taken)
 
     def see(self, message: wire.PoseMessage, ended: Iterable[int] = ()) -> None:
         """Take the tracks of a pose message that was sent, for the next status message.
