@@ -141,6 +141,7 @@ class Replay:
             if self._stopping or due_ns >= pace.to_s * 1e9:
                 break
             if due_ns < from_ns:
+                self._tick_if_due()
                 continue
             if not count and pace.from_s:  # reading up to here took a while
                 starts_s, starts_ns = time.monotonic(), time.time_ns()
