@@ -35,7 +35,7 @@ _LOOK = 500
 _PAUSE_S = 10.0
 # As fast as possible means as fast as the subscribers read. One that reads nothing for this long (s) is not waited for.
 _PATIENCE_S = 2.0
-# At its end, they get this long (s) for the messages on their way to them. When an ipc socket is closed, libzmq discards
+# At its end, they get this long (s) for the messages on their way to them: when an ipc socket is closed, libzmq loses
 # those that a reader with a full queue has not taken from the system.
 _LAST_S = 0.5
 _PATIENT = replace(POSES, linger_ms=round(_PATIENCE_S * 1e3))
@@ -170,12 +170,12 @@ class Replay:
                 starts_s, starts_ns = time.monotonic(), time.time_ns()
             if not self._wait_until(starts_s + (due_ns - from_ns) / 1e9 / pace.speed):
                 break
+            latency_ms = (message.published_ns - message.captured_ns) / 1e6
             if pace.restamps:
-                captured_ns = starts_ns + round((at_ns - from_ns) / pace.speed)
-                if math.isinf(pace.speed):
-                    captured_ns = time.time_ns()
+                is_timed = math.isfinite(pace.speed)
+                captured_ns = starts_ns + round((at_ns - from_ns) / pace.speed) if is_timed else time.time_ns()
                 message = msgspec.structs.replace(message, captured_ns=captured_ns)
-            self._publish(message, (message.published_ns - message.captured_ns) / 1e6)
+            self._publish(message, latency_ms)
             count += 1
         if not count and not self._stopping:
             raise ConfigError(
@@ -186,6 +186,12 @@ class Replay:
         return max(starts_s + (min(timeline.end_ns, pace.to_s * 1e9) - from_ns) / 1e9 / pace.speed, time.monotonic())
 
     def _publish(self, message: wire.PoseMessage, latency_ms: float) -> None:
+        """Publish a message, after the info and the status that it makes necessary.
+
+        Args:
+            message: the message, with the recorded session.
+            latency_ms: from capture to publishing, as recorded.
+        """
         camera = message.camera
         if camera not in self._status:
             self._meet(camera, made_of(message))
