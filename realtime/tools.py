@@ -13,6 +13,7 @@ TOOLS = {
     "client": "print the poses of a stream",
     "keys": "create key pairs for an encrypted stream",
     "evaluate": "measure accuracy, latency and cost",
+    "replay": "publish a recording again",
     "dashboard": "serve a live page, metrics and health of pipelines",
 }
 

@@ -34,7 +34,7 @@ ONE_PLACE = {
     "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py"]
     + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
     "huggingface_hub": ["models/hub.py"],
-    "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],
+    "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "recordings/*.py", "wire/*.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
@@ -184,6 +184,7 @@ PUBLIC = [
     ("pose.passthrough", ["PassThrough"]),
     ("smooth.stage", ["SmoothStage"]),
     ("publish.stage", ["PublishStage"]),
+    ("recordings.reading", ["Recording"]),
     ("pose.crop", None),
     ("pose.decode", None),
     ("smooth.one_euro", None),

@@ -166,9 +166,9 @@ class Camera:
     def _announce(self, source: Source) -> None:
         """Update the status, door, timeline and log for a source that was opened."""
         size = viewed_size(source.size, self._config)
-        self._status.describe(size, source.fps)
         self._prepare(self._name, size, source.live)
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
+        self._status.describe(size, source.fps)  # last: the info message that follows tells whether it is live
         self._framer.reopened(source)
         if not self._was_open or self._trouble is not None:
             rate = f"{source.fps:.4g} fps" if source.fps else "unknown frame rate"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from realtime.config.sections import AppConfig
 from realtime.errors import ConfigError
+from realtime.recordings.info import info_path
 
 
 def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
@@ -28,14 +29,18 @@ def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
         inputs.append((config.publish.curve_secret, "the secret key"))
     if config.web_token_file is not None:
         inputs.append((config.web_token_file, "the token of the page"))
-    for key, output in (("record", config.record), ("report", config.report), *_videos(config)):
+    for key, output in (*_recording(config), ("report", config.report), *_videos(config)):
         for path, what in inputs:
             if output is not None and (_is_same(output, path) or (key == "save_video" and _is_later(path, output))):
                 raise ConfigError(f"{key}: got {output}, {what}, expected a different file")
-    others = [("record", config.record), *_videos(config)]
-    for key, output in others:
-        if output is not None and config.report is not None and _is_same(output, config.report):
+    for key, output in (*_recording(config), *_videos(config)):
+        if config.report is not None and _is_same(output, config.report):
             raise ConfigError(f"report: got the same file as {key}, expected a different one")
+
+
+def _recording(config: AppConfig) -> list[tuple[str, Path]]:
+    """The recording and its companion."""
+    return [] if config.record is None else [("record", config.record), ("record", info_path(config.record))]
 
 
 def _videos(config: AppConfig) -> list[tuple[str, Path]]:

@@ -17,9 +17,9 @@ from realtime import wire
 from realtime.client import PoseSubscriber
 from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.progress import progress
-from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 from realtime.home import home_path
+from realtime.recordings.reading import open_recording
 
 # The rows that are not stages.
 TOTAL = "capture to publish"
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> Report:
     if not 0 < options.seconds < float("inf"):
         raise ConfigError(f"--seconds: got {options.seconds:g}, expected more than 0")
     if options.recording is not None:
-        origin, messages = str(options.recording), read_recording(options.recording)
+        origin, messages = str(options.recording), open_recording(options.recording).messages()
     else:
         origin, messages = ", ".join(options.connect), _listen(options)
     cameras = gather(m for m in progress(messages, origin, unit="messages") if _is_wanted(m, options.camera))

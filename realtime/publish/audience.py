@@ -1,6 +1,6 @@
 """The readers of a socket of the stream, and the tracks that were announced to them.
 
-Used by publish.stage and publish.pictures.
+Used by publish.stream and publish.pictures.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A side branch of the publisher with a thread of its own. Encoding and a slow disk delay live cameras only if the run
 also reads files, because files are recorded completely. Lines are written unbuffered, so a killed run loses only the
-messages that are still in the queue, and may cut off its last line.
+messages that are still in the queue, and may cut off its last line. Beside it, x.info.json describes the cameras.
 
 If the disk is full or a pipe is not read, a run with a live camera continues, counts the lost lines and tries again. A
 run of files ends with an error.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from realtime import wire
 from realtime.errors import OutputError, RealtimeError
+from realtime.publish.info_file import InfoFile
 from realtime.publish.outage import Outage
 from realtime.publish.recording import RecordingFile
 from realtime.runtime.channel import Channel, Closed
@@ -65,6 +66,7 @@ class Recorder:
         self._path, self._goes_on = path, goes_on
         self._given_up, self._is_done = threading.Event(), threading.Event()
         self._file = RecordingFile(path, self._given_up.is_set)
+        self._info_file = InfoFile()
         self._channel: Channel[tuple[wire.PoseMessage, bool]] = Channel(_WAITING)  # with whether it comes from a file
         self._outage = Outage()
         self._error: str | None = None
@@ -96,6 +98,10 @@ class Recorder:
                 self._is_behind = True
         except Closed:
             pass
+
+    def describe(self, info: wire.InfoMessage) -> None:
+        """Take the info of a camera that is new or may have changed, to be written beside the recording."""
+        self._info_file.describe(info)
 
     def status(self) -> wire.Recording:
         """Return how many lines were written and lost so far, and why lines are being lost now."""
@@ -185,6 +191,7 @@ class Recorder:
             return
         self._written += 1
         self._written_of_files += is_of_file
+        self._info_file.update(self._file, now_s)
         if self._outage.succeed(now_s):
             self._error = None
             log.info("record: %s can be written again; %d lines lost so far", self._path, self._lost)
@@ -210,6 +217,8 @@ class Recorder:
 
     def _close(self) -> None:
         """Close the file, and handle errors that the system reports only now, as network file systems do."""
+        if self._written:
+            self._info_file.update(self._file, time.monotonic(), is_last=True)
         try:
             self._file.close()
         except OSError as error:

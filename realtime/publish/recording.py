@@ -27,6 +27,9 @@ class RecordingFile:
     ...     file.close()
     ...     len(os.listdir(folder)), path.read_text()
     (2, '{}\\n')
+
+    Attributes:
+        begun: how many files were begun. Usually one, and another one for each time that the file was deleted.
     """
 
     def __init__(self, path: Path, is_over: Callable[[], bool] = lambda: False) -> None:
@@ -41,6 +44,17 @@ class RecordingFile:
         """
         self._file = OutputFile(path, "record", flags=os.O_APPEND, companions=COMPANIONS, is_over=is_over)
         self._is_cut = False  # whether it ends with an incomplete line, which can't be removed
+        self.begun = 0
+
+    @property
+    def path(self) -> Path:
+        """The file itself, if the given path was a symbolic link."""
+        return self._file.path
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is neither a device nor a pipe."""
+        return self._file.is_regular
 
     def begin(self) -> None:
         """Rename an earlier recording, and open an empty file. A device or a pipe stays as it is.
@@ -51,6 +65,7 @@ class RecordingFile:
         """
         self._is_cut = False
         self._file.begin()
+        self.begun += 1
 
     def write(self, line: bytes) -> None:
         """Write a line, given without its line break.
@@ -88,6 +103,7 @@ class RecordingFile:
         """
         if self._file.renew():
             self._is_cut = False
+            self.begun += 1
 
     def close(self) -> None:
         """Close the file. If the constructor created it and it was never used, remove it.

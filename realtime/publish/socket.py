@@ -1,6 +1,6 @@
 """A ZeroMQ socket of the stream: bound, encrypted if it has keys, and closed.
 
-Used by publish.stage and publish.pictures; realtime.pipeline opens the sockets before the models load, so that a busy
+Used by publish.stream and publish.pictures; realtime.pipeline opens the sockets before the models load, so that a busy
 port is found immediately.
 """
 
@@ -67,6 +67,7 @@ class PublishSocket:
 
     >>> socket = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
     >>> socket.send(b"pose/cam0/", b"...")
+    True
     >>> socket.close()
 
     Attributes:
@@ -107,9 +108,22 @@ class PublishSocket:
             self.close()
             raise
 
-    def send(self, topic: bytes, payload: bytes) -> None:
-        """Send a message to its subscribers. A subscriber whose queue is full loses it; this never blocks."""
-        self._socket.send_multipart((topic, payload))
+    def send(self, topic: bytes, payload: bytes) -> bool:
+        """Send a message to its subscribers. A subscriber whose queue is full loses it, and this never blocks.
+
+        Returns:
+            Whether it was sent. False only after `wait_for_readers`.
+        """
+        try:
+            self._socket.send_multipart((topic, payload))
+        except zmq.Again:
+            return False
+        return True
+
+    def wait_for_readers(self, patience_s: float) -> None:
+        """Let `send` wait up to `patience_s` until the queue of each subscriber has room. 0: it never blocks again."""
+        self._socket.setsockopt(zmq.SNDTIMEO, round(patience_s * 1e3))
+        self._socket.setsockopt(zmq.XPUB_NODROP, int(patience_s > 0))
 
     def receive(self, most: int) -> list[tuple[int, bytes]]:
         """Return the messages that peers have sent, at most `most`, each with the descriptor of its peer.

@@ -200,6 +200,13 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
             "(`0.0.0.0`, `[::]`, `*`) by the host through which it reached the stream"
         ),
     ] = None
+    live: Annotated[
+        bool | None,
+        Meta(
+            description="true if new frames replace waiting ones (a camera, or a file with `--realtime`), false if all "
+            "frames are processed (a file); nil before the first frame"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         _finite("source_fps", [self.source_fps])

@@ -42,7 +42,9 @@ def test_neither_a_configuration_file_nor_a_secret_is_written(folder: Path, key:
         check(folder, web_token_file="clip.jsonl", **{key: "clip.jsonl"})
 
 
-@pytest.mark.parametrize(("record", "report"), [("a.jsonl", "../{0}/a.jsonl"), ("link.jsonl", "hard.jsonl")])
+@pytest.mark.parametrize(
+    ("record", "report"), [("a.jsonl", "../{0}/a.jsonl"), ("link.jsonl", "hard.jsonl"), ("a.jsonl", "a.info.json")]
+)
 def test_the_recording_and_the_report_are_different_files_even_before_they_exist(
     folder: Path, record: str, report: str
 ) -> None:

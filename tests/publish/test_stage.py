@@ -198,7 +198,7 @@ def test_a_change_of_state_is_published_and_the_last_status_has_the_final_counts
 
 
 def test_a_change_of_activity_is_published_at_once(subscribe: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.publish.stage._STATUS_EVERY_S", 1e6)
+    monkeypatch.setattr("realtime.publish.stream._STATUS_EVERY_S", 1e6)
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber = subscribe(run.endpoint, b"status/")
     for activity in ("active", "empty", "active"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from realtime import wire
 from realtime.errors import ConfigError
-from realtime.evaluate.recording import read_recording
+from realtime.recordings.reading import open_recording
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -138,7 +138,7 @@ def _boxes_around(truth: Floats) -> Floats:
 def _read_recording(path: Path) -> list[Clip]:
     """One clip for each track of a recording that has at least SHORTEST_TRACK frames."""
     tracks: dict[tuple[str, int, int], list[tuple[wire.PoseMessage, int]]] = defaultdict(list)
-    for message in read_recording(path):
+    for message in open_recording(path).messages():
         for row, track_id in enumerate(message.track_ids):
             tracks[message.camera, message.epoch, track_id].append((message, row))
     named = (

@@ -22,7 +22,6 @@ import numpy as np
 from realtime.capture.demo import DEMO_FPS, demo_frame
 from realtime.errors import ConfigError, RealtimeError
 from realtime.evaluate.progress import progress
-from realtime.evaluate.recording import read_recording
 from realtime.evaluate.report import Cell, Report
 from realtime.evaluate.speed.plots import plot_ratios
 from realtime.evaluate.speed.runs import Run, Scene
@@ -30,6 +29,7 @@ from realtime.evaluate.speed.videos import images_of, write_video
 from realtime.home import home_path
 from realtime.models.cache import cache_folder
 from realtime.models.weights import find_detector, find_pose
+from realtime.recordings.reading import open_recording
 from realtime.runtime.core_budget import all_cores
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
@@ -241,7 +241,9 @@ def read_ours(folder: Path) -> Run:
     """Read the result of our program from the folder that `words_of_ours` named."""
     told = json.loads((folder / _REPORT).read_text())
     run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
-    for message in sorted(read_recording(folder / _RECORDING), key=lambda message: message.published_ns):
+    for message in sorted(
+        open_recording(folder / _RECORDING).messages(), key=lambda message: message.published_ns
+    ):
         run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
     run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())
     return run
