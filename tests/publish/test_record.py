@@ -52,7 +52,7 @@ class Script:
     def __init__(self, *steps: tuple[Callable[[], object], list[tuple[wire.PoseMessage, bool]]]) -> None:
         self._steps = list(steps)
 
-    def take(self) -> list[tuple[wire.PoseMessage, bool]]:
+    def take(self, timeout_s: float | None = None) -> list[tuple[wire.PoseMessage, bool]]:
         if not self._steps:
             raise Closed
         act, batch = self._steps.pop(0)
