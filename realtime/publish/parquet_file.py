@@ -84,16 +84,12 @@ class ParquetFile:
         self._hopeless: set[Path] = set()
         self._finisher: Finisher | None = None  # of the first of these or, if there are none, of the current stream
         self._next_s = 0.0
+        self._is_closed = False
 
     @property
     def path(self) -> Path:
         """The path of the stream, if the given path was a symbolic link that of its target."""
         return self._file.path
-
-    @property
-    def unfinished(self) -> list[Path]:
-        """Streams of earlier segments that become Parquet files."""
-        return self._ended
 
     @property
     def size(self) -> int:
@@ -176,6 +172,9 @@ class ParquetFile:
             OSError: a stream can't be turned into Parquet files. It stays and can be read.
             OutputError: it can't be renamed.
         """
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             if self.begun:
                 self._finish_all(is_split)
@@ -214,6 +213,9 @@ class ParquetFile:
         """
         is_ended = bool(self._ended)
         source = self._ended[0] if is_ended else self._file.path
+        if is_ended and not source.exists():  # deleted, perhaps because of keep_gb
+            self._ended = self._ended[1:]
+            return bool(self._ended) or is_last
         size = source.stat().st_size
         try:
             if self._finisher and not self._finisher.reads(source):
@@ -244,8 +246,9 @@ class ParquetFile:
         """Give the two Parquet files their names, and remove their stream."""
         assert self._finisher is not None
         final = source.with_name(source.name.removesuffix(_OPEN))
-        finisher, self._finisher = self._finisher, None
-        if finisher.finish(final, _frames_of(final)):
+        is_whole = self._finisher.finish(final, _frames_of(final))
+        self._finisher = None
+        if is_whole:
             source.unlink()
         if source != self._file.path:
             log.info("record: %s is complete", final)

@@ -160,8 +160,8 @@ class Recorder:
         """Close the file. Needed only if `run` was never called."""
         try:
             self._file.close()
-        except OSError as error:
-            log.debug("record: closing %s failed: %s", self._path, error.strerror)
+        except (OSError, OutputError) as error:
+            log.debug("record: closing %s failed: %s", self._path, error)
 
     def log_losses(self) -> None:
         """Log how many lines of the run were lost, if any, unless `run` has raised an error. Call it at the end."""
@@ -230,7 +230,7 @@ class Recorder:
 
     def _begin_segment(self) -> None:
         self._segments.begin(time.monotonic())
-        self._segments.drop_oldest(self._file.path, self._file.unfinished)
+        self._segments.drop_oldest(self._file.path)
 
     def _fail(self, error: OSError | OutputError) -> None:
         """Start or continue an outage.
@@ -267,7 +267,7 @@ class Recorder:
             self._fail(error)
             return
         if self._segments.is_on:
-            self._segments.drop_oldest(self._file.path, ())
+            self._segments.drop_oldest(self._file.path)
 
 
 def _why(error: OSError | OutputError) -> str:

@@ -42,11 +42,6 @@ class Format(Protocol):
         """Its length in bytes."""
         ...
 
-    @property
-    def unfinished(self) -> list[Path]:
-        """Files of earlier segments that still change."""
-        ...
-
     def begin(self) -> None:
         """Rename the earlier recording or the segment that ends, and begin an empty file.
 
@@ -128,11 +123,6 @@ class RecordingFile:
     def path(self) -> Path:
         """The file itself, if the given path was a symbolic link."""
         return self._file.path
-
-    @property
-    def unfinished(self) -> list[Path]:
-        """Segments that have ended and still change: none."""
-        return []
 
     @property
     def size(self) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from realtime.publish.earlier import COMPANIONS, STAMP
@@ -58,22 +57,20 @@ class Segments:
             return True
         return self._keep_bytes is not None and size >= _SHARE * self._keep_bytes
 
-    def drop_oldest(self, path: Path, kept: Iterable[Path]) -> None:
+    def drop_oldest(self, path: Path) -> None:
         """Delete the oldest files of a recording if all together are too large.
 
         Only files whose names the recording gave are deleted: x-20261128T134500Z.jsonl and their companions.
 
         Args:
             path: the file that is being written, which is kept.
-            kept: others that are kept.
         """
         if self._keep_bytes is None:
             return
         try:
             segments = _segments(path)
             total = sum(sum(files.values()) for files in segments.values())
-            spared = {split_name(file)[0] for file in kept}
-            for name in sorted(segments.keys() - spared, key=_age):
+            for name in sorted(segments, key=_age):
                 if total <= _OTHERS * self._keep_bytes:
                     break
                 for file in segments[name]:

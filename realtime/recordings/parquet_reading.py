@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _FRAMES_ENDING, _PEOPLE_ENDING = ".frames.parquet", ".parquet"
 # How many messages are in memory at once while a recording is read.
-_MESSAGES = 512
+_MESSAGES = 128
 _BUFFER_BYTES = 2**20
 _File: TypeAlias = Any  # pyarrow has no types
 ERRORS = (pa.ArrowException, ValueError, OSError)
@@ -100,7 +100,7 @@ class ParquetMessages:
                 left -= counts[whole]
                 whole += 1
             yield frames.slice(0, whole), rows.slice(0, rows.num_rows - left)
-            raise ValueError(f"has fewer people than {self._frames.name} says")
+            raise people.error or ValueError(f"has fewer people than {self._frames.name} says")
         if people.take(1).num_rows:
             raise ValueError(f"has more people than {self._frames.name} says")
 
@@ -145,20 +145,28 @@ class OpenMessages:
 
 
 class _Rows:
-    """Takes rows from batches of other lengths."""
+    """Takes rows from batches of other lengths.
+
+    Attributes:
+        error: the damage that was met.
+    """
 
     def __init__(self, batches: Iterator[Rows], schema: Schema) -> None:
         self._batches, self._schema = batches, schema
         self._left = schema.empty_table()
+        self.error: Exception | None = None
 
     def take(self, count: int) -> Rows:
-        """Return the next rows; fewer at the end."""
+        """Return the next rows; fewer at the end, or before damage."""
         parts = [self._left]
         missing = count - self._left.num_rows
-        while missing > 0 and (batch := next(self._batches, None)) is not None:
-            parts.append(conform(batch, self._schema))
-            missing -= batch.num_rows
-        rows = pa.concat_tables(parts).combine_chunks()
+        try:
+            while missing > 0 and (batch := next(self._batches, None)) is not None:
+                parts.append(conform(batch, self._schema))
+                missing -= batch.num_rows
+        except ERRORS as error:
+            self.error = error
+        rows = pa.concat_tables(parts)
         self._left = rows.slice(count)
         return rows.slice(0, count).combine_chunks()
 
@@ -202,4 +210,6 @@ def _open_parquet(path: Path) -> _File:
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[Rows]:
-    yield from _open_parquet(path).iter_batches(_MESSAGES, columns=columns, use_threads=False)
+    file = _open_parquet(path)
+    for group in range(file.num_row_groups):  # one by one, so that damage in one does not touch the one before it
+        yield from file.iter_batches(_MESSAGES, row_groups=[group], columns=columns, use_threads=False)
