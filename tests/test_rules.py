@@ -39,6 +39,7 @@ ONE_PLACE = {
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
     "platformdirs": ["models/cache.py"],
+    "pyarrow": ["recordings/parquet*.py"],
     "pydantic": ["config/*.py"],
     "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
