@@ -186,6 +186,7 @@ PUBLIC = [
     ("pose.passthrough", ["PassThrough"]),
     ("smooth.stage", ["SmoothStage"]),
     ("publish.stage", ["PublishStage"]),
+    ("recordings.reading", ["Recording"]),
     ("pose.crop", None),
     ("pose.decode", None),
     ("smooth.one_euro", None),

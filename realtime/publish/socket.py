@@ -67,6 +67,7 @@ class PublishSocket:
 
     >>> socket = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
     >>> socket.send(b"pose/cam0/", b"...")
+    True
     >>> socket.close()
 
     Attributes:

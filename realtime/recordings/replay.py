@@ -77,21 +77,22 @@ class Replay:
         self._recording, self._pace = recording, pace
         if recording.is_stream and pace.loops:
             raise ConfigError(f"{recording.path}: a pipe, which can't be read again: leave out --loop, or use a file")
+        self._seems_live: dict[str, bool] = {}
+        if not recording.is_stream:
+            self._seems_live = looks_live(itertools.islice(recording.messages(), _LOOK))
         self._waits_for = config.wait_for_subscribers
-        self._stopping = False  # no Event: a signal handler would deadlock if the main thread held its lock
-        self._socket = PublishSocket(config)
         self._waits_for_readers = math.isinf(pace.speed)
+        self._stopping = False  # no Event: a signal handler would deadlock if the main thread held its lock
         self._status: dict[str, CameraStatus] = {}
         self._infos: dict[str, wire.InfoMessage] = {}
         self._sessions: dict[str, str] = {}  # the new id of each recorded session
         self._session_of: dict[str, str] = {}  # by camera: the recorded session
-        self._seems_live: dict[str, bool] = {}
         self._next_tick_s = 0.0
+        self._socket = PublishSocket(config)
         try:
-            if not recording.is_stream:
-                self._seems_live = looks_live(itertools.islice(recording.messages(), _LOOK))
-                for camera in recording.infos or recording.cameras:
-                    self._meet(camera, recording.info(camera))
+            # Without x.info.json, the whole file is read here. In a pipe, cameras are found as they come.
+            for camera in recording.infos or recording.cameras:
+                self._meet(camera, recording.info(camera))
         except BaseException:
             self._socket.close()
             raise
@@ -141,6 +142,7 @@ class Replay:
             if self._stopping or due_ns >= pace.to_s * 1e9:
                 break
             if due_ns < from_ns:
+                self._tick_if_due()
                 continue
             if not count and pace.from_s:  # reading up to here took a while
                 starts_s, starts_ns = time.monotonic(), time.time_ns()

@@ -1,0 +1,46 @@
+"""The commands and the example of docs/recordings.md, run in a folder with a recording."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from realtime import replay
+from realtime.config import load
+from realtime.flags import parse
+from realtime.recordings import replay as publishing
+from tests.recordings.recorded import of_camera, record
+
+TEXT = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
+COMMANDS = re.findall(r"^    python (.*)", TEXT, re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    record(tmp_path / "x.jsonl", *of_camera(1000, n=1, k=17))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("run_realtime.py")])
+def test_the_commands_that_record_are_accepted(command: str) -> None:
+    arguments, flags = parse(shlex.split(command)[1:])
+    assert load(arguments.config, environment={}, flags=flags).record
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("-m realtime.replay")])
+def test_the_commands_that_replay_do_so(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing.Replay, "_wait_until", lambda self, moment_s: True)
+    monkeypatch.setattr(publishing.Replay, "_begin_again", publishing.Replay.stop)
+    words = shlex.split(command)[2:]
+    if "--publish.wait-for-subscribers" in words:
+        monkeypatch.setattr(publishing.Stream, "readers", lambda self: 1)
+    assert replay.main([*words, "--publish.bind", "tcp://127.0.0.1:*"]) == 0
+
+
+def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(compile(code, "recordings.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[0]) == (1000, "cam0 1000000000000000000 [1] 17 (1, 17, 3)")
