@@ -29,7 +29,7 @@ browser: $(READY)  ## about 10 minutes: the live page in a real Chromium, with f
 
 convert: $(READY)  ## a minute, downloads 170 MB: every converter, also that for Rerun, read back by its own library
 	$(BIN)/python -m pip install --quiet -e '.[convert]'
-	$(BIN)/python -m pytest -m "" tests/recordings/convert
+	$(BIN)/python -m pytest -m "" tests/recordings/convert tests/recordings/test_document.py
 
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults

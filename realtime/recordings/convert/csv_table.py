@@ -37,7 +37,7 @@ def write(conversion: Conversion, out: Path) -> None:
     header: list[str] | None = None
     left_out: set[str] = set()
     with new_file(out) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        text = io.TextIOWrapper(file, "utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
         for message, info in conversion.named_messages():
             if header is None and (message.track_ids or info.keypoint_names):
@@ -50,7 +50,7 @@ def write(conversion: Conversion, out: Path) -> None:
                 rows.writerow(row)
         if header is None:
             rows.writerow(COLUMNS)
-        text.detach()
+        text.detach()  # writes the rest; `file` is closed by new_file
     if left_out:
         names = ", ".join(sorted(left_out))
         log.warning("%s: left out, because it has other keypoints than the header: convert it with --camera", names)

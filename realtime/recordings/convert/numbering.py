@@ -22,6 +22,7 @@ class _Camera:
     first_id: int = 0
     end_frame: int = 0  # one more than the highest number given
     last_id: int = 0  # the highest id given
+    has_warned: bool = False  # one line, however many runs follow
 
 
 class Numbering:
@@ -50,12 +51,14 @@ class Numbering:
         camera = self._cameras.setdefault(message.camera, _Camera(message.session))
         if message.session != camera.session or message.frame <= camera.frame:
             camera.session, camera.first_frame, camera.first_id = message.session, camera.end_frame, camera.last_id
-            log.warning(
-                "%s: its frames begin again (another run): numbered from %d on, with track ids from %d on",
-                message.camera,
-                camera.first_frame + message.frame,
-                camera.first_id + 1,
-            )
+            if not camera.has_warned:
+                log.warning(
+                    "%s: its frames begin again (another run): numbered from %d on, with track ids from %d on",
+                    message.camera,
+                    camera.first_frame + message.frame,
+                    camera.first_id + 1,
+                )
+            camera.has_warned = True
         camera.frame = message.frame
         ids = [camera.first_id + track_id for track_id in message.track_ids]
         camera.end_frame = camera.first_frame + message.frame + 1

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from realtime.evaluate.keypoints import _results, read_dataset, score
+from realtime.types import Poses, Tracks
+from tests.builders import make_frame
 from tests.recordings.convert.recordings import NAMES, NEAR, convert, error_of, people, recorded
 
 
-def truth_of(results: list[dict], frames: int) -> COCO:
-    """Ground truth that the results match exactly."""
-    truth = COCO()
-    truth.dataset = {
+def annotated(path: Path, results: list[dict], frames: int) -> Path:
+    """Write ground truth that the results match exactly."""
+    truth = {
         "images": [{"id": frame, "width": 640, "height": 480} for frame in range(frames)],
         "categories": [{"id": 1, "name": "person"}],
         "annotations": [
@@ -22,24 +23,33 @@ def truth_of(results: list[dict], frames: int) -> COCO:
             for i, result in enumerate(results)
         ],
     }
-    truth.createIndex()
-    return truth
+    path.write_text(json.dumps(truth))
+    return path
 
 
-def test_pycocotools_loads_and_scores_the_people_of_each_frame(tmp_path: Path) -> None:
+def test_pycocotools_loads_the_people_of_each_frame(tmp_path: Path) -> None:
     messages = [people(frame, n) for frame, n in ((0, 2), (1, 0), (3, 1))]
     out = convert(recorded(tmp_path / "x.jsonl", *messages), "coco", tmp_path / "x.json")
-    results = json.loads(out.read_text())
+    truth = COCO(annotated(tmp_path / "truth.json", json.loads(out.read_text()), frames=4))
+    results = truth.loadRes(str(out)).loadAnns([1, 2, 3])
     assert [(each["image_id"], each["category_id"]) for each in results] == [(0, 1), (0, 1), (3, 1)]
     expected = np.concatenate([message.keypoints_array().reshape(-1, 51) for message in messages if message.track_ids])
     np.testing.assert_allclose([each["keypoints"] for each in results], expected, atol=NEAR)
-    assert [each["score"] for each in results[:2]] == [round(score, 4) for score in messages[0].scores]
-    truth = truth_of(results, frames=4)
-    evaluation = COCOeval(truth, truth.loadRes(str(out)), "keypoints")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    assert evaluation.stats[0] == pytest.approx(1.0)
+
+
+def test_evaluate_scores_the_results_and_ranks_them_as_its_own(tmp_path: Path) -> None:
+    messages = [people(0, 2), people(1, 2, keypoint_scores=np.tile(np.float32([0.1, 0.9]), (2, 9))[:, :17])]
+    out = convert(recorded(tmp_path / "x.jsonl", *messages), "coco", tmp_path / "x.json")
+    results = json.loads(out.read_text())
+    dataset = read_dataset(annotated(tmp_path / "truth.json", results, frames=2))
+    assert score(dataset, results)["AP"] == pytest.approx(100.0)
+    for message, rows in zip(messages, (results[:2], results[2:]), strict=True):
+        keypoints = np.ascontiguousarray(message.keypoints_array())
+        boxes, scores = message.boxes_array(), np.array(message.scores, np.float32)
+        tracks = Tracks(make_frame(), boxes, scores, np.array(message.track_ids), np.ones(2, np.bool_))
+        poses = Poses.of(tracks, keypoints[..., :2].copy(), keypoints[..., 2].copy())
+        own = [row["score"] for row in _results(poses, 0, 1)]
+        np.testing.assert_allclose([row["score"] for row in rows], own, atol=1e-4)
 
 
 @pytest.mark.parametrize("skeleton", ["coco25", "wholebody133"])
