@@ -21,6 +21,7 @@ from realtime.home import at_home, home_path
 from realtime.observe.log import log_uncaught, set_up_logging
 from realtime.printable import Parser, say
 from realtime.recordings.convert.conversion import Conversion
+from realtime.recordings.info import info_path
 from realtime.recordings.reading import Recording, open_recording
 from realtime.redact import one_line
 from realtime.stdout import discard_output, keep_stdout, kept_path
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"error: {library} is not installed: pip install 'realtime-pose[{chosen.extra}]'")
         return ConfigError.exit_code
     except KeyboardInterrupt:
-        say("error: interrupted: nothing was written")
+        say("error: interrupted before the output was complete")
         return RealtimeError.exit_code
     except BrokenPipeError:
         discard_output()  # its reader, such as `head`, is gone
@@ -123,12 +124,12 @@ def _convert(options: argparse.Namespace, chosen: Format) -> None:
 
 
 def _check_apart(out: Path, recording: Recording, clip: str | None) -> None:
-    """Check that the output is neither the recording nor the clip.
+    """Check that the output is neither the recording, nor its x.info.json, nor the clip.
 
     Raises:
-        OutputError: it is.
+        OutputError: it is one of them.
     """
-    for path in (recording.path, Path(clip or recording.path)):
+    for path in (recording.path, info_path(recording.path), Path(clip or recording.path)):
         with contextlib.suppress(OSError, ValueError):
             if out.is_file() and out.samefile(path):
                 raise OutputError(f"--out: {out} is read by this conversion: choose another file")

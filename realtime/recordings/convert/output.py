@@ -136,7 +136,7 @@ def _told(out: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise RealtimeError(f"{out}: can't be written: {error.strerror}; nothing was kept") from None
+        raise RealtimeError(f"{out}: can't be written: {error.strerror}") from None
 
 
 def _is_stream(out: Path) -> bool:

@@ -54,7 +54,7 @@ def write(conversion: Conversion, out: Path) -> None:
         except RuntimeError:  # its writer has stopped
             is_complete = False
         if not is_complete:
-            raise RealtimeError(f"{out}: can't be written completely: is the disk full? nothing was kept")
+            raise RealtimeError(f"{out}: can't be written completely: is the disk full?")
 
 
 def _log(stream: rr.RecordingStream, conversion: Conversion) -> None:

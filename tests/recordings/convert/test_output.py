@@ -50,7 +50,7 @@ def test_a_full_disk_is_one_line_and_nothing_stays_behind(
     before = content(tmp_path)
     with small_files():
         convert(path, to, out, code=1)
-    assert error_of(capsys) == f"{out}: can't be written: File too large; nothing was kept"
+    assert error_of(capsys) == f"{out}: can't be written: File too large"
     assert content(tmp_path) == before
 
 
@@ -59,6 +59,7 @@ REFUSED = [
     ("{dir}/none/x", "{dir}/none/x: can't be written: No such file or directory"),
     ("{dir}", "{dir}: a folder, expected a file"),
     ("{dir}/x.jsonl", "--out: {dir}/x.jsonl is read by this conversion: choose another file"),
+    ("{dir}/x.info.json", "--out: {dir}/x.info.json is read by this conversion: choose another file"),
     ("{dir}/x.jsonl/y", "{dir}/x.jsonl/y: can't be written: Not a directory"),
 ]
 
@@ -105,5 +106,5 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path) -> None:
         pipe.write(recorded(tmp_path / "y.jsonl", people(0)).read_bytes())
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (1, b"error: interrupted: nothing was written\n")
+    assert (process.returncode, said) == (1, b"error: interrupted before the output was complete\n")
     assert not list(out.iterdir())

@@ -64,5 +64,5 @@ def test_a_full_disk_is_one_line(
     path = recorded(tmp_path / "x.jsonl", *map(people, range(500)))
     with small_files():
         out = convert(path, "rerun", tmp_path / "x.rrd", code=1)
-    assert error_of(capfd) == f"{out}: can't be written completely: is the disk full? nothing was kept"
+    assert error_of(capfd) == f"{out}: can't be written completely: is the disk full?"
     assert not out.exists()
