@@ -40,6 +40,7 @@ ONE_PLACE = {
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
     "platformdirs": ["models/cache.py"],
+    "pyarrow": ["recordings/parquet*.py"],
     "pydantic": ["config/*.py"],
     "rerun": ["recordings/convert/rerun.py"],
     "scipy": ["evaluate/tracking/mot.py"],

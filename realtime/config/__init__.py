@@ -21,11 +21,12 @@ from realtime.config.load import former_keys, load, parse_source
 from realtime.config.models import DetectorConfig, PoseConfig, SmoothingConfig, TrackerConfig, TrackerMethod
 from realtime.config.publish import MOST_PEERS, PublishConfig
 from realtime.config.reading import Reading
-from realtime.config.sections import ActivityConfig, AppConfig, LatencyConfig, Lever
+from realtime.config.sections import ActivityConfig, AppConfig, LatencyConfig, Lever, RecordingConfig
 
 __all__ = [
     "MOST_PEERS", "MOST_PIXELS", "URL_SCHEMES", "Accelerator", "ActivityConfig", "ActivityMode", "AppConfig",
     "CameraConfig", "DetectorConfig", "IdleDecode", "Key", "LatencyConfig", "Lever", "PoseConfig", "PublishConfig",
-    "Reading", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes", "commented_yaml",
-    "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "service_variables", "to_yaml",
+    "Reading", "RecordingConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
+    "commented_yaml", "former_keys", "is_repeatable", "leaves", "load", "parse_source", "sections", "service_variables",
+    "to_yaml",
 ]  # fmt: skip

@@ -39,8 +39,13 @@ def check_outputs(config: AppConfig, files: Sequence[Path]) -> None:
 
 
 def _recording(config: AppConfig) -> list[tuple[str, Path]]:
-    """The recording and its companion."""
-    return [] if config.record is None else [("record", config.record), ("record", info_path(config.record))]
+    """The files of the recording."""
+    if (path := config.record) is None:
+        return []
+    files = [path, info_path(path)]
+    if path.suffix == ".parquet":
+        files += [path.with_name(path.stem + ending) for ending in (".frames.parquet", ".parquet.open")]
+    return [("record", file) for file in files]
 
 
 def _videos(config: AppConfig) -> list[tuple[str, Path]]:

@@ -64,6 +64,25 @@ class LatencyConfig(Section):
     )
 
 
+class RecordingConfig(Section):
+    """The files of a recording (`record`)."""
+
+    segment_s: float | None = Field(
+        None,
+        ge=1.0,
+        le=1e9,
+        description="split the recording into files of this length (s), named by their last write: "
+        "x-20261128T134500Z.jsonl; unset: one file",
+    )
+    keep_gb: float | None = Field(
+        None,
+        gt=0.0,
+        le=1e9,
+        description="delete the oldest files of this recording, also those of earlier runs, so that all together take "
+        "at most this much (10^9 bytes); a file then also ends at a tenth of it; unset: keep all",
+    )
+
+
 class AppConfig(Section):
     """The whole configuration of a run."""
 
@@ -90,8 +109,11 @@ class AppConfig(Section):
     activity: ActivityConfig = ActivityConfig()
     publish: PublishConfig = PublishConfig()
     record: FilePath | None = Field(
-        None, description="write every pose message to this .jsonl file, one per line; an earlier one is renamed"
+        None,
+        description="write every pose message to this file: .jsonl (a line for each) or .parquet (a row for each "
+        "person, and x.frames.parquet with a row for each message); an earlier recording is renamed",
     )
+    recording: RecordingConfig = RecordingConfig()
     report: FilePath | None = Field(
         None, description="write a run report (JSON) to this file; it replaces an earlier report and nothing else"
     )
@@ -136,9 +158,11 @@ class AppConfig(Section):
 
     @field_validator("record")
     @classmethod
-    def _jsonl(cls, record: Path | None) -> Path | None:
-        if record is not None and record.suffix != ".jsonl":
-            raise ValueError("expected a file name that ends in .jsonl")
+    def _format(cls, record: Path | None) -> Path | None:
+        if record is not None and record.suffix not in (".jsonl", ".parquet"):
+            raise ValueError("expected a file name that ends in .jsonl or .parquet")
+        if record is not None and record.name.endswith(".frames.parquet"):
+            raise ValueError("expected a name without .frames: x.parquet gets a second file, x.frames.parquet")
         return record
 
     @field_validator("save_video")

@@ -67,7 +67,7 @@ class Branches:
         self.preview: Preview | None = None
         self._videos: VideoFiles | None = None
         with contextlib.ExitStack() as on_error:
-            self.recorder = Recorder(config.record, goes_on) if config.record else None
+            self.recorder = Recorder(config.record, goes_on, config.recording) if config.record else None
             if self.recorder:
                 on_error.callback(self.recorder.close)
             if config.preview:

@@ -10,8 +10,13 @@ import os
 import time
 from pathlib import Path
 
+from realtime.recordings.info import ENDING as INFO_ENDING
+from realtime.recordings.info import ENDINGS, split_name
+
 # Endings of the files that belong to a recording x.jsonl, after the x.
-COMPANIONS = (".info.json",)
+COMPANIONS = (INFO_ENDING,)
+# What the names of earlier recordings and of segments have after the x, as a regular expression.
+STAMP = r"-(\d{8}T\d{6}Z)(?:-(\d+))?"
 # The last second of the year 9999, the last one that can be formatted. A file system may report any time.
 _LAST_S = 253_402_300_799
 
@@ -37,9 +42,12 @@ def set_aside(path: Path, written_s: float, companions: tuple[str, ...] = COMPAN
     Raises:
         OSError: it can't be renamed.
     """
-    for stem in _stems(path.stem, written_s):
-        new = path.with_name(stem + path.suffix)
-        if any(os.path.lexists(path.with_name(stem + ending)) for ending in companions):
+    old, own = split_name(path)
+    # Files of another recording with the same stem would be taken for companions.
+    others = {*companions, *ENDINGS} - {own} if companions else ()
+    for stem in _stems(old, written_s):
+        new = path.with_name(stem + own)
+        if any(os.path.lexists(path.with_name(stem + ending)) for ending in others):
             continue
         try:  # reserves the name; a hard link would do that too, but not every file system has them
             os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -52,7 +60,7 @@ def set_aside(path: Path, written_s: float, companions: tuple[str, ...] = COMPAN
             raise
         break
     for ending in companions:
-        companion = path.with_name(path.stem + ending)
+        companion = path.with_name(old + ending)
         if companion.is_file():
             companion.replace(path.with_name(stem + ending))
     return new

@@ -16,7 +16,7 @@ from realtime import wire
 from realtime.outputs import OPEN_FLAGS, keep_access, write_some
 from realtime.publish.earlier import set_aside
 from realtime.publish.outage import Outage
-from realtime.publish.recording import RecordingFile
+from realtime.publish.recording import Format
 from realtime.recordings.info import encode_infos, info_path
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class InfoFile:
     """The companion of a recording. A recording to a pipe or a device has none.
 
     >>> import tempfile
+    >>> from realtime.publish.recording import RecordingFile
     >>> info = wire.InfoMessage(
     ...     session="s1", camera="door", keypoint_names=[], edges=[], detector="yolo11n", pose="none", device="cpu",
     ...     smoothing="none", source_fps=25.0, size=(640, 480), version="0.1.0",
@@ -56,7 +57,7 @@ class InfoFile:
         if self._infos.get(info.camera) != info:
             self._infos = {**self._infos, info.camera: info}
 
-    def update(self, recording: RecordingFile, now_s: float, is_last: bool = False) -> None:
+    def update(self, recording: Format, now_s: float, is_last: bool = False) -> None:
         """Write the file if anything changed.
 
         Args:

@@ -1,6 +1,6 @@
 """The file of an output: opened and locked before the run begins, and never written over an earlier one.
 
-Used by publish.recording (lines of text) and publish.video_file (videos).
+Used by publish.recording (lines of text), publish.parquet_file and publish.video_file (videos).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # How often the file is opened again if another program renames or removes it between opening and locking.
 _TRIES = 10
 # Errors of a full disk, which don't end a run with live cameras. All others mean that the path can't be used.
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class OutputFile:
@@ -42,6 +42,7 @@ class OutputFile:
     Attributes:
         path: the file itself, if the given path was a symbolic link.
         is_regular: whether it is neither a device nor a pipe.
+        is_cut: whether it ends with a part of what `append` should have written, because that can't be removed.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class OutputFile:
         self._given, self._key, self._flags = path, key, flags
         self._companions, self._is_over = companions, is_over
         self.path = real_path(path)
-        self.is_regular = False
+        self.is_regular = self.is_cut = False
         self._descriptor: int | None = None
         self._is_new = self._has_begun = False
         try:
@@ -92,7 +93,7 @@ class OutputFile:
             OutputError: another run writes it, or an earlier file can't be renamed.
             OSError: there is no room for it; or it is a pipe that no program reads (ENXIO).
         """
-        self._has_begun = True
+        self._has_begun, self.is_cut = True, False
         if self._descriptor is not None and self.is_regular and not is_at(self.path, self._descriptor):
             self._drop()  # removed, or renamed by another program
         if self._descriptor is None:
@@ -132,6 +133,27 @@ class OutputFile:
         left = memoryview(data)
         while left:
             left = left[self.write_some(left) :]
+
+    def append(self, data: bytes) -> None:
+        """Write all of the data or, to a regular file, nothing.
+
+        Raises:
+            OSError: not all could be written. `is_cut` tells whether a part was.
+        """
+        size = self.size() if self.is_regular else 0
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self.write_some(left) :]
+        except OSError:
+            if len(left) < len(data):
+                was_cut, self.is_cut = self.is_cut, True
+                if self.is_regular:
+                    with contextlib.suppress(OSError):
+                        self.cut(size)
+                        self.is_cut = was_cut
+            raise
+        self.is_cut = False
 
     def seek(self, position: int, whence: int) -> int:
         """Move to a position of a regular file, and return it, as os.lseek does."""
@@ -208,7 +230,7 @@ class OutputFile:
         try:
             renamed = set_aside(self.path, before.st_mtime, self._companions)
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if error.errno in NO_ROOM:
                 raise
             raise OutputError(
                 f"{self._key}: {self._given} is not empty and can't be renamed ({error.strerror}): choose another file"

@@ -1,8 +1,9 @@
-"""The recording: every pose message as a JSON line, in order.
+"""The recording: every pose message, in order, as a JSON line or in Parquet files.
 
 A side branch of the publisher with a thread of its own. Encoding and a slow disk delay live cameras only if the run
 also reads files, because files are recorded completely. Lines are written unbuffered, so a killed run loses only the
-messages that are still in the queue, and may cut off its last line. Beside it, x.info.json describes the cameras.
+messages that are still in the queue, and may cut off its last line; of a Parquet recording, it loses the last half a
+second. Beside it, x.info.json describes the cameras. A long recording can be split into segments (publish.segments).
 
 If the disk is full or a pipe is not read, a run with a live camera continues, counts the lost lines and tries again. A
 run of files ends with an error.
@@ -18,10 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realtime import wire
+from realtime.config import RecordingConfig
 from realtime.errors import OutputError, RealtimeError
 from realtime.publish.info_file import InfoFile
 from realtime.publish.outage import Outage
-from realtime.publish.recording import RecordingFile
+from realtime.publish.parquet_file import ParquetFile
+from realtime.publish.recording import Format, RecordingFile
+from realtime.publish.segments import Segments
 from realtime.runtime.channel import Channel, Closed
 
 log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ _TOO_SLOW = "written too slowly"
 
 
 class Recorder:
-    """Writes pose messages to a .jsonl file.
+    """Writes pose messages to a .jsonl file, or to the two files of a .parquet recording.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -53,19 +57,30 @@ class Recorder:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: Path, goes_on: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        goes_on: Callable[[], bool] = lambda: False,
+        config: RecordingConfig = RecordingConfig(),  # noqa: B008 - frozen
+    ) -> None:
         """Open and lock the file. An existing file keeps its content and its name until `run`.
 
         Args:
-            path: the file; a pipe or a device works too.
+            path: the file, .jsonl or .parquet; for .jsonl, a pipe or a device works too.
             goes_on: returns whether the run continues if the file can't be written, because it has a live camera.
+            config: the section `recording` of the configuration.
 
         Raises:
+            ConfigError: the libraries for .parquet are not installed.
             OutputError: another run writes the file, or it can't be written.
         """
         self._path, self._goes_on = path, goes_on
         self._given_up, self._is_done = threading.Event(), threading.Event()
-        self._file = RecordingFile(path, self._given_up.is_set)
+        kind = ParquetFile if path.suffix == ".parquet" else RecordingFile
+        self._file: Format = kind(path, self._given_up.is_set)
+        self._segments = Segments(config.segment_s, config.keep_gb)
+        self._batch: list[tuple[wire.PoseMessage, bool]] = []  # waits to be written
+        self._batch_since_s = 0.0
         self._info_file = InfoFile()
         self._channel: Channel[tuple[wire.PoseMessage, bool]] = Channel(_WAITING)  # with whether it comes from a file
         self._outage = Outage()
@@ -129,8 +144,11 @@ class Recorder:
         try:
             self._begin()
             while True:
-                for message, is_of_file in self._channel.take():
+                for message, is_of_file in self._channel.take(self._file.longest_s or None):
                     self._record(message, is_of_file)
+                if self._batch and time.monotonic() - self._batch_since_s >= self._file.longest_s:
+                    self._store()
+                self._file.advance()
         except Closed:
             self._close()
         finally:
@@ -142,8 +160,8 @@ class Recorder:
         """Close the file. Needed only if `run` was never called."""
         try:
             self._file.close()
-        except OSError as error:
-            log.debug("record: closing %s failed: %s", self._path, error.strerror)
+        except (OSError, OutputError) as error:
+            log.debug("record: closing %s failed: %s", self._path, error)
 
     def log_losses(self) -> None:
         """Log how many lines of the run were lost, if any, unless `run` has raised an error. Call it at the end."""
@@ -170,6 +188,7 @@ class Recorder:
                     self._fail(error)
                     return
             else:
+                self._begin_segment()
                 return
             if not has_warned:
                 log.warning("record: waiting for a program that reads the pipe %s", self._path)
@@ -181,20 +200,37 @@ class Recorder:
         if not self._outage.may_try(now_s):
             self._lost += 1
             return
+        if not self._batch:
+            self._batch_since_s = now_s
+        self._batch.append((message, is_of_file))
+        if len(self._batch) >= self._file.most_messages or now_s - self._batch_since_s >= self._file.longest_s:
+            self._store()
+
+    def _store(self) -> None:
+        """Write the messages that wait, or lose all of them."""
+        now_s = time.monotonic()
+        batch, self._batch = self._batch, []
         try:
             if self._outage.is_on:
                 self._file.renew()
-            self._file.write(wire.encode(message, "json"))
+            elif self._segments.is_on and self._segments.is_over(now_s, self._file.size):
+                self._file.begin()
+                self._begin_segment()
+            self._file.write(self._file.encode([message for message, _ in batch]))
         except (OSError, OutputError) as error:
-            self._lost += 1
+            self._lost += len(batch)
             self._fail(error)
             return
-        self._written += 1
-        self._written_of_files += is_of_file
+        self._written += len(batch)
+        self._written_of_files += sum(is_of_file for _, is_of_file in batch)
         self._info_file.update(self._file, now_s)
         if self._outage.succeed(now_s):
             self._error = None
             log.info("record: %s can be written again; %d lines lost so far", self._path, self._lost)
+
+    def _begin_segment(self) -> None:
+        self._segments.begin(time.monotonic())
+        self._segments.drop_oldest(self._file.path)
 
     def _fail(self, error: OSError | OutputError) -> None:
         """Start or continue an outage.
@@ -216,13 +252,22 @@ class Recorder:
             )
 
     def _close(self) -> None:
-        """Close the file, and handle errors that the system reports only now, as network file systems do."""
+        """Close the file, and handle errors that the system reports only now, as network file systems do.
+
+        Raises:
+            RealtimeError: the recording is not complete, and no camera is live.
+        """
+        if self._batch:
+            self._store()
         if self._written:
             self._info_file.update(self._file, time.monotonic(), is_last=True)
         try:
-            self._file.close()
-        except OSError as error:
+            self._file.close(self._segments.is_on)
+        except (OSError, OutputError) as error:
             self._fail(error)
+            return
+        if self._segments.is_on:
+            self._segments.drop_oldest(self._file.path)
 
 
 def _why(error: OSError | OutputError) -> str:

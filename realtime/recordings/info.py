@@ -17,12 +17,24 @@ from realtime.wire.small_file import read_small
 
 ENDING = ".info.json"
 # Endings of recordings, the longest first. The rest of the name is the stem, which the companion shares.
-_ENDINGS = (".frames.parquet.open", ".parquet.open", ".frames.parquet", ".parquet", ".jsonl")
+ENDINGS = (".parquet.open", ".frames.parquet", ".parquet", ".jsonl")
 # A larger file is none of ours: 1,000 cameras with 133 keypoints each take 5 MB.
 _MOST_BYTES = 16 * 2**20
 _KNOWN = {skeleton.name: skeleton for skeleton in (COCO17, NO_SKELETON)}
 # For the fields of InfoMessage that the messages of a recording do not contain.
 _UNKNOWN = "unknown"
+
+
+def split_name(recording: Path) -> tuple[str, str]:
+    """Return the stem of the name of a recording, which its companions share, and the ending.
+
+    >>> split_name(Path("a/x.frames.parquet")), split_name(Path("x.y"))
+    (('x', '.frames.parquet'), ('x', '.y'))
+    """
+    for ending in ENDINGS:
+        if recording.name.endswith(ending) and recording.name != ending:
+            return recording.name.removesuffix(ending), ending
+    return recording.stem, recording.suffix
 
 
 def info_path(recording: Path) -> Path:
@@ -31,10 +43,7 @@ def info_path(recording: Path) -> Path:
     >>> info_path(Path("a/x.jsonl")).name, info_path(Path("x.parquet.open")).name, info_path(Path("x")).name
     ('x.info.json', 'x.info.json', 'x.info.json')
     """
-    for ending in _ENDINGS:
-        if recording.name.endswith(ending) and recording.name != ending:
-            return recording.with_name(recording.name.removesuffix(ending) + ENDING)
-    return recording.with_name(recording.stem + ENDING)
+    return recording.with_name(split_name(recording)[0] + ENDING)
 
 
 def encode_infos(infos: Iterable[wire.InfoMessage]) -> bytes:

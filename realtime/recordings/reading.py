@@ -28,7 +28,7 @@ from realtime.recordings.lines import Head, Lines
 log = logging.getLogger(__name__)
 
 # How the files of other formats begin. The content decides, because anything may be renamed.
-_ARROW = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")  # Parquet, an Arrow file, an Arrow stream
+_PARQUET, _STREAM, _ARROW = (b"PAR1",), (b"\xff\xff\xff\xff",), (b"ARROW1",)  # a stream of Arrow, a file of Arrow
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\xfd7zXZ", b"BZh")  # gzip, zstd, zip, xz, bzip2
 
 
@@ -56,11 +56,15 @@ def open_recording(path: Path) -> Recording:
     """Open a recording of `--record`. A run may still write it: then the messages are those that are there now.
 
     Args:
-        path: a .jsonl file, or a pipe with its lines, which can be read once.
+        path: a .jsonl or .parquet file (either of the two), the .parquet.open of a run that goes on or was killed, or a
+            pipe with lines, which can be read once.
 
     Raises:
         ConfigError: there is no such file, or it is no recording.
     """
+    stream = path.with_name(f"{path.name}.open")
+    if path.name.endswith(".parquet") and not path.exists() and stream.exists():  # its run goes on, or was killed
+        path = stream
     try:
         mode = path.stat().st_mode
         beginning = b""
@@ -71,12 +75,32 @@ def open_recording(path: Path) -> Recording:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: can't be read: {why}") from None
     if stat.S_ISDIR(mode):
-        raise ConfigError(f"{path}: a folder, expected a recording: a .jsonl file of --record")
+        raise ConfigError(f"{path}: a folder, expected a recording: a .jsonl or .parquet file of --record")
     if beginning.startswith(_PACKED):
         raise ConfigError(f"{path}: compressed, expected a .jsonl file: unpack it first")
-    if beginning.startswith(_ARROW) or (not beginning and path.name.endswith((".parquet", ".parquet.open"))):
-        raise ConfigError(f"{path}: a Parquet file, which this version can't read, expected a .jsonl file of --record")
+    if beginning.startswith(_PARQUET + _STREAM):
+        return Recording(path, _open_parquet(path, beginning.startswith(_STREAM)))
+    if beginning.startswith(_ARROW):
+        raise ConfigError(f"{path}: an Arrow file, expected a recording: a .jsonl or .parquet file of --record")
     return Recording(path, Lines(path), is_stream=not stat.S_ISREG(mode))
+
+
+def _open_parquet(path: Path, is_stream: bool) -> Messages:
+    """Open a Parquet recording, or the stream that it is made of.
+
+    Raises:
+        ConfigError: it is no recording, or pyarrow is not installed.
+    """
+    try:
+        from realtime.recordings.parquet_reading import OpenMessages, ParquetMessages
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        raise ConfigError(
+            f"{path}: a Parquet file, which needs the extra 'record' (pyarrow is not installed): "
+            "pip install 'realtime-pose[record]'"
+        ) from None
+    return OpenMessages(path) if is_stream else ParquetMessages(path)
 
 
 class Recording:

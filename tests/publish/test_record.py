@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -15,15 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime import wire
+from realtime.config import RecordingConfig
 from realtime.errors import OutputError, RealtimeError
 from realtime.publish import output_file
 from realtime.publish import record as module
 from realtime.publish.outage import FIRST_WAIT_S, LONGEST_WAIT_S
 from realtime.publish.record import Recorder
+from realtime.recordings.parquet_writing import Finisher
+from realtime.recordings.reading import open_recording
 from realtime.runtime.channel import Closed
 from tests.clock import Clock
 from tests.doubles import wait_until
-from tests.wire.examples import pose
+from tests.wire.examples import INFO, pose
 
 
 class Disk:
@@ -52,7 +56,7 @@ class Script:
     def __init__(self, *steps: tuple[Callable[[], object], list[tuple[wire.PoseMessage, bool]]]) -> None:
         self._steps = list(steps)
 
-    def take(self) -> list[tuple[wire.PoseMessage, bool]]:
+    def take(self, timeout_s: float | None = None) -> list[tuple[wire.PoseMessage, bool]]:
         if not self._steps:
             raise Closed
         act, batch = self._steps.pop(0)
@@ -264,6 +268,93 @@ def test_whatever_the_disk_does_lines_are_whole_in_order_and_counted(
     assert (status.error is None) is not recorder._outage.is_on
 
 
+# ---- Parquet and segments
+
+
+def recorded(path: Path) -> list[int]:
+    return [message.seq for message in open_recording(path).messages()]
+
+
+def test_a_parquet_recording_survives_a_full_disk(tmp_path: Path, disk: Disk) -> None:
+    path = tmp_path / "x.parquet"
+    recorder = Recorder(path, goes_on=lambda: True)
+    told: list[wire.Recording] = []
+
+    def fill() -> None:
+        told.append(recorder.status())
+        disk.error = errno.ENOSPC
+
+    def make_room() -> None:
+        told.append(recorder.status())
+        disk.error = 0
+        disk.clock.now_s += 1.0
+
+    def wait() -> None:
+        disk.clock.now_s += 0.5
+
+    play(
+        recorder, (nothing, messages(0, 2)), (wait, []), (fill, messages(2, 3)), (wait, messages(5, 1)),
+        (nothing, messages(6, 1)), (make_room, messages(7, 2)),
+    )  # fmt: skip
+    assert recorded(path) == [0, 1, 7, 8]
+    assert told == [
+        wire.Recording(written=2, lost=0, error=None),
+        wire.Recording(written=2, lost=5, error="No space left on device"),
+    ]
+    assert recorder.status() == wire.Recording(written=4, lost=5, error=None)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["x.frames.parquet", "x.parquet"]
+
+
+def test_a_parquet_recording_of_files_that_cannot_be_finished_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Finisher, people: Path, frames: Path) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Finisher, "finish", refuse)
+    path = tmp_path / "x.parquet"
+    with pytest.raises(RealtimeError, match="No space left on device; lines written: 2") as told:
+        play(Recorder(path), (nothing, messages(0, 2, True)))
+    assert told.value.exit_code == 1
+    assert recorded(path) == [0, 1]  # of x.parquet.open
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet"])
+def test_segments_hold_all_messages_in_order(tmp_path: Path, disk: Disk, name: str) -> None:
+    recorder = Recorder(tmp_path / name, config=RecordingConfig(segment_s=2.0))
+    recorder.describe(INFO)
+
+    def wait() -> None:
+        disk.clock.now_s += 1.0
+
+    play(recorder, *((wait, messages(3 * step, 3)) for step in range(5)))
+    files = [file for file in tmp_path.iterdir() if file.name.endswith(Path(name).suffix)]
+    files = [file for file in files if ".frames" not in file.name]
+    parts = sorted(recorded(file) for file in files)
+    assert len(parts) == 3
+    assert [seq for part in parts for seq in part] == list(range(15))
+    for file in files:
+        assert re.fullmatch(r"x-\d{8}T\d{6}Z(-\d)?", file.stem)
+        assert open_recording(file).infos == {"cam0": INFO}
+    assert recorder.status() == wire.Recording(written=15, lost=0, error=None)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet"])
+def test_all_segments_together_stay_below_the_limit(tmp_path: Path, disk: Disk, name: str) -> None:
+    recorder = Recorder(tmp_path / name, config=RecordingConfig(keep_gb=100_000 / 1e9))
+    sizes: list[int] = []
+
+    def wait() -> None:
+        sizes.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+        disk.clock.now_s += 1.0
+
+    play(recorder, *((wait, messages(9 * step, 9)) for step in range(60)))
+    wait()
+    assert max(sizes) < 100_000
+    assert recorded(max(file for file in tmp_path.glob(f"x-*{Path(name).suffix}") if ".fr" not in file.name))
+    assert recorder.status().written == 540
+
+
 # ---- the system's own errors
 
 
@@ -271,7 +362,9 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from realtime.publish.record import Recorder
-from tests.wire.examples import pose
+from realtime.recordings.parquet_writing import Finisher
+from realtime.recordings.reading import open_recording
+from tests.wire.examples import INFO, pose
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 recorder = Recorder(Path(sys.argv[1]), goes_on=lambda: sys.argv[2] == "live")
 for seq in range(40):

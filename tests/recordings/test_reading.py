@@ -95,7 +95,9 @@ REFUSED = {
     "a binary file": (bytes(range(256)) * 99, "{x}:1: not a line of JSON"),
     "a binary file without lines": (b"\0" * 9 * 2**20, "{x}:1: a line of more than 8 MB"),
     "a packed recording": (b"\x1f\x8b\x08\0", "{x}: compressed, expected a .jsonl file: unpack it first"),
-    "Parquet": (b"PAR1....", "{x}: a Parquet file"),
+    "a part of a Parquet file": (b"PAR1....", "{x}: damaged or incomplete: "),
+    "a file of Arrow": (b"ARROW1\0\0", "{x}: an Arrow file, expected a recording: a .jsonl or .parquet file"),
+    "a stream of Arrow, cut off": (b"\xff\xff\xff\xff\x10\0\0\0", "{x}: incomplete, as a killed run leaves"),
 }
 
 
