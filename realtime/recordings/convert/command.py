@@ -52,6 +52,7 @@ FORMATS = {
     "csv": Format("csv_table", "a table with a row for each person and frame"),
     "openpose": Format("openpose", "a folder with a file for each frame, people as BODY_25"),
     "jsonl": Format("jsonl", "JSON lines, as --record writes them"),
+    "parquet": Format("parquet", "two tables (.parquet), as --record writes them", extra="record"),
     "rerun": Format("rerun", "a recording for the Rerun viewer (.rrd)", extra="convert"),
     "mcap": Format("mcap", "a recording for Foxglove (.mcap)", extra="convert"),
     "video": Format("video", "the clip of --video with its people drawn on (.mp4), of one camera", is_single=True),
@@ -143,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="formats:\n" + "\n".join(f"  {word:10}{each.content}" for word, each in FORMATS.items()),
     )
-    parser.add_argument("recording", metavar="REC", type=home_path, help="a recording of --record (.jsonl)")
+    parser.add_argument("recording", metavar="REC", type=home_path, help="a recording of --record (.jsonl or .parquet)")
     parser.add_argument("--to", metavar="FORMAT", required=True, type=_format, help="one of the formats below")
     parser.add_argument("--out", metavar="PATH", required=True, type=home_path, help="the file, or the new folder")
     parser.add_argument("--video", metavar="CLIP", type=_clip, help="the video whose people were recorded")

@@ -12,7 +12,7 @@ from realtime.errors import ConfigError
 from realtime.skeleton import COCO17
 
 # The formats for a skeleton that others can't hold.
-_ANY = "csv, jsonl, mcap, mot, rerun or video"
+_ANY = "csv, jsonl, mcap, mot, parquet, rerun or video"
 
 
 def index_of(names: Sequence[str], name: str) -> int | None:

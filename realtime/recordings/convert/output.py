@@ -15,7 +15,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from realtime.errors import OutputError, RealtimeError
 from realtime.outputs import OPEN_FLAGS, real_path, try_lock
@@ -27,7 +27,7 @@ _BUFFER_BYTES = 2**20
 
 
 @contextlib.contextmanager
-def new_file(out: Path, companions: tuple[str, ...] = ()) -> Iterator[IO[bytes]]:
+def new_file(out: Path, companions: tuple[str, ...] = ()) -> Iterator[BinaryIO]:
     """Open a file for writing. It takes its name at the end of the block, unless that is left by an exception.
 
     >>> import tempfile

@@ -83,7 +83,7 @@ def test_a_skeleton_that_does_not_fit_is_an_error_with_the_formats_that_hold_it(
     out = convert(path, to, tmp_path / "out", code=2)
     assert error_of(capsys) == (
         f"{path}: cam0: --to {to} needs the 17 keypoints of COCO, and {why}: convert it to csv, jsonl, mcap, mot, "
-        "rerun or video"
+        "parquet, rerun or video"
     )
     assert not out.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.info.json", "x.jsonl"]

@@ -16,7 +16,10 @@ from tests.recordings.convert.recordings import convert, error_of, people, recor
 
 # The arguments after the recording and the output, and the error.
 WRONG = [
-    (["--to", "bvh"], "argument --to: got 'bvh', expected one of: coco, mot, csv, openpose, jsonl, rerun, mcap, video"),
+    (
+        ["--to", "bvh"],
+        "argument --to: got 'bvh', expected one of: coco, mot, csv, openpose, jsonl, parquet, rerun, mcap, video",
+    ),
     (["--tow", "csv"], "the following arguments are required: --to"),
     (["--to", "csv", "--from", "1"], "unrecognized arguments: --from 1"),
     (["--to", "video"], "--to video: expected --video CLIP, the video that was recorded from"),
