@@ -8,8 +8,9 @@ top left pixel, whose centre is thus at 0.5 (rerun#3896), as Foxglove does.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,8 @@ import rerun as rr
 _APPLICATION = "realtime-pose"
 # A class for each colour, so that the limbs of a person have the colour of the person.
 _CLASSES = 16
+# This many people are in memory until their rows are written.
+_ROWS = 2000
 # A complete file ends with this mark and a few bytes.
 _END, _END_BYTES = b"FOOT", 16
 
@@ -61,35 +64,76 @@ def _log(stream: rr.RecordingStream, conversion: Conversion) -> None:
     numbering = Numbering()
     described: set[str] = set()
     shown: dict[str, set[int]] = {}  # the tracks of each camera that the viewer shows now
+    tracks: dict[str, list[_Person]] = {}  # by entity
+    waiting = 0
     for message, info in conversion.named_messages():
         camera = safe_name(message.camera)
         if camera not in described and (message.track_ids or info.keypoint_names):
             described.add(camera)
             stream.log(camera, _context(info), static=True, strict=True)
         frame, ids = numbering.place(message)
-        stream.set_time("frame", sequence=frame)
-        stream.set_time("captured", timestamp=np.datetime64(message.captured_ns, "ns"))
+        for person, track_id in enumerate(ids):
+            tracks.setdefault(f"{camera}/{track_id}", []).append(_Person(message, person, frame, track_id))
+        waiting += len(ids)
         for gone in shown.get(camera, set()) - set(ids):
+            stream.set_time("frame", sequence=frame)
+            stream.set_time("captured", timestamp=np.datetime64(message.captured_ns, "ns"))
             stream.log(f"{camera}/{gone}", rr.Clear(recursive=True), strict=True)
         shown[camera] = set(ids)
-        _log_people(stream, camera, message, ids)
+        if waiting >= _ROWS:
+            _send(stream, tracks)
+            tracks, waiting = {}, 0
+    _send(stream, tracks)
 
 
-def _log_people(stream: rr.RecordingStream, camera: str, message: wire.PoseMessage, ids: Iterable[int]) -> None:
-    boxes, keypoints = message.boxes_array(), message.keypoints_array()
-    people = zip(ids, message.scores, message.measured, boxes, keypoints, strict=True)
-    for track_id, score, measured, box, points in people:
-        seen = np.flatnonzero(points[:, 2] >= VISIBLE)
-        label = track_id % _CLASSES
-        stream.log(
-            f"{camera}/{track_id}",
-            rr.Points2D(points[seen, :2] + HALF_PIXEL, class_ids=[label] * len(seen), keypoint_ids=seen),
-            rr.AnyValues(keypoint_scores=points[seen, 2], score=score, measured=measured),
+class _Person(NamedTuple):
+    """A person, by the message and the position in it, with the number of the frame and the id of the track."""
+
+    message: wire.PoseMessage
+    person: int
+    frame: int
+    track_id: int
+
+
+def _send(stream: rr.RecordingStream, tracks: Mapping[str, Sequence[_Person]]) -> None:
+    """Write the rows of each track together, which is many times faster than one by one."""
+    for entity, rows in tracks.items():
+        keypoints = [row.message.keypoints_array()[row.person] for row in rows]
+        seen = [np.flatnonzero(points[:, 2] >= VISIBLE) for points in keypoints]
+        counts = [len(each) for each in seen]
+        points = np.concatenate([each[index] for each, index in zip(keypoints, seen, strict=True)])
+        boxes = np.array([row.message.boxes_array()[row.person] for row in rows])
+        label = rows[0].track_id % _CLASSES
+        times = [
+            rr.TimeColumn("frame", sequence=[row.frame for row in rows]),
+            rr.TimeColumn("captured", timestamp=np.array([row.message.captured_ns for row in rows], "datetime64[ns]")),
+        ]
+        stream.send_columns(
+            entity,
+            times,
+            [
+                *rr.Points2D.columns(
+                    positions=points[:, :2] + HALF_PIXEL,
+                    class_ids=[label] * len(points),
+                    keypoint_ids=np.concatenate(seen),
+                ).partition(counts),
+                *rr.AnyValues.columns(keypoint_scores=points[:, 2]).partition(counts),
+                *rr.AnyValues.columns(
+                    score=[row.message.scores[row.person] for row in rows],
+                    measured=[row.message.measured[row.person] for row in rows],
+                ),
+            ],
             strict=True,
         )
-        stream.log(
-            f"{camera}/{track_id}/box",
-            rr.Boxes2D(array=[box], array_format=rr.Box2DFormat.XYXY, class_ids=[label], labels=[str(track_id)]),
+        stream.send_columns(
+            f"{entity}/box",
+            times,
+            rr.Boxes2D.columns(
+                centers=(boxes[:, :2] + boxes[:, 2:]) / 2,
+                half_sizes=(boxes[:, 2:] - boxes[:, :2]) / 2,
+                class_ids=[label] * len(rows),
+                labels=[str(rows[0].track_id)] * len(rows),
+            ),
             strict=True,
         )
 

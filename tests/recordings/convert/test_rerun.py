@@ -38,6 +38,21 @@ def test_each_person_has_points_and_a_box_in_each_frame(tmp_path: Path) -> None:
     assert len(by_box) == 1
 
 
+def test_people_without_keypoints_have_boxes(tmp_path: Path) -> None:
+    guessed = people(1, 1, "coco17", camera="yard", keypoint_scores=np.zeros((1, 17), np.float32))
+    rows = read(convert(recorded(tmp_path / "x.jsonl", people(0, 2, "none"), guessed), "rerun", tmp_path / "x.rrd"))
+    assert [len(rows[f"/{entity}/box"]) for entity in ("cam0/1", "cam0/2", "yard/1")] == [1, 1, 1]
+    assert not rows["/yard/1"][0]["Points2D:positions"]
+
+
+def test_many_rows_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime.recordings.convert import rerun
+
+    monkeypatch.setattr(rerun, "_ROWS", 3)
+    rows = read(convert(recorded(tmp_path / "x.jsonl", *map(people, range(5))), "rerun", tmp_path / "x.rrd"))
+    assert sorted(row["frame"] for row in rows["/cam0/2"]) == [0, 1, 2, 3, 4]
+
+
 def test_names_and_connections_are_written_once(tmp_path: Path) -> None:
     path = recorded(tmp_path / "x.jsonl", *map(people, range(3)))
     [row] = read(convert(path, "rerun", tmp_path / "x.rrd"))["/cam0"]
