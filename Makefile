@@ -1,13 +1,13 @@
-# make setup | demo | test | lint | browser | faults | machines | oddities | soak | fuzz | bench | docs: each creates .venv
-# first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11 to 3.13, make and a
-# package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu needs no network.
+# make setup | demo | test | lint | browser | convert | faults | machines | oddities | soak | fuzz | bench | docs: each
+# creates .venv first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11 to
+# 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu needs no network.
 PYTHON ?= python3
 DEVICE ?= cuda:0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint browser faults machines oddities soak fuzz bench docs gpu gpu-kit gpu-rehearsal clean
+.PHONY: setup demo test lint browser convert faults machines oddities soak fuzz bench docs gpu gpu-kit gpu-rehearsal clean
 
 setup: $(READY)
 
@@ -26,6 +26,10 @@ lint: $(READY)
 browser: $(READY)  ## about 10 minutes: the live page in a real Chromium, with failing cameras, slow viewers and attacks
 	@command -v chromium >/dev/null || { echo "make browser needs Chromium: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pytest -m "" tests/browser
+
+convert: $(READY)  ## a minute, downloads 170 MB: every converter, also that for Rerun, read back by its own library
+	$(BIN)/python -m pip install --quiet -e '.[convert]'
+	$(BIN)/python -m pytest -m "" tests/recordings/convert tests/recordings/test_document.py
 
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults

@@ -1,9 +1,13 @@
 """Setup of the docstring examples in realtime/, which run as tests (`--doctest-modules`)."""
 
+import importlib.util
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
+# It has no examples, and its library is large, so that only `make convert` installs it.
+collect_ignore = [] if importlib.util.find_spec("rerun") else ["realtime/recordings/convert/rerun.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ TOOLS = {
     "keys": "create key pairs for an encrypted stream",
     "evaluate": "measure accuracy, latency and cost",
     "replay": "publish a recording again",
+    "convert": "convert a recording to formats of other programs",
     "dashboard": "serve a live page, metrics and health of pipelines",
 }
 

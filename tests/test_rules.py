@@ -34,13 +34,15 @@ ONE_PLACE = {
     "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py"]
     + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
     "huggingface_hub": ["models/hub.py"],
-    "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "recordings/*.py", "wire/*.py"],
+    "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "recordings/*.py", "recordings/convert/*.py", "wire/*.py"],
+    "mcap": ["recordings/convert/mcap.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py"],
     "platformdirs": ["models/cache.py"],
     "pyarrow": ["recordings/parquet*.py"],
     "pydantic": ["config/*.py"],
+    "rerun": ["recordings/convert/rerun.py"],
     "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
         "runtime/device.py", "runtime/graphs.py", "models/*.py", "detect/on_device.py", "track/boxmot.py", "pose/*.py",

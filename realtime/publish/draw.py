@@ -6,20 +6,14 @@ shapes are those of the dashboard's page (page/palette.js, page/draw.js).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Keypoints with a lower score are guesses and are not drawn.
-_VISIBLE = 0.3
-# The hues of Okabe and Ito's palette ("Color Universal Design", 2008), blue and green lightened so that they are seen
-# on dark pictures; as #rrggbb. Neighbours, which people who come one after the other get, differ in lightness too.
-_COLOURS = ("ffb000", "56b4e9", "f0e442", "e8590c", "d6f5ff", "ee8fc8", "00a884", "4f7dff")
-# In every second round of ids, this part of a colour is white.
-_PALER = 0.45
+from realtime.publish.palette import VISIBLE, colour_of
+
 _DARK, _WHITE = (12, 8, 4), (255, 255, 255)
 # An image with a shorter side of this many pixels is drawn on with the widths below; others in proportion.
 _SHORT_SIDE = 540
@@ -63,7 +57,7 @@ def draw_people(
     boxes = np.clip(boxes, -_FAR, _FAR)
     for i, (track_id, box, points) in enumerate(zip(track_ids, boxes, keypoints, strict=True)):
         colour, width = colour_of(int(track_id)), _limb_width(image, box)
-        seen = points[:, 2] >= _VISIBLE
+        seen = points[:, 2] >= VISIBLE
         places = np.clip(points[:, :2], -_FAR, _FAR)
         limbs = [(places[a], places[b]) for a, b in edges if seen[a] and seen[b]] or _corners(box)
         if measured is not None and not measured[i]:
@@ -99,15 +93,6 @@ def draw_notice(image: NDArray[np.uint8], text: str) -> None:
     place = (round((image.shape[1] - wide * scale) / 2), round((image.shape[0] + high) / 2))
     cv2.putText(image, text, place, _FONT, scale, _DARK, 3 * thick, cv2.LINE_AA)
     cv2.putText(image, text, place, _FONT, scale, _WHITE, thick, cv2.LINE_AA)
-
-
-def colour_of(track_id: int) -> tuple[int, int, int]:
-    """The BGR colour of a track id, also told apart by the colour-blind. The colours repeat after 16 ids."""
-    index = abs(track_id) % (2 * len(_COLOURS))
-    white = _PALER if index >= len(_COLOURS) else 0.0
-    red, green, blue = bytes.fromhex(_COLOURS[index % len(_COLOURS)])
-    b, g, r = (math.floor(value + (255 - value) * white + 0.5) for value in (blue, green, red))
-    return b, g, r
 
 
 def _unit(image: NDArray[np.uint8]) -> float:

@@ -1,16 +1,19 @@
 """The commands and the example of docs/recordings.md, run in a folder with a recording."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from realtime import replay
+from realtime import convert, replay
 from realtime.config import load
 from realtime.flags import parse
 from realtime.recordings import replay as publishing
 from realtime.recordings.parquet_writing import ParquetWriter
+from tests.publish.test_mp4 import write
 from tests.recordings.recorded import of_camera, record
 
 TEXT = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
@@ -40,6 +43,17 @@ def test_the_commands_that_replay_do_so(command: str, monkeypatch: pytest.Monkey
     if "--publish.wait-for-subscribers" in words:
         monkeypatch.setattr(publishing.Stream, "readers", lambda self: 1)
     assert replay.main([*words, "--publish.bind", "tcp://127.0.0.1:*"]) == 0
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("-m realtime.convert")])
+def test_the_commands_that_convert_do_so(command: str, folder: Path) -> None:
+    if "--to rerun" in command and not importlib.util.find_spec("rerun"):
+        pytest.skip("needs rerun-sdk: make convert")
+    (folder / "results").mkdir()
+    write(folder / "clip.mp4", [0.0, 0.1], np.zeros((480, 640, 3), np.uint8))
+    words = shlex.split(command)[2:]
+    assert convert.main(words) == 0
+    assert (folder / words[words.index("--out") + 1]).exists()
 
 
 def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> None:
