@@ -241,9 +241,7 @@ def read_ours(folder: Path) -> Run:
     """Read the result of our program from the folder that `words_of_ours` named."""
     told = json.loads((folder / _REPORT).read_text())
     run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
-    for message in sorted(
-        open_recording(folder / _RECORDING).messages(), key=lambda message: message.published_ns
-    ):
+    for message in sorted(open_recording(folder / _RECORDING).messages(), key=lambda message: message.published_ns):
         run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
     run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())
     return run
