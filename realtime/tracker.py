@@ -82,7 +82,8 @@ class PoseTracker:
             self._models: Models | None = load_models(self.config, concurrency=1)  # None: closed
         self.skeleton = self._models.pose.skeleton
         self._stages: list[Any] = stages_of(self.config, self._models)  # Any: each takes and returns other types
-        self._turn = threading.Lock()
+        # Reentrant, because the garbage collector may close a generator of `track` in the middle of a call.
+        self._turn = threading.RLock()
         self._timeline = _Timeline()
         self._index = 0
         self._sources: Sources | None = None  # those that `track` reads now
@@ -225,9 +226,9 @@ class PoseTracker:
 def track(*sources: Source, config: Files = (), **keys: object) -> Generator[Poses, None, None]:
     """Return the poses of each frame of files or cameras: the pipeline in this process, without ZeroMQ.
 
-    Every frame of a file is processed, in order. A live camera never waits: whenever the caller asks for the next poses,
-    they are those of its newest frame. Each source is read on a thread of its own. The generator ends with its sources. When it is
-    closed, or dropped after a `break`, the threads end and the cameras are released::
+    Every frame of a file is processed, in order. A live camera never waits: whenever the caller asks for the next
+    poses, they are those of its newest frame. Each source is read on a thread of its own. The generator ends with its
+    sources. When it is closed, or dropped after a `break`, the threads end and the cameras are released::
 
         with contextlib.closing(track("clip.mp4", pose_model="none")) as stream:
             for poses in stream:

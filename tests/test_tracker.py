@@ -258,11 +258,19 @@ def test_no_thread_is_left_however_a_loop_ends(tracker: PoseTracker, tmp_path: P
     assert tracker(IMAGE, time_s=0).frame.camera == "cam0"  # usable again, and times start anywhere
 
 
-def test_a_break_ends_the_threads_at_once(tracker: PoseTracker) -> None:
+def test_a_break_or_an_exception_ends_the_threads_at_once(tracker: PoseTracker) -> None:
     before = threads()
     for _ in tracker.track("demo"):
         break
     assert threads() == before
+
+    def fail() -> None:
+        for _ in tracker.track("demo"):
+            raise KeyError
+
+    with pytest.raises(KeyError) as kept:  # with its traceback, as a notebook keeps the last one
+        fail()
+    assert threads() == before, kept
 
 
 def test_each_frame_of_a_file_comes_in_order_and_of_a_live_camera_the_newest(loaded: None) -> None:
@@ -382,7 +390,9 @@ def test_the_code_of_the_document_and_of_the_docstrings_runs(loaded: None, capsy
     assert "cam0 5 0.5 0" in capsys.readouterr().out
 
 
-def test_the_notebook_runs(small: None) -> None:
+def test_the_notebook_runs(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):  # not the user's
+        monkeypatch.setenv(name, str(tmp_path))
     import nbformat
     from nbclient import NotebookClient
 
