@@ -9,7 +9,7 @@ import pytest
 
 from realtime.client import PoseSubscriber
 from realtime.replay import main
-from tests.recordings.recorded import of_camera, record
+from tests.recordings.recorded import lines, of_camera, record
 
 # The arguments after the recording, and the error.
 WRONG = [
@@ -67,6 +67,21 @@ def test_a_signal_ends_it_with_0(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert f"publishing on {endpoint}" in said
     assert not (tmp_path / "stream").exists()
+
+
+def test_a_signal_ends_it_while_it_waits_for_a_pipe(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/stream"
+    words = ["/dev/stdin", "--publish.bind", endpoint, "--publish.wait-for-subscribers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime.replay", *words], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdin.write(lines(*of_camera(2)))
+    process.stdin.flush()
+    with PoseSubscriber(endpoint, timeout_s=20.0) as poses:
+        assert next(iter(poses)).seq == 0
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 0
+    assert b"Traceback" not in process.stderr.read()
 
 
 def test_it_ends_with_0_at_the_end_of_the_recording_and_imports_no_model(tmp_path: Path) -> None:

@@ -109,20 +109,21 @@ class PublishSocket:
             raise
 
     def send(self, topic: bytes, payload: bytes) -> bool:
-        """Send a message to its subscribers. A subscriber whose queue is full loses it; this never blocks.
+        """Send a message to its subscribers. A subscriber whose queue is full loses it, and this never blocks.
 
         Returns:
-            False if nothing was sent, because one of these queues is full and `keep_all` is on.
+            Whether it was sent. False only after `wait_for_readers`.
         """
         try:
-            self._socket.send_multipart((topic, payload), zmq.NOBLOCK)
+            self._socket.send_multipart((topic, payload))
         except zmq.Again:
             return False
         return True
 
-    def keep_all(self, is_on: bool) -> None:
-        """Refuse messages while the queue of one of their subscribers is full, or let that subscriber lose them."""
-        self._socket.setsockopt(zmq.XPUB_NODROP, int(is_on))
+    def wait_for_readers(self, patience_s: float) -> None:
+        """Let `send` wait up to `patience_s` until the queue of each subscriber has room. 0: it never blocks again."""
+        self._socket.setsockopt(zmq.SNDTIMEO, round(patience_s * 1e3))
+        self._socket.setsockopt(zmq.XPUB_NODROP, int(patience_s > 0))
 
     def receive(self, most: int) -> list[tuple[int, bytes]]:
         """Return the messages that peers have sent, at most `most`, each with the descriptor of its peer.

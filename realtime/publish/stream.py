@@ -72,7 +72,7 @@ class Stream:
         self._audiences = [Audience(each, cameras) for each in sockets]
 
     def send(self, topic: bytes, message: wire.Message) -> bool:
-        """Send a message to the subscribers of a topic. Return False if a socket has not taken it (`keep_all`)."""
+        """Send a message to the subscribers of a topic. Return whether all sockets did."""
         payload = wire.encode(message, self._encoding)
         has_taken = [socket.send(topic, payload) for socket in self._sockets]
         return all(has_taken)

@@ -10,14 +10,15 @@ import logging
 import math
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from realtime import wire
 from realtime.config import PublishConfig
 from realtime.errors import ConfigError
-from realtime.observe.status import CameraStatus
+from realtime.observe.status import CameraStatus, State
+from realtime.publish.purpose import POSES
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stream import Stream
 from realtime.recordings.info import made_of
@@ -34,7 +35,10 @@ _LOOK = 500
 _PAUSE_S = 10.0
 # As fast as possible means as fast as the subscribers read. One that reads nothing for this long (s) is not waited for.
 _PATIENCE_S = 2.0
-_FULL_LOOK_S = 0.001
+# At its end, they get this long (s) for the messages on their way to them: when an ipc socket is closed, libzmq loses
+# those that a reader with a full queue has not taken from the system.
+_LAST_S = 0.5
+_PATIENT = replace(POSES, linger_ms=round(_PATIENCE_S * 1e3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +81,28 @@ class Replay:
         self._recording, self._pace = recording, pace
         if recording.is_stream and pace.loops:
             raise ConfigError(f"{recording.path}: a pipe, which can't be read again: leave out --loop, or use a file")
-        self._seems_live: dict[str, bool] = {}
-        if not recording.is_stream:
-            self._seems_live = looks_live(itertools.islice(recording.messages(), _LOOK))
+        # A pipe is read once. Its first message tells a camera, for which subscribers can be waited for.
+        self._messages = recording.messages()
+        begin = list(itertools.islice(self._messages, 1 if recording.is_stream else _LOOK))
+        self._messages = itertools.chain(begin, self._messages)
+        self._seems_live = {} if recording.is_stream else looks_live(begin)
         self._waits_for = config.wait_for_subscribers
-        self._waits_for_readers = math.isinf(pace.speed)
         self._stopping = False  # no Event: a signal handler would deadlock if the main thread held its lock
         self._status: dict[str, CameraStatus] = {}
         self._infos: dict[str, wire.InfoMessage] = {}
         self._sessions: dict[str, str] = {}  # the new id of each recorded session
         self._session_of: dict[str, str] = {}  # by camera: the recorded session
         self._next_tick_s = 0.0
-        self._socket = PublishSocket(config)
+        self._is_patient = math.isinf(pace.speed)
+        self._socket = PublishSocket(config, purpose=_PATIENT if self._is_patient else POSES)
+        if self._is_patient:
+            self._socket.wait_for_readers(_PATIENCE_S)
         try:
-            # Without x.info.json, the whole file is read here. In a pipe, cameras are found as they come.
-            for camera in recording.infos or recording.cameras:
-                self._meet(camera, recording.info(camera))
+            if recording.is_stream:
+                self._meet(begin[0].camera, made_of(begin[0]))
+            else:
+                for camera in recording.infos or recording.cameras:  # without x.info.json, the whole file is read here
+                    self._meet(camera, recording.info(camera))
         except BaseException:
             self._socket.close()
             raise
@@ -104,8 +114,14 @@ class Replay:
         return self._socket.endpoints
 
     def stop(self) -> None:
-        """End the replay. Safe in a signal handler."""
+        """End the replay. Safe in a signal handler, on the thread that runs it.
+
+        Raises:
+            KeyboardInterrupt: `run` may be waiting for a pipe, and ends with it.
+        """
         self._stopping = True
+        if self._recording.is_stream:
+            raise KeyboardInterrupt
 
     def run(self) -> None:
         """Publish the recording until its end, or until `stop`.
@@ -121,22 +137,28 @@ class Replay:
                 if not self._pace.loops:
                     break
                 self._begin_again()
-            if self._stopping:
-                for status in self._status.values():
-                    status.set_state("ended", "stopped")
+            if self._is_patient:
+                self._wait_until(time.monotonic() + _LAST_S)
+        except KeyboardInterrupt:  # a signal while a pipe is waited for
+            self._stopping = True
         except BaseException:
-            for status in self._status.values():
-                status.set_state("failed", "the replay failed")
+            self._set_states("failed", "the replay failed")
             raise
         finally:
+            if self._stopping:
+                self._set_states("ended", "stopped")
             self._stream.close()
+
+    def _set_states(self, state: State, reason: str) -> None:
+        for status in self._status.values():
+            status.set_state(state, reason)
 
     def _round(self, starts_s: float) -> float:
         """Publish the recording once, beginning at this moment. Return when the next round begins; monotonic time."""
         pace, timeline = self._pace, Timeline(self._is_live)
         from_ns, due_ns, count = round(pace.from_s * 1e9), 0, 0
         starts_ns = time.time_ns() + round((starts_s - time.monotonic()) * 1e9)
-        for message in self._recording.messages():
+        for message in self._messages:
             at_ns = timeline.at_ns(message)
             due_ns = max(due_ns, at_ns)
             if self._stopping or due_ns >= pace.to_s * 1e9:
@@ -148,12 +170,12 @@ class Replay:
                 starts_s, starts_ns = time.monotonic(), time.time_ns()
             if not self._wait_until(starts_s + (due_ns - from_ns) / 1e9 / pace.speed):
                 break
+            latency_ms = (message.published_ns - message.captured_ns) / 1e6
             if pace.restamps:
-                captured_ns = starts_ns + round((at_ns - from_ns) / pace.speed)
-                if math.isinf(pace.speed):
-                    captured_ns = time.time_ns()
+                is_timed = math.isfinite(pace.speed)
+                captured_ns = starts_ns + round((at_ns - from_ns) / pace.speed) if is_timed else time.time_ns()
                 message = msgspec.structs.replace(message, captured_ns=captured_ns)
-            self._publish(message, (message.published_ns - message.captured_ns) / 1e6)
+            self._publish(message, latency_ms)
             count += 1
         if not count and not self._stopping:
             raise ConfigError(
@@ -164,6 +186,12 @@ class Replay:
         return max(starts_s + (min(timeline.end_ns, pace.to_s * 1e9) - from_ns) / 1e9 / pace.speed, time.monotonic())
 
     def _publish(self, message: wire.PoseMessage, latency_ms: float) -> None:
+        """Publish a message, after the info and the status that it makes necessary.
+
+        Args:
+            message: the message, with the recorded session.
+            latency_ms: from capture to publishing, as recorded.
+        """
         camera = message.camera
         if camera not in self._status:
             self._meet(camera, made_of(message))
@@ -184,18 +212,12 @@ class Replay:
         status.count_published(latency_ms)
 
     def _send(self, message: wire.PoseMessage) -> None:
-        """Send a message. As fast as possible: wait until the queue of each of its subscribers has room for it."""
-        topic, gives_up_s = wire.pose_topic(message.camera), time.monotonic() + _PATIENCE_S
-        self._socket.keep_all(self._waits_for_readers)
-        while not self._stream.send(topic, message) and not self._stopping:
-            self._socket.keep_all(False)  # info and status messages are for all others
-            if time.monotonic() >= gives_up_s:
-                log.warning("a subscriber has read nothing for %g s: it will lose messages", _PATIENCE_S)
-                self._waits_for_readers = False
-            time.sleep(_FULL_LOOK_S)
-            self._tick_if_due()
-            self._socket.keep_all(self._waits_for_readers)
-        self._socket.keep_all(False)
+        """Send a message. A replay at full speed waits here until the queue of each subscriber has room for it."""
+        if not self._stream.send(wire.pose_topic(message.camera), message) and self._is_patient:
+            log.warning("a subscriber has read nothing for %g s: it will lose messages", _PATIENCE_S)
+            self._is_patient = False
+            self._socket.wait_for_readers(0.0)
+            self._stream.send(wire.pose_topic(message.camera), message)
 
     def _wait_for_subscribers(self) -> None:
         while self._waits_for and not self._stopping:
@@ -242,6 +264,7 @@ class Replay:
 
     def _begin_again(self) -> None:
         """Begin the next round."""
+        self._messages = self._recording.messages()
         self._sessions.clear()
         for camera in self._status:
             self._restart(camera)

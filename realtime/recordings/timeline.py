@@ -18,6 +18,8 @@ from realtime import wire
 _TOLERANCE = 0.2
 # The distance (ns) to the next message, if that to the one before it is unknown.
 _USUAL_STEP_NS = 40_000_000
+# A capture time that is earlier than the one before it by more than this (ns) means that a clock was set back.
+_SET_BACK_NS = 1_000_000_000
 # Files of a session that begin within this time (ns) of its beginning have begun together with it.
 _TOGETHER_NS = 1_000_000_000
 
@@ -50,6 +52,7 @@ class Timeline:
         self._latest_ns = 0
         self._begins_ns: dict[str, int] = {}  # of each session, on the time line
         self._offset_ns: dict[str, int] = {}  # of each session, from captured_ns to the time line
+        self._set_back_ns: dict[tuple[str, str], int] = {}  # by session and camera: how far its clock was set back
         self._files: dict[tuple[str, str], _File] = {}  # by session and camera
         self._last_ns: dict[str, int] = {}  # of each camera
         self.end_ns = 0
@@ -61,18 +64,23 @@ class Timeline:
         """
         session, camera = message.session, message.camera
         begins_ns = self._begins_ns.setdefault(session, self.end_ns)
+        before_ns = self._last_ns.get(camera, begins_ns - _USUAL_STEP_NS)
         if message.media_s is None or self._is_live(camera):
             at_ns = message.captured_ns + self._offset_ns.setdefault(session, begins_ns - message.captured_ns)
+            at_ns += self._set_back_ns.get((session, camera), 0)
+            if at_ns < before_ns - _SET_BACK_NS and (session, camera) in self._set_back_ns:
+                self._set_back_ns[session, camera] += before_ns - at_ns
+                at_ns = before_ns
+            self._set_back_ns.setdefault((session, camera), 0)
         else:
             media_ns = round(message.media_s * 1e9)
             if (file := self._files.get((session, camera))) is None:
                 is_late = self._latest_ns - begins_ns > _TOGETHER_NS
                 file = self._files[session, camera] = _File(media_ns, self._latest_ns if is_late else begins_ns)
             at_ns = file.at_ns(media_ns)
-        step_ns = max(0, at_ns - self._last_ns.get(camera, at_ns - _USUAL_STEP_NS))
         self._last_ns[camera] = at_ns
         if at_ns >= self._latest_ns:
-            self._latest_ns, self.end_ns = at_ns, at_ns + step_ns
+            self._latest_ns, self.end_ns = at_ns, at_ns + max(0, at_ns - before_ns)
         return at_ns
 
 

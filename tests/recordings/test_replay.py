@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -188,12 +189,13 @@ def test_a_pipe_cannot_loop_and_an_empty_recording_is_refused(tmp_path: Path) ->
 def subscriber() -> Iterator[zmq.Socket[bytes]]:
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.rcvtimeo = 10_000
-        socket.rcvhwm, socket.rcvbuf = 10, 4096  # it holds little
+        socket.rcvhwm = 10  # it holds little
         yield socket
 
 
 def started(path: Path, config: dict[str, object] | None = None, **pace: object) -> tuple[Replay, threading.Thread]:
-    keys = {"bind": ["tcp://127.0.0.1:*"], "wait_for_subscribers": 1} | (config or {})
+    # Over ipc, the system holds 200 kB for a reader; over TCP it may be megabytes.
+    keys = {"bind": [f"ipc://{path.parent}/stream"], "wait_for_subscribers": 1} | (config or {})
     running = Replay(open_recording(path), PublishConfig(**keys), Pace(**pace))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
@@ -234,6 +236,7 @@ def test_a_subscriber_that_stops_reading_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subscriber: zmq.Socket[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(module, "_PATIENT", replace(module._PATIENT, linger_ms=100))
     running, thread = started(record(tmp_path / "x.jsonl", *of_camera(400, n=50, k=17)), speed=math.inf)
     subscriber.connect(running.endpoints[0])
     subscriber.subscribe(b"")
