@@ -186,6 +186,7 @@ class ParquetFile:
             self._find_ended()
         elif not self._file.size():
             self._file.append(self._parquet.head())
+        failed: list[Path] = []
         first: OSError | None = None
         has_more = True
         while has_more and not self._is_over():
@@ -193,10 +194,13 @@ class ParquetFile:
                 has_more = self._step(is_last=True)
             except OSError as error:
                 first = first or error
+                failed += self._ended[:1] or [self._file.path]
                 has_more = bool(self._ended)
                 self._ended = self._ended[1:]
         if has_more:
-            log.warning("record: %s is not finished; it can be read, and the next run finishes it", self._file.path)
+            failed += self._ended or [self._file.path]
+        for source in failed:
+            log.warning("record: %s is not finished; it can be read, and the next run finishes it", source)
         if first:
             raise first
 
@@ -211,7 +215,7 @@ class ParquetFile:
         """
         is_ended = bool(self._ended)
         source = self._ended[0] if is_ended else self._file.path
-        if is_ended and not source.exists():  # deleted, perhaps because of keep_gb
+        if is_ended and not (source.exists() and source.stat().st_size):  # deleted, perhaps because of keep_gb
             self._ended = self._ended[1:]
             return bool(self._ended) or is_last
         size = source.stat().st_size

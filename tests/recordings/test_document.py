@@ -66,9 +66,9 @@ def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("code", CODE[:-1])
 def test_other_libraries_read_parquet_as_the_examples_do(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip(re.search(r"import .*?(\w+)\n", code)[1])
-    with Path("x.parquet").open("wb") as people, Path("x.frames.parquet").open("wb") as frames:
-        with ParquetWriter(people, frames) as writer:
-            writer.write(of_camera(10, n=2, k=17))
+    first, second = Path("x.parquet"), Path("x.frames.parquet")
+    with first.open("wb") as people, second.open("wb") as frames, ParquetWriter(people, frames) as writer:
+        writer.write(of_camera(10, n=2, k=17))
     found: dict[str, object] = {}
     exec(compile(code, "recordings.md", "exec"), found)
     assert "keypoints" not in found or found["keypoints"].shape == (20, 17, 3)
