@@ -76,5 +76,5 @@ $(READY): pyproject.toml
 	fi; \
 	if [ -n "$$missing" ]; then echo "the system lacks:$$missing; install with: apt-get install$$missing" >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[run,offline,web,dev]'
+	$(BIN)/python -m pip install --quiet -e '.[run,offline,web,record,dev]'
 	touch $(READY)

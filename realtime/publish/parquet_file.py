@@ -14,7 +14,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,11 +58,16 @@ class ParquetFile:
             ConfigError: pyarrow is not installed.
             OutputError: another run is writing it, or it can't be written.
         """
-        if find_spec("pyarrow") is None:
+        try:
+            from realtime.recordings import parquet_writing
+        except ModuleNotFoundError as error:
+            if error.name != "pyarrow":
+                raise
             raise ConfigError(
                 f"record: {path.name} needs the extra 'record' (pyarrow is not installed): "
                 "pip install 'realtime-pose[record]'"
-            )
+            ) from None
+        self._parquet = parquet_writing
         self._is_over = is_over
         self._final = real_path(path)
         self._frames = _frames_of(self._final)
@@ -79,7 +83,6 @@ class ParquetFile:
             self._file.close()
             raise OutputError(f"record: can't write {path}: its folder can't be written: choose another one")
         self.begun = 0
-        self._head = b""
         self._ended: list[Path] = []  # streams of earlier segments and killed runs
         self._hopeless: set[Path] = set()
         self._finisher: Finisher | None = None  # of the first of these or, if there are none, of the current stream
@@ -108,9 +111,6 @@ class ParquetFile:
             OutputError: another run writes it, or an earlier recording can't be renamed.
             OSError: there is no room for it.
         """
-        from realtime.recordings.parquet_writing import head
-
-        self._head = head()
         self._file.begin()
         if not self.begun:
             self._set_aside()
@@ -121,9 +121,7 @@ class ParquetFile:
 
     def encode(self, messages: Sequence[wire.PoseMessage]) -> bytes:
         """Return messages as `write` takes them."""
-        from realtime.recordings.parquet_writing import block
-
-        return block(messages)
+        return self._parquet.block(messages)
 
     def write(self, block: bytes) -> None:
         """Write a block.
@@ -134,7 +132,7 @@ class ParquetFile:
         """
         if self._file.is_cut or self._file.is_deleted():
             self.begin()
-        self._file.append(block if self._file.size() else self._head + block)
+        self._file.append(block if self._file.size() else self._parquet.head() + block)
 
     def renew(self) -> None:
         """Prepare another attempt after a failure.
@@ -187,7 +185,8 @@ class ParquetFile:
             self._file.begin()  # renames it
             self._find_ended()
         elif not self._file.size():
-            self._file.append(self._head)
+            self._file.append(self._parquet.head())
+        failed: list[Path] = []
         first: OSError | None = None
         has_more = True
         while has_more and not self._is_over():
@@ -195,10 +194,13 @@ class ParquetFile:
                 has_more = self._step(is_last=True)
             except OSError as error:
                 first = first or error
+                failed += self._ended[:1] or [self._file.path]
                 has_more = bool(self._ended)
                 self._ended = self._ended[1:]
         if has_more:
-            log.warning("record: %s is not finished; it can be read, and the next run finishes it", self._file.path)
+            failed += self._ended or [self._file.path]
+        for source in failed:
+            log.warning("record: %s is not finished; it can be read, and the next run finishes it", source)
         if first:
             raise first
 
@@ -213,7 +215,7 @@ class ParquetFile:
         """
         is_ended = bool(self._ended)
         source = self._ended[0] if is_ended else self._file.path
-        if is_ended and not source.exists():  # deleted, perhaps because of keep_gb
+        if is_ended and not (source.exists() and source.stat().st_size):  # deleted, perhaps because of keep_gb
             self._ended = self._ended[1:]
             return bool(self._ended) or is_last
         size = source.stat().st_size
@@ -224,9 +226,7 @@ class ParquetFile:
             if not size or not (is_ended or is_last or waiting >= _PART_BYTES):
                 return False
             if self._finisher is None:
-                from realtime.recordings.parquet_writing import Finisher
-
-                self._finisher = Finisher(source, self._temporary)
+                self._finisher = self._parquet.Finisher(source, self._temporary)
             if self._finisher.step(size):
                 return True
             if is_ended or is_last:

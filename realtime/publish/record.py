@@ -264,7 +264,10 @@ class Recorder:
         try:
             self._file.close(self._segments.is_on)
         except (OSError, OutputError) as error:
-            self._fail(error)
+            if not self._goes_on():
+                self._fail(error)
+            self._error = _why(error)
+            log.warning("record: can't complete %s: %s", self._path, self._error)
             return
         if self._segments.is_on:
             self._segments.drop_oldest(self._file.path)

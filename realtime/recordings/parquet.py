@@ -32,6 +32,7 @@ SCHEMA = "pose/1"
 _MARK = b"realtime-pose"
 _METADATA = {_MARK: SCHEMA.encode()}
 _CLOCKS = frozenset(get_args(get_type_hints(wire.PoseMessage)["clock"]))
+_NUMBERS = {pa.int32(): np.int32, pa.int64(): np.int64, pa.float32(): np.float32, pa.float64(): np.float64}
 _FLOATS = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
 
@@ -112,8 +113,8 @@ def to_rows(messages: Sequence[wire.PoseMessage]) -> Rows:
     columns = {name: [getattr(message, name) for message in messages] for name in plain}
     columns["width"], columns["height"] = ([message.size[side] for message in messages] for side in (0, 1))
     columns["has_raw_keypoints"] = [message.raw_keypoints is not wire.UNSET for message in messages]
-    columns["timing_ms"] = [list(message.timing_ms.items()) for message in messages]
-    arrays = [pa.array(columns[field.name], field.type) for field in _FRAME]
+    arrays = [_array(columns[field.name], field.type) for field in _FRAME if field.name != "timing_ms"]
+    arrays.append(_timings(messages))
     counts = [len(message.track_ids) for message in messages]
     people = pa.ListArray.from_arrays(_offsets(counts), _people(messages, counts), type=OPEN.field("people").type)
     return pa.RecordBatch.from_arrays([*arrays, people], schema=OPEN)
@@ -124,36 +125,64 @@ def _people(messages: Sequence[wire.PoseMessage], counts: list[int]) -> Column:
     raw = [b"" if message.raw_keypoints is wire.UNSET else message.raw_keypoints for message in messages]
     has_raw = np.repeat(np.array([message.raw_keypoints is not wire.UNSET for message in messages], bool), counts)
     columns = [
-        pa.array([each for message in messages for each in message.track_ids], pa.int64()),
-        pa.array([each for message in messages for each in message.scores], pa.float64()),
-        *(pa.array(np.ascontiguousarray(boxes[:, column], np.float32)) for column in range(4)),
-        pa.array([each for message in messages for each in message.measured], pa.bool_()),
+        _array([each for message in messages for each in message.track_ids], pa.int64()),
+        _array([each for message in messages for each in message.scores], pa.float64()),
+        *(_array(boxes[:, column], pa.float32()) for column in range(4)),
+        _array([each for message in messages for each in message.measured], pa.bool_()),
         _lists([message.keypoints for message in messages], counts),
-        _lists(raw, counts, pa.array(~has_raw)),
+        _lists(raw, counts, _array(~has_raw, pa.bool_())),
     ]
     return pa.StructArray.from_arrays(columns, fields=_PERSON)
+
+
+def _timings(messages: Sequence[wire.PoseMessage]) -> Column:
+    stages = _array([stage for message in messages for stage in message.timing_ms], pa.string())
+    times_ms = _array([ms for message in messages for ms in message.timing_ms.values()], pa.float64())
+    return pa.MapArray.from_arrays(
+        _offsets([len(message.timing_ms) for message in messages]), stages, times_ms, FRAMES.field("timing_ms").type
+    )
 
 
 def _lists(parts: list[bytes], counts: list[int], mask: Column = None) -> Column:
     """Give each person of a message an equal share of its numbers."""
     lengths = [len(part) // (WIRE_FLOAT.itemsize * max(1, count)) for part, count in zip(parts, counts, strict=True)]
-    values = np.frombuffer(b"".join(parts), WIRE_FLOAT).astype(np.float32, copy=False)
+    values = np.frombuffer(b"".join(parts), WIRE_FLOAT)
     offsets = _offsets(np.repeat(np.array(lengths, np.int64), counts))
-    return pa.ListArray.from_arrays(offsets, pa.array(values), type=_FLOATS, mask=mask)
+    return pa.ListArray.from_arrays(offsets, _array(values, pa.float32()), type=_FLOATS, mask=mask)
 
 
 def _offsets(lengths: Sequence[int] | NDArray[np.int64]) -> Column:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return pa.array(offsets)
+    return _array(offsets, pa.int32())
+
+
+def _array(values: Sequence[object] | NDArray[np.generic], kind: Kind) -> Column:
+    """Build a column from its bytes. pa.array would import pandas, if installed, while frames are waiting."""
+    count = len(values)
+    if kind == pa.string():
+        texts = [str(value).encode() for value in values]
+        offsets = _offsets([len(text) for text in texts]).buffers()[1]
+        return pa.StringArray.from_buffers(count, offsets, pa.py_buffer(b"".join(texts)))
+    if kind == pa.bool_():
+        return pa.Array.from_buffers(kind, count, [None, _bits(np.array(values, bool))])
+    valid = None
+    if isinstance(values, list) and None in values:
+        valid = _bits(np.array([value is not None for value in values]))
+        values = [0 if value is None else value for value in values]
+    numbers = np.ascontiguousarray(values, _NUMBERS[kind])
+    return pa.Array.from_buffers(kind, count, [valid, pa.py_buffer(numbers)])
+
+
+def _bits(flags: NDArray[np.bool_]) -> Column:
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
 def split(rows: Rows) -> tuple[Rows, Rows]:
     """Split rows of OPEN into those of PEOPLE and FRAMES."""
     people = rows.column("people").combine_chunks()
     counts = pc.list_value_length(people)
-    owner = pa.array(np.repeat(np.arange(rows.num_rows), counts.to_numpy(zero_copy_only=False)))
-    keys = rows.select([field.name for field in _KEYS]).take(owner)
+    keys = rows.select([field.name for field in _KEYS]).take(pc.list_parent_indices(people))
     persons = people.flatten().flatten()
     frames = rows.drop_columns(["people"]).append_column(FRAMES.field("people"), counts.cast(pa.int32()))
     return pa.Table.from_arrays([*keys.columns, *persons], schema=PEOPLE), frames.cast(FRAMES)

@@ -43,7 +43,15 @@ def test_neither_a_configuration_file_nor_a_secret_is_written(folder: Path, key:
 
 
 @pytest.mark.parametrize(
-    ("record", "report"), [("a.jsonl", "../{0}/a.jsonl"), ("link.jsonl", "hard.jsonl"), ("a.jsonl", "a.info.json")]
+    ("record", "report"),
+    [
+        ("a.jsonl", "../{0}/a.jsonl"),
+        ("link.jsonl", "hard.jsonl"),
+        ("a.jsonl", "a.info.json"),
+        ("a.parquet", "a.parquet.open"),
+        ("a.parquet", "a.frames.parquet"),
+        ("a.parquet", "a.info.json"),
+    ],
 )
 def test_the_recording_and_the_report_are_different_files_even_before_they_exist(
     folder: Path, record: str, report: str

@@ -1,12 +1,16 @@
-"""A disk that is full, of the whole program: `make faults`, as root, because it mounts a file system of 256 kB."""
+"""The recording of the whole program: a full disk, and kills. `make faults`, as root: it mounts a small file system."""
 
 import json
 import os
+import random
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from realtime.recordings.reading import open_recording
 
 from .rig import Program
 
@@ -60,3 +64,28 @@ def test_53_a_full_disk_does_not_disturb_the_stream(small_disk: Path, tmp_path: 
     [lost_line] = [line for line in program.log if "lines were lost" in line]
     lost, offered = (int(word) for word in lost_line.split() if word.isdecimal())
     assert len(numbers) == offered - lost
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.jsonl"])
+def test_55_a_killed_recording_is_read_up_to_its_last_second(name: str, tmp_path: Path, figure) -> None:
+    path, missing_s = tmp_path / name, []
+    counts: list[int] = []
+    for _ in range(10):
+        with Program("--source", "demo", "--realtime", "--loop", "--record", str(path), folder=tmp_path) as program:
+            program.until_pose()
+            program.run_for(random.uniform(0.5, 4.0))
+            program.process.kill()
+            killed_s = time.time()
+        messages = list(open_recording(path).messages())  # of x.parquet.open
+        assert [message.seq for message in messages] == list(range(len(messages)))
+        missing_s.append(killed_s - messages[-1].published_ns / 1e9)
+        counts.append(len(messages))
+    figure(
+        "55",
+        f"killed recording, {path.suffix}: its last message is older than the kill by",
+        max(missing_s),
+        "s",
+        at_most=1.1,
+    )
+    files = sorted(file for file in tmp_path.glob(f"x-*{path.suffix}") if ".frames" not in file.name)
+    assert [len(list(open_recording(file).messages())) for file in files] == counts[:-1]

@@ -2,11 +2,12 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from realtime import wire
+from realtime import recordings, wire
 from realtime.errors import ConfigError, OutputError
 from realtime.publish import output_file
 from realtime.publish import parquet_file as module
@@ -182,7 +183,10 @@ def test_only_a_regular_file_will_do(path: Path) -> None:
 
 
 def test_without_pyarrow_one_line_tells_how_to_install_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    for name in ("parquet", "parquet_reading", "parquet_writing"):
+        monkeypatch.delitem(sys.modules, f"realtime.recordings.{name}")
+        monkeypatch.delattr(recordings, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
         ConfigError, match=r"^record: x\.parquet needs .* pip install 'realtime-pose\[record\]'$"
     ) as told:

@@ -193,7 +193,9 @@ def test_a_recording_that_was_removed_to_make_room_is_begun_anew(path: Path, dis
     assert seqs(path) == [3]
 
 
-def test_an_error_while_the_file_is_closed_is_one_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_the_file_is_closed_is_one_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     close = output_file.OutputFile.close
 
     def fail(self: output_file.OutputFile, keeps_empty: bool = True) -> None:
@@ -206,6 +208,7 @@ def test_an_error_while_the_file_is_closed_is_one_too(path: Path, monkeypatch: p
     with pytest.raises(RealtimeError, match="Disk quota exceeded"):
         play(Recorder(path), (nothing, messages(0, 1, True)))
     play(Recorder(path, goes_on=lambda: True), (nothing, messages(0, 1)))
+    assert f"record: can't complete {path}: Disk quota exceeded" in caplog.text
 
 
 def test_an_earlier_recording_that_cannot_be_renamed_ends_the_run_with_2(

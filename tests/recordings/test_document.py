@@ -12,11 +12,14 @@ from realtime import convert, replay
 from realtime.config import load
 from realtime.flags import parse
 from realtime.recordings import replay as publishing
+from realtime.recordings.parquet_writing import ParquetWriter
 from tests.publish.test_mp4 import write
 from tests.recordings.recorded import of_camera, record
 
 TEXT = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
 COMMANDS = re.findall(r"^    python (.*)", TEXT, re.MULTILINE)
+
+CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +57,18 @@ def test_the_commands_that_convert_do_so(command: str, folder: Path) -> None:
 
 
 def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    code = CODE[-1]
     exec(compile(code, "recordings.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert (len(lines), lines[0]) == (1000, "cam0 1000000000000000000 [1] 17 (1, 17, 3)")
+
+
+@pytest.mark.parametrize("code", CODE[:-1])
+def test_other_libraries_read_parquet_as_the_examples_do(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip(re.search(r"import .*?(\w+)\n", code)[1])
+    first, second = Path("x.parquet"), Path("x.frames.parquet")
+    with first.open("wb") as people, second.open("wb") as frames, ParquetWriter(people, frames) as writer:
+        writer.write(of_camera(10, n=2, k=17))
+    found: dict[str, object] = {}
+    exec(compile(code, "recordings.md", "exec"), found)
+    assert "keypoints" not in found or found["keypoints"].shape == (20, 17, 3)
