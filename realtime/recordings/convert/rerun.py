@@ -30,9 +30,9 @@ _APPLICATION = "realtime-pose"
 # A class for each colour, so that the limbs of a person have the colour of the person.
 _CLASSES = 16
 # This many people are in memory until their rows are written.
-_ROWS = 2000
-# A complete file ends with this mark and a few bytes.
-_END, _END_BYTES = b"FOOT", 16
+_ROWS = 10_000
+# If the disk is full, the library may wait forever for its writer.
+_PATIENCE_S = 30.0
 
 
 def write(conversion: Conversion, out: Path) -> None:
@@ -48,16 +48,13 @@ def write(conversion: Conversion, out: Path) -> None:
         stream = rr.RecordingStream(_APPLICATION)
         stream.set_log_time_enabled(False)
         stream.set_log_tick_enabled(False)
-        stream.save(path)
-        _log(stream, conversion)
+        stream.save(path, write_footer=False)  # the footer, an index for faster loading, is in memory until the end
         try:
-            stream.flush()
-            stream.disconnect()
-            is_complete = _has_end(path)
+            _log(stream, conversion)
+            stream.flush(timeout_sec=_PATIENCE_S)
         except RuntimeError:  # its writer has stopped
-            is_complete = False
-        if not is_complete:
-            raise RealtimeError(f"{out}: can't be written completely: is the disk full?")
+            raise RealtimeError(f"{out}: can't be written completely: is the disk full?") from None
+        stream.disconnect()
 
 
 def _log(stream: rr.RecordingStream, conversion: Conversion) -> None:
@@ -82,6 +79,7 @@ def _log(stream: rr.RecordingStream, conversion: Conversion) -> None:
         shown[camera] = set(ids)
         if waiting >= _ROWS:
             _send(stream, tracks)
+            stream.flush(timeout_sec=_PATIENCE_S)
             tracks, waiting = {}, 0
     _send(stream, tracks)
 
@@ -149,10 +147,3 @@ def _context(info: wire.InfoMessage) -> rr.AnnotationContext:
             for number in range(_CLASSES)
         ]
     )
-
-
-def _has_end(path: Path) -> bool:
-    """Whether a file has the last part of a complete one."""
-    with path.open("rb") as file:
-        file.seek(-min(_END_BYTES, path.stat().st_size), os.SEEK_END)
-        return _END in file.read()
