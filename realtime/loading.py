@@ -1,8 +1,8 @@
 """Loading of the stages that hold a model: first a plan, which finds and checks; then the models, loaded and warmed up.
 
-Used by pipeline, which connects the stages, and by evaluate, which calls them one by one. The plan decides everything
-that the configuration leaves open, so that an unavailable device, model file, engine or precision is reported before
-the first model is loaded.
+Used by pipeline, which connects the stages, and by tracker and evaluate, which call them one by one. The plan decides
+everything that the configuration leaves open, so that an unavailable device, model file, engine or precision is
+reported before the first model is loaded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,10 @@ from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import device_errors, resolve_device, sender
 from realtime.runtime.pool import concurrency_for, cores_each
+from realtime.runtime.stage import Stage
 from realtime.skeleton import NO_SKELETON, from_labels
+from realtime.smooth.stage import SmoothStage
+from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from realtime.types import Frame
 
@@ -77,7 +81,7 @@ class Models:
         detect: the detection stage.
         track: the tracking stage; its appearance network, if any, is loaded.
         pose: the pose stage.
-        concurrency: how many inferences the pool runs at the same time.
+        concurrency: how many inferences run at the same time.
         throughput: throughput mode, for files only: more frames per second, at a higher latency.
         send: sends a frame's image to a GPU, from any thread, before a model asks for it; None on other devices.
     """
@@ -121,8 +125,13 @@ def make_plan(config: AppConfig) -> Plan:
     return Plan(device, Pick(_find_detector(config, device), choice), pose)
 
 
-def load_models(config: AppConfig) -> Models:
+def load_models(config: AppConfig, concurrency: int | None = None) -> Models:
     """Find, load and warm up the detector and the pose model.
+
+    Args:
+        config: the configuration of the run.
+        concurrency: how many inferences will run at the same time; None: as many as the pool runs for this
+            configuration.
 
     Raises:
         ModelError: a model can't be found or loaded, or the GPU failed or has too little memory.
@@ -131,7 +140,19 @@ def load_models(config: AppConfig) -> Models:
     """
     plan = make_plan(config)
     with _model_errors(plan.device):
-        return _load(config, plan)
+        return _load(config, plan, concurrency)
+
+
+def stages_of(config: AppConfig, models: Models) -> list[Stage[Any, Any]]:
+    """Return the stages that turn a Frame into its Poses, in their order: detect, track, pose, relink, smooth.
+
+    Args:
+        config: the configuration of the run. If `tracker.relink_s` is 0, there is no relink stage.
+        models: what `load_models` returned.
+    """
+    relink = RelinkStage(config.tracker.relink_s, models.pose.skeleton.sigmas)
+    relinks = [relink] if config.tracker.relink_s > 0 else []
+    return [models.detect, models.track, models.pose, *relinks, SmoothStage(config.smoothing)]
 
 
 def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
@@ -185,14 +206,14 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
     return Pick(found, choice)
 
 
-def _load(config: AppConfig, plan: Plan) -> Models:
+def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     device = plan.device
     # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
     track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
     throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
-    concurrency = concurrency_for(len(config.cameras), throughput)
+    concurrency = concurrency or concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
     names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
     send = sender(device) if device.type == "cuda" else None

@@ -129,3 +129,38 @@ def child_environment(packages: Path) -> dict[str, str]:
     if str(packages) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()):
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(packages), kept.get("PYTHONPATH")]))
     return kept
+
+
+# Variables that torch, ultralytics and our own code set for libraries that are imported later: names, and how others
+# begin.
+_SET_BY_LIBRARIES = {
+    "OMP_NUM_THREADS", "NUMEXPR_MAX_THREADS", "TF_CPP_MIN_LOG_LEVEL", "TORCH_CPP_LOG_LEVEL", "KINETO_LOG_LEVEL",
+    "TORCHINDUCTOR_CACHE_DIR",
+}  # fmt: skip
+_SET_BY_LIBRARIES_BEGIN = ("YOLO_", "ULTRALYTICS_")
+
+
+@contextlib.contextmanager
+def environment_kept() -> Iterator[None]:
+    """Restore, at the end of the block, the environment variables that libraries set when they are imported.
+
+    >>> with environment_kept():
+    ...     os.environ["YOLO_EXAMPLE"] = "1"
+    >>> "YOLO_EXAMPLE" in os.environ
+    False
+    """
+    before = _set_by_libraries()
+    try:
+        yield
+    finally:
+        for name in _set_by_libraries().keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _set_by_libraries() -> dict[str, str]:
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name in _SET_BY_LIBRARIES or name.startswith(_SET_BY_LIBRARIES_BEGIN)
+    }

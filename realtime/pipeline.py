@@ -26,7 +26,7 @@ from realtime.capture.fleet import Fleet
 from realtime.capture.kind import check_pipes, is_live_source
 from realtime.capture.open import check_source
 from realtime.config import AppConfig, CameraConfig, changes
-from realtime.loading import load_models
+from realtime.loading import load_models, stages_of
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, summary_lines
 from realtime.observe.report_file import check_report, write_report
@@ -43,8 +43,6 @@ from realtime.runtime.door import Door
 from realtime.runtime.loop import run_divided, run_stage
 from realtime.runtime.pace import Pace
 from realtime.runtime.pool import Pool
-from realtime.smooth.stage import SmoothStage
-from realtime.track.relink import RelinkStage
 from realtime.tuning import Tuning
 
 log = logging.getLogger(__name__)
@@ -187,15 +185,7 @@ class Pipeline:
             self._branches.all,
             outlets.sockets[1:],
         )
-        relinks = config.tracker.relink_s > 0
-        self._chain = [
-            models.detect,
-            models.track,
-            models.pose,
-            *([RelinkStage(config.tracker.relink_s, models.pose.skeleton.sigmas)] if relinks else []),
-            SmoothStage(config.smoothing),
-            self._publisher,
-        ]
+        self._chain = [*stages_of(config, models), self._publisher]
         # The pace and the pool tell the door when a frame may enter: when the stages' own threads, or one of the pool's
         # threads, will be free for it.
         self._watch = _Watch(self._meter, Pace([stage.name for stage in self._chain], self._door), self._fleet)

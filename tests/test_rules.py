@@ -28,10 +28,10 @@ ONE_PLACE = {
             "orientation", "packets", "recorded", "start", "stream", "tracks",
         )
     ] + ["publish/mp4.py"],
-    "PIL": ["capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py"],
+    "PIL": ["bgr.py", "capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py", "settings.py"],
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py"]
+    "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py", "settings.py"]
     + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
     "huggingface_hub": ["models/hub.py"],
     "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "wire/*.py"],
@@ -43,7 +43,7 @@ ONE_PLACE = {
     "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
         "runtime/device.py", "runtime/graphs.py", "models/*.py", "detect/on_device.py", "track/boxmot.py", "pose/*.py",
-        "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py",
+        "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "bgr.py", "settings.py",
     ],
     "torchvision": ["models/yolo.py"],
     "tqdm": ["evaluate/progress.py"],
@@ -175,6 +175,7 @@ def test_the_english_stays_plain() -> None:
 # The objects that a newcomer meets first.
 PUBLIC = [
     ("client", ["PoseSubscriber"]),
+    ("tracker", ["PoseTracker", "track"]),
     ("pipeline", ["Pipeline"]),
     ("types", ["Frame", "Detections", "Tracks", "Poses"]),
     ("detect.stage", ["DetectStage"]),

@@ -1,0 +1,58 @@
+"""The keys as keywords of a Python function, with underscores instead of dots. Used by realtime.tracker."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+
+from realtime.config.keys import leaves
+from realtime.config.load import former_keys
+from realtime.errors import ConfigError
+
+# A message names at most this many keywords.
+_MOST_NAMED = 3
+
+
+def of_keywords(keywords: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys that keywords name, as flags for `load`.
+
+    >>> of_keywords({"pose_model": "none", "detector_size": 320})
+    {'pose.model': 'none', 'detector.size': 320}
+    >>> of_keywords({"size": 320})
+    Traceback (most recent call last):
+    realtime.errors.ConfigError: unknown keyword size, did you mean detector_size or pose_input_size?
+
+    Args:
+        keywords: keyword to value. A path may be any path object.
+
+    Raises:
+        ConfigError: a keyword names no key.
+    """
+    keys = {keyword_of(key.name): key.name for key in [*leaves(), *former_keys()]}
+    for word in keywords:
+        if word not in keys:
+            raise ConfigError(f"unknown keyword {word}{_near(word, list(keys))}")
+    return {
+        keys[word]: os.fspath(value) if isinstance(value, os.PathLike) else value for word, value in keywords.items()
+    }
+
+
+def keyword_of(key: str) -> str:
+    """The keyword of a key.
+
+    >>> keyword_of("pose.max_people")
+    'pose_max_people'
+    """
+    return key.replace(".", "_")
+
+
+def _near(word: str, words: list[str]) -> str:
+    """The advice for an unknown keyword, as the end of a message."""
+    asked = word.lower()
+    close = [each for each in words if each.endswith(f"_{asked}")]
+    if not close:
+        # Without their section too: max_person is near pose_max_people.
+        known = {each.partition("_")[2]: each for each in words} | {each: each for each in words}
+        close = [known[each] for each in difflib.get_close_matches(asked, known, n=1, cutoff=0.7)]
+    return f", did you mean {' or '.join(close[:_MOST_NAMED])}?" if close else "; configs/default.yaml lists all keys"
