@@ -1,13 +1,14 @@
-# make setup | demo | test | lint | browser | convert | faults | machines | oddities | soak | fuzz | bench | docs: each
-# creates .venv first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11 to
-# 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu needs no network.
+# make setup | demo | test | lint | browser | convert | space | faults | machines | oddities | soak | fuzz | bench | docs:
+# each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11
+# to 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu needs no network.
 PYTHON ?= python3
 DEVICE ?= cuda:0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPACE := .venv-space
 
-.PHONY: setup demo test lint browser convert faults machines oddities soak fuzz bench docs gpu gpu-kit gpu-rehearsal clean
+.PHONY: setup demo test lint browser convert space faults machines oddities soak fuzz bench docs gpu gpu-kit gpu-rehearsal clean
 
 setup: $(READY)
 
@@ -30,6 +31,10 @@ browser: $(READY)  ## about 10 minutes: the live page in a real Chromium, with f
 convert: $(READY)  ## a minute, downloads 170 MB: every converter, also that for Rerun, read back by its own library
 	$(BIN)/python -m pip install --quiet -e '.[convert]'
 	$(BIN)/python -m pytest -m "" tests/recordings/convert tests/recordings/test_document.py
+
+space: $(READY) $(SPACE)/.ready  ## about 4 minutes: the page of examples/space in Chromium, with an environment of its own
+	@command -v chromium >/dev/null || { echo "make space needs Chromium: apt-get install chromium" >&2; exit 1; }
+	$(BIN)/python -m pytest -m space tests/space
 
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
@@ -65,7 +70,7 @@ docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/w
 	$(BIN)/python -m realtime.config > configs/default.yaml
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(SPACE)
 
 # Before any download, check the Python version and name all missing packages that pip can't install.
 $(READY): pyproject.toml
@@ -81,3 +86,9 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -e '.[run,offline,web,record,dev]'
 	touch $(READY)
+
+# Gradio needs an older Pillow than the tests have, and a visitor of the page needs none of their packages.
+$(SPACE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(SPACE)
+	$(SPACE)/bin/python -m pip install --quiet -e '.[run,offline,space]'
+	touch $(SPACE)/.ready

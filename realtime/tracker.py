@@ -33,7 +33,7 @@ from realtime.sources import Sources, check_sources
 from realtime.types import Frame, Poses
 
 # The number of a webcam, a path, or text as for --source: [NAME=]SRC.
-Source = int | str | os.PathLike[str]
+Source = int | str | os.PathLike[str] | Mapping[str, object]
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 # How the keys begin that matter here: those of the stages, then those of cameras. The others belong to the program.
@@ -236,8 +236,8 @@ def track(*sources: Source, config: Files = (), **keys: object) -> Generator[Pos
 
     Args:
         sources: the number of a webcam, a path, or text as for --source: `"demo"`, `"rtsp://10.0.0.5/s1"`,
-            `"door=rtsp://10.0.0.5/s1"`. `poses.frame.camera` is the name, by default cam0, cam1, ... Without sources,
-            the key `cameras` names them.
+            `"door=rtsp://10.0.0.5/s1"`; or the keys of a camera: `{"source": "clip.mp4", "rotate": 90}`.
+            `poses.frame.camera` is the name, by default cam0, cam1, ... Without sources, the key `cameras` names them.
         config: as for PoseTracker.
         keys: as for PoseTracker, and those of cameras: `max_frames=100`, `realtime=True`, `loop=True`.
 
@@ -270,8 +270,10 @@ def _configuration(files: Sequence[Path], keys: Mapping[str, object], sources: S
     return load(files, flags={**keys, "cameras": cameras} if cameras else keys)
 
 
-def _camera(source: Source, position: int) -> dict[str, str]:
+def _camera(source: Source, position: int) -> Mapping[str, object]:
     """The configuration of one source; `position` is its index among all."""
+    if isinstance(source, Mapping):  # an item of `cameras`; its keys are checked with all others
+        return {"name": f"cam{position}", **source}
     if isinstance(source, os.PathLike):  # a path, whatever characters it contains
         return {"name": f"cam{position}", "source": os.fspath(source)}
     if isinstance(source, bool) or not isinstance(source, int | str):

@@ -46,8 +46,7 @@ ONE_PLACE = {
     "scipy": ["evaluate/tracking/mot.py"],
     "torch": [
         "runtime/device.py", "runtime/graphs.py", "models/*.py", "detect/on_device.py", "track/boxmot.py", "pose/*.py",
-        "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "bgr.py",
-        "settings.py",
+        "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "bgr.py", "settings.py",
     ],
     "torchvision": ["models/yolo.py"],
     "tqdm": ["evaluate/progress.py"],

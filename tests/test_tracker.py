@@ -316,6 +316,8 @@ def test_a_truncated_file_is_an_error_after_its_intact_frames(tracker: PoseTrack
             "expected a number, a path or a URL, got ndarray; use PoseTracker for images",
         ),
         ([True], {}, ValueError, "got bool"),
+        ([{"source": "demo", "rotat": 90}], {}, ConfigError, "rotat"),
+        ([{"rotate": 90}], {}, ConfigError, "source"),
         (["demo"], {"pose_modle": "none"}, ConfigError, "unknown keyword pose_modle, did you mean pose_model?"),
         (["demo"], {"config": "nope.yaml"}, ConfigError, "nope.yaml"),
     ],
@@ -345,6 +347,11 @@ def test_keys_of_files_keywords_and_cameras_are_used_and_others_cause_a_warning(
         track(config=tmp_path / "a.yaml", detector_every=2, cameras=cameras, report="never.json")
     [config] = configurations
     assert (config.detector.size, config.detector.every, config.cameras[0].rotate) == (320, 2, 90)
+
+
+def test_a_source_can_be_the_keys_of_a_camera(loaded: None) -> None:
+    [poses, *_] = track({"source": "clip.mp4", "rotate": 90}, max_frames=1)
+    assert (poses.frame.camera, poses.frame.size) == ("cam0", (48, 64))
 
 
 # ---- imports, and what the documents show
