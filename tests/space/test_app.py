@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from realtime.capture.demo import DEMO_SIZE, demo_frame
-from realtime.evaluate.recording import read_recording
+from realtime.recordings.reading import open_recording
 from tests.browser.conftest import OpenPage, browser, open_page  # noqa: F401 (fixtures)
 from tests.browser.running import is_listening
 from tests.capture.clips import write_clip
@@ -112,7 +112,7 @@ def test_an_image_gives_a_picture_a_table_and_files(visit: Callable[[str], Page]
     page.locator("a[download='poses.csv']:visible").wait_for(timeout=PATIENCE_MS)
     picture = page.locator("img[src*='image.jpeg']")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == DEMO_SIZE[0]
-    [message] = read_recording(download(page, "poses.jsonl", tmp_path))
+    [message] = open_recording(download(page, "poses.jsonl", tmp_path)).messages()
     assert message.track_ids == [1, 2, 3, 4, 5]
     assert message.keypoints_array().shape == (5, 17, 3)
     with download(page, "poses.csv", tmp_path).open() as table:
@@ -128,7 +128,7 @@ def test_a_video_gives_one_that_the_browser_plays_and_files(visit: Callable[[str
     expect(page.get_by_text(f"{FRAMES} frames, 1.5 s, people: 5.")).to_be_visible(timeout=PATIENCE_MS)
     video = page.locator("video[src*='people.mp4']")
     assert video.evaluate("video => video.play().then(() => [video.videoWidth, video.videoHeight])") == list(DEMO_SIZE)
-    messages = list(read_recording(download(page, "poses.jsonl", tmp_path)))
+    messages = list(open_recording(download(page, "poses.jsonl", tmp_path)).messages())
     assert [message.seq for message in messages] == list(range(FRAMES))
     assert sorted(messages[-1].track_ids) == [1, 2, 3, 4, 5]
     with download(page, "poses.csv", tmp_path).open() as table:
