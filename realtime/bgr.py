@@ -5,10 +5,12 @@ Used by realtime.tracker, before detection.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 # Modes of Pillow with more than eight bits per sample. Pillow would cut them off at 255 instead of scaling them.
 _DEEP_MODES = ("I", "F")
@@ -25,15 +27,16 @@ def to_bgr(image: object) -> NDArray[np.uint8]:
     ValueError: image: expected shape (H, W, 3), BGR, got (480, 640)
 
     Args:
-        image: a numpy array uint8 (H, W, 3), BGR as OpenCV reads it; a PIL image, of which transparency is ignored; or
-            a torch tensor uint8 (3, H, W), RGB as torchvision reads it, on any device.
+        image: a numpy array uint8 (H, W, 3), BGR as OpenCV reads it; a PIL image, which is turned upright as its EXIF
+            data says, and of which transparency is ignored; or a torch tensor uint8 (3, H, W), RGB as torchvision reads
+            it, on any device.
 
     Returns:
         A view of the caller's array if it is one in the right layout, otherwise a copy. The view can be made read-only
         without a change to the caller's array.
 
     Raises:
-        ValueError: the picture has another type, dtype or shape, or no pixels.
+        ValueError: the picture has another type, dtype or shape, no pixels, or data that can't be read.
     """
     if isinstance(image, np.ndarray):
         _check("shape (H, W, 3), BGR", image.ndim == 3 and image.shape[2] == 3, image.shape)
@@ -42,14 +45,32 @@ def to_bgr(image: object) -> NDArray[np.uint8]:
     elif isinstance(image, torch.Tensor):
         _check("shape (3, H, W), RGB, of one image", image.ndim == 3 and image.shape[0] == 3, tuple(image.shape))
         _check("dtype torch.uint8, values 0 to 255", image.dtype == torch.uint8, image.dtype)
+        _check("a dense tensor with data", image.layout == torch.strided and not image.is_meta, _kind(image))
         pixels = image.detach().cpu().numpy()[::-1].transpose(1, 2, 0)
     elif isinstance(image, Image.Image):
         _check("a PIL image with eight bits per sample", not image.mode.startswith(_DEEP_MODES), f"mode {image.mode}")
-        pixels = np.asarray(image.convert("RGB"))[..., ::-1]
+        pixels = np.asarray(_upright(image).convert("RGB"))[..., ::-1]
     else:
         raise ValueError(f"image: {_EXPECTED}, got {_described(image)}")
     _check("at least one pixel", 0 not in pixels.shape, pixels.shape)
     return np.ascontiguousarray(pixels).view()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as viewers show it, decoded: Pillow reads a file when its pixels are first used."""
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise ValueError(f"image: expected a PIL image that can be decoded, got: {error}") from None
+    with contextlib.suppress(Exception):  # of damaged EXIF data; viewers show the picture as it is stored
+        image = ImageOps.exif_transpose(image)
+    return image
+
+
+def _kind(image: torch.Tensor) -> str:
+    return f"{image.layout} on {image.device}"
 
 
 def _check(expected: str, is_so: bool, got: object) -> None:

@@ -7,40 +7,26 @@ rules of realtime.pipeline. Nothing is published: there is no socket, no signal 
 from __future__ import annotations
 
 import contextlib
-import math
-import numbers
-import os
 import threading
 import time
-import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.arguments import Files, Source, configuration, paths, warn_of_others
 from realtime.bgr import to_bgr
-from realtime.config import AppConfig, keyword_of, load, of_keywords, parse_source
+from realtime.config import AppConfig, of_keywords
 from realtime.errors import ConfigError
-from realtime.home import at_home
+from realtime.image_times import ImageTimes
 from realtime.loading import Models, load_models, stages_of
 from realtime.publish.draw import draw_people
 from realtime.runtime.memory import give_back_memory
 from realtime.settings import settings_kept, threads_kept
 from realtime.sources import Sources, check_sources
 from realtime.types import Frame, Poses
-
-# The number of a webcam, a path, or text as for --source: [NAME=]SRC.
-Source = int | str | os.PathLike[str] | Mapping[str, object]
-Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-# How the keys begin that matter here: those of the stages, then those of cameras. The others belong to the program.
-_OURS = (
-    "device", "detector.", "tracker.", "pose.", "smoothing.",
-    "cameras", "realtime", "loop", "max_frames", "fail_fast", "activity.", "latency.max_age_ms",
-)  # fmt: skip
 
 
 class PoseTracker:
@@ -75,16 +61,17 @@ class PoseTracker:
             ConfigError: a keyword is unknown, a value is wrong, or the device or an engine is not available.
             ModelError: a model can't be found or loaded.
         """
-        self._layers = _paths(config), of_keywords(keys)
-        self.config = _configuration(*self._layers)
-        _warn_of_others(self._layers[1])
+        self._layers = paths(config), of_keywords(keys)
+        self.config = configuration(*self._layers)
+        warn_of_others(self._layers[1])
         with settings_kept():
-            self._models: Models | None = load_models(self.config, concurrency=1)  # None: closed
+            self._models: Models | None = load_models(self.config, concurrency=1)
         self.skeleton = self._models.pose.skeleton
         self._stages: list[Any] = stages_of(self.config, self._models)  # Any: each takes and returns other types
         # Reentrant, because the garbage collector may close a generator of `track` in the middle of a call.
         self._turn = threading.RLock()
-        self._timeline = _Timeline()
+        self._is_closed = False  # set before the turn is taken, so that calls are refused from then on
+        self._times = ImageTimes()
         self._index = 0
         self._sources: Sources | None = None  # those that `track` reads now
 
@@ -94,9 +81,9 @@ class PoseTracker:
         If the size of the images changes, all people are new ones, with new ids.
 
         Args:
-            image: numpy uint8 (H, W, 3) BGR, as OpenCV reads it; a PIL image; or a torch tensor uint8 (3, H, W) RGB on
-                any device. It is not changed. A numpy array is not copied, so `poses.frame.image` changes with the
-                caller's array.
+            image: numpy uint8 (H, W, 3) BGR, as OpenCV reads it; a PIL image, which is turned upright as its EXIF data
+                says; or a torch tensor uint8 (3, H, W) RGB on any device. It is not changed. A numpy array is not
+                copied, so `poses.frame.image` changes with the caller's array.
             time_s: when the image was taken, in seconds on any timeline: its timestamp in a video, or its number
                 divided by the frame rate. It must rise from image to image. None: the time of this call, which is right
                 for live pictures only.
@@ -111,7 +98,7 @@ class PoseTracker:
         pixels = to_bgr(image)
         with self._my_turn():
             self._check_not_reading()
-            epoch, now_s = self._timeline.place((pixels.shape[1], pixels.shape[0]), time_s)
+            epoch, now_s = self._times.place((pixels.shape[1], pixels.shape[0]), time_s)
             frame = Frame(
                 camera="cam0",
                 epoch=epoch,
@@ -136,7 +123,7 @@ class PoseTracker:
                 (TruncatedError) a file ended early or is damaged.
             RuntimeError: during the iteration, as for a call.
         """
-        return self._run(_checked(_configuration(*self._layers, sources)))
+        return self._run(_checked(configuration(*self._layers, sources)))
 
     def draw(self, poses: Poses) -> NDArray[np.uint8]:
         """Return a copy of the image of these poses with their people drawn on it: uint8 (H, W, 3), BGR."""
@@ -147,12 +134,18 @@ class PoseTracker:
         return image
 
     def reset(self) -> None:
-        """Forget all people, before the images of another video: its times may start anywhere. Ids are not reused."""
+        """Forget all people, before the images of another video, whose times may start anywhere. Ids are not reused.
+
+        Raises:
+            ValueError, RuntimeError: as for a call.
+        """
         with self._my_turn():
-            self._timeline.restart()
+            self._check_not_reading()
+            self._times.restart()
 
     def close(self) -> None:
         """Release the models. If `track` is reading sources, it ends. May be called again, and from any thread."""
+        self._is_closed = True
         if (sources := self._sources) is not None:
             sources.stop()
         with self._turn:  # another thread may be in a call
@@ -176,14 +169,16 @@ class PoseTracker:
         try:
             with contextlib.closing(sources.frames()) as frames:
                 for frame in frames:
-                    with self._my_turn():
+                    with self._turn:  # others have it for a moment only: `close`, or calls that are refused
+                        if self._is_closed:
+                            return
                         poses = self._poses(frame)
                     yield poses
         finally:
             with self._turn:
                 self._sources = None
                 self._forget(sources)
-                self._timeline.restart()
+                self._times.restart()
 
     def _poses(self, frame: Frame) -> Poses:
         item: Any = frame  # Any: Frame, Detections, Tracks, then Poses
@@ -208,14 +203,16 @@ class PoseTracker:
             ValueError: the tracker is closed.
             RuntimeError: another thread is in.
         """
-        if not self._turn.acquire(blocking=False):
-            raise RuntimeError("PoseTracker: another thread is in a call of this tracker; use one tracker per thread")
+        is_mine = self._turn.acquire(blocking=False)
         try:
-            if self._models is None:
+            if self._is_closed or self._models is None:
                 raise ValueError("PoseTracker: it is closed")
+            if not is_mine:
+                raise RuntimeError("PoseTracker: another thread is in a call of this tracker; use one per thread")
             yield self._models
         finally:
-            self._turn.release()
+            if is_mine:
+                self._turn.release()
 
     def _check_not_reading(self) -> None:
         if self._sources is not None:
@@ -247,7 +244,7 @@ def track(*sources: Source, config: Files = (), **keys: object) -> Generator[Pos
     Raises:
         RealtimeError: as PoseTracker and PoseTracker.track do.
     """
-    _checked(_configuration(_paths(config), of_keywords(keys), sources))  # before the models are loaded
+    _checked(configuration(paths(config), of_keywords(keys), sources))  # before the models are loaded
     tracker = PoseTracker(config=config, **keys)
     return _then_close(tracker, tracker.track(*sources))
 
@@ -257,82 +254,9 @@ def _then_close(tracker: PoseTracker, poses: Generator[Poses, None, None]) -> Ge
         yield from poses
 
 
-# ---- configuration
-
-
-def _paths(files: Files) -> list[Path]:
-    some: Iterable[str | os.PathLike[str]] = [files] if isinstance(files, str | os.PathLike) else files
-    return [Path(at_home(os.fspath(file))) for file in some]
-
-
-def _configuration(files: Sequence[Path], keys: Mapping[str, object], sources: Sequence[Source] = ()) -> AppConfig:
-    cameras = [_camera(source, position) for position, source in enumerate(sources)]
-    return load(files, flags={**keys, "cameras": cameras} if cameras else keys)
-
-
-def _camera(source: Source, position: int) -> Mapping[str, object]:
-    """The configuration of one source; `position` is its index among all."""
-    if isinstance(source, Mapping):  # an item of `cameras`; its keys are checked with all others
-        return {"name": f"cam{position}", **source}
-    if isinstance(source, os.PathLike):  # a path, whatever characters it contains
-        return {"name": f"cam{position}", "source": os.fspath(source)}
-    if isinstance(source, bool) or not isinstance(source, int | str):
-        got = type(source).__name__
-        raise ValueError(f"source: expected a number, a path or a URL, got {got}; use PoseTracker for images")
-    return parse_source(str(source), position)
-
-
 def _checked(config: AppConfig) -> AppConfig:
     """The configuration, once its sources are checked."""
     if not config.cameras:
         raise ConfigError("track: no source: expected the number of a webcam, a file, a URL, demo, or the key cameras")
     check_sources(config)
     return config
-
-
-def _warn_of_others(keys: Mapping[str, object]) -> None:
-    if others := ", ".join(keyword_of(key) for key in keys if not key.startswith(_OURS)):
-        warnings.warn(f"PoseTracker: {others}: no effect here, because only the program uses it", stacklevel=3)
-
-
-# ---- time
-
-
-class _Timeline:
-    """Gives each image its epoch and its time.
-
-    >>> timeline = _Timeline()
-    >>> timeline.place((640, 480), 0.0), timeline.place((640, 480), 0.04), timeline.place((1280, 720), 0.0)
-    ((0, 0.0), (0, 0.04), (1, 0.0))
-    """
-
-    def __init__(self) -> None:
-        self._epoch, self._last_s = -1, 0.0
-        self._size: tuple[int, int] | None = None
-        self._is_timed = False
-
-    def restart(self) -> None:
-        """Start a new epoch with the next image."""
-        self._size = None
-
-    def place(self, size: tuple[int, int], time_s: float | None) -> tuple[int, float]:
-        """Return the epoch and the time (s) of the next image; `size` is its width and height.
-
-        Raises:
-            ValueError: the time is no finite number, it does not rise, or only some images have one.
-        """
-        if time_s is not None and not (isinstance(time_s, numbers.Real) and math.isfinite(time_s)):
-            raise ValueError(f"time_s: expected a finite number of seconds, got {time_s!r}")
-        is_timed = time_s is not None
-        now_s = time.perf_counter() if time_s is None else float(time_s)
-        if size != self._size:
-            self._epoch += 1
-        elif is_timed != self._is_timed:
-            raise ValueError("time_s: expected a time for all images or for none; call reset() before a change")
-        elif not now_s > self._last_s:
-            raise ValueError(
-                f"time_s: expected more than {self._last_s:g}, the time of the image before, got {now_s:g}; "
-                "call reset() before another video"
-            )
-        self._size, self._is_timed, self._last_s = size, is_timed, now_s
-        return self._epoch, now_s

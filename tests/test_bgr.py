@@ -1,5 +1,7 @@
 """The pictures that a caller may hand over."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,21 @@ def test_grey_pictures_and_palettes_are_converted() -> None:
     assert to_bgr(Image.new("RGB", (4, 3), "red").convert("P"))[0, 0].tolist() == [0, 0, 255]
 
 
+def photograph(orientation: int) -> io.BytesIO:
+    picture, file = Image.fromarray(RGB), io.BytesIO()
+    picture.getexif()[0x0112] = orientation
+    picture.save(file, "PNG", exif=picture.getexif())
+    return file
+
+
+def test_a_photograph_is_turned_upright_as_viewers_do() -> None:
+    np.testing.assert_array_equal(to_bgr(Image.open(photograph(1))), BGR)
+    np.testing.assert_array_equal(to_bgr(Image.open(photograph(6))), np.rot90(BGR, -1))  # 6: the camera lay on its side
+    damaged = Image.fromarray(RGB)
+    damaged.info["exif"] = b"Exif\0\0II*\0\xff"
+    np.testing.assert_array_equal(to_bgr(damaged), BGR)
+
+
 def test_an_array_is_not_copied_and_stays_writable() -> None:
     mine = BGR.copy()
     found = to_bgr(mine)
@@ -54,6 +71,12 @@ def test_an_array_is_not_copied_and_stays_writable() -> None:
         (torch.zeros(4, 5, 3, dtype=torch.uint8), "expected shape (3, H, W), RGB, of one image, got (4, 5, 3)"),
         (torch.zeros(3, 4, 5), "expected dtype torch.uint8, values 0 to 255, got torch.float32"),
         (Image.new("I;16", (4, 3)), "expected a PIL image with eight bits per sample, got mode I;16"),
+        (torch.zeros(3, 4, 5, dtype=torch.uint8, device="meta"), "with data, got torch.strided on meta"),
+        (
+            torch.zeros(3, 4, 5, dtype=torch.uint8).to_sparse(),
+            "expected a dense tensor with data, got torch.sparse_coo on cpu",
+        ),
+        (Image.open(io.BytesIO(photograph(1).getvalue()[:-60])), "that can be decoded, got: image file is truncated"),
         (None, "got None, which OpenCV returns for a picture that it can't read"),
         ("a.jpg", "got str: use realtime.track for files and cameras"),
         ([[0]], "got list"),

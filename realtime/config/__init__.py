@@ -16,7 +16,7 @@ from realtime.config.camera import (
 )
 from realtime.config.document import commented_yaml, to_yaml
 from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
-from realtime.config.keywords import keyword_of, of_keywords
+from realtime.config.keywords import keyword_of, of_keywords, with_keywords
 from realtime.config.layers import service_variables
 from realtime.config.load import former_keys, load, parse_source
 from realtime.config.models import DetectorConfig, PoseConfig, SmoothingConfig, TrackerConfig, TrackerMethod
@@ -29,5 +29,5 @@ __all__ = [
     "CameraConfig", "DetectorConfig", "IdleDecode", "Key", "LatencyConfig", "Lever", "PoseConfig", "PublishConfig",
     "Reading", "RecordingConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod", "Transport", "changes",
     "commented_yaml", "former_keys", "is_repeatable", "keyword_of", "leaves", "load", "of_keywords", "parse_source",
-    "sections", "service_variables", "to_yaml",
+    "sections", "service_variables", "to_yaml", "with_keywords",
 ]  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 
 from realtime.config.keys import leaves
 from realtime.config.load import former_keys
+from realtime.config.mistakes import as_flag
 from realtime.errors import ConfigError
 
 # A message names at most this many keywords.
@@ -45,6 +47,21 @@ def keyword_of(key: str) -> str:
     'pose_max_people'
     """
     return key.replace(".", "_")
+
+
+def with_keywords(message: str, source: str) -> str:
+    """Return a message of `load` or `parse_source` with keywords in place of flags.
+
+    >>> with_keywords("publish.bind: anyone could read it: set --publish.allow-insecure (from --source)", "source")
+    'publish.bind: anyone could read it: set publish_allow_insecure (from source)'
+
+    Args:
+        message: the message.
+        source: replaces --source.
+    """
+    words = {as_flag(key.name): keyword_of(key.name) for key in leaves()}
+    words |= {"--config": "config", "--source": source, "--help": "configs/default.yaml"}
+    return re.sub(r"(?<![\w/])--[a-z][a-z0-9._-]*\b", lambda flag: words.get(flag[0], flag[0]), message)
 
 
 def _near(word: str, words: list[str]) -> str:
