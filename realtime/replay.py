@@ -13,15 +13,14 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from realtime.errors import ConfigError, RealtimeError
+from realtime.errors import ConfigError
 from realtime.home import home_path
 from realtime.observe.log import log_uncaught, set_up_logging
-from realtime.printable import Parser, say
 from realtime.recordings.reading import open_recording
-from realtime.redact import one_line
 from realtime.stdio import run_main
+from realtime.tools import ToolParser, exit_code_of
 
 if TYPE_CHECKING:
     from realtime.config import PublishConfig
@@ -48,19 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log_uncaught()
     try:
         with _signals() as handle:
-            _replay(argv, handle)
-    except RealtimeError as error:
-        say(one_line(f"error: {error}", []))
-        return error.exit_code
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library in ("", "realtime"):
-            raise
-        say(f"error: {library} is not installed: pip install 'realtime-pose[run]'")
-        return ConfigError.exit_code
+            return exit_code_of(lambda: _replay(argv, handle), "run")
     except KeyboardInterrupt:  # a signal before anything was published
         return 0
-    return 0
 
 
 def _replay(argv: Sequence[str] | None, handle: _Signals) -> None:
@@ -69,7 +58,7 @@ def _replay(argv: Sequence[str] | None, handle: _Signals) -> None:
     options = _parser().parse_args(argv)
     config = _publish_config(options)
     if options.from_s >= options.to_s:
-        raise ConfigError(f"to: got {options.to_s:g}, expected more than --from, {options.from_s:g}")
+        raise ConfigError(f"--to: got {options.to_s:g}, expected more than --from, {options.from_s:g}")
     pace = Pace(options.speed, options.loop, options.from_s, options.to_s, options.restamp)
     replay = Replay(open_recording(options.recording), config, pace)
     handle.take(replay)
@@ -91,12 +80,12 @@ def _publish_config(options: argparse.Namespace) -> PublishConfig:
 def _parser() -> argparse.ArgumentParser:
     from realtime.config import leaves
 
-    parser = _Parser(
+    parser = ToolParser(
         prog="python -m realtime.replay",
         allow_abbrev=False,
         description="Publish a recording as the program published it: the same messages at the same pace.",
     )
-    parser.add_argument("recording", metavar="REC", type=home_path, help="a recording of --record (.jsonl)")
+    parser.add_argument("recording", metavar="REC", type=home_path, help="a recording of --record (.jsonl or .parquet)")
     parser.add_argument(
         "--speed",
         metavar="X",
@@ -140,13 +129,6 @@ def _parser() -> argparse.ArgumentParser:
             else:
                 parser.add_argument(*names, dest=name, metavar=key.placeholder, help=text)
     return parser
-
-
-class _Parser(Parser):
-    def error(self, message: str) -> NoReturn:
-        """Print the error in one line, without the usage, and exit with code 2."""
-        say(f"error: {message}; see {self.prog} --help")
-        raise SystemExit(ConfigError.exit_code)
 
 
 def _speed(text: str) -> float:

@@ -16,7 +16,7 @@ WRONG = [
     (["--speed", "0"], "argument --speed: got '0', expected more than 0, or inf; see python -m realtime.replay --help"),
     (["--speed", "nan"], "argument --speed: got 'nan'"),
     (["--from", "-1"], "argument --from: got '-1', expected seconds, at least 0"),
-    (["--from", "2", "--to", "1"], "to: got 1, expected more than --from, 2"),
+    (["--from", "2", "--to", "1"], "error: --to: got 1, expected more than --from, 2"),
     (["--form", "2"], "unrecognized arguments: --form 2"),
     (["--publish.bind", "tcp://0.0.0.0:5999"], "publish.bind: anyone on the network could read tcp://0.0.0.0:5999"),
     (["--publish.bind", "http://x"], "publish.bind: got 'http://x'"),
@@ -39,6 +39,12 @@ def test_a_mistake_is_one_line_and_exit_2(
     [line] = capsys.readouterr().err.splitlines()
     assert (code, line[: len("error: ")]) == (2, "error: ")
     assert told.format(dir=tmp_path) in line
+
+
+def test_the_help_names_both_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "a recording of --record (.jsonl or .parquet)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1", b"text\n"])

@@ -186,6 +186,8 @@ class ParquetFile:
             self._find_ended()
         elif not self._file.size():
             self._file.append(self._parquet.head())
+        for source in self._ended:
+            log.info("record: finishing %s", source)
         failed: list[Path] = []
         first: OSError | None = None
         has_more = True

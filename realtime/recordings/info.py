@@ -117,14 +117,16 @@ def is_known(skeleton: str) -> bool:
 def made_of(message: wire.PoseMessage) -> wire.InfoMessage:
     """Make the info of a camera of one of its messages, for a recording without a companion.
 
-    The skeletons `coco17` and `none` are known. The keypoints of any other are called `keypoint_0`, `keypoint_1`, ...
-    and have no edges.
+    The skeletons `coco17` and `none` are known, if the message has as many keypoints. The keypoints of any other are
+    called `keypoint_0`, `keypoint_1`, ... and have no edges.
 
     Args:
         message: a message with people, if the camera has any: another one does not tell the number of keypoints.
     """
     known = _KNOWN.get(message.skeleton)
     numbered = [f"keypoint_{number}" for number in range(message.keypoints_array().shape[1])]
+    if known and message.track_ids and len(known.keypoint_names) != len(numbered):
+        known = None
     return wire.InfoMessage(
         session=message.session,
         camera=message.camera,

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -31,10 +31,10 @@ _MOST_UNREADABLE = 20
 _MARK = b"\xef\xbb\xbf"  # programs of Windows put it at the beginning of a file
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The origin of a message, which is decoded much faster than the whole message."""
+class _Head(msgspec.Struct):
+    """The part of a pose message that names its camera, which is decoded much faster than the whole message."""
 
-    session: str
+    schema: Literal["pose/1"]
     camera: str
 
 
@@ -62,33 +62,33 @@ class Lines:
         Raises:
             ConfigError: the file can't be read, or contains no messages.
         """
-        left_out, first = 0, ""
+        count, first = 0, ""
         has_message = False
         for number, line in self._lines():
             try:
                 message = _decode(line)
             except ValueError as error:
-                left_out, first = left_out + 1, first or f"{self._path}:{number}: {error}"
-                if not has_message and (line is None or left_out == _MOST_UNREADABLE):
+                count, first = count + 1, first or f"{self._path}:{number}: {error}"
+                if not has_message and (line is None or count == _MOST_UNREADABLE):
                     break
                 continue
             has_message = True
             yield message
         if not has_message:
             raise ConfigError(self._why_none(first))
-        if left_out and not self._has_warned:
+        if count and not self._has_warned:
             self._has_warned = True
-            log.warning("%s; left out%s", first, f", as were {left_out - 1} more lines" if left_out > 1 else "")
+            log.warning("%s; %s", first, left_out(count, "lines"))
 
-    def heads(self) -> Iterator[Head]:
-        """Yield the origin of each message, much faster than `messages`. Lines that can't be read are left out.
+    def cameras(self) -> Iterator[str]:
+        """Yield the camera of each message, much faster than `messages`. Lines of other schemas are left out.
 
         Raises:
             ConfigError: the file can't be read.
         """
         for _, line in self._lines():
             try:
-                yield msgspec.json.decode(line or b"", type=Head)
+                yield msgspec.json.decode(line or b"", type=_Head).camera
             except (ValueError, RecursionError):
                 continue
 
@@ -112,7 +112,7 @@ class Lines:
     def _why_none(self, first: str) -> str:
         if not first:
             return f"{self._path}: empty: its run has not published anything"
-        return f"{first}; expected a recording: a .jsonl file of --record"
+        return f"{first}; expected a recording: a .jsonl or .parquet file of --record"
 
 
 def _skip_line(file: BinaryIO) -> None:
@@ -136,7 +136,29 @@ def _decode(line: bytes | None) -> wire.PoseMessage:
         cut = "incomplete, as a killed run leaves its last line" if not line.endswith(b"\n") else None
         raise ValueError(_of_schema(line) or cut or str(error).removeprefix(_PREFIX)) from None
     assert isinstance(message, wire.PoseMessage)  # because _TOPIC is that of a pose message
+    check_numbers(message)
     return message
+
+
+def left_out(count: int, what: str) -> str:
+    """The end of a warning about the first of some lines or messages.
+
+    >>> left_out(1, "lines"), left_out(3, "lines")
+    ('left out', 'left out, as were 2 more lines')
+    """
+    return "left out" + (f", as were {count - 1} more {what}" if count > 1 else "")
+
+
+def check_numbers(message: wire.PoseMessage) -> None:
+    """Check that the numbers which name files and frames in other formats are those of a publisher.
+
+    Raises:
+        ValueError: one is lower than docs/wire.md allows. The message is the reason.
+    """
+    lowest_id = min(message.track_ids, default=1)
+    for key, got, least in (("seq", message.seq, 0), ("frame", message.frame, 0), ("track_ids", lowest_id, 1)):
+        if got < least:
+            raise ValueError(f"{key}: got {got}, expected at least {least}")
 
 
 def _of_schema(line: bytes) -> str | None:

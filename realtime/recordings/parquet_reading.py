@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from realtime import wire
 from realtime.errors import ConfigError
 from realtime.recordings.info import split_name
-from realtime.recordings.lines import Head
+from realtime.recordings.lines import check_numbers, left_out
 from realtime.recordings.parquet import FRAMES, OPEN, PEOPLE, Rows, Schema, check, conform, split, to_messages
 
 log = logging.getLogger(__name__)
@@ -76,15 +76,15 @@ class ParquetMessages:
         """
         yield from _messages(self, self._path, self._parts())
 
-    def heads(self) -> Iterator[Head]:
-        """Yield the origin of each message, from two columns. Those behind a damage are left out.
+    def cameras(self) -> Iterator[str]:
+        """Yield the camera of each message, from one column. Those behind a damage are left out.
 
         Raises:
             ConfigError: the file can't be read.
         """
         with contextlib.suppress(*ERRORS):
-            for batch in _batches(self._frames, ["session", "camera"]):
-                yield from map(Head, batch.column("session").to_pylist(), batch.column("camera").to_pylist())
+            for batch in _batches(self._frames, ["camera"]):
+                yield from batch.column("camera").to_pylist()
 
     def _parts(self) -> Iterator[tuple[Rows, Rows]]:
         people = _Rows(_batches(self._people, PEOPLE.names), PEOPLE)
@@ -124,15 +124,15 @@ class OpenMessages:
         """
         yield from _messages(self, self._path, (tuple(reversed(split(rows))) for rows in self._rows()))
 
-    def heads(self) -> Iterator[Head]:
-        """Yield the origin of each message.
+    def cameras(self) -> Iterator[str]:
+        """Yield the camera of each message.
 
         Raises:
             ConfigError: the file can't be read.
         """
         with contextlib.suppress(*ERRORS):
             for rows in self._rows():
-                yield from map(Head, rows.column("session").to_pylist(), rows.column("camera").to_pylist())
+                yield from rows.column("camera").to_pylist()
 
     def _rows(self) -> Iterator[Rows]:
         try:
@@ -176,9 +176,16 @@ def _messages(
 ) -> Iterator[wire.PoseMessage]:
     has_message = False
     why = "empty: its run has not published anything"
+    count, first = 0, ""  # messages that are left out, and the reason for the first one
     try:
         for frames, people in parts:
             for message in to_messages(frames, people):
+                try:
+                    check_numbers(message)
+                except ValueError as error:
+                    count += 1
+                    why = first = first or str(error)
+                    continue
                 has_message = True
                 yield message
     except ERRORS as error:
@@ -188,6 +195,9 @@ def _messages(
             log.warning("%s: %s; the messages after that are left out", path, why)
     if not has_message:
         raise ConfigError(f"{path}: {why}")
+    if count and not source.has_warned:
+        source.has_warned = True
+        log.warning("%s: %s; %s", path, first, left_out(count, "messages"))
 
 
 def why_of(error: Exception) -> str:

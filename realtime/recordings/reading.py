@@ -23,7 +23,7 @@ from typing import Protocol
 from realtime import wire
 from realtime.errors import ConfigError
 from realtime.recordings.info import info_path, is_known, made_of, read_infos
-from realtime.recordings.lines import Head, Lines
+from realtime.recordings.lines import Lines
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,10 @@ class Messages(Protocol):
         """
         ...
 
-    def heads(self) -> Iterator[Head]:
-        """Yield the session and the camera of each message, which may be faster than to read all of it.
+    def cameras(self) -> Iterator[str]:
+        """Yield the camera of each message, which may be faster than to read all of it.
+
+        Some of these messages may be among those that `messages` leaves out.
 
         Raises:
             ConfigError: the file can't be read.
@@ -121,8 +123,7 @@ class Recording:
 
     Attributes:
         path: its path, as it was given.
-        is_stream: whether it is a pipe, so that `messages` works once, and `cameras` and
-            `sessions` are those of the messages so far.
+        is_stream: whether it is a pipe, so that `messages` works once, and `cameras` are those of the messages so far.
         infos: the info of each camera that is described in x.info.json; empty without that file.
     """
 
@@ -138,10 +139,8 @@ class Recording:
         self.infos = {} if is_stream else _companion(path)
         self._source = source
         self._cameras: dict[str, None] = {}
-        self._sessions: dict[str, None] = {}
         self._is_scanned = False
         self._made: dict[str, wire.InfoMessage] = {}
-        self._unnamed: set[str] = set()
 
     def messages(self) -> Iterator[wire.PoseMessage]:
         """Yield all messages in the order of the recording. Each call begins again, except with a pipe.
@@ -152,7 +151,7 @@ class Recording:
             ConfigError: the file can't be read, or contains no messages.
         """
         for message in self._source.messages():
-            self._cameras[message.camera] = self._sessions[message.session] = None
+            self._cameras[message.camera] = None
             yield message
         self._is_scanned = True
 
@@ -163,33 +162,24 @@ class Recording:
         Raises:
             ConfigError: the file can't be read.
         """
-        self._scan()
+        if not self._is_scanned and not self.is_stream:
+            self._cameras.update(dict.fromkeys(self._source.cameras()))
+            self._is_scanned = True
         return list(self._cameras)
-
-    @property
-    def sessions(self) -> list[str]:
-        """The sessions in their order: each run has one. The first use may read the whole file.
-
-        Raises:
-            ConfigError: the file can't be read.
-        """
-        self._scan()
-        return list(self._sessions)
 
     def info(self, camera: str) -> wire.InfoMessage:
         """Return the info of a camera: its keypoints' names and edges, its models and its frame size.
 
         Without x.info.json it is made of the camera's messages (recordings.info.made_of): the skeletons `coco17` and
-        `none` are known, and for others there is a warning, see `has_names`.
+        `none` are known, and for others there is a warning.
 
         Raises:
-            ConfigError: the file can't be read, or has no message of this camera.
+            ConfigError: the file can't be read, or has no message of this camera that can.
         """
         if camera not in self.infos and camera not in self._made:
             message = self._first(camera)
             self._made[camera] = made_of(message)
             if not is_known(message.skeleton):
-                self._unnamed.add(camera)
                 log.warning(
                     "%s: %s: the names of its keypoints are unknown, because %s does not tell them",
                     self.path,
@@ -198,15 +188,6 @@ class Recording:
                 )
         return self.infos.get(camera) or self._made[camera]
 
-    def has_names(self, camera: str) -> bool:
-        """Whether the names and edges of the keypoints of a camera are known, and not only their number.
-
-        Raises:
-            ConfigError: as `info`.
-        """
-        self.info(camera)
-        return camera not in self._unnamed
-
     def _first(self, camera: str) -> wire.PoseMessage:
         """Return a message of the camera, with people if its skeleton is unknown and there is one.
 
@@ -214,22 +195,17 @@ class Recording:
             ConfigError: there is none.
         """
         first: wire.PoseMessage | None = None
+        cameras = dict.fromkeys(self._cameras) if self.is_stream else {}
         if not self.is_stream:
             for message in self._source.messages():
+                cameras[message.camera] = None
                 if message.camera == camera:
                     first = first or message
                     if message.track_ids or is_known(message.skeleton):
                         return message
         if first is None:
-            raise ConfigError(f"{self.path}: has no camera {camera!r}, expected one of: {', '.join(self.cameras)}")
+            raise ConfigError(f"{self.path}: has no camera {camera!r}, expected one of: {', '.join(cameras)}")
         return first
-
-    def _scan(self) -> None:
-        """Find the cameras and the sessions, unless they are known."""
-        if not self._is_scanned and not self.is_stream:
-            for head in self._source.heads():
-                self._cameras[head.camera] = self._sessions[head.session] = None
-            self._is_scanned = True
 
 
 def _companion(recording: Path) -> dict[str, wire.InfoMessage]:

@@ -5,6 +5,7 @@ Used by realtime.replay. It is a publisher without a pipeline: of realtime.publi
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
@@ -21,7 +22,7 @@ from realtime.observe.status import CameraStatus, State
 from realtime.publish.purpose import POSES
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stream import Stream
-from realtime.recordings.info import made_of
+from realtime.recordings.info import info_path, made_of
 from realtime.recordings.reading import Recording
 from realtime.recordings.timeline import Timeline, looks_live
 
@@ -101,8 +102,15 @@ class Replay:
             if recording.is_stream:
                 self._meet(begin[0].camera, made_of(begin[0]))
             else:
-                for camera in recording.infos or recording.cameras:  # without x.info.json, the whole file is read here
-                    self._meet(camera, recording.info(camera))
+                if not recording.infos:
+                    log.info(
+                        "%s: looking for its cameras in the whole file, because %s does not name them",
+                        recording.path,
+                        info_path(recording.path).name,
+                    )
+                for camera in recording.infos or recording.cameras:
+                    with contextlib.suppress(ConfigError):  # none of its messages can be read
+                        self._meet(camera, recording.info(camera))
         except BaseException:
             self._socket.close()
             raise

@@ -108,7 +108,10 @@ def test_the_next_run_finishes_what_a_killed_one_left(path: Path, caplog: pytest
     ]  # fmt: skip
     assert read(path.with_name(f"{STAMPED}.parquet")) == SENT[:4]
     assert read(path) == SENT[6:]
-    assert f"record: {path.with_name(STAMPED)}.parquet is complete" in caplog.text
+    said = [record.getMessage() for record in caplog.records]
+    begins = f"record: finishing {path.with_name(STAMPED)}.parquet.open"
+    ends = f"record: {path.with_name(STAMPED)}.parquet is complete"
+    assert said.index(begins) < said.index(ends)
 
 
 def test_it_is_finished_while_the_next_run_records(path: Path) -> None:

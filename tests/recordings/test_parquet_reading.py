@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -47,7 +48,30 @@ def test_both_formats_hold_the_same(tmp_path: Path) -> None:
     for path in write(tmp_path):
         recording = open_recording(path)
         assert list(recording.messages()) == list(recording.messages()) == of_lines
-        assert (open_recording(path).cameras, open_recording(path).sessions) == (["cam0", "b"], ["s1", "s2"])
+        assert open_recording(path).cameras == ["cam0", "b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"frame": -7}, "frame: got -7, expected at least 0"),
+        ({"seq": -1}, "seq: got -1, expected at least 0"),
+        ({"track_ids": [1, 0]}, "track_ids: got 0, expected at least 1"),
+    ],
+)
+def test_a_message_with_impossible_numbers_is_left_out(
+    changes: dict[str, object], told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = msgspec.structs.replace(pose(), **changes)
+    for path in write(tmp_path, [*SENT[:3], bad, bad, *SENT[3:6]]):
+        assert list(open_recording(path).messages()) == SENT[:6]
+        assert caplog.messages == [f"{path}: {told}; left out, as were 1 more messages"]
+        caplog.clear()
+    (tmp_path / "y.parquet.open").write_bytes(stream([bad], SENT[:3]))
+    assert list(open_recording(tmp_path / "y.parquet").messages()) == SENT[:3]
+    assert caplog.messages == [f"{tmp_path}/y.parquet.open: {told}; left out"]
+    for path in write(tmp_path, [bad]):
+        assert refusal(path) == f"{path}: {told}"
 
 
 def test_it_takes_at_most_a_quarter_of_the_lines(tmp_path: Path) -> None:

@@ -34,11 +34,11 @@ def test_messages_come_as_they_were_published_and_again_with_each_call(tmp_path:
     assert list(recording.messages()) == list(recording.messages()) == sent
 
 
-def test_the_cameras_and_sessions_are_those_of_the_messages(tmp_path: Path) -> None:
+def test_the_cameras_are_those_of_the_messages(tmp_path: Path) -> None:
     sent = [*of_camera(2, "b"), *of_camera(2, "a"), *of_camera(2, "b", session="s2")]
     path = record(tmp_path / "x.jsonl", *sent)
     recording = open_recording(path)
-    assert (recording.cameras, recording.sessions) == (["b", "a"], ["s1", "s2"])
+    assert recording.cameras == ["b", "a"]
     assert [message.session for message in recording.messages()] == ["s1"] * 4 + ["s2"] * 2
 
 
@@ -63,6 +63,17 @@ READ = {
     "not a number": (LINE + altered(b'"media_s":0.0', b'"media_s":NaN'), 1, "{x}:2: JSON is malformed: "),
     "a number that is too large": (LINE + altered(b"10.5", b"1e999"), 1, "{x}:2: "),
     "a box with three numbers": (LINE + altered(b'"boxes":[[', b'"boxes":[[1.0,2.0,3.0],['), 1, "{x}:2: "),
+    "a frame before the first": (LINE + altered(b'"frame":0', b'"frame":-7'), 1, "{x}:2: frame: got -7, "),
+    "a message before the first": (
+        LINE + altered(b'"seq":0', b'"seq":-1'),
+        1,
+        "{x}:2: seq: got -1, expected at least 0",
+    ),
+    "an id below 1": (
+        LINE + altered(b'"track_ids":[1,2]', b'"track_ids":[2,0]'),
+        1,
+        "{x}:2: track_ids: got 0, expected",
+    ),
     "a line that is too long": (LINE + LONG + lines(TWO), 2, "{x}:2: a line of more than 8 MB; left out"),
     "line breaks and a mark of Windows": (b"\xef\xbb\xbf" + LINE.replace(b"\n", b"\r\n") + lines(TWO), 2, ""),
     "empty lines": (b"\n" + LINE + b"\n\n" + lines(TWO) + b"\n", 2, ""),
@@ -87,9 +98,12 @@ def test_all_that_can_be_read_is_read(
 REFUSED = {
     "a missing file": (None, "{x}: can't be read: No such file or directory"),
     "an empty file": (b"", "{x}: empty: its run has not published anything"),
-    "a killed run without a whole line": (LINE[:80], "{x}:1: " + CUT + "; expected a recording: a .jsonl file"),
+    "a killed run without a whole line": (LINE[:80], "{x}:1: " + CUT + "; expected a recording: a .jsonl or .parquet"),
     "a recording of a newer program": (altered(b"pose/1", b"pose/2") * 3, "{x}:1: " + NEWER),
-    "a recording of infos": (OF_INFO * 3, "{x}:1: " + KIND + "; expected a recording: a .jsonl file of --record"),
+    "a recording of infos": (
+        OF_INFO * 3,
+        "{x}:1: " + KIND + "; expected a recording: a .jsonl or .parquet file of --record",
+    ),
     "JSON lines of another program": (b'{"t": 1}\n' * 50, "{x}:1: "),
     "a text": (b"a,b,c\n" * 50, "{x}:1: not a line of JSON"),
     "a binary file": (bytes(range(256)) * 99, "{x}:1: not a line of JSON"),
@@ -160,6 +174,16 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert int(got.stdout) < 8 * 1024  # kB
 
 
+def test_a_camera_without_a_line_that_can_be_read_is_none(tmp_path: Path) -> None:
+    newer = lines(*of_camera(2, "gate")).replace(b"pose/1", b"pose/2")
+    broken = lines(*of_camera(2, "yard")).replace(b'"measured":[true,true]', b'"measured":[]')
+    path = record(tmp_path / "x.jsonl", ONE, rest=newer + broken)
+    for camera in ("gate", "yard"):
+        with pytest.raises(ConfigError, match=f"has no camera '{camera}', expected one of: cam0$"):
+            open_recording(path).info(camera)
+    assert "gate" not in open_recording(path).cameras
+
+
 # ---- the info of cameras
 
 
@@ -167,7 +191,6 @@ def test_the_info_comes_from_the_companion(tmp_path: Path) -> None:
     path = record(tmp_path / "x.jsonl", ONE)
     path.with_name("x.info.json").write_bytes(encode_infos([INFO]))
     assert open_recording(path).info("cam0") == INFO
-    assert open_recording(path).has_names("cam0")
     link = tmp_path / "elsewhere" / "latest.jsonl"
     link.parent.mkdir()
     link.symlink_to(path)
@@ -182,7 +205,6 @@ def test_without_it_a_known_skeleton_is_known(tmp_path: Path) -> None:
     assert tuple(recording.info("b").keypoint_names) == COCO17.keypoint_names
     assert tuple(recording.info("b").edges) == COCO17.edges
     assert recording.info("a").keypoint_names == []
-    assert recording.has_names("a")
     with pytest.raises(ConfigError, match="has no camera 'c', expected one of: a, b"):
         recording.info("c")
 
@@ -193,7 +215,6 @@ def test_without_it_the_keypoints_of_another_skeleton_have_numbers(
     empty, people = of_camera(1, n=0, skeleton="hand21"), of_camera(2, n=1, k=3, skeleton="hand21")
     recording = open_recording(record(tmp_path / "x.jsonl", *empty, *people))
     assert recording.info("cam0").keypoint_names == ["keypoint_0", "keypoint_1", "keypoint_2"]
-    assert not recording.has_names("cam0")
     assert [record.getMessage() for record in caplog.records] == [
         f"{recording.path}: cam0: the names of its keypoints are unknown, because x.info.json does not tell them"
     ]

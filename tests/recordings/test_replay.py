@@ -22,7 +22,7 @@ from realtime.recordings.reading import open_recording
 from realtime.recordings.replay import Pace, Replay
 from tests.clock import Clock
 from tests.doubles import wait_until
-from tests.recordings.recorded import of_camera, record
+from tests.recordings.recorded import lines, of_camera, record
 from tests.wire.examples import INFO
 
 ANY_PORT = PublishConfig(bind=["tcp://127.0.0.1:*"])
@@ -171,6 +171,19 @@ def test_a_long_pause_is_said(tmp_path: Path, sent: Sent, caplog: pytest.LogCapt
     with caplog.at_level("INFO"):
         replay(record(tmp_path / "x.jsonl", first, second)).run()
     assert "the next message is due in 600 s" in caplog.text
+
+
+def test_a_camera_that_cannot_be_read_is_left_out(tmp_path: Path, sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
+    newer = lines(*of_camera(5, "cam9")).replace(b"pose/1", b"pose/2")
+    broken = lines(*of_camera(5, "cam8")).replace(b'"measured":[true,true]', b'"measured":[]')
+    path = record(tmp_path / "x.jsonl", *of_camera(3), rest=newer + broken)
+    with caplog.at_level("INFO"):
+        running = replay(path)
+        assert f"{path}: looking for its cameras in the whole file, because x.info.json does not" in caplog.text
+        running.run()
+    assert list(running._status) == ["cam0"]
+    assert len(sent.messages) == 3
+    assert "left out, as were 9 more lines" in caplog.text
 
 
 def test_a_pipe_cannot_loop_and_an_empty_recording_is_refused(tmp_path: Path) -> None:

@@ -14,17 +14,17 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol, cast
+from typing import Protocol, cast
 
 from realtime.errors import ConfigError, OutputError, RealtimeError
 from realtime.home import at_home, home_path
 from realtime.observe.log import log_uncaught, set_up_logging
-from realtime.printable import Parser, say
+from realtime.printable import say
 from realtime.recordings.convert.conversion import Conversion
 from realtime.recordings.info import files_of
 from realtime.recordings.reading import Recording, open_recording
-from realtime.redact import one_line
 from realtime.stdout import discard_output, keep_stdout, kept_path
+from realtime.tools import ToolParser, exit_code_of
 
 log = logging.getLogger(__name__)
 
@@ -91,23 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = FORMATS[options.to]
     try:
         with _interruptible():
-            _convert(options, chosen)
-    except RealtimeError as error:
-        say(one_line(f"error: {error}", []))
-        return error.exit_code
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library in ("", "realtime"):
-            raise
-        say(f"error: {library} is not installed: pip install 'realtime-pose[{chosen.extra}]'")
-        return ConfigError.exit_code
+            return exit_code_of(lambda: _convert(options, chosen), chosen.extra)
     except KeyboardInterrupt:
         say("error: interrupted before the output was complete")
         return RealtimeError.exit_code
     except BrokenPipeError:
         discard_output()  # its reader, such as `head`, is gone
         return RealtimeError.exit_code
-    return 0
 
 
 def _convert(options: argparse.Namespace, chosen: Format) -> None:
@@ -138,7 +128,7 @@ def _check_apart(out: Path, recording: Recording, clip: str | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ToolParser(
         prog="python -m realtime.convert",
         allow_abbrev=False,
         description="Convert a recording to a format that other programs read.",
@@ -151,13 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--video", metavar="CLIP", type=_clip, help="the video whose people were recorded")
     parser.add_argument("--camera", metavar="NAME", help="convert only this camera")
     return parser
-
-
-class _Parser(Parser):
-    def error(self, message: str) -> NoReturn:
-        """Print the error in one line, without the usage, and exit with code 2."""
-        say(f"error: {message}; see {self.prog} --help")
-        raise SystemExit(ConfigError.exit_code)
 
 
 def _format(text: str) -> str:

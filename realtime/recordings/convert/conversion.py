@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from realtime import wire
 from realtime.errors import ConfigError
-from realtime.recordings.info import is_known, made_of
+from realtime.recordings.info import info_path, made_of
 from realtime.recordings.reading import Recording
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Conversion:
     ) -> None:
         self.recording, self.clip = recording, clip
         self._camera, self._is_single = camera, is_single
-        self._met: dict[str, wire.InfoMessage] = {}  # of the cameras in a pipe
+        self._infos: dict[str, wire.InfoMessage] = {}  # of the cameras met so far
         self.frames = self.people = 0
         if camera is not None and not recording.is_stream:
             recording.info(camera)
@@ -58,7 +58,7 @@ class Conversion:
             ConfigError: the recording can't be read, has no messages of the camera, or has a second camera that the
                 format can't hold.
         """
-        only = self._camera
+        only, has_message = self._camera, False
         for message in self.recording.messages():
             if only is None and self._is_single:
                 only = message.camera
@@ -69,10 +69,11 @@ class Conversion:
                         "format holds one: choose it with --camera"
                     )
                 continue
+            has_message = True
             self.frames += 1
             self.people += len(message.track_ids)
             yield message
-        if not self.frames:
+        if not has_message:
             raise ConfigError(
                 f"{self.recording.path}: has no camera {only!r}, expected one of: {', '.join(self.recording.cameras)}"
             )
@@ -80,7 +81,8 @@ class Conversion:
     def named_messages(self) -> Iterator[tuple[wire.PoseMessage, wire.InfoMessage]]:
         """Yield each message with the info of its camera, which names as many keypoints as its people have.
 
-        Messages of another skeleton, as another run may have recorded them, are left out. A warning counts them.
+        Messages of another skeleton, as another run may have recorded them, are left out. A warning counts them. If
+        x.info.json fits none of a camera's messages, another one is made of them, with a warning.
 
         Raises:
             ConfigError: as `messages`.
@@ -89,9 +91,9 @@ class Conversion:
         left_out = 0
         for message in self.messages():
             info = self._info(message)
-            if message.track_ids and len(info.keypoint_names) == message.keypoints_array().shape[1]:
+            if _fits(info, message):
                 skeletons.setdefault(message.camera, message.skeleton)
-            if message.track_ids and message.skeleton != skeletons.get(message.camera):
+            if message.track_ids and not (message.skeleton == skeletons.get(message.camera) and _fits(info, message)):
                 left_out += 1
                 self.frames, self.people = self.frames - 1, self.people - len(message.track_ids)
                 continue
@@ -100,11 +102,43 @@ class Conversion:
             log.warning("%s: messages left out, because they have other keypoints: %d", self.recording.path, left_out)
 
     def _info(self, message: wire.PoseMessage) -> wire.InfoMessage:
-        if not self.recording.is_stream:
-            return self.recording.info(message.camera)
-        if message.camera not in self._met:
-            info = made_of(message)
-            if not (message.track_ids or is_known(message.skeleton)):
-                return info  # the number of its keypoints is unknown so far
-            self._met[message.camera] = info
-        return self._met[message.camera]
+        if message.camera not in self._infos:
+            if self.recording.is_stream and not message.track_ids:
+                return made_of(message)  # the number of its keypoints may be unknown so far
+            self._infos[message.camera] = made_of(message) if self.recording.is_stream else self._fitting(message)
+        return self._infos[message.camera]
+
+    def _fitting(self, first: wire.PoseMessage) -> wire.InfoMessage:
+        """Return the info of a camera; if it fits none of its messages with people, one made of them, with a warning.
+
+        Args:
+            first: the first message of the camera. If it does not fit, the recording is read until one does.
+        """
+        path, camera = self.recording.path, first.camera
+        info = self.recording.info(camera)
+        if _fits(info, first):
+            return info
+        unfit: wire.PoseMessage | None = None
+        for message in self.recording.messages():
+            if message.camera == camera and message.track_ids:
+                if _fits(info, message):
+                    return info
+                unfit = unfit or message
+        if unfit is None:
+            return info
+        made = made_of(unfit)
+        source = info_path(path).name if camera in self.recording.infos else f"the skeleton {first.skeleton}"
+        log.warning(
+            "%s: %s: the names of %s are not used: they are %d, but its messages have %d keypoints",
+            path,
+            camera,
+            source,
+            len(info.keypoint_names),
+            len(made.keypoint_names),
+        )
+        return made
+
+
+def _fits(info: wire.InfoMessage, message: wire.PoseMessage) -> bool:
+    """Whether a message has people, with as many keypoints as the info names."""
+    return bool(message.track_ids) and len(info.keypoint_names) == message.keypoints_array().shape[1]

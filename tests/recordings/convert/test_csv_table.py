@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.recordings.convert.recordings import NAMES, NEAR, convert, people, recorded
+from realtime.recordings.info import encode_infos, info_path
+from tests.recordings.convert.recordings import NAMES, NEAR, convert, described, people, recorded
 from tests.recordings.recorded import record
+from tests.wire.examples import pose
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -52,6 +54,27 @@ def test_messages_of_another_skeleton_are_left_out_and_counted(
     path = recorded(tmp_path / "x.jsonl", people(0, 1, "mpii16", session="s0"), people(0, 1), people(1, 1))
     assert [row["session"] for row in read(convert(path, "csv", tmp_path / "x.csv"))] == ["s1", "s1"]
     assert "messages left out, because they have other keypoints: 1" in caplog.text
+
+
+@pytest.mark.parametrize("begins_empty", [False, True])
+@pytest.mark.parametrize("skeleton", ["mpii16", "coco17"])
+def test_names_that_fit_no_message_are_not_used(
+    skeleton: str, begins_empty: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """x.info.json is that of another recording, or of another program: the people are converted nevertheless."""
+    path = recorded(tmp_path / "x.jsonl", people(0, 0 if begins_empty else 1, skeleton), people(1, 1, skeleton))
+    info_path(path).write_bytes(encode_infos([described("coco25")]))
+    rows = read(convert(path, "csv", tmp_path / "x.csv"))
+    assert [row["frame"] for row in rows] == (["1"] if begins_empty else ["0", "1"])
+    assert ("nose_x" if skeleton == "coco17" else "keypoint_15_x") in rows[0]
+    count = len(NAMES[skeleton])
+    assert f"cam0: the names of x.info.json are not used: they are 25, but its messages have {count}" in caplog.text
+
+
+def test_a_known_skeleton_with_other_keypoints_is_numbered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = record(tmp_path / "x.jsonl", people(0, 0), pose(n=1, k=25, frame=1, skeleton="coco17"))
+    assert read(convert(path, "csv", tmp_path / "x.csv"))[0]["keypoint_24_score"]
+    assert "the names of the skeleton coco17 are not used: they are 17, but its messages have 25" in caplog.text
 
 
 def test_unknown_names_are_numbered(tmp_path: Path) -> None:

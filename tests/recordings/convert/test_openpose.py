@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -50,6 +51,13 @@ def test_each_frame_and_camera_has_a_file(tmp_path: Path) -> None:
         "yard_000000000000_keypoints.json": 1,
         "___up_000000000001_keypoints.json": 1,
     }
+
+
+def test_a_frame_before_the_first_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = recorded(tmp_path / "x.jsonl", people(6), msgspec.structs.replace(people(7), frame=-7), people(8))
+    names = sorted(path.name for path in convert(path, "openpose", tmp_path / "out").iterdir())
+    assert names == ["cam0_000000000006_keypoints.json", "cam0_000000000008_keypoints.json"]
+    assert "x.jsonl:2: frame: got -7, expected at least 0; left out" in caplog.text
 
 
 def test_an_empty_folder_is_used_and_any_other_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
