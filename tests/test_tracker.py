@@ -139,7 +139,7 @@ def test_an_image_is_neither_changed_nor_made_read_only(tracker: PoseTracker) ->
         (0.5, "expected more than 1.0, the time of the image before, got 0.5; call reset() before another video"),
         (float("nan"), "expected a finite number of seconds, got nan"),
         ("1.5", "expected a finite number of seconds, got '1.5'"),
-        (10**400, "expected a finite number of seconds, got one that is too large"),
+        pytest.param(10**400, "expected a finite number of seconds, got one that is too large", id="huge"),
         (None, "expected a time for all images or for none; call reset() before a change"),
     ],
 )
