@@ -182,7 +182,9 @@ class Recorder:
             raise RealtimeError(f"record: {self._path} is incomplete; missing lines of files: {of_files}")
 
     def _check_alone(self) -> None:
-        """Check that x.info.json would describe only this recording. If two start at once, one or both are refused.
+        """Check that x.info.json would describe only this recording.
+
+        The file is open already: if two runs start at once, at least one of them finds the other's.
 
         Raises:
             OutputError: a recording of the other format has this stem.
