@@ -32,7 +32,7 @@ convert: $(READY)  ## a minute, downloads 170 MB: every converter, also that for
 	$(BIN)/python -m pip install --quiet -e '.[convert]'
 	$(BIN)/python -m pytest -m "" tests/recordings/convert tests/recordings/test_document.py
 
-space: $(READY) $(SPACE)/.ready  ## about 4 minutes: the page of examples/space in Chromium, with an environment of its own
+space: $(READY) $(SPACE)/.ready  ## about 4 minutes: the page of examples/space in Chromium, and the notebook in a kernel
 	@command -v chromium >/dev/null || { echo "make space needs Chromium: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pytest -m space tests/space
 

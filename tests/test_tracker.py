@@ -1,6 +1,5 @@
 """The data path as a library: the same poses as the program, and nothing left behind in the caller's process."""
 
-import ast
 import contextlib
 import json
 import logging
@@ -18,7 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from realtime import PoseTracker, track
 from realtime.config import AppConfig, load
@@ -436,21 +434,3 @@ def test_the_code_of_the_document_and_of_the_docstrings_runs(loaded: None, capsy
         block = re.split(r"::\n\n", str(documented.__doc__))[1].partition("\n\n    ")[0]
         exec(textwrap.dedent(block).replace("range(100)", "range(4)"), names)
     assert "cam0 5 0.5 0" in capsys.readouterr().out
-
-
-def test_the_cells_of_the_notebook_run(loaded: None) -> None:
-    notebook = json.loads((ROOT / "examples" / "notebook.ipynb").read_text())
-    assert not any(cell.get("outputs") for cell in notebook["cells"])
-    names: dict[str, Any] = {}
-    shown = [shown_by("".join(cell["source"]), names) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert isinstance(shown[2], Image.Image)  # Jupyter shows it as a picture
-    assert shown[2].size == (1280, 720)
-    assert isinstance(shown[3], tuple)
-
-
-def shown_by(code: str, names: dict[str, Any]) -> object:
-    """Run a cell as Jupyter does, and return the value of its last line."""
-    *before, last = ast.parse(code).body
-    exec(compile(ast.Module(before, []), "<cell>", "exec"), names)
-    assert isinstance(last, ast.Expr)
-    return eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)
