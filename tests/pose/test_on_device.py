@@ -276,9 +276,15 @@ def test_a_frame_larger_than_the_buffer_turns_the_graphs_off(cuda, two, caplog):
     assert cuda.captures == 4
 
 
-@pytest.mark.parametrize("version", [(2, 11), (2, 12), (2, 14)])
-@pytest.mark.parametrize("where", ["begin", "work", "memory", "end", "instantiate"])
-@pytest.mark.parametrize("number", [0, 2, 3])
+@pytest.mark.parametrize(
+    ("version", "where"),
+    [
+        *(((2, 11), where) for where in ("begin", "work", "memory", "end", "instantiate")),
+        ((2, 12), "end"),
+        *(((2, 14), where) for where in ("begin", "end")),
+    ],
+)
+@pytest.mark.parametrize("number", [0, 2])
 def test_a_capture_that_fails_is_replaced_by_the_steps_and_leaves_nothing_behind(two, caplog, version, where, number):
     with FakeCuda(version) as cuda:
         cuda.fails_at = {number: where}
@@ -289,11 +295,11 @@ def test_a_capture_that_fails_is_replaced_by_the_steps_and_leaves_nothing_behind
         assert f"batches of {4 - number} people" in caplog.text
         assert not cuda.underway
         torch.cuda.empty_cache()
-        assert_same(there, here, *(others(people, seed=people) for people in (4, 3, 2, 1, 9)))
+        assert_same(there, here, *(others(people, seed=people) for people in (4, 2, 5)))
         assert cuda.captures == number + 1
         there._batches.clear()
         # torch 2.12 and 2.13 keep the memory of such a capture.
-        assert cuda.holds_nothing or (version == (2, 12) and where in ("work", "end"))
+        assert cuda.holds_nothing or version == (2, 12)
 
 
 def test_a_capture_can_be_interrupted(cuda, two):
