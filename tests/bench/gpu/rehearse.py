@@ -5,7 +5,7 @@
 `make gpu-rehearsal`. Builds an environment with these packages, clones the last commit, fills the clone's gpu-kit/, and
 runs `make gpu DEVICE=cpu` there, behind a network of its own that reaches nothing. Then it checks that all steps passed
 in time, and that nothing but gpu-results/ is left. Needs Linux, Python 3.12, unshare, ip and a package index. Takes
-about 10 minutes and 8 GB, most of it for torch; about 3 minutes with an environment from an earlier call.
+5 to 10 minutes and 6 GB, most of it for torch; 2 to 3 minutes with an environment from an earlier call.
 """
 
 from __future__ import annotations
