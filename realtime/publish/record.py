@@ -26,6 +26,7 @@ from realtime.publish.outage import Outage
 from realtime.publish.parquet_file import ParquetFile
 from realtime.publish.recording import Format, RecordingFile
 from realtime.publish.segments import Segments
+from realtime.recordings.info import info_path, others_beside
 from realtime.runtime.channel import Channel, Closed
 
 log = logging.getLogger(__name__)
@@ -72,12 +73,14 @@ class Recorder:
 
         Raises:
             ConfigError: the libraries for .parquet are not installed.
-            OutputError: another run writes the file, or it can't be written.
+            OutputError: another run writes the file, it can't be written, or a recording of the other format has the
+                same x.info.json.
         """
         self._path, self._goes_on = path, goes_on
         self._given_up, self._is_done = threading.Event(), threading.Event()
         kind = ParquetFile if path.suffix == ".parquet" else RecordingFile
         self._file: Format = kind(path, self._given_up.is_set)
+        self._check_alone()
         self._segments = Segments(config.segment_s, config.keep_gb)
         self._batch: list[tuple[wire.PoseMessage, bool]] = []  # waits to be written
         self._batch_since_s = 0.0
@@ -177,6 +180,21 @@ class Recorder:
         """
         if of_files := self._offered_of_files - self._written_of_files:
             raise RealtimeError(f"record: {self._path} is incomplete; missing lines of files: {of_files}")
+
+    def _check_alone(self) -> None:
+        """Check that x.info.json would describe only this recording.
+
+        The file is open already: if two runs start at once, at least one of them finds the other's.
+
+        Raises:
+            OutputError: a recording of the other format has this stem.
+        """
+        if self._file.is_regular and (others := others_beside(self._file.path)):
+            self.close()
+            raise OutputError(
+                f"record: {self._path}: {info_path(self._file.path).name} belongs to {others[0].name}: "
+                "choose another name"
+            )
 
     def _begin(self) -> None:
         has_warned = False

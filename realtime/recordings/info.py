@@ -16,8 +16,9 @@ from realtime.skeleton import COCO17, NO_SKELETON
 from realtime.wire.small_file import read_small
 
 ENDING = ".info.json"
+_LINES = ".jsonl"
 # Endings of recordings, the longest first. The rest of the name is the stem, which the companion shares.
-ENDINGS = (".parquet.open", ".frames.parquet", ".parquet", ".jsonl")
+ENDINGS = (".parquet.open", ".frames.parquet", ".parquet", _LINES)
 # A larger file is none of ours: 1,000 cameras with 133 keypoints each take 5 MB.
 _MOST_BYTES = 16 * 2**20
 _KNOWN = {skeleton.name: skeleton for skeleton in (COCO17, NO_SKELETON)}
@@ -44,6 +45,32 @@ def info_path(recording: Path) -> Path:
     ('x.info.json', 'x.info.json', 'x.info.json')
     """
     return recording.with_name(split_name(recording)[0] + ENDING)
+
+
+def files_of(recording: Path) -> list[Path]:
+    """Return the paths of all files that a recording may have, given one of them. The first one is the given path.
+
+    >>> [file.name for file in files_of(Path("x.parquet"))]
+    ['x.parquet', 'x.info.json', 'x.parquet.open', 'x.frames.parquet']
+    """
+    stem, own = split_name(recording)
+    others = [ENDING] if own == _LINES else [ENDING, *(each for each in ENDINGS if each != _LINES)]
+    return [recording, *(recording.with_name(stem + ending) for ending in others if ending != own)]
+
+
+def others_beside(recording: Path) -> list[Path]:
+    """Return the recordings of the other format that have the same companion.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "x.parquet.open").touch()
+    ...     [other.name for other in others_beside(Path(folder) / "x.jsonl")]
+    ['x.parquet.open']
+    """
+    stem, own = split_name(recording)
+    endings = (_LINES,) if ".parquet" in own else (".parquet", ".parquet.open")
+    others = [recording.with_name(stem + ending) for ending in endings]
+    return [other for other in others if other.is_file()]
 
 
 def encode_infos(infos: Iterable[wire.InfoMessage]) -> bytes:

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from realtime import wire
+from realtime.errors import OutputError
 from realtime.publish import info_file as module
 from realtime.publish.info_file import InfoFile
 from realtime.publish.outage import FIRST_WAIT_S
@@ -169,3 +171,35 @@ def test_a_run_that_published_nothing_has_none(path: Path) -> None:
     recorder.finish()
     recorder.run()
     assert names(path.parent) == ["x.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("there", "name"),
+    [
+        ("x.jsonl", "x.parquet"),
+        ("x.parquet", "x.jsonl"),
+        ("x.parquet.open", "x.jsonl"),  # a run goes on, or was killed
+    ],
+)
+def test_a_recording_of_the_other_format_keeps_its_own(there: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / there).write_bytes(b"{}\n")
+    (tmp_path / "x.info.json").write_bytes(b"{}")
+    with pytest.raises(OutputError, match=re.escape(f"x.info.json belongs to {there}: choose another name")):
+        Recorder(tmp_path / name)
+    assert names(tmp_path) == sorted([there, "x.info.json"])
+
+
+@pytest.mark.parametrize(("first", "second"), [("x.jsonl", "x.parquet"), ("x.parquet", "x.jsonl")])
+def test_two_runs_at_once_do_not_share_one(first: str, second: str, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / first)
+    with pytest.raises(OutputError, match=r"x\.info\.json belongs to"):
+        Recorder(tmp_path / second)
+    recorder.close()
+    Recorder(tmp_path / second).close()
+
+
+def test_a_pipe_of_the_other_format_has_none_to_share(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jsonl")
+    Recorder(tmp_path / "x.parquet").close()
+    (tmp_path / "x.parquet").write_bytes(b"")
+    Recorder(tmp_path / "x.jsonl").close()
