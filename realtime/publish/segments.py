@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from realtime.publish.earlier import COMPANIONS, STAMP
-from realtime.recordings.info import split_name
+from realtime.recordings.info import others_beside, split_name
 
 log = logging.getLogger(__name__)
 
@@ -86,17 +86,19 @@ class Segments:
 def _segments(path: Path) -> dict[str, dict[Path, int]]:
     """Return the earlier files of a recording with their sizes, by the stem of their names."""
     stem, ending = split_name(path)
-    endings = {ending, *COMPANIONS}
-    if ".parquet" in ending:
-        endings |= {".parquet", ".frames.parquet", ".parquet.open"}
+    parts = (".parquet", ".frames.parquet", ".parquet.open") if ".parquet" in ending else (ending,)
     name = re.compile(re.escape(stem) + STAMP)
     found: dict[str, dict[Path, int]] = {}
     for file in path.parent.iterdir():
-        own = next((file.name.removesuffix(each) for each in endings if file.name.endswith(each)), "")
+        own = next((file.name.removesuffix(each) for each in (*parts, *COMPANIONS) if file.name.endswith(each)), "")
         own = own.removesuffix(".frames")
-        if name.fullmatch(own) and file.is_file() and not file.is_symlink():
+        if not name.fullmatch(own) or not file.is_file() or file.is_symlink():
+            continue
+        # A companion stays as long as a recording of the other format has it, too.
+        if file.name.endswith(parts) or not others_beside(file.with_name(own + ending)):
             found.setdefault(own, {})[file] = file.stat().st_size
-    return found
+    # A companion alone is that of another recording.
+    return {own: files for own, files in found.items() if any(file.name.endswith(parts) for file in files)}
 
 
 def _age(name: str) -> tuple[str, int]:

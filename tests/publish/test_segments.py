@@ -43,7 +43,7 @@ def test_the_oldest_go_first_with_their_companions_and_no_other_file_does(
     }  # fmt: skip
     others = {
         f"y-{DAY}00Z.jsonl": 9000, f"x-{DAY}.jsonl": 9000, f"x-{DAY}00Z.mp4": 9000, "x-best.jsonl": 9000,
-        f"x-{DAY}00Z.parquet": 9000, f"my-x-{DAY}00Z.jsonl": 9000,
+        f"x-{DAY}03Z.parquet": 9000, f"my-x-{DAY}00Z.jsonl": 9000,
     }  # fmt: skip
     for name, size in (ours | others).items():
         (tmp_path / name).write_bytes(b"-" * size)
@@ -65,6 +65,26 @@ def test_all_files_of_a_parquet_segment_go_together_also_unfinished_ones(tmp_pat
             (tmp_path / f"x-{DAY}0{second}Z{ending}").write_bytes(b"-" * 100)
     Segments(None, keep_gb=500 / 1e9).drop_oldest(tmp_path / "x.parquet.open")
     assert {path.name[:18] for path in tmp_path.iterdir()} == {f"x-{DAY}03Z"}
+
+
+@pytest.mark.parametrize(
+    ("current", "others"),
+    [
+        ("x.jsonl", [".parquet", ".frames.parquet", ".info.json"]),
+        ("x.jsonl", [".parquet.open", ".info.json"]),  # of a killed run
+        ("x.parquet.open", [".jsonl", ".info.json"]),
+        ("x.jsonl", [".info.json"]),  # its recording was moved
+    ],
+)
+def test_recordings_of_the_other_format_keep_their_companions(current: str, others: list[str], tmp_path: Path) -> None:
+    others = [f"x-{DAY}00Z{ending}" for ending in others]
+    # The first one was converted, and the output has the same companion.
+    own = current[1:]
+    kept = [*others, f"x-{DAY}01Z{'.jsonl' if 'parquet' in own else '.parquet'}", f"x-{DAY}01Z.info.json"]
+    for name in (*kept, f"x-{DAY}01Z{own}", f"x-{DAY}02Z{own}", f"x-{DAY}02Z.info.json"):
+        (tmp_path / name).write_bytes(b"-" * 100)
+    Segments(None, keep_gb=1 / 1e9).drop_oldest(tmp_path / current)
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
 
 def test_without_a_limit_all_stay(tmp_path: Path) -> None:
