@@ -21,7 +21,7 @@ from realtime.home import at_home, home_path
 from realtime.observe.log import log_uncaught, set_up_logging
 from realtime.printable import Parser, say
 from realtime.recordings.convert.conversion import Conversion
-from realtime.recordings.info import info_path
+from realtime.recordings.info import files_of
 from realtime.recordings.reading import Recording, open_recording
 from realtime.redact import one_line
 from realtime.stdout import discard_output, keep_stdout, kept_path
@@ -125,12 +125,13 @@ def _convert(options: argparse.Namespace, chosen: Format) -> None:
 
 
 def _check_apart(out: Path, recording: Recording, clip: str | None) -> None:
-    """Check that the output is neither the recording, nor its x.info.json, nor the clip.
+    """Check that the output is neither a file of the recording nor the clip.
 
     Raises:
         OutputError: it is one of them.
     """
-    for path in (recording.path, info_path(recording.path), Path(clip or recording.path)):
+    read = [*files_of(recording.path), *files_of(recording.path.resolve()), *([Path(clip)] if clip else [])]
+    for path in read:
         with contextlib.suppress(OSError, ValueError):
             if out.is_file() and out.samefile(path):
                 raise OutputError(f"--out: {out} is read by this conversion: choose another file")

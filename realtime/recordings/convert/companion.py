@@ -11,7 +11,7 @@ from realtime.errors import OutputError
 from realtime.outputs import real_path
 from realtime.recordings.convert.conversion import Conversion
 from realtime.recordings.convert.output import new_file
-from realtime.recordings.info import encode_infos, info_path, read_infos
+from realtime.recordings.info import encode_infos, info_path, others_beside, read_infos
 
 
 def is_shared(conversion: Conversion, out: Path) -> bool:
@@ -25,7 +25,8 @@ def is_shared(conversion: Conversion, out: Path) -> bool:
     if not companion.exists():
         return False
     is_own = info_path(conversion.recording.path.resolve()) == companion
-    if not is_own and path.exists() and path.stat().st_size:  # it is renamed together with its file
+    is_alone = not others_beside(path)
+    if not is_own and is_alone and path.exists() and path.stat().st_size:  # it is renamed together with its file
         return False
     try:
         there = read_infos(companion)

@@ -74,7 +74,7 @@ def new_path(out: Path, companions: tuple[str, ...] = ()) -> Iterator[Path]:
     if _is_stream(out):
         raise OutputError(f"{out}: a device or a pipe, which this format can't be written to: choose a file")
     path = real_path(out)
-    _check_unused(path, out)
+    check_unused(path, out)
     new = path.with_name(f".convert-{secrets.token_hex(8)}.part")
     try:
         new.touch(exist_ok=False)
@@ -157,8 +157,12 @@ def _is_stream(out: Path) -> bool:
     return not stat.S_ISREG(mode)
 
 
-def _check_unused(path: Path, out: Path) -> None:
+def check_unused(path: Path, out: Path) -> None:
     """Check that no run writes the file.
+
+    Args:
+        path: the file, which need not exist.
+        out: the output, for the error.
 
     Raises:
         OutputError: one does.

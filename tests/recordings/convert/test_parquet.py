@@ -1,5 +1,6 @@
 """Parquet and JSON lines into each other."""
 
+import fcntl
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -29,6 +30,52 @@ def test_beside_the_recording_the_companion_is_shared(tmp_path: Path) -> None:
     assert [message.camera for message in open_recording(tmp_path / "x.parquet").messages()] == ["yard"]
     earlier = [path for path in tmp_path.iterdir() if "Z" in path.name]
     assert sorted(path.name.partition(".")[2] for path in earlier) == ["frames.parquet", "parquet"]
+
+
+def test_a_recording_that_a_run_writes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = recorded(tmp_path / "y.jsonl", people(0)), tmp_path / "x.parquet"
+    with (tmp_path / "x.parquet.open").open("wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        convert(path, "parquet", out, code=2)
+        assert error_of(capsys) == f"{out}: a run writes it: choose another file, or end that run"
+        assert not out.exists()
+    convert(path, "parquet", out)  # the run was killed
+
+
+@pytest.mark.parametrize(("given", "out"), [
+    ("x.parquet", "x.frames.parquet"),
+    ("x.parquet", "x.parquet"),
+    ("x.frames.parquet", "x.parquet"),
+    ("x.parquet", "x.info.json"),
+    ("link", "x.frames.parquet"),
+])  # fmt: skip
+def test_no_file_of_the_recording_is_replaced(
+    given: str, out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert(recorded(tmp_path / "y.jsonl", people(0)), "parquet", tmp_path / "x.parquet")
+    (tmp_path / "link").symlink_to("x.parquet")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    convert(tmp_path / given, "csv", tmp_path / out, code=2)
+    assert error_of(capsys) == f"--out: {tmp_path / out} is read by this conversion: choose another file"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_stream_of_a_recording_is_not_replaced_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    convert(recorded(tmp_path / "y.jsonl", people(0)), "parquet", tmp_path / "x.parquet")
+    (tmp_path / "x.parquet.open").write_bytes(b"of a killed run")
+    convert(tmp_path / "x.parquet", "csv", tmp_path / "x.parquet.open", code=2)
+    assert "is read by this conversion" in error_of(capsys)
+
+
+def test_a_companion_that_another_recording_needs_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = recorded(tmp_path / "x.jsonl", people(0))
+    convert(path, "parquet", tmp_path / "x.parquet")
+    before = {file.name for file in tmp_path.iterdir()}
+    (tmp_path / "y").mkdir()
+    other = recorded(tmp_path / "y" / "y.jsonl", people(0, skeleton="mpii16"))
+    convert(other, "jsonl", path, code=2)
+    assert "x.info.json beside it describes another recording" in error_of(capsys)
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == before
 
 
 @pytest.mark.parametrize("name", ["x", "x.frames.parquet"])
