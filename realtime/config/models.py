@@ -15,6 +15,10 @@ from realtime.printable import printable
 
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
+Engine = Annotated[
+    Literal["auto", "torch", "openvino"],
+    Field(description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"),
+]
 
 
 class DetectorConfig(Section):
@@ -27,9 +31,7 @@ class DetectorConfig(Section):
         description="auto, an ultralytics model by name (yolo11n, yolov8s, ...) or the path of a .pt file; such a file "
         "can contain code, so use only those of people you trust",
     )
-    engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"
-    )
+    engine: Engine = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="numeric precision; auto picks the fastest one that the hardware supports natively"
     )
@@ -116,9 +118,7 @@ class PoseConfig(Section):
         description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file (which "
         "can contain code: use only those of people you trust), detector (the detector's own keypoints) or none",
     )
-    engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="inference engine: torch runs anywhere, openvino on a CPU; auto picks the faster one"
-    )
+    engine: Engine = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
         description="numeric precision; auto picks the fastest one, of 16 bits or more, that the hardware supports "
