@@ -34,8 +34,15 @@ _GRACE_S = 2.0
 def main(argv: Sequence[str] | None = None) -> int:
     started_s = time.monotonic()
     options = _options(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
     results = options.out / "gpu.json"
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "gpu.log").touch()
+    except OSError as error:
+        print(
+            f"make gpu: can't write to {options.out}: {error.strerror}; choose another folder: OUT=DIR", file=sys.stderr
+        )
+        return 2
     if options.one:
         return _run_one(options, results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the step that runs, too

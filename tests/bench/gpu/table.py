@@ -225,7 +225,13 @@ def main(words: Sequence[str]) -> int:
     if len(words) != 1 or not Path(words[0]).is_file():
         print("usage: python -m tests.bench.gpu.table FILE, where FILE is a gpu.json", file=sys.stderr)
         return 2
-    print(markdown(read(Path(words[0]))), end="")
+    try:
+        text = markdown(read(Path(words[0])))
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        print(f"{words[0]}: expected a gpu.json of make gpu: {type(error).__name__}: {reason}", file=sys.stderr)
+        return 2
+    print(text, end="")
     return 0
 
 

@@ -118,3 +118,12 @@ def test_a_file_is_printed_again(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(file.read_text())["steps"]["memory"]["entries"] == {"loaded": {"rss_mib": 1234.5}}
     assert table.main([str(tmp_path / "missing.json")]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ['{"steps": {"spe', "[1]", '{"about": {}}', "\0"])
+def test_a_file_that_is_no_result_is_one_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "gpu.json"
+    file.write_text(content)
+    assert table.main([str(file)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{file}: expected a gpu.json of make gpu")
