@@ -137,19 +137,25 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 return 0
             pipeline = Pipeline(config, reader.read_again, page)
         handle.take(pipeline)
-        return _process(pipeline, handle, resources.close, secrets)
+        return _process(pipeline, config.log_format, handle, resources.close, secrets)
 
 
-def _process(pipeline: Pipeline, handle: _Signals, release: Callable[[], None], secrets: Sequence[str]) -> int:
+def _process(
+    pipeline: Pipeline, log_format: str, handle: _Signals, release: Callable[[], None], secrets: Sequence[str]
+) -> int:
     """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago.
 
     Args:
+        log_format: text or json.
         release: ends the page and removes the temporary folders, if the process is left at once.
     """
+    from realtime.observe.progress import progress
+
     code = RealtimeError.exit_code
     failure: RealtimeError | None = None
     try:
-        pipeline.run()
+        with progress(lambda: pipeline.status, log_format):
+            pipeline.run()
         code = 0
     except RealtimeError as error:
         code, failure = error.exit_code, error

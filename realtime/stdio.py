@@ -92,6 +92,14 @@ def open_standard_streams() -> None:
         sys.stderr = _text(Lossy(_raw_of(sys.stderr), "<stderr>"), sys.stderr.encoding)
 
 
+def another_stderr() -> TextIO:
+    """Return another stream to standard error. A thread that is stuck in a write to it delays no other writer.
+
+    Nor does it disturb the end of the process, at which Python waits for the buffer of `sys.stderr`.
+    """
+    return _text(Lossy(_raw(_STDERR, "w"), "<stderr>"), sys.stderr.encoding)
+
+
 def is_stdout_closed() -> bool:
     """Whether this process was started without a standard output."""
     return sys.stdout is None or sys.__stdout__ is None

@@ -47,6 +47,7 @@ class AnimationSource:
     def __init__(self, source: str, max_pixels: int = MOST_PIXELS) -> None:
         self._source = source
         self.fps: float | None = IMAGES_PER_S
+        self.length: int | None = None
         self._pictures = self._read(Path(source), max_pixels)
         first = next(self._pictures)
         assert first.decoded is not None  # or this had raised
@@ -74,6 +75,7 @@ class AnimationSource:
         time_ms, longer_ms = 0.0, 0.0
         with opened(path, max_pixels) as image:
             wanted = places(str(path), image)
+            self.length = len(wanted)
             for number, place in enumerate(wanted):
                 try:
                     image.seek(place)

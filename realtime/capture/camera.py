@@ -18,7 +18,7 @@ from realtime.capture.backoff import Backoff
 from realtime.capture.framer import Dropped, Framer, Prepare
 from realtime.capture.guard import Guard
 from realtime.capture.kind import kind_of
-from realtime.capture.source import Picture, Source
+from realtime.capture.source import Counted, Picture, Source
 from realtime.capture.view import viewed_size
 from realtime.config import CameraConfig
 from realtime.errors import ConfigError, SourceError, SourceReason, TruncatedError
@@ -78,6 +78,7 @@ class Camera:
         self._config = config
         self._realtime = realtime
         self._loop = loop
+        self._max_frames = max_frames
         self._door = door
         self._status = status
         self._stop = stop
@@ -168,6 +169,8 @@ class Camera:
         size = viewed_size(source.size, self._config)
         self._prepare(self._name, size, source.live)
         self._door.attach(self._name, newest_wins=source.live or self._realtime)
+        if not self._was_open:
+            self._begin(source)
         self._status.describe(size, source.fps)  # last: the info message that follows tells whether it is live
         self._framer.reopened(source)
         if not self._was_open or self._trouble is not None:
@@ -176,6 +179,14 @@ class Camera:
             where, extra = shown(self._config.address), {"camera": self._name}
             log.info("%s: opened %s%s, %dx%d, %s", self._name, where, again, *source.size, rate, extra=extra)
         self._was_open, self._trouble = True, None
+
+    def _begin(self, source: Source) -> None:
+        """Tell the status whether the source ends by itself, and after how many frames."""
+        repeats = self._loop or kind_of(self._config.address) == "demo"
+        declared = source.length if isinstance(source, Counted) and not repeats else None
+        lengths = [length for length in (declared, self._max_frames) if length is not None]
+        ends = not source.live and (not repeats or self._max_frames is not None)
+        self._status.begin(ends=ends, length=min(lengths) if ends and lengths else None)
 
     def _play(self, source: Source) -> bool:
         """Put frames at the door until the source ends or is lost; True if the source should be opened again."""

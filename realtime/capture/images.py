@@ -55,6 +55,7 @@ class ImagesSource:
         self._max_pixels = max_pixels
         named = files_of(source)
         self._paths = named.images
+        self.length: int | None = len(self._paths)
         self._videos = named.videos
         self._place = 0
         self._unreadable: list[tuple[Path, SourceReason]] = []

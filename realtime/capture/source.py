@@ -174,6 +174,17 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Counted(Protocol):
+    """A source that knows how many frames it has, such as a video file.
+
+    Attributes:
+        length: the number of frames; None if unknown. The file declares it, so it may be wrong.
+    """
+
+    length: int | None
+
+
+@runtime_checkable
 class Sparing(Protocol):
     """A source that can decode less while nothing happens in front of the camera (`idle_decode`)."""
 

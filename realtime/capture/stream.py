@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 
+import av
+
 from realtime.capture.attempt import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Feed, Link
 from realtime.capture.connect import connect, connect_feed
 from realtime.capture.image_formats import refuse_tiles
@@ -107,6 +109,7 @@ class StreamSource:
         self.live = network and not is_file_on_server
         self.prompt = self.live and container.format.name in _PROMPT
         self._declared_fps = self._find_fps()
+        self.length = self._find_length()
         self._first: Picture | None = None
         self._live: LiveVideo | None = None
         if self.live:
@@ -170,6 +173,16 @@ class StreamSource:
             # For a raw stream, the average rate is FFmpeg's default and the guessed rate comes from the stream.
             rate = stream.guessed_rate
         return float(rate) if rate and 0 < rate <= MAX_FPS else None
+
+    def _find_length(self) -> int | None:
+        """Return the number of frames that a file declares, or that follows from its duration; None if unknown."""
+        stream, container = self._stream, self._container
+        if self.live or self._pipe is not None or container.format.flags & RAW:  # FFmpeg guesses the duration of those
+            return None
+        if stream.frames:
+            return stream.frames
+        duration_s = float((stream.duration or 0) * (stream.time_base or 0)) or (container.duration or 0) / av.time_base
+        return round(duration_s * (self._declared_fps or 0)) or None
 
     def read(self) -> Picture | None:
         """Return the next frame, or None at the normal end of a file. Blocks up to the read timeout.

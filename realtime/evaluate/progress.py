@@ -1,21 +1,34 @@
 """The progress bar of a measurement: on standard error, and only on a terminal.
 
-The commands of realtime.evaluate use it. No other file imports tqdm.
+The commands of realtime.evaluate use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar, cast
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
 
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from realtime.printable import printable
 
 Item = TypeVar("Item")
 
+# The bar is drawn at most this often (s), between two items, so that no thread disturbs the measurement.
+_DRAW_S = 0.2
 
-def progress(items: Iterable[Item], label: str, total: int | None = None, unit: str = "frames") -> Iterable[Item]:
+
+class _Terminal(Console):
+    """A terminal whose cursor stays visible, so that it is also after a kill."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Do nothing."""
+        return False
+
+
+def progress(items: Iterable[Item], label: str, total: int | None = None, unit: str = "frames") -> Iterator[Item]:
     """Return the same items, with a bar that advances while they are consumed.
 
     Args:
@@ -24,7 +37,18 @@ def progress(items: Iterable[Item], label: str, total: int | None = None, unit: 
         total: the number of items, if `items` has no length.
         unit: what an item is, in the plural.
     """
-    bar = tqdm(
-        items, desc=printable(label), total=total, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True
-    )
-    return cast("Iterable[Item]", bar)  # tqdm ships no types
+    terminal = _Terminal(stderr=True)
+    if not (terminal.file.isatty() and terminal.is_interactive):
+        yield from items
+        return
+    texts = [TextColumn("{task.description}", markup=False), TextColumn(unit), TimeRemainingColumn()]
+    columns = [texts[0], BarColumn(), MofNCompleteColumn(), *texts[1:]]
+    with Progress(*columns, console=terminal, transient=True, auto_refresh=False, redirect_stdout=False) as bar:
+        task = bar.add_task(printable(label), total=len(items) if isinstance(items, Sized) else total)
+        drawn_s = 0.0
+        for item in items:
+            yield item
+            bar.advance(task)
+            if (now_s := time.monotonic()) - drawn_s >= _DRAW_S:
+                bar.refresh()
+                drawn_s = now_s

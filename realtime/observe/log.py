@@ -11,9 +11,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
+from typing import Protocol
 
 from realtime.printable import printable_json
 from realtime.redact import one_line, redact
@@ -84,6 +85,32 @@ def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
     root.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     logging.getLogger("realtime").setLevel(level.upper())
     logging.captureWarnings(True)
+
+
+class Lines(Protocol):
+    """Where log lines can go."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line, with its line feed."""
+
+    def flush(self) -> object:
+        """Do nothing: each line is written at once."""
+
+
+def divert(lines: Lines) -> Callable[[], None] | None:
+    """Send log lines somewhere else instead of to standard error.
+
+    Args:
+        lines: gets each line in one call.
+
+    Returns:
+        A function that sends them to standard error again; None, and nothing changes, if they don't go there.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setStream(lines)
+            return partial(handler.setStream, sys.stderr)
+    return None
 
 
 def log_uncaught() -> None:

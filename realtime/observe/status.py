@@ -1,7 +1,7 @@
 """The state and the counters of one camera.
 
 Not part of the data path. The capture thread, the door and the publisher write it; the publisher (StatusMessage), the
-run report and the summary read it. At the end of every run captured = dropped + published.
+run report, the summary and the progress read it. At the end of every run captured = dropped + published.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ class CameraStatus:
         source_fps: frames per second of the source; None if unknown.
         size: width and height of its frames in pixels; None before the first one.
         activity: how much happens in front of the camera; None without a motion gate.
+        people: number of people in the newest published frame; None before the first one.
+        ends: whether the source ends by itself, as a file does; None until it is opened.
+        length: number of frames that the source declares, or `max_frames` if that is less; None if unknown.
         lowered: configuration keys that were changed to compute less, as "key=value".
         latency: the latencies of the whole run.
     """
@@ -76,6 +79,10 @@ class CameraStatus:
         self.source_fps: float | None = None
         self.size: tuple[int, int] | None = None
         self.activity: Activity | None = None
+        self.people: int | None = None
+        self.ends: bool | None = None
+        self.length: int | None = None
+        self._before = 0  # frames captured before this source was opened: the camera had another one
         self.lowered: list[str] = []
         self.captured = 0
         self.published = 0
@@ -86,6 +93,7 @@ class CameraStatus:
         self._recent: deque[tuple[float, float]] = deque()  # (monotonic s, latency ms) of the last RECENT_S
         self._first_published_s: float | None = None
         self._last_published_s = 0.0
+        self._newest_s: float | None = None  # when the newest published frame was captured, monotonic
 
     @property
     def state(self) -> tuple[State, str | None]:
@@ -186,6 +194,20 @@ class CameraStatus:
         """Set what the source reports: width and height in pixels, and the nominal frames per second or None."""
         self.size, self.source_fps = size, fps
 
+    def begin(self, *, ends: bool, length: int | None) -> None:
+        """Set whether the source that was opened ends by itself, and its number of frames; None if unknown."""
+        with self._lock:
+            self.ends, self.length, self._before = ends, length, self.captured
+
+    def finished(self) -> int:
+        """Number of frames of this source that were published or dropped, since it was opened first."""
+        with self._lock:
+            return max(0, self.published + self._drops.total() - self._before)
+
+    def age_s(self) -> float | None:
+        """How long ago the newest published frame was captured, in seconds; None before the first one."""
+        return None if self._newest_s is None else time.monotonic() - self._newest_s
+
     def count_captured(self) -> None:
         """Count a frame that the source delivered, good or not."""
         with self._lock:
@@ -208,6 +230,7 @@ class CameraStatus:
             if self._first_published_s is None:
                 self._first_published_s = now
             self._last_published_s = now
+            self._newest_s = now - latency_ms / 1e3
             self._settle()
 
     def finish(self) -> None:

@@ -148,7 +148,9 @@ class PublishStage:
         self._stream.send(wire.pose_topic(frame.camera), message)
         self._seq[frame.camera] += 1
         self._stream.see(message, poses.ended)
-        self._cameras()[frame.camera].count_published(age_ms)
+        status = self._cameras()[frame.camera]
+        status.people = len(poses.track_ids)
+        status.count_published(age_ms)
         self._door.leave(frame.camera)
         if self._recorder:
             self._recorder.write(message, wait=not self._door.is_live(frame.camera))

@@ -83,7 +83,7 @@ def test_the_table_goes_to_standard_output_and_the_data_to_the_json_file(
         (RealtimeError("no poses received"), 1),
         (SourceError("clip.mp4: lost", SourceReason.LOST), 1),  # the pipeline exits with 3, a measurement with 1
         (ModelError("no weights"), 1),
-        (ModuleNotFoundError("No module named 'tqdm'", name="tqdm"), 2),
+        (ModuleNotFoundError("No module named 'trackers'", name="trackers"), 2),
         (KeyboardInterrupt(), 1),
     ],
 )

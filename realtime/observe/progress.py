@@ -1,0 +1,192 @@
+"""The progress of a run: bars on a terminal; elsewhere, a log line every 10 s for each file.
+
+Not part of the data path: a thread reads the status of the cameras. While there are bars, it also writes the log lines,
+so a terminal that is slow or stopped (Ctrl-S) delays no other thread. `bars` draws.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from realtime.observe.bars import Bars, Row, open_bars
+from realtime.observe.log import divert
+from realtime.observe.status import CameraStatus
+
+log = logging.getLogger(__name__)
+
+Cameras = Callable[[], Mapping[str, CameraStatus]]
+
+# How often bars are drawn, how often log lines are written above them, and the time between log lines about a file (s).
+_DRAW_S, _LOOK_S, _TELL_S = 0.5, 0.1, 10.0
+# Rates are those of this time (s). In less than the second, which a slow start would distort, no time left is computed.
+_RECENT_S, _LEAST_S = 10.0, 2.0
+# How long the end of a run waits for the terminal (s).
+_JOIN_S = 0.3
+
+
+class Figures(NamedTuple):
+    """The progress of a camera in words; an empty text where something is unknown.
+
+    >>> Figures("1200 of 7950 frames", "15 %", "48.1 fps", "6 people", "2 min 20 s left").line()
+    '1200 of 7950 frames (15 %), 48.1 fps, 6 people, 2 min 20 s left'
+    """
+
+    frames: str
+    percent: str
+    fps: str
+    people: str
+    left: str
+
+    def line(self) -> str:
+        """The text of a log line."""
+        percent = f" ({self.percent})" if self.percent else ""
+        return ", ".join(filter(None, [self.frames + percent, self.fps, self.people, self.left]))
+
+
+class Pace:
+    """How far a camera is, and how fast it proceeds.
+
+    Args:
+        status: its state and counters.
+        now_s: the current time (monotonic s).
+
+    Attributes:
+        told_s: when it was last reported in the log, or first seen.
+    """
+
+    def __init__(self, status: CameraStatus, now_s: float) -> None:
+        self._status, self.told_s = status, now_s
+        self._seen: deque[tuple[float, int, int]] = deque()  # when; frames published; frames published or dropped
+
+    def figures(self, now_s: float) -> Figures:
+        """Return the figures at this time (monotonic s). Call it regularly: rates are those between calls."""
+        status, state, seen = self._status, self._status.state[0], self._seen
+        done, length = status.finished(), status.length
+        if seen and done < seen[-1][2]:  # a reload has started another source
+            seen.clear()
+        seen.append((now_s, status.published, done))
+        while now_s - seen[0][0] > _RECENT_S:
+            seen.popleft()
+        took_s, published, finished = (new - old for new, old in zip(seen[-1], seen[0], strict=True))
+        fps = f"{status.fps() if state == 'ended' else published / took_s if took_s else 0.0:.1f} fps"
+        people = "" if status.people is None else f"{status.people} {'person' if status.people == 1 else 'people'}"
+        if not status.ends:
+            age_s = status.age_s()
+            age = "" if age_s is None else f"age {in_words(age_s)}"
+            return Figures(age, "", fps, people, "") if state == "live" else Figures(age, "", "", "", "")
+        # A file may hold more frames than it declares, or fewer.
+        if length is None or done > length or state in ("ended", "failed"):
+            return Figures(f"{done} frames", "", fps, people, "")
+        is_known = took_s >= _LEAST_S and finished
+        left = f"{in_words((length - done) * took_s / finished)} left" if is_known else ""
+        return Figures(f"{done} of {length} frames", f"{100 * done // length} %", fps, people, left)
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration in its one or two largest units.
+
+    >>> in_words(7260), in_words(140.2), in_words(4.2), in_words(0.0804)
+    ('2 h 1 min', '2 min 20 s', '4 s', '80 ms')
+    """
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f} ms"
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, rest_min = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest_min} min"
+    return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"
+
+
+@contextlib.contextmanager
+def progress(cameras: Cameras, log_format: str) -> Iterator[None]:
+    """Show the progress of a run inside a `with` block, unless the log has no lines of the level `info`.
+
+    Args:
+        cameras: returns the status of each camera by name; cameras may be added during the run.
+        log_format: text or json. There are bars only beside text.
+    """
+    if not log.isEnabledFor(logging.INFO):
+        yield
+        return
+    bars = open_bars() if log_format == "text" else None
+    release = divert(bars) if bars else None
+    over = threading.Event()
+    shown = _Progress(cameras, bars if release else None, release or (lambda: None))
+    thread = threading.Thread(target=shown.run, args=(over,), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        # A terminal that is stopped must not delay the end. The lines that wait for it are lost then.
+        thread.join(_JOIN_S)
+
+
+class _Progress:
+    """The thread that shows the progress.
+
+    Args:
+        cameras: returns the status of each camera by name.
+        bars: the bars; None: there is no terminal for them.
+        release: sends log lines to standard error again.
+    """
+
+    def __init__(self, cameras: Cameras, bars: Bars | None, release: Callable[[], None]) -> None:
+        self._cameras, self._bars, self._release = cameras, bars, release
+        self._paces: dict[CameraStatus, Pace] = {}
+
+    def run(self, over: threading.Event) -> None:
+        """Show the progress until `over` is set, then remove the bars."""
+        next_s, rows, bars = time.monotonic() + _DRAW_S, list[Row](), self._bars
+        try:
+            while not over.wait(_LOOK_S):
+                if (now_s := time.monotonic()) >= next_s:
+                    rows, next_s = self._look(now_s), now_s + _DRAW_S
+                elif bars is None or not bars.has_lines:
+                    continue
+                if bars:
+                    bars.draw(rows)
+        finally:
+            if bars:
+                bars.draw([])
+            self._release()
+            if bars:
+                bars.draw([])  # the lines that came meanwhile
+
+    def _look(self, now_s: float) -> list[Row]:
+        """Return the rows to draw. Without bars, log what is due."""
+        shown = self._bars is not None and self._bars.may_draw()
+        cameras = [status for status in self._cameras().values() if not status.is_removed]
+        self._paces = {status: self._paces.get(status) or Pace(status, now_s) for status in cameras}
+        rows = []
+        for status, pace in self._paces.items():
+            figures = pace.figures(now_s)
+            if shown:
+                rows.append(_row(status, figures))
+            elif now_s - pace.told_s >= _TELL_S and status.ends and status.state[0] == "live":
+                pace.told_s = now_s
+                log.info("%s: %s", status.camera, figures.line(), extra={"camera": status.camera})
+        return rows
+
+
+def _row(status: CameraStatus, figures: Figures) -> Row:
+    """The row of a camera: a bar for a file, if its length is known, or else the state."""
+    state, reason = status.state
+    is_good = state in ("starting", "live")
+    done = None
+    if status.ends and figures.percent and is_good:
+        done = status.finished() / (status.length or 1)
+    elif status.ends and state == "ended":
+        done = 1.0
+    notes = [note for note in (reason, status.activity if state == "live" else None) if note]
+    about = f"{state}: {', '.join(notes)}" if notes else state
+    if status.ends and is_good:
+        about = "length unknown"
+    frames = figures.frames.replace(" of ", "/")
+    return Row(status.camera, done, about, state, (figures.percent, frames, figures.fps, figures.people, figures.left))
