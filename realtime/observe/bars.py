@@ -18,7 +18,6 @@ from typing import NamedTuple
 from rich.console import Console, ConsoleDimensions, Group, OverflowMethod
 from rich.live_render import LiveRender
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from realtime.printable import printable
@@ -33,8 +32,6 @@ _MOST_LINES = 1000
 _COLUMNS, _LINES = 80, 24
 # The width of a bar (columns). If less room is left, there is none.
 _LEAST, _MOST = 8, 40
-# Longer names are cut (columns).
-_LONGEST_NAME = 24
 _COLOURS = {"reconnecting": "yellow", "failed": "red"}
 # Which cameras are shown if not all rows fit: first the ones with trouble, last the ones that have ended.
 _RANKS = {"reconnecting": 0, "failed": 0, "ended": 2}
@@ -79,6 +76,7 @@ class Bars:
         self._lines: deque[str] = deque()
         self._lost = 0
         self._drawn, self._drawn_s = LiveRender(""), 0.0
+        self._is_over = False
 
     def write(self, text: str, /) -> None:
         """Take a log line. The next draw writes it."""
@@ -98,13 +96,17 @@ class Bars:
     def may_draw(self) -> bool:
         """Whether the program is in the foreground of its terminal. In the background, bars would disturb the shell."""
         try:
-            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
+            return not self._is_over and os.tcgetpgrp(self._descriptor) == os.getpgrp()
         except (AttributeError, OSError):  # Windows; the terminal is that of another session, or was closed
-            return True
+            return not self._is_over
+
+    def leave(self) -> None:
+        """Draw no more bars, and leave those on the terminal, because other text follows them. For any thread."""
+        self._is_over = True
 
     def draw(self, rows: Sequence[Row]) -> None:
         """Write the log lines that wait, and the bars below them. Without rows, the bars are removed."""
-        if time.monotonic() - self._drawn_s > _STOPPED_S:
+        if not (is_ours := self.may_draw()) or time.monotonic() - self._drawn_s > _STOPPED_S:
             self._drawn = LiveRender("")
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(self._descriptor)
@@ -118,40 +120,50 @@ class Bars:
             if self._lost:
                 console.out(f"lines of the log lost while the terminal was stopped: {self._lost}", highlight=False)
                 self._lost = 0
-            self._drawn = LiveRender(Group(table(rows, console), ""))
-            if rows:
+            self._drawn = LiveRender("")
+            if is_ours and (shown := lines(rows, console)):
+                self._drawn = LiveRender(Group(*shown, ""))
                 console.print(self._drawn, end="")
         self._drawn_s = time.monotonic()
 
 
-def table(rows: Sequence[Row], console: Console) -> Table:
+def lines(rows: Sequence[Row], console: Console) -> list[Text]:
     """Return one line per camera, and no more lines than the terminal shows."""
-    most, rest = max(1, console.height - 2), list[Row]()  # one line is for the log, and one for the cursor
+    most, rest = console.height - 2, list[Row]()  # one line is for the log, and one for the cursor
+    if most < 1:
+        return []
     if len(rows) > most:
         ranked = sorted(rows, key=lambda row: _RANKS.get(row.state, 1))
         rows, rest = ranked[: most - 1], ranked[most - 1 :]
-    widths = [max(map(len, column)) for column in zip(*(row.figures for row in rows), strict=True)]
     names = [printable(row.name) for row in rows]
-    name_width = min(_LONGEST_NAME, max(map(len, names), default=0))
+    name_width = max(map(len, names), default=0)
+    widths = [max(map(len, column)) for column in zip(*(row.figures for row in rows), strict=True)]
     room = console.width - name_width - sum(width + 2 for width in widths if width) - 2
-    middle = max((_MOST if row.done is not None else len(row.about) for row in rows), default=0)
-    lines = Table.grid(padding=(0, 2))
+    middle = min(room, max((_MOST if row.done is not None else len(row.about) for row in rows), default=0))
     overflow: OverflowMethod = "ellipsis" if console.encoding.startswith("utf") else "crop"
-    if room >= _LEAST:
-        lines.add_column(no_wrap=True, overflow=overflow, width=name_width)
-        lines.add_column(no_wrap=True, overflow=overflow, width=min(room, middle))
-    lines.add_column(no_wrap=True, overflow=overflow)
+    shown = []
     for name, row in zip(names, rows, strict=True):
+        about = printable(row.about) if row.done is None else ""
         colour = _COLOURS.get(row.state, "")
-        if room >= _LEAST:
-            cells = [text.rjust(width) for text, width in zip(row.figures, widths, strict=True) if width]
-            bar = Text(printable(row.about), colour) if row.done is None else ProgressBar(1.0, row.done)
-            lines.add_row(Text(name), bar, Text("  ".join(cells)))
-        else:
-            about = printable(row.about) if row.done is None else ""
-            lines.add_row(Text("  ".join(filter(None, [name, about, *row.figures])), colour))
+        line = Text(name.ljust(name_width), no_wrap=True, overflow=overflow)
+        if room >= _LEAST and len(about) <= middle:
+            figures = [text.rjust(width) for text, width in zip(row.figures, widths, strict=True) if width]
+            line.append("  ")
+            line.append(
+                Text(about, _COLOURS.get(row.state, "")) if row.done is None else _bar(row.done, middle, console)
+            )
+            line.pad_right(name_width + 2 + middle - len(line))
+            line.append("  " + "  ".join(figures))
+        else:  # without a bar, and not aligned
+            line.append("  ".join(["", *filter(None, [about, *row.figures])]), colour)
+        shown.append(line)
     if rest:
         states = Counter(row.state for row in rest)
-        text = ", ".join(f"{count} {state}" for state, count in states.items())
-        lines.add_row(*[""] * (len(lines.columns) - 1), Text(f"and {len(rest)} more: {text}"))
-    return lines
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        shown.append(Text(f"and {len(rest)} more: {counts}", no_wrap=True, overflow=overflow))
+    return shown
+
+
+def _bar(done: float, width: int, console: Console) -> Text:
+    segments = console.render(ProgressBar(1.0, done, width=width))
+    return Text.assemble(*((segment.text, segment.style or "") for segment in segments))

@@ -74,7 +74,8 @@ class Pace:
         while now_s - seen[0][0] > _RECENT_S:
             seen.popleft()
         took_s, published, finished = (new - old for new, old in zip(seen[-1], seen[0], strict=True))
-        fps = f"{status.fps() if state == 'ended' else published / took_s if took_s else 0.0:.1f} fps"
+        rate = status.fps() if state == "ended" else published / took_s if took_s else None
+        fps = "" if rate is None else f"{rate:.1f} fps"
         people = "" if status.people is None else f"{status.people} {'person' if status.people == 1 else 'people'}"
         if not status.ends:
             age_s = status.age_s()
@@ -84,7 +85,7 @@ class Pace:
         if length is None or done > length or state in ("ended", "failed"):
             return Figures(f"{done} frames", "", fps, people, "")
         is_known = took_s >= _LEAST_S and finished
-        left = f"{in_words((length - done) * took_s / finished)} left" if is_known else ""
+        left = f"{in_words(max(1.0, (length - done) * took_s / finished))} left" if is_known else ""
         return Figures(f"{done} of {length} frames", f"{100 * done // length} %", fps, people, left)
 
 
@@ -124,8 +125,9 @@ def progress(cameras: Cameras, log_format: str) -> Iterator[None]:
         yield
     finally:
         over.set()
-        # A terminal that is stopped must not delay the end. The lines that wait for it are lost then.
         thread.join(_JOIN_S)
+        if bars and thread.is_alive():  # a terminal that is stopped must not delay the end
+            bars.leave()
 
 
 class _Progress:
@@ -184,9 +186,8 @@ def _row(status: CameraStatus, figures: Figures) -> Row:
         done = status.finished() / (status.length or 1)
     elif status.ends and state == "ended":
         done = 1.0
-    notes = [note for note in (reason, status.activity if state == "live" else None) if note]
-    about = f"{state}: {', '.join(notes)}" if notes else state
-    if status.ends and is_good:
-        about = "length unknown"
-    frames = figures.frames.replace(" of ", "/")
+    about = f"{state}: {reason}" if reason else state
+    if state == "live":
+        about = "length unknown" if status.ends else ", ".join(filter(None, [about, status.activity]))
+    frames = figures.frames.removesuffix(" frames").replace(" of ", "/") if figures.percent else figures.frames
     return Row(status.camera, done, about, state, (figures.percent, frames, figures.fps, figures.people, figures.left))
