@@ -28,6 +28,7 @@ import zmq
 from realtime.config import load
 from realtime.detect.stage import DetectStage
 from realtime.pipeline import Pipeline
+from tests.screen import Terminal
 
 from .marks import Clock, index_of
 
@@ -152,19 +153,29 @@ class Program(Waiting):
         folder: folder for its socket.
         endpoint: endpoint to publish on. Empty uses a socket in `folder`.
         keeps_bodies: keep whole pose messages. If False, only their arrival time and epoch are kept.
+        terminal: its standard error; None: a pipe, which is read to `log`.
     """
 
-    def __init__(self, *arguments: str, folder: Path, endpoint: str = "", keeps_bodies: bool = True) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        folder: Path,
+        endpoint: str = "",
+        keeps_bodies: bool = True,
+        terminal: Terminal | None = None,
+    ) -> None:
         self.endpoint = endpoint or f"ipc://{folder}/stream{next(_endpoints)}"
         quick = [word for key, value in QUICK.items() for word in (f"--{key}", value)]
         self._command = [sys.executable, "run_realtime.py", *quick, "--publish.bind", self.endpoint, *arguments]
         self.subscriber = Subscriber(self.endpoint, keeps_bodies)
         self.log: list[str] = []
         self._ends = False  # True once the program should exit
+        self._terminal = terminal
 
     def __enter__(self) -> Program:
         self.subscriber.__enter__()
-        self.process = subprocess.Popen(self._command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        stderr = self._terminal.descriptor if self._terminal else subprocess.PIPE
+        self.process = subprocess.Popen(self._command, cwd=ROOT, stderr=stderr, text=True)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         return self
@@ -173,7 +184,8 @@ class Program(Waiting):
         self.process.kill()
         self.process.wait()
         self._reader.join(10)
-        self.process.stderr.close()
+        if self.process.stderr:
+            self.process.stderr.close()
         self.subscriber.__exit__()
 
     def check(self) -> None:
@@ -202,7 +214,7 @@ class Program(Waiting):
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def _read_log(self) -> None:
-        for line in self.process.stderr:
+        for line in self.process.stderr or ():
             self.log.append(line)
 
 

@@ -1,6 +1,7 @@
 """Complete runs, with one camera or several, that end with their sources, by a signal or by an error."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from tests.doubles import wait_until
 from tests.faults.fakecam import FakeCamera
 from tests.faults.rig import ROOT, Program
 from tests.pose.checkpoints import save_checkpoint
+from tests.screen import Terminal
 
 # Fast models, because these tests are about how the parts work together.
 QUICK = {"detector.size": "320", "pose.model": "none"}
@@ -220,13 +222,21 @@ def test_a_truncated_file_is_published_up_to_the_cut_and_others_completely(tmp_p
     assert run.status["whole"].published == 40
 
 
-def test_an_interrupt_ends_the_program_with_a_final_status_and_exit_code_0(tmp_path: Path, yolov8n: Path) -> None:
-    with Program("--source", "demo", "--realtime", folder=tmp_path) as program:
-        program.until_pose()
+def test_an_interrupt_on_a_terminal_with_bars_ends_the_program_with_a_final_status_and_exit_code_0(
+    tmp_path: Path, yolov8n: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    arguments = ["--source", "shop=demo", "--realtime", "--max-frames", "5000"]
+    with Terminal(columns=200) as terminal, Program(*arguments, folder=tmp_path, terminal=terminal) as program:
+        bar = re.compile(r"shop  ━+  +\d+ %  +\d+/5000  +\d+\.\d fps  +\d people  .* left")
+        program.until(lambda: any(map(bar.match, terminal.screen.lines)), what="a bar")
         code, _ = program.end(signal.SIGINT)  # test_reload covers SIGTERM
-        program.until_state("ended")
-    assert code == 0, program.log
-    assert not any("Traceback" in line for line in program.log)
+        program.until_state("ended", "shop")
+        program.until(lambda: "busy:" in terminal.screen.lines[-1], what="the summary")
+    lines = terminal.screen.lines
+    assert code == 0, lines
+    assert all(re.match(r"\d\d:\d\d:\d\d (info|warning) ", line) for line in lines), lines
+    assert terminal.screen.is_at_empty_line
 
 
 def test_a_dry_run_loads_models_and_opens_no_source(tmp_path: Path, yolov8n: Path) -> None:
