@@ -11,6 +11,8 @@ import struct
 import termios
 import threading
 
+from tests.doubles import wait_until
+
 # The sequences that the program may use: move up, erase the line, and colours. None of them outlasts the program, but
 # a colour that isn't reset.
 _SEQUENCE = re.compile(r"\x1b\[(?P<number>\d*)(?P<what>[AK])|\x1b\[(?P<colour>[\d;]*)m|(?P<char>.)", re.DOTALL)
@@ -97,6 +99,13 @@ class Terminal:
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the last line contains this text. An empty text: until no line has any."""
+        wait_until(
+            lambda: text in self.screen.lines[-1] if text and self.screen.lines else not (text or self.screen.lines),
+            lambda: f"{text!r} is not in {self.screen.lines}",
+        )
 
     def _read(self) -> None:
         decode = codecs.getincrementaldecoder("utf-8")().decode

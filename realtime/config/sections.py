@@ -154,7 +154,9 @@ class AppConfig(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
-    log_format: Literal["text", "json"] = Field("text", description="format of the log lines")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="format of the log lines; text shows bars on a terminal"
+    )
 
     @field_validator("record")
     @classmethod

@@ -88,7 +88,7 @@ def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
 
 
 class Lines(Protocol):
-    """Where log lines can go."""
+    """A destination of log lines."""
 
     def write(self, text: str, /) -> object:
         """Take a line, with its line feed."""

@@ -162,7 +162,7 @@ class _Progress:
                 bars.draw([])  # the lines that came meanwhile
 
     def _look(self, now_s: float) -> list[Row]:
-        """Return the rows to draw. Without bars, log what is due."""
+        """Return the rows to draw; without bars, write the log lines that are due."""
         shown = self._bars is not None and self._bars.may_draw()
         cameras = [status for status in self._cameras().values() if not status.is_removed]
         self._paces = {status: self._paces.get(status) or Pace(status, now_s) for status in cameras}

@@ -20,7 +20,9 @@ FAR = 10**9
 @pytest.mark.parametrize("suffix", ["webp", "png", "apng", "avif", "gif"])
 def test_an_animation_is_read_whole_with_the_times_of_its_file(tmp_path, suffix):
     path = write_animation(tmp_path / f"1.{suffix}", format="PNG" if suffix == "apng" else None)
-    pictures = read_all(open_files(str(path), "none", FAR))
+    source = open_files(str(path), "none", FAR)
+    assert source.length == 8
+    pictures = read_all(source)
     assert all(is_drawn(picture.image, number) for number, picture in enumerate(pictures))
     assert [picture.media_s for picture in pictures] == pytest.approx([number / 10 for number in range(8)])
 

@@ -53,6 +53,46 @@ def test_max_frames_also_counts_corrupt_frames():
     assert source.closed
 
 
+@pytest.mark.parametrize(
+    ("declared", "is_live", "options", "ends", "length"),
+    [
+        (100, False, {}, True, 100),
+        (None, False, {}, True, None),
+        (100, False, {"max_frames": 30}, True, 30),
+        (20, False, {"max_frames": 30}, True, 20),
+        (None, False, {"max_frames": 30}, True, 30),  # it may end earlier
+        (100, False, {"loop": True}, False, None),
+        (100, False, {"loop": True, "max_frames": 300}, True, 300),
+        (None, True, {}, False, None),
+        (None, True, {"max_frames": 30}, False, None),  # it is shown as any live camera
+    ],
+)
+def test_the_status_tells_whether_a_source_ends_and_after_how_many_frames(declared, is_live, options, ends, length):
+    source = ScriptedSource(picture(0.0), live=is_live)
+    source.length = declared
+    rig = Rig("rtsp://camera/1" if is_live else "x", source, enough=1, **options)
+    rig.run()
+    assert (rig.status.ends, rig.status.length) == (ends, length)
+
+
+def test_a_source_that_declares_no_length_has_none():
+    rig = Rig("x", ScriptedSource(picture(0.0)))
+    rig.run()
+    assert (rig.status.ends, rig.status.length) == (True, None)
+    demo = Rig("demo", ScriptedSource(picture(0.0)))
+    demo.run()
+    assert (demo.status.ends, demo.status.length) == (False, None)
+
+
+def test_frames_are_counted_from_the_start_of_a_source_also_if_the_camera_had_another_one():
+    rig = Rig("x", ScriptedSource(*(picture(i / 10) for i in range(4))))
+    assert rig.status.finished() == 0
+    rig.run()
+    assert rig.status.finished() == 4
+    rig.status.begin(ends=True, length=10)
+    assert rig.status.finished() == 0
+
+
 def test_a_camera_that_sends_no_key_frame_yet_says_what_it_waits_for():
     waiting = [picture(fault="waiting for a key frame")] * 3
     first = ScriptedSource(*waiting, picture(0.0), picture(0.1), lost(), live=True)

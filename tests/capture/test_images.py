@@ -27,7 +27,7 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_skipped(tmp_path)
         write(tmp_path / f"img{number}.png", number)
     (tmp_path / "notes.txt").write_text("not an image")
     source = ImagesSource(str(tmp_path))
-    assert (source.size, source.fps, source.live) == ((32, 24), 30.0, False)
+    assert (source.size, source.fps, source.live, source.length) == ((32, 24), 30.0, False, 3)
     assert values(source) == [1, 2, 10]
 
 

@@ -48,6 +48,21 @@ def test_every_frame_of_a_file_is_read_once_and_in_order(tmp_path):
     assert [brightness(p) for p in pictures] == pytest.approx([shade(i) for i in range(15)], abs=4)
 
 
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [
+        ("clip.mp4", 12),  # the file declares the number of frames
+        ("clip.mkv", 12),  # it declares a duration and a rate
+        ("clip.ts", 12),  # FFmpeg computes the duration from the last packets
+        ("clip.h264", None),  # it declares nothing
+    ],
+)
+def test_the_length_of_a_file_is_what_it_declares(tmp_path, name, length):
+    source = StreamSource(str(write_clip(tmp_path / name, frames=12)), network=False)
+    assert source.length == length
+    source.close()
+
+
 def test_timestamps_of_a_clip_with_a_variable_rate_are_its_pts(tmp_path):
     pts_ms = [0, 20, 220, 240, 440, 1440, 1460]
     _, pictures, error = read_all(write_clip(tmp_path / "vfr.mp4", frames=len(pts_ms), pts_ms=pts_ms))

@@ -228,7 +228,7 @@ def test_an_interrupt_on_a_terminal_with_bars_ends_the_program_with_a_final_stat
     monkeypatch.setenv("TERM", "xterm")
     arguments = ["--source", "shop=demo", "--realtime", "--max-frames", "5000"]
     with Terminal(columns=200) as terminal, Program(*arguments, folder=tmp_path, terminal=terminal) as program:
-        bar = re.compile(r"shop  ━+  +\d+ %  +\d+/5000  +\d+\.\d fps  +\d people  .* left")
+        bar = re.compile(r"shop  \S+  +\d+ %  +\d+/5000  +\d+\.\d fps  +\d (person|people)  .* left")
         program.until(lambda: any(map(bar.match, terminal.screen.lines)), what="a bar")
         code, _ = program.end(signal.SIGINT)  # test_reload covers SIGTERM
         program.until_state("ended", "shop")
