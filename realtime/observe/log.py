@@ -6,6 +6,7 @@ whatever it contains; the lines of a traceback follow it, indented in the text f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -111,6 +112,15 @@ def divert(lines: Lines) -> Callable[[], None] | None:
             handler.setStream(lines)
             return partial(handler.setStream, sys.stderr)
     return None
+
+
+def pass_on(line: str) -> None:
+    """Write a line of another process of ours, which has formatted and redacted it, among the log lines."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.lock:
+            with handler.lock, contextlib.suppress(OSError, ValueError):
+                handler.stream.write(line.rstrip("\n") + "\n")
+                handler.flush()
 
 
 def log_uncaught() -> None:

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from realtime.observe.log import pass_on
+
 log = logging.getLogger(__name__)
 
 # Wait (s) before the child is restarted: it doubles from the first to the longest with each start in a row. A child
@@ -24,8 +26,6 @@ _STEADY_S = 60.0
 _END_S = 0.4
 # How long `close` then waits for the thread, which only has to notice the end of the child.
 _JOIN_S = 0.2
-# Standard output of the child is our standard error, so that a library that prints does not reach our standard output.
-_STDERR = 2
 
 
 class Child:
@@ -42,7 +42,7 @@ class Child:
     Args:
         name: what the log calls it.
         command: the program and its arguments. Other users can read them, so they must not contain secrets.
-        descriptors: descriptors that the child inherits, besides standard input (the pipe), output and error (ours).
+        descriptors: descriptors that the child inherits, besides the pipes. The lines that it prints join our log.
         environment: all its environment variables.
         is_ending: whether this process ends. A child that ends too, by the same signal, is not reported.
     """
@@ -101,7 +101,11 @@ class Child:
                 self._process = process = self._popen()
         except OSError as error:  # no more processes, memory or descriptors
             return f"could not be started ({error.strerror})"
+        assert process.stdout is not None
+        for line in process.stdout:
+            pass_on(line.decode(errors="replace"))
         code = process.wait()
+        process.stdout.close()
         _close_input(process)
         return f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
 
@@ -109,7 +113,8 @@ class Child:
         return subprocess.Popen(  # noqa: S603 - our own program
             self._command,
             stdin=subprocess.PIPE,
-            stdout=_STDERR,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             pass_fds=self._descriptors,
             env=self._environment,
             process_group=0,

@@ -1,6 +1,7 @@
 """A child process that is kept running, and never outlives this process."""
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime.observe.log import set_up_logging
 from realtime.web import child as module
 from realtime.web.child import Child
 from tests.doubles import wait_until
@@ -167,3 +169,11 @@ def test_a_child_ends_with_this_process_even_if_that_is_killed(pids: Path) -> No
         parent.kill()
         parent.wait()
     wait_until(lambda: not is_alive(pid))
+
+
+def test_the_lines_of_a_child_stand_among_those_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up_logging("info", "text")
+    monkeypatch.setattr(logging.getLogger().handlers[0], "stream", lines := io.StringIO())
+    with running(python("import os; os.write(1, b'one\\n'); os.write(2, b'two \\xff')")):
+        wait_until(lambda: "two" in lines.getvalue())
+    assert lines.getvalue().splitlines()[:2] == ["one", "two \ufffd"]
