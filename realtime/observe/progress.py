@@ -116,10 +116,8 @@ def progress(cameras: Cameras, log_format: str) -> Iterator[None]:
         yield
         return
     bars = open_bars() if log_format == "text" else None
-    release = divert(bars) if bars else None
     over = threading.Event()
-    shown = _Progress(cameras, bars if release else None, release or (lambda: None))
-    thread = threading.Thread(target=shown.run, args=(over,), name="progress", daemon=True)
+    thread = threading.Thread(target=_Progress(cameras, bars).run, args=(over,), name="progress", daemon=True)
     thread.start()
     try:
         yield
@@ -136,17 +134,21 @@ class _Progress:
     Args:
         cameras: returns the status of each camera by name.
         bars: the bars; None: there is no terminal for them.
-        release: sends log lines to standard error again.
     """
 
-    def __init__(self, cameras: Cameras, bars: Bars | None, release: Callable[[], None]) -> None:
-        self._cameras, self._bars, self._release = cameras, bars, release
+    def __init__(self, cameras: Cameras, bars: Bars | None) -> None:
+        self._cameras, self._bars = cameras, bars
         self._paces: dict[CameraStatus, Pace] = {}
 
     def run(self, over: threading.Event) -> None:
         """Show the progress until `over` is set, then remove the bars."""
-        next_s, rows, bars = time.monotonic() + _DRAW_S, list[Row](), self._bars
-        try:
+        with contextlib.ExitStack() as at_end:
+            bars = self._bars
+            if bars and (release := divert(bars)):
+                at_end.callback(bars.draw, [])  # last: the lines that came meanwhile
+                at_end.callback(release)
+                at_end.callback(bars.draw, [])
+            next_s, rows = time.monotonic() + _DRAW_S, list[Row]()
             while not over.wait(_LOOK_S):
                 if (now_s := time.monotonic()) >= next_s:
                     rows, next_s = self._look(now_s), now_s + _DRAW_S
@@ -154,12 +156,6 @@ class _Progress:
                     continue
                 if bars:
                     bars.draw(rows)
-        finally:
-            if bars:
-                bars.draw([])
-            self._release()
-            if bars:
-                bars.draw([])  # the lines that came meanwhile
 
     def _look(self, now_s: float) -> list[Row]:
         """Return the rows to draw; without bars, write the log lines that are due."""
@@ -184,7 +180,7 @@ def _row(status: CameraStatus, figures: Figures) -> Row:
     done = None
     if status.ends and figures.percent and is_good:
         done = status.finished() / (status.length or 1)
-    elif status.ends and state == "ended":
+    elif status.ends and (state, reason) == ("ended", None):
         done = 1.0
     about = f"{state}: {reason}" if reason else state
     if state == "live":

@@ -166,7 +166,7 @@ def test_without_a_terminal_files_have_lines_in_the_log(form, at_once, capsys):
 
 def test_a_file_is_first_reported_after_some_seconds(monkeypatch, caplog):
     monkeypatch.setattr(module, "time", clock := Clock())
-    shown = module._Progress(lambda: {"clip": clip}, None, lambda: None)
+    shown = module._Progress(lambda: {"clip": clip}, None)
     clip, told = file(1000), []
     logging.getLogger("realtime").setLevel("INFO")
     for second in range(25):
