@@ -148,10 +148,8 @@ def lines(rows: Sequence[Row], console: Console) -> list[Text]:
         line = Text(name.ljust(name_width), no_wrap=True, overflow=overflow)
         if room >= _LEAST and len(about) <= middle:
             figures = [text.rjust(width) for text, width in zip(row.figures, widths, strict=True) if width]
-            line.append("  ")
-            line.append(
-                Text(about, _COLOURS.get(row.state, "")) if row.done is None else _bar(row.done, middle, console)
-            )
+            text = Text(about, colour) if row.done is None else _bar(row.done, middle, console)
+            line.append("  ").append(text)
             line.pad_right(name_width + 2 + middle - len(line))
             line.append("  " + "  ".join(figures))
         else:  # without a bar, and not aligned

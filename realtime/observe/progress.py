@@ -143,8 +143,9 @@ class _Progress:
     def run(self, over: threading.Event) -> None:
         """Show the progress until `over` is set, then remove the bars."""
         with contextlib.ExitStack() as at_end:
-            bars = self._bars
-            if bars and (release := divert(bars)):
+            release = divert(self._bars) if self._bars else None
+            bars = self._bars = self._bars if release else None
+            if bars and release:
                 at_end.callback(bars.draw, [])  # last: the lines that came meanwhile
                 at_end.callback(release)
                 at_end.callback(bars.draw, [])
