@@ -67,7 +67,7 @@ class Pace:
     def figures(self, now_s: float) -> Figures:
         """Return the figures at this time (monotonic s). Call it regularly: rates are those between calls."""
         status, state, seen = self._status, self._status.state[0], self._seen
-        done, length = status.finished(), status.length
+        done, length = status.done(), status.length
         if seen and done < seen[-1][2]:  # a reload has started another source
             seen.clear()
         seen.append((now_s, status.published, done))
@@ -180,7 +180,7 @@ def _row(status: CameraStatus, figures: Figures) -> Row:
     is_good = state in ("starting", "live")
     done = None
     if status.ends and figures.percent and is_good:
-        done = status.finished() / (status.length or 1)
+        done = status.done() / (status.length or 1)
     elif status.ends and (state, reason) == ("ended", None):
         done = 1.0
     about = f"{state}: {reason}" if reason else state

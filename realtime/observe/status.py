@@ -199,7 +199,7 @@ class CameraStatus:
         with self._lock:
             self.ends, self.length, self._before = ends, length, self.captured
 
-    def finished(self) -> int:
+    def done(self) -> int:
         """Number of frames of this source that were published or dropped, since it was opened first."""
         with self._lock:
             return max(0, self.published + self._drops.total() - self._before)

@@ -86,11 +86,11 @@ def test_a_source_that_declares_no_length_has_none():
 
 def test_frames_are_counted_from_the_start_of_a_source_also_if_the_camera_had_another_one():
     rig = Rig("x", ScriptedSource(*(picture(i / 10) for i in range(4))))
-    assert rig.status.finished() == 0
+    assert rig.status.done() == 0
     rig.run()
-    assert rig.status.finished() == 4
+    assert rig.status.done() == 4
     rig.status.begin(ends=True, length=10)
-    assert rig.status.finished() == 0
+    assert rig.status.done() == 0
 
 
 def test_a_camera_that_sends_no_key_frame_yet_says_what_it_waits_for():
