@@ -26,7 +26,7 @@ from realtime.redact import one_line, secrets_of
 from realtime.runtime.limits import check_limits, explained
 from realtime.runtime.memory import share_pools
 from realtime.stdio import open_standard_streams
-from realtime.stdout import discard_output, keep_stdout, kept_path, out_encoding, write_out
+from realtime.stdout import discard_output, is_kept, keep_stdout, kept_path, out_encoding, write_out
 from realtime.tools import TOOLS, run_tool
 
 if TYPE_CHECKING:
@@ -137,16 +137,18 @@ def _run(argv: list[str], secrets: list[str]) -> int:
                 return 0
             pipeline = Pipeline(config, reader.read_again, page)
         handle.take(pipeline)
-        return _process(pipeline, config.log_format, handle, resources.close, secrets)
+        # Whoever reads a recording on standard output may print to the same terminal.
+        with_bars = config.log_format == "text" and not (config.record and is_kept(config.record))
+        return _process(pipeline, with_bars, handle, resources.close, secrets)
 
 
 def _process(
-    pipeline: Pipeline, log_format: str, handle: _Signals, release: Callable[[], None], secrets: Sequence[str]
+    pipeline: Pipeline, with_bars: bool, handle: _Signals, release: Callable[[], None], secrets: Sequence[str]
 ) -> int:
     """Run the pipeline. Leave the process at once if a thread is stuck, or a signal came too long ago.
 
     Args:
-        log_format: text or json.
+        with_bars: show bars, if there is a terminal for them.
         release: ends the page and removes the temporary folders, if the process is left at once.
     """
     from realtime.observe.progress import progress
@@ -154,8 +156,7 @@ def _process(
     code = RealtimeError.exit_code
     failure: RealtimeError | None = None
     try:
-        with progress(lambda: pipeline.status, log_format):
-            pipeline.run()
+        pipeline.run(progress(lambda: pipeline.status, with_bars=with_bars))
         code = 0
     except RealtimeError as error:
         code, failure = error.exit_code, error

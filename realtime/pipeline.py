@@ -193,8 +193,11 @@ class Pipeline:
         if models.pooled:
             self._pool = Pool(models.pooled, models.concurrency, self._door, self._watch, models.throughput)
 
-    def run(self) -> None:
+    def run(self, beside: contextlib.AbstractContextManager[object] | None = None) -> None:
         """Run until the end. Afterwards no thread is alive (see `stuck_threads`) and the port can be bound again.
+
+        Args:
+            beside: entered while the cameras run and left before the summary is logged, such as a display of `status`.
 
         Raises:
             SourceError: a source could not be opened.
@@ -204,18 +207,8 @@ class Pipeline:
             BaseException: any other exception from a thread, unchanged.
         """
         started = time.monotonic()
-        channels = self._start()
-        try:
-            while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
-                self._wait()
-                self._look_after_cameras()
-                self._forget_removed()
-                self._tuning.compile_next(self._start_beside)
-                self._tuning.keep_target(self._live_cameras, self.status.values())
-                if self._reload and (change := self._reload.poll()):
-                    self._apply(change)
-        finally:
-            self._end(channels)
+        with beside or contextlib.nullcontext():
+            self._run_cameras()
         wall_s = time.monotonic() - started
         for line in summary_lines(list(self.status.values()), self._meter, wall_s):
             log.info(line)
@@ -228,6 +221,21 @@ class Pipeline:
         if self._fleet.truncated is not None:
             raise self._fleet.truncated
         self._branches.check()
+
+    def _run_cameras(self) -> None:
+        """Run the cameras until they end, `stop` is called or a thread fails. Then end every thread."""
+        channels = self._start()
+        try:
+            while self._crew.alive() and not self._stopping and not self._crew.failed.is_set():
+                self._wait()
+                self._look_after_cameras()
+                self._forget_removed()
+                self._tuning.compile_next(self._start_beside)
+                self._tuning.keep_target(self._live_cameras, self.status.values())
+                if self._reload and (change := self._reload.poll()):
+                    self._apply(change)
+        finally:
+            self._end(channels)
 
     @property
     def status(self) -> Mapping[str, CameraStatus]:

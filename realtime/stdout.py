@@ -90,6 +90,11 @@ def kept_path(path: Path) -> Path:
     return path if _kept is None else Path(f"/dev/fd/{_kept.fileno()}")
 
 
+def is_kept(path: Path) -> bool:
+    """Whether a path is the one that `kept_path` returned for standard output."""
+    return _kept is not None and path == Path(f"/dev/fd/{_kept.fileno()}")
+
+
 def _leads_to_stdout(path: Path) -> bool:
     descriptors = os.path.realpath("/dev/fd")
     for _ in range(_MOST_LINKS):

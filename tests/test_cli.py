@@ -61,7 +61,7 @@ def test_a_thread_stuck_in_a_library_does_not_change_the_exit_code(failure, code
         def __init__(self, config, read_again, private):
             pass
 
-        def run(self):
+        def run(self, beside):
             if failure:
                 raise failure
 

@@ -105,17 +105,17 @@ def in_words(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def progress(cameras: Cameras, log_format: str) -> Iterator[None]:
+def progress(cameras: Cameras, *, with_bars: bool) -> Iterator[None]:
     """Show the progress of a run inside a `with` block, unless the log has no lines of the level `info`.
 
     Args:
         cameras: returns the status of each camera by name; cameras may be added during the run.
-        log_format: text or json. There are bars only beside text.
+        with_bars: show bars, if standard error is a terminal; False: write log lines.
     """
     if not log.isEnabledFor(logging.INFO):
         yield
         return
-    bars = open_bars() if log_format == "text" else None
+    bars = open_bars() if with_bars else None
     over = threading.Event()
     thread = threading.Thread(target=_Progress(cameras, bars).run, args=(over,), name="progress", daemon=True)
     thread.start()

@@ -155,7 +155,7 @@ def test_without_a_terminal_files_have_lines_in_the_log(form, at_once, capsys):
     gone.remove()
     cameras = {status.camera: status for status in (file(), door, over, gone)}
     lines = []
-    with progress(lambda: cameras, form):
+    with progress(lambda: cameras, with_bars=form == "text"):
         wait_until(lambda: lines.extend(capsys.readouterr().err.splitlines()) or lines)
     assert not of_progress()
     if form == "text":
@@ -179,7 +179,7 @@ def test_a_file_is_first_reported_after_some_seconds(monkeypatch, caplog):
 @pytest.mark.parametrize("level", ["warning", "error"])
 def test_nothing_is_shown_if_the_log_has_no_lines_of_this_level(level, at_once, capsys):
     set_up_logging(level, "text")
-    with progress(lambda: {"clip": file()}, "text"):
+    with progress(lambda: {"clip": file()}, with_bars=True):
         assert not of_progress()
     assert capsys.readouterr().err == ""
 
@@ -205,7 +205,7 @@ def terminal(monkeypatch):
 def test_on_a_terminal_log_lines_stand_above_the_bars_and_the_bars_are_gone_at_the_end(at_once, terminal):
     terminal = terminal("text")
     log = logging.getLogger("realtime.test")
-    with progress(lambda: {"clip": file()}, "text"):
+    with progress(lambda: {"clip": file()}, with_bars=True):
         wait_until(lambda: any(line.startswith("clip") for line in terminal.screen.lines))
         log.info("during %s", "[the] run")
         wait_until(lambda: "during" in terminal.screen.lines[0])
@@ -216,9 +216,9 @@ def test_on_a_terminal_log_lines_stand_above_the_bars_and_the_bars_are_gone_at_t
     assert not of_progress()
 
 
-def test_json_on_a_terminal_has_no_bars(at_once, terminal):
+def test_a_terminal_has_no_bars_if_they_are_not_wanted(at_once, terminal):
     terminal = terminal("json")
-    with progress(lambda: {"clip": file()}, "json"):
+    with progress(lambda: {"clip": file()}, with_bars=False):
         wait_until(lambda: terminal.screen.lines)
     assert json.loads(
         terminal.screen.lines[0] + (terminal.screen.lines[1] if len(terminal.screen.lines[0]) == 80 else "")
@@ -236,7 +236,7 @@ def test_a_terminal_that_is_stopped_delays_neither_a_log_line_nor_the_end(at_onc
         console_out(bars, rows)
 
     monkeypatch.setattr(module.Bars, "draw", draw)
-    with progress(lambda: {"clip": file()}, "text"):
+    with progress(lambda: {"clip": file()}, with_bars=True):
         assert drawing.wait(30)
         logging.getLogger("realtime.test").info("not delayed")
     [thread] = of_progress()
