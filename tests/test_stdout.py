@@ -10,7 +10,9 @@ import pytest
 from realtime.stdout import kept_path
 
 ROOT = Path(__file__).parents[1]
-KEEP = "import os, sys\nfrom pathlib import Path\nfrom realtime.stdout import keep_stdout, kept_path, write_out\n"
+KEEP = (
+    "import os, sys\nfrom pathlib import Path\nfrom realtime.stdout import is_kept, keep_stdout, kept_path, write_out\n"
+)
 KEEP += "keep_stdout()\n"
 
 
@@ -35,15 +37,17 @@ def test_an_output_file_that_leads_to_standard_output_is_written_there(name, tmp
     first.symlink_to("/dev/stdout")
     second.symlink_to("1")
     path = {"a link": first, "a link to a link": second}.get(name, name)
-    result = run(f"kept_path(Path({str(path)!r})).open('a').write('a report\\n')")
-    assert (result.stdout, result.stderr) == ("a report\n", "")
+    result = run(
+        f"path = kept_path(Path({str(path)!r})); path.open('a').write('a report\\n'); sys.exit(not is_kept(path))"
+    )
+    assert (result.stdout, result.stderr, result.returncode) == ("a report\n", "", 0)
 
 
 def test_any_other_output_file_keeps_its_path(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "1").write_text("")
     for path in (tmp_path / "loop", tmp_path / "1", Path("1"), Path("/dev/stderr"), Path("/dev/null")):
-        assert run(f"sys.exit(kept_path(Path({str(path)!r})) != Path({str(path)!r}))").returncode == 0
+        assert run(f"path = Path({str(path)!r}); sys.exit(kept_path(path) != path or is_kept(path))").returncode == 0
 
 
 def test_a_process_that_shares_its_standard_output_writes_to_the_path_itself():
