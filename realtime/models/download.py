@@ -26,8 +26,6 @@ _ANSWER_S = 10.0
 def fetch(repository: str, wanted: Callable[[str], bool], last: str) -> tuple[Path | None, str]:
     """Download files of a repository into the hub's cache.
 
-    A download that broke off is continued by the next one, if the hub can do that.
-
     Args:
         repository: its name, such as usyd-community/vitpose-plus-small.
         wanted: whether a file is downloaded.
@@ -51,10 +49,8 @@ def fetch(repository: str, wanted: Callable[[str], bool], last: str) -> tuple[Pa
     thread.start()
     thread.join(_REPORT_S)
     while thread.is_alive():
-        if job.total:
-            log.info("models: %s: downloaded %.0f of %.0f MB", repository, job.bytes() / 1e6, job.total / 1e6)
-        else:
-            log.info("models: %s: the model hub has not answered yet", repository)
+        progress = f"{job.bytes() / 1e6:.0f} of {job.total / 1e6:.0f} MB" if job.total else "no answer yet"
+        log.info("models: downloading %s: %s", repository, progress)
         thread.join(_REPORT_S)
     return (done[0], "") if done else (None, why[0])
 
