@@ -41,10 +41,10 @@ class FakeHub(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: FakeHub
 
-    def do_HEAD(self) -> None:  # noqa: N802 - its name in http.server
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802 - as above
+    def do_GET(self) -> None:
         hub = self.server
         if hub.status != 200:
             gone = {404: "RepoNotFound", 401: "RepoNotFound", 403: "GatedRepo"}.get(hub.status, "")
