@@ -119,6 +119,7 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     if ignored := service_variables():
         log.debug("environment: ignored variables of a service with a name like ours: %s", ", ".join(ignored))
     check_limits()
+    log.info("%s %s: loading the libraries", PROGRAM, __version__)
     with _signals(reloads=bool(arguments.config)) as handle, contextlib.ExitStack() as resources:
         resources.enter_context(prepared_folders())
         page = None

@@ -8,6 +8,7 @@ reported before the first model is loaded.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from realtime.types import Frame
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,7 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
     send = sender(device) if device.type == "cuda" else None
     models = Models(device, *names, detect, track, pose, concurrency, throughput, send)
+    log.info("models: compiling and warming up on %s", device)
     for count in models.core_budgets():
         with core_budget(fixed(count)):
             detect.warm_up()
@@ -228,6 +232,7 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
 def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: torch.device) -> YoloNet:
     assert pick.found.path is not None
     assert pick.choice is not None
+    log.info("%s: loading %s", section, pick.found.path.name)
     return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), demo_canvas())
 
 
@@ -253,6 +258,7 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
     assert found.path is not None
     assert choice is not None
+    log.info("pose: loading %s", found.name)
     about = describe(found.path, config.input_size)
     people = People(demo_canvas(), demo_people())
     engine = build_engine(Setup(found.path, about, plan.device, choice, config, people, _compiled()))

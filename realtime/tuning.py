@@ -54,6 +54,7 @@ class Tuning:
         self._is_ending = is_ending
         self._compiler: threading.Thread | None = None
         self._not_before_s = 0.0
+        self._announced: set[Size] = set()
         self._one_at_a_time = threading.Lock()  # two threads that compile would only slow each other down
         self._target_ms = config.latency.target_ms
         self._governor: Governor | None = None
@@ -155,6 +156,11 @@ class Tuning:
             if shape in self._shapes.compiled:
                 return
             began_s = time.monotonic()
+            if self._core_budgets:
+                # At most once for each shape, because a folder of photographs may need the same few ones in turns.
+                level = logging.DEBUG if shape in self._announced else logging.INFO
+                log.log(level, "detector: compiling for %dx%d", *shape)
+                self._announced.add(shape)
             for cores in self._core_budgets:
                 if self._is_ending():
                     return

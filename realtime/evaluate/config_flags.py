@@ -6,7 +6,7 @@ Used by the commands `tracking`, `keypoints` and `smoothing`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from realtime.config import AppConfig, former_keys, leaves, load
 from realtime.home import home_path
@@ -35,12 +35,16 @@ def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> 
             parser.add_argument(*names, dest=key.name, metavar=key.placeholder, help=text)
 
 
-def load_keys(options: argparse.Namespace) -> AppConfig:
+def load_keys(options: argparse.Namespace, more: Mapping[str, str] | None = None) -> AppConfig:
     """Load the configuration from the files and flags of `add_keys`.
+
+    Args:
+        options: the parsed command line.
+        more: further keys with their values as text, which win over the flags.
 
     Raises:
         ConfigError: a file or a value is wrong.
     """
     keys = {key.name for key in [*leaves(), *former_keys()]}
     flags = {key: value for key, value in vars(options).items() if key in keys and value is not None}
-    return load(options.config, flags=flags)
+    return load(options.config, flags=flags | dict(more or {}))

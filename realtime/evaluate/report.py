@@ -28,6 +28,7 @@ class Report:
         rows: one cell per column: text, an integer, a float (shown with `decimals`), or None for no value.
         data: the results for `--json`, at least those of the table: plain data, floats not rounded.
         notes: lines below the table: which data were skipped, how to read the table.
+        warnings: lines above everything else: why the numbers may not mean what they seem to.
         decimals: digits after the decimal point of every float in the table.
     """
 
@@ -37,6 +38,7 @@ class Report:
     data: Mapping[str, object]
     notes: Sequence[str] = field(default=())
     decimals: int = 2
+    warnings: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -48,7 +50,8 @@ class Report:
         shown = [[self._shown(cell) for cell in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *shown, strict=True)]
         to_left = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
-        lines = [self.title, ""]
+        lines = [*(f"warning: {warning}" for warning in self.warnings), *([""] if self.warnings else [])]
+        lines += [self.title, ""]
         for row in [list(self.columns), *shown]:
             cells = zip(row, widths, to_left, strict=True)
             lines.append(_GAP.join(c.ljust(w) if left else c.rjust(w) for c, w, left in cells).rstrip())
@@ -56,12 +59,12 @@ class Report:
         return "\n".join(map(printable, [*lines, *([""] if self.notes else []), *self.notes])) + "\n"
 
     def write_json(self, file: Path) -> None:
-        """Write title, data and notes as JSON; NaN and infinity become null.
+        """Write title, data and notes (the warnings first) as JSON; NaN and infinity become null.
 
         Raises:
             OutputError: the file can't be written.
         """
-        data = {"title": self.title, **self.data, "notes": list(self.notes)}
+        data = {"title": self.title, **self.data, "notes": [*self.warnings, *self.notes]}
         try:
             file.write_text(json.dumps(_plain(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         except OSError as error:

@@ -1,6 +1,6 @@
-"""The Hugging Face hub: whether it can be reached, what its cache holds, and downloads.
+"""The Hugging Face hub: whether it can be reached, and what its cache holds.
 
-Used by models.weights. huggingface_hub is imported here only, when it is first used.
+Used by models.weights; models/download.py gets the missing files. Only these two files import huggingface_hub.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from realtime.errors import first_line
 from realtime.models.cache import is_trusted, make_private
+from realtime.models.download import fetch
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Hub:
         if trust_memory and self._failed_lately():
             return False
         if self._reachable is None:
+            log.info("models: asking the model hub, %s, for a model that is not on this machine", constants.ENDPOINT)
             self._reachable = _probe(constants.ENDPOINT)
             self._remember(self._reachable)
         return self._reachable
@@ -97,11 +99,11 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
     If neither is possible, the second value is the reason.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(name, local_files_only=True))
-        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        if _is_checkpoint(folder):
             return folder, ""
     except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
         pass
@@ -109,10 +111,14 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
         return None, first_line(error)
     if not hub.reachable(trust_memory):
         return None, "no local copy, and the model hub can't be reached"
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])), ""
-    except (HfHubHTTPError, OSError) as error:
-        return None, first_line(error, type(error).__name__)
+    file, why = fetch(name, lambda file: "/" not in file and file.endswith((".safetensors", ".json")), "config.json")
+    if file is not None and not _is_checkpoint(file.parent):
+        return None, "the model hub has it without weights as .safetensors"
+    return file and file.parent, why
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
 
 
 def downloaded(repository: str, file: str) -> Path | None:
@@ -128,10 +134,4 @@ def downloaded(repository: str, file: str) -> Path | None:
 
 def download(repository: str, file: str) -> tuple[Path | None, str]:
     """Download a file; if that fails, the second value is the reason."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(hf_hub_download(repository, file)), ""
-    except (HfHubHTTPError, OSError) as error:
-        return None, first_line(error, type(error).__name__)
+    return fetch(repository, file.__eq__, file)

@@ -10,6 +10,8 @@ import contextlib
 import errno
 import functools
 import importlib.util
+import io
+import logging
 import sys
 import threading
 import warnings
@@ -91,10 +93,11 @@ def quantize(model: Any, pictures: NDArray[np.uint8], but: Sequence[str]) -> Any
     Raises:
         ModuleNotFoundError: nncf is not installed.
     """
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns that there is no CUDA
     import nncf
 
-    nncf.set_log_level(40)  # logging.ERROR
-    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+    nncf.set_log_level(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it prints progress bars
         warnings.simplefilter("ignore")
         return nncf.quantize(
             model,

@@ -114,7 +114,7 @@ def converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 -
     """
 
     def build() -> Any:  # noqa: ANN401 - as above
-        log.info("%s: converting the network for OpenVINO", path.name)
+        log.info("%s: converting the network to OpenVINO, once", path.name)
         for layer in module.modules():
             if hasattr(layer, "dynamic"):
                 layer.dynamic = True  # the head then computes its anchors in each call

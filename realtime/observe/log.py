@@ -82,6 +82,8 @@ def set_up_logging(level: str, form: str, secrets: Sequence[str] = ()) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(secrets) if form == "json" else _Text(secrets))
     root = logging.getLogger()
+    # Some libraries set the level of their own loggers, which would replace ours.
+    handler.addFilter(lambda record: record.levelno >= root.level or record.name.split(".")[0] == "realtime")
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     logging.getLogger("realtime").setLevel(level.upper())

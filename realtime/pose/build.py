@@ -129,7 +129,7 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
     file = "int8.xml" if quantized else "network.xml"
 
     def build() -> _Converted:
-        log.info("pose: converting the network for OpenVINO")
+        log.info("pose: converting the network to OpenVINO, once; for a large one this takes a minute")
         network = load_network(setup.folder, size)
         expected = _reference(network, setup)
         with quiet():
@@ -160,6 +160,7 @@ def _npy(array: NDArray[np.float32]) -> bytes:
 
 
 def _quantized(model: Any, setup: Setup) -> Any:  # noqa: ANN401 - OpenVINO ships no types
+    log.info("pose: converting the network to int8, once; this takes a minute")
     try:
         return openvino.quantize(model, _calibration_crops(setup), _NOT_QUANTIZED)
     except ModuleNotFoundError as error:

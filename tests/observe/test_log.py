@@ -90,6 +90,21 @@ def test_a_traceback_follows_a_text_line_and_is_a_key_of_a_json_line(lines):
     assert data["traceback"].splitlines()[-1].startswith("ValueError: can't open rtsp://***@")
 
 
+def test_a_library_that_sets_its_own_level_still_logs_errors_only(lines, monkeypatch):
+    theirs = logging.getLogger("a_library")
+    monkeypatch.setattr(theirs, "level", logging.INFO)
+    for level in ("warning", "info", "debug"):
+        set_up_logging(level, "text")
+        theirs.info("YOLOv8n summary: 72 layers")
+        theirs.error("%s: no memory", level)
+    assert [line[9:] for line in lines()] == [
+        "error warning: no memory",
+        "error info: no memory",
+        "info YOLOv8n summary: 72 layers",
+        "error debug: no memory",
+    ]
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_secrets_are_hidden_in_messages_arguments_and_tracebacks(lines, form):
     set_up_logging("info", form, secrets=["tr0ub4dor"])

@@ -1,9 +1,13 @@
 """Clips and recordings of synthetic motion."""
 
+from pathlib import Path
+
 import numpy as np
+from msgspec.structs import replace
 
 from realtime import wire
 from realtime.evaluate.smoothing.clips import Clip
+from realtime.recordings.info import encode_infos, info_path, made_of
 
 FPS = 30.0
 K = 4
@@ -41,20 +45,28 @@ def save(path, clip, **more):
     return path
 
 
-def record(path, frames):
-    """Write a recording of two people who stand still; the second leaves after 20 frames."""
+def record(path, frames, smoothing=None, raw=False, people=2):
+    """Write a recording of two people who stand still; the second leaves after 20 frames.
+
+    `smoothing` is what x.info.json tells (None: there is no such file), `raw` adds the keypoints from before smoothing.
+    """
     random = np.random.default_rng(0)
     lines = []
     for index in range(frames):
-        people = 2 if index < 20 else 1
-        keypoints = np.concatenate([random.normal(150, 2, (people, 17, 2)), np.ones((people, 17, 1))], axis=2)
+        seen = people if index < 20 else min(people, 1)
+        keypoints = np.concatenate([random.normal(150, 2, (seen, 17, 2)), np.ones((seen, 17, 1))], axis=2)
         message = wire.PoseMessage(
             session="s", camera="door", epoch=0, seq=index, frame=index, captured_ns=index * 10**6, clock="arrival",
             published_ns=0, media_s=index / FPS, size=(640, 480), skeleton="coco17",
-            track_ids=list(range(1, people + 1)), scores=[1.0] * people,
-            boxes=wire.pack(np.tile(np.array([100, 100, 200, 300], np.float32), (people, 1))),
-            keypoints=wire.pack(keypoints), measured=[True] * people, timing_ms={},
+            track_ids=list(range(1, seen + 1)), scores=[1.0] * seen,
+            boxes=wire.pack(np.tile(np.array([100, 100, 200, 300], np.float32), (seen, 1))),
+            keypoints=wire.pack(keypoints), measured=[True] * seen, timing_ms={},
+            raw_keypoints=wire.pack(keypoints[..., :2]) if raw else wire.UNSET,
         )  # fmt: skip
         lines.append(wire.encode(message, "json"))
+    path = Path(path)
     path.write_bytes(b"\n".join(lines) + b"\n")
+    if smoothing is not None:
+        info = replace(made_of(message), smoothing=smoothing)
+        info_path(path).write_bytes(encode_infos([info]))
     return path
