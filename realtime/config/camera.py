@@ -286,8 +286,7 @@ def _resolved(source: str, addresses: Addresses) -> str:
         where = f"the file {printable(name)}"  # pydantic fails at a surrogate in a message
         try:
             # Some editors write a byte order mark.
-            file = Path(at_home(name))
-            found = addresses.reading.read(file, _MOST_SECRET_BYTES, is_secret=True).decode("utf-8-sig")
+            found = addresses.reading.read_secret(Path(at_home(name)), _MOST_SECRET_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"can't read {where}: not text") from None
         except ValueError as error:

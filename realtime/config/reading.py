@@ -32,28 +32,35 @@ class Reading:
         self._warn = warn
         self._kept: dict[str, bytes] = {}  # by path
 
-    def read(self, path: Path, most_bytes: int, is_secret: bool = False) -> bytes:
+    def read(self, path: Path, most_bytes: int) -> bytes:
         """Return the content of a file, or what a pipe returned on the first read.
 
         Args:
             path: the path. It may lead to anything.
             most_bytes: largest size in bytes; a multiple of 1024.
-            is_secret: whether to warn if other users can read it.
 
         Raises:
             ValueError: it can't be read. The message is the reason, without the path.
         """
         data = read_small(path, most_bytes)
-        if is_secret and (mode := _mode_for_others(path)) is not None:
-            self._warn(
-                f"{path}: other users can read this secret (mode {mode:o}): only the user of this program should own "
-                "and read it (mode 600)"
-            )
         if data and _is_pipe(path):
             self._kept[str(path)] = data
         elif not data and str(path) in self._kept:
             self._warn(f"{path} is a pipe and can't be read again: using its previous content")
             return self._kept[str(path)]
+        return data
+
+    def read_secret(self, path: Path, most_bytes: int) -> bytes:
+        """Return the content of a file as `read` does, and warn if other users can read it.
+
+        Raises:
+            ValueError: it can't be read. The message is the reason, without the path.
+        """
+        data = self.read(path, most_bytes)
+        if (status := _open_to_others(path)) is not None:
+            ours = status.st_uid == os.getuid()
+            todo = f"run chmod 600 {path}" if ours else "give it to the user of this program, with mode 400"
+            self._warn(f"{path}: other users can read this secret (mode {stat.S_IMODE(status.st_mode):o}): {todo}")
         return data
 
 
@@ -63,17 +70,17 @@ def _is_pipe(path: Path) -> bool:
     return False
 
 
-def _mode_for_others(path: Path) -> int | None:
-    """Return the permissions of a file that any other user can read; None if they can't.
+def _open_to_others(path: Path) -> os.stat_result | None:
+    """Return the status of a regular file that every user can read; None if they can't.
 
-    Permissions of its group are given on purpose more often than by mistake, so they don't count.
+    The permissions of its group don't count, because they are more often given on purpose than by mistake.
     """
     if os.name != "posix":
         return None
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         file = path.resolve(strict=True)
-        mode = file.stat().st_mode
+        status = file.stat()
         can_reach = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
-        if stat.S_ISREG(mode) and mode & stat.S_IROTH and can_reach:
-            return stat.S_IMODE(mode)
+        if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH and can_reach:
+            return status
     return None
