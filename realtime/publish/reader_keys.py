@@ -30,7 +30,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A key file at the last look: its state in the file system, and its key, or else why it has none."""
+    """A key file at the last look: its state and its key, or else why it has none."""
 
     state: FileState | None
     key: bytes | None
@@ -118,10 +118,10 @@ class ReaderKeys:
         now |= {name: self._held[name] for name in (troubles.keys() - self._doubtful) & self._held.keys()}
         if harm is not None:
             now = {name: key for name, key in now.items() if key in self._permitted}
-        self._warn(
-            {name: f"{text}; this key is not accepted" for name, text in troubles.items() if name in self._doubtful}
-            | ({} if harm is None else {"": f"{harm}; check its keys first; no key is added until then"})
-        )
+            self._warn({"": f"{harm}, after checking its keys; until then, no key is added"})
+        else:
+            told = {name: f"{text}; it is not used" for name, text in troubles.items()}
+            self._warn({name: text for name, text in told.items() if name in self._doubtful})
         self._files, self._doubtful = files, set(troubles)
         self._take(now)
 
@@ -130,16 +130,15 @@ class ReaderKeys:
             self.look()
 
     def _read(self, file: Path) -> _File:
-        """Read a key file, unless it is still the same as at the last look."""
+        """Read a key file, unless it had a key at the last look and is still the same."""
         try:
             state = state_of(file)
-            if (last := self._files.get(file.name)) is not None and last.state == state:
-                return last
-            return _File(state, load_reader(file))
+            last = self._files.get(file.name)
+            return last if last is not None and last.state == state else _File(state, load_reader(file))
         except OSError as error:
             return _File(None, None, f"{file}: {error.strerror}")
         except ValueError as error:
-            return _File(state, None, str(error))
+            return _File(None, None, str(error))
 
     def _take(self, now: Mapping[str, bytes]) -> None:
         """Let these keys hold from now on, and log what has changed."""
@@ -166,7 +165,7 @@ class ReaderKeys:
         if (text := new.pop("", None)) is not None:
             log.warning("reader keys: %s", text)
         if new:
-            more = f" (and {len(new) - 1} more like this)" if len(new) > 1 else ""
+            more = f" (and {len(new) - 1} more files that can't be used)" if len(new) > 1 else ""
             log.warning("reader keys: %s%s", new[min(new)], more)
         # While the folder can't be read, nothing new is known of its files.
         self._warned = self._warned | troubles if "" in troubles else troubles

@@ -32,7 +32,8 @@ _UNKNOWN_KEY = 400  # the value of EVENT_HANDSHAKE_FAILED_AUTH: ZAP's status cod
 # A reader without keys sends between 12 bytes (signature and version) and 64 (its whole greeting), and the end of the
 # connection counts as one. A reader with keys sends 202 more.
 _GREETING_BYTES = range(12, 66)
-_NO_KEY = "it needs a key pair (python -m realtime.keys), or use publish.local_bind if it runs on this machine"
+_NO_KEY = "it needs a key pair (python -m realtime.keys)"
+_NO_KEY_HERE = f"{_NO_KEY}, or publish.local_bind if it runs on this machine"
 _OTHER_PUBLISHER = "it expects another publisher: its --curve-server must be the .key file of this one"
 
 
@@ -45,14 +46,16 @@ class Refusals:
     >>> refusals.tell(now_s=0.0)  # logs a hint
     """
 
-    def __init__(self, key: str, folder: Path | None) -> None:
+    def __init__(self, key: str, folder: Path | None, has_local: bool = False) -> None:
         """Count no refusals yet.
 
         Args:
             key: the configuration key of the endpoints, named in the log.
             folder: the folder with the keys of the permitted readers; None: the endpoints want no keys.
+            has_local: whether publish.local_bind offers the same stream.
         """
         self._key, self._folder = key, folder
+        self._no_key = _NO_KEY_HERE if has_local else _NO_KEY
         self._failure: tuple[int, int, str] | None = None  # of the connection that ends next: event, value, endpoint
         self._counts: Counter[tuple[str, str]] = Counter()  # endpoint and hint: how often since the last line
         self._left_at: str | None = None  # endpoint that a program has left before it showed what it is
@@ -94,12 +97,16 @@ class Refusals:
             log.warning("%s: a reader %s was refused: %s", self._key, what, "; ".join(hints))
             self._counts.clear()
             self._due_s = now_s + _EVERY_S
-        if self._left_at is not None and now_s >= self._unsure_due_s:
+        left_at, self._left_at = self._left_at, None
+        # Soon after the line above, it is probably a reader that this line has told about.
+        if left_at is not None and now_s >= max(self._due_s, self._unsure_due_s):
             log.info(
                 "%s: a program connected to %s and left at once: if it is a reader, %s",
-                self._key, self._left_at, _NO_KEY,
-            )  # fmt: skip
-            self._left_at, self._unsure_due_s = None, now_s + _UNSURE_EVERY_S
+                self._key,
+                left_at,
+                self._no_key,
+            )
+            self._unsure_due_s = now_s + _UNSURE_EVERY_S
 
     def _hints(self) -> dict[tuple[int, int], str]:
         """The hint for each event and value that tell the cause."""
@@ -107,7 +114,7 @@ class Refusals:
         if self._folder is None:
             return {mismatch: "which takes no keys: start it without them"}
         return {
-            mismatch: _NO_KEY,
+            mismatch: self._no_key,
             (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): _OTHER_PUBLISHER,
             (
                 zmq.EVENT_HANDSHAKE_FAILED_AUTH,
@@ -127,4 +134,4 @@ class Refusals:
         if sent_bytes is None:  # ipc, or it has left before we could look
             self._left_at = endpoint
             return None
-        return _NO_KEY if sent_bytes in _GREETING_BYTES else None
+        return self._no_key if sent_bytes in _GREETING_BYTES else None

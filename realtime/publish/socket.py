@@ -94,7 +94,7 @@ class PublishSocket:
         self._keys: ReaderKeys | None = None
         folder = None if purpose.is_open else config.clients
         # Before the first bind, so that readers that connect while the models load are known.
-        self.peers = Peers(self._socket, purpose, Refusals(purpose.key, folder))
+        self.peers = Peers(self._socket, purpose, Refusals(purpose.key, folder, has_local=purpose.key == POSES.key))
         self.endpoints: list[str] = []
         try:
             endpoints = config.bind if endpoints is None else endpoints
