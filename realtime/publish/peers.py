@@ -139,7 +139,8 @@ class Peers:
         self._thread.join(timeout_s)
 
     def _watch(self) -> None:
-        is_open = True
+        with self._lock:
+            is_open = self._read_events()  # libzmq signals an event only if an earlier read has found none
         events = zmq.Poller()
         events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
         events.register(self._woken, zmq.POLLIN)

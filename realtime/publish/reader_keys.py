@@ -41,7 +41,7 @@ class ReaderKeys:
     """The publisher's key pair and the permitted readers. Any thread may use it.
 
     While a file of the folder can't be used, the others hold. While the folder can't be read, all keys hold that held
-    before. While other users can change it, keys can be removed, but none is added.
+    before. While other users can change it, keys are only removed.
 
     >>> import tempfile
     >>> from realtime.wire.keys import make_key
@@ -106,23 +106,22 @@ class ReaderKeys:
     def look(self) -> None:
         """Look at the folder, and take over its keys. Called by the thread."""
         try:
-            files = {file.name: self._read(file) for file in key_files(self.folder)}
-            harm = changed_by_others(self.folder)
+            paths, harm = key_files(self.folder), changed_by_others(self.folder)
         except (OSError, ValueError) as error:
             why = f"{error.filename or self.folder}: {error.strerror}" if isinstance(error, OSError) else str(error)
             self._warn({"": f"{why}; the keys that were there before still hold"})
             return
-        troubles = {name: file.trouble for name, file in files.items() if file.key is None}
-        now = {name: file.key for name, file in files.items() if file.key is not None}
-        # One more look for files that were fine or new.
-        now |= {name: self._held[name] for name in (troubles.keys() - self._doubtful) & self._held.keys()}
-        if harm is not None:
-            now = {name: key for name, key in now.items() if key in self._permitted}
+        if harm is not None:  # a file that is still there keeps the key that it had
             self._warn({"": f"{harm}, after checking its keys; until then, no key is added"})
-        else:
-            told = {name: f"{text}; it is not used" for name, text in troubles.items()}
-            self._warn({name: text for name, text in told.items() if name in self._doubtful})
-        self._files, self._doubtful = files, set(troubles)
+            self._take({path.name: self._held[path.name] for path in paths if path.name in self._held})
+            return
+        self._files = {path.name: self._read(path) for path in paths}
+        troubles = {name: file.trouble for name, file in self._files.items() if file.key is None}
+        self._warn({name: f"{troubles[name]}; it is not used" for name in troubles.keys() & self._doubtful})
+        now = {name: file.key for name, file in self._files.items() if file.key is not None}
+        # A file that was fine or new at the last look may be half-written.
+        now |= {name: self._held[name] for name in (troubles.keys() - self._doubtful) & self._held.keys()}
+        self._doubtful = set(troubles)
         self._take(now)
 
     def _watch(self) -> None:

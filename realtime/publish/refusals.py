@@ -28,7 +28,10 @@ FAILURES = (
 # and load balancers do, perhaps every few seconds.
 _EVERY_S, _UNSURE_EVERY_S = 60.0, 86_400.0
 _MOST_HINTS = 3  # in one line
-_UNKNOWN_KEY = 400  # the value of EVENT_HANDSHAKE_FAILED_AUTH: ZAP's status code of a refused key
+# Events, with their values, that tell what is wrong. 400 is ZAP's status code for a refused key.
+_UNKNOWN_KEY = zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400
+_MISMATCH = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+_NOT_OURS = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC
 # A reader without keys sends between 12 bytes (signature and version) and 64 (its whole greeting), and the end of the
 # connection counts as one. A reader with keys sends 202 more.
 _GREETING_BYTES = range(12, 66)
@@ -56,6 +59,10 @@ class Refusals:
         """
         self._key, self._folder = key, folder
         self._no_key = _NO_KEY_HERE if has_local else _NO_KEY
+        self._hints: dict[tuple[int, int], str] = {_MISMATCH: "which takes no keys: start it without them"}
+        if folder is not None:
+            unknown_key = f"its key is not in {folder}: put its .key file there"
+            self._hints = {_MISMATCH: self._no_key, _NOT_OURS: _OTHER_PUBLISHER, _UNKNOWN_KEY: unknown_key}
         self._failure: tuple[int, int, str] | None = None  # of the connection that ends next: event, value, endpoint
         self._counts: Counter[tuple[str, str]] = Counter()  # endpoint and hint: how often since the last line
         self._left_at: str | None = None  # endpoint that a program has left before it showed what it is
@@ -78,7 +85,7 @@ class Refusals:
         if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             hint = self._hint_of_broken(value, endpoint, peer)
         else:
-            hint = self._hints().get((event, value))
+            hint = self._hints.get((event, value))
         if hint is not None:
             self._counts[endpoint, hint] += 1
 
@@ -107,20 +114,6 @@ class Refusals:
                 self._no_key,
             )
             self._unsure_due_s = now_s + _UNSURE_EVERY_S
-
-    def _hints(self) -> dict[tuple[int, int], str]:
-        """The hint for each event and value that tell the cause."""
-        mismatch = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
-        if self._folder is None:
-            return {mismatch: "which takes no keys: start it without them"}
-        return {
-            mismatch: self._no_key,
-            (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): _OTHER_PUBLISHER,
-            (
-                zmq.EVENT_HANDSHAKE_FAILED_AUTH,
-                _UNKNOWN_KEY,
-            ): f"its key is not in {self._folder}: put its .key file there",
-        }
 
     def _hint_of_broken(self, error: int, endpoint: str, peer: Peer | None) -> str | None:
         """The hint for a connection that ended during the handshake.
