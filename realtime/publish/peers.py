@@ -90,6 +90,10 @@ class Peers:
         self._monitor.connect(address)
         self._wake, self._woken = socket.socketpair()  # for when another thread reads the event of the first peer
         self._wake.setblocking(False)
+        self._events = zmq.Poller()
+        self._events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
+        self._events.register(self._woken, zmq.POLLIN)
+        self._read_events()  # libzmq signals an event only if an earlier read has found none
         self._thread = threading.Thread(target=self._watch, name="peers", daemon=True)
         self._thread.start()
 
@@ -139,15 +143,11 @@ class Peers:
         self._thread.join(timeout_s)
 
     def _watch(self) -> None:
-        with self._lock:
-            is_open = self._read_events()  # libzmq signals an event only if an earlier read has found none
-        events = zmq.Poller()
-        events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
-        events.register(self._woken, zmq.POLLIN)
+        is_open = True
         while is_open:
             if time.monotonic() < self._busy_until_s:
                 time.sleep(_BUSY_LOOK_S)
-            elif self._woken.fileno() in dict(events.poll(self._wait_ms())):
+            elif self._woken.fileno() in dict(self._events.poll(self._wait_ms())):
                 self._woken.recv(64)
             with self._lock:
                 is_open = self._read_events()
