@@ -286,7 +286,7 @@ def _resolved(source: str, addresses: Addresses) -> str:
         where = f"the file {printable(name)}"  # pydantic fails at a surrogate in a message
         try:
             # Some editors write a byte order mark.
-            found = addresses.reading.read(Path(at_home(name)), _MOST_SECRET_BYTES).decode("utf-8-sig")
+            found = addresses.reading.read_secret(Path(at_home(name)), _MOST_SECRET_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"can't read {where}: not text") from None
         except ValueError as error:

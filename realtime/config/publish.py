@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from realtime.config.texts import FilePath, Section
 from realtime.redact import shown
-from realtime.wire.endpoints import endpoint_at_home, parse_endpoint
+from realtime.wire.endpoints import clash, endpoint_at_home, parse_endpoint
 
 # At most this many connections to the stream. Each takes two file descriptors, and 1024 per process is a common limit.
 MOST_PEERS = 256
@@ -23,6 +24,12 @@ class PublishConfig(Section):
         min_length=1,
         title="ENDPOINT",
         description="ZeroMQ endpoint to publish on: tcp://HOST:PORT or ipc://PATH",
+    )
+    local_bind: list[str] = Field(
+        [],
+        title="ENDPOINT",
+        description="further endpoint for programs on this machine (loopback or ipc), which need no keys there; poses, "
+        "info and status, no pictures",
     )
     encoding: Literal["msgpack", "json"] = Field("msgpack", description="encoding of the payload")
     raw_keypoints: bool = Field(False, description="also publish the keypoints from before smoothing")
@@ -58,17 +65,26 @@ class PublishConfig(Section):
         description="draw the masks and what the motion gate sees into the pictures, to tune masks and sensitivity",
     )
 
-    @field_validator("bind", mode="before")
+    @field_validator("bind", "local_bind", mode="before")
     @classmethod
     def _one(cls, bind: object) -> object:
         return [bind] if isinstance(bind, str) else bind
 
-    @field_validator("bind")
+    @field_validator("bind", "local_bind")
     @classmethod
     def _endpoints(cls, bind: list[str]) -> list[str]:
-        if len(set(bind)) < len(bind):
-            raise ValueError("got the same endpoint twice, expected different ones")
         return [_endpoint(endpoint) for endpoint in bind]
+
+    @field_validator("local_bind")
+    @classmethod
+    def _local(cls, local_bind: list[str]) -> list[str]:
+        for endpoint in local_bind:
+            if (parsed := parse_endpoint(endpoint)) and not parsed.is_local:
+                raise ValueError(
+                    f"got {endpoint}, which other machines can reach, expected 127.0.0.1, [::1] or ipc://PATH, because "
+                    "it needs no keys; use publish.bind for other machines"
+                )
+        return local_bind
 
     @field_validator("pictures")
     @classmethod
@@ -84,10 +100,20 @@ class PublishConfig(Section):
                     f"{key}: anyone on the network could read {endpoint}: bind to 127.0.0.1, set keys with "
                     "--publish.curve-secret, or accept it with --publish.allow-insecure"
                 )
-        if self.pictures in self.bind and not str(self.pictures).endswith(":*"):
-            raise ValueError(f"pictures: got {self.pictures}, an endpoint of publish.bind, expected a different one")
         if self.curve_clients is not None and self.curve_secret is None:
             raise ValueError("curve_clients: expected curve_secret too; without it, anyone can read the stream")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct(self) -> PublishConfig:
+        uses = [("bind", endpoint) for endpoint in self.bind]
+        uses += [("local_bind", endpoint) for endpoint in self.local_bind]
+        uses += [("pictures", self.pictures)] if self.pictures is not None else []
+        for (first, one), (second, other) in itertools.combinations(uses, 2):
+            if clash(one, other):
+                twice = "twice" if one == other else f"and {other}, which share a port or path"
+                where = "" if first == second else f", the other one in publish.{first}"
+                raise ValueError(f"{second}: got {one} {twice}, expected different endpoints{where}")
         return self
 
     @property

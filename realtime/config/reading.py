@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ class Reading:
     b''
 
     Args:
-        warn: called with a line of text if a pipe has nothing more. Default: log it.
+        warn: called with a line of text if a pipe has nothing more, or others can read a secret. Default: log it.
     """
 
     def __init__(self, warn: Callable[[str], None] = log.warning) -> None:
@@ -49,8 +50,37 @@ class Reading:
             return self._kept[str(path)]
         return data
 
+    def read_secret(self, path: Path, most_bytes: int) -> bytes:
+        """Return the content of a file as `read` does, and warn if other users can read it.
+
+        Raises:
+            ValueError: it can't be read. The message is the reason, without the path.
+        """
+        data = self.read(path, most_bytes)
+        if (status := _open_to_others(path)) is not None:
+            ours = status.st_uid == os.getuid()
+            todo = f"run chmod 600 {path}" if ours else "give it to the user of this program, with mode 400"
+            self._warn(f"{path}: other users can read this secret (mode {stat.S_IMODE(status.st_mode):o}): {todo}")
+        return data
+
 
 def _is_pipe(path: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return not stat.S_ISREG(path.stat().st_mode)
     return False
+
+
+def _open_to_others(path: Path) -> os.stat_result | None:
+    """Return the status of a regular file that every user can read; None if they can't.
+
+    The permissions of its group don't count, because they are more often given on purpose than by mistake.
+    """
+    if os.name != "posix":
+        return None
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        file = path.resolve(strict=True)
+        status = file.stat()
+        can_reach = all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
+        if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH and can_reach:
+            return status
+    return None

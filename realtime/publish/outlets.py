@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from realtime.config import PublishConfig
 from realtime.publish.pictures import Pictures
-from realtime.publish.purpose import PRIVATE_POSES, PrivateEndpoints
+from realtime.publish.purpose import LOCAL_POSES, PRIVATE_POSES, PrivateEndpoints
+from realtime.publish.reader_keys import reader_keys
 from realtime.publish.socket import PublishSocket
 
 
@@ -55,14 +56,18 @@ def open_outlets(
     Raises:
         OutputError: an endpoint can't be bound, or a key can't be read.
     """
+    keys = reader_keys(config)
     with contextlib.ExitStack() as on_error:
-        sockets = [PublishSocket(config)]
+        sockets = [PublishSocket(config, keys=keys)]
         on_error.callback(sockets[0].close)
+        if config.local_bind:
+            sockets.append(PublishSocket(config, config.local_bind, LOCAL_POSES))
+            on_error.callback(sockets[-1].close)
         if private is not None:
             sockets.append(PublishSocket(config, [private.poses], PRIVATE_POSES))
-            on_error.callback(sockets[1].close)
+            on_error.callback(sockets[-1].close)
         pictures = None
         if config.pictures is not None or (private is not None and private.pictures is not None):
-            pictures = Pictures(config, private.pictures if private else None, session, cameras)
+            pictures = Pictures(config, private.pictures if private else None, session, cameras, keys)
         on_error.pop_all()
     return Outlets(sockets, pictures)

@@ -22,7 +22,8 @@ import zmq
 from realtime.publish.allowance import Allowance
 from realtime.publish.connection import discard, open_connection, received_bytes, set_barred, shut
 from realtime.publish.peer import BUSY_S, Peer
-from realtime.publish.purpose import POSES, Purpose
+from realtime.publish.purpose import Purpose
+from realtime.publish.refusals import FAILURES, Refusals
 from realtime.runtime.memory import give_back_memory
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ _BUSY_BYTES = 1000  # if more was received between two counts, there is a flood,
 _MOST_EVENTS = 2000
 _WARN_EVERY_S = 60.0
 
-_WATCHED = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
+_WATCHED = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED | sum(FAILURES)
 _EVENT = struct.Struct("=HI")  # type and value, the first part of the monitor's messages
 
 
@@ -61,14 +62,15 @@ class Peers:
     issue 3575). Therefore this thread reads them from before the first bind until the socket is closed.
     """
 
-    def __init__(self, publisher: zmq.Socket[bytes], purpose: Purpose = POSES) -> None:
+    def __init__(self, publisher: zmq.Socket[bytes], purpose: Purpose, refusals: Refusals) -> None:
         """Start the thread. It ends when the socket is closed or its context terminated.
 
         Args:
             publisher: the socket, not bound yet.
             purpose: tells how many peers may connect, and how much they may send.
+            refusals: notified of each handshake that fails.
         """
-        self._purpose = purpose
+        self._purpose, self._refusals = purpose, refusals
         self._peers: dict[int, Peer] = {}
         self._allowance = Allowance(ALL_BURST_BYTES, ALL_BYTES_PER_S, time.monotonic())
         self._traffic = Allowance(FLOOD_BURST_BYTES, FLOOD_BYTES_PER_S, time.monotonic())
@@ -88,6 +90,10 @@ class Peers:
         self._monitor.connect(address)
         self._wake, self._woken = socket.socketpair()  # for when another thread reads the event of the first peer
         self._wake.setblocking(False)
+        self._events = zmq.Poller()
+        self._events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
+        self._events.register(self._woken, zmq.POLLIN)
+        self._read_events()  # libzmq signals an event only if an earlier read has found none
         self._thread = threading.Thread(target=self._watch, name="peers", daemon=True)
         self._thread.start()
 
@@ -138,13 +144,10 @@ class Peers:
 
     def _watch(self) -> None:
         is_open = True
-        events = zmq.Poller()
-        events.register(self._monitor.fileno(), zmq.POLLIN)  # not the socket itself: other threads read it too
-        events.register(self._woken, zmq.POLLIN)
         while is_open:
             if time.monotonic() < self._busy_until_s:
                 time.sleep(_BUSY_LOOK_S)
-            elif self._woken.fileno() in dict(events.poll(self._wait_ms())):
+            elif self._woken.fileno() in dict(self._events.poll(self._wait_ms())):
                 self._woken.recv(64)
             with self._lock:
                 is_open = self._read_events()
@@ -177,7 +180,10 @@ class Peers:
                     with contextlib.suppress(OSError):
                         self._listeners.append(open_connection(descriptor, os.fsdecode(endpoint)))
                 elif event == zmq.EVENT_DISCONNECTED:
+                    self._refusals.end(self._peers.get(descriptor))
                     self._remove(descriptor)
+                elif event in FAILURES:
+                    self._refusals.begin(event, descriptor, os.fsdecode(endpoint))
                 elif event == zmq.EVENT_MONITOR_STOPPED:
                     return False
         return True
@@ -231,6 +237,7 @@ class Peers:
             log.warning("%s: disconnected peers: %d; %s", self._purpose.key, self._cut_off, why)
             self._cut_off, self._warn_from_s = 0, now_s + _WARN_EVERY_S
             give_back_memory()
+        self._refusals.tell(now_s)
 
     def _due(self, now_s: float) -> tuple[list[Peer], int]:
         """Return the peers whose bytes are to be counted now, and how many bytes to excuse.

@@ -21,6 +21,7 @@ from realtime.publish.audience import Audience
 from realtime.publish.demand import Demand
 from realtime.publish.jpeg import size_for, to_jpeg
 from realtime.publish.purpose import MOST_PICTURE_BYTES, PICTURES, PRIVATE_PICTURES
+from realtime.publish.reader_keys import ReaderKeys
 from realtime.publish.socket import PublishSocket
 from realtime.runtime.priority import lower_priority
 from realtime.types import Frame, Poses
@@ -59,6 +60,7 @@ class Pictures:
         private: str | None,
         session: str,
         cameras: Callable[[], Iterable[str]],
+        keys: ReaderKeys | None = None,
     ) -> None:
         """Bind `publish.pictures` and the private endpoint, if there are any.
 
@@ -67,6 +69,7 @@ class Pictures:
             private: the endpoint of a program that the pipeline starts; None: there is none.
             session: id of the run.
             cameras: returns the names of all current cameras. Called on the thread that runs `run`.
+            keys: those of the stream, if its sockets have them already; None: they are loaded if it is encrypted.
 
         Raises:
             OutputError: an endpoint can't be bound, or a key can't be read.
@@ -84,7 +87,7 @@ class Pictures:
         self._sockets: list[PublishSocket] = []
         try:
             if config.pictures is not None:
-                self._sockets.append(PublishSocket(config, [config.pictures], PICTURES))
+                self._sockets.append(PublishSocket(config, [config.pictures], PICTURES, keys))
             if private is not None:
                 self._sockets.append(PublishSocket(config, [private], PRIVATE_PICTURES))
         except BaseException:

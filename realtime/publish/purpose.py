@@ -1,8 +1,8 @@
 """What each socket of the stream is for: its topics, its readers and its limits.
 
-Used by publish.socket, peers, audience, pictures and outlets. There are two streams, poses and pictures. Each may have
-a second socket for a program that the pipeline itself starts: on an endpoint that only this machine can reach, without
-keys.
+Used by publish.socket, peers, audience, pictures and outlets. There are two streams, poses and pictures. Poses
+may have a second socket without keys for programs on this machine, and each stream one for a program that the pipeline
+itself starts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _PICTURE_PEERS, _PICTURE_QUEUE = 32, 4
 # The system keeps at most this much (twice on Linux) for each reader of pictures. By default, it would keep up to 4 MB:
 # half a minute of old pictures for a reader with 1 Mbit/s.
 _PICTURE_SEND_BYTES = 131_072
+# Connections to all endpoints of publish.local_bind. As many as to publish.bind would need more descriptors than usual.
+_LOCAL_PEERS = 64
 # A private endpoint has one reader, and another while the first one ends. It reads all cameras, whose pictures may come
 # at once.
 _PRIVATE_PEERS, _PRIVATE_PICTURE_QUEUE = 4, 16
@@ -41,7 +43,9 @@ class Purpose:
         queue: length of the queue of each subscriber, in messages. ZeroMQ drops messages that don't fit.
         send_bytes: size of the system's buffer for each TCP connection; None: the system chooses.
         linger_ms: how long closing waits for the last messages to be sent. 0 loses them.
-        is_private: the socket needs no keys, and its readers don't count for `publish.wait_for_subscribers`.
+        is_open: its readers need no keys, even if the stream has some.
+        is_private: for a program that the pipeline starts. It is not announced, and its readers don't count for
+            `publish.wait_for_subscribers`.
     """
 
     key: str
@@ -53,6 +57,7 @@ class Purpose:
     queue: int
     send_bytes: int | None
     linger_ms: int
+    is_open: bool = False
     is_private: bool = False
 
 
@@ -105,7 +110,8 @@ PICTURES = Purpose(
     send_bytes=_PICTURE_SEND_BYTES,
     linger_ms=0,
 )
-PRIVATE_POSES = replace(POSES, key="web", most_peers=_PRIVATE_PEERS, is_private=True)
+LOCAL_POSES = replace(POSES, key="publish.local_bind", most_peers=_LOCAL_PEERS, is_open=True)
+PRIVATE_POSES = replace(POSES, key="web", most_peers=_PRIVATE_PEERS, is_open=True, is_private=True)
 PRIVATE_PICTURES = replace(
-    PICTURES, key="web", most_peers=_PRIVATE_PEERS, queue=_PRIVATE_PICTURE_QUEUE, is_private=True
+    PICTURES, key="web", most_peers=_PRIVATE_PEERS, queue=_PRIVATE_PICTURE_QUEUE, is_open=True, is_private=True
 )

@@ -21,7 +21,9 @@ from realtime.publish.connection import COUNTS_BYTES
 from realtime.publish.ipc import IpcListener, is_ours_to_bind
 from realtime.publish.peers import Peers
 from realtime.publish.purpose import POSES, Purpose
-from realtime.wire.keys import load_permitted, load_secret
+from realtime.publish.readable import readable
+from realtime.publish.reader_keys import ReaderKeys, reader_keys
+from realtime.publish.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +53,6 @@ _WHY_NOT_BOUND = {
 }
 
 
-class _Readers:
-    """The permitted readers, as pyzmq expects them. Given the folder, it would read that again without our checks."""
-
-    def __init__(self, keys: frozenset[bytes]) -> None:
-        self._keys = keys
-
-    def callback(self, domain: str, key: bytes) -> bool:
-        """Whether the reader with this public key may connect."""
-        return key in self._keys
-
-
 class PublishSocket:
     """The bound XPUB socket. It may be passed to another thread once, which then is the only one to use it.
 
@@ -77,13 +68,20 @@ class PublishSocket:
         overhead_bytes: how many bytes a subscription takes in addition to its topic.
     """
 
-    def __init__(self, config: PublishConfig, endpoints: Sequence[str] | None = None, purpose: Purpose = POSES) -> None:
+    def __init__(
+        self,
+        config: PublishConfig,
+        endpoints: Sequence[str] | None = None,
+        purpose: Purpose = POSES,
+        keys: ReaderKeys | None = None,
+    ) -> None:
         """Bind all endpoints.
 
         Args:
             config: the section `publish` of the configuration, with the keys.
             endpoints: where to listen; None: `publish.bind`.
             purpose: what the socket is for.
+            keys: the keys, if another socket of the run has them too; None: they are loaded if the stream is encrypted.
 
         Raises:
             OutputError: an endpoint can't be bound, or a key can't be read.
@@ -93,15 +91,16 @@ class PublishSocket:
         self._authenticator: ThreadAuthenticator | None = None
         self._listeners: list[IpcListener] = []
         self._socket = self._context.socket(zmq.XPUB)
+        self._keys: ReaderKeys | None = None
+        folder = None if purpose.is_open else config.clients
         # Before the first bind, so that readers that connect while the models load are known.
-        self.peers = Peers(self._socket, purpose)
+        self.peers = Peers(self._socket, purpose, Refusals(purpose.key, folder, has_local=purpose.key == POSES.key))
         self.endpoints: list[str] = []
         try:
-            has_keys = config.curve_secret is not None and not purpose.is_private
             endpoints = config.bind if endpoints is None else endpoints
-            self._set_options(has_keys, has_ipv6=any("[" in endpoint for endpoint in endpoints))
-            if has_keys:
-                self._use_keys(config)
+            self._set_options(folder is not None, has_ipv6=any("[" in endpoint for endpoint in endpoints))
+            if folder is not None:
+                self._use_keys(keys or reader_keys(config))
             for endpoint in endpoints:
                 self._bind(endpoint)
         except BaseException:
@@ -156,6 +155,9 @@ class PublishSocket:
         self.end()
         if self._authenticator is not None:
             self._authenticator.stop()
+        if self._keys is not None:
+            self._keys.close()
+            self._keys = None
         self._context.term()
         self.peers.join(_JOIN_S)
 
@@ -177,24 +179,17 @@ class PublishSocket:
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
         self._socket.setsockopt(zmq.IPV6, int(has_ipv6))
 
-    def _use_keys(self, config: PublishConfig) -> None:
-        """Encrypt the stream, and accept only readers whose public key is in the folder.
-
-        Raises:
-            OutputError: a key can't be read, the folder contains no reader's key, or other users can change it.
-        """
-        if config.curve_secret is None or config.clients is None:
-            return
-        try:
-            key, permitted = load_secret(config.curve_secret), load_permitted(config.clients)
-        except ValueError as error:
-            raise OutputError(f"publish.curve_secret: {error}") from None
+    def _use_keys(self, keys: ReaderKeys | None) -> None:
+        """Encrypt the stream, and accept only readers with one of the keys."""
+        assert keys is not None  # the stream is encrypted
+        keys.open()
+        self._keys = keys
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._authenticator.configure_curve_callback("*", _Readers(permitted))
-        self._socket.curve_publickey, self._socket.curve_secretkey = key.public, key.secret
+        # pyzmq can read the folder too, but once, and without our checks.
+        self._authenticator.configure_curve_callback("*", keys)
+        self._socket.curve_publickey, self._socket.curve_secretkey = keys.own.public, keys.own.secret
         self._socket.curve_server = True
-        log.info("%s: the stream is encrypted, accepted reader keys: %d", self.purpose.key, len(permitted))
 
     def _bind(self, endpoint: str) -> None:
         is_counted = COUNTS_BYTES and endpoint.startswith("tcp:")
@@ -214,4 +209,5 @@ class PublishSocket:
         assert isinstance(bound, bytes)
         self.endpoints.append(os.fsdecode(bound))
         level = logging.DEBUG if self.purpose.is_private else logging.INFO
-        log.log(level, "%s on %s", self.purpose.does, self.endpoints[-1])
+        who = self._keys.who() if self._keys else readable(endpoint, self.endpoints[-1])
+        log.log(level, "%s on %s, %s", self.purpose.does, self.endpoints[-1], who)

@@ -7,10 +7,14 @@ The configuration checks the endpoints to bind with it, and `subscriber` those t
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from typing import NamedTuple
 
 from realtime.home import at_home
+
+# Other names of a host. A wildcard has the ports of all.
+_HOSTS = {"localhost": "127.0.0.1", "lo": "127.0.0.1", "0.0.0.0": "*", "::": "*"}  # noqa: S104 - compared, not bound
 
 
 class Endpoint(NamedTuple):
@@ -55,6 +59,28 @@ def parse_endpoint(endpoint: str) -> Endpoint | None:
     """
     match = re.fullmatch(r"ipc://.+|tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d+|\*)", endpoint)
     return None if match is None else Endpoint((match[1] or "").strip("[]"), match[2] or "")
+
+
+def clash(one: str, other: str) -> bool:
+    """Whether two valid endpoints can't both be bound: they have the same path, or the same port of one host.
+
+    >>> clash("tcp://0.0.0.0:5555", "tcp://127.0.0.1:5555"), clash("tcp://127.0.0.1:*", "tcp://127.0.0.1:*")
+    (True, False)
+    >>> clash("ipc:///run/pose", "ipc:///run/../run/pose"), clash("tcp://127.0.0.1:5555", "tcp://[::1]:5555")
+    (True, False)
+    """
+    first, second = parse_endpoint(one), parse_endpoint(other)
+    if first is None or second is None or "*" in (first.port, second.port) or one == other == "ipc://*":
+        return False
+    if first.port == second.port == "":
+        return _place(one) == _place(other)
+    hosts = {_HOSTS.get(host, host) for host in (first.host, second.host)}
+    return first.port == second.port and (len(hosts) == 1 or "*" in hosts)
+
+
+def _place(endpoint: str) -> str:
+    path = endpoint.removeprefix("ipc://")
+    return path if path.startswith("@") else os.path.abspath(path)  # noqa: PTH100 - Path keeps ..
 
 
 def endpoint_at_home(endpoint: str) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Key pairs for an encrypted stream, which only permitted readers can decrypt (ZeroMQ's CURVE, Curve25519).
 
-They are loaded at the end of the data path: by publish.socket, and by realtime.client in the reader's program.
+They are loaded at the end of the data path: by publish.reader_keys, and by realtime.client in the reader's program.
 
     python -m realtime.keys keys/publisher keys/clients/alice keys/clients/bob
 
@@ -13,7 +13,9 @@ secret key and the publisher's public key.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import stat
 import struct
 import sys
 from collections.abc import Sequence
@@ -35,6 +37,10 @@ _SECRET = '    secret-key = "{secret}"\n'  # noqa: S105 - a line without its val
 # A key file has 400 bytes, most of them comments.
 _MOST_BYTES = 16 * 1024
 _KEY_BYTES = 32
+# The largest folder of readers' keys, in files. A running publisher looks at all of them every two seconds.
+MOST_FILES = 2000
+
+FileState = tuple[int, int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def load_secret(file: Path) -> Key:
     return key
 
 
-def load_permitted(folder: Path) -> frozenset[bytes]:
+def load_permitted(folder: Path) -> dict[str, bytes]:
     """Load the public keys of the permitted readers: the files *.key in a folder.
 
     Anyone who can write a key into the folder can read the stream.
@@ -131,21 +137,21 @@ def load_permitted(folder: Path) -> frozenset[bytes]:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     public, secret = make_key(Path(folder) / "alice")
-    ...     load_permitted(Path(folder)) == {load_public(public).public}
+    ...     load_permitted(Path(folder)) == {"alice.key": load_public(public).public}
     True
 
     Args:
         folder: the folder.
 
     Returns:
-        The keys, in ZeroMQ's text form.
+        File name to key, in ZeroMQ's text form.
 
     Raises:
         ValueError: other users can change the folder or a key; it contains no key; or one can't be read.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == ".key" and not path.name.startswith("."))
-        reason = next(filter(None, map(changed_by_others, [folder, *files])), None)
+        files = key_files(folder)
+        reason = changed_by_others(folder)
     except OSError as error:
         raise ValueError(
             f"{error.filename or folder}: can't be read: {error.strerror}; expected a folder with the permitted "
@@ -155,7 +161,49 @@ def load_permitted(folder: Path) -> frozenset[bytes]:
         raise ValueError(f"anyone who can add a key to {folder} could read the stream, and {reason}")
     if not files:
         raise ValueError(f"no reader's public key (*.key) in {folder}: add one, or the stream can't be read")
-    return frozenset(load_public(file).public for file in files)
+    return {file.name: load_reader(file) for file in files}
+
+
+def key_files(folder: Path) -> list[Path]:
+    """List the files *.key in a folder, sorted. Nothing is read.
+
+    Raises:
+        OSError: the folder can't be read.
+        ValueError: it has too many files.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in itertools.islice(entries, MOST_FILES + 1)]
+    if len(names) > MOST_FILES:
+        raise ValueError(f"{folder}: contains more than {MOST_FILES:,} files, expected a folder of readers' keys")
+    return sorted(folder / name for name in names if name.endswith(".key") and not name.startswith("."))
+
+
+def load_reader(file: Path) -> bytes:
+    """Load a reader's public key from a file that no other user can change.
+
+    Raises:
+        ValueError: the file can't be read, contains no key, or other users can change it.
+    """
+    try:
+        is_file, reason = stat.S_ISREG(file.stat().st_mode), changed_by_others(file)
+    except OSError as error:
+        raise ValueError(f"{file}: can't be read: {error.strerror}") from None
+    if not is_file:  # reading a pipe could take long
+        raise ValueError(f"{file}: not a regular file, expected a reader's public key")
+    if reason is not None:
+        raise ValueError(f"anyone who can change the key {file} could read the stream, and {reason}")
+    return load_public(file).public
+
+
+def state_of(file: Path) -> FileState:
+    """Return the state of a file, which is another one once the file, its owner or its permissions have changed.
+
+    Raises:
+        OSError: it is missing, or can't be reached.
+    """
+    status = file.stat()
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, *times, status.st_mode, status.st_uid
 
 
 def load_public(file: Path) -> Key:
