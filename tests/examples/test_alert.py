@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.examples.loading import EXAMPLES, load
 from tests.wire.publisher import WAIT_S, status
 
 alert = load("alert")
+NOW_S = 1_800_000_000  # Unix time
 EVENT = {"publisher": "tcp://a:1", "camera": "door", "what": "lost", "reason": "timed out", "seconds": 30}
 
 
@@ -42,9 +44,9 @@ def each_second(first, last, *said):
     return [(second, *said) for second in range(first, last + 1)]
 
 
-def lost_for(seconds):
+def lost_for(seconds, now_s=NOW_S):
     """The keys of a status that says that its state began some seconds ago, in a run that is older."""
-    return {"since_ns": time.time_ns() - seconds * 10**9, "uptime_s": 1e6}
+    return {"since_ns": (now_s - seconds) * 10**9, "uptime_s": 1e6}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,9 @@ def lost_for(seconds):
         ),
     ],
 )  # fmt: skip
-def test_a_camera_is_lost_once_and_back_once(steps, events):
+def test_a_camera_is_lost_once_and_back_once(steps, events, monkeypatch):
+    frozen = SimpleNamespace(time=lambda: float(NOW_S), strftime=time.strftime, gmtime=time.gmtime)
+    monkeypatch.setattr(alert, "time", frozen)
     assert watched(steps) == events
 
 
@@ -164,7 +168,9 @@ def test_it_runs_the_command_and_posts_to_the_url_when_a_camera_is_lost_and_when
     command += ["--run", f"sh -c {shlex.quote(shell)}", "--url", f"{server.url}/hook?token=hunter2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as example:
         publisher.wait_for(b"status/door/")
-        publisher.send(status(camera="door", state="reconnecting", reason="timed out", **lost_for(42)))
+        publisher.send(
+            status(camera="door", state="reconnecting", reason="timed out", **lost_for(42, int(time.time())))
+        )
         variables, body = fifo.read_text().split("\n")
         assert variables == "lost door timed out"
         event = json.loads(body)
@@ -173,24 +179,30 @@ def test_it_runs_the_command_and_posts_to_the_url_when_a_camera_is_lost_and_when
         assert variables == "back door "
         back = json.loads(body)
         publisher.send(status(camera="door", state="ended"))  # the end of a run is not the end of the watch
-        publisher.send(status(camera="door", session="s2", state="failed", reason="missing", **lost_for(50)))
+        publisher.send(
+            status(camera="door", session="s2", state="failed", reason="missing", **lost_for(50, int(time.time())))
+        )
         assert fifo.read_text().startswith("lost door missing\n")
         for _ in range(3):
             server.arrived.get(timeout=WAIT_S)
         example.send_signal(signal.SIGTERM)
         errors = example.communicate(timeout=WAIT_S)[1]
-    since = event.pop("since")
+    since, seconds = event.pop("since"), event.pop("seconds")
+    assert seconds >= 42
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", since)
     assert event == {
         "what": "lost", "publisher": publisher.endpoint, "camera": "door", "state": "reconnecting",
-        "reason": "timed out", "seconds": 42,
+        "reason": "timed out",
     }  # fmt: skip
     assert (back["what"], back["state"], back["reason"]) == ("back", "live", None)
-    assert server.posts[:2] == [("/hook?token=hunter2", event | {"since": since}), ("/hook?token=hunter2", back)]
+    assert server.posts[:2] == [
+        ("/hook?token=hunter2", event | {"since": since, "seconds": seconds}),
+        ("/hook?token=hunter2", back),
+    ]
     assert example.returncode == 0
     first, lost, again, _ = errors.splitlines()
     assert first == f"watching {publisher.endpoint}; a camera is lost after 30 s"
-    assert lost.endswith(f" door of {publisher.endpoint}: lost for 42 s (timed out)")
+    assert lost.endswith(f" door of {publisher.endpoint}: lost for {seconds} s (timed out)")
     assert re.fullmatch(rf"\S+ door of {publisher.endpoint}: back after \d+ s", again)
 
 
