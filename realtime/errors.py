@@ -72,9 +72,11 @@ class SourceError(RealtimeError):
 
     Attributes:
         reason: the kind of fault, which determines how soon the camera is opened again (capture.backoff).
+        cause: why the frame that showed the fault was dropped; None if no frame was.
     """
 
     exit_code = 3
+    cause: str | None = None
 
     def __init__(self, message: str, reason: SourceReason) -> None:
         super().__init__(message)

@@ -28,7 +28,7 @@ from realtime.capture.open import check_source
 from realtime.config import AppConfig, CameraConfig, changes
 from realtime.loading import load_models, stages_of
 from realtime.observe.metrics import StageMeter
-from realtime.observe.report import build_report, summary_lines
+from realtime.observe.report import build_report, log_summary
 from realtime.observe.report_file import check_report, write_report
 from realtime.observe.status import CameraStatus
 from realtime.publish.branches import Branches
@@ -210,8 +210,7 @@ class Pipeline:
         with beside or contextlib.nullcontext():
             self._run_cameras()
         wall_s = time.monotonic() - started
-        for line in summary_lines(list(self.status.values()), self._meter, wall_s):
-            log.info(line)
+        log_summary(list(self.status.values()), self._meter, wall_s)
         self._branches.log_losses()
         try:
             self._write_report(wall_s)

@@ -98,7 +98,11 @@ class Tuning:
             return
         camera, shape = due
         self._shapes.began(camera, shape, now_s)
-        log.debug("%s: compiling the detector for %dx%d; until then frames go into another shape", camera, *shape)
+        text, extra = (
+            "%s: compiling the detector for %dx%d; until then frames go into another shape",
+            {"camera": camera},
+        )
+        log.debug(text, camera, *shape, extra=extra)
         try:
             self._compiler = start("compile", partial(self._compile, shape))
         except RuntimeError as error:  # the system has no more threads
@@ -109,6 +113,7 @@ class Tuning:
                 *shape,
                 error,
                 _RETRY_S,
+                extra=extra,
             )
 
     def keep_target(self, live: Callable[[], Iterable[CameraStatus]], cameras: Iterable[CameraStatus]) -> None:

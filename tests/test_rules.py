@@ -154,6 +154,39 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+# Log lines of the pipeline that begin with something other than the name of a camera: the file, and the argument.
+NOT_A_CAMERA = {
+    "cli.py": "warning", "machine.py": "found", "models/cache.py": "text", "models/proof.py": "section",
+    "models/weights.py": "key", "models/yolo_engines.py": "path.name", "observe/log.py": "what",
+    "pose/on_device.py": "len(inputs.frames)", "publish/output_file.py": "self._key",
+    "publish/peers.py": "self._purpose.key", "publish/socket.py": "self.purpose.", "publish/video_file.py": "_KEY",
+    "runtime/batches.py": "self._lane.device", "web/child.py": "self._name",
+}  # fmt: skip
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+HAVE_NO_JSON = {"dashboard", "evaluate", "recordings"}
+
+
+def test_each_log_line_about_a_camera_has_the_keys_of_a_json_line() -> None:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        for call in ast.walk(ast.parse(path.read_text())):
+            if name.partition("/")[0] in HAVE_NO_JSON or not (
+                isinstance(call, ast.Call) and re.fullmatch(rf"log\.({'|'.join(LEVELS)})", ast.unparse(call.func))
+            ):
+                continue
+            text, *rest = call.args[1:] if call.func.attr == "log" else call.args
+            if isinstance(text, ast.Constant) and not text.value.startswith("%s"):
+                continue
+            first, where = ast.unparse(rest[0] if rest else text), f"{name}:{call.lineno}"
+            extra = next((keyword.value for keyword in call.keywords if keyword.arg == "extra"), None)
+            if extra is None:
+                assert first.startswith(NOT_A_CAMERA.get(name, "-")), f"{where}: give it extra={{'camera': {first}}}"
+            elif isinstance(extra, ast.Dict):
+                keys = [ast.literal_eval(key) for key in extra.keys]
+                assert "camera" in keys, where
+                assert "reason" in keys or "state" not in keys or "'live'" in ast.unparse(extra), where
+
+
 # Idioms that make a sentence hard to read, with the number of matches in realtime/. It may only fall.
 IDIOMS = re.compile(
     r"\b(?:what|who|whom) (?:is|was|are|were|has|had|comes|came|goes|went|isn't|wasn't)\b|\bso (?:many|much|long)\b|"

@@ -234,6 +234,8 @@ class Camera:
         except Dropped as dropped:
             self._status.count_dropped(dropped.cause)
             error = dropped.error
+            if isinstance(error, SourceError):
+                error.cause = dropped.cause
         else:
             self._door.put(frame)
             return
@@ -252,6 +254,6 @@ class Camera:
         if error.reason is not self._trouble:
             self._trouble = error.reason
             self._status.set_state("reconnecting", error.reason.value)
-            extra = {"camera": self._name, "state": "reconnecting", "reason": error.reason.value}
+            extra = {"camera": self._name, "state": "reconnecting", "reason": error.reason.value, "cause": error.cause}
             log.warning("%s: %s; trying again", self._name, error, extra=extra)
         self._pause_s = self._backoff.wait_s(error.reason, tried_s)

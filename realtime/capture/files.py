@@ -16,20 +16,21 @@ from realtime.capture.stream import StreamSource
 from realtime.config import Accelerator
 
 
-def open_files(source: str, hwaccel: Accelerator, max_pixels: int) -> Source:
+def open_files(source: str, hwaccel: Accelerator, max_pixels: int, camera: str | None = None) -> Source:
     """Open a file, or the images that a folder or a pattern names.
 
     Args:
         source: the path of a video, an image or a folder, or a pattern.
         hwaccel: hardware decoder for a video.
         max_pixels: decode no larger picture.
+        camera: name of the camera, for the log.
 
     Raises:
         SourceError: there is no file, or it can't be read.
     """
     named = files_of(source)
     if not named.single:
-        return ImagesSource(source, max_pixels)
+        return ImagesSource(source, max_pixels, camera)
     path = [*named.images, *named.videos][0]
     name = source if Path(source) == path else str(path)
     form = image_format(path)
@@ -37,4 +38,4 @@ def open_files(source: str, hwaccel: Accelerator, max_pixels: int) -> Source:
         return StreamSource(name, network=False, hwaccel=hwaccel, max_pixels=max_pixels)
     if form is not None and is_animation(path, max_pixels):
         return AnimationSource(name, max_pixels)
-    return ImagesSource(name, max_pixels)
+    return ImagesSource(name, max_pixels, camera)

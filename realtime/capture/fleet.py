@@ -185,7 +185,7 @@ class Fleet:
             log.error("%s", error, extra=_failed(name, error))
 
 
-def _failed(camera: str, error: SourceError | ConfigError) -> dict[str, str]:
+def _failed(camera: str, error: SourceError | ConfigError) -> dict[str, str | None]:
     """The keys of the JSON log line that says that a camera failed."""
-    reason = error.reason if isinstance(error, SourceError) else SourceReason.MODE
-    return {"camera": camera, "state": "failed", "reason": reason.value}
+    known = error if isinstance(error, SourceError) else SourceError("", SourceReason.MODE)
+    return {"camera": camera, "state": "failed", "reason": known.reason.value, "cause": known.cause}

@@ -133,8 +133,10 @@ class Framer:
                 self._status.explain(picture.fault)
             self._wake(picture, source)
             raise Dropped(picture.fault or "undecodable")
-        if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
+        if (state := self._status.state[0]) != "live":  # only now: a camera may answer and send no frame
             self._status.set_state("live")
+            if state == "reconnecting":
+                log.info("%s: live again", self._name, extra={"camera": self._name, "state": "live"})
         if picture.is_spread and not self._has_told_spread:
             self._has_told_spread = True
             text = "%s: timestamps repeat or go back in places; the frames there are spaced evenly"
@@ -216,6 +218,7 @@ class Framer:
     def _failed(self, failures: list[SourceError], error: SourceError) -> None:
         """Note that an image could not be converted, on the thread that took its frame from the door."""
         self._status.count_dropped("undecodable")
+        error.cause = "undecodable"
         failures.append(error.with_traceback(None))  # which would keep the picture
 
     def _captured_s(self, picture: Picture, source: Source, arrived_s: float) -> float:
@@ -232,7 +235,7 @@ class Framer:
         if verdict == "behind":
             if not self._freshness.trusts_stamps:
                 text = "%s: the camera's timestamps run slow; using arrival times from now on"
-                log.warning(text, self._name, extra={"camera": self._name})
+                log.warning(text, self._name, extra={"camera": self._name, "cause": "behind"})
             where = shown(self._config.address)
             behind = SourceError(f"{where}: falls behind: frames keep arriving late", SourceReason.BEHIND)
             raise Dropped("behind", behind)

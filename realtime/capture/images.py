@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realtime.capture.folder import files_of
 from realtime.capture.one_image import of_file
-from realtime.capture.source import Picture, Pixels
+from realtime.capture.source import Fault, Picture, Pixels
 from realtime.config import MOST_PIXELS
 from realtime.errors import SourceError, SourceReason, TruncatedError
 from realtime.redact import shown
@@ -42,6 +42,7 @@ class ImagesSource:
     Args:
         source: path of an image or a folder, or a pattern.
         max_pixels: read no larger image.
+        camera: name of the camera, for the log.
 
     Raises:
         SourceError: there is no image, or none that can be read.
@@ -50,8 +51,8 @@ class ImagesSource:
     live = False
     prompt = False
 
-    def __init__(self, source: str, max_pixels: int = MOST_PIXELS) -> None:
-        self._source = source
+    def __init__(self, source: str, max_pixels: int = MOST_PIXELS, camera: str | None = None) -> None:
+        self._source, self._camera = source, camera
         self._max_pixels = max_pixels
         named = files_of(source)
         self._paths = named.images
@@ -83,10 +84,12 @@ class ImagesSource:
             ahead = self._read_ahead.pop(path, None)
             image, others = ahead if ahead is not None else of_file(path, self._max_pixels)
         except SourceError as error:
+            fault: Fault = "too large" if error.reason is SourceReason.TOO_LARGE else "undecodable"
             if not self._unreadable:
-                log.warning("%s; continuing with the other images", error)
+                extra = {"camera": self._camera, "cause": fault}
+                log.warning("%s; continuing with the other images", error, extra=extra)
             self._unreadable.append((path, error.reason))
-            return Picture(None, None, "too large" if error.reason is SourceReason.TOO_LARGE else "undecodable")
+            return Picture(None, None, fault)
         if others:
             self._left_out.append((path, others))
         return Picture(Pixels(image))
@@ -97,7 +100,7 @@ class ImagesSource:
             log.warning(
                 "%s: one picture of each file was read; other pictures left out: %d, in files: %d (the first is %s)",
                 shown(self._source), sum(others for _, others in self._left_out), len(self._left_out),
-                self._left_out[0][0].name,
+                self._left_out[0][0].name, extra={"camera": self._camera},
             )  # fmt: skip
         self._left_out = []
         self._read_ahead = {}
@@ -106,7 +109,7 @@ class ImagesSource:
         if self._videos:
             log.warning(
                 "%s: only its images are read; videos left out: %d (the first is %s): give each its own --source",
-                shown(self._source), len(self._videos), self._videos[0].name,
+                shown(self._source), len(self._videos), self._videos[0].name, extra={"camera": self._camera},
             )  # fmt: skip
         self._videos = []
 

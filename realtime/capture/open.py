@@ -79,7 +79,7 @@ def open_source(config: CameraConfig, stop: threading.Event | None = None) -> So
         case "images" | "file":
             if kind == "file":
                 check_file(source)
-            return open_files(source, config.hwaccel, max_pixels)
+            return open_files(source, config.hwaccel, max_pixels, config.name)
         case "network":
             return _open_network(config, max_pixels, stop)
 
@@ -102,6 +102,7 @@ def _open_network(config: CameraConfig, max_pixels: int, stop: threading.Event) 
     return SnapshotSource(
         config.address,
         stop,
+        camera=config.name,
         target_fps=config.target_fps,
         open_timeout_s=config.open_timeout_s,
         read_timeout_s=config.silence_s,

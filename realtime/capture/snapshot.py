@@ -40,6 +40,7 @@ class SnapshotSource:
     Args:
         source: the URL of the image.
         stop: ends the wait for the next picture, and its download.
+        camera: its name, for the log.
         target_fps: request at most this many pictures per second; None: one.
         open_timeout_s: how long (s) the first picture may take.
         read_timeout_s: how long (s) each later picture may take.
@@ -58,13 +59,14 @@ class SnapshotSource:
         source: str,
         stop: threading.Event,
         *,
+        camera: str | None = None,
         target_fps: float | None = None,
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
         tls: Tls = Tls(),  # noqa: B008 - immutable
         max_pixels: int = MOST_PIXELS,
     ) -> None:
-        self._url, self._stop, self._closed = source, stop, False
+        self._url, self._stop, self._closed, self._camera = source, stop, False, camera
         self._interval_s = POLL_S if target_fps is None else max(POLL_S, 1 / target_fps)
         self.fps: float | None = 1 / self._interval_s
         self._read_timeout_s, self._max_pixels = read_timeout_s, max_pixels
@@ -135,7 +137,7 @@ class SnapshotSource:
         if error.reason in _FINAL or self._failures >= MOST_FAILURES or now_s >= ends_s:
             self._lost = error
         else:
-            log.debug("%s; requesting the next picture", error)
+            log.debug("%s; requesting the next picture", error, extra={"camera": self._camera})
         return picture
 
     def _picture(self, ends_s: float) -> tuple[Picture, SourceError | None]:

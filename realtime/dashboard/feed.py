@@ -20,7 +20,7 @@ from realtime.dashboard.clock import Moment
 from realtime.dashboard.fleet import Fleet
 from realtime.dashboard.limits import LONGEST_PICTURE, LONGEST_POSE, Kept, read
 from realtime.dashboard.settings import Settings
-from realtime.wire.endpoints import parse_endpoint
+from realtime.wire.endpoints import pictures_endpoint
 from realtime.wire.reading import MOST_CAMERAS, open_socket
 
 log = logging.getLogger(__name__)
@@ -36,29 +36,6 @@ LOOK_S = 0.25
 # A socket that is silent for this long (s) is replaced. ZeroMQ gives up a publisher for good after a message that is
 # longer than the limit or breaks its protocol.
 REPLACE_S = 10.0
-_WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104 - recognised, not bound
-
-
-def pictures_endpoint(stream: str, announced: str) -> str | None:
-    """Return the endpoint to read pictures from, as seen from here.
-
-    >>> pictures_endpoint("tcp://camera-pc:5555", "tcp://0.0.0.0:5556")
-    'tcp://camera-pc:5556'
-    >>> pictures_endpoint("tcp://camera-pc:5555", "tcp://127.0.0.1:5556") is None  # loopback of the other machine
-    True
-
-    Args:
-        stream: endpoint through which the stream is read.
-        announced: `pictures` of the info message. A publisher must not choose a file here, so ipc is refused.
-    """
-    ours, theirs = parse_endpoint(stream), parse_endpoint(announced)
-    if theirs is None or not theirs.host or not theirs.can_connect:
-        return None
-    if theirs.host not in _WILDCARDS:
-        is_there = theirs.is_local and not (ours is not None and ours.is_local)
-        return None if is_there else announced
-    host = "127.0.0.1" if ours is None or not ours.host else ours.host
-    return f"tcp://[{host}]:{theirs.port}" if ":" in host else f"tcp://{host}:{theirs.port}"
 
 
 class Feed:

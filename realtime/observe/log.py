@@ -23,8 +23,8 @@ from realtime.redact import one_line, redact
 log = logging.getLogger(__name__)
 
 _INDENT = "  "
-# Further keys of a JSON line about one camera, as far as the call gives them in `extra`: the camera's name, its new
-# state with the reason, and the cause of dropped frames.
+# Further keys of a JSON line about one camera, as far as the call gives them in `extra`, and not as None: the camera's
+# name, its new state with the reason, and the cause of dropped frames. tests/test_rules.py checks the calls.
 _KEYS = ("camera", "state", "reason", "cause")
 
 
@@ -51,7 +51,8 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": redact(_message(record), self._secrets),
         }
-        line |= {key: redact(str(vars(record)[key]), self._secrets) for key in _KEYS if key in vars(record)}
+        given = {key: value for key in _KEYS if (value := vars(record).get(key)) is not None}
+        line |= {key: redact(str(value), self._secrets) for key, value in given.items()}
         if trace := _traces(record):
             line["traceback"] = redact("\n".join(trace), self._secrets)
         return printable_json(json.dumps(line, ensure_ascii=False))

@@ -6,12 +6,15 @@ Not part of the data path: realtime.pipeline builds both from the cameras' statu
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from realtime import __version__
 from realtime.observe.metrics import StageMeter
 from realtime.observe.process import peak_rss_mb
 from realtime.observe.status import CameraStatus
+
+log = logging.getLogger(__name__)
 
 
 def build_report(
@@ -48,21 +51,31 @@ def build_report(
     }
 
 
-def summary_lines(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float) -> list[str]:
-    """The most important numbers of the report as log lines: one per camera, and one for the run."""
-    lines = [
-        f"{c.camera}: {c.captured} frames captured, {_dropped(c)}, {c.published} published, {c.fps():.1f} fps, "
-        f"latency p50 {c.latency.percentile(50):.0f} ms, p95 {c.latency.percentile(95):.0f} ms"
-        for c in cameras
-        if c.captured
-    ]
-    stages = meter.summary()
-    busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in stages.items())
-    return [*lines, f"{wall_s:.1f} s in total; busy: {busy or 'nothing'}"]
+def log_summary(cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float) -> None:
+    """Log the most important numbers of the report: a line for each camera that had frames, and one for the run."""
+    for camera in cameras:
+        if camera.captured:
+            _log_camera(camera)
+    busy = ", ".join(f"{name} {stage['busy_s']} s" for name, stage in meter.summary().items())
+    log.info("%.1f s in total; busy: %s", wall_s, busy or "nothing")
 
 
-def _dropped(camera: CameraStatus) -> str:
-    """The number of dropped frames. Those of an empty camera are no loss, so they are counted apart."""
+def _log_camera(camera: CameraStatus) -> None:
+    """Log the frames of a camera. Those left out while it was empty are no loss, so they are counted apart."""
     drops = camera.drops
-    idle = drops["idle"]
-    return f"{drops.total() - idle} dropped" + (f" and {idle} left out while empty" if idle else "")
+    idle = drops.pop("idle", 0)
+    causes = drops.most_common()
+    state, reason = camera.state
+    log.info(
+        "%s: %d frames captured, %d dropped%s%s, %d published, %.1f fps, latency p50 %.0f ms, p95 %.0f ms",
+        camera.camera,
+        camera.captured,
+        drops.total(),
+        f" ({', '.join(f'{cause} {count}' for cause, count in causes)})" if causes else "",
+        f" and {idle} left out while empty" if idle else "",
+        camera.published,
+        camera.fps(),
+        camera.latency.percentile(50),
+        camera.latency.percentile(95),
+        extra={"camera": camera.camera, "state": state, "reason": reason, "cause": causes[0][0] if causes else None},
+    )

@@ -182,7 +182,8 @@ class Pictures:
             except ValueError as error:
                 if frame.camera not in self._explained:
                     self._explained.add(frame.camera)
-                    log.warning("%s: no picture of width %s is sent: %s", frame.camera, width, error)
+                    text, extra = "%s: no picture of width %s is sent: %s", {"camera": frame.camera}
+                    log.warning(text, frame.camera, width, error, extra=extra)
 
     def _send(self, frame: Frame, seq: int, width: wire.Width, size: tuple[int, int], jpeg: bytes) -> None:
         if len(jpeg) > _MOST_JPEG_BYTES:

@@ -141,7 +141,8 @@ class Video:
         """Log how many frames of each camera are missing, unless `run` has raised an error. Call it at the end."""
         for camera, offered in self._offered.items():
             if (lost := offered - self._written[camera]) and not self._has_ended_run:
-                log.warning("%s: %d of %d frames are missing from the video", camera, lost, offered)
+                text = "%s: %d of %d frames are missing from the video"
+                log.warning(text, camera, lost, offered, extra={"camera": camera})
 
     def check(self) -> None:
         """Check at the end of the run that all frames of files were written.
@@ -177,7 +178,7 @@ class Video:
         self._written[frame.camera] += 1
         self._written_of_files += not is_live
         if outage.succeed(now_s):
-            log.info("%s: the video can be written again", frame.camera)
+            log.info("%s: the video can be written again", frame.camera, extra={"camera": frame.camera})
 
     def _append(self, frame: Frame, image: NDArray[np.uint8], is_live: bool, now_s: float) -> bool:
         file = self._files.of(frame.camera)
@@ -206,9 +207,11 @@ class Video:
                 "%s: the video can't be written: %s; the run continues, counts the lost frames and tries again",
                 camera,
                 why,
+                extra={"camera": camera},
             )
 
     def _warn_slow(self, camera: str) -> None:
         if camera not in self._slow:
             self._slow.add(camera)
-            log.warning("%s: frames arrive faster than they can be encoded; the video loses frames", camera)
+            text = "%s: frames arrive faster than they can be encoded; the video loses frames"
+            log.warning(text, camera, extra={"camera": camera})

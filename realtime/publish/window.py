@@ -38,16 +38,18 @@ def check_window() -> None:
     Raises:
         ConfigError: there is no display, or this build of OpenCV has no windows.
     """
+    if why := why_no_window():
+        raise ConfigError(f"preview: no window can be opened: {why}; watch in a browser instead: --web 127.0.0.1:8080")
+
+
+def why_no_window() -> str | None:
+    """Return why no window can be opened here; None if one can."""
     try:
         command = [sys.executable, "-P", "-c", _TRY]  # -P: no modules from the current folder
         tried = subprocess.run(command, capture_output=True, timeout=_TRY_S, stdin=subprocess.DEVNULL)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
-        why = "the display does not answer"
-    else:
-        if tried.returncode == 0:
-            return
-        why = _why(tried.stderr.decode(errors="replace"))
-    raise ConfigError(f"preview: no window can be opened: {why}; watch in a browser instead: --web 127.0.0.1:8080")
+        return "the display does not answer"
+    return _why(tried.stderr.decode(errors="replace")) if tried.returncode else None
 
 
 class Window:

@@ -15,6 +15,7 @@ from realtime.home import at_home
 
 # Other names of a host. A wildcard has the ports of all.
 _HOSTS = {"localhost": "127.0.0.1", "lo": "127.0.0.1", "0.0.0.0": "*", "::": "*"}  # noqa: S104 - compared, not bound
+_WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104 - recognised, not bound
 
 
 class Endpoint(NamedTuple):
@@ -94,6 +95,28 @@ def endpoint_at_home(endpoint: str) -> str:
     """
     scheme, _, path = endpoint.partition("://")
     return f"ipc://{at_home(path)}" if scheme == "ipc" else endpoint
+
+
+def pictures_endpoint(stream: str, announced: str) -> str | None:
+    """Return the endpoint to read pictures from, as seen from here.
+
+    >>> pictures_endpoint("tcp://camera-pc:5555", "tcp://0.0.0.0:5556")
+    'tcp://camera-pc:5556'
+    >>> pictures_endpoint("tcp://camera-pc:5555", "tcp://127.0.0.1:5556") is None  # loopback of the other machine
+    True
+
+    Args:
+        stream: endpoint through which the stream is read.
+        announced: `pictures` of the info message. A publisher must not choose a file here, so ipc is refused.
+    """
+    ours, theirs = parse_endpoint(stream), parse_endpoint(announced)
+    if theirs is None or not theirs.host or not theirs.can_connect:
+        return None
+    if theirs.host not in _WILDCARDS:
+        is_there = theirs.is_local and not (ours is not None and ours.is_local)
+        return None if is_there else announced
+    host = "127.0.0.1" if ours is None or not ours.host else ours.host
+    return f"tcp://[{host}]:{theirs.port}" if ":" in host else f"tcp://{host}:{theirs.port}"
 
 
 def parse_address(text: str) -> Endpoint | None:

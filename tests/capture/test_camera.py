@@ -223,6 +223,14 @@ def test_a_lost_camera_is_reopened_in_a_new_epoch(caplog):
         "cam0: opened http://***@10.0.0.5/s1, 64x48, 10 fps",
         "cam0: source: connection lost; trying again",
         "cam0: opened http://***@10.0.0.5/s1 again, 64x48, 10 fps",
+        "cam0: live again",
+    ]
+    keys = [[vars(record).get(key) for key in ("camera", "state", "reason", "cause")] for record in caplog.records]
+    assert keys == [
+        ["cam0", None, None, None],
+        ["cam0", "reconnecting", "connection lost", None],
+        ["cam0", None, None, None],
+        ["cam0", "live", None, None],
     ]
 
 

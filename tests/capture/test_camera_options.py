@@ -205,9 +205,11 @@ def test_a_crop_beyond_a_camera_s_image_is_logged_and_the_camera_is_retried(capl
         run = run_of(camera.url(), 1, crop_xyxy=(0, 0, 161, 120))
     assert not run.frames
     assert run.states[-1] == ("reconnecting", "mode not possible")
-    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
+    [warning] = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.message == (
         "cam0: crop_xyxy: got [0, 0, 161, 120], expected a box within the image of 160x120; trying again"
-    ]
+    )
+    assert (warning.camera, warning.cause) == ("cam0", "crop_xyxy")
 
 
 def test_a_file_whose_crop_does_not_fit_has_failed(tmp_path):

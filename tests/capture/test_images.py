@@ -77,7 +77,7 @@ def test_unreadable_images_are_faults_in_order_and_an_error_at_the_end(tmp_path,
     (tmp_path / "3.png").write_bytes(b"")
     (tmp_path / "4.png").write_bytes((tmp_path / "2.png").read_bytes()[:60])
     name = f"{tmp_path}{pattern}"
-    source = ImagesSource(name)
+    source = ImagesSource(name, camera="door")
     assert source.size == (32, 24)  # that of the first readable image
     pictures = [source.read() for _ in range(5)]
     assert [p.fault for p in pictures] == ["undecodable", None, "undecodable", "undecodable", None]
@@ -89,6 +89,7 @@ def test_unreadable_images_are_faults_in_order_and_an_error_at_the_end(tmp_path,
     assert [r.getMessage() for r in caplog.records] == [
         f"{tmp_path}/1.png: not an image, or a damaged or truncated one; continuing with the other images"
     ]
+    assert (caplog.records[0].camera, caplog.records[0].cause) == ("door", "undecodable")
 
 
 def test_an_image_that_is_deleted_before_its_turn_does_not_stop_the_source(tmp_path):

@@ -9,7 +9,7 @@ import zmq
 from realtime import wire
 from realtime.dashboard import feed as feed_module
 from realtime.dashboard.clock import Moment
-from realtime.dashboard.feed import Feed, pictures_endpoint
+from realtime.dashboard.feed import Feed
 from realtime.dashboard.fleet import Fleet
 from realtime.dashboard.settings import Settings
 from tests.dashboard.sample import picture
@@ -215,27 +215,6 @@ def test_a_turn_that_takes_too_long_goes_on_with_the_rest_in_the_next(monkeypatc
     finally:
         context.destroy(linger=0)
     assert taken == sent
-
-
-@pytest.mark.parametrize(
-    ("stream", "announced", "expected"),
-    [
-        ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5556", "tcp://127.0.0.1:5556"),
-        ("tcp://cam-pc:5555", "tcp://0.0.0.0:5556", "tcp://cam-pc:5556"),
-        ("tcp://cam-pc:5555", "tcp://*:5556", "tcp://cam-pc:5556"),
-        ("tcp://[fe80::1]:5555", "tcp://[::]:5556", "tcp://[fe80::1]:5556"),
-        ("tcp://cam-pc:5555", "tcp://10.0.0.5:5556", "tcp://10.0.0.5:5556"),
-        ("ipc:///run/poses", "tcp://0.0.0.0:5556", "tcp://127.0.0.1:5556"),
-        ("tcp://cam-pc:5555", "tcp://127.0.0.1:6379", None),  # a service of this machine
-        ("tcp://cam-pc:5555", "ipc:///etc/passwd", None),
-        ("tcp://cam-pc:5555", "tcp://10.0.0.5:*", None),
-        ("tcp://cam-pc:5555", "tcp://10.0.0.5:99999", None),
-        ("tcp://cam-pc:5555", "", None),
-        ("tcp://cam-pc:5555", "http://10.0.0.5:80", None),
-    ],
-)
-def test_the_endpoint_of_the_pictures_is_seen_from_here(stream, announced, expected):
-    assert pictures_endpoint(stream, announced) == expected
 
 
 def test_an_endpoint_that_can_not_be_connected_to_is_refused():

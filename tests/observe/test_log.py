@@ -64,7 +64,7 @@ def test_a_json_line_is_one_object_with_the_time_in_utc(lines):
 
 
 def test_a_json_line_about_a_camera_has_its_name_its_new_state_and_the_reason(lines):
-    extra = {"camera": "cam0", "state": "reconnecting", "reason": f"of {URL}", "other": 1}
+    extra = {"camera": "cam0", "state": "reconnecting", "reason": f"of {URL}", "cause": None, "other": 1}
     for form in ("json", "text"):
         set_up_logging("info", form)
         logging.getLogger("realtime").warning("cam0: lost", extra=extra)

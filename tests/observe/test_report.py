@@ -5,7 +5,7 @@ import pytest
 from realtime import __version__
 from realtime.observe import status as module
 from realtime.observe.metrics import StageMeter
-from realtime.observe.report import build_report, summary_lines
+from realtime.observe.report import build_report, log_summary
 from realtime.observe.status import CameraStatus
 from tests.clock import Clock
 
@@ -73,22 +73,32 @@ def test_a_camera_without_frames_is_in_the_report_with_zeros(cameras, meter):
     assert (camera["captured"], camera["fps"], camera["drops"]) == (0, 0.0, {})
 
 
-def test_the_summary_has_a_line_for_each_camera_with_frames_and_one_for_the_run(cameras, meter):
-    assert summary_lines(cameras, meter, 12.34) == [
-        "cam0: 14 frames captured, 3 dropped, 11 published, 5.0 fps, latency p50 20 ms, p95 30 ms",
+def test_the_summary_has_a_line_for_each_camera_with_frames_and_one_for_the_run(cameras, meter, caplog):
+    caplog.set_level("INFO", "realtime")
+    log_summary(cameras, meter, 12.34)
+    assert caplog.messages == [
+        "cam0: 14 frames captured, 3 dropped (stopping 2, too old 1), 11 published, 5.0 fps, "
+        "latency p50 20 ms, p95 30 ms",
         "12.3 s in total; busy: detect 0.25 s, publish 0.125 s",
     ]
+    line, run = caplog.records
+    assert (line.camera, line.state, line.reason, line.cause) == ("cam0", *cameras[0].state, "stopping")
+    assert not hasattr(run, "camera")
 
 
-def test_the_summary_of_a_run_without_frames_is_one_line():
-    assert summary_lines([CameraStatus("cam0")], StageMeter(), 0.0) == ["0.0 s in total; busy: nothing"]
+def test_the_summary_of_a_run_without_frames_is_one_line(caplog):
+    caplog.set_level("INFO", "realtime")
+    log_summary([CameraStatus("cam0")], StageMeter(), 0.0)
+    assert caplog.messages == ["0.0 s in total; busy: nothing"]
 
 
-def test_frames_that_an_empty_camera_left_out_are_no_loss_in_the_summary():
+def test_frames_that_an_empty_camera_left_out_are_no_loss_in_the_summary(caplog):
+    caplog.set_level("INFO", "realtime")
     camera = CameraStatus("cam0")
     for cause in ("idle", "idle", "too old"):
         camera.count_captured()
         camera.count_dropped(cause)
-    assert summary_lines([camera], StageMeter(), 1.0)[0].startswith(
-        "cam0: 3 frames captured, 1 dropped and 2 left out while empty, 0 published, "
-    )
+    log_summary([camera], StageMeter(), 1.0)
+    line = "cam0: 3 frames captured, 1 dropped (too old 1) and 2 left out while empty, 0 published, "
+    assert caplog.messages[0].startswith(line)
+    assert caplog.records[0].cause == "too old"

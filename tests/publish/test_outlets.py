@@ -164,9 +164,14 @@ def test_nothing_stays_bound_if_one_endpoint_is_taken(tmp_path: Path, taken: str
 
 
 def test_the_example_draws_poses_over_the_picture_of_their_frame(tmp_path: Path) -> None:
-    run = Running(PublishConfig(bind=[ANY_PORT], pictures=ANY_PORT))
+    keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader")])
+    publisher, reader = tmp_path / "publisher.key_secret", tmp_path / "clients/reader.key_secret"
+    run = Running(
+        PublishConfig(bind=[ANY_PORT], pictures=ANY_PORT, curve_secret=publisher, curve_clients=tmp_path / "clients")
+    )
     saved, number = tmp_path / "drawn.png", itertools.count()
     command = [sys.executable, "examples/draw_pictures.py", "--connect", run.endpoint, "--save", str(saved)]
+    command += ["--curve-secret", str(reader), "--curve-server", str(tmp_path / "publisher.key")]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as example:
 
         def publish() -> bool:

@@ -1,6 +1,6 @@
 import pytest
 
-from realtime.wire.endpoints import parse_endpoint
+from realtime.wire.endpoints import parse_endpoint, pictures_endpoint
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,24 @@ def test_a_port_is_checked_for_its_use(endpoint: str, can_connect: bool, can_bin
 )
 def test_an_endpoint_is_local_if_no_other_machine_can_connect(endpoint: str, local: bool) -> None:
     assert parse_endpoint(endpoint).is_local is local
+
+
+@pytest.mark.parametrize(
+    ("stream", "announced", "expected"),
+    [
+        ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5556", "tcp://127.0.0.1:5556"),
+        ("tcp://cam-pc:5555", "tcp://0.0.0.0:5556", "tcp://cam-pc:5556"),
+        ("tcp://cam-pc:5555", "tcp://*:5556", "tcp://cam-pc:5556"),
+        ("tcp://[fe80::1]:5555", "tcp://[::]:5556", "tcp://[fe80::1]:5556"),
+        ("tcp://cam-pc:5555", "tcp://10.0.0.5:5556", "tcp://10.0.0.5:5556"),
+        ("ipc:///run/poses", "tcp://0.0.0.0:5556", "tcp://127.0.0.1:5556"),
+        ("tcp://cam-pc:5555", "tcp://127.0.0.1:6379", None),  # a service of this machine
+        ("tcp://cam-pc:5555", "ipc:///etc/passwd", None),
+        ("tcp://cam-pc:5555", "tcp://10.0.0.5:*", None),
+        ("tcp://cam-pc:5555", "tcp://10.0.0.5:99999", None),
+        ("tcp://cam-pc:5555", "", None),
+        ("tcp://cam-pc:5555", "http://10.0.0.5:80", None),
+    ],
+)
+def test_the_endpoint_of_the_pictures_is_seen_from_here(stream: str, announced: str, expected: str | None) -> None:
+    assert pictures_endpoint(stream, announced) == expected
