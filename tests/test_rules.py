@@ -110,7 +110,7 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
 
 def test_the_wire_its_faces_and_the_dashboard_and_no_other_file_are_mit() -> None:
     marked = {path for path in PACKAGE.rglob("*.py") if path.read_text().startswith("# SPDX-License-Identifier: MIT\n")}
-    faces = {PACKAGE / f"{name}.py" for name in ("client", "home", "keys", "printable", "stdio")}
+    faces = {PACKAGE / f"{name}.py" for name in ("client", "home", "keys", "printable", "skeleton", "stdio")}
     assert marked == {*(PACKAGE / "wire").glob("*.py"), *(PACKAGE / "dashboard").glob("*.py"), *faces}
 
 

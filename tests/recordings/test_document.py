@@ -12,6 +12,7 @@ from realtime import convert, replay
 from realtime.config import load
 from realtime.flags import parse
 from realtime.recordings import replay as publishing
+from realtime.recordings.convert.openpose import BODY_25
 from realtime.recordings.parquet_writing import ParquetWriter
 from tests.publish.test_mp4 import write
 from tests.recordings.recorded import of_camera, record
@@ -54,6 +55,12 @@ def test_the_commands_that_convert_do_so(command: str, folder: Path) -> None:
     words = shlex.split(command)[2:]
     assert convert.main(words) == 0
     assert (folder / words[words.index("--out") + 1]).exists()
+
+
+def test_the_order_of_openpose_is_that_of_the_converter() -> None:
+    listed = re.search(r"OpenPose's order: (.*?)\. ", " ".join(TEXT.split()))
+    assert listed
+    assert listed[1].split(", ") == [f"{index} {name}" for index, name in enumerate(BODY_25)]
 
 
 def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> None:
