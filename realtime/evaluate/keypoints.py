@@ -272,8 +272,8 @@ def _report(models: Models, dataset: Dataset, results: Sequence[Row], boxes: str
         f"keypoints: {len(dataset.images)} images, {people} people with keypoints, {len(results)} found, {boxes} boxes",
         ["pose model", *MEASURES],
         [[models.pose_name, *measures.values()]],
-        {**models_used, "engines": engines, "processor": processor(), "boxes": boxes, "images": len(dataset.images), "people": people, "found": len(results),
-         "scores": measures},
+        {**models_used, "engines": engines, "processor": processor()[0], "boxes": boxes, "images": len(dataset.images),
+         "people": people, "found": len(results), "scores": measures},
         ["OKS average precision and recall in percent, by pycocotools; m: people of 32^2 to 96^2 px, l: larger"]
         + ([f"detector: {models.detector_name}"] if boxes == "detected" else [])
         + [computed_with(device, engines)],

@@ -1,38 +1,36 @@
-"""The hardware and the precision that a measurement was computed with, for the notes below its table.
+"""The processor of this machine, and the note below a table that says what its figures were computed with.
 
-Used by `keypoints` and `tracking`: their scores depend on the precision, and `auto` chooses it by the processor.
+Used by `keypoints` and `tracking`: their scores depend on the precision, which `auto` chooses by the processor.
 """
 
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-# The extensions on which the speed of a network depends, and the precision that `auto` chooses.
-_EXTENSIONS = (
-    "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "asimddp", "bf16", "i8mm",
-)  # fmt: skip
+# Instruction sets that decide how fast networks run, and in which precision, as Linux names them.
+_DECISIVE = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "bf16")
 
 
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the name of the processor, and those extensions of its instruction set that matter here.
+def processor(file: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
+    """Return the name of the processor and those of its instruction sets that decide how fast networks run.
 
-    >>> processor(Path("no such file")) == (platform.processor() or platform.machine())
-    True
+    >>> processor(Path("no such file"))[1]
+    []
 
     Args:
-        cpuinfo: Linux's description of the processor; without it, the extensions are unknown.
+        file: describes the processor. If it can't be read, as on macOS, no instruction set is known.
     """
     try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return platform.processor() or platform.machine()
-    name, flags = (re.search(rf"^{key}\s*:\s*(.*)$", text, re.MULTILINE) for key in ("model name", "(?:flags|Features)"))
-    words = flags[1].split() if flags else []
-    found = [word for word in _EXTENSIONS if word in words]
-    return f"{name[1] if name else platform.machine()}" + (f" ({', '.join(found)})" if found else "")
+        text = ""
+    lines = [line.partition(":") for line in text.splitlines()]
+    first = {key.strip(): value.strip() for key, _, value in reversed(lines)}
+    known = (first.get("flags") or first.get("Features") or "").split()
+    name = first.get("model name") or platform.processor() or platform.machine()
+    return name, [each for each in _DECISIVE if each in known]
 
 
 def computed_with(device: str, engines: Mapping[str, str | None]) -> str:
@@ -43,4 +41,6 @@ def computed_with(device: str, engines: Mapping[str, str | None]) -> str:
         engines: by network, its engine and precision; None for one that was not run.
     """
     used = [f"{network} {engine}" for network, engine in engines.items() if engine]
-    return f"computed on {device} with {', '.join(used) or 'no network'}; processor: {processor()}"
+    name, instructions = processor()
+    known = f" ({', '.join(instructions)})" if instructions else ""
+    return f"computed on {device} with {', '.join(used) or 'no network'}; processor: {name}{known}"
