@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from realtime import convert, replay
-from realtime.config import load
-from realtime.flags import parse
 from realtime.recordings import replay as publishing
 from realtime.recordings.convert.openpose import BODY_25
 from realtime.recordings.parquet_writing import ParquetWriter
@@ -28,12 +26,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record(tmp_path / "x.jsonl", *of_camera(1000, n=1, k=17))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("run_realtime.py")])
-def test_the_commands_that_record_are_accepted(command: str) -> None:
-    arguments, flags = parse(shlex.split(command)[1:])
-    assert load(arguments.config, environment={}, flags=flags).record
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("-m realtime.replay")])
