@@ -63,11 +63,13 @@ def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("code", CODE[:-1])
-def test_other_libraries_read_parquet_as_the_examples_do(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_libraries_read_tables_as_the_examples_do(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip(re.search(r"import .*?(\w+)\n", code)[1])
     first, second = Path("x.parquet"), Path("x.frames.parquet")
     with first.open("wb") as people, second.open("wb") as frames, ParquetWriter(people, frames) as writer:
         writer.write(of_camera(10, n=2, k=17))
+    assert convert.main(["x.jsonl", "--to", "csv", "--out", "x.csv"]) == 0
     found: dict[str, object] = {}
     exec(compile(code, "recordings.md", "exec"), found)
     assert "keypoints" not in found or found["keypoints"].shape == (20, 17, 3)
+    assert "wrist" not in found or found["wrist"].shape == (1000, 4)
