@@ -99,6 +99,10 @@ def help_text(group: str = "") -> str:
             "(REALTIME_POSE__MODEL). Order: defaults < files (--config) < environment < flags. An empty value unsets a "
             "key."
         )
+        out.add_text(
+            "A variable is REALTIME_ and the key in capitals, with two underscores for each dot: REALTIME_DEVICE sets "
+            "device, REALTIME_POSE__MAX_PEOPLE sets pose.max_people."
+        )
     return out.format_help()
 
 

@@ -1,6 +1,8 @@
+# SPDX-License-Identifier: MIT
 """Keypoint names and limbs: COCO-17, and skeletons built from a model's configuration.
 
-Every pose model has a skeleton, and the stream describes it to subscribers (InfoMessage).
+Every pose model has a skeleton, and the stream describes it to subscribers (InfoMessage). wire.document writes the
+names into docs/wire.md.
 """
 
 from __future__ import annotations

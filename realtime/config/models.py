@@ -115,8 +115,9 @@ class PoseConfig(Section):
         "auto",
         min_length=1,
         title="NAME|PATH",
-        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file (which "
-        "can contain code: use only those of people you trust), detector (the detector's own keypoints) or none",
+        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, yolo11n-pose, the path of a "
+        "YOLO pose .pt file (which can contain code: use only those of people you trust), detector (the detector's own "
+        "keypoints) or none",
     )
     engine: Engine = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(

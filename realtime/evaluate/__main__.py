@@ -107,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    parser = _Parser(PROGRAM, allow_abbrev=False, description="Measure accuracy, latency or cost.")
+    parser = _Parser(
+        PROGRAM, allow_abbrev=False, description="Measure accuracy, speed, latency and cost on your own data."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     measurement: Measurement | None = None
     for name, (module, line) in COMMANDS.items():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from realtime.capture.images import ImagesSource
 from realtime.errors import ConfigError, OutputError
 from realtime.evaluate.config_flags import add_keys, load_keys
+from realtime.evaluate.processor import computed_with, processor
 from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Report
 from realtime.home import home_path
@@ -227,8 +228,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--limit", type=int, metavar="N", help="evaluate only the N images with the lowest ids")
     add("--results", type=home_path, metavar="FILE", help="write the estimated keypoints as a COCO results file")
-    # Without pose.max_people: in a single image, the people left out would never be measured.
-    add_keys(parser, lambda key: key.startswith(("device", "detector.", "pose.")) and key != "pose.max_people")
+    # In a single image, the people that pose.max_people leaves out would never be measured, and no frame is skipped.
+    without = ("pose.max_people", "detector.every")
+    add_keys(parser, lambda key: key.startswith(("device", "detector.", "pose.")) and key not in without)
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -260,15 +262,21 @@ def run(options: argparse.Namespace) -> Report:
 def _report(models: Models, dataset: Dataset, results: Sequence[Row], boxes: str) -> Report:
     measures = score(dataset, results)
     people = sum(map(len, dataset.people.values()))
-    models_used = {"detector": models.detector_name, "pose": models.pose_name, "device": str(models.device)}
+    device = str(models.device)
+    models_used = {"detector": models.detector_name, "pose": models.pose_name, "device": device}
+    engines = {
+        "detector": models.detect.engine_name if boxes == "detected" else None,
+        "pose model": models.pose.engine_name,
+    }
     return Report(
         f"keypoints: {len(dataset.images)} images, {people} people with keypoints, {len(results)} found, {boxes} boxes",
         ["pose model", *MEASURES],
         [[models.pose_name, *measures.values()]],
-        {**models_used, "boxes": boxes, "images": len(dataset.images), "people": people, "found": len(results),
-         "scores": measures},
+        {**models_used, "engines": engines, "processor": processor()[0], "boxes": boxes, "images": len(dataset.images),
+         "people": people, "found": len(results), "scores": measures},
         ["OKS average precision and recall in percent, by pycocotools; m: people of 32^2 to 96^2 px, l: larger"]
-        + ([f"detector: {models.detector_name}"] if boxes == "detected" else []),
+        + ([f"detector: {models.detector_name}"] if boxes == "detected" else [])
+        + [computed_with(device, engines)],
     )  # fmt: skip
 
 

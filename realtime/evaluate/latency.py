@@ -97,7 +97,13 @@ class CameraTimes:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add = parser.add_argument
-    add("recording", nargs="?", type=home_path, metavar="FILE", help="a .jsonl recording made with --record")
+    add(
+        "recording",
+        nargs="?",
+        type=home_path,
+        metavar="FILE",
+        help="a recording made with --record (.jsonl or .parquet)",
+    )
     add(
         "--connect",
         metavar="ENDPOINT",
@@ -118,7 +124,7 @@ def run(options: argparse.Namespace) -> Report:
         RealtimeError: no message arrived, or a message can't be decoded.
     """
     if (options.recording is None) == (not options.connect):
-        raise ConfigError("latency: expected either a recording (.jsonl) or --connect ENDPOINT")
+        raise ConfigError("latency: expected either a recording (.jsonl or .parquet) or --connect ENDPOINT")
     if not 0 < options.seconds < float("inf"):
         raise ConfigError(f"--seconds: got {options.seconds:g}, expected more than 0")
     if options.recording is not None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The generated part of the stream's documentation: `python -m realtime.wire.document` writes it.
 
-It writes docs/wire.schema.json and the tables of docs/wire.md, both from the structs in `messages`. Run it in the root
-of the repository; `make docs` does.
+It writes docs/wire.schema.json and the tables of docs/wire.md, from the structs in `messages` and the skeletons whose
+keypoints are known without a model's files. Run it in the root of the repository; `make docs` does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from realtime.skeleton import COCO17
 from realtime.wire.messages import (
     OPTIONAL,
     InfoMessage,
@@ -49,14 +50,28 @@ def with_tables(markdown: str) -> str:
     Raises:
         ValueError: the text lacks one of these lines.
     """
-    for kind in (PoseMessage, InfoMessage, StatusMessage, PictureMessage):
-        begin, end = f"<!-- {kind.__name__} -->\n", f"<!-- /{kind.__name__} -->"
+    kinds = (PoseMessage, InfoMessage, StatusMessage, PictureMessage)
+    for name, table in {**{kind.__name__: _table(kind) for kind in kinds}, COCO17.name: _names()}.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, found, rest = markdown.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
             raise ValueError(f"wire.md: expected the lines {begin.strip()} and {end}")
-        markdown = before + begin + _table(kind) + end + after
+        markdown = before + begin + table + end + after
     return markdown
+
+
+def _names() -> str:
+    """The keypoints of coco17 by index. Left and right stand side by side."""
+    left_of = {right: left for left, right in COCO17.flip_pairs}
+    rights = {left: right for right, left in left_of.items()}
+    lines = ["| index | keypoint | index | keypoint |", "|---|---|---|---|"]
+    for index, name in enumerate(COCO17.keypoint_names):
+        if index not in left_of:
+            right = rights.get(index)
+            other = "| | |" if right is None else f"| {right} | `{COCO17.keypoint_names[right]}` |"
+            lines.append(f"| {index} | `{name}` {other}")
+    return "\n".join(lines) + "\n"
 
 
 def _table(kind: type[Message]) -> str:

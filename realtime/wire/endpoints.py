@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from realtime.home import at_home
 
-# Other names of a host. A wildcard has the ports of all.
-_HOSTS = {"localhost": "127.0.0.1", "lo": "127.0.0.1", "0.0.0.0": "*", "::": "*"}  # noqa: S104 - compared, not bound
 _WILDCARDS = ("0.0.0.0", "::", "*")  # noqa: S104 - recognised, not bound
+# Other names of a host. A wildcard has the ports of all.
+_HOSTS = {"localhost": "127.0.0.1", "lo": "127.0.0.1"} | dict.fromkeys(_WILDCARDS, "*")
 
 
 class Endpoint(NamedTuple):

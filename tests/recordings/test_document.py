@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from realtime import convert, replay
-from realtime.config import load
-from realtime.flags import parse
 from realtime.recordings import replay as publishing
+from realtime.recordings.convert.openpose import BODY_25
 from realtime.recordings.parquet_writing import ParquetWriter
 from tests.publish.test_mp4 import write
 from tests.recordings.recorded import of_camera, record
@@ -27,12 +26,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record(tmp_path / "x.jsonl", *of_camera(1000, n=1, k=17))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("run_realtime.py")])
-def test_the_commands_that_record_are_accepted(command: str) -> None:
-    arguments, flags = parse(shlex.split(command)[1:])
-    assert load(arguments.config, environment={}, flags=flags).record
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("-m realtime.replay")])
@@ -65,6 +58,12 @@ def test_the_example_writes_the_trajectory_of_one_person(capsys: pytest.CaptureF
     assert re.fullmatch(r"1000000000000000000,\d+\.\d+,\d+\.\d+", lines[0])
 
 
+def test_the_order_of_openpose_is_that_of_the_converter() -> None:
+    listed = re.search(r"OpenPose's order: (.*?)\. ", " ".join(TEXT.split()))
+    assert listed
+    assert listed[1].split(", ") == [f"{index} {name}" for index, name in enumerate(BODY_25)]
+
+
 def test_the_example_that_reads_does_so(capsys: pytest.CaptureFixture[str]) -> None:
     code = CODE[-1]
     exec(compile(code, "recordings.md", "exec"), {})
@@ -78,6 +77,8 @@ def test_other_libraries_read_parquet_as_the_examples_do(code: str, capsys: pyte
     first, second = Path("x.parquet"), Path("x.frames.parquet")
     with first.open("wb") as people, second.open("wb") as frames, ParquetWriter(people, frames) as writer:
         writer.write(of_camera(10, n=2, k=17))
+    assert convert.main(["x.jsonl", "--to", "csv", "--out", "x.csv"]) == 0
     found: dict[str, object] = {}
     exec(compile(code, "recordings.md", "exec"), found)
     assert "keypoints" not in found or found["keypoints"].shape == (20, 17, 3)
+    assert "wrist" not in found or found["wrist"].shape == (1000, 4)

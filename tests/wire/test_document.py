@@ -10,12 +10,14 @@ from typing import TextIO
 import zmq
 
 from realtime import wire
+from realtime.skeleton import COCO17
 from realtime.wire.document import json_schema, with_tables
 from tests.wire.examples import INFO, STATUS, pose
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MESSAGES = ("PoseMessage", "InfoMessage", "StatusMessage", "PictureMessage")
+TABLES = (*MESSAGES, "coco17")
 
 
 def test_the_generated_documentation_is_up_to_date():
@@ -26,12 +28,14 @@ def test_the_generated_documentation_is_up_to_date():
 
 
 def test_the_tables_are_generated_from_the_structs():
-    page = "\n".join(f"<!-- {m} -->\nold\n<!-- /{m} -->" for m in MESSAGES)
+    page = "\n".join(f"<!-- {name} -->\nold\n<!-- /{name} -->" for name in TABLES)
     written = with_tables(page)
     assert "old" not in written
     for kind in (getattr(wire, name) for name in MESSAGES):
         for key in kind.__struct_fields__:
             assert f"| `{key}` |" in written
+    for index, name in enumerate(COCO17.keypoint_names):
+        assert f"| {index} | `{name}` |" in written
 
 
 def test_the_schema_requires_every_key_that_is_always_sent():

@@ -124,12 +124,13 @@ def run(options: argparse.Namespace) -> Report:
     if options.video and len(sequences) > 1:
         raise ConfigError(f"--video: got {len(sequences)} sequences, expected one")
     config = load_keys(options)
+    notes: list[str] = []
     if options.results:
         scored = [score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences]
         outcomes = {"results": {s.name: Outcome(scores) for s, scores in zip(sequences, scored, strict=True)}}
     else:
-        outcomes = _track_all(sequences, thinning, config, options)
-    return _report(outcomes, sequences, thinning, options.hide, config)
+        outcomes, notes = _track_all(sequences, thinning, config, options)
+    return _report(outcomes, sequences, thinning, options.hide, config, notes)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -155,13 +156,16 @@ def _asks_for_poses(options: argparse.Namespace) -> bool:
 
 def _track_all(
     sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
-) -> dict[str, dict[str, Outcome]]:
-    """Run all trackers on all sequences and return the outcomes by tracker and sequence."""
+) -> tuple[dict[str, dict[str, Outcome]], list[str]]:
+    """Run all trackers on all sequences. Return the outcomes by tracker and sequence, and notes for the report."""
     activities = Activities(config.activity) if config.activity.mode == "on" else None
     if activities and options.detections:
         raise ConfigError("--activity.mode: got on with --detections, but the motion gate needs images")
     makers = tracker_makers(config, options.against, activities)
-    detect = None if options.detections else load_detect(config, with_poses=_asks_for_poses(options))
+    detect, notes = None, [f"detections: {options.detections}, of each sequence"]
+    if not options.detections:
+        detect, networks = load_detect(config, with_poses=_asks_for_poses(options))
+        notes = [networks]
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
     for sequence in sequences:
         kept = thinning.of(sequence.frames)
@@ -180,7 +184,7 @@ def _track_all(
             outcomes[name][sequence.name] = Outcome(scores, tracker.seconds, hidden, tracker.looks)
         if options.write:
             write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
-    return outcomes
+    return outcomes, notes
 
 
 def _together(outcomes: list[Outcome]) -> Outcome:
@@ -198,6 +202,7 @@ def _report(
     thinning: Thinning,
     hidden_s: float | None,
     config: AppConfig,
+    notes: list[str],
 ) -> Report:
     hidden = OUTCOMES if hidden_s else ()
     shown = (*_SHOWN, *hidden)
@@ -236,5 +241,6 @@ def _report(
             "HOTA, DetA, AssA, MOTA, IDF1: percent; IDSW: number of id switches; "
             "looks: number of frames on which the detector ran; ms: mean tracking time per frame.",
             *(_HIDDEN_NOTES if hidden else []),
+            *notes,
         ],
     )

@@ -18,6 +18,7 @@ from realtime.capture.watcher import Watcher
 from realtime.config import AppConfig, CameraConfig
 from realtime.detect.cadence import Cadence
 from realtime.errors import ConfigError
+from realtime.evaluate.processor import computed_with
 from realtime.evaluate.tracking.mot import ID, SCORE, XYWH, Boxes, MotSequence, read_rows
 from realtime.runtime.activity import Activities
 from realtime.types import Detections, Frame, Tracks
@@ -141,18 +142,23 @@ def read_frames(
         source.close()
 
 
-def load_detect(config: AppConfig, with_poses: bool) -> Callable[[Frame], Detections]:
-    """Load the detector and return a function from a frame to its detections.
+def load_detect(config: AppConfig, with_poses: bool) -> tuple[Callable[[Frame], Detections], str]:
+    """Load the detector.
 
     Args:
         config: the configuration.
         with_poses: also run the pose model, so that the detections carry its keypoints and not the detector's own.
+
+    Returns:
+        A function from a frame to its detections, and a note about the networks for the report.
     """
     from realtime.loading import load_detector, load_models
+    from realtime.runtime.device import resolve_device
 
     if not with_poses:
-        stage, _ = load_detector(config)
-        return lambda frame: stage.process([frame])[0]
+        stage, name = load_detector(config)
+        device = str(resolve_device(config.device))
+        return lambda frame: stage.process([frame])[0], computed_with(device, {f"detector {name}": stage.engine_name})
     models = load_models(config)
 
     def detect_with_poses(frame: Frame) -> Detections:
@@ -162,7 +168,9 @@ def load_detect(config: AppConfig, with_poses: bool) -> Callable[[Frame], Detect
         poses = models.pose.process([people])[0]
         return replace(found, keypoints=np.dstack([poses.keypoints, poses.keypoint_scores]))
 
-    return detect_with_poses
+    detector, pose = f"detector {models.detector_name}", f"pose model {models.pose_name}"
+    engines = {detector: models.detect.engine_name, pose: models.pose.engine_name}
+    return detect_with_poses, computed_with(str(models.device), engines)
 
 
 def _frame(camera: str, number: int, image: NDArray[np.uint8], time_s: float) -> Frame:

@@ -112,7 +112,7 @@ def test_images_go_through_detector_and_tracker(tmp_path: Path, monkeypatch: pyt
         x, y, w, h = cv2.boundingRect(np.ascontiguousarray(frame.image[..., 0]))
         return Detections(frame, np.array([[x, y, x + w, y + h]], np.float32), np.array([0.9], np.float32))
 
-    monkeypatch.setattr(command, "load_detect", lambda config, with_poses: detect)
+    monkeypatch.setattr(command, "load_detect", lambda config, with_poses: (detect, "computed with a stand-in"))
     found = evaluate(tmp_path, str(folder), "--every", "2")
     assert found["trackers"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
     assert times_s == pytest.approx([0.0, 0.2])  # seqinfo.ini's 10 frames per second
@@ -135,7 +135,7 @@ def test_with_a_motion_gate_the_detector_rests_while_a_person_stands(
         looked_s.append(frame.time_s)
         return Detections(frame, np.array([[100, 50, 140, 150]], np.float32), np.array([0.9], np.float32))
 
-    monkeypatch.setattr(command, "load_detect", lambda config, with_poses: detect)
+    monkeypatch.setattr(command, "load_detect", lambda config, with_poses: (detect, "computed with a stand-in"))
     found = evaluate(tmp_path, str(folder), "--activity.mode", "on")
     assert found["trackers"]["ours"]["stand"]["looks"] == len(looked_s) < 40
     assert sum(time_s >= 3.0 for time_s in looked_s) == 3  # in the last three seconds of six
