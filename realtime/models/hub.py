@@ -97,14 +97,11 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
     If neither is possible, the second value is the reason.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        if (folder := local_checkpoint(name)) is not None:
             return folder, ""
-    except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
-        pass
     except ValueError as error:  # not a valid repository name
         return None, first_line(error)
     if not hub.reachable(trust_memory):
@@ -113,6 +110,22 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])), ""
     except (HfHubHTTPError, OSError) as error:
         return None, first_line(error, type(error).__name__)
+
+
+def local_checkpoint(name: str) -> Path | None:
+    """Return the folder of a ViTPose checkpoint in the hub's cache, or None.
+
+    Raises:
+        ValueError: it is not a valid repository name.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
+        return None
+    return folder if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")) else None
 
 
 def downloaded(repository: str, file: str) -> Path | None:
