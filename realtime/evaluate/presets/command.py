@@ -21,6 +21,7 @@ from realtime.capture.image_formats import IMAGE_SUFFIXES
 from realtime.capture.kind import kind_of
 from realtime.capture.open import check_source
 from realtime.config import load
+from realtime.config.mistakes import as_flag
 from realtime.errors import ConfigError, RealtimeError, SourceError
 from realtime.evaluate.presets.outcome import SAME_IOU, SURE, Outcome
 from realtime.evaluate.presets.processor import processor
@@ -46,14 +47,16 @@ SETTINGS = (
 # With fewer frames than this, the speed is only a rough figure.
 _ENOUGH_FRAMES = 30
 _ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
+# Keys that this command sets itself.
+_OURS = {"cameras", "device", "realtime", "loop", "max_frames", "record", "report"}
 _LIVE = {"webcam": "a webcam", "network": "a network source", "pipe": "a pipe, which can be read only once"}
 _NOTES = (
     "speed: fps relative to the first row, in the same round. people: mean per frame.",
     f"found: share of the first row's people that this setting finds too (boxes with an IoU of {SAME_IOU} or more).",
-    "change: distance of these people's keypoints from the first row's, in percent of the longer side of their box "
-    f"(median and 95th percentile; keypoints with a score of {SURE} or more).",
-    "A change is not an error: the first row is no ground truth. `evaluate keypoints` and `evaluate tracking` measure "
-    "accuracy.",
+    "change: distance of these people's keypoints from the first row's (median and 95th percentile),",
+    f"in percent of the longer side of their box; only keypoints that the first row scores {SURE} or more.",
+    "A change is not an error, because the first row is no ground truth. `evaluate keypoints` and `evaluate tracking`",
+    "measure accuracy.",
 )
 
 
@@ -144,15 +147,13 @@ def _checked_clip(clip: str) -> str:
     clip = clip if kind_of(clip) != "file" else str(home_path(clip))
     kind, name = kind_of(clip), shown(clip)
     if kind in _LIVE:
-        raise ConfigError(
-            f"presets: {name} is {_LIVE[kind]}, expected a recording, because each setting must see the same frames"
-        )
+        raise ConfigError(f"clip: {name} is {_LIVE[kind]}, expected a recording: each setting must see the same frames")
     if kind == "images" and Path(clip).suffix.lower() in IMAGE_SUFFIXES and Path(clip).is_file():
-        raise ConfigError(f"presets: {name} is a single image, expected a video or a folder of images")
+        raise ConfigError(f"clip: {name} is a single image, expected a video or a folder of images")
     try:
         check_source(load(environment={}, flags={"cameras": [{"name": "clip", "source": clip}]}).cameras[0])
     except SourceError as error:
-        raise ConfigError(f"presets: {error}") from None
+        raise ConfigError(str(error)) from None
     return clip
 
 
@@ -167,8 +168,9 @@ def _check_setting(setting: str) -> None:
         load(own.config, flags=flags)
     except (ConfigError, ValueError) as error:  # ValueError: a quotation mark is missing
         raise ConfigError(f"--setting: {setting}: {error}") from None
-    if "cameras" in flags or own.dry_run or own.print_config:
-        raise ConfigError(f"--setting: got {setting!r}, expected flags that change how the clip is processed")
+    if (taken := sorted(_OURS & flags.keys())) or own.dry_run or own.print_config:
+        got = ("--source" if taken[0] == "cameras" else as_flag(taken[0])) if taken else setting
+        raise ConfigError(f"--setting: got {got}, expected only flags that change how the clip is processed")
 
 
 def _report(

@@ -26,6 +26,8 @@ WARM_FRAMES = 5
 SAME_IOU = 0.5
 # Keypoints below this score say nothing: it is the score from which the filter takes them seriously.
 SURE = SmoothingConfig().min_score
+# The pose models without a network, in words.
+_WITHOUT_NETWORK = {"detector": "the detector's own keypoints", "none": "no keypoints"}
 
 
 class Change(NamedTuple):
@@ -79,8 +81,8 @@ class Outcome:
         parts = []
         for name in ("detector", "pose"):
             engine = self.models.get(f"{name}_engine")
-            # Without the reason why `auto` did not take another model.
-            parts.append(self.models[name].partition(" (")[0] + (f" in {engine}" if engine else ""))
+            model = self.models[name].partition(" (")[0]  # without the reason why `auto` did not take another one
+            parts.append(f"{model} in {engine}" if engine else _WITHOUT_NETWORK.get(model, model))
         return ", ".join(parts)
 
     def change_from(self, other: Outcome) -> Change:
