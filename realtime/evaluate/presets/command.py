@@ -1,8 +1,8 @@
 """Compare the presets, and some single changes that users try, with the defaults: speed, people and keypoints.
 
 This is `python -m realtime.evaluate presets CLIP`. It answers "how do I make it faster on this machine, and what does
-that cost". Each setting runs the whole program in a process of its own; the settings take turns, so that other programs
-on the machine disturb all of them alike.
+that cost". Each setting runs the whole program in a process of its own, and the settings take turns. The fastest round
+of each one counts, because other programs on the machine can only slow a run down.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from realtime.capture.image_formats import IMAGE_SUFFIXES
 from realtime.capture.kind import kind_of
@@ -46,12 +44,14 @@ SETTINGS = (
 )
 # With fewer frames than this, the speed is only a rough figure.
 _ENOUGH_FRAMES = 30
+# If the fastest round of a setting is faster than its slowest by this factor, other programs disturbed them.
+_LARGE_FACTOR = 1.3
 _ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
 # Keys that this command sets itself.
 _OURS = {"cameras", "device", "realtime", "loop", "max_frames", "record", "report"}
 _LIVE = {"webcam": "a webcam", "network": "a network source", "pipe": "a pipe, which can be read only once"}
 _NOTES = (
-    "speed: fps relative to the first row, in the same round. people: mean per frame.",
+    "fps: of the fastest round. speed: relative to the first row. people: mean per frame.",
     f"found: share of the first row's people that this setting finds too (boxes with an IoU of {SAME_IOU} or more).",
     "change: distance of these people's keypoints from the first row's (median and 95th percentile),",
     f"in percent of the longer side of their box; only keypoints that the first row scores {SURE} or more.",
@@ -182,17 +182,17 @@ def _report(
     networks: dict[str, list[str]] = {}
     for setting, runs in outcomes.items():
         fps = [run.fps for run in runs]
-        ratios = [run.fps / base.fps for run, base in zip(runs, reference, strict=True)]
+        speed = max(fps) / max(run.fps for run in reference)
         # The results on a file do not depend on the speed of the machine, so one run is enough for them.
         people, change = runs[0].people, runs[0].change_from(reference[0])
-        rows.append([setting, float(np.median(fps)), float(np.median(ratios)), people, *change])
-        data[setting] = {"fps": fps, "speed": ratios, "people": people, **change._asdict(), "models": runs[0].networks}
+        rows.append([setting, max(fps), speed, people, *change])
+        data[setting] = {"fps": fps, "speed": speed, "people": people, **change._asdict(), "models": runs[0].networks}
         networks.setdefault(runs[0].networks, []).append(setting)
     name, instructions = processor()
     frames, device = len(reference[0].poses), reference[0].device
     machine = f"{name}, {all_cores()} cores ({', '.join(instructions) or 'instruction sets unknown'}), on {device}"
     return Report(
-        title=f"Settings on {shown(options.clip)}, {frames} frames, medians of {options.rounds} rounds: {machine}",
+        title=f"Settings on {shown(options.clip)}, {frames} frames, {options.rounds} rounds: {machine}",
         columns=["setting", "fps", "speed", "people", "found", "change p50 %", "change p95 %"],
         rows=rows,
         data={"clip": options.clip, "frames": frames, "rounds": options.rounds, "processor": name,
@@ -201,10 +201,22 @@ def _report(
         notes=[
             *_NOTES,
             *_of_clip(reference[0]),
+            *_of_disturbance(outcomes),
             *(f"models: {used}: {', '.join(settings)}" for used, settings in networks.items()),
             *(f"not measured: {setting}: {reason}" for setting, reason in failed.items()),
         ],
     )  # fmt: skip
+
+
+def _of_disturbance(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    """A note if the rounds of a setting differ a lot."""
+    factor = max(max(run.fps for run in runs) / min(run.fps for run in runs) for runs in outcomes.values())
+    if not factor >= _LARGE_FACTOR:  # also NaN, without frames
+        return []
+    return [
+        f"The fps of a setting differed by a factor of up to {factor:.1f} between rounds, so other programs probably "
+        "used the machine: repeat it with more --rounds."
+    ]
 
 
 def _of_clip(outcome: Outcome) -> list[str]:

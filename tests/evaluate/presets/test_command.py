@@ -36,7 +36,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if "input-size" in setting:
             raise RealtimeError("pose.input_size: not with this model")
         is_fast = "fast" in setting
-        return outcome(*(message(i, shift=4 * is_fast) for i in range(40)), fps=30 if is_fast else 10)
+        return outcome(*(message(i, shift=4 * is_fast) for i in range(40)), fps=30.0 if is_fast else 10.0)
 
     monkeypatch.setattr(command, "run_program", run_program)
     return settings
@@ -54,7 +54,7 @@ def test_each_setting_is_compared_with_the_defaults(
     assert lines["--preset fast"] == ["30.00", "3.00", "1.00", "1.00", "4.00", "4.00"]
     assert "not measured: --pose.input-size 192x144: pose.input_size: not with this model" in out
     assert "models: yolov8n in openvino bf16, no keypoints: --preset balanced, --preset fast," in out
-    assert data["settings"]["--preset fast"]["speed"] == [3, 3, 3]
+    assert data["settings"]["--preset fast"]["speed"] == 3
     assert data["failed"] == {"--pose.input-size 192x144": "pose.input_size: not with this model"}
     assert set(data) >= {"processor", "instructions", "cores", "device", "frames"}
 
@@ -64,6 +64,17 @@ def test_the_settings_take_turns_and_one_that_failed_is_not_tried_again(ran: lis
     words = ["--setting=--preset fast", f"--setting={failing}", "--setting=--preset fast", "--rounds=2"]
     assert main(["presets", str(clip), *words]) == 0
     assert ran == [command.DEFAULT, "--preset fast", failing, "--preset fast", command.DEFAULT]
+
+
+def test_the_fastest_round_counts_and_a_disturbed_measurement_says_so(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fps = iter([20.0, 50.0, 100.0, 40.0])  # of the default and the setting, and of the setting and the default
+    monkeypatch.setattr(command, "run_program", lambda words, folder: outcome(message(0), fps=next(fps)))
+    assert main(["presets", str(clip), "--setting=--preset fast", "--rounds=2"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"--preset fast +100.00 +2.50 ", out)
+    assert "differed by a factor of up to 2.0 between rounds" in out
 
 
 def test_the_program_must_run_with_the_defaults(
