@@ -144,7 +144,7 @@ def run_patched(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_what_libraries_print_goes_to_standard_error():
     result = run_patched("print('chatter'); os.write(1, b'more chatter\\n')", "--source", "demo", "--print-config")
-    assert result.stdout.startswith("device: auto\n")
+    assert result.stdout.startswith("preset: null\n")
     assert "chatter" not in result.stdout
     assert result.stderr == "chatter\nmore chatter\n"
     assert result.returncode == 0
@@ -201,7 +201,7 @@ def test_a_library_that_cannot_be_loaded_is_one_error_line(kind, text, code, say
 # Name, arguments ({tmp}: a folder of this test, {port}: a port in use), exit code, part of the error line.
 WRONG_USES: list[tuple[str, str, int, str]] = [
     ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),
-    ("a flag that no release has yet", "--source 0 --preset fast", 2, "unknown flag --preset"),
+    ("an unknown preset", "--source 0 --preset turbo", 2, "'fast', 'balanced' or 'accurate'"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
     ("a word that is no tool", "clinet", 2, "the tools, named first, are client, keys, evaluate"),
