@@ -359,7 +359,9 @@ def test_print_config_shows_the_preset_and_its_choices(
     out, err = capfd.readouterr()
     assert out.startswith("preset: accurate\n")
     assert "  weights: yolov8s\n" in out
-    assert "realtime-pose: preset accurate: detector.weights is yolov8s, the largest model on this machine" in err
+    assert (
+        "realtime-pose: preset accurate: detector.weights is yolov8s, the largest of its models on this machine" in err
+    )
 
 
 def test_a_reload_keeps_the_preset_and_its_choices(

@@ -63,7 +63,8 @@ class Presets:
         for index, model in enumerate(models):
             if self._is_here(model):
                 missing = f" (not here: {', '.join(models[:index])})" if index else ""
-                self._tell(f"preset {name}: {key} is {model}, the largest model on this machine{missing}")
+                self._tell(f"preset {name}: {key} is {model}, the largest of its models on this machine{missing}")
                 return model
-        self._tell(f"preset {name}: {key} stays {last}, as without the preset: not here: {', '.join(models)}")
+        none = f"none of its models is on this machine ({', '.join(models)})"
+        self._tell(f"preset {name}: {key} stays {last}, the default, because {none}")
         return last
