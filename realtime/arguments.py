@@ -6,15 +6,19 @@ Errors name arguments and keywords, as the caller wrote them, where those of the
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from realtime.config import AppConfig, keyword_of, load, parse_source, with_keywords
+from realtime.config import AppConfig, Presets, keyword_of, load, parse_source, with_keywords
 from realtime.errors import ConfigError
 from realtime.home import at_home
+from realtime.models.weights import is_here
+
+log = logging.getLogger(__name__)
 
 # The number of a webcam, a path, or text as for --source: [NAME=]SRC.
 Source = int | str | os.PathLike[str] | Mapping[str, object]
@@ -23,7 +27,7 @@ Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 # How the keys begin that matter to the library: those of the stages, then those of cameras. The others belong to the
 # program.
 _OURS = (
-    "device", "detector.", "tracker.", "pose.", "smoothing.",
+    "preset", "device", "detector.", "tracker.", "pose.", "smoothing.",
     "cameras", "realtime", "loop", "max_frames", "fail_fast", "activity.", "latency.max_age_ms",
 )  # fmt: skip
 # The files through which a call of the library reaches this one.
@@ -53,7 +57,9 @@ def configuration(files: Sequence[Path], keys: Mapping[str, object], sources: Se
     """
     with _in_words_of_the_library("source" if sources else "cameras"):
         cameras = [_camera(source, position) for position, source in enumerate(sources)]
-        return load(files, flags={**keys, "cameras": cameras} if cameras else keys)
+        # A tracker reads its keys again for each call of `track`, but its models are chosen once.
+        presets = Presets(is_here, log.debug if sources else log.info)
+        return load(files, flags={**keys, "cameras": cameras} if cameras else keys, presets=presets)
 
 
 def warn_of_others(keys: Mapping[str, object]) -> None:

@@ -32,7 +32,7 @@ from realtime.tools import TOOLS, run_tool
 if TYPE_CHECKING:
     import argparse
 
-    from realtime.config import AppConfig, Reading
+    from realtime.config import AppConfig, Presets, Reading
     from realtime.pipeline import Pipeline
 
 PROGRAM = "realtime-pose"
@@ -110,12 +110,12 @@ def _run(argv: list[str], secrets: list[str]) -> int:
     reader = _Reader(arguments, flags, secrets)
     config = reader.read()
     if arguments.print_config:
-        for warning in reader.new_warnings():
-            _say(f"warning: {warning}", secrets)
+        for level, line in reader.new_lines():
+            _say(f"warning: {line}" if level == logging.WARNING else line, secrets)
         write_out(to_yaml(config, out_encoding()))
         return 0
     set_up_logging(config.log_level, config.log_format, secrets)
-    reader.log_warnings()
+    reader.log_lines()
     if ignored := service_variables():
         log.debug("environment: ignored variables of a service with a name like ours: %s", ", ".join(ignored))
     check_limits()
@@ -176,12 +176,15 @@ def _process(
 
 
 class _Reader:
-    """Reads the configuration, at the start and for each reload. It collects the secrets and the warnings in it."""
+    """Reads the configuration, at the start and for each reload. It collects its secrets, warnings and choices."""
 
     def __init__(self, arguments: argparse.Namespace, flags: dict[str, object], secrets: list[str]) -> None:
         self._arguments, self._flags, self._secrets = arguments, flags, secrets
-        self._reading: Reading | None = None  # the same one at each reload, because it keeps the content of pipes
-        self._warnings: dict[str, bool] = {}  # line -> whether it was shown: once each, although a reload repeats it
+        # The same ones at each reload: the first keeps the content of pipes, the second the choice of models.
+        self._reading: Reading | None = None
+        self._presets: Presets | None = None
+        # (level, line) -> whether it was shown: once each, although a reload repeats it
+        self._lines: dict[tuple[int, str], bool] = {}
 
     def read(self) -> AppConfig:
         """Read the configuration.
@@ -189,11 +192,12 @@ class _Reader:
         Raises:
             ConfigError: it has a mistake, or no source.
         """
-        from realtime.config import Reading, load
+        from realtime.config import Presets, Reading, load
 
         options = self._arguments
         self._reading = self._reading or Reading(self._warn)
-        config = load(options.config, flags=self._flags, warn=self._warn, reading=self._reading)
+        self._presets = self._presets or Presets(_is_here, self._tell)
+        config = load(options.config, None, self._flags, self._warn, self._reading, self._presets)
         found = {secret for camera in config.cameras for secret in secrets_of(camera.address)}
         self._secrets[:] = found.union(self._secrets)
         if not config.cameras and not options.dry_run and not options.print_config:
@@ -202,24 +206,33 @@ class _Reader:
         return config if options.print_config else config.model_copy(update=files)
 
     def read_again(self) -> AppConfig:
-        """Read the configuration, and log new warnings. For reloads."""
+        """Read the configuration, and log new warnings and choices. For reloads."""
         config = self.read()
-        self.log_warnings()
+        self.log_lines()
         return config
 
-    def log_warnings(self) -> None:
-        """Log the new warnings."""
-        for warning in self.new_warnings():
-            log.warning("%s", warning)
+    def log_lines(self) -> None:
+        """Log the new warnings and choices."""
+        for level, line in self.new_lines():
+            log.log(level, "%s", line)
 
     def _warn(self, line: str) -> None:
-        self._warnings.setdefault(line, False)
+        self._lines.setdefault((logging.WARNING, line), False)
 
-    def new_warnings(self) -> list[str]:
-        """Return the warnings that were not returned before."""
-        new = [line for line, is_shown in self._warnings.items() if not is_shown]
-        self._warnings |= dict.fromkeys(new, True)
+    def _tell(self, line: str) -> None:
+        self._lines.setdefault((logging.INFO, line), False)
+
+    def new_lines(self) -> list[tuple[int, str]]:
+        """Return the level and text of the warnings and choices that were not returned before."""
+        new = [line for line, is_shown in self._lines.items() if not is_shown]
+        self._lines |= dict.fromkeys(new, True)
         return new
+
+
+def _is_here(model: str) -> bool:
+    from realtime.models.weights import is_here  # takes a tenth of a second, and few runs need it
+
+    return is_here(model)
 
 
 class _Signals:

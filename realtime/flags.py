@@ -22,8 +22,8 @@ PROGRAM = "realtime-pose"
 
 # The flags that a new user needs, in this order. `--help` shows them first.
 _MOST_USED = [
-    "source", "config", "device", "detector.weights", "pose.model", "realtime", "web", "publish.bind", "record",
-    "dry_run", "print_config",
+    "source", "config", "preset", "device", "detector.weights", "pose.model", "realtime", "web", "publish.bind",
+    "record", "dry_run", "print_config",
 ]  # fmt: skip
 _OPTIONAL_GROUP = {"nargs": "?", "const": "", "metavar": "GROUP"}
 _TOOLS_HELP = f"Separate programs, run as `{PROGRAM} TOOL ...`. Each has its own --help."
@@ -96,8 +96,8 @@ def help_text(group: str = "") -> str:
         _add_section(out, "tools", _TOOLS_HELP, (_Flag.of_tool(word, text) for word, text in TOOLS.items()))
         out.add_text(
             "Each key of a configuration file, except the per-camera keys, is also a flag and an environment variable "
-            "(REALTIME_POSE__MODEL). Order: defaults < files (--config) < environment < flags. An empty value unsets a "
-            "key."
+            "(REALTIME_POSE__MODEL). Order: defaults < preset < files (--config) < environment < flags. An empty value "
+            "unsets a key."
         )
         out.add_text(
             "A variable is REALTIME_ and the key in capitals, with two underscores for each dot: REALTIME_DEVICE sets "
@@ -125,6 +125,17 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Once(argparse.Action):
+    """Stores the value of a flag that can't be repeated. Of other flags, the last one wins."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = None
+    ) -> None:
+        if (first := getattr(namespace, self.dest)) is not None:
+            parser.error(f"{option}: given twice, {first} and {values}; expected one")
+        setattr(namespace, self.dest, values)
+
+
 class _Flag:
     """One flag: how argparse parses it, and its help."""
 
@@ -141,6 +152,8 @@ class _Flag:
             keywords |= {"nargs": "?", "const": "true"}
         elif is_repeatable(key.kind):
             keywords |= {"action": "append"}
+        elif key.name == "preset":
+            keywords |= {"action": _Once}
         return cls(key.name, _described(key, "; repeatable" if is_repeatable(key.kind) else ""), **keywords)
 
     @classmethod

@@ -251,7 +251,8 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
     if found.kind == "detector":
         if not keypoints:
             raise ConfigError(
-                "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model"
+                "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose "
+                "model, such as yolo11n-pose (preset fast sets both keys)"
             )
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
     if found.kind == "yolo":

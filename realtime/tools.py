@@ -18,7 +18,7 @@ from realtime.redact import one_line
 TOOLS = {
     "client": "print the poses of a stream",
     "keys": "create key pairs for an encrypted stream",
-    "evaluate": "measure accuracy, speed, latency and cost",
+    "evaluate": "measure accuracy and speed: why is it slow, how to make it faster",
     "replay": "publish a recording again",
     "convert": "convert a recording to formats of other programs",
     "dashboard": "serve a live page, metrics and health of pipelines",

@@ -55,7 +55,8 @@ class PoseTracker:
         Args:
             config: YAML files, as for --config; later ones win, key by key.
             keys: any configuration key, with underscores instead of dots. They win over the environment
-                (REALTIME_POSE__MODEL), which wins over files. A key that has no effect here causes a warning.
+                (REALTIME_POSE__MODEL), which wins over files, which win over a preset (`preset="fast"`). A key that has
+                no effect here causes a warning.
 
         Raises:
             ConfigError: a keyword is unknown, a value is wrong, or the device or an engine is not available.

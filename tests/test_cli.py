@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from realtime import cli
 from realtime.cli import main
+from realtime.config import changes
 from realtime.errors import SourceError, SourceReason
+from realtime.flags import parse
 from realtime.tools import TOOLS
 from tests.capture.clips import write_clip
 
@@ -141,7 +144,7 @@ def run_patched(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_what_libraries_print_goes_to_standard_error():
     result = run_patched("print('chatter'); os.write(1, b'more chatter\\n')", "--source", "demo", "--print-config")
-    assert result.stdout.startswith("device: auto\n")
+    assert result.stdout.startswith("preset: null\n")
     assert "chatter" not in result.stdout
     assert result.stderr == "chatter\nmore chatter\n"
     assert result.returncode == 0
@@ -198,7 +201,7 @@ def test_a_library_that_cannot_be_loaded_is_one_error_line(kind, text, code, say
 # Name, arguments ({tmp}: a folder of this test, {port}: a port in use), exit code, part of the error line.
 WRONG_USES: list[tuple[str, str, int, str]] = [
     ("an unknown flag", "--sorce 0", 2, "did you mean --source?"),
-    ("a flag that no release has yet", "--source 0 --preset fast", 2, "unknown flag --preset"),
+    ("an unknown preset", "--source 0 --preset turbo", 2, "'fast', 'balanced' or 'accurate'"),
     ("no source", "", 2, "no source"),
     ("a file without --source", "clip.mp4", 2, "--source clip.mp4"),
     ("a word that is no tool", "clinet", 2, "the tools, named first, are client, keys, evaluate"),
@@ -346,6 +349,36 @@ def test_print_config_warns_of_former_keys_on_standard_error(capfd: pytest.Captu
         ["realtime-pose:", "warning:", "latency.means"],
         ["realtime-pose:", "warning:", "pose.dataset_index"],
     ]
+
+
+def test_print_config_shows_the_preset_and_its_choices(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("realtime.models.weights.is_here", lambda model: model == "yolov8s")
+    assert main(["--source", "demo", "--preset", "accurate", "--print-config"]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("preset: accurate\n")
+    assert "  weights: yolov8s\n" in out
+    assert (
+        "realtime-pose: preset accurate: detector.weights is yolov8s, the largest of its models on this machine" in err
+    )
+
+
+def test_a_reload_keeps_the_preset_and_its_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = ["yolov8s"]
+    monkeypatch.setattr("realtime.models.weights.is_here", here.__contains__)
+    file = tmp_path / "x.yaml"
+    file.write_text("cameras: [{name: a, source: demo}]\n")
+    reader = cli._Reader(*parse(["--preset", "accurate", "--config", str(file)]), [])
+    before = reader.read()
+    caplog.set_level("INFO")
+    reader.log_lines()
+    here.append("yolo11m")  # another program has downloaded it
+    file.write_text("cameras: [{name: b, source: demo}]\n")
+    assert changes(before, reader.read_again()) == ["cameras"]
+    assert sum("detector.weights is yolov8s" in line for line in caplog.messages) == 1
 
 
 def test_an_unknown_variable_is_an_error(folder: Path) -> None:

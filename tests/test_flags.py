@@ -19,10 +19,10 @@ def test_the_help_lists_every_flag_once() -> None:
         assert sum(line.split()[:1] == [flag] for line in text.splitlines()) == 1, flag
 
 
-def test_the_help_starts_with_the_ten_flags_that_people_need_first() -> None:
+def test_the_help_starts_with_the_few_flags_that_people_need_first() -> None:
     most_used = help_text().split("most used:")[1].split("general:")[0]
     assert most_used.split()[0] == "--source"
-    assert len([line for line in most_used.splitlines() if line.startswith("  --")]) == 11
+    assert len([line for line in most_used.splitlines() if line.startswith("  --")]) == 12
 
 
 def test_the_help_shows_choices_and_defaults() -> None:
@@ -74,3 +74,9 @@ def test_a_tilde_without_a_home_folder_is_one_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", "~")
     with pytest.raises(ConfigError, match="argument --config: this user has no home folder for the ~"):
         parse(["--config=~/x.yaml"])
+
+
+@pytest.mark.parametrize("second", ["fast", "accurate"])
+def test_a_preset_that_is_given_twice_is_an_error(second: str) -> None:
+    with pytest.raises(ConfigError, match=f"--preset: given twice, fast and {second}; expected one"):
+        parse(["--preset", "fast", f"--preset={second}"])

@@ -160,7 +160,8 @@ def test_a_missing_detector_is_an_error_that_lists_the_published_ones(tmp_path: 
 def test_the_detector_s_keypoints_are_refused_if_it_has_none(yolov8n: Path) -> None:
     said = error_of(ConfigError, yolov8n, pose__model="detector", detector__engine="torch", detector__precision="fp32")
     assert said == (
-        "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model"
+        "pose.model: got detector, but the detector has no keypoints; set detector.weights to a YOLO pose model, such "
+        "as yolo11n-pose (preset fast sets both keys)"
     )
 
 

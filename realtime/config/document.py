@@ -73,7 +73,7 @@ def commented_yaml() -> str:
     lines = [
         "# Every key with its default; null means unset. Keys that you leave out keep their defaults.",
         "# Each key is also a flag (--pose.model) and an environment variable (REALTIME_POSE__MODEL).",
-        "# Order: defaults < files (--config, repeatable) < environment < flags.",
+        "# Order: defaults < preset < files (--config, repeatable) < environment < flags.",
         "# Written by `python -m realtime.config`.",
     ]
     for name, info in AppConfig.model_fields.items():

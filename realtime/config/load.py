@@ -1,6 +1,6 @@
-"""Reads the configuration: flags win over the environment, which wins over files. A mistake is reported in one line.
+"""Reads the configuration: flags win over the environment, which wins over files, which win over a preset.
 
-The program reads it before it builds anything, and reads the files again on SIGHUP.
+The program reads it before it builds anything, and reads the files again on SIGHUP. A mistake is reported in one line.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from realtime.config.keys import Key, leaves
 from realtime.config.layers import Layer, of_environment, of_file, of_flags
 from realtime.config.mistakes import explain, short, where_set
 from realtime.config.overlap import check_outputs
+from realtime.config.presets import PRESETS, Presets
 from realtime.config.reading import Reading
 from realtime.config.sections import AppConfig
 from realtime.errors import ConfigError
@@ -44,6 +45,7 @@ def load(
     flags: Mapping[str, object] | None = None,
     warn: Callable[[str], None] = log.warning,
     reading: Reading | None = None,
+    presets: Presets | None = None,
 ) -> AppConfig:
     """Resolve the configuration.
 
@@ -54,6 +56,8 @@ def load(
         flags: dotted key to text, a list of texts or plain data. Flags win over everything else.
         warn: called with a line of text for each former key that is set. Default: log it.
         reading: reads the files; the same one at a reload, so that pipes keep their content. Default: a new one.
+        presets: gives the keys of the preset; the same one at a reload, so that it takes the same models. Default: a
+            new one, which finds no models.
 
     Returns:
         The checked configuration.
@@ -75,6 +79,8 @@ def load(
     for layer in layers:
         found |= _renamed(layer, warn)
     _drop(found, warn)
+    if (preset := found.get("preset", (None,))[0]) in PRESETS:
+        found = (presets or Presets()).layer(str(preset), keys, found) | found
     values = {key: value for key, (value, _) in found.items()}
     origins = {key: origin for key, (_, origin) in found.items()}
     try:

@@ -21,6 +21,8 @@ from realtime.wire.endpoints import is_host_name, is_web_url, parse_address
 # No machine can decode this many. Each camera takes a thread and several open files.
 MOST_CAMERAS = 1000
 Lever = Literal["cadence", "people", "size"]
+# The files of the folder `presets`.
+Preset = Literal["fast", "balanced", "accurate"]
 
 
 class ActivityConfig(Section):
@@ -86,6 +88,11 @@ class RecordingConfig(Section):
 class AppConfig(Section):
     """The whole configuration of a run."""
 
+    preset: Preset | None = Field(
+        None,
+        description="a set of keys, which files, environment and flags override: fast (the detector's own keypoints), "
+        "balanced (the defaults) or accurate (the largest models on this machine); --print-config shows the keys",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",

@@ -38,9 +38,13 @@ COMMANDS = {
         "realtime.evaluate.smoothing.command",
         "compare smoothing filters with ground-truth motion: error, jitter and lag",
     ),
+    "presets": (
+        "realtime.evaluate.presets.command",
+        "make it faster: speed, people found and keypoint change of each preset and setting, on this machine",
+    ),
     "latency": (
         "realtime.evaluate.latency",
-        "measure latency from capture to publishing, by stage",
+        "why is it slow: the latency of a recording or a running stream, by stage",
     ),
     "compare": (
         "realtime.evaluate.speed.compare",

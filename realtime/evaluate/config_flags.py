@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from realtime.config import AppConfig, former_keys, leaves, load
+from realtime.config import AppConfig, Presets, former_keys, leaves, load
 from realtime.home import home_path
+from realtime.models.weights import is_here
 
 
 def add_keys(parser: argparse.ArgumentParser, wanted: Callable[[str], bool]) -> None:
@@ -47,4 +48,4 @@ def load_keys(options: argparse.Namespace, more: Mapping[str, str] | None = None
     """
     keys = {key.name for key in [*leaves(), *former_keys()]}
     flags = {key: value for key, value in vars(options).items() if key in keys and value is not None}
-    return load(options.config, flags=flags | dict(more or {}))
+    return load(options.config, flags=flags | dict(more or {}), presets=Presets(is_here))

@@ -98,15 +98,9 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
 
     If neither is possible, the second value is the reason.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        if _is_checkpoint(folder):
+        if (folder := local_checkpoint(name)) is not None:
             return folder, ""
-    except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
-        pass
     except ValueError as error:  # not a valid repository name
         return None, first_line(error)
     if not hub.reachable(trust_memory):
@@ -119,6 +113,22 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
 
 def _is_checkpoint(folder: Path) -> bool:
     return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+
+
+def local_checkpoint(name: str) -> Path | None:
+    """Return the folder of a ViTPose checkpoint in the hub's cache, or None.
+
+    Raises:
+        ValueError: it is not a valid repository name.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
+        return None
+    return folder if _is_checkpoint(folder) else None
 
 
 def downloaded(repository: str, file: str) -> Path | None:

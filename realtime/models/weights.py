@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.errors import ModelError
-from realtime.models.cache import is_trusted
-from realtime.models.hub import Hub, download, downloaded, hub_checkpoint
+from realtime.models.cache import cache_folder, is_trusted
+from realtime.models.hub import Hub, download, downloaded, hub_checkpoint, local_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +179,13 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
     )
 
 
+def is_here(name: str) -> bool:
+    """Whether a published YOLO model, or a ViTPose checkpoint by its hub name, can be loaded without a download."""
+    if name in _PUBLISHED:
+        return _find_local(name, cache_folder())[0] is not None
+    return local_checkpoint(_hub_name(name)) is not None
+
+
 @contextlib.contextmanager
 def _readable(key: str) -> Iterator[None]:
     """Turn the OSError for an unreadable file or folder into a ModelError that names the configuration key."""
@@ -198,7 +205,7 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
         raise ModelError(
             f"pose.model: got the file {wanted}, expected a folder with a ViTPose checkpoint or a .pt file"
         )
-    name = wanted if "/" in wanted else f"{_VITPOSE_ORGANISATION}/{wanted}"
+    name = _hub_name(wanted)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"pose.model: no such folder: {wanted}")
     folder, why = hub_checkpoint(name, hub, trust_memory=False)
@@ -206,6 +213,10 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
         raise ModelError(f"pose.model: {name} is not available: {why}; give the folder of a downloaded checkpoint")
     log.info("pose: %s from %s", name, folder)
     return Model(name, folder, "vitpose")
+
+
+def _hub_name(name: str) -> str:
+    return name if "/" in name else f"{_VITPOSE_ORGANISATION}/{name}"
 
 
 def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
@@ -235,6 +246,20 @@ def _as_text(name: str) -> str:
 def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tuple[Path | None, str]:
     """Find a published .pt file with the right digest; if it is not available, the second value is the reason."""
     published = _PUBLISHED[name]
+    local, why = _find_local(name, cache)
+    if local:
+        return local, ""
+    if not hub.reachable(trust_memory):
+        return None, why or "no local copy, and the model hub can't be reached"
+    found, why = download(published.repository, f"{name}.pt")
+    if found and _sha256(found) not in published.sha256:
+        return None, "the hub's file is not the published one (wrong sha256)"
+    return found, why
+
+
+def _find_local(name: str, cache: Path) -> tuple[Path | None, str]:
+    """Find a copy of a published .pt file on this machine; the second value is the reason why one can't be used."""
+    published = _PUBLISHED[name]
     why = ""
     for path in _local_copies(name, published, cache):
         try:
@@ -244,12 +269,7 @@ def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tup
         except OSError as error:
             why = f"{path} can't be read ({error.strerror})"
         log.warning("weights: %s; not using it", why)
-    if not hub.reachable(trust_memory):
-        return None, why or "no local copy, and the model hub can't be reached"
-    found, why = download(published.repository, f"{name}.pt")
-    if found and _sha256(found) not in published.sha256:
-        return None, "the hub's file is not the published one (wrong sha256)"
-    return found, why
+    return None, why
 
 
 def _local_copies(name: str, published: Published, cache: Path) -> Iterator[Path]:

@@ -171,3 +171,25 @@ def test_the_hub_is_not_probed_in_offline_mode(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     find_detector("auto", on_gpu=False, cache=tmp_path)
     assert unreachable_hub == []
+
+
+def test_a_model_counts_as_here_only_if_it_needs_no_download(
+    tmp_path: Path, unreachable_hub: list[str], monkeypatch: pytest.MonkeyPatch, yolov8n: Path
+) -> None:
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path)
+    tmp_path.chmod(0o700)
+    digest = hashlib.sha256(b"weights").hexdigest()
+    monkeypatch.setitem(weights._PUBLISHED, "yolo11m", weights.Published("Ultralytics/YOLO11", (digest,)))
+    (tmp_path / "yolo11m.pt").write_bytes(b"weights")
+    (tmp_path / "yolov8m.pt").write_bytes(b"other weights")  # which would be refused
+    snapshot = tmp_path / "hub/models--usyd-community--vitpose-plus-huge/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").touch()
+    refs = snapshot.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("abc")
+    assert not weights.is_here("vitpose-plus-huge")  # its weights are missing
+    (snapshot / "model.safetensors").touch()
+    names = ["yolo11m", "yolov8m", "yolov8n", "vitpose-plus-huge", "usyd-community/vitpose-plus-huge", "vitpose-base"]
+    assert [name for name in names if weights.is_here(name)] == [*names[:1], *names[2:5]]
+    assert unreachable_hub == []
