@@ -134,7 +134,7 @@ def test_the_readme_is_short() -> None:
 
 # Log lines of the pipeline that begin with something other than the name of a camera: the file, and the argument.
 NOT_A_CAMERA = {
-    "cli.py": "warning", "machine.py": "found", "models/cache.py": "text", "models/proof.py": "section",
+    "cli.py": ("warning", "line", "PROGRAM"), "machine.py": "found", "models/cache.py": "text", "models/proof.py": "section",
     "models/weights.py": "key", "models/yolo_engines.py": "path.name", "observe/log.py": "what",
     "pose/on_device.py": "len(inputs.frames)", "publish/output_file.py": "self._key",
     "publish/peers.py": "self._purpose.key", "publish/socket.py": "self.purpose.", "publish/video_file.py": "_KEY",
