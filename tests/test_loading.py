@@ -6,6 +6,7 @@ In most tests the detector is a file that is not a model. An error about anythin
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from pathlib import Path
 
@@ -190,11 +191,19 @@ def chosen(monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
-def test_the_engine_of_each_model_is_chosen_once_per_start(yolov8n, yolo11n_pose, chosen, precision):
+def test_the_engine_of_each_model_is_chosen_once_per_start(yolov8n, yolo11n_pose, chosen, precision, caplog):
+    caplog.set_level(logging.INFO, "realtime")
     keys = {"detector__weights": str(yolov8n), "pose__model": str(yolo11n_pose)}
     models = loading.load_models(config_of(**keys, detector__precision=precision, pose__precision=precision))
     assert models.detect.engine_name
     assert sorted(chosen) == ["detector", "pose"]
+    # Each step that may take long is announced.
+    said = [line for line in caplog.messages if "loading" in line or "warming up" in line]
+    assert said == [
+        f"detector: loading {yolov8n.name}",
+        f"pose: loading {yolo11n_pose.name}",
+        "models: compiling and warming up on cpu",
+    ]
 
 
 def test_a_plan_names_the_models_and_their_engines(yolov8n, tmp_path):

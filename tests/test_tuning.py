@@ -1,3 +1,4 @@
+import logging
 import threading
 from collections.abc import Callable
 
@@ -94,6 +95,17 @@ def test_a_file_waits_until_the_detector_is_compiled_once_for_each_core_budget(m
         run.tuning.prepare(camera, size, live=False)
     assert run.detect.compiled == [(OLD, 1), (OLD, 2)]
     assert run.detect.shapes.compiled == {OLD}
+
+
+def test_each_shape_is_announced_before_it_is_compiled_for_the_first_time(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    run = Run(monkeypatch, ["size"])
+    shapes = [(640, 32 * number) for number in range(1, 21)]  # more than are kept
+    for _ in range(2):
+        for shape in shapes:
+            run.tuning.prepare("photographs", shape, live=False)
+    assert caplog.messages == [f"detector: compiling for {width}x{height}" for width, height in shapes]
+    assert len(run.detect.compiled) == 2 * 2 * len(shapes)
 
 
 def test_a_live_camera_does_not_wait_and_the_detector_is_compiled_on_another_thread(monkeypatch):

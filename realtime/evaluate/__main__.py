@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from realtime.stdio import run_main
 from realtime.stdout import discard_output, keep_stdout, kept_path, write_out
 
 PROGRAM = "python -m realtime.evaluate"
+# The loggers that tell which model is used, and announce its download or conversion, which may take minutes.
+_MODELS = ("realtime.models", "realtime.pose.build")
 # Name of each command: the module that implements it, and what it does.
 COMMANDS = {
     "tracking": (
@@ -91,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         keep_stdout()
         set_up_logging("warning", "text", secrets)
+        for name in _MODELS:
+            logging.getLogger(name).setLevel(logging.INFO)
         log_uncaught()
     try:
         return _run(words)
