@@ -140,7 +140,7 @@ class ReaderKeys:
             return _File(None, None, str(error))
 
     def _take(self, now: Mapping[str, bytes]) -> None:
-        """Let these keys hold from now on, and log what has changed."""
+        """Let these keys hold from now on, and log the changes."""
         before, self._held = self._held, dict(now)
         if before == self._held:
             return
