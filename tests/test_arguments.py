@@ -19,10 +19,12 @@ def test_the_warning_of_keys_without_effect_points_to_the_line_of_the_caller(
 
     monkeypatch.setattr("realtime.tracker.load_models", stop)
     with pytest.raises(ModelError), pytest.warns(UserWarning, match="no effect here") as warned:
-        call(report="never.json", web_lost_s=9, pose_model="none")
+        call(report="never.json", publish_local_bind=["ipc://x"], pose_model="none")
     [warning] = warned
     assert warning.filename == __file__
-    assert str(warning.message) == "keyword report, web_lost_s: no effect here, because only the program uses it"
+    assert (
+        str(warning.message) == "keyword report, publish_local_bind: no effect here, because only the program uses it"
+    )
 
 
 @pytest.mark.parametrize(

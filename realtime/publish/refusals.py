@@ -28,7 +28,7 @@ FAILURES = (
 # and load balancers do, perhaps every few seconds.
 _EVERY_S, _UNSURE_EVERY_S = 60.0, 86_400.0
 _MOST_HINTS = 3  # in one line
-# Events, with their values, that tell the mistake. 400 is ZAP's status code for a refused key.
+# Events, with their values, that name the mistake. 400 is ZAP's status code for a refused key.
 _UNKNOWN_KEY = zmq.EVENT_HANDSHAKE_FAILED_AUTH, 400
 _MISMATCH = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
 _NOT_OURS = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -40,7 +41,7 @@ class Running:
 
     def __init__(self, config: PublishConfig, private: PrivateEndpoints | None = None) -> None:
         status = {"cam0": CameraStatus("cam0")}
-        outlets = open_outlets(config, private, "abc", lambda: status)
+        self.outlets = outlets = open_outlets(config, private, "abc", lambda: status)
         self.endpoint, self.pictures = outlets.sockets[0].endpoints[0], outlets.pictures
         self.inbox: Channel[Poses] = Channel(1000)
         self.door = FakeDoor()
@@ -187,3 +188,48 @@ def test_the_example_draws_poses_over_the_picture_of_their_frame(tmp_path: Path)
     assert shown.shape == (360, 640, 3)
     box, grey = colour_of(1), (100, 100, 100)  # the corners of a person without visible keypoints
     np.testing.assert_allclose(shown[[60, 60, 200], [100, 300, 200]], [box, box, grey], atol=8)
+
+
+def test_a_local_reader_needs_no_key_and_is_waited_for(tmp_path: Path, subscribe: Callable) -> None:
+    keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader")])
+    config = PublishConfig(
+        bind=[ANY_PORT],
+        local_bind=[f"ipc://{tmp_path}/local", ANY_PORT],
+        curve_secret=tmp_path / "publisher.key_secret",
+        wait_for_subscribers=2,
+    )
+    run = Running(config, private_in(tmp_path))
+    private, first = subscribe(f"ipc://{tmp_path}/poses", b""), subscribe(f"ipc://{tmp_path}/local", b"pose/")
+    assert private.recv_multipart()[0] == b"info/cam0/"
+    assert not run.door.released.wait(0)
+    second = subscribe(run.outlets.sockets[1].endpoints[1], b"pose/")
+    assert run.door.released.wait(10)
+    run.inbox.put(Poses.empty(make_frame(0), 17))
+    assert [wire.decode(*reader.recv_multipart()).seq for reader in (first, second)] == [0, 0]
+    run.end()
+    assert not (tmp_path / "local").exists()
+
+
+def test_the_log_tells_who_can_read_each_endpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys.main([str(tmp_path / "publisher"), str(tmp_path / "clients/reader"), str(tmp_path / "clients/other")])
+    before = os.umask(0o002)
+    try:
+        with caplog.at_level("DEBUG", "realtime.publish.socket"):
+            local, secret = [f"ipc://{tmp_path}/local"], tmp_path / "publisher.key_secret"
+            config = PublishConfig(bind=["tcp://*:*"], local_bind=local, pictures=ANY_PORT, curve_secret=secret)
+            open_outlets(config, private_in(tmp_path), "abc", list).close()
+            open_outlets(PublishConfig(bind=["tcp://*:*", ANY_PORT], allow_insecure=True), None, "abc", list).close()
+    finally:
+        os.umask(before)
+    with_keys = f"readable with one of 2 keys in {tmp_path}/clients"
+    by_mode = "readable by the users who may open the file (mode 775)"
+    assert [re.sub(r":\d+,", ":PORT,", message) for message in caplog.messages] == [
+        f"publishing on tcp://0.0.0.0:PORT, {with_keys}",
+        f"publishing on ipc://{tmp_path}/local, {by_mode}",
+        f"publishing on ipc://{tmp_path}/poses, {by_mode}",
+        f"sending pictures on tcp://127.0.0.1:PORT, {with_keys}",
+        f"sending pictures on ipc://{tmp_path}/pictures, {by_mode}",
+        "publishing on tcp://0.0.0.0:PORT, readable by anyone on the network (not encrypted)",
+        "publishing on tcp://127.0.0.1:PORT, readable by every program on this machine",
+    ]
+    assert [record.levelname for record in caplog.records][2::2] == ["DEBUG", "DEBUG", "INFO"]

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -411,8 +412,8 @@ def test_the_socket_can_be_closed_after_more_connections_than_the_monitor_holds(
     """Unread, its events would stop libzmq's thread, and closing would never end (libzmq issue 3575)."""
     server = PublishSocket(PublishConfig(bind=["tcp://127.0.0.1:*"]))
     port = int(server.endpoints[0].rpartition(":")[2])
-    for _ in range(1100):
-        socket.create_connection(("127.0.0.1", port)).close()
+    with ThreadPoolExecutor(20) as pool:  # at once, because some have to wait for a place in the backlog
+        list(pool.map(lambda _: socket.create_connection(("127.0.0.1", port)).close(), range(1100)))
     closing = threading.Thread(target=server.close, daemon=True)
     closing.start()
     closing.join(30)
