@@ -107,7 +107,7 @@ def test_in_a_folder_an_image_of_too_many_pixels_is_left_out_and_reported_at_the
 def test_the_default_depends_on_the_kind_of_source(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("realtime.capture.open.StreamSource", lambda *_, max_pixels, **__: asked.append(max_pixels))
-    monkeypatch.setattr("realtime.capture.open.open_files", lambda *asking: asked.append(asking[-1]))
+    monkeypatch.setattr("realtime.capture.open.open_files", lambda *asking: asked.append(asking[2]))
     sources = ("rtsp://10.0.0.5/s1", "clip.mp4", str(tmp_path))
     for source, max_pixels in itertools.product(sources, (None, 7)):
         open_source(CameraConfig(name="cam0", source=source, max_pixels=max_pixels))

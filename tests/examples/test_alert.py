@@ -7,6 +7,7 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -268,6 +269,13 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(monkeypatch, tmp
     closed.register(reading, select.POLLHUP)
     assert closed.poll(WAIT_S * 1000)  # no process holds the pipe open
     os.close(reading)
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(alert, "TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError, match="timed out") as raised:
+        alert.post(f"http://127.0.0.1:{silent.getsockname()[1]}/", EVENT)
+    assert alert.why(raised.value) == "no answer within 0.1 s"
 
 
 @pytest.mark.parametrize(
