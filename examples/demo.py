@@ -41,11 +41,9 @@ def main() -> int:
     pipeline = subprocess.Popen(command)
     best, shown_s = None, -1.0
     try:
-        with PoseSubscriber(endpoint, cameras=["cam0"], timeout_s=1.0) as stream:
-            while pipeline.poll() is None:
-                try:
-                    pose = next(stream)
-                except TimeoutError:
+        with PoseSubscriber(endpoint, cameras=["cam0"]) as stream:
+            while pipeline.poll() is None and not stream.ended:
+                if (pose := stream.latest(timeout_s=1.0).get("cam0")) is None:
                     continue
                 if pose.media_s - shown_s >= 1.0:
                     shown_s = pose.media_s

@@ -1,4 +1,7 @@
-"""Print the poses of a stream: python examples/print_stream.py [ENDPOINT]. Requires `pip install realtime-pose`."""
+"""Print the poses of a stream until it ends: python examples/print_stream.py [ENDPOINT].
+
+Requires only `pip install realtime-pose`. docs/wire.md ("When the stream ends") says when a stream ends.
+"""
 
 import sys
 

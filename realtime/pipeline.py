@@ -233,6 +233,12 @@ class Pipeline:
                 self._tuning.keep_target(self._live_cameras, self.status.values())
                 if self._reload and (change := self._reload.poll()):
                     self._apply(change)
+        except KeyboardInterrupt:  # in a program without our signal handlers
+            self._stopping = True
+            raise
+        except BaseException:
+            self._watch.failed()
+            raise
         finally:
             self._end(channels)
 
@@ -355,6 +361,11 @@ class Pipeline:
     def _end(self, channels: list[Channel[Any]]) -> None:
         """Give the frames past the door _DRAIN_S to be published, then end every thread."""
         failed = self._crew.failed.is_set()
+        if failed:
+            self._watch.failed()
+        elif self._stopping:
+            for status in self.status.values():
+                status.stop()
         self._stopping = True
         if self._branches.preview:
             self._branches.preview.close()

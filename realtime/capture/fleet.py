@@ -98,6 +98,8 @@ class Fleet:
         started = self._start_all([new[name] for name in added + changed], go)
         if started is None:
             return
+        # First, so that readers hear of the added cameras before the last one of the others has ended.
+        self.status = {**self.status, **{name: CameraStatus(name) for name in added if name not in self.status}}
         with self._changing:
             for name in removed + changed:
                 old[name].stop.set()
@@ -107,7 +109,6 @@ class Fleet:
                 self.status[name].remove()
         self._members.update(started)
         self.removed = (self.removed | set(removed)) - set(added)
-        self.status = {**self.status, **{name: CameraStatus(name) for name in added if name not in self.status}}
         go.set()
         kinds = {"added": added, "removed": removed, "changed": changed}
         told = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]

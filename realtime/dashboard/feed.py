@@ -111,7 +111,7 @@ class Feed:
     # ---- messages
 
     def _reader(self, pipeline: str, endpoint: str, topics: tuple[bytes, ...], longest: int) -> _Reader:
-        _, socket = open_socket([endpoint], topics, self._settings.keys, self._context, longest)
+        socket = open_socket(self._context, endpoint, topics, self._settings.keys, longest)
         return _Reader(endpoint, socket, lambda topic, payload: self._take(pipeline, topic, payload))
 
     def _take(self, name: str, topic: bytes, payload: bytes) -> None:

@@ -179,6 +179,8 @@ class Fleet:
         text = f"{status.state}: {status.reason}" if status.reason else status.state
         if is_removed:
             kind, text = "removed", "camera removed"
+        elif (status.state, status.reason) == ("ended", "stopped"):
+            text = "ended: the run was stopped"
         elif before is not None and before.state == "reconnecting" and status.state == "live":
             kind, text = "reconnected", f"live again (was: {before.reason})" if before.reason else "live again"
         self.log.add(kind, text, now, pipeline=camera.pipeline, camera=camera.name)

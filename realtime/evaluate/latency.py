@@ -20,6 +20,7 @@ from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
 from realtime.home import home_path
 from realtime.recordings.reading import open_recording
+from realtime.wire.ending import LostError
 
 # The rows that are not stages.
 TOTAL = "capture to publish"
@@ -110,7 +111,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="listen to a running publisher instead of reading FILE; repeatable",
     )
-    add("--seconds", type=float, default=30.0, metavar="S", help="how long to listen; default 30")
+    add(
+        "--seconds",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="how long to listen; default 30, or until the stream ends",
+    )
     add("--camera", metavar="NAME", action="append", help="read only this camera; repeatable")
     add("--curve-secret", metavar="FILE", help="this reader's secret key, if the publisher requires keys")
     add("--curve-server", metavar="FILE", help="the publisher's public key")
@@ -151,7 +158,7 @@ def gather(messages: Iterable[wire.PoseMessage]) -> dict[str, CameraTimes]:
 
 
 def _listen(options: argparse.Namespace) -> Iterator[wire.PoseMessage]:
-    """Yield the messages that arrive within the next `options.seconds`."""
+    """Yield the messages that arrive within the next `options.seconds`, or until the stream ends or is lost."""
     try:
         subscriber = PoseSubscriber(
             options.connect,
@@ -167,6 +174,8 @@ def _listen(options: argparse.Namespace) -> Iterator[wire.PoseMessage]:
         while time.monotonic() < until_s:
             try:
                 yield subscriber.next_message()
+            except (StopIteration, LostError):
+                return
             except TimeoutError:
                 continue
             except wire.WireError as error:

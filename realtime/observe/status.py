@@ -20,6 +20,7 @@ from realtime.types import Activity
 State = Literal["starting", "live", "reconnecting", "ended", "failed"]
 
 REMOVED: tuple[State, str] = ("ended", "removed")
+STOPPED: tuple[State, str] = ("ended", "stopped")
 
 # A StatusMessage reports the latencies and the frame rate of this many last seconds.
 RECENT_S = 5.0
@@ -88,6 +89,7 @@ class CameraStatus:
         self.published = 0
         self.losses: Counter[str] = Counter()
         self._finished = False
+        self._stopping_before: int | None = None  # frames dropped as "stopping" before the run was stopped
         self._drops: Counter[str] = Counter()
         self.latency = Histogram()
         self._recent: deque[tuple[float, float]] = deque()  # (monotonic s, latency ms) of the last RECENT_S
@@ -136,6 +138,7 @@ class CameraStatus:
         """Start again, with other options or after a removal. The counters continue."""
         with self._lock:
             self._end = None
+            self._since_ns = time.time_ns()
             self._become("starting", None)
 
     def remove(self) -> None:
@@ -186,9 +189,15 @@ class CameraStatus:
         self._state = (state, reason)
 
     def _settle(self) -> None:
-        """Enter the last state if no frame is left in the pipeline."""
-        if self._end is not None and self._state != self._end and self.unfinished() <= 0:
-            self._become(*self._end)
+        """Enter the last state if no frame is left in the pipeline.
+
+        A source that ended is `stopped` too if the stop of the run cost it frames that it had delivered.
+        """
+        if self._end is None or self._state == self._end or self.unfinished() > 0:
+            return
+        if self._end == ("ended", None) and self._stopping_before is not None:
+            self._end = STOPPED if self._counts().drops.get("stopping", 0) > self._stopping_before else self._end
+        self._become(*self._end)
 
     def describe(self, size: tuple[int, int], fps: float | None) -> None:
         """Set what the source reports: width and height in pixels, and the nominal frames per second or None."""
@@ -233,11 +242,19 @@ class CameraStatus:
             self._newest_s = now - latency_ms / 1e3
             self._settle()
 
+    def stop(self) -> None:
+        """Give `finish` the reason `stopped`: the run was stopped, by a signal or because its window was closed."""
+        with self._lock:
+            self._stopping_before = self._drops["stopping"]
+
     def finish(self) -> None:
-        """Set the state `ended`. From now on, frames that are still unfinished count as dropped: `stopping`."""
+        """Set the state `ended`, unless the camera has ended or failed: the run is over.
+
+        From now on, frames that are still unfinished count as dropped: `stopping`.
+        """
         with self._lock:
             self._finished = True
-            self._change("ended", None)
+            self._change(*(("ended", None) if self._stopping_before is None else STOPPED))
             self._settle()
 
     def unfinished(self) -> int:
@@ -247,10 +264,13 @@ class CameraStatus:
     def counts(self) -> Counts:
         """The frames so far, counted at the same moment."""
         with self._lock:
-            drops = Counter(self._drops)
-            if self._finished and (rest := self.captured - self.published - drops.total()) > 0:
-                drops["stopping"] += rest
-            return Counts(self.captured, self.published, dict(drops))
+            return self._counts()
+
+    def _counts(self) -> Counts:
+        drops = Counter(self._drops)
+        if self._finished and (rest := self.captured - self.published - drops.total()) > 0:
+            drops["stopping"] += rest
+        return Counts(self.captured, self.published, dict(drops))
 
     @property
     def drops(self) -> Counter[str]:

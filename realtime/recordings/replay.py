@@ -18,7 +18,7 @@ import msgspec
 from realtime import wire
 from realtime.config import PublishConfig
 from realtime.errors import ConfigError
-from realtime.observe.status import CameraStatus, State
+from realtime.observe.status import CameraStatus
 from realtime.publish.purpose import POSES
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stream import Stream
@@ -150,16 +150,14 @@ class Replay:
         except KeyboardInterrupt:  # a signal while a pipe is waited for
             self._stopping = True
         except BaseException:
-            self._set_states("failed", "the replay failed")
+            for status in self._status.values():
+                status.set_state("failed", "the replay failed")
             raise
         finally:
             if self._stopping:
-                self._set_states("ended", "stopped")
+                for status in self._status.values():
+                    status.stop()
             self._stream.close()
-
-    def _set_states(self, state: State, reason: str) -> None:
-        for status in self._status.values():
-            status.set_state(state, reason)
 
     def _round(self, starts_s: float) -> float:
         """Publish the recording once, beginning at this moment. Return when the next round begins; monotonic time."""

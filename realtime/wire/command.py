@@ -17,28 +17,23 @@ from collections.abc import Iterator, Sequence
 from realtime import wire
 from realtime.printable import Parser, printable, printable_json, say
 from realtime.stdio import discard_stdout, is_stdout_closed
-from realtime.wire.reading import (
-    DEFAULT_ENDPOINT,
-    MOST_CAMERAS,
-    deadline,
-    load_keys,
-    open_socket,
-    remember,
-    two_parts,
-    wait_ms,
-)
+from realtime.wire.connections import Connections
+from realtime.wire.ending import LostError
+from realtime.wire.reading import DEFAULT_ENDPOINT, MOST_CAMERAS, load_keys, remember, two_parts
 from realtime.wire.subscriber import PoseSubscriber
 
 # Upper limit of --timeout in seconds.
 LONGEST_S = 1e6
+# Without --timeout, a publisher that isn't there is mentioned after this long (s); --status and --topics then give up.
+PATIENCE_S = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the stream until it is interrupted, `--count` lines are printed or the reader of the pipe closes it.
+    """Print the stream until it ends or is interrupted, `--count` lines are printed or the pipe's reader closes it.
 
     Returns:
-        Exit code: 0 after one of these ends; 1 after a timeout, or if a message can't be read or standard output can't
-        be written; 2 for an invalid argument or key.
+        Exit code: 0 after one of these ends; 1 after a timeout, if the stream is lost, or if a message can't be read or
+        standard output can't be written; 2 for an invalid argument or key.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -88,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--curve-server", metavar="FILE", help="file with the publisher's public key")
     parser.add_argument("--count", metavar="N", type=_positive, help="exit after N lines")
     parser.add_argument(
-        "--timeout", metavar="S", type=_seconds, help="exit with code 1 if nothing arrives for S seconds"
+        "--timeout",
+        metavar="S",
+        type=_seconds,
+        help="exit with code 1 if nothing arrives for S seconds; 0: wait forever, also for the next run after an end "
+        f"(default: poses are waited for; --status and --topics give up after {PATIENCE_S:g} s without a publisher)",
     )
     return parser
 
@@ -101,30 +100,73 @@ def _positive(text: str) -> int:
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < float(text) <= LONGEST_S:
+        if 0 <= float(text) <= LONGEST_S:
             return float(text)
-    raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds: more than 0, at most {LONGEST_S:g}")
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds: 0 (forever) to {LONGEST_S:g}")
 
 
 def _messages(options: argparse.Namespace) -> Iterator[bytes]:
     """Yield the line of each pose message or, with --status, of each status message."""
-    connect = options.connect or DEFAULT_ENDPOINT
     with PoseSubscriber(
-        connect,
+        options.connect or DEFAULT_ENDPOINT,
         cameras=options.camera,
-        timeout_s=options.timeout,
+        timeout_s=options.timeout or PATIENCE_S,
+        until_end=options.timeout != 0,
         curve_secret=options.curve_secret,
         curve_server=options.curve_server,
     ) as subscriber:
-        while options.status:
-            said = subscriber.statuses(options.timeout)
-            if not said:
-                raise TimeoutError(f"no status for {options.timeout:g} s: is the publisher running?")
-            for status in said:
-                yield _json(status) if options.json else _line(_told(status))
-        while True:
+        messages = _statuses(subscriber, options) if options.status else _poses(subscriber, options)
+        for message in messages:
+            if options.json:
+                yield _json(message)
+            else:
+                yield _line(_told(message) if isinstance(message, wire.StatusMessage) else _human(message))
+
+
+def _poses(subscriber: PoseSubscriber, options: argparse.Namespace) -> Iterator[wire.PoseMessage]:
+    """Yield pose messages until the end of the stream. Say once per pause that none arrives."""
+    is_told = False
+    while True:
+        try:
             message = subscriber.next_message()
-            yield _json(message) if options.json else _line(_human(message))
+        except StopIteration:
+            return
+        except LostError:
+            raise
+        except TimeoutError as error:
+            if options.timeout:
+                raise
+            if not is_told:
+                say(f"{error}; still waiting")
+            is_told = True
+        else:
+            is_told = False
+            yield message
+
+
+def _statuses(subscriber: PoseSubscriber, options: argparse.Namespace) -> Iterator[wire.StatusMessage]:
+    """Yield status messages until the end of the stream.
+
+    Raises:
+        TimeoutError: none arrived, and there is no publisher.
+    """
+    is_told = False
+    while not subscriber.ended:
+        said = subscriber.statuses(options.timeout or PATIENCE_S)
+        yield from said
+        if not said and not subscriber.ended:
+            endpoints = ", ".join(options.connect or [DEFAULT_ENDPOINT])
+            text = f"no status from {endpoints} for {options.timeout or PATIENCE_S:g} s: {subscriber.why()}"
+            _give_up_or_wait(text, options, subscriber.connected, is_told)
+        is_told = not said
+
+
+def _give_up_or_wait(text: str, options: argparse.Namespace, is_connected: bool, is_told: bool) -> None:
+    """Raise TimeoutError after --timeout or, without it, if there is no publisher. Else say that it is waited for."""
+    if options.timeout or (options.timeout is None and not is_connected):
+        raise TimeoutError(text)
+    if not is_told:
+        say(f"{text}; still waiting")
 
 
 def _json(message: wire.Message) -> bytes:
@@ -146,19 +188,29 @@ def _told(status: wire.StatusMessage) -> str:
         because = f" ({status.recording.error})" if status.recording.error else ""
         counts += f", recording: {status.recording.lost} lines lost{because}"
     activity = "" if status.activity is wire.UNSET else f", {status.activity}"
-    return f"{status.camera} {status.state}{why}{activity}{_since(status)}: {status.fps:.1f} fps, {counts}"
+    return f"{status.camera} {status.state}{why}{activity}{_lasts(status)}: {status.fps:.1f} fps, {counts}"
 
 
-def _since(status: wire.StatusMessage) -> str:
-    """Since when a camera is not live, in local time, with the date unless it is today's; else nothing."""
-    if status.state == "live" or status.since_ns is None:
+def _lasts(status: wire.StatusMessage) -> str:
+    """How long the state has lasted, by the clocks of both machines; empty if an older publisher doesn't say."""
+    if status.since_ns is None:
         return ""
-    try:
-        began = time.localtime(status.since_ns / 1e9)
-    except (ValueError, OverflowError, OSError):  # a stranger may send any number
-        return ""
-    is_today = began[:3] == time.localtime()[:3]
-    return time.strftime(" since %H:%M:%S" if is_today else " since %Y-%m-%d %H:%M:%S", began)
+    return f" for {duration((time.time_ns() - status.since_ns) / 1e9)}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration with its two largest units.
+
+    >>> duration(0.4), duration(200), duration(7_500), duration(200_000)
+    ('0 s', '3 min 20 s', '2 h 5 min', '2 d 7 h')
+    """
+    left = max(0, int(seconds))
+    if left < 60:
+        return f"{left} s"
+    sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    largest = next(place for place, (_, size) in enumerate(sizes) if left >= size)
+    (unit, size), (next_unit, next_size) = sizes[largest : largest + 2]
+    return f"{left // size} {unit} {left % size // next_size} {next_unit}"
 
 
 def _human(message: wire.PoseMessage) -> str:
@@ -171,18 +223,23 @@ def _topics(options: argparse.Namespace) -> Iterator[bytes]:
     """Yield each topic when its first message arrives, including those of info and status."""
     endpoints = options.connect or [DEFAULT_ENDPOINT]
     wanted = [t(c) for c in options.camera or [] for t in (wire.info_topic, wire.pose_topic, wire.status_topic)]
-    context, socket = open_socket(endpoints, wanted or [b""], load_keys(options.curve_secret, options.curve_server))
+    connections = Connections(endpoints, wanted or [b""], load_keys(options.curve_secret, options.curve_server))
     seen: dict[int, None] = {}  # hashes, because a topic of another publisher may have any length
     most = 3 * MOST_CAMERAS * len(endpoints)
-    try:
-        while socket.poll(wait_ms(deadline(options.timeout))):
-            topic, _ = two_parts(socket.recv_multipart())
-            is_new = hash(topic) not in seen
-            remember(seen, hash(topic), None, most)
-            if is_new:
-                yield _line(topic.decode(errors="backslashreplace"))
-        raise TimeoutError(
-            f"no messages from {', '.join(endpoints)} for {options.timeout:g} s: is the publisher running?"
-        )
-    finally:
-        context.destroy(linger=0)
+    patience_s, is_told = options.timeout or PATIENCE_S, False
+    with contextlib.closing(connections):
+        until_s = time.monotonic() + patience_s
+        while True:
+            if (taken := connections.take()) is not None:
+                topic, _ = two_parts(taken[1])
+                is_new = hash(topic) not in seen
+                remember(seen, hash(topic), None, most)
+                if is_new:
+                    yield _line(topic.decode(errors="backslashreplace"))
+                until_s, is_told = time.monotonic() + patience_s, False
+            elif time.monotonic() < until_s:
+                connections.wait(until_s)
+            else:
+                text = f"no messages from {', '.join(endpoints)} for {patience_s:g} s: {connections.trouble(0)}"
+                _give_up_or_wait(text, options, connections.is_connected, is_told)
+                until_s, is_told = time.monotonic() + patience_s, True

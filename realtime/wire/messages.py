@@ -237,7 +237,13 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
         Literal["starting", "live", "reconnecting", "ended", "failed"],
         Meta(description='"starting", "live", "reconnecting", "ended" or "failed"'),
     ]
-    reason: Annotated[str | None, Meta(description="why the camera is not live, in words; nil if there is no reason")]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="why the camera is not live, in words, such as `timed out`; of an ended camera `stopped` (the "
+            "run was) or `removed`; nil if there is no reason, as at the end of a file"
+        ),
+    ]
     captured: Annotated[Integer, Meta(description="frames captured from the source so far")]
     dropped: Annotated[Integer, Meta(description="frames that were dropped instead of published")]
     published: Annotated[Integer, Meta(description="pose messages sent")]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What every reader of the stream needs: its socket and keys, the two parts of a message, deadlines, bounded memory.
 
-Used by wire.subscriber and wire.command.
+Used by wire.connections, wire.subscriber and wire.command, and by dashboard.feed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ KEEPALIVE_PROBES = 3
 # Limits on the memory that a publisher can make its readers use. The longest message of our publisher has about 2 MB:
 # 300 people with 133 keypoints each, before and after smoothing, as JSON.
 LONGEST_MESSAGE = 8 * 2**20
+# Longest wait at once, because libzmq takes no longer or infinite one.
+LONGEST_WAIT_MS = 3_600_000
 # Cameras per endpoint whose last messages are remembered: as many as our publisher accepts.
 MOST_CAMERAS = 1000
 
@@ -51,52 +53,50 @@ def load_keys(curve_secret: str | Path | None, curve_server: str | Path | None) 
 
 
 def open_socket(
-    endpoints: Sequence[str],
+    context: zmq.Context[zmq.Socket[bytes]],
+    endpoint: str,
     topics: Sequence[bytes],
     keys: tuple[Key, Key] | None,
-    context: zmq.Context[zmq.Socket[bytes]] | None = None,
     longest: int = LONGEST_MESSAGE,
-) -> tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]:
-    """Create a SUB socket that connects to all endpoints. Return it with the context that owns it.
+    events: int = 0,
+) -> zmq.Socket[bytes]:
+    """Create a SUB socket and connect it.
 
     Args:
-        endpoints: tcp://HOST:PORT or ipc://PATH.
+        context: the context for the socket.
+        endpoint: tcp://HOST:PORT or ipc://PATH.
         topics: subscriptions.
         keys: this reader's key pair and the publisher's public key, as `load_keys` returns them.
-        context: the context for the socket; None creates one, which is destroyed if this function fails.
         longest: longest part of a message in bytes. A publisher that sends a longer one is disconnected.
+        events: the events that its `get_monitor_socket` reports, from its first connection on.
 
     Raises:
-        ValueError: an endpoint is not one of ours, or can't be connected to.
+        ValueError: the endpoint is not one of ours, or can't be connected to.
     """
-    for endpoint in endpoints:
-        parsed = parse_endpoint(endpoint)
-        if parsed is None or not parsed.can_connect:
-            raise ValueError(f"connect: got {endpoint!r}, expected tcp://HOST:PORT (port 1..65535) or ipc://PATH")
-    is_ours, context = context is None, context or zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.rcvhwm = RECEIVE_QUEUE
-    socket.maxmsgsize = longest
-    socket.linger = 0
-    socket.tcp_keepalive = 1
-    socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
-    socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
-    if keys is not None:
-        socket.curve_publickey, socket.curve_secretkey = keys[0].public, keys[0].secret
-        socket.curve_serverkey = keys[1].public
-    for topic in topics:
-        socket.subscribe(topic)
+    parsed = parse_endpoint(endpoint)
+    if parsed is None or not parsed.can_connect:
+        raise ValueError(f"connect: got {endpoint!r}, expected tcp://HOST:PORT (port 1..65535) or ipc://PATH")
     try:
-        for endpoint in endpoints:
-            # Only for IPv6 addresses: otherwise "localhost" would become ::1 and miss a publisher on 127.0.0.1.
-            socket.ipv6 = endpoint.startswith("tcp://[")
-            socket.connect(os.fsencode(endpoint_at_home(endpoint)))  # type: ignore[arg-type] # a path need not be UTF-8
+        socket = context.socket(zmq.SUB)
+        if events:
+            socket.get_monitor_socket(events)
+        socket.rcvhwm = RECEIVE_QUEUE
+        socket.maxmsgsize = longest
+        socket.linger = 0
+        socket.tcp_keepalive = 1
+        socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
+        socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
+        # Only for IPv6 addresses: otherwise "localhost" would become ::1 and miss a publisher on 127.0.0.1.
+        socket.ipv6 = endpoint.startswith("tcp://[")
+        if keys is not None:
+            socket.curve_publickey, socket.curve_secretkey = keys[0].public, keys[0].secret
+            socket.curve_serverkey = keys[1].public
+        for topic in topics:
+            socket.subscribe(topic)
+        socket.connect(os.fsencode(endpoint_at_home(endpoint)))  # type: ignore[arg-type] # a path need not be UTF-8
     except zmq.ZMQError as error:
-        socket.close()
-        if is_ours:
-            context.destroy(linger=0)
         raise ValueError(f"connect: got {endpoint!r}: {error.strerror}") from None
-    return context, socket
+    return socket
 
 
 def two_parts(parts: list[bytes]) -> tuple[bytes, bytes]:
@@ -116,8 +116,13 @@ def deadline(timeout_s: float | None) -> float | None:
 
 
 def wait_ms(deadline_s: float | None) -> int | None:
-    """Milliseconds until the deadline, rounded up, because a wait of 0 would spin through the last millisecond."""
-    return None if deadline_s is None else max(0, math.ceil((deadline_s - time.monotonic()) * 1000))
+    """Milliseconds until the deadline, at most LONGEST_WAIT_MS; None: no deadline.
+
+    Rounded up, because a wait of 0 would spin through the last millisecond.
+    """
+    if deadline_s is None:
+        return None
+    return math.ceil(min(max(0.0, (deadline_s - time.monotonic()) * 1000), LONGEST_WAIT_MS))
 
 
 def remember(by_key: dict[_K, _T], key: _K, what: _T, most: int) -> None:

@@ -99,6 +99,44 @@ def test_a_camera_ends_when_its_last_frame_is_published(clock):
     assert status.phase() == ("ended", None, 102 * 10**9)
 
 
+# What came before the end of a run that was stopped, and the last state.
+STOPPED_RUNS = [
+    ([], ("ended", "stopped")),
+    (["live", "captured"], ("ended", "stopped")),
+    (["lost"], ("ended", "stopped")),
+    (["captured", "ended", "published", "stop"], ("ended", None)),  # a file that had ended
+    (["captured", "ended", "stop", "published"], ("ended", None)),  # its last frames were still published
+    (["captured", "ended", "stop"], ("ended", "stopped")),  # its last frame was not
+    (["captured", "ended", "stop", "stopping"], ("ended", "stopped")),
+    (["captured", "stopping", "captured", "ended", "published", "stop"], ("ended", None)),  # replaced once
+    (["captured", "stopping", "captured", "ended", "stop", "published"], ("ended", None)),
+    (["failed", "stop"], ("failed", "missing")),
+    (["removed", "stop"], ("ended", "removed")),
+    (["stop", "failed"], ("failed", "missing")),  # while the run was ending
+]
+
+
+@pytest.mark.parametrize(("steps", "last"), STOPPED_RUNS)
+def test_a_camera_that_had_not_ended_when_the_run_was_stopped_says_so(status, steps, last):
+    more = {
+        "ended": lambda: status.set_state("ended"),
+        "stop": status.stop,
+        "stopping": lambda: status.count_dropped("stopping"),
+    }
+    for step in steps:
+        more[step]() if step in more else STEPS[step](status)
+    status.stop()
+    status.finish()
+    assert status.state == last
+
+
+def test_a_camera_that_starts_again_begins_a_state_even_if_it_was_starting(clock):
+    status = CameraStatus("cam0")
+    clock.now_s = 101.0
+    status.restart()
+    assert status.phase() == ("starting", None, 101 * 10**9)
+
+
 def test_a_silent_camera_is_lost_since_its_silence_was_noticed(clock):
     status = CameraStatus("cam0")
     status.set_state("live")
@@ -291,7 +329,7 @@ def test_a_state_lasts_from_since_ns_until_the_next_and_losses_are_the_ends_of_l
             else:
                 STEPS[step](status)
             state, reason, since_ns = status.phase()
-            if state != before:
+            if state != before or step == "restarted":
                 began_ns = clock.time_ns()
             lost += (before, state) == ("live", "reconnecting")
             assert (state, reason) == status.state

@@ -1,5 +1,6 @@
 """Complete runs, with one camera or several, that end with their sources, by a signal or by an error."""
 
+import contextlib
 import json
 import re
 import signal
@@ -69,6 +70,7 @@ def test_two_cameras_are_published_completely_and_no_thread_is_left(tmp_path: Pa
     pipeline = Pipeline(config)
     pipeline.run()
     assert {name: status.published for name, status in pipeline.status.items()} == {"a": 12, "b": 20}
+    assert {status.state for status in pipeline.status.values()} == {("ended", None)}  # the file, and max_frames
     assert threads_of_a_run() == []
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     for camera in ("a", "b"):
@@ -198,13 +200,44 @@ def test_an_error_while_the_detector_is_compiled_for_a_live_camera_ends_the_run(
 
 def test_a_stop_still_publishes_the_frames_past_the_door(tmp_path: Path, yolov8n: Path) -> None:
     run = Pipeline(configuration(tmp_path, {"a": "demo"}, realtime="true", record=str(tmp_path / "out.jsonl")))
-    threading.Timer(2.0, run.stop).start()
+    stopper = threading.Thread(target=lambda: (wait_until(lambda: run.status["a"].published >= 5), run.stop()))
+    stopper.start()
     run.run()
     status = run.status["a"]
-    assert status.state[0] == "ended"
+    assert status.state == ("ended", "stopped")
     assert status.published > 0
     assert status.captured == sum(status.drops.values()) + status.published
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == status.published
+
+
+@pytest.mark.parametrize(
+    ("end", "of_the_other"),
+    [
+        (lambda run: run.stop(), ("ended", "stopped")),
+        # An error of the main loop: the window, for example.
+        (lambda run: setattr(run, "_look_after_cameras", lambda: 1 / 0), ("failed", "the run failed")),
+        # A camera that can't be opened ends the run, as any error of a thread does.
+        (lambda run: run._crew.start("broken", lambda: 1 / 0), ("failed", "the run failed")),
+    ],
+    ids=["stopped", "main loop failed", "thread failed"],
+)
+def test_a_file_that_had_ended_stays_ended_however_the_run_ends(
+    tmp_path: Path, yolov8n: Path, end: Callable[[Pipeline], None], of_the_other: tuple[str, str]
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=3)
+    run = Pipeline(configuration(tmp_path, {"done": str(clip), "other": "demo"}))
+
+    def end_when_done() -> None:
+        wait_until(lambda: run.status["done"].state[0] == "ended")
+        end(run)
+
+    threading.Thread(target=end_when_done, daemon=True).start()
+    with contextlib.suppress(ZeroDivisionError):
+        run.run()
+    assert {name: status.state for name, status in run.status.items()} == {
+        "done": ("ended", None),
+        "other": of_the_other,
+    }
 
 
 def test_a_truncated_file_is_published_up_to_the_cut_and_others_completely(tmp_path: Path, yolov8n: Path) -> None:
@@ -232,6 +265,7 @@ def test_an_interrupt_on_a_terminal_with_bars_ends_the_program_with_a_final_stat
         program.until(lambda: any(map(bar.match, terminal.screen.lines)), what="a bar")
         code, _ = program.end(signal.SIGINT)  # test_reload covers SIGTERM
         program.until_state("ended", "shop")
+        assert program.states()[-1].body["reason"] == "stopped"
         program.until(lambda: "busy:" in terminal.screen.lines[-1], what="the summary")
     lines = terminal.screen.lines
     assert code == 0, lines
@@ -260,7 +294,7 @@ def test_a_camera_that_is_down_does_not_end_the_run_or_disturb_another(
 
     threading.Thread(target=stop_when_seen, daemon=True).start()
     run.run()
-    assert run.status["down"].state[0] in ("reconnecting", "ended")
+    assert {status.state for status in run.status.values()} == {("ended", "stopped")}
     assert run.status["up"].published >= 5
     assert "s3cret" not in caplog.text
 

@@ -6,10 +6,22 @@ from tests.wire.publisher import WAIT_S, Publisher
 
 
 @pytest.fixture
-def publisher():
-    publisher = Publisher()
-    yield publisher
-    publisher.context.destroy(linger=0)
+def publish():
+    """Returns a function that creates publishers. They are closed at the end: one that is forgotten blocks Python."""
+    opened = []
+
+    def _publish(*endpoint):
+        opened.append(Publisher(*endpoint))
+        return opened[-1]
+
+    yield _publish
+    for publisher in opened:
+        publisher.context.destroy(linger=0)
+
+
+@pytest.fixture
+def publisher(publish):
+    return publish()
 
 
 @pytest.fixture

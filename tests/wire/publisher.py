@@ -52,11 +52,11 @@ def status(camera="cam0", state="live", **changes):
 class Publisher:
     """A real XPUB socket on a free port. XPUB reports subscriptions, so no test needs to sleep."""
 
-    def __init__(self):
+    def __init__(self, endpoint="tcp://127.0.0.1:*"):
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.XPUB)
         self.socket.linger = 0
-        self.socket.bind("tcp://127.0.0.1:*")
+        self.socket.bind(endpoint)
         self.endpoint = self.socket.last_endpoint.decode()
         self.topics = set()
 
@@ -75,3 +75,7 @@ class Publisher:
         }
         topic = kinds[type(message)](message.camera)
         self.socket.send_multipart([topic, wire.encode(message, encoding)])
+
+    def close(self):
+        """End as a publisher does: what was sent is still delivered to readers that read."""
+        self.context.destroy(linger=200)

@@ -6,20 +6,21 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from realtime import client, wire
 from realtime.client import PoseSubscriber, main
-from realtime.wire.command import _since, _told
+from realtime.wire import command
+from realtime.wire.command import _told
 from tests.wire.publisher import ROOT, WAIT_S, info, pose, status
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "realtime.client", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = [sys.executable, "-m", "realtime.client", *arguments]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_json_prints_the_json_form_and_stops_after_count_lines(publisher):
@@ -70,30 +71,24 @@ def test_frames_that_an_empty_camera_left_out_are_told_apart_from_dropped_ones()
 
 
 @pytest.mark.parametrize(
-    ("state", "since_ns", "told"),
+    ("ago_s", "told"),
     [
-        ("live", 0, ""),
-        ("failed", None, ""),  # an older publisher
-        ("failed", 0, " since 1970-01-01 01:00:00"),
-        ("reconnecting", 1_764_374_400 * 10**9, " since 2025-11-29 01:00:00"),
-        ("failed", 2**63 - 1, " since 2262-04-12 00:47:16"),
+        (None, "cam0 failed: "),  # an older publisher doesn't tell
+        (0, "cam0 failed for 0 s: "),
+        (-60, "cam0 failed for 0 s: "),  # the publisher's clock is ahead
+        (59, "cam0 failed for 59 s: "),
+        (200, "cam0 failed for 3 min 20 s: "),
+        (3600, "cam0 failed for 1 h 0 min: "),
+        (90_000, "cam0 failed for 1 d 1 h: "),
+        (-(2**62), "cam0 failed for 0 s: "),  # a stranger may send any number
+        (2**62, "d "),
     ],
 )
-def test_a_camera_that_is_not_live_is_told_with_the_local_time_at_which_that_began(monkeypatch, state, since_ns, told):
-    monkeypatch.setenv("TZ", "CET-1")
-    time.tzset()
-    assert _since(status(state=state, since_ns=since_ns)) == told
-    monkeypatch.undo()
-    time.tzset()
-
-
-def test_todays_date_is_left_out():
-    now_ns = time.time_ns()
-    told = {
-        _since(status(state="failed", since_ns=now_ns)),
-        time.strftime(" since %H:%M:%S", time.localtime(now_ns / 1e9)),
-    }
-    assert len(told) == 1 or time.localtime().tm_hour == 0  # midnight may lie in between
+def test_status_says_how_long_the_state_has_lasted(monkeypatch, ago_s, told):
+    now_s = 1_764_374_400
+    monkeypatch.setattr("realtime.wire.command.time.time_ns", lambda: now_s * 10**9)
+    since_ns = None if ago_s is None else now_s * 10**9 - int(ago_s * 10**9 if abs(ago_s) < 2**60 else ago_s)
+    assert told in _told(status(state="failed", since_ns=since_ns))
 
 
 FORGED = "cam0\nforged \x1b[31m\x9b\u2028\u202e"
@@ -134,7 +129,7 @@ def test_an_error_about_what_a_strange_publisher_says_is_one_line(capfd, monkeyp
     assert capfd.readouterr().err.endswith(f"error: unrecognized arguments: --{SEEN}\n")
 
 
-@pytest.mark.parametrize("seconds", ["nan", "-1", "0", "1e30", "soon"])
+@pytest.mark.parametrize("seconds", ["nan", "-1", "1e30", "soon"])
 def test_an_invalid_timeout_is_rejected(seconds, capfd):
     with pytest.raises(SystemExit) as left:
         main(["--timeout", seconds])
@@ -172,6 +167,70 @@ def test_a_timeout_prints_one_line_and_exits_with_1(publisher, capfd, mode):
     assert re.fullmatch(r"no.* from tcp://.* for 0\.01 s.*\n", errors)
 
 
+@pytest.mark.parametrize("mode", ["--status", "--topics"])
+def test_without_a_publisher_status_and_topics_give_up(capfd, monkeypatch, mode):
+    monkeypatch.setattr(command, "PATIENCE_S", 0.05)
+    assert main(["--connect", "tcp://127.0.0.1:1", mode]) == 1
+    out, errors = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"no .* for 0\.05 s: no connection: is the publisher running\?\n", errors)
+
+
+# The flags, what the publisher sends after a pause, and what was said about the pause.
+PAUSES = [
+    ([], pose(), "no poses from .* for 0.05 s: connected, but nothing was sent yet: .*; still waiting"),
+    (["--timeout", "0"], pose(), "no poses from .* for 0.05 s: connected, .*; still waiting"),
+    (["--status"], status(), "no status from .* for 0.05 s: connected, .*; still waiting"),
+    (["--topics"], status(), "no messages from .* for 0.05 s: connected, .*; still waiting"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message", "expected"), PAUSES)
+def test_a_publisher_that_is_silent_is_waited_for_and_mentioned_once(
+    publisher, capfd, monkeypatch, flags, message, expected
+):
+    monkeypatch.setattr(command, "PATIENCE_S", 0.05)
+    said = []
+    monkeypatch.setattr(command, "say", lambda line: (said.append(line), publisher.send(message)))
+    assert main(["--connect", publisher.endpoint, "--count", "1", *flags]) == 0
+    assert len(said) == 1
+    assert re.fullmatch(expected, said[0])
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mode", [[], ["--json"], ["--status"]])
+def test_the_end_of_the_stream_ends_the_command_with_0(publisher, capfd, mode):
+    def end():
+        publisher.wait_for(b"pose/")
+        publisher.send(pose())
+        publisher.send(status(state="ended"))
+        publisher.close()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert main(["--connect", publisher.endpoint, *mode]) == 0
+    thread.join()
+    out, errors = capfd.readouterr()
+    assert (out.count("\n"), errors) == (1, "")
+
+
+def test_a_lost_connection_ends_the_command_with_1(publisher, capfd, monkeypatch):
+    monkeypatch.setattr(command, "PoseSubscriber", partial(PoseSubscriber, lost_s=0.05))
+
+    def end():
+        publisher.wait_for(b"pose/")
+        publisher.send(status())
+        publisher.close()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert main(["--connect", publisher.endpoint]) == 1
+    thread.join()
+    assert re.fullmatch(
+        r"no messages from tcp://.*: the connection was lost before the stream ended: .*\n", capfd.readouterr().err
+    )
+
+
 def test_an_invalid_endpoint_prints_one_line_and_exits_with_2(capfd):
     assert main(["--connect", "tcp://nowhere"]) == 2
     assert capfd.readouterr().err.count("\n") == 1
@@ -200,16 +259,17 @@ def test_a_closed_pipe_ends_the_program_without_an_error(publisher):
     program.stderr.close()
 
 
-def test_the_example_script_prints_the_stream(publisher):
+def test_the_example_script_prints_the_stream_and_ends_with_it(publisher):
     code = (ROOT / "examples" / "print_stream.py").read_text(encoding="utf-8")
     assert "tcp://127.0.0.1:5555" in code
-    command = [sys.executable, "-u", "-c", code.replace("tcp://127.0.0.1:5555", publisher.endpoint)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+    words = [sys.executable, "-u", "-c", code.replace("tcp://127.0.0.1:5555", publisher.endpoint)]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
         publisher.wait_for(b"pose/")
         publisher.send(pose())
-        line = program.stdout.readline()
-        program.kill()
-    assert line == "cam0 [1 2] (2, 17, 3)\n"
+        publisher.send(status(state="ended"))
+        publisher.close()
+        out, _ = program.communicate(timeout=WAIT_S)
+    assert (program.returncode, out) == (0, "cam0 [1 2] (2, 17, 3)\n")
 
 
 @pytest.mark.parametrize(

@@ -100,11 +100,13 @@ def test_a_timeout_holds_while_messages_of_other_kinds_keep_arriving(publisher, 
     subscriber = subscribe(timeout_s=0.01)
     receive, received = subscriber._receive, 0
 
-    def receive_a_status(deadline_s):
+    def receive_a_status():
         nonlocal received
         received += 1
         publisher.send(status())
-        return receive(None)
+        while not receive():
+            subscriber._connections.wait(None)
+        return True
 
     monkeypatch.setattr(subscriber, "_receive", receive_a_status)
     with pytest.raises(TimeoutError):
@@ -181,6 +183,112 @@ def test_one_subscriber_reads_several_publishers(publisher):
             each.send(pose(camera))
         assert {next(subscriber).camera for _ in range(2)} == {"a", "b"}
     other.context.destroy(linger=0)
+
+
+# ---- the end of the stream
+
+
+def ended(reason=None, **changes):
+    return status(state="ended", reason=reason, **changes)
+
+
+def test_iteration_ends_with_the_stream_after_all_poses_that_were_received(publisher, subscribe):
+    subscriber = subscribe()
+    for message in (pose(seq=0), pose(seq=1), status(), ended()):
+        publisher.send(message)
+    publisher.close()
+    assert [said.state for said in subscriber.statuses(WAIT_S)] == ["live"]  # receives the poses too
+    assert [p.seq for p in subscriber] == [0, 1]
+    assert subscriber.ended
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(subscriber)
+    assert subscriber.latest(timeout_s=0.0) == {}
+    assert [said.state for said in subscriber.statuses()] == ["ended"]
+
+
+@pytest.mark.parametrize("method", ["latest", "statuses", "info"])
+def test_a_call_that_waits_forever_returns_at_the_end(publisher, subscribe, method):
+    subscriber = subscribe()
+    publisher.send(ended())
+    publisher.close()
+    if method == "info":
+        with pytest.raises(TimeoutError, match=r"no info about camera 'cam0' .*: the run is over"):
+            subscriber.info("cam0", timeout_s=WAIT_S)
+    else:
+        while not subscriber.ended:
+            getattr(subscriber, method)(timeout_s=None)
+
+
+def test_a_reader_that_joins_late_hears_of_an_end_from_the_repeated_status(publisher, subscribe):
+    subscriber = subscribe()
+    for _ in range(3):
+        publisher.send(ended())
+    assert list(subscriber) == []
+
+
+def test_a_connection_that_is_lost_before_the_end_raises_a_timeout_error_and_reading_can_continue(
+    publish, publisher, subscribe
+):
+    subscriber = subscribe(lost_s=0.05)
+    publisher.send(status())
+    publisher.send(pose())
+    publisher.close()
+    assert next(subscriber).seq == 0
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="the connection was lost before the stream ended"):
+            next(subscriber)
+    again = publish(publisher.endpoint)
+    again.wait_for(b"pose/")
+    again.send(pose(seq=7, session="s2"))
+    assert next(subscriber).seq == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [
+        ({}, ended("stopped")),  # Ctrl-C
+        ({}, ended("removed")),
+        ({"until_end": False}, ended()),
+        ({"until_end": False}, status()),  # kill -9
+    ],
+)
+def test_a_reader_waits_for_the_next_run(publish, publisher, subscribe, options, last):
+    subscriber = subscribe(lost_s=0.0, **options)
+    publisher.send(pose())
+    publisher.send(last)
+    publisher.close()
+    assert next(subscriber).session == "s1"
+    subscriber._timeout_s = 0.05
+    with pytest.raises(TimeoutError, match=r"for 0\.05 s"):
+        next(subscriber)
+    again = publish(publisher.endpoint)
+    again.wait_for(b"pose/")
+    subscriber._timeout_s = WAIT_S
+    again.send(pose(session="s2"))
+    assert next(subscriber).session == "s2"
+
+
+def test_a_reader_that_is_slower_than_the_stream_loses_the_last_status_and_is_told(publisher, subscribe):
+    publisher.socket.sndhwm = 16
+    subscriber = subscribe(lost_s=0.05)
+    publisher.send(status())
+    large = wire.encode(pose(n=200), "msgpack")
+    for _ in range(1500):  # 60 MB: more than fits into the queues and the buffers of the system
+        publisher.socket.send_multipart([b"pose/cam0/", large])
+    publisher.send(ended())
+    publisher.close()
+    with pytest.raises(TimeoutError, match="this reader was too slow and missed the last messages"):
+        list(subscriber)
+
+
+def test_an_endpoint_without_a_publisher_is_waited_for_after_the_end_of_another(publisher):
+    with PoseSubscriber([publisher.endpoint, "tcp://127.0.0.1:1"], timeout_s=0.2) as subscriber:
+        publisher.wait_for(b"pose/")
+        for _ in range(3):
+            publisher.send(ended())
+        with pytest.raises(TimeoutError, match=r"127\.0\.0\.1:1: no connection: is the publisher running"):
+            next(subscriber)
 
 
 def test_a_message_of_another_schema_version_raises_a_wire_error(publisher, subscribe):

@@ -16,6 +16,9 @@ export const CURRENT = new Set(["live", "idle"]);
 /** States that someone should look at. */
 export const TROUBLE = new Set(["late", "reconnecting", "frozen", "failed", "gone", "unlinked"]);
 
+/** Why a camera has ended, in more words than the stream's reason. */
+const ENDINGS = new Map([["stopped", "the run was stopped"], ["removed", "removed from the configuration"]]);
+
 export const TITLES = {
   live: "Live",
   idle: "Idle",
@@ -48,6 +51,7 @@ export function condition(camera, seen) {
   if (camera.state === "reconnecting" && why === "timed out") {
     return { state: "frozen", why: "timed out: the camera sends no new pictures", sinceMs };
   }
+  if (camera.state === "ended") return { state: "ended", why: ENDINGS.get(why) || why, sinceMs };
   if (camera.state !== "live") {
     return { state: camera.state in TITLES ? camera.state : "waiting", why, sinceMs };
   }
