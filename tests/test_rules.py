@@ -154,9 +154,11 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-# Log lines of the pipeline that begin with something other than the name of a camera: the file, and the argument.
+# Log lines of the pipeline that begin with something other than the name of a camera: the file, and the argument or
+# arguments.
 NOT_A_CAMERA = {
-    "cli.py": "warning", "machine.py": "found", "models/cache.py": "text", "models/proof.py": "section",
+    "cli.py": ("warning", "PROGRAM"), "loading.py": "section", "machine.py": "found", "models/cache.py": "text",
+    "models/proof.py": "section", "publish/refusals.py": "self._key",
     "models/weights.py": "key", "models/yolo_engines.py": "path.name", "observe/log.py": "what",
     "pose/on_device.py": "len(inputs.frames)", "publish/output_file.py": "self._key",
     "publish/peers.py": "self._purpose.key", "publish/socket.py": "self.purpose.", "publish/video_file.py": "_KEY",
