@@ -12,7 +12,7 @@ from tests.evaluate.tracking.sequences import make_sequence, walk
 from tests.recordings.recorded import of_camera, record
 
 FRAMES = 12
-SIZE = (640, 360)
+SIZE = (640, 480)
 VIDEOS = ("clip.mp4", "street.mp4", "vtest.avi")
 SIX = ("TUD-Campus", "TUD-Stadtmitte", "ETH-Bahnhof", "KITTI-17", "MOT17-04-FRCNN", "PETS09-S2L1")
 THREE = ("ADL-Rundle-6", "ETH-Sunnyday", "KITTI-13")
@@ -24,7 +24,7 @@ def fill(folder: Path) -> None:
     for name in VIDEOS:
         _video(folder / name, pictures)
     for name in ("x.jsonl", "kept.jsonl"):
-        record(folder / name, *of_camera(30, n=1, k=17))
+        record(folder / name, *of_camera(1000, n=1, k=17))
     for place, names in (("mot", SIX), ("other", THREE)):
         for name in names:
             make_sequence(folder / "data" / place / name, *walk(FRAMES), frames=FRAMES)

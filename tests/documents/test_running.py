@@ -6,6 +6,7 @@ instead (STAND_INS); what can't run here is skipped with its reason (ELSEWHERE).
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -35,16 +36,17 @@ ELSEWHERE = {
     r"^docs/benchmarks.md": "minutes on an idle machine: make bench, tests/evaluate/speed",
     r"-m cProfile": "a profile of the command above it",
     r"--to (?:rerun|mcap)": "make convert",
+    r"alice\.key_secret": "a publisher with keys: tests/wire/test_keys.py",
     r"realtime\.dashboard": "serves until it is stopped: tests/dashboard",
     r"--video vtest.avi": "needs the ground truth of that video: tests/evaluate/tracking",
 }
 # What a reader has, and what stands for it here.
 STAND_INS = [
     (r"(--source )(?:(\w+=)?(?:\d+|rtsp://\S+|/dev/stdin|demo\S*))(?= |$)", r"\1\2clip.mp4"),
-    (r"\btcp://0\.0\.0\.0:\d+|\btcp://127\.0\.0\.1:555\d(?=.*run_realtime)", "tcp://127.0.0.1:*"),
-    (r"(--web(?:-\w+)? )(?:0\.0\.0\.0|127\.0\.0\.1):\d+", r"\1127.0.0.1:{port}"),
+    (r"(--publish\.(?:bind|pictures|local-bind)) tcp://\S+", r"\1 tcp://127.0.0.1:*"),
+    (r"(--web(?:-\w+)? )(?:0\.0\.0\.0|127\.0\.0\.1):\d+", r"\g<1>127.0.0.1:{port}"),
     (r"--(?:loop|publish\.wait-for-subscribers \d+)(?= |$)", ""),
-    (r"(--speed) \d+", r"\1 inf"),
+    (r"(realtime\.replay \S+)(?: --speed \d+)?", r"\1 --speed inf"),
     (r"(--connect) \S+", r"\1 {endpoint}"),
     (r"(evaluate presets \S+)( --frames \d+)?", r"\1 --frames 3 --rounds 1"),
     (r"--seconds \d+", "--seconds 3"),
@@ -53,10 +55,16 @@ STAND_INS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("reader")
-    reader.fill(made)
-    return made
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reader")
+    reader.fill(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy for one command, because two recordings of one name are refused."""
+    return shutil.copytree(made, tmp_path / "reader")
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +73,11 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def endpoint(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def endpoint(made: Path, environment: dict[str, str]) -> Iterator[str]:
     """A publisher that repeats a recording."""
     at = f"tcp://127.0.0.1:{free_port()}"
     words = ["-m", "realtime.replay", "x.jsonl", "--loop", "--restamp", "--publish.bind", at]
-    with subprocess.Popen([sys.executable, *words], cwd=folder, env=environment) as publisher:
+    with subprocess.Popen([sys.executable, *words], cwd=made, env=environment) as publisher:
         try:
             yield at
         finally:
@@ -105,9 +113,21 @@ def test_a_command_runs(
     if "realtime.client" in words:
         words += ["--count", "2"]
     words = [str(ROOT / word) if re.match(r"run_realtime\.py$|examples/", word) else word for word in words]
+    words = [
+        each
+        for word in words
+        for each in (sorted(map(str, folder.glob(word))) if word.endswith("*_30hz.npz") else [word])
+    ]
+    if "--record" in words:
+        (folder / "x.jsonl").unlink()
     program = [sys.executable] if words[0] == "python" else [sys.executable, str(ROOT / "run_realtime.py")]
     done = subprocess.run(
         [*program, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr
+
+
+def _expanded(word: str, folder: Path) -> list[str]:
+    """A pattern of file names, as a shell expands it."""
+    return sorted(map(str, folder.glob(word))) if word.endswith(".npz") else [word]
