@@ -225,7 +225,8 @@ def main() -> int:
     endpoints = list(dict.fromkeys(options.connect or [DEFAULT_ENDPOINT]))
     keys = {"curve_secret": options.curve_secret, "curve_server": options.curve_server}
     try:
-        subscribers = [PoseSubscriber(endpoint, cameras=options.camera, **keys) for endpoint in endpoints]
+        reads = {"cameras": options.camera, "until_end": False, **keys}
+        subscribers = [PoseSubscriber(endpoint, **reads) for endpoint in endpoints]
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
