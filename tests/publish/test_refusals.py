@@ -1,7 +1,6 @@
 """Hints about refused readers, from real readers of every wrong kind, and from programs that are no readers."""
 
 import logging
-import os
 import re
 import socket
 import time
@@ -84,7 +83,9 @@ def test_a_refused_reader_is_told_about_with_the_remedy(publisher, folder, own, 
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02" + os.urandom(100), os.urandom(5)]
+    "sent",
+    [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02" + bytes(range(100)), b"\x8a\x03\xc1\x7f\x00"],
+    ids=["nothing", "http", "tls", "garbage"],
 )
 def test_a_program_that_is_no_reader_is_not_called_one(folder, sent, caplog):
     config = PublishConfig(bind=["tcp://127.0.0.1:*"], curve_secret=folder / "publisher.key_secret")
