@@ -73,7 +73,11 @@ class Watch:
         age_s = min(age_s, status.uptime_s if camera.state is None else now_s - camera.heard_s)
         camera.heard_s, camera.state, camera.reason = now_s, status.state, (status.reason or "")[:200] or None
         has_ended = status.state == "ended" and status.reason != "stopped"  # the end of a file, or it was removed
-        if has_ended or status.state == "live" or (status.state == "starting" and not camera.was_live):
+        if (
+            has_ended
+            or status.state == "live"
+            or (status.state == "starting" and not camera.was_live and not camera.is_lost)
+        ):
             if camera.is_lost:
                 events.append(self._event("ended" if has_ended else "back", status.camera, camera, now_s))
             camera.bad_since_s, camera.was_live, camera.is_lost = None, status.state == "live", False
@@ -220,7 +224,7 @@ def main() -> int:
         except ValueError as error:
             parser.error(f"--run: {error}")
         if not command or not shutil.which(command[0]):
-            parser.error(f"--run: got {options.run!r}, which does not begin with a program")
+            parser.error(f"--run: got {(command or ['nothing'])[0]!r}, expected a program that is installed")
         outputs.append(Output("--run", partial(run, command)))
     endpoints = list(dict.fromkeys(options.connect or [DEFAULT_ENDPOINT]))
     keys = {"curve_secret": options.curve_secret, "curve_server": options.curve_server}

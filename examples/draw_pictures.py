@@ -32,7 +32,7 @@ def pictures_of(options: argparse.Namespace, endpoint: str) -> zmq.Socket:
 
 
 def draw(stream: PoseSubscriber, options: argparse.Namespace) -> str | None:
-    """Draw until the stream ends, or a key ends it. Return what went wrong."""
+    """Draw until the stream ends, or a key ends it. Return the error, if there was one."""
     info = stream.info(options.camera, timeout_s=5)
     if info.pictures is None:
         return "the stream has no pictures: start the publisher with --publish.pictures tcp://127.0.0.1:5556"

@@ -15,7 +15,7 @@ from realtime.publish.window import why_no_window
 
 
 def draw(stream: PoseSubscriber, options: argparse.Namespace) -> str | None:
-    """Draw until the stream ends, or a key or --count ends it. Return what went wrong."""
+    """Draw until the stream ends, or a key or --count ends it. Return the error, if there was one."""
     number, edges = 0, stream.info(options.camera, timeout_s=5).edges
     for number, pose in enumerate(stream, 1):
         width, height = pose.size

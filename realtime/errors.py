@@ -82,6 +82,18 @@ class SourceError(RealtimeError):
         super().__init__(message)
         self.reason = reason
 
+    def again(self, message: str, kind: type[SourceError] | None = None) -> SourceError:
+        """Return an error of the same kind, or of another one, with the same reason and cause.
+
+        >>> error = too_large("shots/1.jpg", (16000, 16000), 250_000_000)
+        >>> error.cause = "too large"
+        >>> error.again("door: ...", TruncatedError).cause
+        'too large'
+        """
+        error = (kind or type(self))(message, self.reason)
+        error.cause = self.cause
+        return error
+
 
 def too_large(where: str, size: tuple[int, int], max_pixels: int) -> SourceError:
     """Return the error of a source whose picture has more than `max_pixels` pixels.

@@ -51,3 +51,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and exit with code 2."""
         super().error(printable(message))
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration in its one or two largest units.
+
+    >>> in_words(0.0804), in_words(4.2), in_words(200), in_words(7_500), in_words(200_000)
+    ('80 ms', '4 s', '3 min 20 s', '2 h 5 min', '2 d 7 h')
+    """
+    if seconds < 0.9995:
+        return f"{max(0.0, seconds) * 1e3:.0f} ms"
+    left = int(seconds) if seconds >= 60 else round(seconds)
+    if left < 60:
+        return f"{left} s"
+    sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    largest = next(place for place, (_, size) in enumerate(sizes) if left >= size)
+    (unit, size), (next_unit, next_size) = sizes[largest : largest + 2]
+    return f"{left // size} {unit} {left % size // next_size} {next_unit}"

@@ -121,7 +121,7 @@ class Camera:
             pass
         except SourceError as error:
             self._status.set_state("failed", error.reason.value)
-            raise type(error)(f"{self._name}: {error}", error.reason) from None
+            raise error.again(f"{self._name}: {error}") from None
         except ConfigError as error:
             self._status.set_state("failed", SourceReason.MODE.value)
             raise ConfigError(f"{self._name}: {error}") from None
@@ -213,7 +213,7 @@ class Camera:
                 if error.reason is SourceReason.MODE or isinstance(error, TruncatedError):
                     raise
                 # Its other frames were intact, so the other cameras continue, as with a damaged file.
-                raise TruncatedError(str(error), error.reason) from None
+                raise error.again(str(error), TruncatedError) from None
             was_open_s = time.monotonic() - opened_s
             if was_open_s >= HEALTHY_S:
                 self._backoff.reset()

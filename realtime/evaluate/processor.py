@@ -1,6 +1,7 @@
 """The processor of this machine, and the note below a table that says what its figures were computed with.
 
-Used by `keypoints` and `tracking`: their scores depend on the precision, which `auto` chooses by the processor.
+Used by `keypoints`, `tracking`, `presets` and benchmarks: scores depend on the precision, which `auto` chooses by the
+processor.
 """
 
 from __future__ import annotations

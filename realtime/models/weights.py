@@ -182,7 +182,7 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
 def is_here(name: str) -> bool:
     """Whether a published YOLO model, or a ViTPose checkpoint by its hub name, can be loaded without a download."""
     if name in _PUBLISHED:
-        return _find_local(name, cache_folder())[0] is not None
+        return _find_local(name, cache_folder(), logging.DEBUG)[0] is not None
     return local_checkpoint(_hub_name(name)) is not None
 
 
@@ -257,7 +257,7 @@ def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tup
     return found, why
 
 
-def _find_local(name: str, cache: Path) -> tuple[Path | None, str]:
+def _find_local(name: str, cache: Path, level: int = logging.WARNING) -> tuple[Path | None, str]:
     """Find a copy of a published .pt file on this machine; the second value is the reason why one can't be used."""
     published = _PUBLISHED[name]
     why = ""
@@ -268,7 +268,7 @@ def _find_local(name: str, cache: Path) -> tuple[Path | None, str]:
             why = f"{path} is not the published file (wrong sha256)"
         except OSError as error:
             why = f"{path} can't be read ({error.strerror})"
-        log.warning("weights: %s; not using it", why)
+        log.log(level, "weights: %s; not using it", why)
     return None, why
 
 

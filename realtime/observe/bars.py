@@ -163,5 +163,5 @@ def lines(rows: Sequence[Row], console: Console) -> list[Text]:
 
 
 def _bar(done: float, width: int, console: Console) -> Text:
-    segments = console.render(ProgressBar(1.0, done, width=width, complete_style="cyan"))
+    segments = console.render(ProgressBar(1.0, done, width=width, complete_style="cyan", finished_style="cyan"))
     return Text.assemble(*((segment.text, segment.style or "") for segment in segments))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from realtime.observe.bars import Bars, Row, open_bars
 from realtime.observe.log import divert
 from realtime.observe.status import CameraStatus
+from realtime.printable import in_words
 
 log = logging.getLogger(__name__)
 
@@ -89,21 +90,6 @@ class Pace:
         return Figures(f"{done} of {length} frames", f"{100 * done // length} %", fps, people, left)
 
 
-def in_words(seconds: float) -> str:
-    """Return a duration in its one or two largest units.
-
-    >>> in_words(7260), in_words(140.2), in_words(4.2), in_words(0.0804)
-    ('2 h 1 min', '2 min 20 s', '4 s', '80 ms')
-    """
-    if seconds < 0.9995:
-        return f"{seconds * 1e3:.0f} ms"
-    minutes, rest_s = divmod(round(seconds), 60)
-    hours, rest_min = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {rest_min} min"
-    return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"
-
-
 @contextlib.contextmanager
 def progress(cameras: Cameras, *, with_bars: bool) -> Iterator[None]:
     """Show the progress of a run inside a `with` block, unless the log has no lines of the level `info`.
@@ -117,14 +103,16 @@ def progress(cameras: Cameras, *, with_bars: bool) -> Iterator[None]:
         return
     bars = open_bars() if with_bars else None
     over = threading.Event()
-    thread = threading.Thread(target=_Progress(cameras, bars).run, args=(over,), name="progress", daemon=True)
+    shown = _Progress(cameras, bars)
+    thread = threading.Thread(target=shown.run, args=(over,), name="progress", daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join(_JOIN_S)
-        if bars and thread.is_alive():  # a terminal that is stopped must not delay the end
+        if bars and thread.is_alive():  # a terminal that is stopped: the last lines wait for it, as any program's do
+            shown.release()
             bars.leave()
 
 
@@ -139,6 +127,11 @@ class _Progress:
     def __init__(self, cameras: Cameras, bars: Bars | None) -> None:
         self._cameras, self._bars = cameras, bars
         self._paces: dict[CameraStatus, Pace] = {}
+        self._release: Callable[[], None] = lambda: None
+
+    def release(self) -> None:
+        """Send log lines to standard error again. For any thread, also twice."""
+        self._release()
 
     def run(self, over: threading.Event) -> None:
         """Show the progress until `over` is set, then remove the bars."""
@@ -146,6 +139,7 @@ class _Progress:
             release = divert(self._bars) if self._bars else None
             bars = self._bars = self._bars if release else None
             if bars and release:
+                self._release = release
                 at_end.callback(bars.draw, [])  # last: the lines that came meanwhile
                 at_end.callback(release)
                 at_end.callback(bars.draw, [])

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from realtime import wire
-from realtime.printable import Parser, printable, printable_json, say
+from realtime.printable import Parser, in_words, printable, printable_json, say
 from realtime.stdio import discard_stdout, is_stdout_closed
 from realtime.wire.connections import Connections
 from realtime.wire.ending import LostError
@@ -125,7 +125,7 @@ def _messages(options: argparse.Namespace) -> Iterator[bytes]:
 
 def _poses(subscriber: PoseSubscriber, options: argparse.Namespace) -> Iterator[wire.PoseMessage]:
     """Yield pose messages until the end of the stream. Say once per pause that none arrives."""
-    is_told = False
+    is_told = was_heard = False
     while True:
         try:
             message = subscriber.next_message()
@@ -136,11 +136,13 @@ def _poses(subscriber: PoseSubscriber, options: argparse.Namespace) -> Iterator[
         except TimeoutError as error:
             if options.timeout:
                 raise
+            if was_heard and not subscriber.connected:
+                continue  # the connection was lost, which ends this soon, or the next run is waited for
             if not is_told:
                 say(f"{error}; still waiting")
             is_told = True
         else:
-            is_told = False
+            is_told, was_heard = False, True
             yield message
 
 
@@ -195,22 +197,7 @@ def _lasts(status: wire.StatusMessage) -> str:
     """How long the state has lasted, by the clocks of both machines; empty if an older publisher doesn't say."""
     if status.since_ns is None:
         return ""
-    return f" for {duration((time.time_ns() - status.since_ns) / 1e9)}"
-
-
-def duration(seconds: float) -> str:
-    """Write a duration with its two largest units.
-
-    >>> duration(0.4), duration(200), duration(7_500), duration(200_000)
-    ('0 s', '3 min 20 s', '2 h 5 min', '2 d 7 h')
-    """
-    left = max(0, int(seconds))
-    if left < 60:
-        return f"{left} s"
-    sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    largest = next(place for place, (_, size) in enumerate(sizes) if left >= size)
-    (unit, size), (next_unit, next_size) = sizes[largest : largest + 2]
-    return f"{left // size} {unit} {left % size // next_size} {next_unit}"
+    return f" for {in_words((time.time_ns() - status.since_ns) / 1e9)}"
 
 
 def _human(message: wire.PoseMessage) -> str:

@@ -40,6 +40,8 @@ CATCH_UP_S = 0.2
 # After a deadline, at most this many waiting messages are still read: as many as the receive queue and the system's
 # buffers may hold. Without this, a timeout of 0 would read nothing.
 MOST_LATE = 10_000
+# After the end of the stream, calls without a timeout take this long (s).
+REST_S = 1.0
 
 
 class PoseSubscriber:
@@ -164,7 +166,7 @@ class PoseSubscriber:
 
         Returns:
             The newest Pose by camera name, for the cameras that sent one since the last call. Empty after a timeout,
-            and at the end of the stream, which `ended` tells: then it returns at once, the next time after its timeout.
+            and at the end of the stream, which `ended` tells: then at once, later after the timeout (None: 1 s).
 
         Raises:
             realtime.wire.WireError: a message can't be read, for example because the publisher's version differs.
@@ -266,8 +268,8 @@ class PoseSubscriber:
 
     def _rest_at_the_end(self, received: Sized, deadline_s: float | None) -> None:
         """Wait if the stream has ended, so that a loop that doesn't ask `ended` doesn't take all of the CPU."""
-        if self._ended and not received and deadline_s is not None:
-            time.sleep(max(0.0, deadline_s - time.monotonic()))
+        if self._ended and not received:
+            time.sleep(REST_S if deadline_s is None else max(0.0, deadline_s - time.monotonic()))
 
     def _receive(self) -> bool:
         """Receive one message, if one waits, and store it by its kind. False if none waits."""

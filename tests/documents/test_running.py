@@ -31,7 +31,8 @@ SHOWN = [
 # Commands that run elsewhere, and where.
 ELSEWHERE = {
     r"--config configs/": "network cameras: tests/capture and make faults",
-    r"--preview|examples/draw_": "a window: tests/publish/test_preview.py",
+    r"--preview": "a window: tests/publish/test_preview.py",
+    r"examples/draw_": "a window: tests/examples/test_stream.py",
     r"examples/demo|examples/space": "make demo, make space",
     r"^docs/benchmarks.md": "minutes on an idle machine: make bench, tests/evaluate/speed",
     r"-m cProfile": "a profile of the command above it",
@@ -126,8 +127,3 @@ def test_a_command_runs(
     )
     assert done.returncode == 0, f"{words}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr
-
-
-def _expanded(word: str, folder: Path) -> list[str]:
-    """A pattern of file names, as a shell expands it."""
-    return sorted(map(str, folder.glob(word))) if word.endswith(".npz") else [word]

@@ -1,6 +1,7 @@
 """The examples that read a stream: what they draw and write, and what they say if something is wrong."""
 
 import csv
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from realtime.client import Pose, PoseSubscriber
 from tests.examples.loading import EXAMPLES, load
 from tests.wire.publisher import WAIT_S, info, pose, status
 
-READERS = ["alert", "draw_pictures", "draw_stream", "left_wrist"]
+READERS = ["alert", "draw_pictures", "draw_stream", "left_wrist", "print_stream"]
 
 
 class Stream:
@@ -116,15 +117,23 @@ def test_what_is_missing_is_said(stream, error):
     assert load("left_wrist").write(stream, options(keypoint="left_wrist")) == error
 
 
-def test_it_ends_quietly_when_its_reader_does(publisher):
-    command = [sys.executable, str(EXAMPLES / "left_wrist.py"), "--connect", publisher.endpoint, "--keypoint", "nose"]
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["left_wrist.py", "--keypoint", "nose"], [rb"captured_ns,.*", rb".*,cam0,1,1\.00,2\.00,0\.250"]),
+        (["print_stream.py"], [rb"cam0 \[1\] \(1, 1, 3\)"]),
+    ],
+    ids=["left_wrist", "print_stream"],
+)
+def test_it_ends_quietly_when_its_reader_does(publisher, words, lines):
+    command = [sys.executable, str(EXAMPLES / words[0]), *words[1:], "--connect", publisher.endpoint]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as example:
         publisher.wait_for(b"pose/")
         publisher.send(status())
         publisher.send(info())
         publisher.send(people([[[1, 2, 0.25]]]))
-        assert example.stdout.readline().startswith(b"captured_ns,")
-        assert example.stdout.readline().endswith(b",cam0,1,1.00,2.00,0.250\n")
+        for line in lines:
+            assert re.fullmatch(line, example.stdout.readline().strip())
         example.stdout.close()
         publisher.send(people([[[1, 2, 0.25]]], seq=1))
         assert example.wait(WAIT_S) == 0

@@ -139,6 +139,7 @@ def at_once(monkeypatch):
     monkeypatch.setattr(module, "_LOOK_S", 0.001)
     monkeypatch.setattr(module, "_DRAW_S", 0.0)
     monkeypatch.setattr(module, "_TELL_S", 0.0)
+    monkeypatch.setattr(module, "_JOIN_S", 30.0)
 
 
 def of_progress() -> list[threading.Thread]:
@@ -227,6 +228,7 @@ def test_a_terminal_has_no_bars_if_they_are_not_wanted(at_once, terminal):
 
 def test_a_terminal_that_is_stopped_delays_neither_a_log_line_nor_the_end(at_once, terminal, monkeypatch):
     terminal = terminal("text")
+    monkeypatch.setattr(module, "_JOIN_S", 0.0)
     stopped, drawing = threading.Event(), threading.Event()
     console_out = module.Bars.draw
 
@@ -240,11 +242,13 @@ def test_a_terminal_that_is_stopped_delays_neither_a_log_line_nor_the_end(at_onc
         assert drawing.wait(30)
         logging.getLogger("realtime.test").info("not delayed")
     [thread] = of_progress()
+    logging.getLogger("realtime.test").info("the summary")
     print("error: the last words", file=sys.stderr)
     stopped.set()
     thread.join(30)
-    wait_until(lambda: len(terminal.screen.lines) == 2)
+    wait_until(lambda: len(terminal.screen.lines) == 3)
     assert [line.partition(" info ")[2] or line for line in terminal.screen.lines] == [
+        "the summary",
         "error: the last words",
         "not delayed",
     ]

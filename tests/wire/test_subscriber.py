@@ -208,7 +208,7 @@ def test_iteration_ends_with_the_stream_after_all_poses_that_were_received(publi
 
 
 @pytest.mark.parametrize("method", ["latest", "statuses", "info"])
-def test_a_call_that_waits_forever_returns_at_the_end(publisher, subscribe, method):
+def test_a_call_that_waits_forever_returns_at_the_end(publisher, subscribe, method, monkeypatch):
     subscriber = subscribe()
     publisher.send(ended())
     publisher.close()
@@ -218,6 +218,10 @@ def test_a_call_that_waits_forever_returns_at_the_end(publisher, subscribe, meth
     else:
         while not subscriber.ended:
             getattr(subscriber, method)(timeout_s=None)
+        rests = []
+        monkeypatch.setattr(client_module.time, "sleep", rests.append)
+        getattr(subscriber, method)(timeout_s=None)
+        assert rests == [client_module.REST_S]  # a loop that doesn't ask `ended` doesn't spin
 
 
 def test_a_reader_that_joins_late_hears_of_an_end_from_the_repeated_status(publisher, subscribe):

@@ -8,6 +8,7 @@ of each one counts, because other programs on the machine can only slow a run do
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -131,7 +132,10 @@ def run_program(words: Sequence[str], folder: Path) -> Outcome:
         *words, "--realtime=false", "--loop=false", "--publish.bind=tcp://127.0.0.1:*", f"--record={recording}",
         f"--report={report}", "--log-level=warning", "--log-format=text",
     ]  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", _ENTRY, *words], capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+    # The settings of the table alone, not those of the user's shell.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
+    command = [sys.executable, "-c", _ENTRY, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - ourselves
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode} without an error line"]
         raise RealtimeError(last[0].removeprefix("realtime-pose: ").removeprefix("error: "))

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .measure import processor
+from .measure import this_processor
 
 # The tables, and about how long each takes on two cores (minutes).
 TABLES = {"empty": 7, "sixteen": 4, "entries": 6, "still": 4, "busy": 3}
@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.names:
         long = " --long" if options.long else ""
-        print(f"\n### {name}\n\n    python -m tests.bench.activity{long} {name}\n\n{processor()}\n", flush=True)
+        print(f"\n### {name}\n\n    python -m tests.bench.activity{long} {name}\n\n{this_processor()}\n", flush=True)
         began_s = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             importlib.import_module(f"tests.bench.activity.{name}").main(Path(folder), options.long)

@@ -5,28 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from realtime.evaluate.processor import processor
 from tests.browser.usage import cpu_s, resident_mb
 from tests.faults.rig import Program, Told
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# The parts of the instruction set on which the speed of the networks and of the decoder depends.
-_EXTENSIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
-def processor() -> str:
+def this_processor() -> str:
     """Return the processor's name, the cores that this process may use, and the instruction set."""
-    text = Path("/proc/cpuinfo").read_text()
-    name, flags = (re.search(rf"^{key}\s*: (.*)$", text, re.M) for key in ("model name", "flags"))
-    has = [word for word in _EXTENSIONS if flags and word in flags[1].split()]
-    cores = len(os.sched_getaffinity(0))
-    return f"{name[1] if name else 'unknown'}, {cores} cores, {' '.join(has)}"
+    name, instructions = processor()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {' '.join(instructions)}"
 
 
 # The stage `detect` takes longer than this (ms) if the network runs, and 0.1 ms if it doesn't.

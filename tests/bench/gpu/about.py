@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from realtime.evaluate.processor import processor
+
 # Run in a process of its own, because a process that has used CUDA once holds memory on the device.
 _LOOK = """
 import json, shutil, subprocess, sys, torch
@@ -38,7 +40,6 @@ if device.startswith("cuda"):
         told["driver"] = driver()
 print(json.dumps(told))
 """
-_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16")
 
 
 def about(device: str, environment: Mapping[str, str], root: Path) -> dict[str, object]:
@@ -57,13 +58,8 @@ def about(device: str, environment: Mapping[str, str], root: Path) -> dict[str, 
 
 def _processor() -> str:
     """The processor's name and the instructions that matter here."""
-    file = Path("/proc/cpuinfo")
-    if not file.exists():
-        return platform.processor()
-    lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
-    lines = {key.strip(): value.strip() for key, value in lines.items()}
-    has = [name for name in _INSTRUCTIONS if name in lines.get("flags", "").split()]
-    return f"{lines.get('model name', 'unknown')} ({', '.join(has)})"
+    name, instructions = processor()
+    return f"{name} ({', '.join(instructions)})"
 
 
 def _commit(root: Path) -> str:
