@@ -57,13 +57,16 @@ class Watch:
     """Decides when the cameras of one publisher are lost and back; all of its cameras, unless `names` lists them."""
 
     def __init__(self, publisher: str, names: list[str] | None, lost_s: float, now_s: float) -> None:
-        self.publisher, self.lost_s, self.heard_s, self.was_heard = publisher, lost_s, now_s, False
+        self.publisher, self.names, self.lost_s = publisher, names, lost_s
+        self.heard_s, self.was_heard = now_s, False
         # None stands for the cameras of a publisher until it is heard.
         self.cameras: dict[str | None, Camera] = {name: Camera(now_s) for name in names or [None]}
 
     def seen(self, status: StatusMessage, now_s: float) -> list[dict]:
         """Return the events that a status message causes at this monotonic time."""
         events, self.heard_s, self.was_heard = [], now_s, True
+        if self.names and status.camera not in self.names:
+            return events  # only shows that the publisher runs
         if (unnamed := self.cameras.pop(None, None)) and unnamed.is_lost:
             unnamed.reason = None
             events.append(self._event("back", None, unnamed, now_s))
@@ -229,8 +232,7 @@ def main() -> int:
     endpoints = list(dict.fromkeys(options.connect or [DEFAULT_ENDPOINT]))
     keys = {"curve_secret": options.curve_secret, "curve_server": options.curve_server}
     try:
-        reads = {"cameras": options.camera, "until_end": False, **keys}
-        subscribers = [PoseSubscriber(endpoint, **reads) for endpoint in endpoints]
+        subscribers = [PoseSubscriber(endpoint, until_end=False, **keys) for endpoint in endpoints]
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does

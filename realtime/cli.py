@@ -21,7 +21,7 @@ from realtime import __version__
 from realtime.config_reader import ConfigReader
 from realtime.errors import ConfigError, RealtimeError
 from realtime.machine import prepared_folders
-from realtime.observe.log import log_uncaught, set_up_logging
+from realtime.observe.log import is_json, log_uncaught, set_up_logging
 from realtime.printable import say
 from realtime.redact import one_line, secrets_of
 from realtime.runtime.limits import check_limits, explained
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words, secrets)
     except RealtimeError as error:
         log.debug("the error was raised here", exc_info=True)
-        _say(f"error: {error}", secrets)
+        _say_error(error, secrets)
         return error.exit_code
     except KeyboardInterrupt:  # a signal while the models load: nothing was started
         return 0
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (known := _of_installation(error) or explained(error)) is None:
             raise
         log.debug("the error was raised here", exc_info=True)
-        _say(f"error: {known}", secrets)
+        _say_error(known, secrets)
         return known.exit_code
 
 
@@ -167,7 +167,7 @@ def _process(
     finally:
         if pipeline.stuck_threads or handle.is_late:
             if failure is not None:
-                _say(f"error: {failure}", secrets)
+                _say_error(failure, secrets)
             release()
             _leave_at_once(pipeline.stuck_threads, code)
     return code
@@ -258,6 +258,14 @@ def _leave_at_once(stuck: Sequence[str], code: int) -> NoReturn:
 
 def _say(message: str, secrets: Sequence[str] = ()) -> None:
     say(one_line(f"{PROGRAM}: {message}", secrets))
+
+
+def _say_error(error: RealtimeError, secrets: Sequence[str] = ()) -> None:
+    """Print the line of an error; as a log line if these are JSON, because programs read them."""
+    if is_json():
+        log.error("%s", error)
+    else:
+        _say(f"error: {error}", secrets)
 
 
 # The dynamic linker's message, after the file's name and a colon, unless it is about memory (see runtime.limits).

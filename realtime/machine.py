@@ -164,3 +164,8 @@ def _set_by_libraries() -> dict[str, str]:
         for name, text in os.environ.items()
         if name in _SET_BY_LIBRARIES or name.startswith(_SET_BY_LIBRARIES_BEGIN)
     }
+
+
+def environment_without_settings() -> dict[str, str]:
+    """Return the variables of this process without those that configure the program, for a child with its own flags."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}

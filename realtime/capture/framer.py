@@ -133,10 +133,12 @@ class Framer:
                 self._status.explain(picture.fault)
             self._wake(picture, source)
             raise Dropped(picture.fault or "undecodable")
-        if (state := self._status.state[0]) != "live":  # only now: a camera may answer and send no frame
+        if self._status.state[0] != "live":  # only now: a camera may answer and send no frame
+            was_down = self._status.is_down
             self._status.set_state("live")
-            if state == "reconnecting":
-                log.info("%s: live again", self._name, extra={"camera": self._name, "state": "live"})
+            if was_down:
+                again = " again" if self._status.reconnects else ""
+                log.info("%s: live%s", self._name, again, extra={"camera": self._name, "state": "live"})
         if picture.is_spread and not self._has_told_spread:
             self._has_told_spread = True
             text = "%s: timestamps repeat or go back in places; the frames there are spaced evenly"

@@ -126,6 +126,11 @@ def pass_on(line: str) -> None:
                 handler.flush()
 
 
+def is_json() -> bool:
+    """Whether log lines are JSON, so that an error line should be one too."""
+    return any(isinstance(handler.formatter, _Json) for handler in logging.getLogger().handlers)
+
+
 def log_uncaught() -> None:
     """Log exceptions that nothing catches, for the rest of the process. Python would print them with their secrets."""
 

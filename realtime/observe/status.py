@@ -65,6 +65,7 @@ class CameraStatus:
         people: number of people in the newest published frame; None before the first one.
         ends: whether the source ends by itself, as a file does; None until it is opened.
         length: number of frames that the source declares, or `max_frames` if that is less; None if unknown.
+        is_down: whether it was lost, or could not be opened, and has not been live since.
         lowered: configuration keys that were changed to compute less, as "key=value".
         latency: the latencies of the whole run.
     """
@@ -73,6 +74,7 @@ class CameraStatus:
         self.camera = camera
         self._lock = threading.Lock()
         self._state: tuple[State, str | None] = ("starting", None)
+        self.is_down = False
         self._since_ns = time.time_ns()
         self._end: tuple[State, str | None] | None = None  # the state in which the camera will end, or has ended
         self._heard_s = 0.0
@@ -186,6 +188,7 @@ class CameraStatus:
     def _become(self, state: State, reason: str | None) -> None:
         if state != self._state[0]:
             self._since_ns = time.time_ns()
+        self.is_down = state in ("reconnecting", "failed") or (self.is_down and state == "starting")
         self._state = (state, reason)
 
     def _settle(self) -> None:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import errno
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ from realtime.wire.subscriber import PoseSubscriber
 LONGEST_S = 1e6
 # Without --timeout, a publisher that isn't there is mentioned after this long (s); --status and --topics then give up.
 PATIENCE_S = 5.0
+# Within this time (s), the status of every camera comes at least twice.
+ROUND_S = 2.5
+TROUBLE_FIRST = ("failed", "reconnecting", "starting", "live", "ended")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 after one of these ends; 1 after a timeout, if the stream is lost, or if a message can't be read or
         standard output can't be written; 2 for an invalid argument or key.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.once and not options.status:
+        parser.error("--once: expected --status too")
     try:
         if is_stdout_closed():
             raise OSError(errno.EBADF, "it is closed")
@@ -76,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print each message as one line of JSON, as in docs/wire.md"
     )
     parser.add_argument("--status", action="store_true", help="print the status of the cameras instead of poses")
+    parser.add_argument(
+        "--once", action="store_true", help="with --status: one line per camera, those in trouble first, then exit"
+    )
     parser.add_argument("--topics", action="store_true", help="print each topic once instead of poses")
     parser.add_argument(
         "--curve-secret", metavar="FILE", help="file with this reader's secret key, if the publisher uses keys"
@@ -115,7 +125,10 @@ def _messages(options: argparse.Namespace) -> Iterator[bytes]:
         curve_secret=options.curve_secret,
         curve_server=options.curve_server,
     ) as subscriber:
-        messages = _statuses(subscriber, options) if options.status else _poses(subscriber, options)
+        messages: Iterator[wire.StatusMessage | wire.PoseMessage] = _poses(subscriber, options)
+        if options.status:
+            statuses = _statuses(subscriber, options)
+            messages = _newest_of_each(statuses) if options.once else statuses
         for message in messages:
             if options.json:
                 yield _json(message)
@@ -163,6 +176,22 @@ def _statuses(subscriber: PoseSubscriber, options: argparse.Namespace) -> Iterat
         is_told = not said
 
 
+def _newest_of_each(statuses: Iterator[wire.StatusMessage]) -> Iterator[wire.StatusMessage]:
+    """Yield the newest status of each camera, those in trouble first.
+
+    All cameras send theirs every second, and more often if something changes, so all have been heard once this time has
+    passed.
+    """
+    newest: dict[tuple[str, str], wire.StatusMessage] = {}
+    until_s = math.inf
+    for status in statuses:
+        until_s = min(until_s, time.monotonic() + ROUND_S)
+        remember(newest, (status.session, status.camera), status, MOST_CAMERAS)
+        if time.monotonic() >= until_s:
+            break
+    yield from sorted(newest.values(), key=lambda status: (TROUBLE_FIRST.index(status.state), status.camera))
+
+
 def _give_up_or_wait(text: str, options: argparse.Namespace, is_connected: bool, is_told: bool) -> None:
     """Raise TimeoutError after --timeout or, without it, if there is no publisher. Else say that it is waited for."""
     if options.timeout or (options.timeout is None and not is_connected):
@@ -197,7 +226,8 @@ def _lasts(status: wire.StatusMessage) -> str:
     """How long the state has lasted, by the clocks of both machines; empty if an older publisher doesn't say."""
     if status.since_ns is None:
         return ""
-    return f" for {in_words((time.time_ns() - status.since_ns) / 1e9)}"
+    lasts_s = (time.time_ns() - status.since_ns) / 1e9
+    return f" for {in_words(lasts_s) if lasts_s >= 1 else '0 s'}"
 
 
 def _human(message: wire.PoseMessage) -> str:

@@ -173,7 +173,7 @@ def test_it_runs_the_command_and_posts_to_the_url_when_a_camera_is_lost_and_when
     command = [sys.executable, str(EXAMPLES / "alert.py"), "--connect", publisher.endpoint, "--camera", "door"]
     command += ["--run", f"sh -c {shlex.quote(shell)}", "--url", f"{server.url}/hook?token=hunter2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as example:
-        publisher.wait_for(b"status/door/")
+        publisher.wait_for(b"status/")
         publisher.send(
             status(camera="door", state="reconnecting", reason="timed out", **lost_for(42, int(time.time())))
         )

@@ -62,6 +62,24 @@ def test_status_prints_the_state_and_counters_of_the_cameras(publisher):
             assert out == f"cam0 failed (login failed): 10.0 fps, {counts}\n"
 
 
+def test_once_prints_a_line_for_each_camera_with_those_in_trouble_first(publisher, monkeypatch, capfd):
+    monkeypatch.setattr(command, "ROUND_S", 0.0)
+    said = [
+        status(camera="b"),
+        status(camera="a"),
+        status(camera="c", state="reconnecting"),
+        status(camera="a", fps=3.0),
+    ]
+    newest = list(command._newest_of_each(iter(said[:1])))
+    assert newest == said[:1]
+    monkeypatch.setattr(command, "ROUND_S", 60.0)
+    newest = [(each.camera, each.fps) for each in command._newest_of_each(iter(said))]
+    assert newest == [("c", 10.0), ("a", 3.0), ("b", 10.0)]
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--once"])
+    assert (ended.value.code, "--once: expected --status too" in capfd.readouterr().err) == (2, True)
+
+
 def test_frames_that_an_empty_camera_left_out_are_told_apart_from_dropped_ones():
     empty = status(
         state="live", activity="empty", captured=90, dropped=80, published=10, drops={"idle": 78, "too old": 2}

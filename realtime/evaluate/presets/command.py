@@ -8,7 +8,6 @@ of each one counts, because other programs on the machine can only slow a run do
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from realtime.evaluate.progress import progress
 from realtime.evaluate.report import Cell, Report
 from realtime.flags import parse
 from realtime.home import home_path
+from realtime.machine import environment_without_settings
 from realtime.redact import shown
 from realtime.runtime.core_budget import all_cores
 
@@ -133,7 +133,7 @@ def run_program(words: Sequence[str], folder: Path) -> Outcome:
         f"--report={report}", "--log-level=warning", "--log-format=text",
     ]  # fmt: skip
     # The settings of the table alone, not those of the user's shell.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
+    environment = environment_without_settings()
     command = [sys.executable, "-c", _ENTRY, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - ourselves
     if done.returncode:
