@@ -13,8 +13,8 @@ from realtime.client import DEFAULT_ENDPOINT, PoseSubscriber
 
 def write(stream: PoseSubscriber, options: argparse.Namespace) -> str | None:
     """Write a row for each person and frame, until the stream ends. Return the error, if there was one."""
-    if not stream.statuses(timeout_s=5):  # each camera sends one every second
-        return f"{options.connect}: no status for 5 s: is it running, is --camera right, does it want a key?"
+    if not stream.statuses(timeout_s=5):  # each camera sends one every second, once the models have loaded
+        print(f"{options.connect}: {stream.why()}; still waiting", file=sys.stderr)
     table, indices = csv.writer(sys.stdout, lineterminator="\n"), {}
     table.writerow(["captured_ns", "media_s", "camera", "track_id", "x", "y", "score"])
     sys.stdout.flush()

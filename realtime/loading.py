@@ -206,6 +206,8 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
     asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
     if key := next((key for key, is_asked in asked.items() if is_asked), None):
         raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
+    if found.kind == "detector":
+        log.info("pose: the detector's own keypoints, in one stage")
     return Pick(found, choice)
 
 

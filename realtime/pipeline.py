@@ -25,7 +25,7 @@ from realtime import __version__
 from realtime.capture.fleet import Fleet
 from realtime.capture.kind import check_pipes, is_live_source
 from realtime.capture.open import check_source
-from realtime.config import AppConfig, CameraConfig, changes
+from realtime.config import AppConfig, CameraConfig, changes, without_secrets
 from realtime.loading import load_models, stages_of
 from realtime.observe.metrics import StageMeter
 from realtime.observe.report import build_report, log_summary
@@ -385,5 +385,12 @@ class Pipeline:
         models = {"detector": self._models.detector_name, "pose": self._models.pose_name}
         engines = {"detector_engine": self._models.detect.engine_name, "pose_engine": self._models.pose.engine_name}
         models |= {key: name for key, name in engines.items() if name}
-        report = build_report(list(self.status.values()), self._meter, wall_s, str(self._models.device), models)
+        report = build_report(
+            list(self.status.values()),
+            self._meter,
+            wall_s,
+            str(self._models.device),
+            models,
+            without_secrets(self._config),
+        )
         write_report(self._config.report, report)

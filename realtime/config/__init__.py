@@ -14,7 +14,7 @@ from realtime.config.camera import (
     IdleDecode,
     Transport,
 )
-from realtime.config.document import commented_yaml, to_yaml
+from realtime.config.document import commented_yaml, to_yaml, without_secrets
 from realtime.config.keys import Key, changes, is_repeatable, leaves, sections
 from realtime.config.keywords import keyword_of, of_keywords, with_keywords
 from realtime.config.layers import service_variables
@@ -31,4 +31,5 @@ __all__ = [
     "Presets", "PublishConfig", "Reading", "RecordingConfig", "SmoothingConfig", "TrackerConfig", "TrackerMethod",
     "Transport", "changes", "commented_yaml", "former_keys", "is_repeatable", "keyword_of", "leaves", "load",
     "of_keywords", "parse_source", "sections", "service_variables", "to_yaml", "with_keywords",
+    "without_secrets",
 ]  # fmt: skip

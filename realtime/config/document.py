@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import textwrap
+from typing import Any
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -16,6 +17,14 @@ from realtime.config.texts import Section
 from realtime.redact import shown
 
 
+def without_secrets(config: AppConfig) -> dict[str, Any]:
+    """The configuration as plain data, with passwords and tokens replaced with ***."""
+    data = config.model_dump(mode="json")
+    for camera in data["cameras"]:
+        camera["source"] = shown(camera["source"])
+    return data
+
+
 def to_yaml(config: AppConfig, encoding: str = "utf-8") -> str:
     """The configuration as YAML that `load` can read, with passwords and tokens replaced with ***.
 
@@ -23,9 +32,7 @@ def to_yaml(config: AppConfig, encoding: str = "utf-8") -> str:
         config: the configuration.
         encoding: of the stream that it is written to. If it isn't UTF-8, other characters than ASCII are escaped.
     """
-    data = config.model_dump(mode="json")
-    for camera in data["cameras"]:
-        camera["source"] = shown(camera["source"])
+    data = without_secrets(config)
     text = _dump(data, allow_unicode=codecs.lookup(encoding).name == "utf-8")
     # A name may hold characters that change how a terminal shows it. YAML has escapes for them.
     return text if text.replace("\n", "").isprintable() else _dump(data)

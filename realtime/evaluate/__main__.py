@@ -26,7 +26,7 @@ from realtime.stdout import discard_output, keep_stdout, kept_path, write_out
 
 PROGRAM = "python -m realtime.evaluate"
 # The loggers that tell which model is used, and announce its download or conversion, which may take minutes.
-_MODELS = ("realtime.models", "realtime.pose.build")
+_SHOWN = ("realtime.models", "realtime.pose.build", "realtime.evaluate.progress")
 # Name of each command: the module that implements it, and what it does.
 COMMANDS = {
     "tracking": (
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         keep_stdout()
         set_up_logging("warning", "text", secrets)
-        for name in _MODELS:
+        for name in _SHOWN:
             logging.getLogger(name).setLevel(logging.INFO)
         log_uncaught()
     try:

@@ -135,14 +135,16 @@ def run(options: argparse.Namespace) -> Report:
     if not 0 < options.seconds < float("inf"):
         raise ConfigError(f"--seconds: got {options.seconds:g}, expected more than 0")
     if options.recording is not None:
-        origin, messages = str(options.recording), open_recording(options.recording).messages()
+        recording = open_recording(options.recording)
+        origin, messages = str(options.recording), recording.messages()
+        files = [camera for camera, info in recording.infos.items() if info.live is False]
     else:
-        origin, messages = ", ".join(options.connect), _listen(options)
+        origin, messages, files = ", ".join(options.connect), _listen(options), []
     cameras = gather(m for m in progress(messages, origin, unit="messages") if _is_wanted(m, options.camera))
     if not cameras:
         hint = "did that run publish anything?" if options.recording else "is the publisher running?"
         raise RealtimeError(f"{origin}: no poses received{_of(options.camera)}: {hint}")
-    return _report(origin, cameras)
+    return _report(origin, cameras, [camera for camera in files if camera in cameras])
 
 
 def gather(messages: Iterable[wire.PoseMessage]) -> dict[str, CameraTimes]:
@@ -196,7 +198,7 @@ def _summary(ms: list[float]) -> dict[str, float]:
     return dict(zip([*(f"p{percent}" for percent in _PERCENTILES), "max"], values.tolist(), strict=True))
 
 
-def _report(origin: str, cameras: dict[str, CameraTimes]) -> Report:
+def _report(origin: str, cameras: dict[str, CameraTimes], files: list[str]) -> Report:
     rows: list[list[Cell]] = []
     data: dict[str, object] = {}
     notes = []
@@ -220,6 +222,11 @@ def _report(origin: str, cameras: dict[str, CameraTimes]) -> Report:
         data={"cameras": data},
         notes=notes,
         decimals=1,
+        warnings=[
+            f"{camera}: a file, whose frames are read ahead and wait: their latency says nothing; record it with "
+            "--realtime"
+            for camera in files
+        ],
     )
 
 

@@ -18,7 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def build_report(
-    cameras: Sequence[CameraStatus], meter: StageMeter, wall_s: float, device: str, models: Mapping[str, str]
+    cameras: Sequence[CameraStatus],
+    meter: StageMeter,
+    wall_s: float,
+    device: str,
+    models: Mapping[str, str],
+    configuration: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Build the report as JSON-ready data.
 
@@ -28,6 +33,7 @@ def build_report(
         wall_s: duration of the run in seconds, without loading.
         device: the device on which the models ran.
         models: names of the models ("detector", "pose") and of their engines ("detector_engine", "pose_engine").
+        configuration: all keys, without secrets, as `--print-config` shows them.
     """
     return {
         "version": __version__,
@@ -48,6 +54,7 @@ def build_report(
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "device": device,
         "models": dict(models),
+        "configuration": dict(configuration or {}),
     }
 
 

@@ -11,8 +11,17 @@ from tests.screen import Terminal
 
 
 @pytest.mark.parametrize("items", [[1, 2, 3], iter([1, 2, 3])])
-def test_the_items_are_unchanged_and_nothing_is_printed_without_a_terminal(items, capsys):
-    assert list(progress(items, "clip", total=3)) == [1, 2, 3]
+def test_the_items_are_unchanged_and_without_a_terminal_a_line_is_logged_now_and_then(
+    items, capsys, caplog, monkeypatch
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(module, "_TELL_S", 0.0)
+    assert list(progress(items, "cl\x1bip", total=3)) == [1, 2, 3]
+    assert caplog.messages == [rf"cl\x1bip: {number} of 3 frames" for number in (1, 2, 3)]
+    caplog.clear()
+    monkeypatch.setattr(module, "_TELL_S", 1e9)
+    assert list(progress([1, 2], "clip")) == [1, 2]
+    assert caplog.messages == []
     assert "".join(capsys.readouterr()) == ""
 
 

@@ -27,6 +27,9 @@ class Stream:
     def statuses(self, timeout_s):
         return [status()] if self.has_status else []
 
+    def why(self):
+        return "connected, but nothing was sent yet"
+
     def info(self, camera, timeout_s=None):
         return SimpleNamespace(keypoint_names=list(self.names[camera]), edges=[])
 
@@ -107,14 +110,15 @@ def test_the_wrists_are_found_by_name_in_each_camera_s_skeleton(capsys):
     [
         (Stream(pose(), names=["nose"]), "'cam0' has no keypoint 'left_wrist', only these: ['nose']"),
         (Stream(pose(n=0), names=[]), "'cam0' has no keypoint 'left_wrist', only these: []"),
-        (
-            Stream(has_status=False),
-            "tcp://a:1: no status for 5 s: is it running, is --camera right, does it want a key?",
-        ),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said(stream, error):
     assert load("left_wrist").write(stream, options(keypoint="left_wrist")) == error
+
+
+def test_it_waits_for_a_publisher_that_loads_its_models(capsys):
+    assert load("left_wrist").write(Stream(has_status=False), options(keypoint="left_wrist")) is None
+    assert capsys.readouterr().err == "tcp://a:1: connected, but nothing was sent yet; still waiting\n"
 
 
 @pytest.mark.parametrize(

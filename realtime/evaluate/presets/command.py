@@ -196,7 +196,7 @@ def _report(
     frames, device = len(reference[0].poses), reference[0].device
     machine = f"{name}, {all_cores()} cores ({', '.join(instructions) or 'instruction sets unknown'}), on {device}"
     return Report(
-        title=f"Settings on {shown(options.clip)}, {frames} frames, {options.rounds} rounds: {machine}",
+        title=f"Settings on {shown(options.clip)}, {frames} frames, rounds: {options.rounds}: {machine}",
         columns=["setting", "fps", "speed", "people", "found", "change p50 %", "change p95 %"],
         rows=rows,
         data={"clip": options.clip, "frames": frames, "rounds": options.rounds, "processor": name,
