@@ -7,11 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+# How a network's crops and heatmaps relate (pose.crop): "udp" maps corners onto corners, "plain" scales by whole sizes.
+Geometry = Literal["udp", "plain"]
+PartName = Literal["body", "feet", "hands", "face"]
+
+
+class Part(NamedTuple):
+    """A part of the body, whose keypoints follow each other.
+
+    Attributes:
+        name: which part.
+        begin: index of its first keypoint, from 0.
+        end: index after its last keypoint.
+    """
+
+    name: PartName
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """A set of K keypoints.
+
+    >>> COCO17.keypoint_names.index("left_wrist"), [part.name for part in COCO17.parts]
+    (9, ['body'])
 
     Attributes:
         name: its name on the stream.
@@ -19,6 +41,9 @@ class Skeleton:
         edges: pairs of keypoint indices, from 0, to draw as limbs.
         flip_pairs: index pairs of left and right counterparts.
         sigmas: K object-keypoint-similarity constants (COCO evaluation); empty if unknown.
+        geometry: with which networks for this set were trained.
+        parts: the parts that the keypoints belong to; each keypoint belongs to one. Empty if unknown.
+        is_animal: the keypoints are those of an animal.
     """
 
     name: str
@@ -26,6 +51,9 @@ class Skeleton:
     edges: tuple[tuple[int, int], ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
+    geometry: Geometry = "udp"
+    parts: tuple[Part, ...] = ()
+    is_animal: bool = False
 
     def __len__(self) -> int:
         return len(self.keypoint_names)
@@ -49,6 +77,7 @@ COCO17 = Skeleton(
         0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
         0.089,
     ),
+    parts=(Part("body", 0, 17),),
 )  # fmt: skip
 
 # For `--pose.model none`, which publishes boxes and track ids only.
