@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 # How a network's crops and heatmaps relate (pose.crop): "udp" maps corners onto corners, "plain" scales by whole sizes.
 Geometry = Literal["udp", "plain"]
+# Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
+CROP_PER_HEATMAP = 4
 PartName = Literal["body", "feet", "hands", "face"]
 
 

@@ -25,13 +25,10 @@ from numpy.typing import NDArray
 from realtime.errors import ModelError, first_line
 from realtime.models import heatmap_network
 from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
-from realtime.skeleton import Skeleton, from_labels
+from realtime.skeleton import CROP_PER_HEATMAP, Skeleton, from_labels
 
 # Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-# Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
-CROP_PER_HEATMAP = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, Verdict]:
     """Build an engine, and compare its heatmaps of one person with those of float32."""
     build = _build_openvino if choice.engine == "openvino" else _build_torch
     engine, expected = build(choice, setup)
-    one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size)
+    one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size, setup.about.skeleton.geometry)
     off = deviation(engine.heatmaps(one), expected)
     finding = f"its heatmaps deviate from those of fp32 by {off:.2g}, relative RMS"
     return engine, Verdict(off <= TOLERANCE[choice.precision], finding)
@@ -195,4 +195,4 @@ def _calibration_crops(setup: Setup) -> NDArray[np.uint8]:
 
 def _crops_of(xyxy: NDArray[np.float32], setup: Setup) -> NDArray[np.uint8]:
     size = setup.about.input_size
-    return crop_people(*Crowd.of([setup.people.image], [xyxy], size), size)
+    return crop_people(*Crowd.of([setup.people.image], [xyxy], size, setup.about.skeleton.geometry), size)

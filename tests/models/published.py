@@ -127,11 +127,11 @@ class Reference:
         t, prefix = self.tensors, self.prefix
         if f"{prefix}.deconv_layers.0.weight" not in t:
             x = functional.interpolate(functional.relu(x), scale_factor=4, mode="bilinear", align_corners=False)
-            return functional.conv2d(
-                x, t[f"{prefix}.final_layer.weight"], t[f"{prefix}.final_layer.bias"], padding=1
-            )
+            return functional.conv2d(x, t[f"{prefix}.final_layer.weight"], t[f"{prefix}.final_layer.bias"], padding=1)
         for at in (0, 3):
             x = functional.conv_transpose2d(x, t[f"{prefix}.deconv_layers.{at}.weight"], stride=2, padding=1)
-            norm = [t[f"{prefix}.deconv_layers.{at + 1}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")]
+            norm = [
+                t[f"{prefix}.deconv_layers.{at + 1}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")
+            ]
             x = functional.relu(functional.batch_norm(x, *norm))
         return functional.conv2d(x, t[f"{prefix}.final_layer.weight"], t[f"{prefix}.final_layer.bias"])
