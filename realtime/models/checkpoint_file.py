@@ -35,35 +35,36 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         YoloFileError: it is a network of ultralytics.
         ModelError: it can't be read, holds something else than tensors, or only an average of weights (EMA).
     """
-    data = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
-    if isinstance(data.get("state_dict"), Mapping):
-        data = data["state_dict"]
+    data: Mapping[object, object] = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+    if isinstance(inner := data.get("state_dict"), Mapping):
+        data = inner
     elif not any(isinstance(value, torch.Tensor) for value in data.values()):
         kept = ", ".join(sorted(str(key) for key in data)[:5]) or "nothing"
         raise ModelError(f"{file}: contains {kept}, expected tensors or a state_dict")
-    tensors = {str(key).removeprefix("module."): value for key, value in data.items() if _is_dense(value)}
+    tensors = {
+        str(key).removeprefix("module."): value
+        for key, value in data.items()
+        if isinstance(value, torch.Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+    }
     if not tensors:
         raise ModelError(f"{file}: contains no tensors")
     return tensors
 
 
-def _is_dense(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and value.layout is torch.strided and value.device.type == "cpu"
-
-
-def _safetensors(file: Path) -> dict[str, object]:
+def _safetensors(file: Path) -> Mapping[object, object]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return dict(load_file(file))
+        tensors: Mapping[object, object] = {**load_file(file)}
+        return tensors
     except OSError as error:
         raise ModelError(f"{file}: can't be read: {error.strerror or error}") from None
     except (SafetensorError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise ModelError(f"{file}: not a whole safetensors file ({first_line(error)})") from error
 
 
-def _pickled(file: Path) -> dict[object, object]:
+def _pickled(file: Path) -> Mapping[object, object]:
     """Load a file of torch.save, with tensors, numbers, texts and containers of these alone."""
     try:
         try:

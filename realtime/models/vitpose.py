@@ -1,4 +1,4 @@
-"""ViTPose checkpoints: from a folder on disk to the network that computes heatmaps.
+"""ViTPose checkpoints: from a folder or a file on disk to the network that computes heatmaps.
 
 Used by loading and pose.build; no other file outside evaluate/ imports transformers. The network is the published one,
 changed when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the
@@ -12,8 +12,9 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.errors import ModelError, first_line
-from realtime.models import heatmap_network
+from realtime.models import checkpoint, heatmap_network, vitpose_file
 from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
+from realtime.models.vitpose_file import load_file, open_file
 from realtime.skeleton import CROP_PER_HEATMAP, Skeleton, from_labels
+from realtime.skeletons import SKELETONS
 
 # Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,40 +49,50 @@ class Description:
     digest: str
 
 
-def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Description:
-    """Describe a checkpoint from its config.json, without loading its weights.
+def describe(path: Path, input_size: tuple[int, int] | None = None, skeleton: str = "auto") -> Description:
+    """Describe a checkpoint without loading its weights.
 
     Args:
-        folder: the checkpoint's folder.
+        path: a Hugging Face checkpoint's folder, or a file in the authors' format.
         input_size: width and height of the crops that will be used; None: the size used in training.
+        skeleton: `pose.skeleton`: which of the file's heads, or which keypoints those of the folder are; auto: what the
+            folder's config.json or the file says.
 
     Raises:
-        ModelError: the folder holds no ViTPose checkpoint.
+        ModelError: there is no ViTPose checkpoint, or it has no such keypoints.
     """
-    config = _read_config(folder)
+    if not path.is_dir():
+        chosen = open_file(path, skeleton)
+        return Description(chosen.skeleton, input_size or chosen.input_size, _digest_of([path], chosen.skeleton.name))
+    config = _read_config(path)
+    told = from_labels(config.id2label, getattr(config, "edges", None) or [])
     return Description(
-        from_labels(config.id2label, getattr(config, "edges", None) or []),
+        told if skeleton == "auto" else _named(path, skeleton, len(told)),
         input_size or _sides(config.backbone_config.image_size)[::-1],
-        _digest(folder),
+        _digest_of([*path.glob("*.json"), *path.glob("*.safetensors")]),
     )
 
 
-def load_network(folder: Path, input_size: tuple[int, int] | None = None, published: bool = False) -> HeatmapNetwork:
+def load_network(
+    path: Path, input_size: tuple[int, int] | None = None, published: bool = False, skeleton: str = "auto"
+) -> HeatmapNetwork:
     """Load a checkpoint's network, plain or MoE (ViTPose+), with a simple or classic head.
 
     Args:
-        folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
+        path: a folder with config.json, weights and optionally preprocessor_config.json, or a file in the authors'
+            format. Nothing is downloaded.
         input_size: width and height of the crops that will be used; None: the size used in training.
-        published: True keeps the published form as a reference: no folded expert, no reordered head.
+        published: True keeps the published form as a reference: no folded expert (of a folder), no reordered head.
+        skeleton: as in `describe`.
 
     Returns:
         The network in float32, on the CPU, in evaluation mode.
 
     Raises:
-        ModelError: the folder holds no ViTPose checkpoint, or the weights don't match config.json.
+        ModelError: there is no ViTPose checkpoint, or tensors are missing, left over, or of another shape.
     """
-    module = _load(folder)
-    mean, std = _normalisation(folder)
+    module = _load(path) if path.is_dir() else load_file(path, skeleton)
+    mean, std = _normalisation(path)
     if input_size is not None:
         _resize_positions(module, input_size)
     if not published:
@@ -149,10 +162,21 @@ def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _digest(folder: Path) -> str:
-    """Return the sha256 of everything that determines the network: its JSON files, its weights and our source files."""
-    total = hashlib.sha256(Path(__file__).read_bytes() + Path(heatmap_network.__file__).read_bytes())
-    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+def _named(path: Path, name: str, keypoints: int) -> Skeleton:
+    """Return the keypoint set of this name, if it has as many keypoints as the checkpoint of a folder."""
+    fitting = [each for each, skeleton in SKELETONS.items() if len(skeleton) == keypoints]
+    if name not in fitting:
+        choices = ", ".join(fitting) or "auto only"
+        raise ModelError(f"pose.skeleton: got {name} for {path} with {keypoints} keypoints, expected {choices}")
+    return SKELETONS[name]
+
+
+def _digest_of(files: Sequence[Path], what: str = "") -> str:
+    """Return the sha256 of everything that determines a network: its files, what of them is used, and our source."""
+    modules = sys.modules[__name__], heatmap_network, vitpose_file, checkpoint
+    sources = [Path(str(module.__file__)).read_bytes() for module in modules]
+    total = hashlib.sha256(b"".join(sources) + what.encode())
+    for path in sorted(files):
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -227,7 +251,7 @@ def _check_complete(folder: Path, report: dict[str, Any]) -> None:  # Any: trans
 
 def _normalisation(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and standard deviation of the input, float32 (3,) RGB each, in grey levels 0..255."""
-    path = folder / "preprocessor_config.json"
+    path = folder / "preprocessor_config.json"  # of a file, there is none
     told = _read_json(path, "") if path.exists() else {}
     mean, std = told.get("image_mean", _MEAN), told.get("image_std", _STD)
     try:

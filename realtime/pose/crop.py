@@ -129,8 +129,8 @@ def windows(
     scales = (np.stack((widths, heights), axis=1) / _SCALE_UNIT_PX).astype(np.float32) * _PADDING
     scales *= np.float32(_SCALE_UNIT_PX)
     if geometry == "plain":
-        steps = scales / np.array(size, np.float32)
-        centers, scales = centers - steps / 2, scales - steps
+        steps = np.asarray(scales / np.array(size, np.float32), np.float32)
+        return centers - steps * np.float32(0.5), scales - steps
     return centers, scales
 
 
