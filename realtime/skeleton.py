@@ -5,8 +5,9 @@ Every pose model has a skeleton, and the stream describes it to subscribers (Inf
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 # How a network's crops and heatmaps relate (pose.crop): "udp" maps corners onto corners, "plain" scales by whole sizes.
@@ -59,6 +60,44 @@ class Skeleton:
 
     def __len__(self) -> int:
         return len(self.keypoint_names)
+
+    def indices(self, parts: Collection[str]) -> list[int]:
+        """Return the indices of the keypoints of these parts, in ascending order."""
+        return [i for part in self.parts if part.name in parts for i in range(part.begin, part.end)]
+
+    def only(self, parts: Collection[str]) -> Skeleton:
+        """Return the skeleton of these parts alone.
+
+        >>> COCO17.only(["body"]) is COCO17
+        True
+
+        Args:
+            parts: names of its parts.
+
+        Returns:
+            Itself if these are all; `coco17` if what is left are COCO's keypoints; otherwise a skeleton whose name ends
+            in those of the parts. Limbs and pairs between a part and one that is left out are left out too.
+        """
+        kept = self.indices(parts)
+        if len(kept) == len(self):
+            return self
+        names = tuple(self.keypoint_names[i] for i in kept)
+        if names == COCO17.keypoint_names:
+            return replace(COCO17, geometry=self.geometry)
+        new = {old: index for index, old in enumerate(kept)}
+        left = [part for part in self.parts if part.name in parts]
+        ends = list(itertools.accumulate(part.end - part.begin for part in left))
+        return replace(
+            self,
+            name="-".join([self.name, *(part.name for part in left)]),
+            keypoint_names=names,
+            edges=tuple((new[a], new[b]) for a, b in self.edges if a in new and b in new),
+            flip_pairs=tuple((new[a], new[b]) for a, b in self.flip_pairs if a in new and b in new),
+            sigmas=tuple(self.sigmas[i] for i in kept) if self.sigmas else (),
+            parts=tuple(
+                Part(part.name, end - part.end + part.begin, end) for part, end in zip(left, ends, strict=True)
+            ),
+        )
 
 
 # COCO person keypoints. Names and limbs are those of the annotation file's "categories" entry (indices from 1 there,

@@ -13,6 +13,10 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
 
+SkeletonName = Literal[
+    "auto", "coco17", "aic14", "mpii16", "ap10k", "apt36k", "wholebody133", "coco25", "crowdpose14", "posetrack18"
+]
+PartName = Literal["body", "feet", "hands", "face"]
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Engine = Annotated[
@@ -115,8 +119,9 @@ class PoseConfig(Section):
         "auto",
         min_length=1,
         title="NAME|PATH",
-        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, a YOLO pose .pt file (which "
-        "can contain code: use only those of people you trust), detector (the detector's own keypoints) or none",
+        description="auto, a ViTPose checkpoint by its name, its Hugging Face folder or its .pth or .safetensors file, "
+        "a YOLO pose .pt file (which can contain code: use only those of people you trust), detector (the detector's "
+        "own keypoints) or none",
     )
     engine: Engine = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
@@ -132,6 +137,16 @@ class PoseConfig(Section):
         title="HEIGHTxWIDTH",
         description="input size of ViTPose: 384x288 for detail, 192x144 for speed, ...; unset: as trained",
     )
+    skeleton: SkeletonName = Field(
+        "auto",
+        description="keypoint set: which head of a ViTPose file with several, or what the keypoints of one are if the "
+        "file doesn't say so; auto: what the file or the folder's config.json says",
+    )
+    keypoints: list[PartName] = Field(
+        ["body", "feet", "hands", "face"],
+        min_length=1,
+        description="publish the keypoints of these parts of the body only",
+    )
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
@@ -145,6 +160,19 @@ class PoseConfig(Section):
         description="run the pose model on at most this many people per frame, in rotation; the poses of the others "
         "are predicted",
     )
+
+    @field_validator("keypoints")
+    @classmethod
+    def _different(cls, parts: list[PartName]) -> list[PartName]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("got the same part twice, expected different ones")
+        return parts
+
+    @model_validator(mode="after")
+    def _has_a_head(self) -> PoseConfig:
+        if self.model in ("none", "detector") and self.skeleton != "auto":
+            raise ValueError(f"skeleton: got {self.skeleton} with pose.model {self.model}, expected a ViTPose model")
+        return self
 
 
 class SmoothingConfig(Section):

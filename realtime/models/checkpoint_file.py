@@ -56,8 +56,7 @@ def _safetensors(file: Path) -> Mapping[object, object]:
     from safetensors.torch import load_file
 
     try:
-        tensors: Mapping[object, object] = {**load_file(file)}
-        return tensors
+        return dict[object, object](load_file(file).items())
     except OSError as error:
         raise ModelError(f"{file}: can't be read: {error.strerror or error}") from None
     except (SafetensorError, ValueError, RuntimeError, OverflowError, MemoryError) as error:

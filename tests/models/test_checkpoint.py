@@ -158,7 +158,7 @@ def test_other_files_are_refused_in_one_line_and_nothing_runs(tmp_path, monkeypa
 
 
 def test_a_file_of_ultralytics_is_told_apart(tmp_path):
-    with pytest.raises(YoloFileError, match="contains ultralytics.nn.tasks"):
+    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\.tasks"):
         read_tensors(find_detector("yolov8n", on_gpu=False, cache=tmp_path).path)
 
 
