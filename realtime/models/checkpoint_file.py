@@ -5,9 +5,10 @@ Used by models.weights, which asks what a file is, and models.vitpose, which loa
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -66,12 +67,13 @@ def _safetensors(file: Path) -> Mapping[object, object]:
 def _pickled(file: Path) -> Mapping[object, object]:
     """Load a file of torch.save, with tensors, numbers, texts and containers of these alone."""
     try:
-        try:
-            data = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError as error:
-            if "mmap can only be used" not in str(error):
-                raise
-            data = torch.load(file, map_location="cpu", weights_only=True)  # torch before 1.6 wrote no zip files
+        with _tensors_alone():
+            try:
+                data = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError as error:
+                if "mmap can only be used" not in str(error):
+                    raise
+                data = torch.load(file, map_location="cpu", weights_only=True)  # torch before 1.6 wrote no zip files
     except pickle.UnpicklingError as error:
         if found := _ULTRALYTICS.search(str(error)):
             raise YoloFileError(f"{file}: contains {found[1]}") from error
@@ -85,3 +87,14 @@ def _pickled(file: Path) -> Mapping[object, object]:
     if not isinstance(data, dict):
         raise ModelError(f"{file}: contains {type(data).__name__}, expected tensors or a state_dict")
     return data
+
+
+@contextlib.contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """Let torch load only what it allows by itself. Libraries, such as ultralytics, add classes and functions."""
+    added = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        yield
+    finally:
+        torch.serialization.add_safe_globals(added)
