@@ -130,7 +130,9 @@ class PoseTracker:
         image = poses.frame.image.copy()
         points = np.concatenate([poses.keypoints, poses.keypoint_scores[..., np.newaxis]], axis=2)
         whole = poses.measured | poses.is_still  # the others are predicted, and get dashed limbs
-        draw_people(image, poses.track_ids, poses.xyxy, points, self.skeleton.edges, whole)
+        draw_people(
+            image, poses.track_ids, poses.xyxy, points, self.skeleton.edges, whole, names=self.skeleton.keypoint_names
+        )
         return image
 
     def reset(self) -> None:
