@@ -21,6 +21,7 @@ TOOLS = {
     "evaluate": "measure accuracy, latency and cost",
     "replay": "publish a recording again",
     "convert": "convert a recording to formats of other programs",
+    "models": "say what a model file is, and which keypoints it has",
     "dashboard": "serve a live page, metrics and health of pipelines",
 }
 

@@ -54,7 +54,7 @@ class Video:
     >>> from realtime.types import Frame
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "out.mp4"
-    >>> video = Video(VideoFiles(path, ["cam0"]), skeleton=NO_SKELETON, is_live=lambda camera: False, goes_on=lambda: False)
+    >>> video = Video(VideoFiles(path, ["cam0"]), NO_SKELETON, is_live=lambda camera: False, goes_on=lambda: False)
     >>> video.offer(Poses.empty(Frame("cam0", 0, 0, np.zeros((48, 64, 3), np.uint8), 0.0, 0, 0), keypoints=0), seq=0)
     >>> video.finish()
     >>> video.run()  # in the pipeline, this runs on its own thread from the start
