@@ -253,6 +253,8 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
     assert found.path is not None
     assert choice is not None
+    if config.skeleton == "auto":
+        config = config.model_copy(update={"skeleton": found.skeleton})
     about = describe(found.path, config.input_size, config.skeleton, config.keypoints)
     people = People(demo_canvas(), demo_people())
     engine = build_engine(Setup(found.path, about, plan.device, choice, config, people, _compiled()))
