@@ -22,7 +22,7 @@ from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
-from realtime.models.vitpose import describe
+from realtime.models.vitpose import Description, describe
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
 from realtime.pose.build import People, Setup, build_engine
@@ -49,10 +49,12 @@ class Pick:
     Attributes:
         found: the model's name and file.
         choice: the engine and its precision; None for the pose models `none` and `detector`, which have no network.
+        about: what a ViTPose network is; None for other models.
     """
 
     found: Model
     choice: Choice | None
+    about: Description | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +201,21 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
         "engine": config.engine not in ("auto", "torch") and not has_network,
         "precision": config.precision not in ("auto", "fp32") and not has_network,
         "input_size": config.input_size is not None and found.kind != "vitpose",
+        "skeleton": config.skeleton != "auto" and found.kind != "vitpose",
+        "keypoints": config.keypoints != PoseConfig().keypoints and found.kind != "vitpose",
     }
     asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
     if key := next((key for key, is_asked in asked.items() if is_asked), None):
         raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
-    return Pick(found, choice)
+    if found.kind != "vitpose" or found.path is None:
+        return Pick(found, choice)
+    told = _told(config, found)
+    return Pick(found, choice, describe(found.path, told.input_size, told.skeleton, told.keypoints))
+
+
+def _told(config: PoseConfig, found: Model) -> PoseConfig:
+    """The section `pose` with what is known of a published file: its keypoint set."""
+    return config.model_copy(update={"skeleton": found.skeleton}) if config.skeleton == "auto" else config
 
 
 def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
@@ -251,13 +263,12 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
     if found.kind == "yolo":
         return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
+    about = plan.pose.about
     assert found.path is not None
     assert choice is not None
-    if config.skeleton == "auto":
-        config = config.model_copy(update={"skeleton": found.skeleton})
-    about = describe(found.path, config.input_size, config.skeleton, config.keypoints)
+    assert about is not None
     people = People(demo_canvas(), demo_people())
-    engine = build_engine(Setup(found.path, about, plan.device, choice, config, people, _compiled()))
+    engine = build_engine(Setup(found.path, about, plan.device, choice, _told(config, found), people, _compiled()))
     return PoseStage(VitPose(about, engine), config.max_people, pose_s)
 
 
