@@ -8,7 +8,8 @@ reported before the first model is loaded.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
+from realtime.models.ultralytics import PERSON
 from realtime.models.vitpose import Description, describe
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
@@ -35,11 +37,13 @@ from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import device_errors, resolve_device, sender
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.stage import Stage
-from realtime.skeleton import NO_SKELETON, from_labels
+from realtime.skeleton import NO_SKELETON, Skeleton, from_labels
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from realtime.types import Frame
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,8 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
+    if isinstance(pose, PoseStage) and (text := _misfit(pose.skeleton, detect.class_names)):
+        log.warning("%s", text)
     throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
     concurrency = concurrency or concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
@@ -235,6 +241,23 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
             detect.warm_up()
             pose.warm_up()
     return models
+
+
+def _misfit(skeleton: Skeleton, classes: Sequence[str]) -> str | None:
+    """Say in one line which of these classes have other keypoints than the pose model finds; None if none have.
+
+    The keypoints of a custom skeleton may be anyone's.
+    """
+    wrong = [name for name in classes if (name.casefold() == PERSON) == skeleton.is_animal]
+    if not wrong or skeleton.name.startswith("custom"):
+        return None
+    whose, advice = ("an animal's", "look for animals") if skeleton.is_animal else ("a person's", "set pose.skeleton")
+    if len(wrong) < len(classes):
+        advice = "use a run for each"
+    return (
+        f"detector.classes: {', '.join(wrong)}: the pose model finds {whose} keypoints ({skeleton.name}), which are "
+        f"wrong for them; {advice}, or use another pose model or none"
+    )
 
 
 def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: torch.device) -> YoloNet:

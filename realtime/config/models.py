@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
@@ -25,8 +25,18 @@ Engine = Annotated[
 ]
 
 
+def _class_name(value: object) -> object:
+    """Keep a number as text, because only the detector's own names tell whether it is one."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return value
+    text = str(value).strip()
+    if not text or re.fullmatch(r"-\d+", text):
+        raise ValueError("expected the name of a class, or its number from 0")
+    return text
+
+
 class DetectorConfig(Section):
-    """Person detection."""
+    """Detection of people, or of other classes."""
 
     weights: FileText = Field(
         "auto",
@@ -43,6 +53,12 @@ class DetectorConfig(Section):
     every: int = Field(
         1, ge=1, le=100, description="run the detector on every Nth frame; boxes are extrapolated in between"
     )
+    classes: list[Annotated[str, BeforeValidator(_class_name)]] = Field(
+        ["person"],
+        min_length=1,
+        title="NAME|NUMBER",
+        description="look for these classes only; their names, or their numbers among the detector's classes",
+    )
     min_score: Score = Field(0.1, description="discard detections with a lower score")
     nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this (IoU), keep the better one")
 
@@ -52,6 +68,13 @@ class DetectorConfig(Section):
         if size % 32:
             raise ValueError("expected a multiple of 32 (the detector's stride)")
         return size
+
+    @field_validator("classes")
+    @classmethod
+    def _different(cls, classes: list[str]) -> list[str]:
+        if len({name.casefold() for name in classes}) < len(classes):
+            raise ValueError("got the same class twice, expected different ones")
+        return classes
 
 
 class TrackerConfig(Section):
