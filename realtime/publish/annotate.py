@@ -50,7 +50,8 @@ def annotate(
     boxes = poses.xyxy * np.float32(scale)
     # A repeated pose is a measured one that still holds. Dashed in between, still people would flicker.
     whole = poses.measured | poses.is_still
-    draw_people(image, poses.track_ids, boxes, points, skeleton.edges, whole, labels, skeleton.keypoint_names)
+    names = skeleton.keypoint_names
+    draw_people(image, poses.track_ids, boxes, points, skeleton.edges, whole, labels, names, poses.labels)
     if labels:
         activity = f"  {frame.motion.activity}" if frame.motion is not None else ""
         draw_caption(image, f"{frame.camera}  {time_of(frame, is_live)}{activity}")

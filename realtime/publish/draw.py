@@ -41,6 +41,7 @@ def draw_people(
     measured: Sequence[bool] | NDArray[np.bool_] | None = None,
     labels: bool = True,
     names: Sequence[str] = (),
+    classes: Sequence[str] | NDArray[np.str_] | None = None,
 ) -> None:
     """Draw people on an image, each track in a colour of its own.
 
@@ -55,6 +56,7 @@ def draw_people(
         measured: N; False for a person whose pose was predicted, who gets dashed limbs. None: all were measured.
         labels: whether to write the track ids.
         names: K names of the keypoints. Hands are drawn thinner, and faces as small dots; empty: all alike.
+        classes: N names of classes to write beside the ids; None: write the ids alone.
     """
     thick = np.array([thickness_of(name) for name in names] or [1.0] * keypoints.shape[1])
     boxes = np.clip(boxes, -_FAR, _FAR)
@@ -73,8 +75,9 @@ def draw_people(
             for place, part in zip(places[seen], thick[seen], strict=True):
                 cv2.circle(image, _pixel(place), round(radius * part * (1 << _SHIFT)), paint, -1, cv2.LINE_AA, _SHIFT)
     if labels:
-        for track_id, box in zip(track_ids, boxes, strict=True):
-            _draw_label(image, str(int(track_id)), box, colour_of(int(track_id)))
+        for i, (track_id, box) in enumerate(zip(track_ids, boxes, strict=True)):
+            text = str(int(track_id)) if classes is None else f"{track_id} {classes[i]}"
+            _draw_label(image, text, box, colour_of(int(track_id)))
 
 
 def draw_caption(image: NDArray[np.uint8], text: str) -> None:

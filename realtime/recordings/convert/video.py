@@ -180,6 +180,7 @@ def _poses(message: wire.PoseMessage, image: NDArray[np.uint8]) -> Poses:
         np.ascontiguousarray(keypoints[..., :2]),
         np.ascontiguousarray(keypoints[..., 2]),
         np.array(message.measured, np.bool_),
+        labels=None if message.labels is wire.UNSET else np.array(message.labels, np.str_),
     )
 
 
