@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
-from realtime.models.vitpose import describe
+from realtime.models.ultralytics import PERSON
+from realtime.models.vitpose import Description, describe
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
 from realtime.pose.build import People, Setup, build_engine
@@ -36,7 +37,7 @@ from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import device_errors, resolve_device, sender
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.stage import Stage
-from realtime.skeleton import NO_SKELETON, from_labels
+from realtime.skeleton import NO_SKELETON, Skeleton, from_labels
 from realtime.smooth.stage import SmoothStage
 from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
@@ -52,10 +53,12 @@ class Pick:
     Attributes:
         found: the model's name and file.
         choice: the engine and its precision; None for the pose models `none` and `detector`, which have no network.
+        about: what a ViTPose network is; None for other models.
     """
 
     found: Model
     choice: Choice | None
+    about: Description | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +205,23 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
         "engine": config.engine not in ("auto", "torch") and not has_network,
         "precision": config.precision not in ("auto", "fp32") and not has_network,
         "input_size": config.input_size is not None and found.kind != "vitpose",
+        "skeleton": config.skeleton != "auto" and found.kind != "vitpose",
+        "keypoints": config.keypoints != PoseConfig().keypoints and found.kind != "vitpose",
     }
     asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
     if key := next((key for key, is_asked in asked.items() if is_asked), None):
         raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
     if found.kind == "detector":
         log.info("pose: the detector's own keypoints, in one stage")
-    return Pick(found, choice)
+    if found.kind != "vitpose" or found.path is None:
+        return Pick(found, choice)
+    told = _told(config, found)
+    return Pick(found, choice, describe(found.path, told.input_size, told.skeleton, told.keypoints))
+
+
+def _told(config: PoseConfig, found: Model) -> PoseConfig:
+    """The section `pose` with what is known of a published file: its keypoint set."""
+    return config.model_copy(update={"skeleton": found.skeleton}) if config.skeleton == "auto" else config
 
 
 def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
@@ -217,6 +230,8 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
+    if isinstance(pose, PoseStage) and (text := _misfit(pose.skeleton, detect.class_names)):
+        log.warning("%s", text)
     throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
     concurrency = concurrency or concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
@@ -229,6 +244,23 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
             detect.warm_up()
             pose.warm_up()
     return models
+
+
+def _misfit(skeleton: Skeleton, classes: Sequence[str]) -> str | None:
+    """Say in one line which of these classes have other keypoints than the pose model finds; None if none have.
+
+    The keypoints of a custom skeleton may be anyone's.
+    """
+    wrong = [name for name in classes if (name.casefold() == PERSON) == skeleton.is_animal]
+    if not wrong or skeleton.name.startswith("custom"):
+        return None
+    whose, advice = ("an animal's", "look for animals") if skeleton.is_animal else ("a person's", "set pose.skeleton")
+    if len(wrong) < len(classes):
+        advice = "use a run for each"
+    return (
+        f"detector.classes: {', '.join(wrong)}: the pose model finds {whose} keypoints ({skeleton.name}), which are "
+        f"wrong for them; {advice}, or use another pose model or none"
+    )
 
 
 def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: torch.device) -> YoloNet:
@@ -259,12 +291,13 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
     if found.kind == "yolo":
         return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
+    about = plan.pose.about
     assert found.path is not None
     assert choice is not None
+    assert about is not None
     log.info("pose: loading %s", found.name)
-    about = describe(found.path, config.input_size)
     people = People(demo_canvas(), demo_people())
-    engine = build_engine(Setup(found.path, about, plan.device, choice, config, people, _compiled()))
+    engine = build_engine(Setup(found.path, about, plan.device, choice, _told(config, found), people, _compiled()))
     return PoseStage(VitPose(about, engine), config.max_people, pose_s)
 
 

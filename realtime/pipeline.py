@@ -173,7 +173,7 @@ class Pipeline:
             version=__version__,
             pictures=outlets.pictures.endpoint if outlets.pictures else None,
         )
-        self._branches.prepare(models.pose.skeleton.edges, lambda: self.status, outlets.pictures)
+        self._branches.prepare(models.pose.skeleton, lambda: self.status, outlets.pictures)
         self._publisher = PublishStage(
             outlets.sockets[0],
             config.publish,

@@ -7,13 +7,38 @@ names into docs/wire.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+# How a network's crops and heatmaps relate (pose.crop): "udp" maps corners onto corners, "plain" scales by whole sizes.
+Geometry = Literal["udp", "plain"]
+# Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
+CROP_PER_HEATMAP = 4
+PartName = Literal["body", "feet", "hands", "face"]
+
+
+class Part(NamedTuple):
+    """A part of the body, whose keypoints follow each other.
+
+    Attributes:
+        name: which part.
+        begin: index of its first keypoint, from 0.
+        end: index after its last keypoint.
+    """
+
+    name: PartName
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """A set of K keypoints.
+
+    >>> COCO17.keypoint_names.index("left_wrist"), [part.name for part in COCO17.parts]
+    (9, ['body'])
 
     Attributes:
         name: its name on the stream.
@@ -21,6 +46,9 @@ class Skeleton:
         edges: pairs of keypoint indices, from 0, to draw as limbs.
         flip_pairs: index pairs of left and right counterparts.
         sigmas: K object-keypoint-similarity constants (COCO evaluation); empty if unknown.
+        geometry: with which networks for this set were trained.
+        parts: the parts that the keypoints belong to; each keypoint belongs to one. Empty if unknown.
+        is_animal: the keypoints are those of an animal.
     """
 
     name: str
@@ -28,9 +56,50 @@ class Skeleton:
     edges: tuple[tuple[int, int], ...] = ()
     flip_pairs: tuple[tuple[int, int], ...] = ()
     sigmas: tuple[float, ...] = ()
+    geometry: Geometry = "udp"
+    parts: tuple[Part, ...] = ()
+    is_animal: bool = False
 
     def __len__(self) -> int:
         return len(self.keypoint_names)
+
+    def indices(self, parts: Collection[str]) -> list[int]:
+        """Return the indices of the keypoints of these parts, in ascending order."""
+        return [i for part in self.parts if part.name in parts for i in range(part.begin, part.end)]
+
+    def only(self, parts: Collection[str]) -> Skeleton:
+        """Return the skeleton of these parts alone.
+
+        >>> COCO17.only(["body"]) is COCO17
+        True
+
+        Args:
+            parts: names of its parts.
+
+        Returns:
+            Itself if these are all; `coco17` if what is left are COCO's keypoints; otherwise a skeleton whose name ends
+            in those of the parts. Limbs and pairs between a part and one that is left out are left out too.
+        """
+        kept = self.indices(parts)
+        if len(kept) == len(self):
+            return self
+        names = tuple(self.keypoint_names[i] for i in kept)
+        if names == COCO17.keypoint_names:
+            return replace(COCO17, geometry=self.geometry)
+        new = {old: index for index, old in enumerate(kept)}
+        left = [part for part in self.parts if part.name in parts]
+        ends = list(itertools.accumulate(part.end - part.begin for part in left))
+        return replace(
+            self,
+            name="-".join([self.name, *(part.name for part in left)]),
+            keypoint_names=names,
+            edges=tuple((new[a], new[b]) for a, b in self.edges if a in new and b in new),
+            flip_pairs=tuple((new[a], new[b]) for a, b in self.flip_pairs if a in new and b in new),
+            sigmas=tuple(self.sigmas[i] for i in kept) if self.sigmas else (),
+            parts=tuple(
+                Part(part.name, end - part.end + part.begin, end) for part, end in zip(left, ends, strict=True)
+            ),
+        )
 
 
 # COCO person keypoints. Names and limbs are those of the annotation file's "categories" entry (indices from 1 there,
@@ -51,6 +120,7 @@ COCO17 = Skeleton(
         0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
         0.089,
     ),
+    parts=(Part("body", 0, 17),),
 )  # fmt: skip
 
 # For `--pose.model none`, which publishes boxes and track ids only.

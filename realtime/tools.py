@@ -21,6 +21,7 @@ TOOLS = {
     "evaluate": "measure accuracy and speed: why is it slow, how to make it faster",
     "replay": "publish a recording again",
     "convert": "convert a recording to formats of other programs",
+    "models": "say what a model file is, and which keypoints it has",
     "dashboard": "serve a live page, metrics and health of pipelines",
 }
 

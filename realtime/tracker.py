@@ -131,7 +131,8 @@ class PoseTracker:
         image = poses.frame.image.copy()
         points = np.concatenate([poses.keypoints, poses.keypoint_scores[..., np.newaxis]], axis=2)
         whole = poses.measured | poses.is_still  # the others are predicted, and get dashed limbs
-        draw_people(image, poses.track_ids, poses.xyxy, points, self.skeleton.edges, whole)
+        edges, names = self.skeleton.edges, self.skeleton.keypoint_names
+        draw_people(image, poses.track_ids, poses.xyxy, points, edges, whole, names=names, classes=poses.labels)
         return image
 
     def reset(self) -> None:

@@ -26,7 +26,7 @@ def _check(owner: object, name: str, dtype: type, shape: tuple[int | str, ...], 
     where = f"{type(owner).__name__}.{name}"
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{where}: expected a numpy array, got {type(array).__name__}")
-    if array.dtype != dtype:
+    if (array.dtype.type if dtype is np.str_ else array.dtype) != dtype:  # texts of any length
         raise ValueError(f"{where}: expected dtype {np.dtype(dtype)}, got {array.dtype}")
     fits = array.ndim == len(shape) and all(
         size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
@@ -122,7 +122,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The people that the detector found in one frame.
+    """The people, or whatever else the detector looks for, that it found in one frame.
 
     >>> frame = Frame("cam0", 0, 0, np.zeros((480, 640, 3), np.uint8), 0.0, captured_mono_ns=0, captured_unix_ns=0)
     >>> found = Detections(frame, np.float32([[10, 20, 60, 200]]), np.float32([0.9]))
@@ -138,6 +138,7 @@ class Detections:
         scores: float32 (N,), 0..1.
         keypoints: float32 (N, K, 3) x, y, score if the detector is itself a pose model, otherwise None.
         looked: whether the detector ran on this frame (`detector.every`). If not, N is 0 even if people are in it.
+        labels: str (N,), the names of their classes; None if the detector looks for people only (`detector.classes`).
     """
 
     frame: Frame
@@ -145,6 +146,7 @@ class Detections:
     scores: NDArray[np.float32]
     keypoints: NDArray[np.float32] | None = None
     looked: bool = True
+    labels: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -152,6 +154,8 @@ class Detections:
         _check(self, "scores", np.float32, ("N",), sizes)
         if self.keypoints is not None:
             _check(self, "keypoints", np.float32, ("N", "K", 3), sizes)
+        if self.labels is not None:
+            _check(self, "labels", np.str_, ("N",), sizes)
         if not (self.xyxy[:, 2:] > self.xyxy[:, :2]).all():
             raise ValueError("Detections.xyxy: expected x2 > x1 and y2 > y1 in every row")
 
@@ -186,6 +190,7 @@ class Tracks:
         keypoints: float32 (N, K, 3) x, y, score, those of the detection if the detector is a pose model, otherwise
             None.
         ended: ids of the tracks that ended with this frame; they never return.
+        labels: as in Detections. A track never changes its class.
     """
 
     frame: Frame
@@ -195,6 +200,7 @@ class Tracks:
     measured: NDArray[np.bool_]
     keypoints: NDArray[np.float32] | None = None
     ended: tuple[int, ...] = ()
+    labels: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -204,13 +210,15 @@ class Tracks:
         _check(self, "measured", np.bool_, ("N",), sizes)
         if self.keypoints is not None:
             _check(self, "keypoints", np.float32, ("N", "K", 3), sizes)
+        if self.labels is not None:
+            _check(self, "labels", np.str_, ("N",), sizes)
 
     def __len__(self) -> int:
         return len(self.track_ids)
 
     @classmethod
-    def empty(cls, frame: Frame, ended: tuple[int, ...] = ()) -> Tracks:
-        """Return the Tracks of a frame without people. `ended` is the attribute of that name."""
+    def empty(cls, frame: Frame, ended: tuple[int, ...] = (), labels: NDArray[np.str_] | None = None) -> Tracks:
+        """Return the Tracks of a frame without people. `ended` and `labels`, (0,), are the attributes of that name."""
         return cls(
             frame,
             np.zeros((0, 4), np.float32),
@@ -218,6 +226,7 @@ class Tracks:
             np.zeros(0, np.int64),
             np.zeros(0, np.bool_),
             ended=ended,
+            labels=labels,
         )
 
 
@@ -247,6 +256,7 @@ class Poses:
         ended: as in Tracks.
         still: bool (N,), True if the pose is the last measured one, repeated because the person's picture has not
             changed since; None: no pose is repeated.
+        labels: as in Tracks.
     """
 
     frame: Frame
@@ -259,6 +269,7 @@ class Poses:
     raw: NDArray[np.float32] | None = None
     ended: tuple[int, ...] = ()
     still: NDArray[np.bool_] | None = None
+    labels: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -272,6 +283,8 @@ class Poses:
             _check(self, "raw", np.float32, ("N", "K", 2), sizes)
         if self.still is not None:
             _check(self, "still", np.bool_, ("N",), sizes)
+        if self.labels is not None:
+            _check(self, "labels", np.str_, ("N",), sizes)
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -300,4 +313,5 @@ class Poses:
             keypoint_scores,
             tracks.measured,
             ended=tracks.ended,
+            labels=tracks.labels,
         )

@@ -30,11 +30,16 @@ def make_frame(
 
 
 def make_detections(
-    frame: Frame, boxes: ArrayLike, scores: ArrayLike = 0.9, keypoints: np.ndarray | None = None
+    frame: Frame,
+    boxes: ArrayLike,
+    scores: ArrayLike = 0.9,
+    keypoints: np.ndarray | None = None,
+    labels: ArrayLike | None = None,
 ) -> Detections:
-    """The people with these boxes (N, 4); keypoints (N, K, 3)."""
+    """The people with these boxes (N, 4); keypoints (N, K, 3); names of their classes (N,)."""
     xyxy = np.array(boxes, np.float32).reshape(-1, 4)
-    return Detections(frame, xyxy, _each(scores, (len(xyxy),)), keypoints)
+    names = None if labels is None else np.array(labels, np.str_)
+    return Detections(frame, xyxy, _each(scores, (len(xyxy),)), keypoints, labels=names)
 
 
 def make_tracks(

@@ -81,6 +81,15 @@ def _logging_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def cat_picture(shared_data: Path) -> Path:
+    """A picture of COCO that shows a cat."""
+    path = shared_data / "keypoints" / "coco_train_ccby" / "images" / "000000196393.jpg"
+    if not path.is_file():
+        pytest.skip(f"{path.name} of the shared data is missing, so the detection of animals is not tested")
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real videos and their ground truth, which is not part of the project."""
     folder = Path(__file__).parents[2] / "shared" / "data"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from realtime.config import load
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.loading import load_models
 from realtime.models import choice
+from realtime.skeleton import COCO17, Skeleton, from_labels
+from realtime.skeletons.animals import AP10K, APT36K
 from tests.fake_cuda import cuda_error, out_of_memory
 
 
@@ -139,7 +142,10 @@ def test_a_missing_appearance_network_is_reported_before_a_model_is_loaded(unloa
     [
         ("{tmp}/none", "pose.model: no such folder: {tmp}/none"),
         ("{tmp}/none.pt", "pose.model: no such file: {tmp}/none.pt; expected the path of a .pt file or one of "),
-        ("{tmp}/notes.txt", "pose.model: got the file {tmp}/notes.txt, expected a folder with a ViTPose checkpoint"),
+        (
+            "{tmp}/notes.txt",
+            "pose.model: got the file {tmp}/notes.txt, expected a .pth or .safetensors file of ViTPose, a folder with a Hugging Face checkpoint",
+        ),
     ],
 )
 def test_a_missing_pose_model_is_reported_before_the_detector_is_loaded(
@@ -230,3 +236,33 @@ def test_a_mistake_is_reported_before_any_model_is_loaded(monkeypatch, yolov8n, 
     known = {"detector__weights": str(yolov8n), "pose__model": str(yolo11n_pose)}
     with pytest.raises(ConfigError, match=says):
         loading.load_models(config_of(**known | keys))
+
+
+# ---- keypoints and classes
+
+
+# The classes, the skeleton of the pose model, and the warning.
+MISFITS = [
+    (["person"], COCO17, None),
+    (["cat", "dog"], AP10K, None),
+    (["goldfish", "person"], from_labels({0: "tail"}), None),  # a custom skeleton may be anyone's
+    (
+        ["person", "cat"],
+        COCO17,
+        "cat: the pose model finds a person's keypoints (coco17), .*; use a run for each, or use",
+    ),
+    (["person", "cat"], AP10K, "person: the pose model finds an animal's keypoints (ap10k), .*; use a run for each"),
+    (["cat"], COCO17, "cat: the pose model finds a person's keypoints (coco17), .*; set pose.skeleton, or use"),
+    (["Person"], APT36K, "Person: the pose model finds an animal's keypoints .*; look for animals, or use"),
+]
+
+
+@pytest.mark.parametrize(("classes", "skeleton", "warning"), MISFITS)
+def test_classes_that_the_keypoints_do_not_fit_are_warned_about(
+    classes: list[str], skeleton: Skeleton, warning: str | None
+) -> None:
+    said = loading._misfit(skeleton, classes)
+    assert (said is None) == (warning is None)
+    if said is not None and warning is not None:
+        assert re.search(re.escape(warning).replace(r"\.\*", ".*"), said)
+        assert "\n" not in said

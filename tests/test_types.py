@@ -55,6 +55,7 @@ def test_fields_that_fit_are_kept_as_they_are(owner: Callable[..., object]) -> N
         (Tracks, "measured", np.ones(2, np.uint8), "expected dtype bool, got uint8"),
         (Poses, "keypoints", np.ones((2, 17, 2), F64), "expected dtype float32, got float64"),
         (Poses, "raw", np.ones((2, 17, 2), F64), "expected dtype float32, got float64"),
+        (Tracks, "labels", np.array([1, 2]), "expected dtype <U0, got int64"),
         # another number of axes, or another size of one
         (Frame, "image", np.zeros((48, 64), np.uint8), "expected shape (H, W, 3), got (48, 64)"),
         (Frame, "image", np.zeros((48, 64, 4), np.uint8), "expected shape (H=48, W=64, 3), got (48, 64, 4)"),
@@ -64,6 +65,7 @@ def test_fields_that_fit_are_kept_as_they_are(owner: Callable[..., object]) -> N
         (Poses, "keypoints", np.ones((2, 17, 3), F32), "expected shape (N=2, K=17, 2), got (2, 17, 3)"),
         # another number of people than in the fields before it
         (Detections, "scores", np.ones(3, F32), "expected shape (N=2), got (3,)"),
+        (Poses, "labels", np.array(["cat"]), "expected shape (N=2), got (1,)"),
         (Detections, "keypoints", np.ones((3, 17, 3), F32), "expected shape (N=2, K, 3), got (3, 17, 3)"),
         (Tracks, "measured", np.ones(1, np.bool_), "expected shape (N=2), got (1,)"),
         (Poses, "xyxy", np.ones((0, 4), F32), "expected shape (N=2, 4), got (0, 4)"),

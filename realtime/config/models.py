@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from realtime.config.texts import FilePath, FileText, Section
 from realtime.printable import printable
 
+SkeletonName = Literal[
+    "auto", "coco17", "aic14", "mpii16", "ap10k", "apt36k", "wholebody133", "coco25", "crowdpose14", "posetrack18"
+]
+PartName = Literal["body", "feet", "hands", "face"]
 TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Engine = Annotated[
@@ -21,8 +25,18 @@ Engine = Annotated[
 ]
 
 
+def _class_name(value: object) -> object:
+    """Keep a number as text, because only the detector's own names tell whether it is one."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return value
+    text = str(value).strip()
+    if not text or re.fullmatch(r"-\d+", text):
+        raise ValueError("expected the name of a class, or its number from 0")
+    return text
+
+
 class DetectorConfig(Section):
-    """Person detection."""
+    """Detection of people, or of other classes."""
 
     weights: FileText = Field(
         "auto",
@@ -39,6 +53,12 @@ class DetectorConfig(Section):
     every: int = Field(
         1, ge=1, le=100, description="run the detector on every Nth frame; boxes are extrapolated in between"
     )
+    classes: list[Annotated[str, BeforeValidator(_class_name)]] = Field(
+        ["person"],
+        min_length=1,
+        title="NAME|NUMBER",
+        description="look for these classes only; their names, or their numbers among the detector's classes",
+    )
     min_score: Score = Field(0.1, description="discard detections with a lower score")
     nms_iou: Score = Field(0.7, description="of two boxes that overlap more than this (IoU), keep the better one")
 
@@ -48,6 +68,13 @@ class DetectorConfig(Section):
         if size % 32:
             raise ValueError("expected a multiple of 32 (the detector's stride)")
         return size
+
+    @field_validator("classes")
+    @classmethod
+    def _different(cls, classes: list[str]) -> list[str]:
+        if len({name.casefold() for name in classes}) < len(classes):
+            raise ValueError("got the same class twice, expected different ones")
+        return classes
 
 
 class TrackerConfig(Section):
@@ -115,9 +142,9 @@ class PoseConfig(Section):
         "auto",
         min_length=1,
         title="NAME|PATH",
-        description="auto, a ViTPose checkpoint by its Hugging Face name or its folder, yolo11n-pose, the path of a "
-        "YOLO pose .pt file (which can contain code: use only those of people you trust), detector (the detector's own "
-        "keypoints) or none",
+        description="auto, a ViTPose checkpoint by its name, its Hugging Face folder or its .pth or .safetensors file, "
+        "yolo11n-pose, the path of a YOLO pose .pt file (which can contain code: use only those of people you trust), "
+        "detector (the detector's own keypoints) or none",
     )
     engine: Engine = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
@@ -133,6 +160,16 @@ class PoseConfig(Section):
         title="HEIGHTxWIDTH",
         description="input size of ViTPose: 384x288 for detail, 192x144 for speed, ...; unset: as trained",
     )
+    skeleton: SkeletonName = Field(
+        "auto",
+        description="keypoint set: which head of a ViTPose file with several, or what the keypoints of one are if the "
+        "file doesn't say so; auto: what the file or the folder's config.json says",
+    )
+    keypoints: list[PartName] = Field(
+        ["body", "feet", "hands", "face"],
+        min_length=1,
+        description="publish the keypoints of these parts of the body only",
+    )
     decode_sigma: float = Field(
         2.0,
         gt=0.0,
@@ -146,6 +183,19 @@ class PoseConfig(Section):
         description="run the pose model on at most this many people per frame, in rotation; the poses of the others "
         "are predicted",
     )
+
+    @field_validator("keypoints")
+    @classmethod
+    def _different(cls, parts: list[PartName]) -> list[PartName]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("got the same part twice, expected different ones")
+        return parts
+
+    @model_validator(mode="after")
+    def _has_a_head(self) -> PoseConfig:
+        if self.model in ("none", "detector") and self.skeleton != "auto":
+            raise ValueError(f"skeleton: got {self.skeleton} with pose.model {self.model}, expected a ViTPose model")
+        return self
 
 
 class SmoothingConfig(Section):

@@ -86,9 +86,12 @@ def people_of(pose: wire.PoseMessage) -> list[Record]:
         [keypoints[..., :2].round(PIXEL_DECIMALS), keypoints[..., 2:].round(SCORE_DECIMALS)], axis=-1
     )
     points = rounded.reshape(len(boxes), -1).tolist() if boxes else []
-    return [
+    people = [
         {"id": track_id, "score": round(score, SCORE_DECIMALS), "box": box, "points": flat, "measured": measured}
         for track_id, score, box, flat, measured in zip(
             pose.track_ids, pose.scores, boxes, points, pose.measured, strict=True
         )
     ]
+    for person, label in zip(people, [] if pose.labels is wire.UNSET else pose.labels, strict=False):
+        person["label"] = label
+    return people

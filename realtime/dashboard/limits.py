@@ -76,6 +76,8 @@ def _check_pose(pose: wire.PoseMessage) -> None:
     _most("track_ids", pose.track_ids, MOST_PEOPLE)
     _most("timing_ms", pose.timing_ms, MOST_ENTRIES)
     _most("skeleton", pose.skeleton, 100)
+    for label in () if pose.labels is wire.UNSET else pose.labels:
+        _most("labels", label, 100)
     _check_size(pose.size)
 
 

@@ -1,4 +1,4 @@
-"""Person detection with a YOLO network: Frame -> Detections.
+"""Detection of people, or of other classes, with a YOLO network: Frame -> Detections.
 
 This stage sits between the door and the tracker and serves all cameras. Frames with the same letterboxed size go
 through the network as one batch, whichever cameras they come from. detect/shapes.py chooses this size.
@@ -17,7 +17,7 @@ from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.shapes import Shapes, Size
-from realtime.models.yolo import YoloNet
+from realtime.models.yolo import Found, YoloNet, is_people_only
 from realtime.runtime.batches import Fit, even_parts
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
@@ -26,12 +26,9 @@ from realtime.types import Detections, Frame
 # Width and height of most cameras' frames, in pixels.
 _USUAL_SIZE = 1920, 1080
 
-# Boxes, scores and keypoints of one image, as models.yolo.YoloNet.predict returns them.
-_Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-
 
 class DetectStage:
-    """The person detector of all cameras.
+    """The detector of all cameras.
 
     In this example, `Net` stands in for a network with weights. It finds one person, in pixels of its input.
 
@@ -39,8 +36,10 @@ class DetectStage:
     >>> from realtime.runtime.device import Lane
     >>> class Net:
     ...     stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(torch.device("cpu"))
+    ...     names = ("person",)
     ...     def predict(self, images, min_score, nms_iou):
-    ...         return [(np.float32([[100, 62, 200, 312]]), np.float32([0.9]), np.zeros((1, 0, 3), np.float32))]
+    ...         box, score, no_keypoints = np.float32([[100, 62, 200, 312]]), np.float32([0.9]), np.float32([[]])
+    ...         return [Found(box, score, no_keypoints.reshape(1, 0, 3), np.array([0]))]
     ...     def drop(self, shape): ...
     >>> stage = DetectStage(DetectorConfig(size=640), Net())
     >>> frame = Frame("cam0", 0, 0, np.zeros((720, 1280, 3), np.uint8), 0.0, 0, 0)
@@ -66,6 +65,7 @@ class DetectStage:
         self._config = config
         self.size = config.size
         self._net = net
+        self._names = None if is_people_only(net.names) else np.array(net.names)
         self._letterboxed = letterboxed if net.lane.device.type == "cpu" else DeviceLetterbox(net.lane)
         self._fit = Fit(net.lane, "frames")
         self.engine_name = net.engine_name
@@ -76,6 +76,11 @@ class DetectStage:
     def keypoints(self) -> int:
         """Number of keypoints per person (K) if the network is a pose network, otherwise 0."""
         return self._net.keypoints
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes that it looks for."""
+        return self._net.names
 
     def warm_up(self) -> None:
         """Run the network once in the shape of 16:9 frames, so that most cameras' first frame is not slow."""
@@ -148,16 +153,16 @@ class DetectStage:
             images = [batch[i].image for i in indices]
             results = self._detect(images, [placements[i] for i in indices])
             for i, result in zip(indices, results, strict=True):
-                found[i] = _to_frame(batch[i], placements[i], *result)
+                found[i] = _to_frame(batch[i], placements[i], result, self._names)
         for placement in placements:
             self.shapes.done(placement)
         return [found[i] for i in range(len(batch))]
 
-    def _detect(self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Letterbox]) -> list[_Found]:
+    def _detect(self, images: Sequence[NDArray[np.uint8]], placements: Sequence[Letterbox]) -> list[Found]:
         """Run the network on images with one shape of input, in one pass if they fit into the memory together."""
 
-        def in_batches(most: int) -> list[_Found]:
-            found: list[_Found] = []
+        def in_batches(most: int) -> list[Found]:
+            found: list[Found] = []
             for part in even_parts(len(images), most):
                 inputs = self._letterboxed(images[part], placements[part])
                 found += self._net.predict(inputs, self._config.min_score, self._config.nms_iou)
@@ -166,17 +171,12 @@ class DetectStage:
         return self._fit.run(len(images), in_batches)
 
 
-def _to_frame(
-    frame: Frame,
-    letterbox: Letterbox,
-    xyxy: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    keypoints: NDArray[np.float32],
-) -> Detections:
+def _to_frame(frame: Frame, letterbox: Letterbox, found: Found, names: NDArray[np.str_] | None) -> Detections:
     """Map detections from the network's input to the frame; clip their boxes to it and drop those outside it.
 
-    Keypoints are not clipped.
+    Keypoints are not clipped. `names` are those of the classes; None: people only.
     """
+    xyxy, scores, keypoints, labels = found
     width, height = frame.size
     corners = letterbox.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     corners = np.clip(corners, 0, np.array((width, height, width, height), np.float32))
@@ -188,4 +188,5 @@ def _to_frame(
         np.ascontiguousarray(corners[inside], np.float32),
         np.clip(scores[inside], 0, 1),
         keypoints[inside] if keypoints.shape[1] else None,
+        labels=None if names is None else names[labels[inside]],
     )

@@ -1,16 +1,18 @@
 """The files of the ultralytics package: loads a YOLO network and changes its head.
 
 models/yolo.py runs the networks; no other file outside evaluate/ imports ultralytics. Two changes keep the output for
-people and save work: the class scores are reduced to two, and the first layer takes BGR. A third makes 16-bit networks
-decode boxes in float32.
+the chosen classes and save work: the class scores are reduced to these and the best other one, and the first layer
+takes BGR. A third makes 16-bit networks decode boxes in float32.
 """
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
@@ -19,8 +21,9 @@ from typing import Any
 import torch
 
 from realtime.errors import ModelError, first_line
+from realtime.printable import printable
 
-_PERSON = "person"
+PERSON = "person"
 
 # A module of ultralytics, or its head. Any, because ultralytics ships no types.
 Module = Any
@@ -34,31 +37,35 @@ class Layout:
         stride: the height and width of an input must be multiples of it.
         keypoints: K of a pose network, 0 for a detection network.
         columns: numbers for each keypoint: 3, or 2 if the network predicts no keypoint scores; 0 without keypoints.
-        classes: number of class scores.
-        person: index of the class of people; None if all classes count as people.
+        names: names of the classes that are looked for. A label is an index into them.
+        labels: the label of each class score; -1 for a class that is not looked for.
+        kept: the chosen classes, if the head was reduced to them and the best other one; otherwise empty.
         end2end: True if duplicates are already removed, so that no NMS is needed.
     """
 
     stride: int
     keypoints: int
     columns: int
-    classes: int
-    person: int | None
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    kept: tuple[int, ...]
     end2end: bool
 
 
-def load_network(path: Path) -> tuple[Module, Layout]:
+def load_network(path: Path, classes: Sequence[str] = (PERSON,)) -> tuple[Module, Layout]:
     """Load a network for detection or pose, for BGR images, on the CPU.
 
     Args:
         path: a .pt file that the caller trusts, because loading it unpickles it.
+        classes: names of the classes to look for, in any case, or their numbers. If the network has no class `person`
+            and is a pose network or has a single class, all of its classes count as people.
 
     Returns:
-        The network in float32, with two classes (person, and the best of all others) if its head allows that; and the
-        layout of its predictions.
+        The network in float32; if its head allows that, with the chosen classes only, and the best of all others as one
+        more. And the layout of its predictions.
 
     Raises:
-        ModelError: the file is not a YOLO detection or pose network, or the network has no class for people.
+        ModelError: the file is not a YOLO detection or pose network, or the network has not these classes.
     """
     module = _load(path)
     from ultralytics.nn.modules.head import Detect
@@ -68,12 +75,15 @@ def load_network(path: Path) -> tuple[Module, Layout]:
     if not isinstance(module.model[-1], Detect):
         kind = type(module.model[-1]).__name__
         raise ModelError(f"{path}: got a network that ends in {kind}, expected a YOLO detection or pose head")
-    classes, person = len(module.names), _person_class(module, path)
-    if person is not None and _tell_people_only(module, person):
-        classes, person = 2, 0
+    chosen, count = _chosen(module, classes, path), len(module.names)
+    names = tuple(str(module.names[index]) for index in chosen) or (PERSON,)
+    labels = tuple(chosen.index(index) if index in chosen else -1 for index in range(count)) if chosen else (0,) * count
+    kept = tuple(chosen) if chosen and _tell_only(module, chosen) else ()
+    if kept:
+        labels = (*range(len(kept)), -1)
     keypoints, columns = module.kpt_shape if module.task == "pose" else (0, 0)
     end2end = bool(getattr(module, "end2end", False))
-    return module, Layout(int(max(module.stride)), int(keypoints), int(columns), classes, person, end2end)
+    return module, Layout(int(max(module.stride)), int(keypoints), int(columns), names, labels, kept, end2end)
 
 
 def _load(path: Path) -> Module:
@@ -99,24 +109,38 @@ def _load(path: Path) -> Module:
     return module.requires_grad_(False)
 
 
-def _person_class(module: Module, path: Path) -> int | None:
-    """Find the index of the class `person`.
+def _chosen(module: Module, classes: Sequence[str], path: Path) -> list[int]:
+    """Find the indices of the classes to look for.
 
     Returns:
-        The index. None if there is no such class but all classes count as people, because the network is a pose network
-        or has a single class.
+        The indices, in the order of `classes`. Empty if there is no class `person` but all classes count as people.
 
     Raises:
-        ModelError: a detection network has several classes, and `person` is not one of them.
+        ModelError: the network has no such class, or two of `classes` name the same one.
     """
-    for index, name in module.names.items():
-        if name.lower() == _PERSON:
-            return int(index)
-    if len(module.names) == 1 or module.task == "pose":
-        return None
-    raise ModelError(
-        f"{path}: got classes {', '.join(list(module.names.values())[:5])} ..., expected one called person"
-    )
+    names = {str(name).casefold(): int(index) for index, name in reversed(module.names.items())}
+    numbers = {str(index): int(index) for index in module.names}
+    if list(classes) == [PERSON] and PERSON not in names and (len(module.names) == 1 or module.task == "pose"):
+        return []
+    chosen: list[int] = []
+    for wanted in classes:
+        index = names.get(wanted.casefold(), numbers.get(wanted))
+        if index is None:
+            raise ModelError(f"{path}: has no class {printable(wanted)} (detector.classes); {_offer(module, wanted)}")
+        if index in chosen:
+            raise ModelError(f"{path}: detector.classes: got the class {module.names[index]} twice, expected it once")
+        chosen.append(index)
+    return chosen
+
+
+def _offer(module: Module, wanted: str) -> str:
+    """Say which classes a network has, beginning with those whose names are close to the wanted one."""
+    names = {str(name).casefold(): printable(str(name)) for name in module.names.values()}
+    if len(names) == 1:
+        return f"this {'pose ' * (module.task == 'pose')}network has only one, {next(iter(names.values()))}"
+    if close := difflib.get_close_matches(wanted.casefold(), names, n=3, cutoff=0.6):
+        return f"did you mean {' or '.join(names[name] for name in close)}? It has {len(names)} classes"
+    return f"its {len(names)} classes, numbered from 0, are {', '.join(list(names.values())[:5])}, ..."
 
 
 def tame() -> None:
@@ -147,43 +171,44 @@ def _drop(record: logging.LogRecord) -> bool:
     return False
 
 
-class _PersonOrElse(torch.nn.Module):
-    """Reduces the class scores to two: person, and the best of all other classes."""
+class _ChosenOrElse(torch.nn.Module):
+    """Reduces the class scores to those of the chosen classes, and the best of all others."""
 
-    def __init__(self, scores: torch.nn.Conv2d, person: int) -> None:
+    def __init__(self, scores: torch.nn.Conv2d, chosen: Sequence[int]) -> None:
         super().__init__()
-        order = [person, *(index for index in range(scores.out_channels) if index != person)]
+        order = [*chosen, *(index for index in range(scores.out_channels) if index not in chosen)]
         scores.weight.data = scores.weight.data[order]
         if scores.bias is not None:
             scores.bias.data = scores.bias.data[order]
-        self.scores = scores
+        self.scores, self._chosen = scores, len(chosen)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Turn features (B, C, h, w) into logits (B, 2, h, w)."""
+        """Turn features (B, C, h, w) into logits (B, chosen + 1, h, w)."""
         scores = self.scores(features)
-        return torch.cat((scores[:, :1], scores[:, 1:].amax(1, keepdim=True)), 1)
+        return torch.cat((scores[:, : self._chosen], scores[:, self._chosen :].amax(1, keepdim=True)), 1)
 
 
-def _tell_people_only(module: Module, person: int) -> bool:
-    """Reduce the classes of a network to two, person and best other class, if it has a plain detection head.
+def _tell_only(module: Module, chosen: Sequence[int]) -> bool:
+    """Reduce the classes of a network to the chosen ones and the best other one, if it has a plain detection head.
 
     This saves most of what 80 classes cost after the convolutions: sigmoids, copies and the search for the best class.
 
     Args:
         module: the network, which is modified.
-        person: the index of its class for people.
+        chosen: indices of classes.
 
     Returns:
-        Whether the head was changed.
+        Whether the head was changed. It is not if all classes are chosen.
     """
     from ultralytics.nn.modules.head import Detect
 
     head = module.model[-1]
-    if type(head) is not Detect or head.end2end or head.nc == 1:
+    if type(head) is not Detect or head.end2end or head.nc <= len(chosen):
         return False
     for branch in head.cv3:
-        branch[-1] = _PersonOrElse(branch[-1], person)
-    head.nc, head.no = 2, 2 + 4 * head.reg_max
+        branch[-1] = _ChosenOrElse(branch[-1], chosen)
+    head.nc = len(chosen) + 1
+    head.no = head.nc + 4 * head.reg_max
     return True
 
 

@@ -1,6 +1,7 @@
-"""ViTPose checkpoints: from a folder on disk to the network that computes heatmaps.
+"""ViTPose checkpoints: from a folder or a file on disk to the network that computes heatmaps.
 
-Used by loading and pose.build; no other file outside evaluate/ imports transformers. The network is the published one,
+Used by loading and pose.build. models.vitpose_folder and models.vitpose_file load them; no other file outside evaluate/
+imports transformers. The network is the published one,
 changed when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the
 simple head sums in a different order, and the first layer takes BGR. Another input size changes the output; it is
 applied only if the configuration asks for it.
@@ -8,30 +9,22 @@ applied only if the configuration asks for it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
-import warnings
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from realtime.errors import ModelError, first_line
-from realtime.models import heatmap_network
+from realtime.errors import ModelError
+from realtime.models import checkpoint, heatmap_network, vitpose_file, vitpose_folder
 from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
-from realtime.skeleton import Skeleton, from_labels
-
-# Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-# Pixels of the crop per pixel of the heatmap, along each side, in every published ViTPose.
-CROP_PER_HEATMAP = 4
+from realtime.models.vitpose_file import load_file, open_file
+from realtime.models.vitpose_folder import describe_folder, load_folder, normalisation, sides
+from realtime.skeleton import Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class Description:
     Attributes:
         skeleton: the network's K keypoints.
         input_size: width and height of its crops in pixels.
-        digest: sha256 of the checkpoint's files, of this source file and of heatmap_network.py.
+        digest: sha256 of the checkpoint's files, of what is used of them, and of the source files that load it.
     """
 
     skeleton: Skeleton
@@ -49,40 +42,56 @@ class Description:
     digest: str
 
 
-def describe(folder: Path, input_size: tuple[int, int] | None = None) -> Description:
-    """Describe a checkpoint from its config.json, without loading its weights.
+def describe(
+    path: Path,
+    input_size: tuple[int, int] | None = None,
+    skeleton: str = "auto",
+    parts: Collection[str] | None = None,
+) -> Description:
+    """Describe a checkpoint without loading its weights.
 
     Args:
-        folder: the checkpoint's folder.
+        path: a Hugging Face checkpoint's folder, or a file in the authors' format.
         input_size: width and height of the crops that will be used; None: the size used in training.
+        skeleton: `pose.skeleton`: which of the file's heads, or which keypoints those of the folder are; auto: what the
+            folder's config.json or the file says.
+        parts: `pose.keypoints`: the network will compute the keypoints of these parts only; None: all.
 
     Raises:
-        ModelError: the folder holds no ViTPose checkpoint.
+        ModelError: there is no ViTPose checkpoint, or it has no such keypoints.
     """
-    config = _read_config(folder)
-    return Description(
-        from_labels(config.id2label, getattr(config, "edges", None) or []),
-        input_size or _sides(config.backbone_config.image_size)[::-1],
-        _digest(folder),
-    )
+    whole, trained = _described(path, skeleton)
+    used = _only(whole, parts)
+    files = [*path.glob("*.json"), *path.glob("*.safetensors")] if path.is_dir() else [path]
+    return Description(used, input_size or trained, _digest_of(files, f"{whole.name} {used.name}"))
 
 
-def load_network(folder: Path, input_size: tuple[int, int] | None = None, published: bool = False) -> HeatmapNetwork:
+def load_network(
+    path: Path,
+    input_size: tuple[int, int] | None = None,
+    published: bool = False,
+    skeleton: str = "auto",
+    parts: Collection[str] | None = None,
+) -> HeatmapNetwork:
     """Load a checkpoint's network, plain or MoE (ViTPose+), with a simple or classic head.
 
     Args:
-        folder: the checkpoint: config.json, weights and optionally preprocessor_config.json. Nothing is downloaded.
+        path: a folder with config.json, weights and optionally preprocessor_config.json, or a file in the authors'
+            format. Nothing is downloaded.
         input_size: width and height of the crops that will be used; None: the size used in training.
-        published: True keeps the published form as a reference: no folded expert, no reordered head.
+        published: True keeps the published form as a reference: no folded expert (of a folder), no reordered head.
+        skeleton, parts: as in `describe`.
 
     Returns:
         The network in float32, on the CPU, in evaluation mode.
 
     Raises:
-        ModelError: the folder holds no ViTPose checkpoint, or the weights don't match config.json.
+        ModelError: there is no ViTPose checkpoint, or tensors are missing, left over, or of another shape.
     """
-    module = _load(folder)
-    mean, std = _normalisation(folder)
+    module = load_folder(path) if path.is_dir() else load_file(path, skeleton)
+    mean, std = normalisation(path)
+    if parts is not None:
+        _keep(module, _described(path, skeleton)[0], parts)
     if input_size is not None:
         _resize_positions(module, input_size)
     if not published:
@@ -122,7 +131,7 @@ def _resize_positions(module: Published, size: tuple[int, int]) -> None:
     ViTPose adds to every patch, stays as it is.
     """
     config, embeddings = module.config.backbone_config, module.backbone.embeddings
-    trained, patch = _sides(config.image_size), _sides(config.patch_size)
+    trained, patch = sides(config.image_size), sides(config.patch_size)
     height, width = size[1], size[0]
     if (height, width) == trained:
         return
@@ -141,21 +150,43 @@ def _resize_positions(module: Published, size: tuple[int, int]) -> None:
 
 def _grid(backbone: Any) -> tuple[int, int]:  # noqa: ANN401 - Any: transformers is not followed by mypy
     """Return height and width of the backbone's features, in patches."""
-    height, width = _sides(backbone.image_size)
-    patch = _sides(backbone.patch_size)
+    height, width = sides(backbone.image_size)
+    patch = sides(backbone.patch_size)
     return height // patch[0], width // patch[1]
 
 
-def _sides(sides: int | tuple[int, int]) -> tuple[int, int]:
-    """Return height and width from an entry of transformers' configs: a pair, or one number for both."""
-    height, width = (sides, sides) if isinstance(sides, int) else sides
-    return int(height), int(width)
+def _described(path: Path, wanted: str) -> tuple[Skeleton, tuple[int, int]]:
+    """Return all keypoints of a checkpoint, and the width and height of the crops that it was trained with."""
+    if path.is_dir():
+        return describe_folder(path, wanted)
+    chosen = open_file(path, wanted)
+    return chosen.skeleton, chosen.input_size
 
 
-def _digest(folder: Path) -> str:
-    """Return the sha256 of everything that determines the network: its JSON files, its weights and our source files."""
-    total = hashlib.sha256(Path(__file__).read_bytes() + Path(heatmap_network.__file__).read_bytes())
-    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+def _only(whole: Skeleton, parts: Collection[str] | None) -> Skeleton:
+    """Return the skeleton of these parts; all of it if its parts are unknown or None is given."""
+    if parts is None or not whole.parts:
+        return whole
+    if not whole.indices(parts):
+        has = ", ".join(part.name for part in whole.parts)
+        raise ModelError(f"pose.keypoints: got {', '.join(parts)} with {whole.name}, expected parts that it has: {has}")
+    return whole.only(parts)
+
+
+def _keep(module: Published, whole: Skeleton, parts: Collection[str]) -> None:
+    """Remove the rows of the head's last layer that compute the keypoints of other parts."""
+    if len(_only(whole, parts)) < len(whole):
+        last, kept = module.head.conv, whole.indices(parts)
+        last.weight.data, last.bias.data = last.weight.data[kept], last.bias.data[kept]
+        last.out_channels = len(kept)
+
+
+def _digest_of(files: Sequence[Path], what: str = "") -> str:
+    """Return the sha256 of everything that determines a network: its files, what of them is used, and our source."""
+    modules = sys.modules[__name__], heatmap_network, vitpose_folder, vitpose_file, checkpoint
+    sources = [Path(str(module.__file__)).read_bytes() for module in modules]
+    total = hashlib.sha256(b"".join(sources) + what.encode())
+    for path in sorted(files):
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -163,113 +194,3 @@ def _digest(folder: Path) -> str:
         except OSError as error:
             raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     return total.hexdigest()
-
-
-def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
-    told = _read_json(folder / "config.json", "is this the folder of a Hugging Face checkpoint?")
-    if told.get("model_type") != "vitpose":
-        raise ModelError(f"{folder}: got a checkpoint of model type {told.get('model_type')!r}, expected 'vitpose'")
-    with quiet():
-        from transformers import VitPoseConfig
-
-        try:
-            config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # a malformed config can raise anything
-            raise _not_loaded(folder, error) from error
-    patch = _sides(config.backbone_config.patch_size)[0]
-    # The classic head doubles the resolution twice.
-    pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4
-    if pixels != CROP_PER_HEATMAP:
-        raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
-    return config
-
-
-def _not_loaded(folder: Path, error: Exception) -> ModelError:
-    reason = f"{type(error).__name__}: {first_line(error)}"
-    return ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({reason})")
-
-
-def _load(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
-    """Load transformers' network in float32 and evaluation mode, with every weight from the checkpoint's file."""
-    _read_config(folder)
-    with quiet():
-        from transformers import VitPoseForPoseEstimation
-
-        try:
-            # The last two flags return all mismatches, which _check_complete then judges. Without them, a shape that
-            # doesn't match raises an error that points to a report we silence, and a missing weight is filled with
-            # random numbers after a mere warning.
-            module, report = VitPoseForPoseEstimation.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,  # never unpickle, and load only files that _digest covers
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-        except Exception as error:  # files that aren't a model can raise anything
-            raise _not_loaded(folder, error) from error
-    _check_complete(folder, report)
-    return module
-
-
-def _check_complete(folder: Path, report: dict[str, Any]) -> None:  # Any: transformers' loading_info
-    """Raise ModelError unless the file holds exactly the weights that the config requires."""
-    mismatched = [entry[0] for entry in report["mismatched_keys"]]
-    faults = {
-        "missing": sorted(report["missing_keys"]),
-        "of the wrong shape": sorted(mismatched),
-        "unexpected": sorted(report["unexpected_keys"]),
-    }
-    for fault, keys in faults.items():
-        # The number of batches that a BatchNorm was trained on has no effect here, and converted checkpoints lack it.
-        keys = [key for key in keys if not key.endswith("num_batches_tracked")]
-        if keys:
-            raise ModelError(f"{folder}: the weights don't match config.json: {len(keys)} {fault}, e.g. {keys[0]}")
-
-
-def _normalisation(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and standard deviation of the input, float32 (3,) RGB each, in grey levels 0..255."""
-    path = folder / "preprocessor_config.json"
-    told = _read_json(path, "") if path.exists() else {}
-    mean, std = told.get("image_mean", _MEAN), told.get("image_std", _STD)
-    try:
-        levels = np.float32(1.0 / told.get("rescale_factor", 1 / 255))
-        means, stds = np.array(mean, np.float32) * levels, np.array(std, np.float32) * levels
-    except (TypeError, ValueError, ZeroDivisionError):
-        means = stds = np.zeros(0, np.float32)
-    if means.shape != (3,) or stds.shape != (3,) or not np.isfinite((means, stds)).all() or not (stds > 0).all():
-        raise ModelError(f"{path}: got image_mean {mean} and image_std {std}, expected three numbers each, std > 0")
-    return means, stds
-
-
-def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: a file can hold anything
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path.parent}: no {path.name} found: {hint}") from None
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
-    except ValueError:
-        raise ModelError(f"{path}: not valid JSON") from None
-    if not isinstance(data, dict):
-        raise ModelError(f"{path}: got JSON of type {type(data).__name__}, expected an object")
-    return data
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and warnings off the terminal. Problems that matter become a ModelError."""
-    from transformers.utils import logging
-
-    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if progress:
-            logging.enable_progress_bar()

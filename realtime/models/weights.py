@@ -10,6 +10,7 @@ All YOLO weights are made by ultralytics and licensed under AGPL-3.0, wherever t
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import importlib.util
 import logging
@@ -20,7 +21,9 @@ from typing import Literal
 
 from realtime.errors import ModelError
 from realtime.models.cache import cache_folder, is_trusted
+from realtime.models.checkpoint_file import read_tensors
 from realtime.models.hub import Hub, download, downloaded, hub_checkpoint, local_checkpoint
+from realtime.models.published import VITPOSE_FILES
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +89,15 @@ class Model:
 
     Attributes:
         name: the name in logs and in the stream; if `auto` had to fall back, the name includes the reason.
-        path: the .pt file, or the folder of a ViTPose checkpoint; None for a model that needs no file.
+        path: the file, or the folder of a ViTPose checkpoint; None for a model that needs no file.
         kind: for a pose model, the code that runs it.
+        skeleton: what `pose.skeleton: auto` means for it; "auto": what the file says.
     """
 
     name: str
     path: Path | None
     kind: PoseKind = "yolo"
+    skeleton: str = "auto"
 
 
 def find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
@@ -140,8 +145,8 @@ def find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
     """Find the pose model, and download it if necessary.
 
     Args:
-        wanted: `pose.model`: auto, none, detector, a hub name, a folder, a YOLO pose file or its published name. An
-            explicit choice is never replaced by another.
+        wanted: `pose.model`: auto, none, detector, a hub name, a folder, a ViTPose file or its short name, a YOLO pose
+            file or its published name. An explicit choice is never replaced by another.
         on_gpu: `auto` chooses vitpose-plus-base on a GPU, vitpose-plus-small on a CPU, and yolo11n-pose, run top-down,
             if that is not available.
         cache: our cache folder.
@@ -199,12 +204,21 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
     path = Path(wanted)
     if path.is_dir():
         return Model(_as_text(path.name), path, "vitpose")
+    if path.suffix in (".pth", ".safetensors") and path.is_file():
+        return Model(_as_text(path.stem), path, "vitpose")
+    if path.suffix == ".pt" and path.is_file() and _holds_tensors(path):
+        return Model(_as_text(path.stem), path, "vitpose")
     if path.suffix == ".pt" or wanted in _PUBLISHED:
         return _find_yolo(wanted, "pose.model", hub, cache)
+    if path.suffix in (".pth", ".safetensors"):
+        raise ModelError(f"pose.model: no such file: {wanted}")
     if path.is_file():
         raise ModelError(
-            f"pose.model: got the file {wanted}, expected a folder with a ViTPose checkpoint or a .pt file"
+            f"pose.model: got the file {wanted}, expected a .pth or .safetensors file of ViTPose, a folder with a "
+            "Hugging Face checkpoint, or a YOLO .pt file"
         )
+    if ":" in wanted:
+        return _find_short(wanted, hub)
     name = _hub_name(wanted)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"pose.model: no such folder: {wanted}")
@@ -217,6 +231,33 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
 
 def _hub_name(name: str) -> str:
     return name if "/" in name else f"{_VITPOSE_ORGANISATION}/{name}"
+
+
+def _holds_tensors(path: Path) -> bool:
+    """Whether a .pt file holds tensors alone, and so is no YOLO file."""
+    try:
+        read_tensors(path)
+    except ModelError:
+        return False
+    return True
+
+
+def _find_short(wanted: str, hub: Hub) -> Model:
+    """Find a published ViTPose file by its short name, and download it if necessary."""
+    if (published := VITPOSE_FILES.get(wanted)) is None:
+        close = difflib.get_close_matches(wanted, VITPOSE_FILES, n=3, cutoff=0.5) or list(VITPOSE_FILES)[:3]
+        raise ModelError(f"pose.model: unknown name {wanted}, expected a name such as {', '.join(close)}")
+    path = downloaded(published.repository, published.file)
+    why = "no local copy, and the model hub can't be reached"
+    if path is None and hub.reachable(trust_memory=False):
+        path, why = download(published.repository, published.file)
+    if path is None:
+        raise ModelError(
+            f"pose.model: {wanted} is not available: {why}; download {published.file} of {published.repository}, and "
+            "give its path"
+        )
+    log.info("pose: %s from %s", wanted, path)
+    return Model(wanted, path, "vitpose", published.skeleton)
 
 
 def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,14 @@ class OpenVinoForward:
                 self._by_shape.pop((count, height, width), None)
 
 
-def converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 - OpenVINO ships no types
+def converted(module: Module, path: Path, kept: Sequence[int], cache: Path) -> Any:  # noqa: ANN401 - OpenVINO ships no types
     """Return the network converted for OpenVINO, from the cache if it is there.
+
+    Args:
+        module: the network.
+        path: the file that it was loaded from.
+        kept: the classes that its head was reduced to (ultralytics.Layout.kept).
+        cache: the folder for converted networks.
 
     Raises:
         EngineError: the network can't be converted.
@@ -128,5 +135,5 @@ def converted(module: Module, path: Path, cache: Path) -> Any:  # noqa: ANN401 -
     # These two files modify the network, so their own text is part of the key.
     sources = Path(__file__).read_bytes() + Path(ultralytics.__file__).read_bytes()
     digest = hashlib.sha256(path.read_bytes() + sources).hexdigest()
-    key = ["yolo", digest, openvino.version(), *versions]
+    key = ["yolo", digest, ",".join(map(str, kept)), openvino.version(), *versions]
     return built_once(cache, key, build, write, lambda folder: openvino.read(folder / "network.xml"))

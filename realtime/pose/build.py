@@ -24,7 +24,8 @@ from realtime.models import openvino
 from realtime.models.cache import built_once
 from realtime.models.choice import DTYPES, Choice
 from realtime.models.proof import Verdict, proven
-from realtime.models.vitpose import Description, load_network, quiet
+from realtime.models.vitpose import Description, load_network
+from realtime.models.vitpose_folder import quiet
 from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.engine import Engine, HostEngine, TorchNetwork
 from realtime.pose.on_device import DeviceEngine
@@ -55,7 +56,7 @@ class People(NamedTuple):
 class Setup(NamedTuple):
     """Everything that an engine is built from."""
 
-    folder: Path  # the checkpoint
+    path: Path  # the checkpoint: a folder or a file
     about: Description  # its description
     device: torch.device  # the device that runs the network
     choice: Choice  # the engine and its precision
@@ -76,7 +77,7 @@ def build_engine(setup: Setup) -> Engine:
 
     Raises:
         ConfigError: int8 needs a package that is not installed.
-        ModelError: the folder holds no ViTPose checkpoint; or the chosen engine failed and may not be replaced.
+        ModelError: the path holds no ViTPose checkpoint; or the chosen engine failed and may not be replaced.
     """
     return proven("pose", setup.choice, setup.config, lambda choice: _build_and_test(choice, setup))
 
@@ -106,7 +107,7 @@ def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, Verdict]:
     """Build an engine, and compare its heatmaps of one person with those of float32."""
     build = _build_openvino if choice.engine == "openvino" else _build_torch
     engine, expected = build(choice, setup)
-    one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size)
+    one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size, setup.about.skeleton.geometry)
     off = deviation(engine.heatmaps(one), expected)
     finding = f"its heatmaps deviate from those of fp32 by {off:.2g}, relative RMS"
     return engine, Verdict(off <= TOLERANCE[choice.precision], finding)
@@ -114,7 +115,7 @@ def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, Verdict]:
 
 def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
     size, sigma, device = setup.about.input_size, setup.config.decode_sigma, setup.device
-    network = load_network(setup.folder, size)
+    network = load_network(setup.path, size, skeleton=setup.config.skeleton, parts=setup.config.keypoints)
     expected = _reference(network, setup)
     network.compute_in(DTYPES[choice.precision])
     if choice.precision == "fp32":
@@ -130,7 +131,7 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
 
     def build() -> _Converted:
         log.info("pose: converting the network to OpenVINO, once; for a large one this takes a minute")
-        network = load_network(setup.folder, size)
+        network = load_network(setup.path, size, skeleton=setup.config.skeleton, parts=setup.config.keypoints)
         expected = _reference(network, setup)
         with quiet():
             model = openvino.convert(network, torch.from_numpy(_crops(setup)))
@@ -196,4 +197,4 @@ def _calibration_crops(setup: Setup) -> NDArray[np.uint8]:
 
 def _crops_of(xyxy: NDArray[np.float32], setup: Setup) -> NDArray[np.uint8]:
     size = setup.about.input_size
-    return crop_people(*Crowd.of([setup.people.image], [xyxy], size), size)
+    return crop_people(*Crowd.of([setup.people.image], [xyxy], size, setup.about.skeleton.geometry), size)

@@ -1,9 +1,11 @@
 """Crops: each person's box cut out of the frame and resampled to the input size of a pose model.
 
-Used by pose.engine and pose.yolo_pose; pose.on_device resamples at the same coordinates on a GPU. The geometry is
-unbiased (UDP: Huang et al., "The Devil is in the Details", CVPR 2020): the centres of the crop's corner pixels lie on
-the corners of a window in the frame. Pixel i of n samples the frame at center - scale / 2 + i * scale / (n - 1), and
-pose.decode.to_frame inverts this exactly.
+Used by pose.engine and pose.yolo_pose; pose.on_device resamples at the same coordinates on a GPU. A network is used
+with the geometry that it was trained with (skeleton.Geometry). `udp` is unbiased (UDP: Huang et al., "The Devil is in
+the Details", CVPR 2020): the centres of the crop's corner pixels lie on the corners of a window in the frame. Pixel i
+of n samples the frame at center - scale / 2 + i * scale / (n - 1). `plain` is the affine of mmpose without UDP, which
+samples at corner + i * scale / n: the window of `plain` is therefore a little smaller. pose.decode.to_frame inverts
+both exactly.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.runtime.native import compile_loops
+from realtime.skeleton import Geometry
 
 # A window is larger than its box by this factor, as in ViTPose's training.
 _PADDING = np.float32(1.25)
@@ -46,7 +49,11 @@ class Crowd(NamedTuple):
 
     @classmethod
     def of(
-        cls, images: Sequence[NDArray[np.uint8]], xyxy: Sequence[NDArray[np.float32]], size: tuple[int, int]
+        cls,
+        images: Sequence[NDArray[np.uint8]],
+        xyxy: Sequence[NDArray[np.float32]],
+        size: tuple[int, int],
+        geometry: Geometry = "udp",
     ) -> Crowd:
         """Join the people of all images.
 
@@ -54,9 +61,11 @@ class Crowd(NamedTuple):
             images: B of uint8 (H, W, 3) BGR, sizes may differ.
             xyxy: for each image, its people's boxes float32 (N, 4), pixels of the image. N may be 0.
             size: width and height of the crops in pixels.
+            geometry: with which the network was trained.
         """
         owners = np.repeat(np.arange(len(xyxy)), [len(boxes) for boxes in xyxy])
-        return cls(images, owners, *windows(np.concatenate([np.zeros((0, 4), np.float32), *xyxy]), size))
+        boxes = np.concatenate([np.zeros((0, 4), np.float32), *xyxy])
+        return cls(images, owners, *windows(boxes, size, geometry))
 
     def split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         """Split an array of one row per person, (P, ...), into one array per image."""
@@ -84,8 +93,10 @@ class Places(NamedTuple):
         return self.columns[person], self.column_shares[person], self.rows[person], self.row_shares[person]
 
 
-def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the window of the frame that the crop of each box shows.
+def windows(
+    xyxy: NDArray[np.float32], size: tuple[int, int], geometry: Geometry = "udp"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the window of the frame that the crop of each box shows, from the first to the last pixel's centre.
 
     The box is extended to the crop's aspect ratio, in width or in height, and then enlarged by a quarter. Bit-identical
     to `box_to_center_and_scale` of transformers/models/vitpose/image_processing_vitpose.py (5.23) for the same box in
@@ -94,6 +105,8 @@ def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[n
     Args:
         xyxy: float32 (P, 4) boxes x1 y1 x2 y2, pixels of the frame; may lie outside it.
         size: width and height of the crops in pixels.
+        geometry: with which the network was trained. With `plain`, the last of n pixels lies one n-th before the end of
+            the enlarged box, so the window has the same corner and (n - 1) / n of its sides.
 
     Returns:
         Centers float32 (P, 2) x, y and scales float32 (P, 2) width, height, both in pixels of the frame.
@@ -102,6 +115,9 @@ def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[n
         >>> centers, scales = windows(np.array([[10, 20, 40, 120]], np.float32), (192, 256))
         >>> centers.tolist(), scales.tolist()
         ([[25.0, 70.0]], [[93.75, 125.0]])
+        >>> centers, scales = windows(np.array([[10, 20, 40, 120]], np.float32), (192, 256), "plain")
+        >>> (centers - scales / 2).tolist(), scales.round(1).astype(int).tolist()
+        ([[-21.875, 7.5]], [[93, 124]])
     """
     corners = xyxy.astype(np.float64)
     sides = np.maximum(corners[:, 2:] - corners[:, :2], _SMALLEST_SIDE_PX)
@@ -111,7 +127,11 @@ def windows(xyxy: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[n
     widths = np.where(too_wide, sides[:, 0], sides[:, 1] * aspect)
     heights = np.where(too_wide, sides[:, 0] / aspect, sides[:, 1])
     scales = (np.stack((widths, heights), axis=1) / _SCALE_UNIT_PX).astype(np.float32) * _PADDING
-    return centers, scales * np.float32(_SCALE_UNIT_PX)
+    scales *= np.float32(_SCALE_UNIT_PX)
+    if geometry == "plain":
+        steps = np.asarray(scales / np.array(size, np.float32), np.float32)
+        return centers - steps * np.float32(0.5), scales - steps
+    return centers, scales
 
 
 def places(

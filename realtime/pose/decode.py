@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.runtime.native import compile_loops
+from realtime.skeleton import CROP_PER_HEATMAP, Geometry
 
 # The blur's kernel has 11 taps for every sigma, as in mmpose and in Hugging Face.
 RADIUS = 5
@@ -65,14 +66,19 @@ def to_frame(
     centers: NDArray[np.float32],
     scales: NDArray[np.float32],
     size: tuple[int, int],
+    geometry: Geometry = "udp",
 ) -> NDArray[np.float32]:
     """Map keypoints from heatmap pixels to the frame: the inverse of pose.crop.
+
+    With `udp`, the first and the last pixel of the heatmap lie on those of the crop. With `plain`, a pixel of the
+    heatmap is CROP_PER_HEATMAP pixels of the crop (`transform_preds` of mmpose 0.x, with and without use_udp).
 
     Args:
         keypoints: float32 (P, K, 2) x, y, pixels of the heatmap.
         centers: float32 (P, 2) x, y of the centres of the windows, pixels of the frame.
         scales: float32 (P, 2) width and height of the windows, pixels of the frame.
         size: width and height of the heatmap in pixels.
+        geometry: with which the network was trained.
 
     Returns:
         float32 (P, K, 2) x, y, pixels of the frame.
@@ -84,7 +90,10 @@ def to_frame(
         [[[25.0, 70.0], [-20.0, 10.0]]]
     """
     corners = centers - scales / 2
-    steps = scales / (np.array(size, np.float32) - 1)
+    last = np.array(size, np.float32) - 1
+    if geometry == "plain":  # the crop's last pixel, in pixels of the heatmap
+        last = np.array(size, np.float32) - np.float32(1 / CROP_PER_HEATMAP)
+    steps = scales / last
     return np.asarray(keypoints * steps[:, np.newaxis] + corners[:, np.newaxis], np.float32)
 
 

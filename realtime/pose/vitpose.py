@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.models.vitpose import CROP_PER_HEATMAP, Description
+from realtime.models.vitpose import Description
 from realtime.pose.crop import Crowd
 from realtime.pose.decode import to_frame
 from realtime.pose.engine import Engine
-from realtime.skeleton import Skeleton
+from realtime.skeleton import CROP_PER_HEATMAP, Skeleton
 
 
 class VitPose:
@@ -55,11 +55,13 @@ class VitPose:
         Returns:
             For each image float32 (N, K, 3): x, y in pixels of the image, which may lie outside it, and score 0..1.
         """
-        crowd = Crowd.of(images, xyxy, self._input_size)
+        crowd = Crowd.of(images, xyxy, self._input_size, self.skeleton.geometry)
         keypoints = np.zeros((len(crowd.owners), len(self.skeleton), 3), np.float32)
         if len(keypoints):
             keypoints[:] = self._engine.peaks(crowd)
             width, height = self._input_size
             heatmap_size = width // CROP_PER_HEATMAP, height // CROP_PER_HEATMAP
-            keypoints[..., :2] = to_frame(keypoints[..., :2], crowd.centers, crowd.scales, heatmap_size)
+            keypoints[..., :2] = to_frame(
+                keypoints[..., :2], crowd.centers, crowd.scales, heatmap_size, self.skeleton.geometry
+            )
         return crowd.split(keypoints)

@@ -99,8 +99,8 @@ class YoloPose:
         keypoints = np.zeros((len(boxes), len(self.skeleton), 3), np.float32)
         finds = self._net.predict(self._crops(_between_pixel_edges(crowd)), _MIN_SCORE, _NMS_IOU)
         inside = _to_crop(boxes.reshape(-1, 2, 2), centers, scales).reshape(-1, 4)
-        for person, (box, (found, _, points)) in enumerate(zip(inside, finds, strict=True)):
-            best = _best_fit(box, found)
+        for person, (box, found) in enumerate(zip(inside, finds, strict=True)):
+            best, points = _best_fit(box, found.xyxy), found.keypoints
             if best is None:
                 keypoints[person, :, :2] = centers[person]
             else:

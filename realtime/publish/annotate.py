@@ -6,7 +6,6 @@ Used by publish.video and publish.preview.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 
 from realtime.publish.draw import draw_caption, draw_people
 from realtime.publish.draw_motion import draw_motion
+from realtime.skeleton import Skeleton
 from realtime.types import Frame, Poses
 
 
 def annotate(
     poses: Poses,
-    edges: Sequence[Sequence[int]],
+    skeleton: Skeleton,
     is_live: bool,
     scale: float = 1.0,
     labels: bool = True,
@@ -29,7 +29,7 @@ def annotate(
 
     Args:
         poses: the people, with their frame.
-        edges: pairs of keypoint indices to connect.
+        skeleton: names of their keypoints, and which ones to connect.
         is_live: whether the frame comes from a live camera: the caption shows the time of day instead of the position.
         scale: size of the result relative to the frame.
         labels: whether to write the track ids and the caption.
@@ -49,7 +49,9 @@ def annotate(
     points = np.concatenate([poses.keypoints * np.float32(scale), poses.keypoint_scores[..., np.newaxis]], axis=2)
     boxes = poses.xyxy * np.float32(scale)
     # A repeated pose is a measured one that still holds. Dashed in between, still people would flicker.
-    draw_people(image, poses.track_ids, boxes, points, edges, poses.measured | poses.is_still, labels)
+    whole = poses.measured | poses.is_still
+    names = skeleton.keypoint_names
+    draw_people(image, poses.track_ids, boxes, points, skeleton.edges, whole, labels, names, poses.labels)
     if labels:
         activity = f"  {frame.motion.activity}" if frame.motion is not None else ""
         draw_caption(image, f"{frame.camera}  {time_of(frame, is_live)}{activity}")

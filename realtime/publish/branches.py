@@ -7,7 +7,7 @@ thread of its own, except the window, which the main thread draws.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from realtime.config import AppConfig
@@ -19,6 +19,7 @@ from realtime.publish.record import Recorder
 from realtime.publish.video import Video
 from realtime.publish.video_file import VideoFiles
 from realtime.publish.window import check_window
+from realtime.skeleton import Skeleton
 from realtime.types import Poses
 
 
@@ -38,7 +39,8 @@ class Branches:
     """The side outputs that the configuration asks for.
 
     >>> branches = Branches(AppConfig(), is_live=lambda camera: False, goes_on=lambda: False)
-    >>> branches.prepare([], dict, None)
+    >>> from realtime.skeleton import NO_SKELETON
+    >>> branches.prepare(NO_SKELETON, dict, None)
     >>> branches.all, branches.recorder, branches.preview
     ([], None, None)
 
@@ -79,22 +81,22 @@ class Branches:
 
     def prepare(
         self,
-        edges: Sequence[tuple[int, int]],
+        skeleton: Skeleton,
         cameras: Callable[[], Mapping[str, CameraStatus]],
         pictures: Pictures | None,
     ) -> None:
         """Get ready for frames, once the skeleton is known.
 
         Args:
-            edges: pairs of keypoint indices to draw.
+            skeleton: names of the keypoints, and which ones to connect.
             cameras: returns the status of each camera by name.
             pictures: the branch of the pictures, which has its own sockets; None if there is none.
         """
         self._pictures = pictures
         if self._videos:
-            self._video = Video(self._videos, edges, self._is_live, self._goes_on)
+            self._video = Video(self._videos, skeleton, self._is_live, self._goes_on)
         if self._has_window:
-            self.preview = Preview(edges, self._is_live, cameras)
+            self.preview = Preview(skeleton, self._is_live, cameras)
 
     @property
     def all(self) -> list[Branch]:

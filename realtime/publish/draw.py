@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.publish.palette import VISIBLE, colour_of
+from realtime.publish.palette import VISIBLE, colour_of, thickness_of
 
 _DARK, _WHITE = (12, 8, 4), (255, 255, 255)
 # An image with a shorter side of this many pixels is drawn on with the widths below; others in proportion.
@@ -40,6 +40,8 @@ def draw_people(
     edges: Sequence[Sequence[int]],
     measured: Sequence[bool] | NDArray[np.bool_] | None = None,
     labels: bool = True,
+    names: Sequence[str] = (),
+    classes: Sequence[str] | NDArray[np.str_] | None = None,
 ) -> None:
     """Draw people on an image, each track in a colour of its own.
 
@@ -53,24 +55,29 @@ def draw_people(
         edges: pairs of keypoint indices to connect.
         measured: N; False for a person whose pose was predicted, who gets dashed limbs. None: all were measured.
         labels: whether to write the track ids.
+        names: K names of the keypoints. Hands are drawn thinner, and faces as small dots; empty: all alike.
+        classes: N names of classes to write beside the ids; None: write the ids alone.
     """
+    thick = np.array([thickness_of(name) for name in names] or [1.0] * keypoints.shape[1])
     boxes = np.clip(boxes, -_FAR, _FAR)
     for i, (track_id, box, points) in enumerate(zip(track_ids, boxes, keypoints, strict=True)):
         colour, width = colour_of(int(track_id)), _limb_width(image, box)
         seen = points[:, 2] >= VISIBLE
         places = np.clip(points[:, :2], -_FAR, _FAR)
-        limbs = [(places[a], places[b]) for a, b in edges if seen[a] and seen[b]] or _corners(box)
+        limbs = [(places[a], places[b], min(thick[a], thick[b])) for a, b in edges if seen[a] and seen[b]]
+        limbs = limbs or [(start, end, 1.0) for start, end in _corners(box)]
         if measured is not None and not measured[i]:
-            limbs = [dash for limb in limbs for dash in _dashes(limb[0], limb[1], _DASH * width)]
+            limbs = [(*dash, part) for start, end, part in limbs for dash in _dashes(start, end, _DASH * width)]
         for thickness, paint in ((2.1 * width, _DARK), (width, colour)):
-            for start, end in limbs:
-                cv2.line(image, _pixel(start), _pixel(end), paint, _whole(thickness), cv2.LINE_AA, _SHIFT)
+            for start, end, part in limbs:
+                cv2.line(image, _pixel(start), _pixel(end), paint, _whole(thickness * part), cv2.LINE_AA, _SHIFT)
         for radius, paint in ((1.15 * width, _DARK), (0.85 * width, _WHITE)):
-            for place in places[seen]:
-                cv2.circle(image, _pixel(place), round(radius * (1 << _SHIFT)), paint, -1, cv2.LINE_AA, _SHIFT)
+            for place, part in zip(places[seen], thick[seen], strict=True):
+                cv2.circle(image, _pixel(place), round(radius * part * (1 << _SHIFT)), paint, -1, cv2.LINE_AA, _SHIFT)
     if labels:
-        for track_id, box in zip(track_ids, boxes, strict=True):
-            _draw_label(image, str(int(track_id)), box, colour_of(int(track_id)))
+        for i, (track_id, box) in enumerate(zip(track_ids, boxes, strict=True)):
+            text = str(int(track_id)) if classes is None else f"{track_id} {classes[i]}"
+            _draw_label(image, text, box, colour_of(int(track_id)))
 
 
 def draw_caption(image: NDArray[np.uint8], text: str) -> None:

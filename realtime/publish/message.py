@@ -55,6 +55,7 @@ def to_message(
         skeleton=skeleton,
         track_ids=poses.track_ids.tolist(),
         scores=poses.scores.tolist(),
+        labels=wire.UNSET if poses.labels is None else poses.labels.tolist(),
         boxes=wire.pack(poses.xyxy),
         keypoints=wire.pack(np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)),
         measured=poses.measured.tolist(),

@@ -1,4 +1,4 @@
-"""Which keypoints are drawn, and the colours of people.
+"""Which keypoints are drawn, how thick, and the colours of people.
 
 Used by publish.draw and by converters to formats that others draw. The page has the same (page/palette.js).
 """
@@ -14,6 +14,20 @@ VISIBLE = 0.3
 _COLOURS = ("ffb000", "56b4e9", "f0e442", "e8590c", "d6f5ff", "ee8fc8", "00a884", "4f7dff")
 # In every second round of ids, this part of a colour is white.
 _PALER = 0.45
+
+# Thickness of the keypoints of hands and faces. They are many and close, so a face is small dots without limbs.
+_HAND, _FACE = 0.5, 0.4
+
+
+def thickness_of(name: str) -> float:
+    """Return how thick a keypoint and its limbs are drawn, compared with those of the body, by its name.
+
+    >>> thickness_of("left_wrist"), thickness_of("left_thumb1"), thickness_of("face-0")
+    (1.0, 0.5, 0.4)
+    """
+    if name.startswith("face-"):
+        return _FACE
+    return _HAND if any(word in name for word in ("hand", "thumb", "finger")) else 1.0
 
 
 def colour_of(track_id: int) -> tuple[int, int, int]:

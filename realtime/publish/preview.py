@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from realtime.observe.status import CameraStatus
 from realtime.publish.wall import Tile, hang, place, render
 from realtime.publish.window import Window
+from realtime.skeleton import Skeleton
 from realtime.types import Poses
 
 _PAUSED = "PAUSED    "
@@ -30,7 +31,7 @@ class Preview:
     """Shows the newest frames in a window. `wait` opens it, and belongs to the main thread with `close`.
 
     Args:
-        edges: pairs of keypoint indices to connect.
+        skeleton: names of the keypoints, and which ones to connect.
         is_live: returns whether a camera is live, for the times in the captions.
         status: returns the status of each camera by name. Removed cameras disappear.
         window: opens the window with this title; tests pass another one.
@@ -41,12 +42,12 @@ class Preview:
 
     def __init__(
         self,
-        edges: Sequence[tuple[int, int]],
+        skeleton: Skeleton,
         is_live: Callable[[str], bool],
         status: Callable[[], Mapping[str, CameraStatus]],
         window: Callable[[str], Window] = Window,
     ) -> None:
-        self._edges, self._is_live, self._status = edges, is_live, status
+        self._skeleton, self._is_live, self._status = skeleton, is_live, status
         self._new_window = window
         self._window: Window | None = None
         self._newest: dict[str, Poses] = {}  # written by the publisher's thread
@@ -125,7 +126,7 @@ class Preview:
             look = (tile, room, size, self._labels, self._motion)
             known = self._drawn.get(camera)
             if known is None or known[0] != look:
-                known = look, render(tile, room, self._edges, self._labels, self._motion)
+                known = look, render(tile, room, self._skeleton, self._labels, self._motion)
             drawn[camera] = known
         pictures = [picture for _, picture in drawn.values()]
         if not self._drawn_s or list(drawn) != list(self._drawn) or any(self._drawn[c] is not drawn[c] for c in drawn):

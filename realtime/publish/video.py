@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from realtime.publish.outage import Outage
 from realtime.publish.video_file import VideoFiles
 from realtime.runtime.channel import Closed
 from realtime.runtime.priority import lower_priority
+from realtime.skeleton import Skeleton
 from realtime.types import Frame, Poses
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,11 @@ class Video:
     >>> from pathlib import Path
     >>> import av
     >>> import numpy as np
+    >>> from realtime.skeleton import NO_SKELETON
     >>> from realtime.types import Frame
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "out.mp4"
-    >>> video = Video(VideoFiles(path, ["cam0"]), edges=[], is_live=lambda camera: False, goes_on=lambda: False)
+    >>> video = Video(VideoFiles(path, ["cam0"]), NO_SKELETON, is_live=lambda camera: False, goes_on=lambda: False)
     >>> video.offer(Poses.empty(Frame("cam0", 0, 0, np.zeros((48, 64, 3), np.uint8), 0.0, 0, 0), keypoints=0), seq=0)
     >>> video.finish()
     >>> video.run()  # in the pipeline, this runs on its own thread from the start
@@ -64,7 +66,7 @@ class Video:
     def __init__(
         self,
         files: VideoFiles,
-        edges: Sequence[tuple[int, int]],
+        skeleton: Skeleton,
         is_live: Callable[[str], bool],
         goes_on: Callable[[], bool],
     ) -> None:
@@ -72,11 +74,11 @@ class Video:
 
         Args:
             files: the opened files; `run` or `close` closes them.
-            edges: pairs of keypoint indices to connect.
+            skeleton: names of the keypoints, and which ones to connect.
             is_live: returns whether a camera is live, so that its frames are dropped instead of waited for.
             goes_on: returns whether the run continues if a file can't be written, because it has a live camera.
         """
-        self._files, self._edges = files, edges
+        self._files, self._skeleton = files, skeleton
         self._is_live, self._goes_on = is_live, goes_on
         self._queue: FrameQueue[tuple[Poses, bool]] = FrameQueue(_WAITING, _WAITING_BYTES)  # with whether it is live
         self._outages: dict[str, Outage] = {}
@@ -168,7 +170,7 @@ class Video:
         outage = self._outages.setdefault(frame.camera, Outage())
         if not outage.may_try(now_s):
             return
-        image = annotate(poses, self._edges, is_live)
+        image = annotate(poses, self._skeleton, is_live)
         try:
             if not self._append(frame, image, is_live, now_s):
                 return

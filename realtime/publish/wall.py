@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from realtime.publish.annotate import annotate
 from realtime.publish.draw import draw_notice
+from realtime.skeleton import Skeleton
 from realtime.types import Poses
 
 # Colour of the wall and of a tile without a frame, BGR, and the gap (pixels) between tiles.
@@ -58,14 +59,14 @@ def grid(count: int, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def render(
-    tile: Tile, size: tuple[int, int], edges: Sequence[Sequence[int]], labels: bool, motion: bool = False
+    tile: Tile, size: tuple[int, int], skeleton: Skeleton, labels: bool, motion: bool = False
 ) -> NDArray[np.uint8]:
     """Draw one tile, as large as fits into the size.
 
     Args:
         tile: the camera.
         size: width and height of its place on the wall.
-        edges: pairs of keypoint indices to connect.
+        skeleton: names of the keypoints, and which ones to connect.
         labels: whether to write ids and captions.
         motion: whether to draw masks and what moves.
 
@@ -76,7 +77,7 @@ def render(
         image = np.full((size[1], size[0], 3), _TILE, np.uint8)
     else:
         width, height = tile.poses.frame.size
-        image = annotate(tile.poses, edges, tile.is_live, min(size[0] / width, size[1] / height), labels, motion)
+        image = annotate(tile.poses, skeleton, tile.is_live, min(size[0] / width, size[1] / height), labels, motion)
         image = image[: size[1], : size[0]]
         if tile.notice:
             image = cv2.convertScaleAbs(image, alpha=_DIMMED)

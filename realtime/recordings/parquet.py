@@ -57,6 +57,7 @@ _PERSON = [
     _column("measured", pa.bool_()),
     _column("keypoints", _FLOATS),
     _column("raw_keypoints", _FLOATS, nullable=True),
+    _column("label", pa.string(), nullable=True),
 ]
 _FRAME = [
     *_KEYS,
@@ -66,9 +67,12 @@ _FRAME = [
     _column("height", pa.int64()),
     _column("skeleton", pa.string()),
     _column("has_raw_keypoints", pa.bool_()),
+    _column("has_labels", pa.bool_(), nullable=True),
     _column("timing_ms", pa.map_(pa.string(), pa.field("value", pa.float64(), nullable=False))),
 ]
 _PEOPLE = pa.struct(_PERSON)
+# Columns that recordings of earlier versions lack. Null stands for their values.
+_NEW = frozenset({"label", "has_labels"})
 
 # The columns of x.parquet, x.frames.parquet and x.parquet.open.
 PEOPLE = pa.schema([*_KEYS, *_PERSON], metadata=_METADATA)
@@ -85,7 +89,7 @@ def check(schema: Schema, expected: Schema) -> None:
     mark = (schema.metadata or {}).get(_MARK, SCHEMA.encode()).decode(errors="replace")
     if mark != SCHEMA:
         raise ValueError(f"written by a newer program (schema {mark}, this one reads {SCHEMA}): use its version")
-    missing = [name for name in expected.names if schema.names.count(name) != 1]
+    missing = [name for name in expected.names if schema.names.count(name) != 1 and name not in _NEW]
     if missing:
         raise ValueError(f"has no column {missing[0]!r}, expected a file of --record")
 
@@ -97,6 +101,8 @@ def conform(batch: Rows, expected: Schema) -> Rows:
         ValueError: a value is missing, or has another type.
     """
     table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    for name in _NEW.intersection(expected.names).difference(table.column_names):
+        table = table.append_column(name, pa.nulls(table.num_rows))
     table = table.select(expected.names)
     for field in expected:
         if not field.nullable and table.column(field.name).null_count:
@@ -113,6 +119,7 @@ def to_rows(messages: Sequence[wire.PoseMessage]) -> Rows:
     columns = {name: [getattr(message, name) for message in messages] for name in plain}
     columns["width"], columns["height"] = ([message.size[side] for message in messages] for side in (0, 1))
     columns["has_raw_keypoints"] = [message.raw_keypoints is not wire.UNSET for message in messages]
+    columns["has_labels"] = [message.labels is not wire.UNSET for message in messages]
     arrays = [_array(columns[field.name], field.type) for field in _FRAME if field.name != "timing_ms"]
     arrays.append(_timings(messages))
     counts = [len(message.track_ids) for message in messages]
@@ -131,8 +138,13 @@ def _people(messages: Sequence[wire.PoseMessage], counts: list[int]) -> Column:
         _array([each for message in messages for each in message.measured], pa.bool_()),
         _lists([message.keypoints for message in messages], counts),
         _lists(raw, counts, _array(~has_raw, pa.bool_())),
+        _array([each for message in messages for each in _labels(message)], pa.string()),
     ]
     return pa.StructArray.from_arrays(columns, fields=_PERSON)
+
+
+def _labels(message: wire.PoseMessage) -> Sequence[str | None]:
+    return [None] * len(message.track_ids) if message.labels is wire.UNSET else message.labels
 
 
 def _timings(messages: Sequence[wire.PoseMessage]) -> Column:
@@ -160,16 +172,16 @@ def _offsets(lengths: Sequence[int] | NDArray[np.int64]) -> Column:
 def _array(values: Sequence[object] | NDArray[np.generic], kind: Kind) -> Column:
     """Build a column from its bytes. pa.array would import pandas, if installed, while frames are waiting."""
     count = len(values)
-    if kind == pa.string():
-        texts = [str(value).encode() for value in values]
-        offsets = _offsets([len(text) for text in texts]).buffers()[1]
-        return pa.StringArray.from_buffers(count, offsets, pa.py_buffer(b"".join(texts)))
     if kind == pa.bool_():
         return pa.Array.from_buffers(kind, count, [None, _bits(np.array(values, bool))])
     valid = None
     if isinstance(values, list) and None in values:
         valid = _bits(np.array([value is not None for value in values]))
-        values = [0 if value is None else value for value in values]
+        values = [("" if kind == pa.string() else 0) if value is None else value for value in values]
+    if kind == pa.string():
+        texts = [str(value).encode() for value in values]
+        offsets = _offsets([len(text) for text in texts]).buffers()[1]
+        return pa.StringArray.from_buffers(count, offsets, pa.py_buffer(b"".join(texts)), valid)
     numbers = np.ascontiguousarray(values, _NUMBERS[kind])
     return pa.Array.from_buffers(kind, count, [valid, pa.py_buffer(numbers)])
 
@@ -202,9 +214,8 @@ def to_messages(frames: Rows, people: Rows) -> Iterator[wire.PoseMessage]:
         ValueError: a message is inconsistent, or the two do not belong together.
     """
     columns = {name: frames.column(name).to_pylist() for name in FRAMES.names}
-    of_people = {
-        name: people.column(name).to_pylist() for name in ("session", "camera", "seq", "track_id", "score", "measured")
-    }
+    names = "session", "camera", "seq", "track_id", "score", "measured", "label"
+    of_people = {name: people.column(name).to_pylist() for name in names}
     boxes = np.stack([people.column(name).to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1)
     boxes = np.ascontiguousarray(boxes, WIRE_FLOAT)
     keypoints, raw = _Numbers(people.column("keypoints")), _Numbers(people.column("raw_keypoints"))
@@ -223,6 +234,7 @@ def to_messages(frames: Rows, people: Rows) -> Iterator[wire.PoseMessage]:
             size=(fields["width"], fields["height"]),
             track_ids=of_people["track_id"][begin:end],
             scores=of_people["score"][begin:end],
+            labels=of_people["label"][begin:end] if fields["has_labels"] else wire.UNSET,
             boxes=boxes[begin:end].tobytes(),
             keypoints=keypoints.part(begin, end),
             measured=of_people["measured"][begin:end],

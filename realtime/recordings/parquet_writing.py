@@ -32,7 +32,7 @@ _FLOATS = (
 )  # fmt: skip
 _WORDS = (
     "session", "camera", "epoch", "seq", "frame", "captured_ns", "clock", "width", "height", "skeleton", "people",
-    "track_id", "timing_ms.key_value.key",
+    "track_id", "label", "timing_ms.key_value.key",
 )  # fmt: skip
 _Writer: TypeAlias = Any  # pyarrow has no types
 

@@ -32,6 +32,8 @@ _MIN_HITS = 1
 # boxmot's default of 1/30, speeds follow the jitter of the boxes and identities switch more often on the MOT
 # sequences. All values from 1/20 to 1/10 give equally few switches.
 _NOISE_FRAME_S = 1 / 20
+# Column of boxmot's input rows, which are: x1, y1, x2, y2, score, class.
+_CLASS = 5
 # Columns of boxmot's output rows, which are: x1, y1, x2, y2, id, score, class, index of the detection.
 _ID, _DETECTION = 4, 7
 
@@ -68,6 +70,7 @@ class Association:
         self._device: torch.device = getattr(appearance, "device", torch.device("cpu"))  # boxmot ships no types
         self._tracker: Any = _build(config, size, appearance)  # Any: boxmot ships no types
         self._wants_picture = self._tracker.requirements.frame or appearance is not None
+        self._codes: dict[str, int] = {}  # boxmot's number of each class, by its name
         self._has_time_line = config.method != "sfsort"  # SFSORT predicts no motion and takes no timestamps
 
     def update(self, detections: Detections, buffer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,14 +91,23 @@ class Association:
         used = np.flatnonzero(detections.scores >= self._low_score)
         rows = np.zeros((len(used), 6), np.float32)
         rows[:, :4], rows[:, 4] = detections.xyxy[used], detections.scores[used]
+        if detections.labels is not None:
+            self._tracker.per_class = True
+            labels = detections.labels[used].tolist()
+            rows[:, _CLASS] = [self._codes.setdefault(label, len(self._codes)) for label in labels]
         picture = frame.image if self._wants_picture else None
         time_s = {"timestamp_s": frame.time_s} if self._has_time_line else {}
         with device_errors(self._device):
             out = np.asarray(self._tracker.update(rows, picture, **time_s), np.float64).reshape(-1, 8)
-        if isinstance(removed := getattr(self._tracker, "removed_stracks", None), list):
-            del removed[:-_REMOVED_KEPT]
+        self._trim()
         out = out[np.argsort(out[:, _DETECTION])]
         return used[out[:, _DETECTION].astype(np.int64)], out[:, _ID].astype(np.int64)
+
+    def _trim(self) -> None:
+        states = (getattr(self._tracker, "class_track_states", None) or {}).values()  # of each class, if it has labels
+        for owner in [vars(self._tracker), *(state.attrs for state in states)]:
+            if isinstance(removed := owner.get("removed_stracks"), list):
+                del removed[:-_REMOVED_KEPT]
 
     def known(self) -> set[int]:
         """Return boxmot's ids of all tracks that it may still return, lost ones included."""

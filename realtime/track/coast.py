@@ -45,6 +45,7 @@ class Coast:
         self._boxes: dict[int, list[Floats]] = {}  # by id: boxes (4,) in consecutive runs, oldest first
         self._scores = np.zeros(0, np.float32)
         self._keypoints: NDArray[np.float32] | None = None
+        self._labels: NDArray[np.str_] | None = None
         self._is_at_rest = False  # whether the camera was not active at the last detection run
 
     def saw(self, tracks: Tracks) -> None:
@@ -61,7 +62,7 @@ class Coast:
             track_id: [*self._boxes.get(track_id, ()), box][-LOOKS:]
             for track_id, box in zip(tracks.track_ids.tolist(), tracks.xyxy.astype(np.float64), strict=True)
         }
-        self._scores, self._keypoints = tracks.scores, tracks.keypoints
+        self._scores, self._keypoints, self._labels = tracks.scores, tracks.keypoints, tracks.labels
 
     def at(self, frame: Frame) -> Tracks:
         """Extrapolate the people of the last detection to a later frame.
@@ -74,7 +75,7 @@ class Coast:
             after the last detection, and not at all if the camera is not active (`Frame.motion`).
         """
         if not self._boxes:
-            return Tracks.empty(frame)
+            return Tracks.empty(frame, labels=self._labels)
         width, height = frame.size
         is_active = frame.motion is None or frame.motion.activity == "active"
         until_s = min(frame.time_s, self._times_s[-1] + (MOST_S if is_active else 0.0))
@@ -92,6 +93,7 @@ class Coast:
             np.array(list(self._boxes), np.int64)[inside],
             np.zeros(np.count_nonzero(inside), np.bool_),
             keypoints,
+            labels=None if self._labels is None else self._labels[inside],
         )
 
     def _ahead(self, boxes: Floats, now_s: float) -> Floats:

@@ -3,8 +3,9 @@
 This stage sits between the pose model and the smoother, if `tracker.relink_s` is above 0. The tracker compares boxes
 and finds no match if a person's box does not overlap the place where it expects them. This stage compares each new
 track with each lost person by pose. The measure is COCO's object keypoint similarity (OKS) to the person's last pose,
-extrapolated at the speed of their box. The tolerance grows with the time since then. The decision is made in the
-track's first frame and never revised, because its id is published with that frame.
+extrapolated at the speed of their box. The tolerance grows with the time since then. Only tracks of the same class are
+compared. The decision is made in the track's first frame and never revised, because its id is published with that
+frame.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class RelinkStage:
         ]
         new = [row for row, track_id in enumerate(theirs) if track_id not in camera.by_track]
         for row, person in zip(new, self._who_they_are(poses, new, lost), strict=True):
-            camera.take_in(theirs[row], person)
+            camera.take_in(theirs[row], person, _label(poses, row))
         ids = [camera.by_track[track_id] for track_id in theirs]
         is_known = poses.measured | poses.is_still  # the pose of a still person counts, however long it is repeated
         for row, our_id in enumerate(ids):
@@ -140,7 +141,7 @@ class RelinkStage:
 
         Returns:
             float64 (R,), 0..1, for R rows. 1: the same pose at the expected position, right after the person was last
-            seen. 0: far away.
+            seen. 0: far away, or of another class.
         """
         last = person.sights[-1]
         gone_s = poses.frame.time_s - last.time_s
@@ -156,7 +157,8 @@ class RelinkStage:
         each = np.sqrt(tolerance2 / grown2) * np.exp(-distance2 / (2.0 * size2[:, None] * grown2))
         seen = now_seen & then_seen
         similar: Floats = (each * seen).sum(1) / seen.sum(1)
-        return similar
+        same_class = np.array([_label(poses, row) == person.label for row in rows])
+        return np.where(same_class, similar, 0.0)
 
 
 class _Sight(NamedTuple):
@@ -175,11 +177,13 @@ class _Person:
     Attributes:
         our_id: the id that this stage issued.
         track_id: the tracker's current id for this person.
+        label: the name of their class.
         sights: their boxes and poses of the last _SPEED_OF_S, oldest first.
     """
 
     our_id: int
     track_id: int
+    label: str
     sights: deque[_Sight] = field(default_factory=deque)
 
     @property
@@ -208,10 +212,10 @@ class _Camera:
         self.by_track: dict[int, int] = {}  # the tracker's id -> ours
         self.given_up: set[int] = set()  # ids that the tracker gave up, of people who can still be re-identified
 
-    def take_in(self, track_id: int, person: _Person | None) -> None:
-        """Link a new track to a known person, or to a new person if `person` is None."""
+    def take_in(self, track_id: int, person: _Person | None, label: str) -> None:
+        """Link a new track to a known person, or to a new person of this class if `person` is None."""
         if person is None:
-            person = _Person(next(self._new_ids), track_id)
+            person = _Person(next(self._new_ids), track_id, label)
             self.people[person.our_id] = person
         else:
             del self.by_track[person.track_id]  # if the tracker returns this id later, it is a new track
@@ -232,6 +236,10 @@ class _Camera:
             del self.people[self.by_track.pop(track_id)]
         self.given_up.difference_update(over)
         return ended
+
+
+def _label(poses: Poses, row: int) -> str:
+    return "" if poses.labels is None else str(poses.labels[row])
 
 
 def _points(

@@ -6,6 +6,7 @@ Whatever the method, the stage guarantees:
 
 - time is measured on the source's own timeline, and the buffer of lost tracks is in seconds
 - ids start at 1 and are never reused within a session
+- a track never changes its class, because detections of different classes are never compared
 - the box is the detection's own, not the filter's estimate
 - memory stays bounded
 """
@@ -120,13 +121,13 @@ class _CameraTracker:
         return tracks
 
     def _matched(self, detections: Detections) -> Tracks:
-        frame = detections.frame
+        frame, labels = detections.frame, detections.labels
         rows, theirs = self._association.update(detections, self._frames_within_buffer(frame.time_s))
         known = self._association.known()
         self.is_settled = known == set(theirs.tolist())
         ended = self._forget_ids(known)
         if not len(rows):
-            return Tracks.empty(frame, ended)
+            return Tracks.empty(frame, ended, None if labels is None else labels[:0])
         return Tracks(
             frame,
             detections.xyxy[rows],
@@ -135,6 +136,7 @@ class _CameraTracker:
             np.ones(len(rows), np.bool_),
             None if detections.keypoints is None else detections.keypoints[rows],
             ended,
+            None if labels is None else labels[rows],
         )
 
     def _frames_within_buffer(self, now_s: float) -> int:

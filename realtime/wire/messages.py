@@ -25,7 +25,7 @@ WIRE_FLOAT = np.dtype("<f4")
 BOX_BYTES = 4 * WIRE_FLOAT.itemsize
 KEYPOINT_BYTES = 3 * WIRE_FLOAT.itemsize
 # Keys that are sent only if the publisher's configuration asks for them.
-OPTIONAL = frozenset({"raw_keypoints", "activity"})
+OPTIONAL = frozenset({"raw_keypoints", "activity", "labels"})
 RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
 # ---- the keys: types and descriptions that several messages share
@@ -100,6 +100,16 @@ class _PoseFields(Struct, frozen=True, kw_only=True):
         Meta(description="N ids, >= 1, unique within the message and never reused within a session and camera"),
     ]
     scores: Annotated[list[float], Meta(description="N detection scores, 0..1")]
+    labels: (
+        Annotated[
+            list[str],
+            Meta(
+                description="N class names, by the detector; sent only if it looks for more than people "
+                "(`detector.classes`)"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     boxes: object
     keypoints: object
     measured: Annotated[
@@ -125,6 +135,8 @@ class PoseMessage(_PoseFields, frozen=True, kw_only=True):
         people = len(self.track_ids)
         expect("scores", len(self.scores), people, "one for each track id")
         expect("measured", len(self.measured), people, "one for each track id")
+        if self.labels is not UNSET:
+            expect("labels", len(self.labels), people, "one for each track id")
         expect("boxes", len(self.boxes), people * BOX_BYTES, f"bytes: {BOX_BYTES} for each track id")
         spare = len(self.keypoints) % (people * KEYPOINT_BYTES) if people else len(self.keypoints)
         if spare:

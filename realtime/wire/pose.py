@@ -37,6 +37,7 @@ class Pose:
         boxes: float32 (N, 4), x1, y1, x2, y2 in pixels. Read-only, as are the keypoints.
         keypoints: float32 (N, K, 3), x, y in pixels and score 0..1. K is 0 in a frame without people.
         measured: bool (N,), False if the pose was predicted or repeated instead of measured in this frame.
+        labels: N class names, such as "person" and "cat"; None if the publisher looks for people only.
         raw_keypoints: float32 (N, K, 2), x, y in pixels before smoothing; None if the publisher doesn't send them
             (`publish.raw_keypoints`).
         timing_ms: milliseconds that the frame spent in each stage, and waiting between stages (`wait`).
@@ -63,6 +64,7 @@ class Pose:
     raw_keypoints: NDArray[np.float32] | None
     timing_ms: dict[str, float]
     missed: int
+    labels: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, message: wire.PoseMessage, missed: int = 0) -> Pose:
@@ -102,6 +104,7 @@ class Pose:
             raw_keypoints=message.raw_array(),
             timing_ms=message.timing_ms,
             missed=missed,
+            labels=None if message.labels is wire.UNSET else tuple(message.labels),
         )
 
     def __len__(self) -> int:

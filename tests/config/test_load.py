@@ -120,6 +120,9 @@ def test_a_bad_name_or_an_empty_source_is_refused(text: str) -> None:
         ({"detector.min_score": "0.3"}, "at most tracker.low_score"),  # a common mistake
         ({"tracker.low_score": "0.6"}, "at most tracker.track_score"),
         ({"detector.size": "641"}, "multiple of 32"),
+        ({"detector.classes": ["cat", "Cat"]}, "got the same class twice"),
+        ({"detector.classes": ["cat", "-1"]}, "got '-1', expected the name of a class, or its number from 0"),
+        ({"detector.classes": [""]}, "got '', expected the name of a class"),
         ({"device": "gpu"}, "device: got 'gpu'"),
         ({"publish.bind": ["tcp://127.0.0.1:99999"]}, "expected 1..65535"),  # libzmq would wrap it
         ({"publish.bind": ["127.0.0.1:5555"]}, "tcp://HOST:PORT"),

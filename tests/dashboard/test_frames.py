@@ -8,7 +8,7 @@ import pytest
 
 from realtime.dashboard.frames import Frame, people_of
 from tests.dashboard.sample import JPEG, at, camera, frame, odd_pose, picture
-from tests.wire import publisher
+from tests.wire import examples, publisher
 
 
 def parsed(message):
@@ -49,3 +49,8 @@ def test_the_age_is_that_of_the_moment_of_sending():
     waiting = frame()
     first, second = (parsed(waiting.message(at(mono_s)))[0]["age_ms"] for mono_s in (1e6, 1e6 + 2))
     assert second - first == pytest.approx(2000, abs=1)
+
+
+def test_people_have_a_label_if_the_message_has_labels() -> None:
+    assert [person["label"] for person in people_of(examples.pose(labels=["cat", "person"]))] == ["cat", "person"]
+    assert "label" not in people_of(examples.pose())[0]

@@ -11,7 +11,7 @@ from realtime.boxes import iou
 from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
-from realtime.models.yolo import YoloNet
+from realtime.models.yolo import Found, YoloNet
 from realtime.runtime.device import Lane
 from realtime.types import Frame
 from tests.fake_cuda import GPU, FakeCuda, out_of_memory
@@ -38,15 +38,16 @@ class Net:
     """A network that finds nobody, and records the shapes of its images and the sizes that were dropped."""
 
     stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(CPU)
+    names = ("person",)
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
         self.dropped: list[tuple[int, int]] = []
 
-    def predict(self, images: np.ndarray, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
+    def predict(self, images: np.ndarray, min_score: float, nms_iou: float) -> list[Found]:
         self.shapes.append(images.shape)
         none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0, 3), np.float32)
-        return [none] * len(images)
+        return [Found(*none, np.zeros(0, np.int64))] * len(images)
 
     def drop(self, size: tuple[int, int]) -> None:
         self.dropped.append(size)
@@ -135,14 +136,14 @@ def test_frames_that_do_not_fit_into_a_gpus_memory_together_are_detected_in_smal
 
             lane = Lane(GPU)
 
-            def predict(self, images: torch.Tensor, min_score: float, nms_iou: float) -> list[tuple[np.ndarray, ...]]:
+            def predict(self, images: torch.Tensor, min_score: float, nms_iou: float) -> list[Found]:
                 with self.lane.run():
                     if len(images) > 3:
                         raise out_of_memory(2**30)
                     self.shapes.append(tuple(images.shape))
                     middles = self.lane.download(images[:, 192, 320, 0])
                 box, none = np.float32([[100, 100, 200, 200]]), np.zeros((1, 0, 3), np.float32)
-                return [(box, np.float32([middle / 255]), none) for middle in middles]
+                return [Found(box, np.float32([middle / 255]), none, np.array([0])) for middle in middles]
 
         stage = DetectStage(DetectorConfig(size=640), Small())
         frames = [replace(black(1280, 720), image=np.full((720, 1280, 3), grey, np.uint8)) for grey in range(11)]

@@ -42,8 +42,48 @@ def test_a_network_without_a_class_for_people_is_refused(yolov8n, tmp_path):
     stored = torch.load(yolov8n, map_location="cpu", weights_only=False)
     stored["model"].names = {index: f"fish {index}" for index in range(80)}
     torch.save(stored, tmp_path / "fish.pt")
-    with pytest.raises(ModelError, match=r"fish.pt: got classes fish 0, .*, expected one called person"):
+    with pytest.raises(ModelError, match=r"fish.pt: has no class person .*; its 80 classes, .* are fish 0, fish 1"):
         load_network(tmp_path / "fish.pt")
+
+
+# Classes that a network of the 80 classes of COCO does not have, and how the message goes on.
+UNKNOWN = [
+    ("catt", "; did you mean cat or carrot? It has 80 classes"),  # a typo
+    ("Giraf", "; did you mean giraffe? It has 80 classes"),
+    (
+        "unicorn",
+        "; its 80 classes, numbered from 0, are person, bicycle, car, motorcycle, airplane, ...",
+    ),  # nothing like it
+    ("80", "; its 80 classes, numbered from 0, are person, "),  # the number after the last
+    ("1\x1b[2J", "; its 80 classes, "),  # characters that a terminal acts on
+]
+
+
+@pytest.mark.parametrize(("wanted", "advice"), UNKNOWN)
+def test_an_unknown_class_is_refused_with_names_that_are_close(yolov8n, wanted, advice):
+    with pytest.raises(ModelError) as caught:
+        load_network(yolov8n, ["person", wanted])
+    message = str(caught.value)
+    assert message.startswith(f"{yolov8n}: has no class ")
+    assert advice in message
+    assert message.isprintable()
+
+
+def test_a_class_by_its_name_and_number_is_refused(yolov8n):
+    with pytest.raises(ModelError, match=r"detector.classes: got the class person twice"):
+        load_network(yolov8n, ["person", "0"])
+
+
+def test_a_pose_network_finds_people_only(yolo11n_pose):
+    assert load_network(yolo11n_pose, ["0"])[1].names == ("person",)
+    with pytest.raises(ModelError, match=r"has no class cat .*; this pose network has only one, person"):
+        load_network(yolo11n_pose, ["cat"])
+
+
+def test_the_head_is_reduced_to_the_chosen_classes_and_one_more(yolov8n):
+    module, layout = load_network(yolov8n, ["Cat", "0", "dog"])
+    assert module.model[-1].nc == 4
+    assert (layout.names, layout.labels, layout.kept) == (("cat", "person", "dog"), (0, 1, 2, -1), (15, 0, 16))
 
 
 class Evil:

@@ -41,7 +41,7 @@ def test_openvino_detects_the_same_people_as_torch(request, photographs, cache, 
     people = 0
     for size in ((320, 256), (256, 320)):
         for picture in pictures(photographs, *size):
-            xyxy, scores, keypoints = exact.predict(picture, 0.5, 0.7)[0]
+            xyxy, scores, keypoints, _ = exact.predict(picture, 0.5, 0.7)[0]
             found = net.predict(picture, 0.3, 0.7)[0]
             people += len(xyxy)
             for box, score, points in zip(xyxy, scores, keypoints, strict=True):
@@ -92,7 +92,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8
         for _ in range(5):
             with core_budget(fixed(1)):
                 finds = net.predict(batches[number], 0.3, 0.7)
-            for (xyxy, _, _), (expected, _, _) in zip(finds, alone[number], strict=True):
+            for (xyxy, *_), (expected, *_) in zip(finds, alone[number], strict=True):
                 if xyxy.shape != expected.shape or np.abs(xyxy - expected).max(initial=0) > 0.1:
                     wrong.append(number)
 
@@ -192,7 +192,7 @@ def test_the_self_test_counts_people_whose_keypoints_moved(yolo11n_pose, photogr
     find = other.predict
 
     def elsewhere(images, *floors):
-        return [(boxes, scores, points + np.float32((0, 40, 0))) for boxes, scores, points in find(images, *floors)]
+        return [found._replace(keypoints=found.keypoints + np.float32((0, 40, 0))) for found in find(images, *floors)]
 
     monkeypatch.setattr(other, "predict", elsewhere)
     assert yolo._lost(exact, other, picture) > 0
@@ -239,7 +239,7 @@ def test_a_pose_network_detects_all_of_its_classes(yolo11n_pose, photographs, tm
     exact, net = YoloNet(yolo11n_pose, CPU), YoloNet(tmp_path / "sports.pt", CPU)
     people = 0
     for picture in pictures(photographs):
-        boxes, _, keypoints = exact.predict(picture, 0.5, 0.7)[0]
+        boxes, _, keypoints, _ = exact.predict(picture, 0.5, 0.7)[0]
         found = net.predict(picture, 0.3, 0.7)[0]
         for box, points in zip(boxes, keypoints, strict=True):
             same = iou(box[np.newaxis], found[0])[0].argmax()
@@ -261,15 +261,62 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person):
     predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # no person in the second image
     net = YoloNet(yolov8n, CPU)
     net.keypoints = 2
-    net._layout = replace(net._layout, columns=3, classes=classes, person=person)
+    net._layout = replace(net._layout, columns=3)
+    net._labels = torch.tensor([0 if index == person else -1 for index in range(classes)])
     net._forward = lambda images: predictions
     finds = net.predict(np.zeros((3, 32, 32, 3), np.uint8), 0.3, 0.5)
     expected = non_max_suppression(predictions, 0.3, 0.5, classes=[person], nc=classes)
     assert [len(rows) > 5 for rows in expected] == [True, False, True]
-    for (boxes, sure, keypoints), rows in zip(finds, expected, strict=True):
+    for (boxes, sure, keypoints, _), rows in zip(finds, expected, strict=True):
         assert len(rows) < 300
         found = torch.from_numpy(np.concatenate((boxes, sure[:, None], keypoints.reshape(-1, 6)), axis=1))
         torch.testing.assert_close(sorted_rows(found), sorted_rows(rows[:, [0, 1, 2, 3, 4, *range(6, 12)]]))
+
+
+@pytest.mark.parametrize("end2end", [False, True], ids=["anchors", "end2end"])
+@pytest.mark.parametrize("wanted", [[0], [15, 0], [41, 2, 15]])
+def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wanted):
+    from ultralytics.utils.nms import non_max_suppression
+
+    generator = torch.Generator().manual_seed(3)
+    corners, sizes = torch.rand((2, 2, 600), generator=generator) * 60 + 20
+    scores = (torch.rand((80, 600), generator=generator) * 1000).round() / 2000
+    likely = torch.tensor([0, 2, 15, 41])[torch.randint(4, (600,), generator=generator)]
+    scores[likely, range(600)] = torch.rand(600, generator=generator)
+    predictions = torch.cat((corners, sizes, scores))[None]
+    if end2end:
+        best, which = scores.max(0)
+        rows = torch.cat((corners - sizes, corners + sizes, best[None], which[None])).T
+        predictions = rows[best.argsort(descending=True)[:300]][None]
+    net = YoloNet(yolov8n, CPU)
+    net._layout = replace(net._layout, end2end=end2end)
+    net._labels = torch.tensor([wanted.index(index) if index in wanted else -1 for index in range(80)])
+    net._forward = lambda images: predictions
+    found = net.predict(np.zeros((1, 32, 32, 3), np.uint8), 0.3, 0.5)[0]
+    [expected] = non_max_suppression(predictions, 0.3, 0.5, classes=wanted, nc=80, end2end=end2end)
+    assert len(expected) > 20
+    assert [wanted[label] for label in found.labels] == expected[:, 5].tolist()
+    np.testing.assert_allclose(found.xyxy, expected[:, :4], atol=1e-5)
+    np.testing.assert_allclose(found.scores, expected[:, 4], atol=1e-6)
+
+
+def test_networks_that_were_converted_for_other_classes_are_not_mixed_up(yolov8n, photographs, cache):
+    choice, picture = Choice("openvino", "fp32"), pictures(photographs, 640, 480)[1]
+    for name in ("person", "tie"):
+        found, expected = (
+            YoloNet(yolov8n, CPU, each, cache, [name]).predict(picture, 0.3, 0.7)[0] for each in (choice, EXACT)
+        )
+        assert len(found.xyxy) == len(expected.xyxy) > 0
+        np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=0.05)
+
+
+def test_the_self_test_notices_a_broken_engine_if_people_are_not_looked_for(yolov8n, photographs, cache, blind, caplog):
+    config = DetectorConfig(classes=["tie"])
+    net = build_net(
+        "detector", yolov8n, CPU, Choice("openvino", "fp32"), config, cache, cv2.imread(str(photographs[0]))
+    )
+    assert (net.engine_name, net.names) == ("torch fp32", ("tie",))
+    assert "of the objects that fp32 detects in the test image; using torch fp32 instead" in caplog.text
 
 
 def sorted_rows(rows):

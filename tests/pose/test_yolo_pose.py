@@ -6,7 +6,7 @@ import pytest
 
 from realtime.detect.letterbox import Letterbox
 from realtime.errors import ModelError
-from realtime.models.yolo import YoloNet
+from realtime.models.yolo import Found, YoloNet
 from realtime.pose import yolo_pose
 from realtime.pose.on_device import crop_people_on_device
 from realtime.pose.yolo_pose import YoloPose
@@ -33,10 +33,13 @@ class FakeNet:
 
 def person(box, place, score=0.9):
     """One detection, with all keypoints in one place."""
-    return np.array([box], np.float32), np.array([score], np.float32), np.full((1, 17, 3), (*place, 0.7), np.float32)
+    points = np.full((1, 17, 3), (*place, 0.7), np.float32)
+    return Found(np.array([box], np.float32), np.array([score], np.float32), points, np.array([0]))
 
 
-NOTHING = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 17, 3), np.float32)
+NOTHING = Found(
+    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 17, 3), np.float32), np.zeros(0, np.int64)
+)
 # The tracked box in pixels of its crop. The crop's window has an aspect ratio of 4:5 and is a quarter larger.
 IN_CROP = (25.6, 32, 230.4, 288)
 
@@ -108,7 +111,8 @@ FINDS = [
 def test_the_detection_that_overlaps_the_tracked_box_most_is_the_person(fake, boxes, expected):
     scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
     points = np.stack([np.full((17, 3), (10 * i, 0, 0.5), np.float32) for i in range(len(boxes))])
-    model, _ = fake(lambda crop: (np.array(boxes, np.float32), scores, points))
+    finds = Found(np.array(boxes, np.float32), scores, points, np.zeros(len(boxes), np.int64))
+    model, _ = fake(lambda crop: finds)
     found = model.estimate([np.zeros((100, 100, 3), np.uint8)], [np.array([[12.8, 16, 115.2, 144]], np.float32)])[0]
     np.testing.assert_allclose(found[0, 0, :2], (5 * expected, 0), atol=1e-4)  # the crop enlarges by 2
 
@@ -187,7 +191,7 @@ def test_keypoints_of_crops_agree_with_the_same_network_on_the_whole_image(yolo1
     box = Letterbox.of((image.shape[1], image.shape[0]), 640, 32)
     whole = np.empty((1, *box.input_size[::-1], 3), np.uint8)
     box.apply(image, whole[0])
-    xyxy, _, points = YoloNet(yolo11n_pose, CPU).predict(whole, 0.5, 0.7)[0]
+    xyxy, _, points, _ = YoloNet(yolo11n_pose, CPU).predict(whole, 0.5, 0.7)[0]
     xyxy = box.to_frame(xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
     points[..., :2] = box.to_frame(points[..., :2])
     found = YoloPose(YoloNet(yolo11n_pose, CPU)).estimate([image], [xyxy])[0]

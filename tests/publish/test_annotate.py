@@ -6,8 +6,11 @@ import pytest
 
 from realtime.publish.annotate import annotate, time_of
 from realtime.publish.draw import colour_of
+from realtime.skeleton import NO_SKELETON, Skeleton
 from realtime.types import Frame, Motion, Poses
 from tests.builders import make_frame, make_poses
+
+PAIR = Skeleton("pair", ("a", "b"), ((0, 1),))
 
 LIMB = [[(20.0, 60.0), (140.0, 60.0)]]
 
@@ -15,7 +18,7 @@ LIMB = [[(20.0, 60.0), (140.0, 60.0)]]
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_people_are_drawn_where_they_are_at_every_scale(scale: float) -> None:
     frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
-    image = annotate(make_poses(frame, LIMB, (10, 10, 150, 110)), [(0, 1)], is_live=False, scale=scale, labels=False)
+    image = annotate(make_poses(frame, LIMB, (10, 10, 150, 110)), PAIR, is_live=False, scale=scale, labels=False)
     assert image.shape == (120 * scale, 160 * scale, 3)
     limb = image[round(60 * scale), round(80 * scale)].astype(int)
     assert np.abs(limb - colour_of(1)).max() <= 30  # thin limbs are a little darker
@@ -24,15 +27,15 @@ def test_people_are_drawn_where_they_are_at_every_scale(scale: float) -> None:
 
 def test_without_labels_only_the_people_are_drawn() -> None:
     frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
-    assert not annotate(Poses.empty(frame, 2), [], is_live=False, labels=False).any()
-    assert annotate(Poses.empty(frame, 2), [], is_live=False)[100:].any()  # the caption
+    assert not annotate(Poses.empty(frame, 2), NO_SKELETON, is_live=False, labels=False).any()
+    assert annotate(Poses.empty(frame, 2), NO_SKELETON, is_live=False)[100:].any()  # the caption
 
 
 def test_a_repeated_pose_has_whole_limbs_and_a_predicted_one_dashed_ones() -> None:
     frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
     poses = make_poses(frame, LIMB, (10, 10, 150, 110), measured=False)
     predicted, repeated, measured = (
-        annotate(each, [(0, 1)], is_live=False, labels=False)
+        annotate(each, PAIR, is_live=False, labels=False)
         for each in (poses, replace(poses, still=np.ones(1, np.bool_)), replace(poses, measured=np.ones(1, np.bool_)))
     )
     np.testing.assert_array_equal(repeated, measured)
@@ -48,7 +51,7 @@ def test_a_repeated_pose_has_whole_limbs_and_a_predicted_one_dashed_ones() -> No
 def test_the_smallest_images_have_at_least_one_pixel_at_every_scale(size: tuple[int, int]) -> None:
     frame = make_frame(image=np.zeros((size[1], size[0], 3), np.uint8))
     for scale in (0.001, 1.0, 3.0):
-        assert min(annotate(Poses.empty(frame, 2), [], is_live=True, scale=scale).shape[:2]) >= 1
+        assert min(annotate(Poses.empty(frame, 2), NO_SKELETON, is_live=True, scale=scale).shape[:2]) >= 1
 
 
 @pytest.mark.parametrize(
@@ -76,8 +79,8 @@ def test_the_caption_names_the_activity_and_what_moves_is_drawn_only_on_request(
     motion = Motion("still", np.float32([[20, 20, 60, 60]]), 0.0)
     frame = make_frame(image=np.zeros((120, 160, 3), np.uint8))
     watched = Poses.empty(replace(frame, motion=motion), 2)
-    plain = annotate(Poses.empty(frame, 2), [], is_live=False)
-    assert (annotate(watched, [], is_live=False) != plain)[100:].any()  # the caption is longer
-    assert not annotate(watched, [], is_live=False, labels=False).any()
-    assert annotate(watched, [], is_live=False, labels=False, motion=True).any()
+    plain = annotate(Poses.empty(frame, 2), NO_SKELETON, is_live=False)
+    assert (annotate(watched, NO_SKELETON, is_live=False) != plain)[100:].any()  # the caption is longer
+    assert not annotate(watched, NO_SKELETON, is_live=False, labels=False).any()
+    assert annotate(watched, NO_SKELETON, is_live=False, labels=False, motion=True).any()
     assert not frame.image.any()

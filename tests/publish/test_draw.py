@@ -67,6 +67,16 @@ def test_the_label_shows_the_id_above_the_box():
     np.testing.assert_array_equal(first[:, :80], second[:, :80])  # they differ only in the label
 
 
+def test_the_class_is_written_beside_the_id():
+    images = []
+    for classes in (None, ["cat"], ["giraffe"], ["\u732b"]):  # the last one can't be drawn by OpenCV
+        image = np.zeros((240, 320, 3), np.uint8)
+        draw_people(image, [1], np.float32([BOX]), np.zeros((1, 0, 3), np.float32), [], classes=classes)
+        images.append((image[:18] == colour_of(1)).all(axis=2).sum())
+    assert 0 < images[0] < images[1] < images[2]
+    assert images[3] > images[0]
+
+
 def test_labels_can_be_left_out():
     image = np.zeros((240, 320, 3), np.uint8)
     draw_people(image, [1], np.float32([BOX]), np.zeros((1, 0, 3), np.float32), [], labels=False)

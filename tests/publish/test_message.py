@@ -44,3 +44,8 @@ def test_raw_keypoints_that_are_not_finite_are_replaced_by_the_smoothed_ones():
     expected = raw.copy()
     expected[0, 1] = poses().keypoints[0, 1]
     np.testing.assert_array_equal(to_message(poses(raw=raw), "s1", 0, "three", with_raw=True).raw_array(), expected)
+
+
+def test_the_classes_are_sent_if_the_detector_looks_for_more_than_people():
+    assert to_message(poses(), "s1", 0, "three").labels is wire.UNSET
+    assert to_message(poses(labels=np.array(["cat", "person"])), "s1", 0, "three").labels == ["cat", "person"]

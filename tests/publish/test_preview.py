@@ -8,6 +8,7 @@ import pytest
 from realtime.observe.status import CameraStatus
 from realtime.publish import preview as module
 from realtime.publish.preview import Preview
+from realtime.skeleton import NO_SKELETON
 from realtime.types import Motion, Poses
 from tests.builders import make_frame
 from tests.clock import Clock
@@ -53,7 +54,7 @@ class Scene:
         self.status = {name: CameraStatus(name) for name in ("a", "b")}
         for status in self.status.values():
             status.set_state("live")
-        self.preview = Preview([], lambda camera: True, lambda: self.status, self.window.open)
+        self.preview = Preview(NO_SKELETON, lambda camera: True, lambda: self.status, self.window.open)
 
     def offer(self, camera: str, grey: int, size: tuple[int, int] = (160, 90)) -> None:
         frame = make_frame(camera=camera, image=np.full((size[1], size[0], 3), grey, np.uint8))

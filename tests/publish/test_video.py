@@ -17,10 +17,13 @@ from realtime.publish import video as module
 from realtime.publish.outage import FIRST_WAIT_S
 from realtime.publish.video import Video
 from realtime.publish.video_file import VideoFiles
+from realtime.skeleton import Skeleton
 from realtime.types import Poses
 from tests.builders import make_frame, make_poses
 from tests.clock import Clock
 from tests.doubles import wait_until
+
+PAIR = Skeleton("pair", ("a", "b"), ((0, 1),))
 
 PERSON = [[(40.0, 40.0), (80.0, 40.0)]]
 
@@ -31,7 +34,7 @@ def people(index: int = 0, camera: str = "cam0", epoch: int = 0) -> Poses:
 
 def video_of(folder: Path, live: tuple[str, ...] = (), cameras: tuple[str, ...] = ("cam0",)) -> Video:
     files = VideoFiles(folder / "{camera}.mp4", cameras)
-    return Video(files, [(0, 1)], lambda camera: camera in live, lambda: bool(live))
+    return Video(files, PAIR, lambda camera: camera in live, lambda: bool(live))
 
 
 def frames(path: Path) -> list[np.ndarray]:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from realtime.publish.wall import Tile, grid, hang, place, render
+from realtime.skeleton import NO_SKELETON
 from realtime.types import Poses
 from tests.builders import make_frame
 
@@ -26,7 +27,7 @@ def test_all_tiles_have_a_place_of_their_own_on_the_wall(count: int, size: tuple
 
 @pytest.mark.parametrize("size", [(160, 120), (1920, 1080), (120, 900), (1, 1)])
 def test_a_tile_is_as_large_as_fits_and_keeps_its_aspect(size: tuple[int, int]) -> None:
-    image = render(tile(size=size), SIZE, [], labels=False)
+    image = render(tile(size=size), SIZE, NO_SKELETON, labels=False)
     scale = min(SIZE[0] / size[0], SIZE[1] / size[1])
     assert image.shape[:2] == (round(size[1] * scale), round(size[0] * scale))
     assert image.shape[0] <= SIZE[1]
@@ -34,7 +35,7 @@ def test_a_tile_is_as_large_as_fits_and_keeps_its_aspect(size: tuple[int, int]) 
 
 
 def test_the_picture_of_a_lost_camera_cannot_be_mistaken_for_a_live_one() -> None:
-    live, lost = (render(tile(notice), SIZE, [], labels=True) for notice in ("", "reconnecting: timed out"))
+    live, lost = (render(tile(notice), SIZE, NO_SKELETON, labels=True) for notice in ("", "reconnecting: timed out"))
     assert live[10, 10].mean() == 200
     assert lost[10, 10].mean() < 80
     assert (lost[150:220] > 240).any()  # the words across its middle
@@ -42,7 +43,7 @@ def test_the_picture_of_a_lost_camera_cannot_be_mistaken_for_a_live_one() -> Non
 
 
 def test_a_camera_without_a_frame_shows_its_state() -> None:
-    image = render(Tile("cam0", None, is_live=False, notice="starting"), SIZE, [], labels=True)
+    image = render(Tile("cam0", None, is_live=False, notice="starting"), SIZE, NO_SKELETON, labels=True)
     assert image.shape == (SIZE[1], SIZE[0], 3)
     assert (image > 240).any()
-    assert (render(Tile("cam0", None, is_live=False), SIZE, [], labels=True) < 60).all()
+    assert (render(Tile("cam0", None, is_live=False), SIZE, NO_SKELETON, labels=True) < 60).all()

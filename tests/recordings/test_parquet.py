@@ -29,6 +29,7 @@ def messages(draw: st.DrawFn) -> wire.PoseMessage:
         track_ids=draw(st.lists(INTEGER, min_size=n, max_size=n)),
         measured=draw(st.lists(st.booleans(), min_size=n, max_size=n)),
         scores=draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)),
+        labels=draw(st.just(wire.UNSET) | st.lists(st.text(max_size=3), min_size=n, max_size=n)),
         boxes=np.array(draw(st.lists(FLOAT32, min_size=4 * n, max_size=4 * n)), np.float32).reshape(n, 4),
         timing_ms=draw(st.dictionaries(st.text(max_size=3), FLOAT32, max_size=3)),
     )  # fmt: skip
@@ -42,8 +43,17 @@ def test_messages_come_back_as_they_were(sent: list[wire.PoseMessage]) -> None:
     assert list(to_messages(frames, people)) == sent
 
 
+def test_a_recording_of_an_earlier_version_has_no_labels() -> None:
+    people, frames = split(pa.Table.from_batches([to_rows([pose()])]))
+    people, frames = people.drop_columns(["label"]), frames.drop_columns(["has_labels"])
+    for rows, columns in ((frames, FRAMES), (people, PEOPLE)):
+        check(rows.schema, columns)
+    assert list(to_messages(conform(frames, FRAMES), conform(people, PEOPLE))) == [pose()]
+
+
 def test_every_key_of_a_message_has_a_column() -> None:
-    renamed = {"track_ids": "track_id", "scores": "score", "boxes": "x1", "size": "width", "schema": "session"}
+    renamed = {"track_ids": "track_id", "scores": "score", "labels": "label"}
+    renamed |= {"boxes": "x1", "size": "width", "schema": "session"}
     keys = {renamed.get(key, key) for key in wire.PoseMessage.__struct_fields__}
     assert keys <= {*PEOPLE.names, *FRAMES.names}
 

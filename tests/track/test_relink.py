@@ -180,3 +180,16 @@ def test_a_person_whose_pose_is_repeated_for_minutes_is_still_known_when_their_t
         assert ids(relink, repeated) == [1]
     assert ids(relink, poses_of(60 * FPS, {}, ended=(4,))) == []
     assert ids(relink, poses_of(60 * FPS + 10, {9: (102, 100)})) == [1]
+
+
+def test_a_lost_cat_is_not_taken_for_the_person_who_appears_in_its_place() -> None:
+    relink = stage()
+
+    def of(number: int, people: dict[int, tuple[float, float]], *labels: str) -> Poses:
+        return replace(poses_of(number, people), labels=np.array(labels, np.str_))
+
+    for number in range(25):
+        assert ids(relink, of(number, {4: (100, 100)}, "cat")) == [1]
+    assert ids(relink, of(30, {})) == []
+    assert ids(relink, of(31, {8: (100, 100)}, "person")) == [2]
+    assert ids(relink, of(32, {8: (100, 100), 9: (101, 101)}, "person", "cat")) == [2, 1]

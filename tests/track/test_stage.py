@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from realtime.config import TrackerConfig, TrackerMethod, load
 from realtime.errors import ConfigError
@@ -155,16 +157,18 @@ def test_a_fast_walker_keeps_their_id_at_irregular_intervals() -> None:
     assert len(ids) <= 3
 
 
+@pytest.mark.parametrize("classes", [0, 2])
 @every_method
-def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod) -> None:
+def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod, classes: int) -> None:
     stage = TrackStage(TrackerConfig(buffer_s=0.2, method=method))
     random = np.random.default_rng(0)
     for k in range(600):
         x, y = random.uniform(0, 580), random.uniform(0, 400)
-        stage.process([detections(k / 30, [(x, y, x + 40, y + 70)])])
+        labels = [f"class {k // 3 % classes}"] if classes else None
+        stage.process([make_detections(frame_at(k / 30), [(x, y, x + 40, y + 70)], labels=labels)])
     tracker = stage._cameras.get("cam0")
     assert len(tracker._association.known()) < 50
-    assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200
+    assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200 * (classes or 1)
     assert len(tracker._ids) < 50
     assert len(tracker._times_s) < 20
 
@@ -352,3 +356,92 @@ def test_an_unusable_appearance_network_is_an_error(method: str, file: str, said
     flags = {"tracker.method": method, "tracker.reid": str(tmp_path / file)}
     with pytest.raises(ConfigError, match=said):
         TrackStage(load((), {}, flags).tracker)
+
+
+# ---- several classes
+
+
+@every_method
+def test_a_cat_in_front_of_a_person_has_an_id_of_its_own(method: TrackerMethod) -> None:
+    stage = TrackStage(TrackerConfig(method=method))
+    for k in range(8):
+        boxes = [walker(k), walker(k)] if k % 2 else [walker(k), walker(k)][::-1]
+        labels = ["person", "cat"] if k % 2 else ["cat", "person"]
+        [tracks] = stage.process([make_detections(frame_at(k / 30), boxes, [0.9, 0.8], labels=labels)])
+        assert dict(zip(tracks.labels.tolist(), tracks.track_ids.tolist(), strict=True)) == {"cat": 1, "person": 2}
+        assert tracks.labels.tolist() == labels  # in the order of the detections
+
+
+@every_method
+def test_each_class_is_tracked_as_if_there_were_no_other(method: TrackerMethod) -> None:
+    both, random = TrackStage(TrackerConfig(method=method, buffer_s=0.5)), np.random.default_rng(1)
+    alone = {label: TrackStage(TrackerConfig(method=method, buffer_s=0.5)) for label in ("cat", "person")}
+    same: dict[int, tuple[str, int]] = {}
+    for k in range(80):
+        here = np.flatnonzero((random.random(4) > 0.2) & ((k % 60 < 40) | (np.arange(4) > 0)))
+        x, y = 30 + 140 * here + 40 * np.sin(k / 15 + here), 100 + 20 * np.sin(k / 9 + here)
+        boxes, scores = np.stack([x, y, x + 70, y + 160], 1), random.uniform(0.2, 0.95, len(here)).astype(np.float32)
+        labels = np.array(["cat", "person"])[here % 2]
+        [tracks] = both.process([make_detections(frame_at(k / 25), boxes, scores, labels=labels)])
+        for label, stage in alone.items():
+            rows = labels == label
+            [expected] = stage.process([make_detections(frame_at(k / 25), boxes[rows], scores[rows])])
+            np.testing.assert_array_equal(tracks.xyxy[tracks.labels == label], expected.xyxy)
+            ids = tracks.track_ids[tracks.labels == label].tolist()
+            for track_id, own in zip(ids, expected.track_ids.tolist(), strict=True):
+                assert same.setdefault(track_id, (label, own)) == (label, own)
+    assert len(same) >= 4
+
+
+def test_one_whose_class_flickers_is_two_tracks_and_each_keeps_its_class() -> None:
+    stage = TrackStage(TrackerConfig())
+    labels = ["cat", "cat", "person", "person", "cat", "person", "cat"]
+    ids = [
+        stage.process([make_detections(frame_at(k / 30), [walker(k)], labels=[label])])[0].track_ids.tolist()
+        for k, label in enumerate(labels)
+    ]
+    assert ids == [[1], [1], [], [2], [1], [2], [1]]  # a new track is confirmed by its second detection
+
+
+def test_labels_are_kept_in_frames_without_a_detection_run_and_without_anyone() -> None:
+    stage = TrackStage(TrackerConfig(buffer_s=0.1))
+    boxes = [(100, 100, 160, 280), (300, 100, 360, 280)]
+    for k in range(2):
+        stage.process([make_detections(frame_at(k / 30), boxes, labels=["cat", "person"])])
+    [between] = stage.process([Detections.empty(frame_at(3 / 30), looked=False)])
+    assert (between.labels.tolist(), between.track_ids.tolist()) == (["cat", "person"], [1, 2])
+    nobody = stage.process([make_detections(frame_at(time_s), [], labels=[]) for time_s in (1.0, 2.0, 3.0)])
+    assert [tracks.labels.tolist() for tracks in nobody] == [[]] * 3
+    assert sorted(track_id for tracks in nobody for track_id in tracks.ended) == [1, 2]
+    [still_nobody] = stage.process([Detections.empty(frame_at(3.1), looked=False)])
+    assert still_nobody.labels.tolist() == []
+
+
+def test_the_tracker_is_settled_once_it_is_with_every_class() -> None:
+    stage, settled = TrackStage(TrackerConfig()), []
+    stage.looked = lambda tracks, is_settled: settled.append(is_settled)
+    person, cat = (100, 100, 160, 280), (300, 100, 360, 280)
+    for k, labels in enumerate([["person", "cat"], ["person", "cat"], ["person"], ["person", "cat"]]):
+        stage.process([make_detections(frame_at(k / 30), [person, cat][: len(labels)], labels=labels)])
+    assert settled == [True, True, False, True]  # the cat is lost in the third frame
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_a_track_never_changes_its_class(data: st.DataObject) -> None:
+    """Boxes that overlap, come and go, and whose class flickers, with frames between them that are not looked at."""
+    method = data.draw(st.sampled_from(get_args(TrackerMethod)))
+    stage, class_of = TrackStage(TrackerConfig(method=method, buffer_s=0.3)), {}
+    places = st.tuples(st.integers(0, 3), st.sampled_from(["person", "cat"]), st.floats(0.1, 1.0))
+    for k in range(data.draw(st.integers(5, 25))):
+        found = data.draw(st.lists(places, max_size=4))
+        boxes = [(100 + 15 * x + k, 100, 160 + 15 * x + k, 260) for x, _, _ in found]
+        frame = frame_at(k / 15)
+        item = make_detections(frame, boxes, [score for *_, score in found], labels=[label for _, label, _ in found])
+        [tracks] = stage.process([item if data.draw(st.booleans()) or not k else Detections.empty(frame, looked=False)])
+        ids, labels = tracks.track_ids.tolist(), tracks.labels.tolist()
+        assert len(set(ids)) == len(ids)
+        for track_id, label in zip(ids, labels, strict=True):
+            assert class_of.setdefault(track_id, label) == label
+        assert not set(tracks.ended) & set(ids)
+    assert sorted(class_of) == list(range(1, len(class_of) + 1))  # one counter for all classes

@@ -22,6 +22,8 @@ from tests.wire.examples import INFO, STATUS, pose
         (wire.pose_topic("cam0"), pose(n=0)),  # no people
         (wire.pose_topic("cam0"), pose(k=0)),  # --pose.model none
         (wire.pose_topic("cam0"), pose(media_s=None)),
+        (wire.pose_topic("cam0"), pose(labels=["person", "traffic light"])),
+        (wire.pose_topic("cam0"), pose(n=0, labels=[])),  # sent, although nothing was found
         (wire.info_topic("cam0"), INFO),
         (wire.status_topic("cam0"), STATUS),
     ],
@@ -127,6 +129,7 @@ def test_random_bytes_raise_a_wire_error_and_no_other(payload):
         ("keypoints", b"\0" * 25),  # not 2 x K x 12
         ("scores", [0.5]),
         ("measured", [True] * 3),
+        ("labels", ["cat"]),
         ("boxes", np.full(8, np.nan, "<f4").tobytes()),
         ("keypoints", np.full(6, np.inf, "<f4").tobytes()),
         ("scores", [0.5, float("nan")]),

@@ -164,7 +164,7 @@ function free(x, desired, wide, high, taken) {
 }
 
 function drawLabel(context, person, place, look, taken) {
-  const text = String(person.id);
+  const text = person.label ? `${person.id} ${person.label}` : String(person.id);
   const size = Math.min(Math.max(12 * look.density, (person.box[3] - person.box[1]) * look.at.scale * 0.07), 20 * look.density);
   context.font = FONT.replace("1px", `${size.toFixed(1)}px`);
   const wide = context.measureText(text).width + size * 0.7;

@@ -40,6 +40,10 @@ def image_annotations(message: wire.PoseMessage, edges: Sequence[Sequence[int]])
         colour = {"r": red, "g": green, "b": blue, "a": 1.0}
         about = {"track_id": track_id, "score": round(message.scores[i], 4), "measured": message.measured[i]}
         metadata = [{"key": key, "value": str(value).lower()} for key, value in about.items()]
+        name = str(track_id)
+        if message.labels is not wire.UNSET:
+            name += f" {message.labels[i]}"
+            metadata.append({"key": "label", "value": message.labels[i]})
         seen = {k: _point(x + HALF_PIXEL, y + HALF_PIXEL) for k, (x, y, score) in enumerate(points) if score >= VISIBLE}
         limbs = [seen[end] for edge in edges if set(edge) <= seen.keys() for end in edge]
         corners = [_point(x1, y1), _point(x2, y1), _point(x2, y2), _point(x1, y2)]
@@ -54,7 +58,7 @@ def image_annotations(message: wire.PoseMessage, edges: Sequence[Sequence[int]])
                     "fill_color": _CLEAR, "thickness": thickness, "metadata": metadata,
                 })  # fmt: skip
         texts.append({
-            "timestamp": moment, "position": _point(x1, y1), "text": str(track_id), "font_size": _FONT_SIZE,
+            "timestamp": moment, "position": _point(x1, y1), "text": name, "font_size": _FONT_SIZE,
             "text_color": _WHITE, "background_color": _DARK, "metadata": metadata,
         })  # fmt: skip
     return {"circles": [], "points": drawn, "texts": texts}

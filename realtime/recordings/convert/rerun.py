@@ -102,6 +102,9 @@ def _send(stream: rr.RecordingStream, tracks: Mapping[str, Sequence[_Person]]) -
         points = np.concatenate([each[index] for each, index in zip(keypoints, seen, strict=True)])
         boxes = np.array([row.message.boxes_array()[row.person] for row in rows])
         label = rows[0].track_id % _CLASSES
+        name = str(rows[0].track_id)
+        if (labels := rows[0].message.labels) is not wire.UNSET:
+            name += f" {labels[rows[0].person]}"
         times = [
             rr.TimeColumn("frame", sequence=[row.frame for row in rows]),
             rr.TimeColumn("captured", timestamp=np.array([row.message.captured_ns for row in rows], "datetime64[ns]")),
@@ -130,7 +133,7 @@ def _send(stream: rr.RecordingStream, tracks: Mapping[str, Sequence[_Person]]) -
                 centers=(boxes[:, :2] + boxes[:, 2:]) / 2,
                 half_sizes=(boxes[:, 2:] - boxes[:, :2]) / 2,
                 class_ids=[label] * len(rows),
-                labels=[str(rows[0].track_id)] * len(rows),
+                labels=[name] * len(rows),
             ),
             strict=True,
         )

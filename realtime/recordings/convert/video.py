@@ -25,6 +25,7 @@ from realtime.publish.mp4 import EncodingError, Mp4, check_encoder
 from realtime.publish.output_file import OutputFile
 from realtime.recordings.convert.conversion import Conversion
 from realtime.recordings.convert.output import new_path
+from realtime.skeleton import Skeleton
 from realtime.types import Frame, Poses
 
 log = logging.getLogger(__name__)
@@ -98,11 +99,15 @@ def _drawn(conversion: Conversion, clip: _Clip) -> Iterator[tuple[wire.PoseMessa
                 "is it the clip that was recorded? (a video with cameras[].crop, rotate or scale can't be drawn on it)"
             )
         last, count = message, count + 1
-        yield message, annotate(_poses(message, image), info.edges, is_live=False)
+        yield message, annotate(_poses(message, image), _skeleton(info), is_live=False)
     else:
         if last is not None and clip.picture(last.frame + 1) is not None:
             log.info("%s: goes on after frame %d, the last one of %s", clip.name, last.frame, name)
     conversion.frames = count
+
+
+def _skeleton(info: wire.InfoMessage) -> Skeleton:
+    return Skeleton("recorded", tuple(info.keypoint_names), tuple(info.edges))
 
 
 class _Clip:
@@ -175,6 +180,7 @@ def _poses(message: wire.PoseMessage, image: NDArray[np.uint8]) -> Poses:
         np.ascontiguousarray(keypoints[..., :2]),
         np.ascontiguousarray(keypoints[..., 2]),
         np.array(message.measured, np.bool_),
+        labels=None if message.labels is wire.UNSET else np.array(message.labels, np.str_),
     )
 
 

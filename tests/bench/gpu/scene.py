@@ -37,7 +37,7 @@ from realtime.capture.source import Picture, Pixels
 from realtime.config import AppConfig, load
 from realtime.detect.stage import DetectStage
 from realtime.loading import Models, load_models
-from realtime.models.yolo import YoloNet
+from realtime.models.yolo import Found, YoloNet
 from realtime.observe.status import CameraStatus
 from realtime.pipeline import Pipeline
 from realtime.runtime.pool import concurrency_for
@@ -181,13 +181,14 @@ class Crowded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._net, name)
 
-    def predict(self, images: Any, min_score: float, nms_iou: float) -> list[tuple[NDArray[np.float32], ...]]:
+    def predict(self, images: Any, min_score: float, nms_iou: float) -> list[Found]:
         found = self._net.predict(images, min_score, nms_iou)
         height, width = images.shape[1:3]
         boxes = self.boxes(width, height, time.monotonic())
         scores = np.full(self._people, 0.9, np.float32)
-        return [(boxes.copy(), scores.copy(), np.zeros((self._people, *keypoints.shape[1:]), np.float32))
-                for _, _, keypoints in found]  # fmt: skip
+        labels, count = np.zeros(self._people, np.int64), found[0].keypoints.shape[1] if found else 0
+        none = np.zeros((self._people, count, 3), np.float32)
+        return [Found(boxes.copy(), scores.copy(), none.copy(), labels) for _ in found]
 
     def boxes(self, width: int, height: int, time_s: float) -> NDArray[np.float32]:
         """Return the boxes float32 (N, 4) in an image of this size; they sway by a tenth of their width in 4 s."""

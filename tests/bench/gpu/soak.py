@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 from unittest import mock
 
 import numpy as np
-from numpy.typing import NDArray
 
 from realtime.capture.source import Picture
 from realtime.errors import SourceError, SourceReason
+from realtime.models.yolo import Found
 from realtime.observe.status import CameraStatus
 from realtime.runtime.memory import share_pools
 from tests.bench.gpu import scene as scenes
@@ -186,11 +186,11 @@ class Changing(Crowded):
         super().__init__(net, people)
         self._most, self._wave_s = people, wave_s
 
-    def predict(self, images: Any, min_score: float, nms_iou: float) -> list[tuple[NDArray[np.float32], ...]]:
+    def predict(self, images: Any, min_score: float, nms_iou: float) -> list[Found]:
         share = (1 - math.cos(2 * math.pi * time.monotonic() / self._wave_s)) / 2
         count = round(share * self._most)
         found = super().predict(images, min_score, nms_iou)
-        return [tuple(column[:count] for column in person) for person in found]
+        return [Found._make(column[:count] for column in each) for each in found]
 
 
 def lossy(street: Any, cameras: int, every_s: float) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from realtime.config import AppConfig
 from realtime.detect.stage import DetectStage
 from realtime.loading import Models
+from realtime.models.yolo import Found
 from realtime.pose.stage import PoseStage
 from realtime.runtime.device import Lane, sender
 from realtime.skeleton import COCO17
@@ -26,19 +27,18 @@ class InstantNet:
     """Takes the place of a YOLO network. It finds nothing: `scene.Crowded` adds the people."""
 
     engine_name, path, stride, keypoints = "none", None, 32, 0
+    names = ("person",)
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
 
-    def predict(
-        self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float
-    ) -> list[tuple[NDArray[np.float32], ...]]:
+    def predict(self, images: NDArray[np.uint8] | torch.Tensor, min_score: float, nms_iou: float) -> list[Found]:
         """Wait for the images, as a network's results do."""
         if isinstance(images, torch.Tensor):
             with self.lane.run():
                 self.lane.download(images[:, 0, 0, 0])
         nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0, 3), np.float32)
-        return [nothing] * len(images)
+        return [Found(*nothing, np.zeros(0, np.int64))] * len(images)
 
     def drop(self, size: tuple[int, int]) -> None:
         pass

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import SourceError
+from realtime.models.yolo import Found
 from realtime.observe.status import CameraStatus
 from tests.bench.gpu import soak
 from tests.bench.gpu.record import Record, read
@@ -87,15 +88,15 @@ def test_the_log_ends_when_no_frame_comes(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_people_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     class Net:
-        def predict(self, images: np.ndarray, *_: float) -> list[tuple[np.ndarray, ...]]:
-            return [(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 3)))]
+        def predict(self, images: np.ndarray, *_: float) -> list[Found]:
+            return [Found(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 3)), np.zeros(0, np.int64))]
 
     crowd = Changing(Net(), people=20, wave_s=8)
     images = np.zeros((1, 1080, 1920, 3), np.uint8)
     counts = []
     for second in range(9):
         monkeypatch.setattr(soak.time, "monotonic", lambda second=second: float(second))
-        boxes, scores, keypoints = crowd.predict(images, 0.1, 0.7)[0]
+        boxes, scores, keypoints, _ = crowd.predict(images, 0.1, 0.7)[0]
         assert len(boxes) == len(scores) == len(keypoints)
         counts.append(len(boxes))
     assert counts[0] == counts[8] == 0

@@ -162,7 +162,7 @@ def test_the_stand_ins_return_what_the_stages_expect() -> None:
     net = InstantNet(Lane(torch.device("cpu")))
     for images in np.zeros((2, 32, 32, 3), np.uint8), torch.zeros(2, 32, 32, 3, dtype=torch.uint8):
         assert [[each.shape for each in found] for found in net.predict(images, 0.1, 0.7)] == [
-            [(0, 4), (0,), (0, 0, 3)]
+            [(0, 4), (0,), (0, 0, 3), (0,)]
         ] * 2
     box = np.array([[10, 20, 30, 60]], np.float32)
     assert InstantPose().estimate([np.zeros((99, 99, 3), np.uint8)], [box])[0][0, 0].tolist() == [

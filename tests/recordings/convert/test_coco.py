@@ -87,3 +87,12 @@ def test_a_skeleton_that_does_not_fit_is_an_error_with_the_formats_that_hold_it(
     )
     assert not out.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.info.json", "x.jsonl"]
+
+
+def test_animals_have_the_category_of_their_name_and_things_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [people(0, labels=["Cat", "person"]), people(1, labels=["bus", "giraffe"])]
+    out = convert(recorded(tmp_path / "x.jsonl", *messages), "coco", tmp_path / "x.json")
+    assert [each["category_id"] for each in json.loads(out.read_text())] == [17, 1, 25]
+    assert "bus: left out, because COCO has no such animal" in caplog.text

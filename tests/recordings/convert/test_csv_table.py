@@ -80,3 +80,13 @@ def test_a_known_skeleton_with_other_keypoints_is_numbered(tmp_path: Path, caplo
 def test_unknown_names_are_numbered(tmp_path: Path) -> None:
     out = convert(record(tmp_path / "x.jsonl", people(0, 1, "mpii16")), "csv", tmp_path / "x.csv")
     assert read(out)[0]["keypoint_15_score"]
+
+
+def test_labels_are_a_column_before_the_keypoints_if_there_are_any(tmp_path: Path) -> None:
+    messages = [people(0, 2, labels=["cat", "traffic light"]), people(1, 1)]
+    out = convert(recorded(tmp_path / "x.jsonl", *messages), "csv", tmp_path / "x.csv")
+    assert [row["label"] for row in read(out)] == ["cat", "traffic light", ""]
+    assert out.read_text().splitlines()[0].split(",")[14:18] == ["x2", "y2", "label", "nose_x"]
+    assert float(read(out)[0]["nose_x"]) == pytest.approx(messages[0].keypoints_array()[0, 0, 0], abs=NEAR)
+    out = convert(recorded(tmp_path / "y.jsonl", people(0, 2)), "csv", tmp_path / "y.csv")
+    assert "label" not in read(out)[0]

@@ -1,0 +1,287 @@
+"""ViTPose checkpoints in the authors' format: what a file holds, and its tensors under Hugging Face's names.
+
+models.vitpose builds the network of them. The families are the original ViTPose (one data set, or COCO, AIC and MPII
+with a head for each), ViTPose+ (six data sets, each with a head and experts), files that ViTPose's model_split.py made
+of these, and easy_ViTPose. Everything is read from the names and shapes of the tensors; no file contains more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from realtime.errors import ModelError
+from realtime.skeleton import Skeleton
+from realtime.skeletons import SKELETONS
+
+# Attention heads by the width of the network. The files don't contain the number.
+ATTENTION_HEADS = {384: 12, 768: 12, 1024: 16, 1280: 16}
+# The data sets of ViTPose+, in the order of its heads and experts.
+_DATA_SETS = ("coco17", "aic14", "mpii16", "ap10k", "apt36k", "wholebody133")
+# The sets that a number of keypoints leaves no doubt about.
+_BY_COUNT = {16: "mpii16", 25: "coco25", 133: "wholebody133"}
+# What a file's name may say at its end, and the set that it means.
+_BY_NAME = {
+    "coco": "coco17", "coco_25": "coco25", "wholebody": "wholebody133", "mpii": "mpii16", "aic": "aic14",
+    "ap10k": "ap10k", "apt36k": "apt36k", "crowdpose": "crowdpose14", "posetrack18": "posetrack18",
+}  # fmt: skip
+_MAIN, _ASSOCIATED = "keypoint_head", "associate_keypoint_heads"
+# How many tensors a message names.
+_NAMED = 3
+# A BatchNorm's count of the batches that it was trained on, which has no effect here.
+_UNIMPORTANT = ".num_batches_tracked"
+# Transformers' name of a tensor, and the authors' name of the one that it is made of. HEAD is the prefix of the head.
+_NAMES = (
+    (r"backbone\.embeddings\.position_embeddings", "backbone.pos_embed"),
+    (r"backbone\.embeddings\.patch_embeddings\.projection(\.\w+)", r"backbone.patch_embed.proj\1"),
+    (r"backbone\.encoder\.layer\.(\d+)\.layernorm_before(\.\w+)", r"backbone.blocks.\1.norm1\2"),
+    (r"backbone\.encoder\.layer\.(\d+)\.layernorm_after(\.\w+)", r"backbone.blocks.\1.norm2\2"),
+    (
+        r"backbone\.encoder\.layer\.(\d+)\.attention\.attention\.(?P<part>query|key|value)(\.\w+)",
+        r"backbone.blocks.\1.attn.qkv\3",
+    ),
+    (r"backbone\.encoder\.layer\.(\d+)\.attention\.output\.dense(\.\w+)", r"backbone.blocks.\1.attn.proj\2"),
+    (r"backbone\.encoder\.layer\.(\d+)\.mlp\.(fc[12]\.\w+)", r"backbone.blocks.\1.mlp.\2"),
+    (r"backbone\.layernorm(\.\w+)", r"backbone.last_norm\1"),
+    (r"head\.deconv1(\.\w+)", r"HEAD.deconv_layers.0\1"),
+    (r"head\.batchnorm1(\.\w+)", r"HEAD.deconv_layers.1\1"),
+    (r"head\.deconv2(\.\w+)", r"HEAD.deconv_layers.3\1"),
+    (r"head\.batchnorm2(\.\w+)", r"HEAD.deconv_layers.4\1"),
+    (r"head\.conv(\.\w+)", r"HEAD.final_layer\1"),
+)
+_THIRDS = {"query": 0, "key": 1, "value": 2}
+_PATCHES_WIDE_AND_HIGH = 12  # 12 k^2 patches are an input of 64k x 48k pixels
+
+
+class Shaped(Protocol):
+    """A tensor, or what is known of one without loading it."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Its sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A keypoint head of a file.
+
+    Attributes:
+        prefix: the beginning of its tensors' names, without the dot.
+        keypoints: how many keypoints it has, which may be more than its set has.
+        is_simple: it is the simple decoder, one 3x3 convolution.
+        expert: index of the experts that belong to it; None if all layers are whole.
+        skeletons: the sets that it may have been trained on.
+    """
+
+    prefix: str
+    keypoints: int
+    is_simple: bool
+    expert: int | None
+    skeletons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a checkpoint file holds, by the names and shapes of its tensors.
+
+    Attributes:
+        family: in words, for messages.
+        width: length of the vector of each patch.
+        depth: number of layers.
+        grid: height and width of the input in patches of 16 x 16 pixels.
+        heads: the heads that are in use.
+    """
+
+    family: str
+    width: int
+    depth: int
+    grid: tuple[int, int]
+    heads: tuple[Head, ...]
+
+    @property
+    def skeletons(self) -> tuple[str, ...]:
+        """What `pose.skeleton` may be."""
+        return tuple(dict.fromkeys(name for head in self.heads for name in head.skeletons))
+
+
+def examine(tensors: Mapping[str, Shaped], name: str) -> Contents:
+    """Find out what a file holds.
+
+    Args:
+        tensors: the file's tensors by name, without `module.`; only their shapes are used.
+        name: the file's name without its suffix, which may say which set a single head was trained on.
+
+    Raises:
+        ModelError: the file holds no ViTPose network, or one of an unknown size.
+    """
+    shape = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    patches = _shape(shape, "backbone.patch_embed.proj.weight", 4)
+    width = patches[0]
+    if width not in ATTENTION_HEADS:
+        raise ModelError(f"got a network of width {width}, expected {', '.join(map(str, ATTENTION_HEADS))}")
+    if patches[1:] != (3, 16, 16):
+        raise ModelError(f"got patches of {'x'.join(map(str, patches[1:]))}, expected 3x16x16")
+    count = _shape(shape, "backbone.pos_embed", 3)[1] - 1
+    scale = round((count / _PATCHES_WIDE_AND_HIGH) ** 0.5)
+    if count <= 0 or _PATCHES_WIDE_AND_HIGH * scale**2 != count:
+        raise ModelError(f"got {count} patches, expected 12, 48, 108, 192, 432, ...: an input of 64k x 48k pixels")
+    depth = 1 + max((int(m[1]) for key in shape if (m := re.match(r"backbone\.blocks\.(\d+)\.", key))), default=-1)
+    if not depth:
+        raise ModelError("got no layers (backbone.blocks.N), expected a ViTPose network")
+    whole = _shape(shape, "backbone.blocks.0.mlp.fc2.weight", 2)[0] == width
+    experts = {int(m[1]) for key in shape if (m := re.match(r"backbone\.blocks\.0\.mlp\.experts\.(\d+)\.", key))}
+    family, heads = _heads(shape, name, whole, experts)
+    return Contents(family, width, depth, (4 * scale, 3 * scale), heads)
+
+
+def _heads(
+    shape: Mapping[str, tuple[int, ...]], name: str, whole: bool, experts: set[int]
+) -> tuple[str, tuple[Head, ...]]:
+    """The family of a file, and the heads that are in use.
+
+    Args:
+        shape: the shapes of all tensors by name.
+        name: the file's name without its suffix.
+        whole: the last matrix of each layer is whole, so no expert belongs to it.
+        experts: the indices of the experts.
+    """
+    main, simple = _head(shape, _MAIN)
+    numbers = {int(m[1]) for key in shape if (m := re.match(_ASSOCIATED + r"\.(\d+)\.", key))}
+    if whole and (experts or not numbers):
+        # model_split.py of newer versions leaves the experts and the other heads in the file for COCO.
+        family = "split from ViTPose+" if experts else "one data set"
+        return family, (Head(_MAIN, main, simple, None, _sets(main, name)),)
+    if whole:
+        others = [(f"{_ASSOCIATED}.{n}", *_head(shape, f"{_ASSOCIATED}.{n}")) for n in sorted(numbers)]
+        heads = [Head(_MAIN, main, simple, None, ("coco17",) if main == len(SKELETONS["coco17"]) else ())]
+        heads += [Head(prefix, k, s, None, _sets(k, "aic" if k == 14 else "")) for prefix, k, s in others]
+        return "COCO, AIC and MPII", tuple(heads)
+    prefixes = [_MAIN, *(f"{_ASSOCIATED}.{n}" for n in range(len(_DATA_SETS) - 1))]
+    heads = []
+    for index, (prefix, set_name) in enumerate(zip(prefixes, _DATA_SETS, strict=True)):
+        if prefix == _MAIN or any(key.startswith(f"{prefix}.") for key in shape):
+            keypoints, is_simple = _head(shape, prefix)
+            if index in experts and keypoints >= len(SKELETONS[set_name]):
+                heads.append(Head(prefix, keypoints, is_simple, index, (set_name,)))
+    if not heads:
+        raise ModelError("got layers without the experts that belong to its heads, expected a whole ViTPose+ file")
+    return "ViTPose+", tuple(heads)
+
+
+def _head(shape: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, bool]:
+    """The number of keypoints of a head, and whether it is the simple decoder."""
+    last = _shape(shape, f"{prefix}.final_layer.weight", 4)
+    return last[0], last[2] > 1
+
+
+def _sets(keypoints: int, name: str) -> tuple[str, ...]:
+    """The sets that a head alone may have been trained on, by its number of keypoints and, in doubt, by a name."""
+    fitting = tuple(each for each, skeleton in SKELETONS.items() if len(skeleton) == keypoints)
+    if keypoints in _BY_COUNT:
+        return (_BY_COUNT[keypoints],)
+    told = _BY_NAME.get(name.lower(), _BY_NAME.get(name.lower().rpartition("-")[2]))
+    return (told,) if told in fitting else fitting
+
+
+def _shape(shape: Mapping[str, tuple[int, ...]], key: str, axes: int) -> tuple[int, ...]:
+    if key not in shape:
+        raise ModelError(f"no tensor {key}, expected a ViTPose checkpoint in its authors' format")
+    if len(shape[key]) != axes or 0 in shape[key]:
+        raise ModelError(f"{key}: got the shape {shape[key]}, expected {axes} axes")
+    return shape[key]
+
+
+def choose(contents: Contents, wanted: str) -> tuple[Head, Skeleton]:
+    """Choose a head and its keypoint set.
+
+    Args:
+        contents: what the file holds.
+        wanted: `pose.skeleton`: auto, or the name of a set.
+
+    Raises:
+        ModelError: the file has no such head, or `auto` would have to guess.
+    """
+    choices = ", ".join(contents.skeletons) or "none"
+    fitting = [head for head in contents.heads if wanted in head.skeletons]
+    if wanted == "auto":
+        if len(contents.heads) != 1 or len(contents.heads[0].skeletons) != 1:
+            raise ModelError(f"the file doesn't say which keypoints are wanted: set pose.skeleton to one of {choices}")
+        return contents.heads[0], SKELETONS[contents.heads[0].skeletons[0]]
+    if not fitting:
+        raise ModelError(f"pose.skeleton: got {wanted}, expected one that the file has: {choices}")
+    return fitting[0], SKELETONS[wanted]
+
+
+def converted(
+    tensors: Mapping[str, torch.Tensor], head: Head, expected: Mapping[str, Shaped]
+) -> dict[str, torch.Tensor]:
+    """Return a file's tensors under the names of transformers' VitPoseForPoseEstimation, with the expert folded in.
+
+    The published layer appends the result of a data set's expert to that of fc2: together they are one matrix. A head
+    with more keypoints than its set has is cut to the first ones, as model_split.py does.
+
+    Args:
+        tensors: the file's tensors by name, without `module.`.
+        head: the head to use.
+        expected: the tensors of the network to fill, by transformers' names.
+
+    Returns:
+        float32 tensors: all that are expected, except counts of batches that a file may lack.
+
+    Raises:
+        ModelError: tensors are missing, have another shape, or are left over.
+    """
+    found: dict[str, torch.Tensor] = {}
+    missing: list[str] = []
+    wrong: list[str] = []
+    used: set[str] = set()
+    for key, wanted in expected.items():
+        names, part = _original(key, head)
+        used.update(names)
+        if lacking := [name for name in names if name not in tensors]:
+            missing += [name for name in lacking if not name.endswith(_UNIMPORTANT)]
+            continue
+        pieces = [tensors[name] for name in names]
+        if any(piece.shape[1:] != pieces[0].shape[1:] for piece in pieces):
+            wrong.append(names[-1])
+            continue
+        tensor = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+        if part is not None:
+            tensor = tensor.tensor_split(3)[part]
+        elif names[0].startswith(f"{head.prefix}.final_layer"):
+            tensor = tensor[: wanted.shape[0]]
+        if tuple(tensor.shape) != tuple(wanted.shape):
+            wrong.append(names[0])
+            continue
+        found[key] = tensor.float() if tensor.is_floating_point() else tensor
+    unexpected = [name for name in tensors if name not in used and not _is_left_out(name, head)]
+    for fault, names in {"missing": missing, "of the wrong shape": wrong, "unexpected": unexpected}.items():
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            raise ModelError(f"{len(names)} tensors {fault}: {', '.join(sorted(names)[:_NAMED])}{more}")
+    return found
+
+
+def _original(key: str, head: Head) -> tuple[list[str], int | None]:
+    """The names of the tensors that one of transformers' is made of, and which third of it; None: all of it."""
+    for pattern, replacement in _NAMES:
+        if match := re.fullmatch(pattern, key):
+            names = [match.expand(replacement).replace("HEAD", head.prefix)]
+            if head.expert is not None and (layer := re.fullmatch(r"(.*\.mlp\.)fc2(\.\w+)", names[0])):
+                names.append(f"{layer[1]}experts.{head.expert}{layer[2]}")
+            third = _THIRDS.get(match["part"]) if "part" in match.groupdict() else None
+            return names, third
+    raise ValueError(f"checkpoint: no rule for the tensor {key} of transformers' network")
+
+
+def _is_left_out(name: str, head: Head) -> bool:
+    """Whether a file may hold a tensor that the network does not need: other heads and experts, a class token."""
+    if name == "backbone.cls_token" or name.endswith(_UNIMPORTANT):
+        return True
+    if ".mlp.experts." in name:
+        return True
+    return name.startswith((f"{_MAIN}.", f"{_ASSOCIATED}.")) and not name.startswith(f"{head.prefix}.")

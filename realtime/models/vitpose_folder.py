@@ -1,0 +1,176 @@
+"""A Hugging Face folder of a ViTPose checkpoint: its config.json, its weights and its preprocessor_config.json.
+
+Used by models.vitpose. Nothing is downloaded and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realtime.errors import ModelError, first_line
+from realtime.skeleton import CROP_PER_HEATMAP, Skeleton, from_labels
+from realtime.skeletons import SKELETONS
+
+# Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def describe_folder(folder: Path, wanted: str) -> tuple[Skeleton, tuple[int, int]]:
+    """Return the keypoints and the trained input size (width, height) of a folder's checkpoint.
+
+    Args:
+        folder: with a config.json.
+        wanted: `pose.skeleton`: what its keypoints are; auto: what config.json says.
+
+    Raises:
+        ModelError: the folder holds no ViTPose checkpoint, or one with another number of keypoints.
+    """
+    config = _read_config(folder)
+    told = from_labels(config.id2label, getattr(config, "edges", None) or [])
+    size = sides(config.backbone_config.image_size)[::-1]
+    return (told if wanted == "auto" else _named(folder, wanted, len(told))), size
+
+
+def load_folder(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
+    """Load transformers' network in float32 and evaluation mode, with every weight from the checkpoint's file.
+
+    Raises:
+        ModelError: the folder holds no ViTPose checkpoint, or the weights don't match config.json.
+    """
+    _read_config(folder)
+    with quiet():
+        from transformers import VitPoseForPoseEstimation
+
+        try:
+            # The last two flags return all mismatches, which _check_complete then judges. Without them, a shape that
+            # doesn't match raises an error that points to a report we silence, and a missing weight is filled with
+            # random numbers after a mere warning.
+            module, report = VitPoseForPoseEstimation.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,  # never unpickle, and load only files that _digest covers
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except Exception as error:  # files that aren't a model can raise anything
+            raise _not_loaded(folder, error) from error
+    _check_complete(folder, report)
+    return module
+
+
+def normalisation(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and standard deviation of the input, float32 (3,) RGB each, in grey levels 0..255.
+
+    Args:
+        folder: a checkpoint's folder. If it has no preprocessor_config.json, or is a file, they are ImageNet's.
+
+    Raises:
+        ModelError: the file holds other values than three numbers each.
+    """
+    path = folder / "preprocessor_config.json"  # of a file, there is none
+    told = _read_json(path, "") if path.exists() else {}
+    mean, std = told.get("image_mean", _MEAN), told.get("image_std", _STD)
+    try:
+        levels = np.float32(1.0 / told.get("rescale_factor", 1 / 255))
+        means, stds = np.array(mean, np.float32) * levels, np.array(std, np.float32) * levels
+    except (TypeError, ValueError, ZeroDivisionError):
+        means = stds = np.zeros(0, np.float32)
+    if means.shape != (3,) or stds.shape != (3,) or not np.isfinite((means, stds)).all() or not (stds > 0).all():
+        raise ModelError(f"{path}: got image_mean {mean} and image_std {std}, expected three numbers each, std > 0")
+    return means, stds
+
+
+def sides(sides: int | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width from an entry of transformers' configs: a pair, or one number for both."""
+    height, width = (sides, sides) if isinstance(sides, int) else sides
+    return int(height), int(width)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and warnings off the terminal. Problems that matter become a ModelError."""
+    from transformers.utils import logging
+
+    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress:
+            logging.enable_progress_bar()
+
+
+def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
+    told = _read_json(folder / "config.json", "is this the folder of a Hugging Face checkpoint?")
+    if told.get("model_type") != "vitpose":
+        raise ModelError(f"{folder}: got a checkpoint of model type {told.get('model_type')!r}, expected 'vitpose'")
+    with quiet():
+        from transformers import VitPoseConfig
+
+        try:
+            config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # a malformed config can raise anything
+            raise _not_loaded(folder, error) from error
+    patch = sides(config.backbone_config.patch_size)[0]
+    # The classic head doubles the resolution twice.
+    pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4
+    if pixels != CROP_PER_HEATMAP:
+        raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
+    return config
+
+
+def _named(path: Path, name: str, keypoints: int) -> Skeleton:
+    """Return the keypoint set of this name, if it has as many keypoints as the checkpoint of a folder."""
+    fitting = [each for each, skeleton in SKELETONS.items() if len(skeleton) == keypoints]
+    if name not in fitting:
+        choices = ", ".join(fitting) or "auto only"
+        raise ModelError(f"pose.skeleton: got {name} for {path} with {keypoints} keypoints, expected {choices}")
+    return SKELETONS[name]
+
+
+def _check_complete(folder: Path, report: dict[str, Any]) -> None:  # Any: transformers' loading_info
+    """Raise ModelError unless the file holds exactly the weights that the config requires."""
+    mismatched = [entry[0] for entry in report["mismatched_keys"]]
+    faults = {
+        "missing": sorted(report["missing_keys"]),
+        "of the wrong shape": sorted(mismatched),
+        "unexpected": sorted(report["unexpected_keys"]),
+    }
+    for fault, keys in faults.items():
+        # The number of batches that a BatchNorm was trained on has no effect here, and converted checkpoints lack it.
+        keys = [key for key in keys if not key.endswith("num_batches_tracked")]
+        if keys:
+            raise ModelError(f"{folder}: the weights don't match config.json: {len(keys)} {fault}, e.g. {keys[0]}")
+
+
+def _not_loaded(folder: Path, error: Exception) -> ModelError:
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    return ModelError(f"{folder}: can't be loaded as a ViTPose checkpoint ({reason})")
+
+
+def _read_json(path: Path, hint: str) -> dict[str, Any]:  # Any: a file can hold anything
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path.parent}: no {path.name} found: {hint}") from None
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {error.strerror}") from None
+    except ValueError:
+        raise ModelError(f"{path}: not valid JSON") from None
+    if not isinstance(data, dict):
+        raise ModelError(f"{path}: got JSON of type {type(data).__name__}, expected an object")
+    return data
