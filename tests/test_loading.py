@@ -138,7 +138,10 @@ def test_a_missing_appearance_network_is_reported_before_a_model_is_loaded(unloa
     [
         ("{tmp}/none", "pose.model: no such folder: {tmp}/none"),
         ("{tmp}/none.pt", "pose.model: no such file: {tmp}/none.pt; expected the path of a .pt file or one of "),
-        ("{tmp}/notes.txt", "pose.model: got the file {tmp}/notes.txt, expected a .pth or .safetensors file of ViTPose, a folder with a Hugging Face checkpoint"),
+        (
+            "{tmp}/notes.txt",
+            "pose.model: got the file {tmp}/notes.txt, expected a .pth or .safetensors file of ViTPose",
+        ),
     ],
 )
 def test_a_missing_pose_model_is_reported_before_the_detector_is_loaded(

@@ -58,7 +58,7 @@ _PATCHES_WIDE_AND_HIGH = 12  # 12 k^2 patches are an input of 64k x 48k pixels
 
 
 class Shaped(Protocol):
-    """A tensor, or what is known of one without loading it."""
+    """A tensor, or its sizes alone."""
 
     @property
     def shape(self) -> Sequence[int]:
