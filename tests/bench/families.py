@@ -1,6 +1,6 @@
 """Every family of ViTPose files in every size, loaded and compared with another network: a table of docs/pose.md.
 
-    python -m tests.bench.families           # about 5 minutes on 2 cores; prints the table
+    python -m tests.bench.families           # about 7 minutes on 2 cores; prints the table
     python -m tests.bench.families --write   # writes it into docs/pose.md
 
 The files have the published names and shapes of tensors, with random weights: S and B with all layers, L and H in their
