@@ -121,8 +121,9 @@ def _whole(row: Row) -> Row:
             row["keypoints"] = [*row["keypoints"], *(row[key] if is_valid else [0] * 3 * count)]
         row["num_keypoints"] = _visible(row["keypoints"])
     row.setdefault("num_keypoints", _visible(row["keypoints"]))
+    row["bbox"] = [float(number) for number in row["bbox"]]
     row.setdefault("area", _AREA_OF_BOX * row["bbox"][2] * row["bbox"][3])
-    return row
+    return row | {"area": float(row["area"]), "num_keypoints": int(row["num_keypoints"])}
 
 
 def _visible(keypoints: Sequence[float]) -> int:

@@ -249,6 +249,21 @@ def test_annotations_with_different_numbers_of_keypoints_are_refused(tmp_path):
         read_dataset(file)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"area": "big"}, {"num_keypoints": "x"}, {"bbox": ["a", 1, 2, 3]}, {"bbox": None}, {"keypoints": "abc"},
+        {"keypoints": [1, 2, "x"] * 17}, {"image_id": {}}, {"foot_kpts": [0] * 18}, {"category_id": "x"},
+    ],
+)  # fmt: skip
+def test_an_annotation_with_other_values_is_refused_in_one_line(tmp_path, wrong):
+    file = write(tmp_path, lambda image, person: plain(17)(image, person) | wrong)
+    with pytest.raises(ConfigError) as raised:
+        fitted(read_dataset(file), COCO17, "my model")
+    assert str(raised.value).startswith(f"--annotations: {file}: ")
+    assert "\n" not in str(raised.value)
+
+
 def test_a_whole_body_result_is_split_as_its_own_evaluation_reads_it():
     row = as_whole_body({"keypoints": list(range(399)), "score": 1.0})
     joined = [number for key in KEYS for number in row[key]]
