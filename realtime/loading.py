@@ -220,7 +220,7 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
 
 
 def _told(config: PoseConfig, found: Model) -> PoseConfig:
-    """The section `pose` with what is known of a published file: its keypoint set."""
+    """The section `pose` with the keypoint set of a published file."""
     return config.model_copy(update={"skeleton": found.skeleton}) if config.skeleton == "auto" else config
 
 

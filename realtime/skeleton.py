@@ -77,8 +77,8 @@ class Skeleton:
             parts: names of its parts.
 
         Returns:
-            Itself if these are all; `coco17` if what is left are COCO's keypoints; otherwise a skeleton whose name ends
-            in those of the parts. Limbs and pairs between a part and one that is left out are left out too.
+            Itself if these are all; `coco17` if COCO's keypoints are left; otherwise a skeleton whose name ends in the
+            parts' names. Limbs and pairs between a part and one that is left out are left out too.
         """
         kept = self.indices(parts)
         if len(kept) == len(self):

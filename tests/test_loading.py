@@ -22,6 +22,7 @@ from realtime.models import choice
 from realtime.skeleton import COCO17, Skeleton, from_labels
 from realtime.skeletons.animals import AP10K, APT36K
 from tests.fake_cuda import cuda_error, out_of_memory
+from tests.models.published import original
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def unloadable(tmp_path: Path) -> Path:
 def error_of(kind: type[Exception], weights: Path, **keys: object) -> str:
     """Load the models of a configuration, which must fail with an error of this kind; return its message."""
     flags = {"cameras": [{"name": "cam0", "source": "demo"}], "device": "cpu", "detector.weights": str(weights)}
-    flags |= {"pose.model": "none"} | {key.replace("__", "."): str(value) for key, value in keys.items()}
+    given = {key: value if isinstance(value, list) else str(value) for key, value in keys.items()}
+    flags |= {"pose.model": "none"} | {key.replace("__", "."): value for key, value in given.items()}
     with pytest.raises(kind) as caught:
         load_models(load(environment={}, flags=flags))
     assert "\n" not in str(caught.value)
@@ -94,6 +96,7 @@ def test_a_missing_device_is_reported_before_a_missing_model(tmp_path: Path) -> 
         ("precision", "fp16"),
         ("precision", "int8"),
         ("input_size", "128x96"),
+        ("keypoints", ["body"]),
     ],
 )
 def test_a_key_of_the_pose_model_is_refused_if_no_pose_model_runs(
@@ -103,7 +106,9 @@ def test_a_key_of_the_pose_model_is_refused_if_no_pose_model_runs(
     assert said == f"pose.{key}: got {value} with {model}, expected a ViTPose model"
 
 
-@pytest.mark.parametrize(("key", "value"), [("input_size", "128x96"), ("precision", "int8")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("input_size", "128x96"), ("precision", "int8"), ("skeleton", "ap10k"), ("keypoints", ["body"])]
+)
 def test_a_key_of_vitpose_is_refused_for_a_yolo_pose_model(
     unloadable: Path, tmp_path: Path, key: str, value: str
 ) -> None:
@@ -137,6 +142,32 @@ def test_a_missing_appearance_network_is_reported_before_a_model_is_loaded(unloa
 # ---- models that are missing, or do not fit together
 
 
+@pytest.mark.parametrize("config", [None, "{}", '{"model_type": "vitpose", "id2label": {"1": "nose"}}'])
+def test_a_wrong_pose_folder_is_reported_before_the_detector_is_loaded(
+    unloadable: Path, tmp_path: Path, config: str | None
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if config is not None:
+        (folder / "config.json").write_text(config)
+    assert error_of(ModelError, unloadable, pose__model=folder).startswith(str(folder))
+
+
+def test_a_pose_file_whose_keypoints_are_not_clear_is_reported_before_the_detector_is_loaded(
+    unloadable: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.pth"
+    torch.save(original(), file)
+    said = error_of(ModelError, unloadable, pose__model=file)
+    assert said.endswith("set pose.skeleton to one of coco17, ap10k, apt36k, posetrack18")
+    said = error_of(ModelError, unloadable, pose__model=file, pose__skeleton="wholebody133")
+    assert said == (
+        f"{file}: pose.skeleton: got wholebody133, expected one that the file has: coco17, ap10k, apt36k, posetrack18"
+    )
+    feet = {"pose__skeleton": "coco17", "pose__keypoints": ["feet"]}
+    assert error_of(ModelError, unloadable, pose__model=file, **feet).endswith("expected parts that it has: body")
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
@@ -144,7 +175,7 @@ def test_a_missing_appearance_network_is_reported_before_a_model_is_loaded(unloa
         ("{tmp}/none.pt", "pose.model: no such file: {tmp}/none.pt; expected the path of a .pt file or one of "),
         (
             "{tmp}/notes.txt",
-            "pose.model: got the file {tmp}/notes.txt, expected a .pth or .safetensors file of ViTPose, a folder with a Hugging Face checkpoint",
+            "pose.model: got the file {tmp}/notes.txt, expected a .pth or .safetensors file of ViTPose",
         ),
     ],
 )

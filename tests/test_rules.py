@@ -49,7 +49,8 @@ ONE_PLACE = {
     ],
     "torchvision": ["models/yolo.py"],
     "trackers": ["evaluate/tracking/metrics.py"],
-    "transformers": ["evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "models/vitpose.py"],
+    "safetensors": ["models/checkpoint_file.py"],
+    "transformers": ["evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "models/vitpose*.py"],
     "ultralytics": ["evaluate/speed/loops.py", "models/ultralytics.py"],
     "filterpy": ["evaluate/smoothing/filters.py"],
     "matplotlib": ["evaluate/speed/plots.py", "evaluate/smoothing/command.py"],
@@ -106,10 +107,11 @@ def test_the_client_imports_without_the_pipeline_s_libraries() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_the_wire_its_faces_and_the_dashboard_and_no_other_file_are_mit() -> None:
+def test_the_wire_its_faces_the_keypoint_sets_and_the_dashboard_and_no_other_file_are_mit() -> None:
     marked = {path for path in PACKAGE.rglob("*.py") if path.read_text().startswith("# SPDX-License-Identifier: MIT\n")}
     faces = {PACKAGE / f"{name}.py" for name in ("client", "home", "keys", "printable", "skeleton", "stdio")}
-    assert marked == {*(PACKAGE / "wire").glob("*.py"), *(PACKAGE / "dashboard").glob("*.py"), *faces}
+    folders = ("wire", "dashboard", "skeletons")
+    assert marked == {path for folder in folders for path in (PACKAGE / folder).glob("*.py")} | faces
 
 
 def test_the_architecture_names_every_folder_and_no_other() -> None:

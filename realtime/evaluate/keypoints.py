@@ -1,4 +1,4 @@
-"""Score keypoints against COCO annotations: average precision and recall by OKS, object keypoint similarity.
+"""Score keypoints against annotations: average precision and recall by OKS, object keypoint similarity.
 
 This is `python -m realtime.evaluate keypoints`. It runs the program's own detector and pose stages on single images,
 without the tracker and the filter. pycocotools computes the score, and no other file imports it.
@@ -12,23 +12,23 @@ import argparse
 import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.capture.images import ImagesSource
 from realtime.errors import ConfigError, OutputError
+from realtime.evaluate.annotations import Dataset, Row, as_whole_body, columns, fitted, part_of, read_dataset
 from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.processor import computed_with, processor
 from realtime.evaluate.progress import progress
-from realtime.evaluate.report import Report
+from realtime.evaluate.report import Cell, Report
 from realtime.home import home_path
 from realtime.loading import Models, load_models
-from realtime.skeleton import COCO17
+from realtime.skeleton import COCO17, Skeleton
+from realtime.skeletons.whole_body import WHOLEBODY133
 from realtime.types import Detections, Frame, Poses, Tracks
 
 # The measures that COCOeval summarises for keypoints, in its order.
@@ -36,71 +36,6 @@ MEASURES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "AR
 # Only keypoints above this score count towards a person's score. Source: Xiao, Wu and Wei, "Simple Baselines for Human
 # Pose Estimation and Tracking", ECCV 2018, lib/dataset/coco.py, IN_VIS_THRE. mmpose and ViTPose do the same.
 SEEN_SCORE = 0.2
-
-Row = dict[str, Any]  # Any: COCO's annotations and results mix numbers, strings and lists
-
-
-# ---- the dataset
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images with people annotated in COCO's format.
-
-    Attributes:
-        images: the entries of COCO's "images" that are evaluated.
-        people: image id to the annotations of its people that have keypoints and are not crowds. With `--boxes truth`
-            the pose model receives the boxes of these people.
-        coco: the annotation file, reduced to these images and to annotations of people.
-        category_id: the id of the category "person".
-    """
-
-    images: Sequence[Row]
-    people: Mapping[int, Sequence[Row]]
-    coco: Row
-    category_id: int
-
-
-def read_dataset(annotations: Path, limit: int | None = None) -> Dataset:
-    """Read an annotation file.
-
-    Args:
-        annotations: a JSON file such as COCO's person_keypoints_val2017.json.
-        limit: keep only this many images, those with the lowest ids.
-
-    Raises:
-        ConfigError: the file can't be read, or is not in COCO's format with 17 keypoints.
-    """
-    try:
-        coco = json.loads(annotations.read_bytes())
-        images = sorted(coco["images"], key=lambda image: int(image["id"]))[:limit]
-        ids = {image["id"] for image in images}
-        people: dict[int, list[Row]] = {}
-        for person in coco["annotations"]:
-            person.setdefault("iscrowd", 0)
-            person.setdefault("num_keypoints", int((np.array(person["keypoints"][2::3]) > 0).sum()))
-            if len(person["keypoints"]) != 3 * len(COCO17):
-                raise ConfigError(
-                    f"{annotations}: annotation {person['id']} has {len(person['keypoints'])} numbers in keypoints, "
-                    f"expected {3 * len(COCO17)}"
-                )
-            _ = person["area"], person["bbox"]
-            if person["image_id"] in ids and person["num_keypoints"] and not person["iscrowd"]:
-                people.setdefault(person["image_id"], []).append(person)
-        categories = {category["name"]: int(category["id"]) for category in coco["categories"]}
-    except OSError as error:
-        raise ConfigError(f"--annotations: can't read {annotations}: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--annotations: {annotations}: not JSON in COCO's format: {error}") from None
-    except KeyError as error:
-        raise ConfigError(f"--annotations: {annotations}: no key {error}, expected COCO's keys") from None
-    if not people or "person" not in categories:
-        raise ConfigError(f"--annotations: {annotations}: found no people with keypoints, expected at least one")
-    category_id = categories["person"]
-    kept = [person for person in coco["annotations"] if person["image_id"] in ids]
-    kept = [person for person in kept if person["category_id"] == category_id]
-    return Dataset(images, people, {"info": {}, **coco, "images": images, "annotations": kept}, category_id)
-
 
 # ---- the people that the program finds
 
@@ -115,7 +50,7 @@ def estimate(models: Models, dataset: Dataset, folder: Path, boxes: str) -> list
         boxes: "truth" for the boxes of the annotated people, "detected" for those of the detector.
 
     Returns:
-        One result per person: image_id, category_id, 17 x 3 keypoints (x, y in pixels, score), and the score by which
+        One result per person: image_id, category_id, K x 3 keypoints (x, y in pixels, score), and the score by which
         COCO ranks results: the box score times the mean score of the keypoints above SEEN_SCORE.
 
     Raises:
@@ -129,7 +64,8 @@ def estimate(models: Models, dataset: Dataset, folder: Path, boxes: str) -> list
             continue
         frame = _frame(folder / image["file_name"], image, index)
         tracks = _true(frame, people) if boxes == "truth" else _everybody(models.detect.process([frame])[0])
-        results += _results(models.pose.process([tracks])[0], image["id"], dataset.category_id)
+        categories = [row["category_id"] for row in people] if boxes == "truth" else dataset.categories[0]
+        results += _results(models.pose.process([tracks])[0], image["id"], categories)
     return results
 
 
@@ -167,49 +103,87 @@ def _identified(
     return Tracks(frame, xyxy, scores, ids, np.ones(len(scores), np.bool_), keypoints)
 
 
-def _results(poses: Poses, image_id: int, category_id: int) -> list[Row]:
+def _results(poses: Poses, image_id: int, categories: int | Sequence[int]) -> list[Row]:
+    """Return the results of one image. `categories`: that of each person, or that of all."""
     seen = poses.keypoint_scores > SEEN_SCORE
     means = (poses.keypoint_scores * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
     keypoints = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=2)
-    keypoints = keypoints.reshape(len(poses), 3 * len(COCO17))
+    keypoints = keypoints.reshape(len(poses), 3 * keypoints.shape[1])
     scores = poses.scores * means
+    ids = [categories] * len(poses) if isinstance(categories, int) else categories
     return [
-        {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
-        for row, score in zip(keypoints.tolist(), scores.tolist(), strict=True)
+        {"image_id": image_id, "category_id": category, "keypoints": row, "score": score}
+        for category, row, score in zip(ids, keypoints.tolist(), scores.tolist(), strict=True)
     ]
 
 
 # ---- the score
 
 
-def score(dataset: Dataset, results: Sequence[Row]) -> dict[str, float]:
+def score(
+    dataset: Dataset, results: Sequence[Row], skeleton: Skeleton = COCO17, kept: Sequence[int] | None = None
+) -> dict[str, float]:
     """Compute the average precision and recall (OKS) of results with pycocotools.
 
     Args:
         dataset: the ground truth. Every image counts: a person in an image without results is missed, and a result in
             an image without people is a false positive.
         results: the people found, as returned by `estimate`.
+        skeleton: the keypoints of both, with their sigmas.
+        kept: score only these keypoints; None: all.
 
     Returns:
-        MEASURES in percent; NaN if the dataset has no people of that size.
+        MEASURES in percent; NaN if the dataset has no people of that size. With several categories, their mean.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    if not results:
+    kept = range(len(skeleton)) if kept is None else kept
+    body = skeleton.indices(["body"]) or range(len(skeleton))
+    found = [_cut(row, kept, body) for row in results]
+    # A part of which no keypoint has a score is not a result. Source: xtcocotools, which scores COCO-WholeBody.
+    found = [row for row in found if any(score > 0 for score in row["keypoints"][2::3])]
+    if not found:
         return dict.fromkeys(MEASURES, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every step
         truth = COCO()
-        truth.dataset = dataset.coco
+        truth.dataset = dataset.coco if len(kept) == len(skeleton) else part_of(dataset, kept)
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes([dict(row) for row in results]), "keypoints")
-        evaluation.params.catIds = [dataset.category_id]
+        evaluation = COCOeval(truth, truth.loadRes(found), "keypoints")
+        evaluation.params.catIds = list(dataset.categories)
         evaluation.params.imgIds = sorted(truth.imgs)
+        evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)[list(kept)]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     values = [100 * float(value) if value >= 0 else np.nan for value in evaluation.stats]
     return dict(zip(MEASURES, values, strict=True))
+
+
+def _cut(row: Row, kept: Sequence[int], body: Sequence[int]) -> Row:
+    """A result with some keypoints. Its area is that of the body, by which COCO tells small results from large ones."""
+    places = np.array(row["keypoints"]).reshape(-1, 3)[list(body), :2]
+    begin, end = places.min(axis=0), places.max(axis=0)
+    return {**row, "keypoints": columns(row["keypoints"], kept), "bbox": [*begin.tolist(), *(end - begin).tolist()]}
+
+
+def parts_of(skeleton: Skeleton) -> dict[str, list[int]]:
+    """Return the parts that are scored separately, and the indices of their keypoints. A set of one part has none.
+
+    The hands are scored one by one, as COCO-WholeBody's evaluation does.
+
+    >>> parts_of(COCO17)
+    {}
+    """
+    found: dict[str, list[int]] = {}
+    for part in skeleton.parts if len(skeleton.parts) > 1 else ():
+        indices = list(range(part.begin, part.end))
+        if part.name == "hands":
+            for side in ("left", "right"):
+                found[f"{side} hand"] = [i for i in indices if skeleton.keypoint_names[i].startswith(f"{side}_")]
+        else:
+            found[part.name] = indices
+    return found
 
 
 # ---- python -m realtime.evaluate keypoints
@@ -218,7 +192,13 @@ def score(dataset: Dataset, results: Sequence[Row]) -> dict[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `keypoints`."""
     add = parser.add_argument
-    add("--annotations", type=home_path, required=True, metavar="FILE", help="person keypoints in COCO's JSON format")
+    add(
+        "--annotations",
+        type=home_path,
+        required=True,
+        metavar="FILE",
+        help="keypoints in COCO's JSON format, also those of COCO-WholeBody or of animals (AP-10K)",
+    )
     add("--images", type=home_path, required=True, metavar="FOLDER", help="folder of the images")
     add(
         "--boxes",
@@ -237,7 +217,7 @@ def run(options: argparse.Namespace) -> Report:
     """Find the people in every image, and score their keypoints.
 
     Raises:
-        ConfigError: a flag or the annotations are wrong, or the model does not have COCO's 17 keypoints.
+        ConfigError: a flag or the annotations are wrong, or the model has other keypoints.
         ModelError: a model can't be found or loaded.
         SourceError: an image is missing or can't be read.
         OutputError: the results can't be written.
@@ -251,16 +231,22 @@ def run(options: argparse.Namespace) -> Report:
         )
     dataset = read_dataset(options.annotations, options.limit)
     models = load_models(config)
-    if len(models.pose.skeleton) != len(COCO17):
-        raise ConfigError(f"pose.model: got {models.pose_name}, expected one with COCO's {len(COCO17)} keypoints")
+    dataset = fitted(dataset, models.pose.skeleton, models.pose_name)
+    if options.boxes == "detected":
+        dataset = dataset.without_categories()
     results = estimate(models, dataset, options.images, options.boxes)
     if options.results is not None:
-        _write(options.results, results)
+        is_whole = models.pose.skeleton.name == WHOLEBODY133.name
+        _write(options.results, [as_whole_body(row) for row in results] if is_whole else results)
     return _report(models, dataset, results, options.boxes)
 
 
 def _report(models: Models, dataset: Dataset, results: Sequence[Row], boxes: str) -> Report:
-    measures = score(dataset, results)
+    skeleton = models.pose.skeleton
+    measures = score(dataset, results, skeleton)
+    parts = {name: score(dataset, results, skeleton, kept) for name, kept in parts_of(skeleton).items()}
+    rows: list[list[Cell]] = [[models.pose_name, *(["whole"] if parts else []), *measures.values()]]
+    rows += [["", name, *of_part.values()] for name, of_part in parts.items()]
     people = sum(map(len, dataset.people.values()))
     device = str(models.device)
     models_used = {"detector": models.detector_name, "pose": models.pose_name, "device": device}
@@ -270,11 +256,12 @@ def _report(models: Models, dataset: Dataset, results: Sequence[Row], boxes: str
     }
     return Report(
         f"keypoints: {len(dataset.images)} images, {people} people with keypoints, {len(results)} found, {boxes} boxes",
-        ["pose model", *MEASURES],
-        [[models.pose_name, *measures.values()]],
+        ["pose model", *(["part"] if parts else []), *MEASURES],
+        rows,
         {**models_used, "engines": engines, "processor": processor()[0], "boxes": boxes, "images": len(dataset.images),
-         "people": people, "found": len(results), "scores": measures},
+         "people": people, "found": len(results), "skeleton": skeleton.name, "scores": measures, "parts": parts},
         ["OKS average precision and recall in percent, by pycocotools; m: people of 32^2 to 96^2 px, l: larger"]
+        + ([f"the mean of {len(dataset.categories)} categories"] if len(dataset.categories) > 1 else [])
         + ([f"detector: {models.detector_name}"] if boxes == "detected" else [])
         + [computed_with(device, engines)],
     )  # fmt: skip

@@ -58,7 +58,7 @@ _PATCHES_WIDE_AND_HIGH = 12  # 12 k^2 patches are an input of 64k x 48k pixels
 
 
 class Shaped(Protocol):
-    """A tensor, or what is known of one without loading it."""
+    """A tensor, or its sizes alone."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -158,7 +158,11 @@ def _heads(
     if whole:
         others = [(f"{_ASSOCIATED}.{n}", *_head(shape, f"{_ASSOCIATED}.{n}")) for n in sorted(numbers)]
         heads = [Head(_MAIN, main, simple, None, ("coco17",) if main == len(SKELETONS["coco17"]) else ())]
-        heads += [Head(prefix, k, s, None, _sets(k, "aic" if k == 14 else "")) for prefix, k, s in others]
+        # The order of these heads is not known, so AI Challenger's and CrowdPose's can't be told apart.
+        fourteen = "aic" if sum(k == 14 for _, k, _ in others) == 1 else ""
+        heads += [
+            Head(prefix, k, s, None, _sets(k, fourteen) if k != 14 or fourteen else ()) for prefix, k, s in others
+        ]
         return "COCO, AIC and MPII", tuple(heads)
     prefixes = [_MAIN, *(f"{_ASSOCIATED}.{n}" for n in range(len(_DATA_SETS) - 1))]
     heads = []

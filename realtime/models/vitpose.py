@@ -34,7 +34,7 @@ class Description:
     Attributes:
         skeleton: the network's K keypoints.
         input_size: width and height of its crops in pixels.
-        digest: sha256 of the checkpoint's files, of what is used of them, and of the source files that load it.
+        digest: sha256 of the checkpoint's files, of the keypoints in use, and of the source files that load it.
     """
 
     skeleton: Skeleton

@@ -37,7 +37,7 @@ class Chosen(NamedTuple):
 
 
 def open_file(file: Path, wanted: str) -> Chosen:
-    """Open a file and choose its head. Of the tensors, only names and shapes are read.
+    """Open a file and choose its head. Only the names and shapes of its tensors are read.
 
     Args:
         file: a .pth, .pt or .safetensors file.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from realtime.errors import ModelError, first_line
 from realtime.skeleton import CROP_PER_HEATMAP, Skeleton, from_labels
 from realtime.skeletons import SKELETONS
 
+# Transformers' defaults for a config.json without these keys: sides of a patch, and height and width of the input.
+_PATCH, _SIZE = [16, 16], [256, 192]
 # Default normalisation if a folder has none, RGB in 0..1: ImageNet's, which ViTPose was trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -34,7 +36,7 @@ def describe_folder(folder: Path, wanted: str) -> tuple[Skeleton, tuple[int, int
     Raises:
         ModelError: the folder holds no ViTPose checkpoint, or one with another number of keypoints.
     """
-    config = _read_config(folder)
+    config = _read_config(folder, wanted)
     told = from_labels(config.id2label, getattr(config, "edges", None) or [])
     size = sides(config.backbone_config.image_size)[::-1]
     return (told if wanted == "auto" else _named(folder, wanted, len(told))), size
@@ -114,10 +116,10 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
+def _read_config(folder: Path, wanted: str = "auto") -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
     told = _read_json(folder / "config.json", "is this the folder of a Hugging Face checkpoint?")
-    if told.get("model_type") != "vitpose":
-        raise ModelError(f"{folder}: got a checkpoint of model type {told.get('model_type')!r}, expected 'vitpose'")
+    # Before transformers is imported, which takes seconds.
+    _check_config(folder, told, wanted)
     with quiet():
         from transformers import VitPoseConfig
 
@@ -125,12 +127,47 @@ def _read_config(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is no
             config = VitPoseConfig.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # a malformed config can raise anything
             raise _not_loaded(folder, error) from error
-    patch = sides(config.backbone_config.patch_size)[0]
+    return config
+
+
+def _check_config(folder: Path, told: Mapping[str, Any], wanted: str) -> None:  # Any: a file can hold anything
+    """Check all that a config.json says about the keypoints and the heatmaps. A key that it lacks has a default.
+
+    Raises:
+        ModelError: it is not of a ViTPose checkpoint that this program can run, or not with the keypoints `wanted`.
+    """
+    file = folder / "config.json"
+    if told.get("model_type") != "vitpose":
+        raise ModelError(f"{folder}: got a checkpoint of model type {told.get('model_type')!r}, expected 'vitpose'")
+    labels, edges = told.get("id2label"), told.get("edges")
+    if labels is not None:
+        numbers = sorted(map(str, range(len(labels)))) if isinstance(labels, dict) else None
+        if not labels or sorted(labels) != numbers or not all(isinstance(name, str) for name in labels.values()):
+            raise ModelError(f"{file}: got another id2label than the names of the keypoints, numbered from 0")
+        if wanted != "auto":
+            _named(folder, wanted, len(labels))
+    pairs = edges if isinstance(edges, list) else [] if edges is None else [edges]
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_whole, pair)) for pair in pairs):
+        raise ModelError(f"{file}: got other edges than pairs of numbers of keypoints")
+    backbone = told.get("backbone_config") or {}
+    if not isinstance(backbone, dict):
+        raise ModelError(f"{file}: got {type(backbone).__name__} for backbone_config, expected keys and values")
+    patch, size = backbone.get("patch_size", _PATCH), backbone.get("image_size", _SIZE)
+    for key, value in {"patch_size": patch, "image_size": size}.items():
+        pair = value if isinstance(value, list) else [value, value]
+        if len(pair) != 2 or not all(_is_whole(side) and side > 0 for side in pair):
+            raise ModelError(f"{file}: got {value} for {key}, expected its height and width in pixels")
+    scale = told.get("scale_factor", CROP_PER_HEATMAP)
+    if not _is_whole(scale) or scale < 1:
+        raise ModelError(f"{file}: got {scale} for scale_factor, expected a whole number from 1")
     # The classic head doubles the resolution twice.
-    pixels = patch / config.scale_factor if config.use_simple_decoder else patch / 4
+    pixels = sides(patch)[0] / (scale if told.get("use_simple_decoder", True) else 4)
     if pixels != CROP_PER_HEATMAP:
         raise ModelError(f"{folder}: got heatmaps of 1/{pixels:g} of the crop's size, expected 1/{CROP_PER_HEATMAP}")
-    return config
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _named(path: Path, name: str, keypoints: int) -> Skeleton:

@@ -155,7 +155,7 @@ def find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
         ModelError: the model is not available.
 
     >>> find_pose("detector", on_gpu=False, cache=Path("unused"))
-    Model(name='detector', path=None, kind='detector')
+    Model(name='detector', path=None, kind='detector', skeleton='auto')
     """
     with _readable("pose.model"):
         return _find_pose(wanted, on_gpu, cache)

@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: MIT
 """The published keypoint sets of ViTPose as data: one table per set, with its source.
 
-`pose.skeleton` names one of them. models.original uses the geometry with which a set was trained, publish.draw the
-parts, and evaluate the sigmas.
+`pose.skeleton` names one of them. pose.crop uses the geometry with which the networks for a set were trained,
+publish.draw the parts, and evaluate the sigmas.
 """
 
 from __future__ import annotations

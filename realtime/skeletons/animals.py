@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The keypoints of four-legged animals: AP-10K, which APT-36K uses too.
 
 Names, limbs, flip pairs and sigmas are those of `configs/_base_/datasets/ap10k.py` in the ViTPose repository, with

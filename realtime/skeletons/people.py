@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keypoint sets of people besides COCO's: AI Challenger, MPII, CrowdPose and PoseTrack18.
 
 Names, limbs, flip pairs and sigmas are those of `configs/_base_/datasets/*.py` in the ViTPose repository (mmpose 0.x),
@@ -47,6 +48,7 @@ MPII16 = Skeleton(
     parts=(Part("body", 0, 16),),
 )  # fmt: skip
 
+# Trained without UDP: configs/body/2d_kpt_sview_rgb_img/topdown_heatmap/crowdpose/ViTPose_base_crowdpose_256x192.py.
 CROWDPOSE14 = Skeleton(
     name="crowdpose14",
     keypoint_names=(
@@ -59,10 +61,12 @@ CROWDPOSE14 = Skeleton(
     ),
     flip_pairs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
     sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
+    geometry="plain",
     parts=(Part("body", 0, 14),),
 )  # fmt: skip
 
-# COCO's keypoints with two of the head instead of the eyes; the data set uses COCO's sigmas.
+# COCO's keypoints with two of the head instead of the eyes; the data set uses COCO's sigmas. No ViTPose file for it was
+# published. Its networks in mmpose 0.x, such as hrnet_w32_posetrack18_256x192.py, were trained without UDP.
 POSETRACK18 = Skeleton(
     name="posetrack18",
     keypoint_names=("nose", "head_bottom", "head_top", *COCO17.keypoint_names[3:]),
@@ -72,5 +76,6 @@ POSETRACK18 = Skeleton(
     ),
     flip_pairs=COCO17.flip_pairs[1:],
     sigmas=COCO17.sigmas,
+    geometry="plain",
     parts=(Part("body", 0, 17),),
 )  # fmt: skip

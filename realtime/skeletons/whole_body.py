@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keypoint sets with feet, and with hands and a face: COCO-WholeBody, and the 25 keypoints of easy_ViTPose.
 
 The names, limbs, flip pairs and sigmas of COCO-WholeBody are those of `configs/_base_/datasets/coco_wholebody.py` in
@@ -76,7 +77,8 @@ WHOLEBODY133 = Skeleton(
 )
 
 # Names and limbs of easy_ViTPose (vit_utils/visualization.py, joints_dict). It publishes no sigmas: these are COCO's
-# and COCO-WholeBody's for the same points, a shoulder's for the neck and a hip's for the middle of the hips.
+# and COCO-WholeBody's for the same points, a shoulder's for the neck and a hip's for the middle of the hips. That its
+# networks were trained without UDP is what its training code does; no published file says so.
 _C = COCO17.sigmas
 COCO25 = Skeleton(
     name="coco25",

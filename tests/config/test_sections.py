@@ -4,6 +4,7 @@ import pytest
 
 from realtime.config import leaves, load, to_yaml
 from realtime.errors import ConfigError
+from realtime.flags import parse
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "tcp://localhost:5555", "tcp://[::1]:5555", "ipc:///tmp/x"])
@@ -33,6 +34,41 @@ def test_an_input_size_is_read_and_printed_as_height_x_width() -> None:
     config = load(environment={}, flags={"pose.input_size": "384x288"})
     assert config.pose.input_size == (288, 384)
     assert "input_size: '384x288'" in to_yaml(config)
+
+
+def test_keypoints_are_chosen_by_flags_files_and_variables(tmp_path) -> None:
+    arguments, flags = parse(["--source", "demo", "--pose.skeleton", "ap10k", "--pose.keypoints", "body"])
+    pose = load(arguments.config, environment={}, flags=flags).pose
+    assert (pose.skeleton, pose.keypoints) == ("ap10k", ["body"])
+    parts = parse(["--source", "demo", "--pose.keypoints", "feet", "--pose.keypoints", "body"])[1]
+    assert load(environment={}, flags=parts).pose.keypoints == ["feet", "body"]
+    path = tmp_path / "c.yaml"
+    path.write_text("pose: {skeleton: wholebody133, keypoints: [hands, face]}\ncameras: [{name: a, source: demo}]\n")
+    pose = load([path], environment={}).pose
+    assert (pose.skeleton, pose.keypoints) == ("wholebody133", ["hands", "face"])
+    variables = {"REALTIME_POSE__SKELETON": "mpii16", "REALTIME_POSE__KEYPOINTS": '["body"]'}
+    pose = load(environment=variables, flags={"cameras": [{"name": "a", "source": "demo"}]}).pose
+    assert (pose.skeleton, pose.keypoints) == ("mpii16", ["body"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"skeleton": "mpii"}, r"^pose\.skeleton: got 'mpii', input should be 'auto', 'coco17'"),
+        (
+            {"keypoints": ["arms"]},
+            r"^pose\.keypoints\.0: got 'arms', input should be 'body', 'feet', 'hands' or 'face'",
+        ),
+        ({"keypoints": ["body", "body"]}, r"^pose\.keypoints: got the same part twice"),
+        ({"keypoints": []}, r"^pose\.keypoints: .* at least 1 item"),
+        ({"skeleton": "ap10k", "model": "none"}, r"got ap10k with pose.model none, expected a ViTPose model"),
+        ({"skeleton": "coco17", "model": "detector"}, r"got coco17 with pose.model detector, expected a ViTPose model"),
+    ],
+)
+def test_keypoints_that_no_model_has_are_refused(keys, says) -> None:
+    with pytest.raises(ConfigError, match=says) as raised:
+        load(environment={}, flags={f"pose.{key}": value for key, value in keys.items()})
+    assert "\n" not in str(raised.value)
 
 
 def camera_error(**keys):

@@ -189,7 +189,7 @@ ANNOTATIONS = [
     ("[]", "not JSON in COCO's format"),
     ("{}", "no key 'images'"),
     ('{"images": [], "annotations": [], "categories": []}', "no people"),
-    ('{"images": [], "annotations": [{"id": 1, "keypoints": [1, 2, 2]}], "categories": []}', "expected 51"),
+    ('{"images": [], "annotations": [{"id": 1, "keypoints": [1, 2, 2]}], "categories": []}', "no key 'bbox'"),
 ]
 
 

@@ -169,6 +169,8 @@ UNCLEAR = [
     ("plus", PLUS, "auto", "coco17, aic14, mpii16, ap10k, apt36k, wholebody133"),
     ("x-coco", {}, "wholebody133", "expected one that the file has: coco17"),
     ("x", {"keypoints": 20}, "auto", "none"),
+    # two heads of 14 keypoints, AI Challenger's and CrowdPose's, in an order that is not known
+    ("four", {"associated": (14, 16, 14)}, "aic14", "expected one that the file has: coco17, mpii16"),
 ]  # fmt: skip
 
 

@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from realtime.errors import ModelError
 from realtime.models import hub, weights
+from realtime.models.published import VITPOSE_FILES
 from realtime.models.weights import find_detector, find_pose
+from realtime.skeletons import SKELETONS
+from tests.models.published import original
 
 
 @pytest.fixture(autouse=True)
@@ -193,3 +197,66 @@ def test_a_model_counts_as_here_only_if_it_needs_no_download(
     names = ["yolo11m", "yolov8m", "yolov8n", "vitpose-plus-huge", "usyd-community/vitpose-plus-huge", "vitpose-base"]
     assert [name for name in names if weights.is_here(name)] == [*names[:1], *names[2:5]]
     assert unreachable_hub == []
+
+
+# ---- ViTPose files
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_pth_or_safetensors_file_is_vitpose_and_never_yolo(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"people{suffix}"
+    path.write_bytes(b"looked into later")
+    found = find_pose(str(path), on_gpu=False, cache=tmp_path)
+    assert (found.name, found.path, found.kind, found.skeleton) == ("people", path, "vitpose", "auto")
+
+
+def test_a_pt_file_with_tensors_alone_is_vitpose_and_one_of_ultralytics_is_yolo(
+    tmp_path: Path, yolo11n_pose: Path
+) -> None:
+    path = tmp_path / "people.pt"
+    torch.save(original(), path)
+    assert find_pose(str(path), on_gpu=False, cache=tmp_path).kind == "vitpose"
+    assert find_pose(str(yolo11n_pose), on_gpu=False, cache=tmp_path).kind == "yolo"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ("easy_vitpose:s-wholebody", "hub can't be reached; download torch/wholebody/vitpose-s-wholebody.pth of"),
+        ("vitpose-original:b", "vitpose-b.pth of nielsr/vitpose-original-checkpoints, and give its path"),
+        ("easy_vitpose:s-wholebdy", "expected a name such as easy_vitpose:s-wholebody"),
+        ("easy_vitpose", "usyd-community/easy_vitpose is not available"),  # a hub name: it has no colon
+        ("vitpose:b", "expected a name such as vitpose-original:b"),
+        ("x:y", "unknown name x:y, expected a name such as "),
+        ("none.pth", "no such file: none.pth"),
+        ("none.safetensors", "no such file: none.safetensors"),
+    ],
+)  # fmt: skip
+def test_an_unavailable_vitpose_file_is_refused_with_names_that_are_close(
+    tmp_path: Path, wanted: str, says: str
+) -> None:
+    with pytest.raises(ModelError) as raised:
+        find_pose(wanted, on_gpu=False, cache=tmp_path)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_short_name_says_which_keypoints_a_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "downloaded", lambda repository, file: tmp_path / file)
+    found = find_pose("easy_vitpose:h-apt36k", on_gpu=False, cache=tmp_path)
+    assert found.path == tmp_path / "torch/apt36k/vitpose-h-apt36k.pth"
+    assert (found.kind, found.skeleton) == ("vitpose", "apt36k")
+    assert find_pose("vitpose-original:b-coco-aic-mpii", on_gpu=False, cache=tmp_path).skeleton == "auto"
+
+
+def test_a_probe_for_a_short_name_is_made_anew_and_only_once(tmp_path: Path, unreachable_hub: list[str]) -> None:
+    for _ in range(2):
+        with pytest.raises(ModelError):
+            find_pose("easy_vitpose:b-coco", on_gpu=False, cache=tmp_path)
+    assert len(unreachable_hub) == 2
+
+
+def test_all_28_files_of_easy_vitpose_have_a_short_name_and_a_known_set() -> None:
+    easy = {name: file for name, file in VITPOSE_FILES.items() if name.startswith("easy_vitpose:")}
+    assert len(easy) == 28
+    assert {file.skeleton for file in VITPOSE_FILES.values()} <= {"auto", *SKELETONS}
