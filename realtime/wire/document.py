@@ -7,12 +7,16 @@ keypoints are known without a model's files. Run it in the root of the repositor
 
 from __future__ import annotations
 
+import itertools
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from realtime.skeleton import COCO17
+from realtime.skeleton import COCO17, Skeleton
+from realtime.skeletons import SKELETONS
 from realtime.wire.messages import (
     OPTIONAL,
     InfoMessage,
@@ -51,7 +55,8 @@ def with_tables(markdown: str) -> str:
         ValueError: the text lacks one of these lines.
     """
     kinds = (PoseMessage, InfoMessage, StatusMessage, PictureMessage)
-    for name, table in {**{kind.__name__: _table(kind) for kind in kinds}, COCO17.name: _names()}.items():
+    tables = {kind.__name__: _table(kind) for kind in kinds} | {COCO17.name: _names(), "skeletons": _skeletons()}
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, found, rest = markdown.partition(begin)
         _, closed, after = rest.partition(end)
@@ -72,6 +77,27 @@ def _names() -> str:
             other = "| | |" if right is None else f"| {right} | `{COCO17.keypoint_names[right]}` |"
             lines.append(f"| {index} | `{name}` {other}")
     return "\n".join(lines) + "\n"
+
+
+def _skeletons() -> str:
+    """The keypoints of the other published sets, one row per set."""
+    lines = ["| skeleton | K | names by index |", "|---|---|---|"]
+    for skeleton in SKELETONS.values():
+        if skeleton is not COCO17:
+            lines.append(f"| `{skeleton.name}` | {len(skeleton)} | {'; '.join(_runs(skeleton))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _runs(skeleton: Skeleton) -> Iterator[str]:
+    """The names by index. Those of COCO's and numbered names, such as those of a finger, are put together."""
+    names = list(enumerate(skeleton.keypoint_names))
+    if skeleton.keypoint_names[: len(COCO17)] == COCO17.keypoint_names:
+        yield f"0-{len(COCO17) - 1} as `{COCO17.name}`"
+        names = names[len(COCO17) :]
+    for stem, group in itertools.groupby(names, lambda item: re.sub(r"\d+$", "", item[1])):
+        (first, begin), *_, (last, end) = run = [*group] * 2
+        is_one = len(run) == 2
+        yield f"{first} `{begin}`" if is_one else f"{first}-{last} `{begin}` to `{end.removeprefix(stem)}`"
 
 
 def _table(kind: type[Message]) -> str:

@@ -11,13 +11,14 @@ import zmq
 
 from realtime import wire
 from realtime.skeleton import COCO17
+from realtime.skeletons import SKELETONS
 from realtime.wire.document import json_schema, with_tables
 from tests.wire.examples import INFO, STATUS, pose
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MESSAGES = ("PoseMessage", "InfoMessage", "StatusMessage", "PictureMessage")
-TABLES = (*MESSAGES, "coco17")
+TABLES = (*MESSAGES, "coco17", "skeletons")
 
 
 def test_the_generated_documentation_is_up_to_date():
@@ -36,6 +37,15 @@ def test_the_tables_are_generated_from_the_structs():
             assert f"| `{key}` |" in written
     for index, name in enumerate(COCO17.keypoint_names):
         assert f"| {index} | `{name}` |" in written
+
+
+def test_every_published_set_has_a_row_with_its_names():
+    page = (DOCS / "wire.md").read_text(encoding="utf-8")
+    for skeleton in SKELETONS.values():
+        assert f"| `{skeleton.name}` | {len(skeleton)} | " in page
+    for row in ("0-16 as `coco17`; 17 `left_big_toe`; ", "; 23-90 `face-0` to `67`; 91 `left_hand_root`; ",
+                "; 92-95 `left_thumb1` to `4`; ", "129-132 `right_pinky_finger1` to `4` |"):  # fmt: skip
+        assert row in page
 
 
 def test_the_schema_requires_every_key_that_is_always_sent():
