@@ -26,6 +26,7 @@ MAINS = {
     "replay": "realtime.replay",
     "convert": "realtime.recordings.convert.command",
     "dashboard": "realtime.dashboard.command",
+    "models": "realtime.models.__main__",
 }
 SHOWN = [command for document in documents() for command in commands(document, (ROOT / document).read_text())]
 MAKEFILE = (ROOT / "Makefile").read_text()
