@@ -1,6 +1,7 @@
-# make setup | demo | test | lint | browser | convert | space | faults | machines | oddities | soak | fuzz | bench | docs:
-# each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed. Needs Python 3.11
-# to 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu needs no network.
+# make setup | demo | test | lint | browser | convert | space | faults | machines | oddities | soak | fuzz | bench |
+# proof | docs: each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed.
+# Needs Python 3.11 to 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make
+# gpu needs no network.
 PYTHON ?= python3
 DEVICE ?= cuda:0
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPACE := .venv-space
 
-.PHONY: setup demo test lint browser convert space faults machines oddities soak fuzz bench docs gpu gpu-kit gpu-rehearsal clean
+.PHONY: setup demo test lint browser convert space faults machines oddities soak fuzz bench proof docs gpu gpu-kit gpu-rehearsal clean
 
 setup: $(READY)
 
@@ -64,6 +65,9 @@ gpu-kit:  ## fill gpu-kit/ with the wheels that make gpu needs on a machine with
 
 gpu-rehearsal:  ## about 10 minutes: make gpu DEVICE=cpu in a clone, without a network, with no other packages than there
 	$(PYTHON) -m tests.bench.gpu.rehearse $(if $(ENVIRONMENT),--environment $(ENVIRONMENT))
+
+proof: $(READY)  ## about 5 minutes: a tiny ViTPose+ file learns whole bodies and animals, and the program finds them
+	$(BIN)/python -m pytest -m proof tests/proof -n 0 -s
 
 docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/wire.schema.json, configs/default.yaml
 	$(BIN)/python -m realtime.wire.document

@@ -100,7 +100,7 @@ def test_a_dot_in_each_corner_of_the_crop_is_found_where_it_is(corner, geometry,
 
 
 def as_a_network(crop, geometry):
-    """What an ideal network of this geometry answers: the crop at the pixels of its heatmap, by linear interpolation."""
+    """The answer of an ideal network of this geometry: the crop at the pixels of its heatmap, interpolated linearly."""
     last = np.array(SIZE[::-1]) - 1
     steps = last / (np.array(HEATMAP[::-1]) - 1) if geometry == "udp" else (4, 4)
     rows, columns = (np.arange(n) * step for n, step in zip(HEATMAP[::-1], steps, strict=True))

@@ -1,8 +1,8 @@
 """The crop of mmpose 0.x and its way back to the frame, as references: for both geometries.
 
-Written from mmpose/core/post_processing/post_transforms.py (`get_affine_transform`, `get_warp_matrix`, `affine_transform`,
-`transform_preds`) and mmpose/datasets/pipelines/top_down_transform.py (`TopDownAffine`, with and without use_udp) of
-0.24, for crops that are not rotated. Nothing of realtime/ is used.
+Written from mmpose/core/post_processing/post_transforms.py (`get_affine_transform`, `get_warp_matrix`,
+`transform_preds`) and mmpose/datasets/pipelines/top_down_transform.py (`TopDownAffine`, with and without use_udp), for
+crops that are not rotated. Nothing of realtime/ is used.
 """
 
 from __future__ import annotations
