@@ -19,8 +19,9 @@ from realtime.publish.draw import draw_people
 from realtime.skeletons import SKELETONS
 
 _GROUND = (64, 58, 52)  # BGR
-_SCALE = 2
-_MARGIN_PX = 40
+_SCALE = 2  # the lines keep their width relative to the people, and the small dots of faces get finer edges
+_MARGIN_PX, _LABEL_PX = 40, 60
+_WIDTH = 1100
 
 
 def main(recording: str, picture: str) -> None:
@@ -31,9 +32,11 @@ def main(recording: str, picture: str) -> None:
     image = np.full((720 * _SCALE, 1280 * _SCALE, 3), _GROUND, np.uint8)
     names = skeleton.keypoint_names
     draw_people(image, message["track_ids"], boxes, keypoints.astype(np.float32), skeleton.edges, names=names)
-    left, top = np.maximum(boxes[:, :2].min(axis=0) - _MARGIN_PX, 0).astype(int)
+    left, top = np.maximum(boxes[:, :2].min(axis=0) - (_MARGIN_PX, _MARGIN_PX + _LABEL_PX), 0).astype(int)
     right, bottom = (boxes[:, 2:].max(axis=0) + _MARGIN_PX).astype(int)
-    cv2.imwrite(picture, image[top:bottom, left:right])
+    shown = image[top:bottom, left:right]
+    size = _WIDTH, round(_WIDTH * shown.shape[0] / shown.shape[1])
+    cv2.imwrite(picture, cv2.resize(shown, size, interpolation=cv2.INTER_AREA))
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 12
-# The network is tiny and was trained for three minutes: its peaks are off by about half a pixel of the heatmap, which
-# is 3 to 6 pixels of the frame (the people are 150 to 260 pixels tall, and their crops 190 to 330).
-MEDIAN_PX = 4.0
-# The mean of all displacements, in which the errors of the network cancel out. The wrong geometry moves the middle of
-# a crop by 0.6 % of its height, which is 2 pixels.
-BIAS_PX = 0.8
+# Measured: 0.9 to 1.3 pixels of the frame, in which the people are 150 to 260 pixels tall. A pixel of the heatmap is 3
+# to 5 pixels there, so a row or a head that is swapped is off by much more.
+MEDIAN_PX = 3.0
+# The median of all displacements along x and y, in which the errors of the network cancel out. The wrong geometry moves
+# the middle of a crop by 0.6 % of its height and 0.8 % of its width, which is 2 to 3 pixels.
+# Measured: 0.1 to 0.3 with the right geometry, 3.0 to 3.8 with the other.
+BIAS_PX = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +79,13 @@ def test_the_program_puts_every_keypoint_where_it_belongs(command, yolo11n_pose,
     off, indices = displacements(recording, sets(yolo11n_pose)[skeleton].truth)
     assert len(off) > FRAMES * 50
     distances = np.linalg.norm(off, axis=1)
-    print(skeleton, "median", np.median(distances), "bias", off.mean(axis=0))
+    print(skeleton, "median", np.median(distances), "bias", np.median(off, axis=0))
     assert np.median(distances) < MEDIAN_PX
-    assert np.abs(off.mean(axis=0)).max() < BIAS_PX
+    assert np.abs(np.median(off, axis=0)).max() < BIAS_PX
     for part in SKELETONS[skeleton].parts:
         within = (indices >= part.begin) & (indices < part.end)
         print(part.name, np.median(distances[within]))
-        assert np.median(distances[within]) < 2 * MEDIAN_PX, part
+        assert np.median(distances[within]) < 3 * MEDIAN_PX, part
 
 
 @pytest.mark.parametrize("skeleton", ["wholebody133", "ap10k", "coco17"])
@@ -100,10 +101,10 @@ def test_the_wrong_geometry_moves_the_keypoints(plus_small, yolov8n, yolo11n_pos
         # Not OpenVINO: the key of its cache holds the name of a set, but not its geometry, which no user can change.
         Pipeline(load(environment={}, flags=flags | {"pose.engine": "torch"})).run()
         off, _ = displacements(recording, sets(yolo11n_pose)[skeleton].truth)
-        bias[geometry] = np.linalg.norm(off.mean(axis=0))
+        bias[geometry] = np.linalg.norm(np.median(off, axis=0))
     print(skeleton, bias)
     wrong = "plain" if right.geometry == "udp" else "udp"
-    assert bias[wrong] > bias[right.geometry] + 1.0
+    assert bias[wrong] > bias[right.geometry] + 1.5
 
 
 def test_the_plain_subscriber_of_the_documentation_reads_133_keypoints(command, tmp_path):
