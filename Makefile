@@ -1,6 +1,6 @@
 # make setup | demo | test | lint | browser | convert | space | faults | machines | oddities | soak | fuzz | bench | docs |
-# documents: each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed. Needs
-# Python 3.11 to 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu
+# documents | proof: each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed.
+# Needs Python 3.11 to 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu
 # needs no network.
 PYTHON ?= python3
 DEVICE ?= cuda:0
@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPACE := .venv-space
 
-.PHONY: setup demo test lint browser convert space faults machines oddities soak fuzz bench documents docs gpu gpu-kit gpu-rehearsal clean
+.PHONY: setup demo test lint browser convert space faults machines oddities soak fuzz bench documents proof docs gpu gpu-kit gpu-rehearsal clean
 
 setup: $(READY)
 
@@ -69,6 +69,9 @@ gpu-rehearsal:  ## about 10 minutes: make gpu DEVICE=cpu in a clone, without a n
 documents: $(READY)  ## about 5 minutes: run the commands of the documents, on small files and with stand-ins for cameras
 	$(BIN)/python -m pip install --quiet -e '.[eval]'
 	$(BIN)/python -m pytest -m documents tests/documents
+
+proof: $(READY)  ## about 5 minutes: a tiny ViTPose+ file learns whole bodies and animals, and the program finds them
+	$(BIN)/python -m pytest -m proof tests/proof -n 0 -s
 
 docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/wire.schema.json, configs/default.yaml
 	$(BIN)/python -m realtime.wire.document

@@ -21,6 +21,7 @@ import torch
 
 from realtime.errors import ModelError
 from realtime.models import checkpoint, heatmap_network, vitpose_file, vitpose_folder
+from realtime.models.digests import sha256_of
 from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
 from realtime.models.vitpose_file import load_file, open_file
 from realtime.models.vitpose_folder import describe_folder, load_folder, normalisation, sides
@@ -188,9 +189,7 @@ def _digest_of(files: Sequence[Path], what: str = "") -> str:
     total = hashlib.sha256(b"".join(sources) + what.encode())
     for path in sorted(files):
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            total.update(os.fsencode(path.name) + f"\0{digest}\0".encode())
+            total.update(os.fsencode(path.name) + f"\0{sha256_of(path)}\0".encode())
         except OSError as error:
             raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     return total.hexdigest()

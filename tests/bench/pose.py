@@ -24,7 +24,8 @@ from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
 from realtime.models import openvino
 from realtime.models.openvino import OpenVinoNetwork
-from realtime.models.vitpose import load_network, quiet
+from realtime.models.vitpose import load_network
+from realtime.models.vitpose_folder import quiet
 from realtime.pose.crop import crop_people, windows
 from realtime.pose.decode import decode, to_frame
 from realtime.runtime.core_budget import all_cores
