@@ -42,7 +42,16 @@ def meter():
 
 def test_the_report_has_the_keys_that_scripts_rely_on(cameras, meter):
     report = build_report(cameras, meter, 12.3456, "cpu", MODELS)
-    assert list(report) == ["version", "cameras", "stages", "wall_s", "peak_rss_mb", "device", "models", "configuration"]
+    assert list(report) == [
+        "version",
+        "cameras",
+        "stages",
+        "wall_s",
+        "peak_rss_mb",
+        "device",
+        "models",
+        "configuration",
+    ]
     assert (report["version"], report["device"], report["models"]) == (__version__, "cpu", MODELS)
     assert report["wall_s"] == 12.346
     assert 10 < report["peak_rss_mb"] < 100_000  # of a Python process, in MB and not in KB or bytes
