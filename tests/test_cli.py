@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime import cli
 from realtime.cli import main
 from realtime.config import changes
+from realtime.config_reader import ConfigReader
 from realtime.errors import SourceError, SourceReason
 from realtime.flags import parse
 from realtime.tools import TOOLS
@@ -371,7 +371,7 @@ def test_a_reload_keeps_the_preset_and_its_choices(
     monkeypatch.setattr("realtime.models.weights.is_here", here.__contains__)
     file = tmp_path / "x.yaml"
     file.write_text("cameras: [{name: a, source: demo}]\n")
-    reader = cli._Reader(*parse(["--preset", "accurate", "--config", str(file)]), [])
+    reader = ConfigReader(*parse(["--preset", "accurate", "--config", str(file)]), [])
     before = reader.read()
     caplog.set_level("INFO")
     reader.log_lines()

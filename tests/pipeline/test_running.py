@@ -265,7 +265,7 @@ def test_an_interrupt_on_a_terminal_with_bars_ends_the_program_with_a_final_stat
         program.until(lambda: any(map(bar.match, terminal.screen.lines)), what="a bar")
         code, _ = program.end(signal.SIGINT)  # test_reload covers SIGTERM
         program.until_state("ended", "shop")
-        assert program.states()[-1].body["reason"] == "stopped"
+        assert program.states("shop")[-1].body["reason"] == "stopped"
         program.until(lambda: "busy:" in terminal.screen.lines[-1], what="the summary")
     lines = terminal.screen.lines
     assert code == 0, lines

@@ -122,7 +122,7 @@ def test_the_window_shows_the_run_and_ends_it(
     run = Pipeline(configuration(tmp_path, realtime="true", preview="true"))
     run.run()
     assert window.was_closed
-    assert run.status["a"].state == ("ended", None)
+    assert run.status["a"].state == ("ended", "stopped")
     assert threads_of_a_run() == []
 
 
