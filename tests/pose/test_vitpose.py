@@ -167,7 +167,7 @@ def fewer_layers(folder):
 
 BROKEN = [
     # the damage, part of the message
-    (lambda f: shutil.rmtree(f), "no config.json"),  # no such folder
+    (lambda f: shutil.rmtree(f), "No such file"),  # no such folder
     (lambda f: [p.unlink() for p in f.iterdir()], "no config.json"),  # an empty folder
     (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),  # a damaged config
     (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "not valid JSON"),  # not text

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation, VitPoseImageProcessor
 
 from realtime.models.heatmap_network import HeatmapNetwork
-from realtime.models.vitpose import _MEAN, _STD
+from realtime.models.vitpose_folder import _MEAN, _STD
 
 # Width, layers and heads of the backbone, as in the configurations of usyd-community/vitpose-plus-* on Hugging Face.
 # ViTPose+ folds to the same networks (models.vitpose). TINY is for the rehearsal on a CPU.
