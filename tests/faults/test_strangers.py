@@ -51,7 +51,9 @@ class Reader:
 
     def __init__(self, endpoint: str, topic: bytes, **key_files: Path) -> None:
         self.at_s: list[float] = []
-        self._socket = reading.open_socket([endpoint], [topic], reading.load_keys(**NO_KEYS | key_files))
+        keys = reading.load_keys(**NO_KEYS | key_files)
+        self._context = zmq.Context()
+        self._socket = reading.open_socket(self._context, endpoint, [topic], keys)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -62,12 +64,12 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(10)
-        self._socket[0].destroy(linger=0)
+        self._context.destroy(linger=0)
 
     def _read(self) -> None:
         while not self._over.is_set():
-            if self._socket[1].poll(200):
-                self._socket[1].recv_multipart()
+            if self._socket.poll(200):
+                self._socket.recv_multipart()
                 self.at_s.append(time.monotonic())
 
     def longest_gap_s(self, since_s: float) -> float:
