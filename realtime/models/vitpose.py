@@ -1,10 +1,9 @@
 """ViTPose checkpoints: from a folder or a file on disk to the network that computes heatmaps.
 
-Used by loading and pose.build. models.vitpose_folder and models.vitpose_file load them; no other file outside evaluate/
-imports transformers. The network is the published one,
-changed when it is loaded. Three of the changes keep its output and save work: an expert is folded into its layer, the
-simple head sums in a different order, and the first layer takes BGR. Another input size changes the output; it is
-applied only if the configuration asks for it.
+Used by loading and pose.build. models.vitpose_folder and models.vitpose_file load the weights; no other file outside
+evaluate/ imports transformers. The network is the published one, changed when it is loaded. Three of the changes keep
+its output and save work: an expert is folded into its layer, the simple head sums in a different order, and the first
+layer takes BGR. Another input size changes the output; it is applied only if the configuration asks for it.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def describe(
     whole, trained = _described(path, skeleton)
     used = _only(whole, parts)
     files = [*path.glob("*.json"), *path.glob("*.safetensors")] if path.is_dir() else [path]
-    return Description(used, input_size or trained, _digest_of(files, f"{whole.name} {used.name}"))
+    return Description(used, input_size or trained, _digest_of(files, f"{whole.name} {used.name} {used.geometry}"))
 
 
 def load_network(
