@@ -3,8 +3,8 @@
 
 At the end of the data path, publish/ sends these messages. This folder and its two public faces, `realtime.client` and
 `realtime.keys`, are under the MIT licence and import nothing else of this package but `realtime.stdio`,
-`realtime.printable` and `realtime.home`, which have the same licence. So programs that read the stream may have any
-licence.
+`realtime.printable`, `realtime.home` and, for the documents, `realtime.skeleton` and `realtime.skeletons`, which have
+the same licence. So programs that read the stream may have any licence.
 """
 
 from __future__ import annotations
@@ -34,19 +34,16 @@ if TYPE_CHECKING:
         StatusMessage,
         Width,
         WireError,
-        info_topic,
-        picture_topic,
-        pose_topic,
-        status_topic,
     )
+    from realtime.wire.topics import info_topic, picture_topic, pose_topic, status_topic
 else:
 
     def __getattr__(name: str) -> object:
         """Import the messages when a name is first used: `realtime-pose --help` needs neither msgspec nor numpy."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from realtime.wire import codec, messages
+        from realtime.wire import codec, messages, topics
 
-        names = vars(messages) | vars(codec)
+        names = vars(messages) | vars(codec) | vars(topics)
         globals().update({each: names[each] for each in __all__})
         return names[name]
