@@ -26,7 +26,7 @@ from realtime.stdio import another_stderr
 # Between two draws that are further apart (s), the process was stopped (Ctrl-Z), and the shell may have written
 # something.
 _STOPPED_S = 1.5
-# At most this many log lines wait for a terminal that is stopped; the oldest ones are lost.
+# At most this many log lines wait for a terminal that is stopped; later ones are lost.
 _MOST_LINES = 1000
 # The size of a terminal that doesn't tell its own.
 _COLUMNS, _LINES = 80, 24
