@@ -66,7 +66,7 @@ gpu-kit:  ## fill gpu-kit/ with the wheels that make gpu needs on a machine with
 gpu-rehearsal:  ## about 10 minutes: make gpu DEVICE=cpu in a clone, without a network, with no other packages than there
 	$(PYTHON) -m tests.bench.gpu.rehearse $(if $(ENVIRONMENT),--environment $(ENVIRONMENT))
 
-documents: $(READY)  ## about 5 minutes: run the commands of the documents, on small files and with stand-ins for cameras
+documents: $(READY)  ## about 15 minutes: run the commands of the documents, on small files and with stand-ins for cameras
 	$(BIN)/python -m pip install --quiet -e '.[eval]'
 	$(BIN)/python -m pytest -m documents tests/documents
 

@@ -34,6 +34,7 @@ ELSEWHERE = {
     r"--preview": "a window: tests/publish/test_preview.py",
     r"examples/draw_": "a window: tests/examples/test_stream.py",
     r"examples/demo|examples/space": "make demo, make space",
+    r"examples/alert": "watches until it is stopped: tests/examples/test_documents.py",
     r"^docs/benchmarks.md": "minutes on an idle machine: make bench, tests/evaluate/speed",
     r"-m cProfile": "a profile of the command above it",
     r"--to (?:rerun|mcap)": "make convert",
@@ -51,7 +52,7 @@ STAND_INS = [
     (r"(--connect) \S+", r"\1 {endpoint}"),
     (r"(evaluate presets \S+)( --frames \d+)?", r"\1 --frames 3 --rounds 1"),
     (r"--seconds \d+", "--seconds 3"),
-    (r"RECORDING|(?<=convert )REC\b", "x.jsonl"),
+    (r"RECORDING|(?<=convert )REC\b|(?<=smoothing )run\.jsonl", "x.jsonl"),
 ]
 
 
