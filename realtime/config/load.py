@@ -33,8 +33,8 @@ RENAMED = {"latency.means": "latency.levers"}
 DROPPED = {
     "pose.dataset_index": (
         "0",
-        "expected 0 (COCO): the published ViTPose+ checkpoints contain only the head for COCO, which gives wrong "
-        "keypoints with the expert of another dataset",
+        "expected 0 (COCO): Hugging Face's ViTPose+ checkpoints contain only the head for COCO; for the keypoints of "
+        "other data sets, use a file of ViTPose's authors and pose.skeleton",
     )
 }
 

@@ -11,7 +11,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +97,7 @@ def test_the_wrong_geometry_moves_the_keypoints(plus_small, yolov8n, yolo11n_pos
         flags: dict[str, object] = {"cameras": [{"name": "a", "source": "demo"}], "max_frames": str(FRAMES)}
         flags |= {"detector.weights": str(yolov8n), "pose.model": str(plus_small), "pose.skeleton": skeleton}
         flags |= {"record": str(recording), "publish.bind": [f"ipc://{tmp_path}/stream"], "smoothing.method": "none"}
-        # Not OpenVINO: the key of its cache holds the name of a set, but not its geometry, which no user can change.
+        # Not OpenVINO, which would convert the network twice.
         Pipeline(load(environment={}, flags=flags | {"pose.engine": "torch"})).run()
         off, _ = displacements(recording, sets(yolo11n_pose)[skeleton].truth)
         bias[geometry] = np.linalg.norm(np.median(off, axis=0))
@@ -116,9 +115,8 @@ def test_the_plain_subscriber_of_the_documentation_reads_133_keypoints(command, 
         try:
             with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as subscriber:
                 assert subscriber.stdout is not None
-                began, line = time.monotonic(), subscriber.stdout.readline()
+                line = subscriber.stdout.readline()
                 subscriber.terminate()
         finally:
             program.terminate()
-    assert time.monotonic() - began < 300
     assert line.startswith("133 keypoints of cam0 ")
