@@ -49,6 +49,11 @@ STAND_INS = [
     (r"(--web(?:-\w+)? )(?:0\.0\.0\.0|127\.0\.0\.1):\d+", r"\g<1>127.0.0.1:{port}"),
     (r"--(?:loop|publish\.wait-for-subscribers \d+)(?= |$)", ""),
     (r"(realtime\.replay \S+)(?: --speed \d+)?", r"\1 --speed inf"),
+    (r"(--publish\.local-bind) ipc://\S+", r"\1 ipc://*"),
+    (
+        r"(?<= )keys/(publisher|clients/\w+)(?= |$)",
+        r"new/\1",
+    ),  # beside the pairs that are there
     (r"(--connect) \S+", r"\1 {endpoint}"),
     (r"(evaluate presets \S+)( --frames \d+)?", r"\1 --frames 3 --rounds 1"),
     (r"--seconds \d+", "--seconds 3"),
