@@ -136,9 +136,37 @@ def damaged() -> dict[str, tuple[str, bytes | object, str]]:
         "another width": (".pth", {"backbone.patch_embed.proj.weight": torch.zeros(32, 3, 16, 16)}, "width 32"),
         "no head": (".pth", {k: t for k, t in good.items() if "head" not in k}, "no tensor keypoint_head"),
         "odd input": (".pth", good | {"backbone.pos_embed": torch.zeros(1, 101, 384)}, "got 100 patches"),
+        "a lost layer": (
+            ".pth",
+            {k.replace("blocks.1", "blocks.2"): t for k, t in good.items()},
+            "12 tensors missing: .*blocks.1",
+        ),
+        "a claimed layer": (
+            ".pth",
+            good | {"backbone.blocks.99999999.x": torch.zeros(1)},
+            "12 tensors missing: .*blocks.2",
+        ),
+        "whole numbers": (".pth", {k: t.to(torch.int8) for k, t in good.items()}, "not of floating-point numbers"),
+        "complex": (
+            ".pth",
+            good | {"backbone.last_norm.bias": torch.zeros(384) * 1j},
+            "1 tensors not of floating-point",
+        ),
+        "a number alone": (".pth", good | {"backbone.blocks.1.attn.qkv.bias": torch.tensor(0.0)}, "of the wrong shape"),
+        "a huge input": (
+            ".pth",
+            good | {"backbone.pos_embed": torch.zeros(1, 1, 384).expand(-1, 1 + 12 * 1000**2, -1)},
+            "12000000 patches",
+        ),
         "a claim": (".safetensors", header_of_ten_gigabytes(), "not a whole safetensors file"),
         "a long header": (".safetensors", struct.pack("<Q", 2**60) + b"{}", "not a whole safetensors file"),
     }
+
+
+def test_a_huge_expert_is_refused_before_it_is_folded(tmp_path):
+    huge = {"backbone.blocks.0.mlp.experts.0.weight": torch.zeros(1, 1536).expand(10**9, -1)}
+    with pytest.raises(ModelError, match=r"1 tensors of the wrong shape: backbone\.blocks\.0\.mlp\.experts\.0\.weight"):
+        load_network(saved(tmp_path, "plus", original(**PLUS) | huge), skeleton="coco17")
 
 
 @pytest.mark.parametrize("what", damaged())
@@ -151,7 +179,7 @@ def test_other_files_are_refused_in_one_line_and_nothing_runs(tmp_path, monkeypa
     else:
         torch.save(content, file)
     with pytest.raises(ModelError, match=message) as raised:
-        load_network(file)
+        describe(file)  # before any model is loaded
     assert "\n" not in str(raised.value)
     assert str(file) in str(raised.value)
     assert not Path("executed").exists()
