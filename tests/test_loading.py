@@ -110,10 +110,10 @@ def test_a_key_of_the_pose_model_is_refused_if_no_pose_model_runs(
     ("key", "value"), [("input_size", "128x96"), ("precision", "int8"), ("skeleton", "ap10k"), ("keypoints", ["body"])]
 )
 def test_a_key_of_vitpose_is_refused_for_a_yolo_pose_model(
-    unloadable: Path, tmp_path: Path, key: str, value: str
+    unloadable: Path, tmp_path: Path, yolo11n_pose: Path, key: str, value: str
 ) -> None:
     pose = tmp_path / "people-pose.pt"
-    pose.write_bytes(b"not loaded either")
+    pose.symlink_to(yolo11n_pose)
     said = error_of(ConfigError, unloadable, pose__model=pose, **{f"pose__{key}": value})
     assert said == f"pose.{key}: got {value} with people-pose, expected a ViTPose model"
 

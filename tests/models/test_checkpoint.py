@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from safetensors.torch import save_file
 from realtime.errors import ModelError
 from realtime.models.checkpoint import examine
 from realtime.models.checkpoint_file import YoloFileError, read_tensors
+from realtime.models.ultralytics import tame
 from realtime.models.vitpose import describe, load_network
 from realtime.models.weights import find_detector
 from realtime.skeletons import SKELETONS
@@ -124,7 +127,7 @@ def damaged() -> dict[str, tuple[str, bytes | object, str]]:
     mixed = good | {k: t for k, t in original(width=768).items() if "blocks.1" in k}
     return {
         "cut": (".pth", stored.getvalue()[:-1000], "not a whole file"),
-        "empty": (".pth", b"", "not a whole file|not a file"),
+        "empty": (".pth", b"", "an empty file, expected a checkpoint"),
         "text": (".pth", b"<html>404</html>", "not a file of torch.save|not a whole file"),
         "code": (".pth", Attack(), "getattr, which is no part of a checkpoint"),
         "a list": (".pth", [1, 2], "contains list"),
@@ -186,8 +189,27 @@ def test_other_files_are_refused_in_one_line_and_nothing_runs(tmp_path, monkeypa
 
 
 def test_a_file_of_ultralytics_is_told_apart(tmp_path):
-    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\.tasks"):
+    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\."):
         read_tensors(find_detector("yolov8n", on_gpu=False, cache=tmp_path).path)
+
+
+def test_a_network_of_ultralytics_is_told_apart_whatever_else_is_in_its_file(tmp_path):
+    tame()  # imports it
+    network = type("Network", (), {"__module__": "ultralytics.nn.tasks", "__qualname__": "Network"})
+    stored = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:  # a checkpoint of a training: the number comes first
+        patch.setattr(sys.modules["ultralytics.nn.tasks"], "Network", network, raising=False)
+        torch.save({"best_fitness": np.float64(0.3), "model": network()}, stored)
+    file = tmp_path / "last.pt"
+    file.write_bytes(stored.getvalue())
+    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\.tasks\.Network"):
+        read_tensors(file)
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_other_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(ModelError, match="no regular file"):
+        read_tensors(tmp_path / "pipe.pth")
 
 
 UNCLEAR = [
