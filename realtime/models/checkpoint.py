@@ -27,7 +27,8 @@ _BY_COUNT = {16: "mpii16", 25: "coco25", 133: "wholebody133"}
 # What a file's name may say at its end, and the set that it means.
 _BY_NAME = {
     "coco": "coco17", "coco_25": "coco25", "wholebody": "wholebody133", "mpii": "mpii16", "aic": "aic14",
-    "ap10k": "ap10k", "apt36k": "apt36k", "crowdpose": "crowdpose14", "posetrack18": "posetrack18",
+    "ap10k": "ap10k", "apt36k": "apt36k", "crowdpose": "crowdpose14", "posetrack": "posetrack18",
+    "posetrack18": "posetrack18",
 }  # fmt: skip
 _MAIN, _ASSOCIATED = "keypoint_head", "associate_keypoint_heads"
 # How many tensors a message names.

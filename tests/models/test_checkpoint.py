@@ -34,6 +34,7 @@ FILES = [
     ("vitpose-s-crowdpose", {"keypoints": 14}, "auto", "crowdpose14", "keypoint_head", None, "one data set"),
     ("vitpose-s-ap10k", {}, "auto", "ap10k", "keypoint_head", None, "one data set"),
     ("vitpose-s-apt36k", {}, "auto", "apt36k", "keypoint_head", None, "one data set"),
+    ("vitpose-b-posetrack", {}, "auto", "posetrack18", "keypoint_head", None, "one data set"),
     ("posetrack18", {}, "auto", "posetrack18", "keypoint_head", None, "one data set"),
     ("large", {"grid": (24, 18)}, "coco17", "coco17", "keypoint_head", None, "one data set"),
     ("three", {"associated": (14, 16)}, "aic14", "aic14", "associate_keypoint_heads.0", None, "COCO, AIC and MPII"),
