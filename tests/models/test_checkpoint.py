@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -106,6 +107,13 @@ def test_safetensors_and_old_pickles_load_too(tmp_path):
     for name in ("x-coco.safetensors", "old-coco.pth"):
         assert describe(tmp_path / name).skeleton.name == "coco17"
         load_network(tmp_path / name)
+
+
+def test_a_renamed_copy_of_a_file_is_the_same_network_but_other_keypoints_are_not(tmp_path):
+    file = saved(tmp_path, "vitpose-s-coco", original())
+    copies = [shutil.copy(file, tmp_path / f"{name}.pth") for name in ("copy-coco", "copy-ap10k")]
+    digests = [describe(each).digest for each in (file, *copies)]
+    assert digests[0] == digests[1] != digests[2]
 
 
 class Attack:

@@ -78,3 +78,11 @@ def test_names_in_config_json_say_which_set_it_is(tmp_path, names, wanted, expec
     config = {"model_type": "vitpose", "id2label": dict(enumerate(names))}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert describe(tmp_path, skeleton=wanted).skeleton.name == expected
+
+
+def test_parts_of_keypoints_whose_parts_are_not_known_are_refused(tmp_path):
+    config = {"model_type": "vitpose", "id2label": {index: f"point {index}" for index in range(20)}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert len(describe(tmp_path, parts=["face", "hands", "feet", "body"]).skeleton) == 20
+    with pytest.raises(ModelError, match=r"pose\.keypoints: got hands with custom20, whose parts are not known"):
+        describe(tmp_path, parts=["hands"])
