@@ -311,7 +311,7 @@ def converted(
         tensor = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         if part is not None:
             tensor = tensor.tensor_split(3)[part]
-        found[key] = tensor[: wanted.shape[0]]
+        found[key] = tensor if tensor.shape == wanted.shape else tensor[: wanted.shape[0]]
     return found
 
 
