@@ -32,6 +32,8 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 # The .xml file of the largest ViTPose has less than 1 MB.
 _MOST_XML_BYTES = 4_000_000
+# A network with more weights than this is compiled only once, because each compiled copy holds all of them.
+_LARGE_BYTES = 1_000_000_000
 
 
 def is_installed() -> bool:
@@ -108,25 +110,30 @@ def quantize(model: Any, pictures: NDArray[np.uint8], but: Sequence[str]) -> Any
         )
 
 
-def save(model: Any, path: Path) -> None:  # noqa: ANN401
-    """Write a model with weights in float32.
+def save(model: Any, path: Path, *, halve: bool = False) -> None:  # noqa: ANN401
+    """Write a model.
 
     Args:
         model: what `convert` or `quantize` returned.
         path: the .xml file to write; the weights go into a file beside it. After an error, neither is left.
+        halve: write the float32 weights as float16, which suffices for bf16 and fp16.
 
     Raises:
         OSError: the files can't be written.
     """
     try:
-        _openvino().save_model(model, path, compress_to_fp16=False)
+        _openvino().save_model(model, path, compress_to_fp16=halve)
     except RuntimeError as error:  # it names no cause
         for file in (path, path.with_suffix(".bin")):
             with contextlib.suppress(OSError):
                 file.unlink()
-        weights = sum(node.data.nbytes for node in model.get_ordered_ops() if node.get_type_name() == "Constant")
+        weights = _weight_bytes(model) // (2 if halve else 1)
         _try_to_write(path.with_name("probe"), weights + _MOST_XML_BYTES)
         raise OSError(errno.EIO, first_line(error), str(path)) from error
+
+
+def _weight_bytes(model: Any) -> int:  # noqa: ANN401
+    return sum(node.data.nbytes for node in model.get_ordered_ops() if node.get_type_name() == "Constant")
 
 
 def _try_to_write(path: Path, count: int) -> None:
@@ -168,7 +175,8 @@ class OpenVinoNetwork:
     """A converted network, compiled for this CPU. Any thread may call it.
 
     The network is compiled once for each core budget that an inference may get (runtime.core_budget), for as many
-    concurrent inferences as fit on all cores. Each thread has its own inference request.
+    concurrent inferences as fit on all cores. A large network is compiled only for all cores, and concurrent
+    inferences of it wait for each other. Each thread has its own inference request.
     """
 
     def __init__(
@@ -192,6 +200,7 @@ class OpenVinoNetwork:
         if shape is not None:
             self._model = model.clone()
             self._model.reshape([*shape, 3])
+        self._is_large = _weight_bytes(self._model) > _LARGE_BYTES
         self._compiled: dict[int, Any] = {}  # core budget -> network
         self._thread = threading.local()  # .requests: core budget -> inference request
         self._lock = threading.Lock()
@@ -202,7 +211,8 @@ class OpenVinoNetwork:
         Returns:
             The network's own output buffer, valid until this thread's next call.
         """
-        with take_cores() as count:
+        with take_cores() as taken:
+            count = all_cores() if self._is_large else taken
             requests: dict[int, Any] = self._thread.__dict__.setdefault("requests", {})
             if count not in requests:
                 requests[count] = self._compile(count).create_infer_request()

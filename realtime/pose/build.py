@@ -140,6 +140,7 @@ def _copy_weights(network: torch.nn.Module) -> None:
 
 def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
     size, quantized = setup.about.input_size, choice.precision == "int8"
+    halve = choice.precision in ("bf16", "fp16")
     file = "int8.xml" if quantized else "network.xml"
 
     def build() -> _Converted:
@@ -152,7 +153,7 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
 
     def write(converted: _Converted, folder: Path) -> None:
         (folder / "expected.npy").write_bytes(_npy(converted.expected))
-        openvino.save(converted.model, folder / file)
+        openvino.save(converted.model, folder / file, halve=halve)
 
     def read(folder: Path) -> _Converted:
         return _Converted(openvino.read(folder / file), np.load(folder / "expected.npy"))
@@ -160,7 +161,7 @@ def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.fl
     sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
     versions = [importlib.metadata.version(library) for library in ("torch", "transformers")]
     key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
-    key += ["int8", *_NOT_QUANTIZED] if quantized else []
+    key += ["int8", *_NOT_QUANTIZED] if quantized else ["halved"] if halve else []
     model, expected = built_once(setup.cache, key, build, write, read)
     network = openvino.OpenVinoNetwork(model, choice.precision)
     return HostEngine(network, size, setup.config.decode_sigma, str(choice)), expected

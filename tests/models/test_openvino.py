@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from realtime.models import openvino
+from realtime.runtime.core_budget import all_cores, core_budget, fixed
 
 _PROGRAM = """
 import signal
@@ -102,3 +103,27 @@ def test_a_truncated_file_of_weights_is_not_read(tmp_path, bytes_left):
     (tmp_path / "network.bin").write_bytes(weights[:bytes_left])
     with pytest.raises(RuntimeError):
         openvino.read(tmp_path / "network.xml")
+
+
+def test_halved_weights_take_half_the_space_and_change_results_by_rounding_only(tmp_path):
+    model = doubled()
+    for name, halve in [("whole.xml", False), ("half.xml", True)]:
+        openvino.save(model, tmp_path / name, halve=halve)
+    whole, half = ((tmp_path / name).stat().st_size for name in ("whole.bin", "half.bin"))
+    assert 0.49 < half / whole < 0.51
+    pictures = np.full((1, 8, 8, 3), 200, np.uint8)
+    expected, found = (
+        openvino.OpenVinoNetwork(openvino.read(tmp_path / name), "fp32")(pictures).copy()
+        for name in ("whole.xml", "half.xml")
+    )
+    assert 0 < np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(("large_bytes", "compiled"), [(1_000_000, [all_cores()]), (10_000_000, [1, all_cores()])])
+def test_a_large_network_is_compiled_once_for_all_core_budgets(monkeypatch, large_bytes, compiled):
+    monkeypatch.setattr(openvino, "_LARGE_BYTES", large_bytes)  # this network has 4 MB
+    network = openvino.OpenVinoNetwork(doubled(), "fp32")
+    for count in (1, all_cores()):
+        with core_budget(fixed(count)):
+            network(np.zeros((1, 8, 8, 3), np.uint8))
+    assert list(network._compiled) == list(dict.fromkeys(compiled))
