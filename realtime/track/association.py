@@ -33,9 +33,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Detections jitter and people change their speed less than DeepSORT assumes, and their height is least certain. Fitted to
-# the places where people of the MOT sequences are seen again after a gap: with DeepSORT's numbers, the speed of a lost
-# person follows the jitter of their last boxes. A new person's speed is of the order of 1.5 heights per second.
+# People change their speed less than DeepSORT assumes, and the height of a box is least certain. Fitted to the places
+# where people of the MOT sequences are seen again after a gap: with DeepSORT's numbers, the speed of a lost person
+# follows the jitter of their last boxes. A new person's speed is of the order of 1.5 heights per second.
 _NOISE = Noise(frame_s=1 / 20, speed=3 / 640, first_speed=16.0, height=1 / 10, height_speed=3 / 3200)
 # Timestamps are compared with this tolerance (s).
 _ROUNDING_S = 1e-6
@@ -215,7 +215,9 @@ class Association:
             self._motion[:, is_new] = before[:, is_new]
         if rules.has_camera_motion:
             seen = boxes_of(self._motion[:, ~is_lost & (tracks["looks"] >= 2)])
-            self._motion[MEAN, :, : Y + 1] += camera_motion(seen, look.xyxy[look.is_strong])
+            moved = camera_motion(seen, look.xyxy[look.is_strong])
+            self._motion[MEAN, :, : Y + 1] += moved
+            self._motion[SPEED, :, : Y + 1] += moved / look.step_s  # a camera that turns goes on turning
 
     def _owners(self, look: _Look, is_lost: Bools) -> Ints:
         """Return the index of the track that each detection belongs to, int64 (D,); -1: none."""

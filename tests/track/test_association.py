@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.track.association import Association, Rules
+from realtime.track.kalman import boxes_of
 from realtime.types import Detections
 from tests.builders import make_detections, make_frame
 from tests.track.test_scene import texture
@@ -134,6 +135,18 @@ def test_a_jerk_of_the_camera_changes_no_ids(jerk: tuple[float, float]) -> None:
     looks = [(people + np.array(jerk * 2) * (k >= 10), np.full(6, 0.9)) for k in range(20)]
     assert run(looks) == [[1, 2, 3, 4, 5, 6]] * 20
     assert run(looks, Association(Rules(has_camera_motion=False, growth=None)))[-1] != [1, 2, 3, 4, 5, 6]
+
+
+def test_a_camera_that_turns_takes_a_lost_person_along() -> None:
+    """It begins to turn at 300 px/s; one of six people is hidden from then on and is expected where they would be."""
+    people = np.array([(20 + 110 * k, 100 + 13 * k, 80 + 110 * k, 260 + 13 * k) for k in range(6)], float)
+    association = Association(Rules())
+    turned = [np.array((x, 0, x, 0)) for x in (max(0, k - 10) * 300 / 25 for k in range(30))]
+    visible = [6 if k <= 10 else 5 for k in range(30)]
+    looks = [(people[:count] + by, np.full(count, 0.9)) for count, by in zip(visible, turned, strict=True)]
+    run(looks, association)
+    expected = boxes_of(association._motion)[-1]
+    np.testing.assert_allclose(expected, people[-1] + turned[-1], atol=10)  # 72 px if speeds stay
 
 
 def test_someone_who_walks_out_of_their_box_between_two_slow_frames_keeps_their_id() -> None:
