@@ -8,7 +8,8 @@ docs/accuracy.md tells what each difference gains:
 - time is real: steps, speeds and the buffer of lost tracks are in seconds
 - the motion of the camera is measured by the boxes and moves all predictions (track/camera_motion.py)
 - people in view whose box fits well are matched first, so that lost tracks can't take their boxes
-- the people and boxes left over are compared again, with boxes that grow with the time since the last detection
+- the people and boxes left over are compared again by place instead of overlap, with a spread that grows with the time
+  since the last detection (track/nearness.py)
 - a newcomer is published once there is enough evidence of them, or at once in a new scene (track/scene.py)
 """
 
@@ -25,6 +26,7 @@ from realtime.config import TrackerConfig
 from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
+from realtime.track.nearness import log_nearness
 from realtime.track.overlaps import overlaps
 from realtime.track.scene import Scene
 from realtime.types import Detections
@@ -37,6 +39,8 @@ Bools = NDArray[np.bool_]
 # where people of the MOT sequences are seen again after a gap: with DeepSORT's numbers, the speed of a lost person
 # follows the jitter of their last boxes. A new person's speed is of the order of 1.5 heights per second.
 _NOISE = Noise(frame_s=1 / 20, speed=3 / 640, first_speed=16.0, height=1 / 10, height_speed=3 / 3200)
+# No log likelihood exceeds its limit by more than this: the assignment takes similarities up to 1.
+_MOST_BEYOND = 20.0
 # Timestamps are compared with this tolerance (s).
 _ROUNDING_S = 1e-6
 _TRACK = np.dtype([
@@ -51,20 +55,20 @@ _TRACK = np.dtype([
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """How boxes grow for people whose detection is not where it is expected.
+class Nearness:
+    """Least likelihoods of pairs whose boxes need not overlap (track/nearness.py), from 0 to 1.
 
     Attributes:
-        at_once: part of its sides by which a box grows on each side.
-        per_s: added to it per second since the person was seen.
-        most: limit of the sum.
-        height_ratio: boxes are not compared if their heights differ by more than this factor, e^0.25.
+        seen: of people seen in the last frame; most of them are seen again.
+        newcomer: of newcomers, whose speed is not known yet; it is part of the filter's variance.
+        lost: of lost people, of whom most are not seen again: most boxes that no one else fits are of newcomers.
+        lost_overlapping: of lost people whose box overlaps. A person does not move as far upwards as IoU accepts.
     """
 
-    at_once: float = 0.2
-    per_s: float = 0.3
-    most: float = 0.5
-    height_ratio: float = 1.284
+    seen: float = 0.0003
+    newcomer: float = 0.005
+    lost: float = 0.015
+    lost_overlapping: float = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +78,16 @@ class Rules:
     Attributes:
         track_score: `tracker.track_score`.
         low_score: `tracker.low_score`.
-        match_iou: `tracker.match_iou`, least IoU x score in the first and in the last association.
+        match_iou: `tracker.match_iou`, least IoU x score in the first association.
         buffer_s: `tracker.buffer_s`.
         evidence: `tracker.evidence`, the sum of a newcomer's scores at which they are published.
         least_looks: detections that a newcomer needs besides (boxmot: 2, and no evidence).
         sure_iou: least IoU x score at which people seen in the last frame are matched before all others. None: they are
             matched together.
-        slow_s: frames further apart than this are slow: newcomers then take part in the last association. In frames
-            that are not slow, people seen within this time also count as seen in the last frame, for `sure_iou`.
+        sure_s: people seen within this time also count as seen in the last frame, for `sure_iou`.
         weak_iou: least IoU of a weak detection with a track that was seen in the last frame (boxmot's).
         newcomer_iou: least IoU x score of a newcomer's next detection (boxmot's).
-        growth: growth of the boxes in the last association; None: there is none.
+        nearness: of the last associations, which compare places instead of overlaps; None: there are none.
         has_camera_motion: measure the camera's motion.
         duplicate_iou: of a lost and a visible track that overlap more than this, drop the younger. None: keep both.
         noise: of the filter.
@@ -98,10 +101,10 @@ class Rules:
     evidence: float = 1.6
     least_looks: int = 1
     sure_iou: float | None = 0.5
-    slow_s: float = 0.1
+    sure_s: float = 0.1
     weak_iou: float = 0.5
     newcomer_iou: float = 0.3
-    growth: Growth | None = field(default_factory=Growth)
+    nearness: Nearness | None = field(default_factory=Nearness)
     has_camera_motion: bool = True
     duplicate_iou: float | None = None
     noise: Noise = _NOISE
@@ -233,32 +236,37 @@ class Association:
         gone_s = look.now_s - tracks["seen_s"]
         is_known = tracks["is_published"]
 
-        def grown(rows: Ints, columns: Ints) -> Floats:
-            return self._grown_fit(look, expected.take(rows, 0), gone_s.take(rows), rows, columns)
-
-        def grown_and_scored(rows: Ints, columns: Ints) -> Floats:
-            return grown(rows, columns) * look.scores[columns]
-
         if rules.sure_iou is not None:
-            is_sure = is_known & (gone_s <= max(rules.slow_s, look.step_s) + _ROUNDING_S)
+            is_sure = is_known & (gone_s <= max(rules.sure_s, look.step_s) + _ROUNDING_S)
             matching.match(is_sure, strong, _of(scored), rules.sure_iou)
+        if rules.nearness is not None and is_lost.any():
+            lost, everyone = is_lost.nonzero()[0], np.arange(len(look.rows))
+            scored[lost] *= self._near(look, lost, everyone) >= np.log(rules.nearness.lost_overlapping)
         matching.match(is_known, strong, _of(scored), rules.match_iou)
         matching.match(is_known & ~is_lost, ~strong, _of(fit), rules.weak_iou)
-        if rules.growth is not None:
-            matching.match(is_known, strong, grown_and_scored, rules.match_iou)
+        if rules.nearness is not None:
+            limits = np.log(np.where(is_lost, rules.nearness.lost, rules.nearness.seen))
+            matching.match(
+                is_known, strong, self._beyond(look, limits, np.log(np.maximum(look.scores, _ROUNDING_S))), 0.0
+            )
         matching.match(~is_known, strong, _of(scored), rules.newcomer_iou)
-        if rules.growth is not None and look.step_s > rules.slow_s + _ROUNDING_S:
-            matching.match(~is_known, strong, grown, rules.match_iou)
+        if rules.nearness is not None:
+            limits[:] = np.log(rules.nearness.newcomer)
+            matching.match(~is_known, strong, self._beyond(look, limits, np.zeros(len(look.rows))), 0.0)
         return matching.owners
 
-    def _grown_fit(self, look: _Look, boxes: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:
-        """Return the IoU of boxes that have grown with the time since their person was seen; 0 if they differ."""
-        growth, found = self._rules.growth or Growth(), look.xyxy[columns]
-        part = np.minimum(growth.at_once + growth.per_s * gone_s, growth.most)
-        ratio = (found[:, 3] - found[:, 1]) / (boxes[:, 3] - boxes[:, 1])[:, np.newaxis]
-        is_alike = (ratio < growth.height_ratio) & (ratio > 1 / growth.height_ratio)
-        is_alike &= self._tracks["label"][rows, np.newaxis] == look.labels[columns]
-        return overlaps(boxes, found, part) * is_alike
+    def _near(self, look: _Look, rows: Ints, columns: Ints) -> Floats:
+        """Return the log likelihood of these pairs, -inf between classes."""
+        near = log_nearness(self._motion.take(rows, 1), look.xyxy.take(columns, 0))
+        if len(self._codes) > 1:
+            near[self._tracks["label"][rows, np.newaxis] != look.labels[columns]] = -np.inf
+        return near
+
+    def _beyond(self, look: _Look, limits: Floats, bonus: Floats) -> Callable[[Ints, Ints], Floats]:
+        """Return a function: by how much log likelihoods plus a bonus of the detections exceed limits of the tracks."""
+        return lambda rows, columns: (
+            (self._near(look, rows, columns) + bonus[columns] - limits[rows, np.newaxis]) / _MOST_BEYOND
+        )
 
     def _see(self, look: _Look, owners: Ints, is_new_scene: bool) -> None:
         """Update the tracks that own a detection; publish newcomers with enough evidence, and all in a new scene."""

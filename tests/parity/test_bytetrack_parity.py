@@ -65,7 +65,7 @@ class Settings:
             evidence=0.0,
             least_looks=2,
             sure_iou=None,
-            growth=None,
+            nearness=None,
             has_camera_motion=False,
             duplicate_iou=0.85,
             newcomers_wait=True,

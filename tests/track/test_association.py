@@ -134,7 +134,7 @@ def test_a_jerk_of_the_camera_changes_no_ids(jerk: tuple[float, float]) -> None:
     people = np.array([(20 + 110 * k, 100 + 13 * k, 80 + 110 * k, 260 + 13 * k) for k in range(6)], float)
     looks = [(people + np.array(jerk * 2) * (k >= 10), np.full(6, 0.9)) for k in range(20)]
     assert run(looks) == [[1, 2, 3, 4, 5, 6]] * 20
-    assert run(looks, Association(Rules(has_camera_motion=False, growth=None)))[-1] != [1, 2, 3, 4, 5, 6]
+    assert run(looks, Association(Rules(has_camera_motion=False, nearness=None)))[-1] != [1, 2, 3, 4, 5, 6]
 
 
 def test_a_camera_that_turns_takes_a_lost_person_along() -> None:
@@ -154,7 +154,15 @@ def test_someone_who_walks_out_of_their_box_between_two_slow_frames_keeps_their_
     places = [0.0, 55, 110, 165, 220, 220, 220, 275, 330, 385]
     looks = [(np.array([(10 + x, 100.0, 70 + x, 250.0)]), np.array([0.9])) for x in places]
     assert run(looks, step_s=0.5) == [[1]] * 10
-    assert run(looks, Association(Rules(growth=None)), step_s=0.5) != [[1]] * 10
+    assert run(looks, Association(Rules(nearness=None)), step_s=0.5) != [[1]] * 10
+
+
+def test_a_newcomer_above_a_lost_person_is_not_taken_for_them() -> None:
+    """Enlarged boxes would overlap, but no one rises by two thirds of their height within a second."""
+    looks: list[Look] = [(np.array([STANDING]), np.array([0.9]))] * 10
+    looks += [(np.zeros((0, 4)), np.zeros(0))] * 25
+    looks += [(np.array([STANDING]) - (0, 110, 0, 110), np.array([0.9]))] * 3
+    assert run(looks)[-1] == [2]
 
 
 def test_classes_are_never_mixed() -> None:
