@@ -86,6 +86,7 @@ class Rules:
             matched together.
         sure_s: people seen within this time also count as seen in the last frame, for `sure_iou`.
         weak_iou: least IoU of a weak detection with a track that was seen in the last frame (boxmot's).
+        weak_height_noise: factor of the noise of a weak detection's height: most are of people cut off by an occlusion.
         newcomer_iou: least IoU x score of a newcomer's next detection (boxmot's).
         nearness: of the last associations, which compare places instead of overlaps; None: there are none.
         has_camera_motion: measure the camera's motion.
@@ -103,6 +104,7 @@ class Rules:
     sure_iou: float | None = 0.5
     sure_s: float = 0.1
     weak_iou: float = 0.5
+    weak_height_noise: float = 4.0
     newcomer_iou: float = 0.3
     nearness: Nearness | None = field(default_factory=Nearness)
     has_camera_motion: bool = True
@@ -274,7 +276,8 @@ class Association:
         if not len(found):
             return
         owned, tracks, rules = owners[found], self._tracks, self._rules
-        self._filter.correct(self._motion, owned, look.xyxy[found])
+        height_noise = np.where(look.is_strong[found], 1.0, rules.weak_height_noise)
+        self._filter.correct(self._motion, owned, look.xyxy[found], height_noise)
         tracks["looks"][owned] += 1
         tracks["evidence"][owned] += look.scores[found]
         tracks["seen_s"][owned] = look.now_s

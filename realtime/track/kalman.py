@@ -116,18 +116,22 @@ class Filter:
         np.add(speed_var, change, out=later[SPEED_VAR])
         return later
 
-    def correct(self, state: Floats, rows: NDArray[np.int64], xyxy: Floats) -> None:
+    def correct(self, state: Floats, rows: NDArray[np.int64], xyxy: Floats, height_noise: Floats | None = None) -> None:
         """Correct some people's state by their detections, in place.
 
         Args:
             state: float64 (5, N, 4), as predicted for the time of the detections.
             rows: int64 (M,), whose boxes were detected.
             xyxy: float64 (M, 4), these boxes.
+            height_noise: float64 (M,), factors of the noise of their heights. None: 1.
         """
         now = state.take(rows, 1)
         off = _measured(xyxy) - now[MEAN]
         var, cov = now[VAR].copy(), now[COV].copy()
-        total = var + _lengths2(now[MEAN]) * self._measured2
+        measured2 = _lengths2(now[MEAN]) * self._measured2
+        if height_noise is not None:
+            measured2[:, HEIGHT] *= height_noise**2
+        total = var + measured2
         gain, speed_gain = var / total, cov / total
         now[MEAN] += gain * off
         now[SPEED] += speed_gain * off

@@ -66,6 +66,7 @@ class Settings:
             least_looks=2,
             sure_iou=None,
             nearness=None,
+            weak_height_noise=1.0,
             has_camera_motion=False,
             duplicate_iou=0.85,
             newcomers_wait=True,

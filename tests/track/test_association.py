@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.track.association import Association, Rules
-from realtime.track.kalman import boxes_of
+from realtime.track.kalman import HEIGHT, MEAN, boxes_of
 from realtime.types import Detections
 from tests.builders import make_detections, make_frame
 from tests.track.test_scene import texture
@@ -163,6 +163,18 @@ def test_a_newcomer_above_a_lost_person_is_not_taken_for_them() -> None:
     looks += [(np.zeros((0, 4)), np.zeros(0))] * 25
     looks += [(np.array([STANDING]) - (0, 110, 0, 110), np.array([0.9]))] * 3
     assert run(looks)[-1] == [2]
+
+
+def test_weak_boxes_cut_off_by_an_occlusion_change_the_height_less() -> None:
+    """Behind a car, 55 % of someone is seen for three frames."""
+    cut = (STANDING[0], STANDING[1], STANDING[2], STANDING[1] + 88)
+    looks: list[Look] = [(np.array([STANDING]), np.array([0.9]))] * 10 + [(np.array([cut]), np.array([0.3]))] * 3
+    heights = []
+    for rules in (Rules(), Rules(weak_height_noise=1.0)):
+        association = Association(rules)
+        assert run(looks, association)[-1] == [1]
+        heights.append(association._motion[MEAN, 0, HEIGHT])
+    assert heights[0] > 1.15 * heights[1]
 
 
 def test_classes_are_never_mixed() -> None:
