@@ -27,7 +27,7 @@ from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
 from realtime.track.nearness import log_nearness
-from realtime.track.overlaps import overlaps
+from realtime.track.overlaps import largest_cover, overlaps
 from realtime.track.scene import Scene
 from realtime.types import Detections
 
@@ -39,6 +39,8 @@ Bools = NDArray[np.bool_]
 # where people of the MOT sequences are seen again after a gap: with DeepSORT's numbers, the speed of a lost person
 # follows the jitter of their last boxes. A new person's speed is of the order of 1.5 heights per second.
 _NOISE = Noise(frame_s=1 / 20, speed=3 / 640, first_speed=16.0, height=1 / 10, height_speed=3 / 3200)
+# Someone in front of another person is published late, but is published: at least this part of their box counts.
+_LEAST_VISIBLE = 0.25
 # No log likelihood exceeds its limit by more than this: the assignment takes similarities up to 1.
 _MOST_BEYOND = 20.0
 # Timestamps are compared with this tolerance (s).
@@ -81,6 +83,7 @@ class Rules:
         match_iou: `tracker.match_iou`, least IoU x score in the first association.
         buffer_s: `tracker.buffer_s`.
         evidence: `tracker.evidence`, the sum of a newcomer's scores at which they are published.
+        covering: by how much the covered part of a box lowers the evidence, 0..1 (`_evidence`).
         least_looks: detections that a newcomer needs besides (boxmot: 2, and no evidence).
         sure_iou: least IoU x score at which people seen in the last frame are matched before all others. None: they are
             matched together.
@@ -100,6 +103,7 @@ class Rules:
     match_iou: float = 0.2
     buffer_s: float = 2.0
     evidence: float = 1.6
+    covering: float = 1.0
     least_looks: int = 1
     sure_iou: float | None = 0.5
     sure_s: float = 0.1
@@ -188,8 +192,9 @@ class Association:
         if look.step_s > 0 and len(self._tracks):
             self._predict(look, is_lost)
         owners = self._owners(look, is_lost)
-        self._see(look, owners, is_new_scene)
-        self._begin(look, owners, is_new_scene)
+        evidence = self._evidence(look, owners)
+        self._see(look, owners, evidence, is_new_scene)
+        self._begin(look, owners, evidence, is_new_scene)
         return self._report(look, owners)
 
     def _look(self, detections: Detections) -> _Look:
@@ -270,7 +275,21 @@ class Association:
             (self._near(look, rows, columns) + bonus[columns] - limits[rows, np.newaxis]) / _MOST_BEYOND
         )
 
-    def _see(self, look: _Look, owners: Ints, is_new_scene: bool) -> None:
+    def _evidence(self, look: _Look, owners: Ints) -> Floats:
+        """Return the evidence of newcomers in each detection, float64 (D,).
+
+        It is the score, times the part of the box that no published person's box covers: parts of people and boxes
+        around two people are detected beside the people themselves.
+        """
+        is_published = (owners >= 0) & self._tracks["is_published"][owners] if len(self._tracks) else owners >= 0
+        rows = (~is_published).nonzero()[0]
+        evidence = look.scores.copy()
+        if len(rows):
+            cover = largest_cover(look.xyxy[rows], look.xyxy[is_published])
+            evidence[rows] *= np.maximum(1.0 - self._rules.covering * cover, _LEAST_VISIBLE)
+        return evidence
+
+    def _see(self, look: _Look, owners: Ints, evidence: Floats, is_new_scene: bool) -> None:
         """Update the tracks that own a detection; publish newcomers with enough evidence, and all in a new scene."""
         found = (owners >= 0).nonzero()[0]
         if not len(found):
@@ -279,24 +298,24 @@ class Association:
         height_noise = np.where(look.is_strong[found], 1.0, rules.weak_height_noise)
         self._filter.correct(self._motion, owned, look.xyxy[found], height_noise)
         tracks["looks"][owned] += 1
-        tracks["evidence"][owned] += look.scores[found]
+        tracks["evidence"][owned] += evidence[found]
         tracks["seen_s"][owned] = look.now_s
         is_proven = (tracks["evidence"][owned] >= rules.evidence) & (tracks["looks"][owned] >= rules.least_looks)
         tracks["is_published"][owned] |= is_proven | is_new_scene
 
-    def _begin(self, look: _Look, owners: Ints, is_published: bool) -> None:
+    def _begin(self, look: _Look, owners: Ints, evidence: Floats, is_published: bool) -> None:
         """Begin a track with each strong detection that no track owns, and make it the owner."""
         born = ((owners < 0) & look.is_strong).nonzero()[0]
         if not len(born):
             return
-        rules, scores = self._rules, look.scores[born]
+        rules, evidence = self._rules, evidence[born]
         tracks = np.zeros(len(born), _TRACK)
         tracks["id"] = np.arange(self._last_id + 1, self._last_id + 1 + len(born))
         tracks["label"] = look.labels[born]
         tracks["since_s"] = tracks["seen_s"] = look.now_s
         tracks["looks"] = 1
-        tracks["evidence"] = scores
-        tracks["is_published"] = is_published | ((scores >= rules.evidence) & (rules.least_looks <= 1))
+        tracks["evidence"] = evidence
+        tracks["is_published"] = is_published | ((evidence >= rules.evidence) & (rules.least_looks <= 1))
         owners[born] = np.arange(len(self._tracks), len(self._tracks) + len(born))
         self._last_id += len(born)
         self._tracks = np.concatenate([self._tracks, tracks])

@@ -1,4 +1,7 @@
-"""How well boxes fit: overlaps of all tracks with all detections of a frame. Used by track/association.py."""
+"""How boxes overlap: all tracks with all detections of a frame, and detections with each other.
+
+Used by track/association.py.
+"""
 
 from __future__ import annotations
 
@@ -32,3 +35,22 @@ def overlaps(first: Floats, second: Floats) -> Floats:
     areas -= both
     both /= areas
     return both
+
+
+def largest_cover(boxes: Floats, others: Floats) -> Floats:
+    """The part of each box that the one box of others which covers most of it covers.
+
+    >>> largest_cover(np.array([[0.0, 0, 10, 20], [90, 0, 99, 9]]), np.array([[5.0, 0, 50, 50], [8, 0, 10, 20]]))
+    array([0.5, 0. ])
+
+    Args:
+        boxes: float64 (N, 4), x1, y1, x2, y2 in pixels, with areas above 0.
+        others: float64 (M, 4).
+
+    Returns:
+        float64 (N,), 0..1.
+    """
+    shared = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    cover: Floats = np.maximum(shared, 0.0).prod(2).max(1, initial=0.0) / areas
+    return cover

@@ -97,6 +97,17 @@ def test_all_people_of_unrelated_images_are_published() -> None:
         assert len(rows) == count
 
 
+def test_a_part_of_a_published_person_needs_more_evidence() -> None:
+    """A second box around their upper half, and a newcomer beside them: the latter is published first."""
+    half = (STANDING[0], STANDING[1], STANDING[2], STANDING[1] + 80)
+    items: list[Look] = [(np.array([STANDING]), np.array([0.9]))] * 3
+    items += [(np.array([STANDING, half, walker(0)]), np.array([0.9, 0.9, 0.9]))] * 9
+    found = run(items)[3:]
+    assert [ids[2] > 0 for ids in found] == [False] + [True] * 8
+    assert [ids[1] > 0 for ids in found] == [False] * 7 + [True] * 2  # 8 x 0.25 x 0.9 are 1.8
+    assert [ids[1] > 0 for ids in run(items, Association(Rules(covering=0.0)))[3:]] == [False] + [True] * 8
+
+
 # ---- identities
 
 
