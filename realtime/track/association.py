@@ -8,7 +8,8 @@ docs/accuracy.md tells what each difference gains:
 - time is real: steps, speeds and the buffer of lost tracks are in seconds
 - the motion of the camera is measured by the boxes and moves all predictions (track/camera_motion.py)
 - people in view whose box fits well are matched first, so that lost tracks can't take their boxes
-- the people and boxes left over are compared again, with boxes that grow with the time since the last detection
+- the people and boxes left over are compared again by place instead of overlap, with a spread that grows with the time
+  since the last detection (track/nearness.py)
 - a newcomer is published once there is enough evidence of them, or at once in a new scene (track/scene.py)
 """
 
@@ -25,7 +26,8 @@ from realtime.config import TrackerConfig
 from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
-from realtime.track.overlaps import overlaps
+from realtime.track.nearness import log_nearness
+from realtime.track.overlaps import largest_cover, overlaps
 from realtime.track.scene import Scene
 from realtime.types import Detections
 
@@ -33,6 +35,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+# People change their speed less than DeepSORT assumes, and the height of a box is least certain. Fitted to the places
+# where people of the MOT sequences are seen again after a gap: with DeepSORT's numbers, the speed of a lost person
+# follows the jitter of their last boxes. A new person's speed is of the order of 1.5 heights per second.
+_NOISE = Noise(frame_s=1 / 20, speed=3 / 640, first_speed=16.0, height=1 / 10, height_speed=3 / 3200)
+# Someone in front of another person is published late, but is published: at least this part of their box counts.
+_LEAST_VISIBLE = 0.25
+# No log likelihood exceeds its limit by more than this: the assignment takes similarities up to 1.
+_MOST_BEYOND = 20.0
 # Timestamps are compared with this tolerance (s).
 _ROUNDING_S = 1e-6
 _TRACK = np.dtype([
@@ -47,20 +57,20 @@ _TRACK = np.dtype([
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """How boxes grow for people whose detection is not where it is expected.
+class Nearness:
+    """Least likelihoods of pairs whose boxes need not overlap (track/nearness.py), from 0 to 1.
 
     Attributes:
-        at_once: part of its sides by which a box grows on each side.
-        per_s: added to it per second since the person was seen.
-        most: limit of the sum.
-        height_ratio: boxes are not compared if their heights differ by more than this factor, e^0.25.
+        seen: of people seen in the last frame; most of them are seen again.
+        newcomer: of newcomers, whose speed is not known yet; it is part of the filter's variance.
+        lost: of lost people, of whom most are not seen again: most boxes that no one else fits are of newcomers.
+        lost_overlapping: of lost people whose box overlaps. A person does not move as far upwards as IoU accepts.
     """
 
-    at_once: float = 0.2
-    per_s: float = 0.3
-    most: float = 0.5
-    height_ratio: float = 1.284
+    seen: float = 0.0003
+    newcomer: float = 0.005
+    lost: float = 0.015
+    lost_overlapping: float = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +80,21 @@ class Rules:
     Attributes:
         track_score: `tracker.track_score`.
         low_score: `tracker.low_score`.
-        match_iou: `tracker.match_iou`, least IoU x score in the first and in the last association.
+        match_iou: `tracker.match_iou`, least IoU x score in the first association.
         buffer_s: `tracker.buffer_s`.
         evidence: `tracker.evidence`, the sum of a newcomer's scores at which they are published.
+        covering: by how much the covered part of a box lowers the evidence, 0..1 (`_evidence`).
         least_looks: detections that a newcomer needs besides (boxmot: 2, and no evidence).
         sure_iou: least IoU x score at which people seen in the last frame are matched before all others. None: they are
             matched together.
-        slow_s: frames further apart than this are slow: newcomers then take part in the last association. In frames
-            that are not slow, people seen within this time also count as seen in the last frame, for `sure_iou`.
+        sure_s: people seen within this time also count as seen in the last frame, for `sure_iou`.
         weak_iou: least IoU of a weak detection with a track that was seen in the last frame (boxmot's).
+        weak_height_noise: factor of the noise of a weak detection's height: most are of people cut off by an occlusion.
         newcomer_iou: least IoU x score of a newcomer's next detection (boxmot's).
-        growth: growth of the boxes in the last association; None: there is none.
+        nearness: of the last associations, which compare places instead of overlaps; None: there are none.
         has_camera_motion: measure the camera's motion.
         duplicate_iou: of a lost and a visible track that overlap more than this, drop the younger. None: keep both.
-        noise: of the filter. The longer reference frame makes speeds follow less of the jitter of boxes.
+        noise: of the filter.
         newcomers_wait: don't predict newcomers until their second detection, as boxmot does.
     """
 
@@ -92,15 +103,17 @@ class Rules:
     match_iou: float = 0.2
     buffer_s: float = 2.0
     evidence: float = 1.6
+    covering: float = 1.0
     least_looks: int = 1
     sure_iou: float | None = 0.5
-    slow_s: float = 0.1
+    sure_s: float = 0.1
     weak_iou: float = 0.5
+    weak_height_noise: float = 4.0
     newcomer_iou: float = 0.3
-    growth: Growth | None = field(default_factory=Growth)
+    nearness: Nearness | None = field(default_factory=Nearness)
     has_camera_motion: bool = True
     duplicate_iou: float | None = None
-    noise: Noise = field(default_factory=lambda: Noise(frame_s=1 / 20))
+    noise: Noise = _NOISE
     newcomers_wait: bool = False
 
     @classmethod
@@ -179,8 +192,9 @@ class Association:
         if look.step_s > 0 and len(self._tracks):
             self._predict(look, is_lost)
         owners = self._owners(look, is_lost)
-        self._see(look, owners, is_new_scene)
-        self._begin(look, owners, is_new_scene)
+        evidence = self._evidence(look, owners)
+        self._see(look, owners, evidence, is_new_scene)
+        self._begin(look, owners, evidence, is_new_scene)
         return self._report(look, owners)
 
     def _look(self, detections: Detections) -> _Look:
@@ -211,7 +225,9 @@ class Association:
             self._motion[:, is_new] = before[:, is_new]
         if rules.has_camera_motion:
             seen = boxes_of(self._motion[:, ~is_lost & (tracks["looks"] >= 2)])
-            self._motion[MEAN, :, : Y + 1] += camera_motion(seen, look.xyxy[look.is_strong])
+            moved = camera_motion(seen, look.xyxy[look.is_strong])
+            self._motion[MEAN, :, : Y + 1] += moved
+            self._motion[SPEED, :, : Y + 1] += moved / look.step_s  # a camera that turns goes on turning
 
     def _owners(self, look: _Look, is_lost: Bools) -> Ints:
         """Return the index of the track that each detection belongs to, int64 (D,); -1: none."""
@@ -227,59 +243,79 @@ class Association:
         gone_s = look.now_s - tracks["seen_s"]
         is_known = tracks["is_published"]
 
-        def grown(rows: Ints, columns: Ints) -> Floats:
-            return self._grown_fit(look, expected.take(rows, 0), gone_s.take(rows), rows, columns)
-
-        def grown_and_scored(rows: Ints, columns: Ints) -> Floats:
-            return grown(rows, columns) * look.scores[columns]
-
         if rules.sure_iou is not None:
-            is_sure = is_known & (gone_s <= max(rules.slow_s, look.step_s) + _ROUNDING_S)
+            is_sure = is_known & (gone_s <= max(rules.sure_s, look.step_s) + _ROUNDING_S)
             matching.match(is_sure, strong, _of(scored), rules.sure_iou)
+        if rules.nearness is not None and is_lost.any():
+            lost, everyone = is_lost.nonzero()[0], np.arange(len(look.rows))
+            scored[lost] *= self._near(look, lost, everyone) >= np.log(rules.nearness.lost_overlapping)
         matching.match(is_known, strong, _of(scored), rules.match_iou)
         matching.match(is_known & ~is_lost, ~strong, _of(fit), rules.weak_iou)
-        if rules.growth is not None:
-            matching.match(is_known, strong, grown_and_scored, rules.match_iou)
+        if rules.nearness is not None:
+            limits = np.log(np.where(is_lost, rules.nearness.lost, rules.nearness.seen))
+            matching.match(
+                is_known, strong, self._beyond(look, limits, np.log(np.maximum(look.scores, _ROUNDING_S))), 0.0
+            )
         matching.match(~is_known, strong, _of(scored), rules.newcomer_iou)
-        if rules.growth is not None and look.step_s > rules.slow_s + _ROUNDING_S:
-            matching.match(~is_known, strong, grown, rules.match_iou)
+        if rules.nearness is not None:
+            limits[:] = np.log(rules.nearness.newcomer)
+            matching.match(~is_known, strong, self._beyond(look, limits, np.zeros(len(look.rows))), 0.0)
         return matching.owners
 
-    def _grown_fit(self, look: _Look, boxes: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:
-        """Return the IoU of boxes that have grown with the time since their person was seen; 0 if they differ."""
-        growth, found = self._rules.growth or Growth(), look.xyxy[columns]
-        part = np.minimum(growth.at_once + growth.per_s * gone_s, growth.most)
-        ratio = (found[:, 3] - found[:, 1]) / (boxes[:, 3] - boxes[:, 1])[:, np.newaxis]
-        is_alike = (ratio < growth.height_ratio) & (ratio > 1 / growth.height_ratio)
-        is_alike &= self._tracks["label"][rows, np.newaxis] == look.labels[columns]
-        return overlaps(boxes, found, part) * is_alike
+    def _near(self, look: _Look, rows: Ints, columns: Ints) -> Floats:
+        """Return the log likelihood of these pairs, -inf between classes."""
+        near = log_nearness(self._motion.take(rows, 1), look.xyxy.take(columns, 0))
+        if len(self._codes) > 1:
+            near[self._tracks["label"][rows, np.newaxis] != look.labels[columns]] = -np.inf
+        return near
 
-    def _see(self, look: _Look, owners: Ints, is_new_scene: bool) -> None:
+    def _beyond(self, look: _Look, limits: Floats, bonus: Floats) -> Callable[[Ints, Ints], Floats]:
+        """Return a function: by how much log likelihoods plus a bonus of the detections exceed limits of the tracks."""
+        return lambda rows, columns: (
+            (self._near(look, rows, columns) + bonus[columns] - limits[rows, np.newaxis]) / _MOST_BEYOND
+        )
+
+    def _evidence(self, look: _Look, owners: Ints) -> Floats:
+        """Return the evidence of newcomers in each detection, float64 (D,).
+
+        It is the score, times the part of the box that no published person's box covers: parts of people and boxes
+        around two people are detected beside the people themselves.
+        """
+        is_published = (owners >= 0) & self._tracks["is_published"][owners] if len(self._tracks) else owners >= 0
+        rows = (~is_published).nonzero()[0]
+        evidence = look.scores.copy()
+        if len(rows):
+            cover = largest_cover(look.xyxy[rows], look.xyxy[is_published])
+            evidence[rows] *= np.maximum(1.0 - self._rules.covering * cover, _LEAST_VISIBLE)
+        return evidence
+
+    def _see(self, look: _Look, owners: Ints, evidence: Floats, is_new_scene: bool) -> None:
         """Update the tracks that own a detection; publish newcomers with enough evidence, and all in a new scene."""
         found = (owners >= 0).nonzero()[0]
         if not len(found):
             return
         owned, tracks, rules = owners[found], self._tracks, self._rules
-        self._filter.correct(self._motion, owned, look.xyxy[found])
+        height_noise = np.where(look.is_strong[found], 1.0, rules.weak_height_noise)
+        self._filter.correct(self._motion, owned, look.xyxy[found], height_noise)
         tracks["looks"][owned] += 1
-        tracks["evidence"][owned] += look.scores[found]
+        tracks["evidence"][owned] += evidence[found]
         tracks["seen_s"][owned] = look.now_s
         is_proven = (tracks["evidence"][owned] >= rules.evidence) & (tracks["looks"][owned] >= rules.least_looks)
         tracks["is_published"][owned] |= is_proven | is_new_scene
 
-    def _begin(self, look: _Look, owners: Ints, is_published: bool) -> None:
+    def _begin(self, look: _Look, owners: Ints, evidence: Floats, is_published: bool) -> None:
         """Begin a track with each strong detection that no track owns, and make it the owner."""
         born = ((owners < 0) & look.is_strong).nonzero()[0]
         if not len(born):
             return
-        rules, scores = self._rules, look.scores[born]
+        rules, evidence = self._rules, evidence[born]
         tracks = np.zeros(len(born), _TRACK)
         tracks["id"] = np.arange(self._last_id + 1, self._last_id + 1 + len(born))
         tracks["label"] = look.labels[born]
         tracks["since_s"] = tracks["seen_s"] = look.now_s
         tracks["looks"] = 1
-        tracks["evidence"] = scores
-        tracks["is_published"] = is_published | ((scores >= rules.evidence) & (rules.least_looks <= 1))
+        tracks["evidence"] = evidence
+        tracks["is_published"] = is_published | ((evidence >= rules.evidence) & (rules.least_looks <= 1))
         owners[born] = np.arange(len(self._tracks), len(self._tracks) + len(born))
         self._last_id += len(born)
         self._tracks = np.concatenate([self._tracks, tracks])

@@ -34,6 +34,8 @@ class Noise:
         frame_s: duration of the reference frame in seconds.
         place: of a detection, and of the change of the estimate; in heights of the person.
         speed: of the change of the speed, in heights per reference frame.
+        height: of a detection's height, in heights.
+        height_speed: of the change of the speed at which the height changes, in heights per reference frame.
         first_place, first_speed: of a new person's estimate and speed, as multiples of `place` and `speed`.
         aspect: of a detection's aspect ratio.
         aspect_place, aspect_speed: of the change of the aspect ratio and of its speed, and of a new person's.
@@ -44,6 +46,8 @@ class Noise:
     frame_s: float = 1 / 30
     place: float = 1 / 20
     speed: float = 1 / 160
+    height: float = 1 / 20
+    height_speed: float = 1 / 160
     first_place: float = 2.0
     first_speed: float = 10.0
     aspect: float = 1e-1
@@ -68,11 +72,11 @@ class Filter:
 
     def __init__(self, noise: Noise) -> None:
         place, speed, frame_s = noise.place, noise.speed / noise.frame_s, noise.frame_s
-        aspect_speed = noise.aspect_speed / frame_s
-        self._measured2 = np.array([place, place, noise.aspect, place]) ** 2
+        aspect_speed, height_speed = noise.aspect_speed / frame_s, noise.height_speed / frame_s
+        self._measured2 = np.array([place, place, noise.aspect, noise.height]) ** 2
         # Per second, or per reference frame if nothing is integrated.
         self._place2 = np.array([place, place, noise.aspect_place, place]) ** 2 / frame_s
-        self._speed2 = np.array([speed, speed, aspect_speed, speed]) ** 2 / frame_s
+        self._speed2 = np.array([speed, speed, aspect_speed, height_speed]) ** 2 / frame_s
         first_place, first_speed = noise.first_place * place, noise.first_speed * speed
         self._first_place2 = np.array([first_place, first_place, noise.aspect_place, first_place]) ** 2
         self._first_speed2 = np.array([first_speed, first_speed, aspect_speed, first_speed]) ** 2
@@ -112,18 +116,22 @@ class Filter:
         np.add(speed_var, change, out=later[SPEED_VAR])
         return later
 
-    def correct(self, state: Floats, rows: NDArray[np.int64], xyxy: Floats) -> None:
+    def correct(self, state: Floats, rows: NDArray[np.int64], xyxy: Floats, height_noise: Floats | None = None) -> None:
         """Correct some people's state by their detections, in place.
 
         Args:
             state: float64 (5, N, 4), as predicted for the time of the detections.
             rows: int64 (M,), whose boxes were detected.
             xyxy: float64 (M, 4), these boxes.
+            height_noise: float64 (M,), factors of the noise of their heights. None: 1.
         """
         now = state.take(rows, 1)
         off = _measured(xyxy) - now[MEAN]
         var, cov = now[VAR].copy(), now[COV].copy()
-        total = var + _lengths2(now[MEAN]) * self._measured2
+        measured2 = _lengths2(now[MEAN]) * self._measured2
+        if height_noise is not None:
+            measured2[:, HEIGHT] *= height_noise**2
+        total = var + measured2
         gain, speed_gain = var / total, cov / total
         now[MEAN] += gain * off
         now[SPEED] += speed_gain * off

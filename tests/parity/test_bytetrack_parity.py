@@ -65,7 +65,8 @@ class Settings:
             evidence=0.0,
             least_looks=2,
             sure_iou=None,
-            growth=None,
+            nearness=None,
+            weak_height_noise=1.0,
             has_camera_motion=False,
             duplicate_iou=0.85,
             newcomers_wait=True,
@@ -89,11 +90,11 @@ class LikeBoxmot(Association):
         super().__init__(rules)
         self._removed = set[int]()
 
-    def _see(self, look, owners, is_new_scene):
+    def _see(self, look, owners, evidence, is_new_scene):
         found = self._tracks[owners[owners >= 0]]
         is_late = look.now_s - found["seen_s"] > self._rules.buffer_s + look.step_s / 2
         self._removed.update(found["id"][is_late].tolist())
-        super()._see(look, owners, is_new_scene)
+        super()._see(look, owners, evidence, is_new_scene)
 
     def _report(self, look, owners):
         is_lost = self._tracks["seen_s"] < look.now_s

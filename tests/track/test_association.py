@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.track.association import Association, Rules
+from realtime.track.kalman import HEIGHT, MEAN, boxes_of
 from realtime.types import Detections
 from tests.builders import make_detections, make_frame
 from tests.track.test_scene import texture
@@ -96,6 +97,17 @@ def test_all_people_of_unrelated_images_are_published() -> None:
         assert len(rows) == count
 
 
+def test_a_part_of_a_published_person_needs_more_evidence() -> None:
+    """A second box around their upper half, and a newcomer beside them: the latter is published first."""
+    half = (STANDING[0], STANDING[1], STANDING[2], STANDING[1] + 80)
+    items: list[Look] = [(np.array([STANDING]), np.array([0.9]))] * 3
+    items += [(np.array([STANDING, half, walker(0)]), np.array([0.9, 0.9, 0.9]))] * 9
+    found = run(items)[3:]
+    assert [ids[2] > 0 for ids in found] == [False] + [True] * 8
+    assert [ids[1] > 0 for ids in found] == [False] * 7 + [True] * 2  # 8 x 0.25 x 0.9 are 1.8
+    assert [ids[1] > 0 for ids in run(items, Association(Rules(covering=0.0)))[3:]] == [False] + [True] * 8
+
+
 # ---- identities
 
 
@@ -133,7 +145,19 @@ def test_a_jerk_of_the_camera_changes_no_ids(jerk: tuple[float, float]) -> None:
     people = np.array([(20 + 110 * k, 100 + 13 * k, 80 + 110 * k, 260 + 13 * k) for k in range(6)], float)
     looks = [(people + np.array(jerk * 2) * (k >= 10), np.full(6, 0.9)) for k in range(20)]
     assert run(looks) == [[1, 2, 3, 4, 5, 6]] * 20
-    assert run(looks, Association(Rules(has_camera_motion=False, growth=None)))[-1] != [1, 2, 3, 4, 5, 6]
+    assert run(looks, Association(Rules(has_camera_motion=False, nearness=None)))[-1] != [1, 2, 3, 4, 5, 6]
+
+
+def test_a_camera_that_turns_takes_a_lost_person_along() -> None:
+    """It begins to turn at 300 px/s; one of six people is hidden from then on and is expected where they would be."""
+    people = np.array([(20 + 110 * k, 100 + 13 * k, 80 + 110 * k, 260 + 13 * k) for k in range(6)], float)
+    association = Association(Rules())
+    turned = [np.array((x, 0, x, 0)) for x in (max(0, k - 10) * 300 / 25 for k in range(30))]
+    visible = [6 if k <= 10 else 5 for k in range(30)]
+    looks = [(people[:count] + by, np.full(count, 0.9)) for count, by in zip(visible, turned, strict=True)]
+    run(looks, association)
+    expected = boxes_of(association._motion)[-1]
+    np.testing.assert_allclose(expected, people[-1] + turned[-1], atol=10)  # 72 px if speeds stay
 
 
 def test_someone_who_walks_out_of_their_box_between_two_slow_frames_keeps_their_id() -> None:
@@ -141,7 +165,27 @@ def test_someone_who_walks_out_of_their_box_between_two_slow_frames_keeps_their_
     places = [0.0, 55, 110, 165, 220, 220, 220, 275, 330, 385]
     looks = [(np.array([(10 + x, 100.0, 70 + x, 250.0)]), np.array([0.9])) for x in places]
     assert run(looks, step_s=0.5) == [[1]] * 10
-    assert run(looks, Association(Rules(growth=None)), step_s=0.5) != [[1]] * 10
+    assert run(looks, Association(Rules(nearness=None)), step_s=0.5) != [[1]] * 10
+
+
+def test_a_newcomer_above_a_lost_person_is_not_taken_for_them() -> None:
+    """Enlarged boxes would overlap, but no one rises by two thirds of their height within a second."""
+    looks: list[Look] = [(np.array([STANDING]), np.array([0.9]))] * 10
+    looks += [(np.zeros((0, 4)), np.zeros(0))] * 25
+    looks += [(np.array([STANDING]) - (0, 110, 0, 110), np.array([0.9]))] * 3
+    assert run(looks)[-1] == [2]
+
+
+def test_weak_boxes_cut_off_by_an_occlusion_change_the_height_less() -> None:
+    """Behind a car, 55 % of someone is seen for three frames."""
+    cut = (STANDING[0], STANDING[1], STANDING[2], STANDING[1] + 88)
+    looks: list[Look] = [(np.array([STANDING]), np.array([0.9]))] * 10 + [(np.array([cut]), np.array([0.3]))] * 3
+    heights = []
+    for rules in (Rules(), Rules(weak_height_noise=1.0)):
+        association = Association(rules)
+        assert run(looks, association)[-1] == [1]
+        heights.append(association._motion[MEAN, 0, HEIGHT])
+    assert heights[0] > 1.15 * heights[1]
 
 
 def test_classes_are_never_mixed() -> None:

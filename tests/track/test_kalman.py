@@ -41,7 +41,7 @@ def xyah(box: np.ndarray) -> np.ndarray:
 
 @given(st.floats(0.01, 3), st.floats(0.01, 3))
 def test_two_steps_equal_one_of_the_same_duration(first_s: float, second_s: float) -> None:
-    motion = Filter(Noise(speed=0.0, aspect_speed=0.0, place=0.1))
+    motion = Filter(Noise(speed=0.0, height_speed=0.0, aspect_speed=0.0, place=0.1))
     state = motion.begin(BOX)
     state[SPEED] = [[20, -10, 0, 0], [5, 5, 0, 0]]
     twice = motion.predict(motion.predict(state, first_s), second_s)
@@ -82,3 +82,16 @@ def test_a_correction_leaves_other_people_alone(noise: Noise) -> None:
     motion.correct(state, np.array([0]), BOX[:1] + 5)
     np.testing.assert_array_equal(state[:, 1], before[:, 1])
     assert (state[VAR, 0] < before[VAR, 0]).all()
+
+
+def test_a_height_that_is_less_certain_follows_a_jump_less() -> None:
+    """A box cut off by an occlusion for one frame: less of it stays in the estimate."""
+    heights = []
+    for noise in (Noise(), Noise(height=1 / 10, height_speed=1 / 1600)):
+        motion = Filter(noise)
+        state = motion.begin(np.array([[100.0, 100, 160, 280]]))
+        for bottom in [280.0] * 20 + [220.0]:
+            state = motion.predict(state, 1 / 30)
+            motion.correct(state, np.array([0]), np.array([[100.0, 100, 160, bottom]]))
+        heights.append(state[MEAN, 0, HEIGHT])
+    assert 120 < heights[0] < heights[1] - 5 < 175
