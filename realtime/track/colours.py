@@ -134,6 +134,10 @@ class ColourMemory:
             self.earlier = before + (self.latest[0] - before) / self.count
         self.latest.append(colours)
 
+    def skip(self, now_s: float) -> None:
+        """Note that a look was of no use, so that the next one waits."""
+        self._looked_s = now_s
+
     @property
     def has_past(self) -> bool:
         """Whether there are enough earlier looks to compare the latest ones with."""

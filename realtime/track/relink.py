@@ -153,6 +153,8 @@ class RelinkStage:
                 person.see(now_s, poses, row)
             if looks.is_clear[row]:
                 person.colours.add(now_s, looks.colours[row])
+            elif looks.colours[row].any():
+                person.colours.skip(now_s)
         if looks.is_clear.any():
             swaps += swapped(known, now_s, [people[row] for row in np.flatnonzero(looks.is_clear)])
         ids = np.array([person.our_id for person in people], np.int64)
