@@ -257,6 +257,7 @@ class Poses:
         still: bool (N,), True if the pose is the last measured one, repeated because the person's picture has not
             changed since; None: no pose is repeated.
         labels: as in Tracks.
+        swapped: pairs of ids that had been given to each other's person; from this frame on they are exchanged.
     """
 
     frame: Frame
@@ -270,6 +271,7 @@ class Poses:
     ended: tuple[int, ...] = ()
     still: NDArray[np.bool_] | None = None
     labels: NDArray[np.str_] | None = None
+    swapped: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -288,6 +290,10 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.track_ids)
+
+    def label(self, row: int) -> str:
+        """The name of a person's class; empty if there are no labels."""
+        return "" if self.labels is None else str(self.labels[row])
 
     @property
     def is_still(self) -> NDArray[np.bool_]:

@@ -111,10 +111,11 @@ class TrackerConfig(Section):
     )
     buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="how long the identity of a lost person is kept (s)")
     relink_s: float = Field(
-        3.0,
+        10.0,
         ge=0.0,
         le=60.0,
-        description="how long after a person was last seen they can be re-identified by pose (s); 0 disables",
+        description="how long after a person was last seen they can be re-identified, by pose (at most 3 s) or by the "
+        "colours of their clothes (s); 0 disables it, and corrections of swapped ids",
     )
 
     @model_validator(mode="after")

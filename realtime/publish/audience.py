@@ -21,28 +21,33 @@ _MOST_MESSAGES = 2000
 _MOST_ODD_BYTES = 131_072
 _SUBSCRIBE, _CANCEL = b"\x01", b"\x00"  # the first byte of a message
 
+# Two track ids, and the `seq` of the pose message from which on they are exchanged.
+Swap = tuple[int, int, int]
+
 
 class Presence:
-    """The current tracks of one camera, and those that started or ended since the last status message."""
+    """The current tracks of one camera, and those that started, ended or were swapped since the last status message."""
 
     def __init__(self) -> None:
         self._epoch = 0
         self._there: set[int] = set()
         self._started: list[int] = []
         self._ended: list[int] = []
+        self._swapped: list[Swap] = []
 
     @property
     def has_news(self) -> bool:
-        """Whether a track started or ended since the last status message."""
-        return bool(self._started or self._ended)
+        """Whether a track started, ended or was swapped since the last status message."""
+        return bool(self._started or self._ended or self._swapped)
 
-    def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int]) -> None:
+    def see(self, epoch: int, track_ids: Iterable[int], ended: Iterable[int], swapped: Iterable[Swap] = ()) -> None:
         """Update with a frame's tracks and those that ended with it. A new epoch ends all earlier tracks.
 
         Args:
             epoch: the frame's epoch.
             track_ids: ids of the tracks in the frame.
             ended: ids of the tracks that ended for good with this frame.
+            swapped: the ids that were exchanged with this frame.
         """
         if epoch != self._epoch:
             self.end()
@@ -51,16 +56,17 @@ class Presence:
         self._there.update(track_ids)
         self._ended += [track_id for track_id in ended if track_id in self._there]
         self._there.difference_update(ended)
+        self._swapped += swapped
 
     def end(self) -> None:
         """End all current tracks."""
         self._ended += sorted(self._there)
         self._there = set()
 
-    def news(self) -> tuple[list[int], list[int]]:
-        """Return the ids of the tracks that started, and of those that ended, since the last call."""
-        told = self._started, self._ended
-        self._started, self._ended = [], []
+    def news(self) -> tuple[list[int], list[int], list[Swap]]:
+        """Return the ids of the tracks that started, that ended, and that were swapped, since the last call."""
+        told = self._started, self._ended, self._swapped
+        self._started, self._ended, self._swapped = [], [], []
         return told
 
 

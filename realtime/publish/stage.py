@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from realtime import wire
 from realtime.config import PublishConfig
 from realtime.observe.metrics import StageMeter
 from realtime.observe.status import CameraStatus
+from realtime.publish.audience import Swap
 from realtime.publish.branches import Branch
 from realtime.publish.message import to_message
 from realtime.publish.record import Recorder
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # How long the last status waits for the recording, whose queue is usually written within milliseconds.
 _RECORDED_S = 0.2
+# The info beside a recording names this many swaps of a camera at most, the latest ones: memory stays bounded.
+_SWAPS_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class PublishStage:
         self._door = door
         self._branches = branches
         self._seq: Counter[str] = Counter()
+        self._swaps: defaultdict[str, deque[Swap]] = defaultdict(lambda: deque(maxlen=_SWAPS_KEPT))
         self._stream = Stream(
             [socket, *more_sockets],
             config.encoding,
@@ -147,7 +151,11 @@ class PublishStage:
         message = to_message(poses, self._info.session, seq, skeleton, self._config.raw_keypoints, age_ms)
         self._stream.send(wire.pose_topic(frame.camera), message)
         self._seq[frame.camera] += 1
-        self._stream.see(message, poses.ended)
+        swaps = [(one, other, seq) for one, other in poses.swapped]
+        self._stream.see(message, poses.ended, swaps)
+        if swaps:
+            self._swaps[frame.camera].extend(swaps)
+            self._describe(frame.camera)
         status = self._cameras()[frame.camera]
         status.people = len(poses.track_ids)
         status.count_published(age_ms)
@@ -158,9 +166,16 @@ class PublishStage:
             branch.offer(poses, message.seq)
 
     def _describe(self, camera: str) -> wire.InfoMessage:
-        """Build the info of a camera, which is also written beside the recording."""
+        """Build the info of a camera. It is also written beside the recording, with the camera's swaps."""
+        info = self._info_of(camera)
+        if self._recorder:
+            swaps = self._swaps.get(camera)
+            self._recorder.describe(self._info_of(camera, list(swaps)) if swaps else info)
+        return info
+
+    def _info_of(self, camera: str, swaps: list[Swap] | None = None) -> wire.InfoMessage:
         status = self._cameras()[camera]
-        info = wire.InfoMessage(
+        return wire.InfoMessage(
             session=self._info.session,
             camera=camera,
             keypoint_names=list(self._info.skeleton.keypoint_names),
@@ -174,7 +189,5 @@ class PublishStage:
             version=self._info.version,
             pictures=self._info.pictures,
             live=None if status.size is None else self._door.is_live(camera),
+            swaps=wire.UNSET if swaps is None else swaps,
         )
-        if self._recorder:
-            self._recorder.describe(info)
-        return info

@@ -13,7 +13,7 @@ from realtime import wire
 from realtime.observe import process
 from realtime.observe.metrics import StageMeter
 from realtime.observe.status import REMOVED, CameraStatus
-from realtime.publish.audience import Audience, Presence, covers
+from realtime.publish.audience import Audience, Presence, Swap, covers
 from realtime.publish.socket import PublishSocket
 
 _STATUS_EVERY_S = 1.0
@@ -77,14 +77,15 @@ class Stream:
         has_taken = [socket.send(topic, payload) for socket in self._sockets]
         return all(has_taken)
 
-    def see(self, message: wire.PoseMessage, ended: Iterable[int] = ()) -> None:
+    def see(self, message: wire.PoseMessage, ended: Iterable[int] = (), swapped: Iterable[Swap] = ()) -> None:
         """Take the tracks of a pose message that was sent, for the next status message.
 
         Args:
             message: the message.
             ended: ids of the tracks that ended for good with it.
+            swapped: the ids that were exchanged with it.
         """
-        self._presence[message.camera].see(message.epoch, message.track_ids, ended)
+        self._presence[message.camera].see(message.epoch, message.track_ids, ended, swapped)
 
     def readers(self) -> int:
         """Count the readers that `publish.wait_for_subscribers` waits for."""
@@ -168,7 +169,7 @@ class Stream:
             if (state, reason) == REMOVED:  # its last message, unless the camera is added again
                 presence.end()
                 del self._presence[camera]
-            started, ended = presence.news()
+            started, ended, swapped = presence.news()
             message = wire.StatusMessage(
                 session=(self._told_info.get(camera) or self._describe(camera)).session,
                 camera=camera,
@@ -182,6 +183,7 @@ class Stream:
                 uptime_s=round(time.monotonic() - self._started_s, 3),
                 tracks_started=started,
                 tracks_ended=ended,
+                tracks_swapped=swapped,
                 lowered=status.lowered,
                 recording=self._recording(),
                 since_ns=since_ns,

@@ -19,6 +19,7 @@ from realtime import wire
 from realtime.config import PublishConfig
 from realtime.errors import ConfigError
 from realtime.observe.status import CameraStatus
+from realtime.publish.audience import Swap
 from realtime.publish.purpose import POSES
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stream import Stream
@@ -213,7 +214,7 @@ class Replay:
         session = self._session(message.session)
         message = msgspec.structs.replace(message, session=session, published_ns=time.time_ns())
         self._send(message)
-        self._stream.see(message)
+        self._stream.see(message, swapped=self._swapped_at(message.camera, message.seq))
         status.count_captured()
         status.count_published(latency_ms)
 
@@ -283,5 +284,17 @@ class Replay:
         status = self._status[camera]
         session = self._session(self._session_of[camera])
         return msgspec.structs.replace(
-            self._infos[camera], session=session, size=status.size, source_fps=status.source_fps, pictures=None
+            self._infos[camera],
+            session=session,
+            size=status.size,
+            source_fps=status.source_fps,
+            pictures=None,
+            swaps=wire.UNSET,
         )
+
+    def _swapped_at(self, camera: str, seq: int) -> list[Swap]:
+        """The ids that were exchanged from this message on, if the info is of the session that is replayed."""
+        info = self._infos[camera]
+        if info.swaps is wire.UNSET or info.session != self._session_of[camera]:
+            return []
+        return [swap for swap in info.swaps if swap[2] == seq]

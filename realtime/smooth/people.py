@@ -5,6 +5,7 @@ smooth/stage.py takes the rows of a frame's people, advances them, and joins the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,6 +69,14 @@ class People(NamedTuple):
         """The row of each track; -1, the blank row, if the track is new."""
         same = track_ids[:, None] == self.track_ids[None, :]
         return np.where(same.any(axis=1), same.argmax(axis=1), -1)
+
+    def exchanged(self, pairs: Iterable[tuple[int, int]]) -> People:
+        """The same people; the two tracks of each pair have each other's ids."""
+        ids = self.track_ids.copy()
+        for one, other in pairs:
+            is_one, is_other = ids == one, ids == other
+            ids[is_one], ids[is_other] = other, one
+        return self._replace(track_ids=ids)
 
     def without(self, rows: NDArray[np.int64]) -> People:
         """All rows but these; the blank row always stays."""

@@ -119,7 +119,7 @@ class SmoothStage:
                 f"{frame.camera}: smooth: time went from {camera.time_s} s to {now_s} s, expected it to increase"
             )
         people = camera.people or People.empty(poses.keypoints.shape[1], filter_.width)
-        recent = people.seen_within(self._config.reset_s, now_s)
+        recent = people.seen_within(self._config.reset_s, now_s).exchanged(poses.swapped)
         rows = recent.rows_of(poses.track_ids)
         people, followed = self._advance(recent.take(rows), poses, filter_)
         camera.time_s = now_s

@@ -25,7 +25,7 @@ WIRE_FLOAT = np.dtype("<f4")
 BOX_BYTES = 4 * WIRE_FLOAT.itemsize
 KEYPOINT_BYTES = 3 * WIRE_FLOAT.itemsize
 # Keys that are sent only if the publisher's configuration asks for them.
-OPTIONAL = frozenset({"raw_keypoints", "activity", "labels"})
+OPTIONAL = frozenset({"raw_keypoints", "activity", "labels", "swaps"})
 RAW_BYTES = 2 * WIRE_FLOAT.itemsize
 
 # ---- the keys: types and descriptions that several messages share
@@ -219,6 +219,16 @@ class InfoMessage(Struct, frozen=True, kw_only=True):
             "frames are processed (a file); nil before the first frame"
         ),
     ] = None
+    swaps: (
+        Annotated[
+            list[tuple[Integer, Integer, Integer]],
+            Meta(
+                description="all `tracks_swapped` of the camera's status messages; never sent, only written to "
+                "`x.info.json` beside a recording, if there were any"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
     def __post_init__(self) -> None:
         _finite("source_fps", [self.source_fps])
@@ -277,6 +287,14 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
             description="ids of tracks that ended since the previous status; they won't return. A track ends when its "
             "person was not seen for longer than both `tracker.buffer_s` and `tracker.relink_s`, or when a new epoch "
             "starts. If the state is ended or failed, all other tracks have ended too"
+        ),
+    ] = []
+    tracks_swapped: Annotated[
+        list[tuple[Integer, Integer, Integer]],
+        Meta(
+            description="two track ids and a `seq`, for each swap since the previous status: the ids had gone to each "
+            "other's person, and from the pose message of this `seq` on they have changed places. Earlier messages "
+            "keep their ids. A swap is sent at once"
         ),
     ] = []
     lowered: Annotated[

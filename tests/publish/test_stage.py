@@ -20,6 +20,7 @@ from realtime.publish.audience import Presence
 from realtime.publish.record import Recorder
 from realtime.publish.socket import PublishSocket
 from realtime.publish.stage import PublishStage, StreamInfo
+from realtime.recordings.info import read_infos
 from realtime.runtime.channel import Channel
 from realtime.runtime.loop import run_stage
 from realtime.runtime.watch import Unwatched
@@ -338,6 +339,22 @@ def test_started_and_ended_tracks_are_reported_once(subscribe: Callable) -> None
     assert ended == [2, 1, 3]
 
 
+def test_swapped_ids_are_reported_once_and_kept_beside_the_recording(subscribe: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    run = Running(PublishConfig(bind=[ANY_PORT]), record=path)
+    subscriber = subscribe(run.endpoint, b"status/")
+    subscriber.recv_multipart()
+    for index, swapped in enumerate([(), (), ((1, 2),), (), ((1, 2), (3, 4))]):
+        run.inbox.put(replace(people(make_frame(index), 4), swapped=swapped))
+    swaps = []
+    while len(swaps) < 3:
+        swaps += wire.decode(*subscriber.recv_multipart()).tracks_swapped
+    assert wire.decode(*subscribe(run.endpoint, b"info/").recv_multipart()).swaps is wire.UNSET
+    run.end()
+    assert swaps == [(1, 2, 2), (1, 2, 4), (3, 4, 4)]
+    assert read_infos(tmp_path / "x.info.json")["cam0"].swaps == swaps
+
+
 def test_the_final_status_of_a_removed_camera_ends_its_tracks_once(subscribe: Callable) -> None:
     run = Running(PublishConfig(bind=[ANY_PORT]))
     subscriber, camera = subscribe(run.endpoint, b"status/"), run.status["cam0"]
@@ -388,7 +405,7 @@ def test_a_track_reported_as_ended_never_comes_back(buffer_s: float, seed: int) 
         ids = tracks.track_ids.tolist()
         assert not ended & set(ids)
         presence.see(0, ids, tracks.ended)
-        started, gone = presence.news()
+        started, gone, _ = presence.news()
         ended |= set(gone)
         came_back += len(ids) - len(started)
     assert len(ended) > 5

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Sent:
         self.messages: list[tuple[float, wire.PoseMessage]] = []
         self.then: Callable[[], object] = lambda: None  # called after each message
         self.restarted: list[str] = []
+        self.swapped: list[tuple[int, int, int]] = []
 
     def send(self, topic: bytes, message: wire.PoseMessage) -> bool:
         assert topic == wire.pose_topic(message.camera)
@@ -57,8 +58,8 @@ class Sent:
     def begin_again(self, camera: str) -> None:
         self.restarted.append(camera)
 
-    def see(self, message: wire.PoseMessage) -> None:
-        pass
+    def see(self, message: wire.PoseMessage, swapped: Iterable[tuple[int, int, int]] = ()) -> None:
+        self.swapped += swapped
 
     def tick(self) -> None:
         pass
@@ -114,6 +115,16 @@ def test_the_info_tells_that_a_camera_is_a_file(tmp_path: Path, sent: Sent) -> N
         begun_s = sent.clock.now_s - START_S
         replay(path).run()
         assert sent.messages[2][0] - begun_s == pytest.approx(0.2 + late_s, abs=1e-6)
+
+
+def test_swaps_are_published_again_with_their_message(tmp_path: Path, sent: Sent) -> None:
+    path = record(tmp_path / "x.jsonl", *of_camera(20))
+    swaps = [(1, 2, 5), (1, 3, 12), (2, 3, 12)]
+    path.with_name("x.info.json").write_bytes(encode_infos([msgspec.structs.replace(INFO, swaps=swaps)]))
+    again = replay(path, from_s=1.0)
+    again.run()
+    assert sent.swapped == swaps[1:]
+    assert again._describe("cam0").swaps is wire.UNSET
 
 
 def test_a_part_begins_at_once_and_ends_before_its_end(tmp_path: Path, sent: Sent) -> None:

@@ -159,6 +159,19 @@ def test_tracks_keep_their_state_when_their_order_changes(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_ids_that_are_exchanged_take_their_state_along(method):
+    right, mixed_up = stage_of(method), stage_of(method)
+    for step in range(20):
+        both = np.concatenate([points(100.0 + 3 * step), points(300.0 - 2 * step)])
+        expected = smooth(right, poses_of(step / 30, both, ids=[1, 2]))
+        poses = poses_of(step / 30, both, ids=[2, 1] if step < 10 else [1, 2])
+        got = smooth(mixed_up, replace(poses, swapped=((1, 2),) if step == 10 else ()))
+        np.testing.assert_array_equal(got, expected)
+    newcomer = replace(poses_of(1.0, both, ids=[7, 2]), swapped=((1, 7),))  # 7 was never seen
+    np.testing.assert_array_equal(smooth(mixed_up, newcomer), smooth(right, poses_of(1.0, both, ids=[1, 2])))
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_two_cameras_with_the_same_track_ids_do_not_mix(method):
     stage = stage_of(method)
     for t in range(3):
