@@ -1,0 +1,62 @@
+"""The tables of docs/accuracy.md about identities, in one run.
+
+    python -m tests.bench.identity                    # lists the tables
+    python -m tests.bench.identity libraries parts    # prints some of them
+    python -m tests.bench.identity all --write        # writes all into docs/accuracy.md
+
+Users score their own data with `python -m realtime.evaluate tracking`. Here is what they have no use for: the tracker
+with other rules than the program's, and cameras that move only because their picture is cropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from realtime.evaluate.processor import computed_with
+
+from .measure import Runner
+from .tables import TABLES, Bench
+
+PAGE = Path("docs/accuracy.md")
+
+
+def put(text: str, name: str, lines: list[str]) -> str:
+    """Return the page with this table between its markers.
+
+    Raises:
+        ValueError: the page has no such markers.
+    """
+    begin, end = f"<!-- identity {name} -->\n", f"<!-- /identity {name} -->"
+    before, found, rest = text.partition(begin)
+    _, is_closed, after = rest.partition(end)
+    if not found or not is_closed:
+        raise ValueError(f"{PAGE}: no markers {begin.strip()} and {end}")
+    return f"{before}{begin}\n" + "\n".join(lines) + f"\n\n{end}{after}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.identity", description=__doc__.splitlines()[0])
+    about = ", ".join(f"{name} ({minutes} min)" for name, (_, minutes) in TABLES.items())
+    parser.add_argument("names", metavar="NAME", nargs="+", choices=[*TABLES, "all"], help=f"all, or of {about}")
+    parser.add_argument("--data", type=Path, default=Path("data/mot"), help="folder of sequences; default data/mot")
+    parser.add_argument("--video", type=Path, default=Path("vtest.avi"), help="PETS09-S2L1; default vtest.avi")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; default 1. The column ms needs 1")
+    parser.add_argument("--precision", default="auto", help="of the networks; default auto")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE}")
+    options = parser.parse_args(argv)
+    bench = Bench(options.data, options.video, Runner(options.jobs), options.precision)
+    for name in TABLES if "all" in options.names else options.names:
+        began_s = time.monotonic()
+        for table, lines in TABLES[name][0](bench).items():
+            print(f"\n### {table}\n", *lines, sep="\n", flush=True)
+            if options.write:
+                PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), table, lines), encoding="utf-8")
+        print(f"{name}: took {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+    print(f"\n{bench.computed or computed_with('cpu', {})}")
+
+
+if __name__ == "__main__":
+    main()
