@@ -40,14 +40,18 @@ def put(text: str, name: str, lines: list[str]) -> str:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.identity", description=__doc__.splitlines()[0])
     about = ", ".join(f"{name} ({minutes} min)" for name, (_, minutes) in TABLES.items())
-    parser.add_argument("names", metavar="NAME", nargs="+", choices=[*TABLES, "all"], help=f"all, or of {about}")
+    parser.add_argument("names", metavar="NAME", nargs="*", help=f"all, or some of {about}")
     parser.add_argument("--data", type=Path, default=Path("data/mot"), help="folder of sequences; default data/mot")
     parser.add_argument("--video", type=Path, default=Path("vtest.avi"), help="PETS09-S2L1; default vtest.avi")
     parser.add_argument("--jobs", type=int, default=1, help="processes; default 1. The column ms needs 1")
-    parser.add_argument("--precision", default="auto", help="of the networks; default auto")
     parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE}")
     options = parser.parse_args(argv)
-    bench = Bench(options.data, options.video, Runner(options.jobs), options.precision)
+    if unknown := set(options.names) - {*TABLES, "all"}:
+        parser.error(f"got {', '.join(unknown)}, expected all or some of {', '.join(TABLES)}")
+    if not options.names:
+        print(about.replace(", ", "\n"))
+        return
+    bench = Bench(options.data, options.video, Runner(options.jobs))
     for name in TABLES if "all" in options.names else options.names:
         began_s = time.monotonic()
         for table, lines in TABLES[name][0](bench).items():
@@ -55,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
             if options.write:
                 PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), table, lines), encoding="utf-8")
         print(f"{name}: took {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-    print(f"\n{bench.computed or computed_with('cpu', {})}")
+    print("", *(bench.computed or [computed_with("cpu", {})]), sep="\n")
 
 
 if __name__ == "__main__":

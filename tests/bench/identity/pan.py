@@ -23,8 +23,8 @@ LEAST_VISIBLE = 0.3  # a box of which less is in the view is left out
 # How the view moves.
 MOTIONS = {
     "still": "does not move",
-    "slow pan": "crosses the picture once in 10 s, and back",
-    "fast pan": "crosses the picture once in 2 s, and back",
+    "slow pan": "swings across the picture in 10 s, and back",
+    "fast pan": "swings across the picture in 2 s, and back",
     "shake": "trembles: 1 % of the width (standard deviation) in each frame",
     "jerk": "jumps to another place every 2 s, at random",
 }
@@ -50,8 +50,8 @@ def path(motion: str, times_s: NDArray[np.float64], room: tuple[float, float], s
         stay = (times_s // 2).astype(int)
         return random.uniform(0, limits, (stay.max() + 1, 2))[stay]
     crossing_s = {"slow pan": 10.0, "fast pan": 2.0}[motion]
-    phase = np.abs((times_s / crossing_s + 1) % 2 - 1)  # 0, 1, 0, ...
-    return np.column_stack([phase * limits[0], middle[:, 1]])
+    across = (1 - np.cos(np.pi * times_s / crossing_s)) / 2  # it slows down before it turns, as a motor does
+    return np.column_stack([across * limits[0], middle[:, 1]])
 
 
 def view_of(size: tuple[int, int]) -> tuple[int, int]:

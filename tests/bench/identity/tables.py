@@ -33,6 +33,7 @@ from .measure import (
     value,
 )
 from .parts import GRID, PARTS, Variant, chosen
+from .pictures import NAME as PETS
 from .pictures import Pictures
 
 Lines = list[str]
@@ -56,16 +57,14 @@ class Bench:
         data: the folder of sequences.
         video: vtest.avi.
         runner: runs the trackers.
-        precision: of the networks.
     """
 
     data: Path
     video: Path
     runner: Runner
-    precision: str = "auto"
     _clips: list[Clip] = field(default_factory=list)
-    _pictures: dict[tuple[str | None, bool], Clip] = field(default_factory=dict)
-    computed: str = ""
+    _pictures: dict[tuple[str | None, bool, str], Clip] = field(default_factory=dict)
+    computed: list[str] = field(default_factory=list)
 
     @property
     def clips(self) -> list[Clip]:
@@ -74,13 +73,14 @@ class Bench:
             self._clips = read_clips(self.data)
         return self._clips
 
-    def pictures(self, motion: str | None = None, with_poses: bool = False) -> Clip:
-        """PETS from its pictures."""
-        key = motion, with_poses
+    def pictures(self, motion: str | None = None, with_poses: bool = False, precision: str = "auto") -> Clip:
+        """PETS from its pictures, with networks in this precision."""
+        key = motion, with_poses, precision
         if key not in self._pictures:
-            pictures = Pictures(self.data, self.video, self.precision)
+            pictures = Pictures(self.data, self.video, precision)
             self._pictures[key] = pictures.clip(motion, with_poses)
-            self.computed = pictures.note
+            if pictures.note not in self.computed:
+                self.computed.append(pictures.note)
         return self._pictures[key]
 
 
@@ -196,6 +196,21 @@ def moving_camera_pictures(bench: Bench) -> dict[str, Lines]:
     return {"pan-pictures": markdown(["the view", *makers], rows)}
 
 
+def from_pictures(bench: Bench) -> dict[str, Lines]:
+    """PETS from the boxes of yolov8n: those of a file, and those found now."""
+    given = read_clips(bench.data / PETS, "det/det_yolov8n.txt")
+    rows = []
+    for text, clips in {
+        "`det_yolov8n.txt`": given,
+        "pictures, auto": [bench.pictures()],
+        "pictures, fp32": [bench.pictures(precision="fp32")],
+    }.items():
+        makers = {OURS: ours()} | libraries(has_pictures=clips is not given)
+        found = bench.runner.found(clips, makers, [Thinning()])
+        rows.append([text, *(four(found[name]) for name in makers)])
+    return {"pictures": markdown(["detections", *makers], rows)}
+
+
 def hide(bench: Bench) -> dict[str, Lines]:
     """People hidden for some seconds, from boxes and from pictures with poses; with and without re-identification."""
     makers = {"with": ours(), "without": ours(relink_s=0.0)}
@@ -272,6 +287,7 @@ TABLES: Mapping[str, tuple[Callable[[Bench], dict[str, Lines]], int]] = {
     "rates": (low_rates, 3),
     "pan": (moving_camera, 4),
     "pan-pictures": (moving_camera_pictures, 4),
+    "pictures": (from_pictures, 3),
     "hide": (hide, 4),
     "relink": (relink, 2),
     "methods": (methods, 3),
