@@ -94,7 +94,7 @@ def moving(clip: Clip, motion: str, seed: int = 0) -> Clip:
     times_s = np.array([item.frame.time_s for item in clip.detections])
     corners = corners_of(size, motion, numbers, times_s, seed)
     view = view_of(size)
-    image = np.broadcast_to(np.zeros(3, np.uint8), (view[1], view[0], 3))
+    image = np.zeros((view[1], view[0], 3), np.uint8)
     moved = []
     for item in clip.detections:
         cut, is_in = cropped(item.xyxy.astype(np.float64), corners[item.frame.index + 1], view)

@@ -79,10 +79,11 @@ class Variant:
 
     def __init__(self, changes: Changes) -> None:
         config = TrackerConfig(relink_s=changes["relink_s"]) if "relink_s" in changes else TrackerConfig()
-        self._tracker = OurTracker(config)
         self._rules = changed_rules(Rules.of(config), changes)
         prefix = "camera_motion."
         self._constants = {key.removeprefix(prefix): new for key, new in changes.items() if key.startswith(prefix)}
+        with self._changed():
+            self._tracker = OurTracker(config)
 
     def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Track the people of the next frame."""
@@ -95,7 +96,7 @@ class Variant:
         of = association.Rules.__dict__["of"]
         for name, new in self._constants.items():
             setattr(camera_motion, name, new)
-        association.Rules.of = classmethod(lambda cls, config: self._rules)  # a new epoch makes its rules
+        association.Rules.of = classmethod(lambda cls, config: self._rules)
         try:
             yield
         finally:
