@@ -17,11 +17,12 @@ from realtime.evaluate.tracking.trackers import OurTracker
 from realtime.track.association import Rules
 from tests.bench.identity import pan
 from tests.bench.identity.__main__ import PAGE, put
+from tests.bench.identity.crowd import crowd
 from tests.bench.identity.left_out import leave_one_out
-from tests.bench.identity.measure import CHOICES, Runner, at_most, backwards, read_clips, run_one
+from tests.bench.identity.measure import CHOICES, Runner, at_most, backwards, people_of, read_clips, run_one
 from tests.bench.identity.parts import GRID, PARTS, Variant, changed_rules, chosen
 from tests.bench.identity.tables import TABLES, Bench
-from tests.bench.track import crowd
+from tests.bench.track import crowd as boxes_of_a_crowd
 from tests.evaluate.tracking.sequences import line, make_sequence, walk
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_the_first_row_of_the_parts_is_the_program() -> None:
     ours, variant = OurTracker(TrackerConfig()), Variant({})
-    for item in list(crowd(20))[:60]:
+    for item in list(boxes_of_a_crowd(20))[:60]:
         expected, found = ours.follow(item), variant.follow(item)
         assert expected[0].tolist() == found[0].tolist()
         assert expected[1].tolist() == found[1].tolist()
@@ -52,7 +53,7 @@ def test_every_other_row_changes_the_rules_and_leaves_those_of_the_program(name:
     rules = Rules.of(TrackerConfig())
     assert changed_rules(rules, PARTS[name]) != rules
     variant = Variant(PARTS[name])
-    for item in list(crowd(5))[:3]:
+    for item in list(boxes_of_a_crowd(5))[:3]:
         variant.follow(item)
     assert Rules.of(TrackerConfig()) == rules
 
@@ -160,6 +161,22 @@ def test_boxes_and_ground_truth_move_alike_and_end_at_the_border(tmp_path: Path)
     assert first - last == pytest.approx(across * (640 - 448), abs=1)  # the camera moves right, so people move left
 
 
+# ---- a made crowd
+
+
+def test_a_made_crowd_stays_in_the_picture_and_is_found_where_nobody_is_before_it() -> None:
+    clip = crowd(50, seconds=4.0)
+    assert len(clip.detections) == len(clip.sequence.frames) == 120
+    boxes = np.vstack([item.xyxy for item in clip.detections])
+    assert (boxes[:, [0, 2]].mean(1) > -100).all()
+    assert (boxes[:, [0, 2]].mean(1) < 1920 + 100).all()
+    assert (boxes[:, 3] < 1080 + 20).all()
+    found = people_of(clip) / 50
+    assert 0.6 < found < 0.95
+    assert all(len(np.unique(rows[:, 1])) == 50 for rows in clip.sequence.truth.values())
+    np.testing.assert_array_equal(clip.detections[60].xyxy, crowd(50, seconds=4.0).detections[60].xyxy)
+
+
 # ---- the page
 
 
@@ -171,9 +188,11 @@ def test_a_table_replaces_the_one_between_its_markers() -> None:
         put(page, "rates", [])
 
 
-def test_every_table_that_needs_no_pictures_has_its_place_on_the_page(data: Path) -> None:
+def test_every_table_that_needs_no_pictures_has_its_place_on_the_page(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make_sequence(tmp_path / name, *walk(5), 5)
     page = (ROOT / PAGE).read_text()
-    bench = Bench(data, Path("none"), Runner())
+    bench = Bench(tmp_path, Path("none"), Runner(), crowd_s=0.5)
     for name in FROM_BOXES:
         for table, lines in TABLES[name][0](bench).items():
             page = put(page, table, lines)

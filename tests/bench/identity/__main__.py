@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help=f"all, or some of {about}")
     parser.add_argument("--data", type=Path, default=Path("data/mot"), help="folder of sequences; default data/mot")
     parser.add_argument("--video", type=Path, default=Path("vtest.avi"), help="PETS09-S2L1; default vtest.avi")
-    parser.add_argument("--jobs", type=int, default=1, help="processes; default 1. The column ms needs 1")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; default 1")
     parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE}")
     options = parser.parse_args(argv)
     if unknown := set(options.names) - {*TABLES, "all"}:

@@ -17,6 +17,7 @@ from realtime.evaluate.tracking.trackers import Naive, OurTracker, Tracker
 from realtime.types import Detections
 
 from . import pan
+from .crowd import crowd
 from .left_out import leave_one_out
 from .measure import (
     CHOICES,
@@ -46,7 +47,11 @@ RELINK_CHOICES = {
     "all": Thinning(), "every 2nd": Thinning(every=2), "every 5th": Thinning(every=5),
     "30 % dropped": Thinning(drop=0.3),
 }  # fmt: skip
+# A scene with 45 people per frame, and the number of people of the made crowd.
 CROWDED = "MOT17-04-FRCNN"
+CROWD = 50
+# Those that stand beside ours in the smaller tables.
+RIVALS = ("boxmot yaml", "roboflow bytetrack")
 
 
 @dataclass
@@ -57,11 +62,13 @@ class Bench:
         data: the folder of sequences.
         video: vtest.avi.
         runner: runs the trackers.
+        crowd_s: the duration of the made crowd.
     """
 
     data: Path
     video: Path
     runner: Runner
+    crowd_s: float = 20.0
     _clips: list[Clip] = field(default_factory=list)
     _pictures: dict[tuple[str | None, bool, str], Clip] = field(default_factory=dict)
     computed: list[str] = field(default_factory=list)
@@ -86,6 +93,12 @@ class Bench:
 
 def ours(**keys: object) -> Callable[[], Tracker]:
     return partial(OurTracker, TrackerConfig(**keys))
+
+
+def rivals(has_pictures: bool = False) -> Makers:
+    """RIVALS, and with pictures BoT-SORT, which looks for the camera's motion in them."""
+    names = (*RIVALS, "boxmot botsort") if has_pictures else RIVALS
+    return {name: make for name, make in libraries(has_pictures).items() if name in names}
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
@@ -139,27 +152,23 @@ def _shown(number: object) -> str:
 
 def played_backwards(bench: Bench) -> dict[str, Lines]:
     """All sequences from their end to their start."""
-    makers = {OURS: ours()} | {name: make for name, make in libraries(False).items() if name in RIVALS}
+    makers = {OURS: ours()} | rivals()
     clips = [backwards(clip) for clip in bench.clips]
     found = [bench.runner.found(clips, makers, thinnings) for thinnings in CHOICES.values()]
     rows = [[name, *(four(of[name]) for of in found)] for name in makers]
     return {"backwards": markdown(["tracker", *CHOICES], rows)}
 
 
-RIVALS = ("boxmot constructor", "boxmot yaml", "roboflow bytetrack")
-
-
 def low_rates(bench: Bench) -> dict[str, Lines]:
     """At 10, 5 and 2 frames per second, and in a crowd."""
-    makers = {OURS: ours()} | {name: make for name, make in libraries(False).items() if name in RIVALS}
+    makers = {OURS: ours()} | rivals()
     rows = []
     for rate_hz in RATES_HZ:
         found = _at_rate(bench.runner, bench.clips, makers, rate_hz)
         rows.append([f"{rate_hz} fps, all sequences", *(four(found[name]) for name in makers)])
-    crowd = [clip for clip in bench.clips if clip.name == CROWDED]
-    for clip in crowd:
+    for clip in [crowd(CROWD, bench.crowd_s), *(clip for clip in bench.clips if clip.name == CROWDED)]:
         for rate_hz in (30, *RATES_HZ):
-            found = _at_rate(bench.runner, crowd, makers, rate_hz)
+            found = _at_rate(bench.runner, [clip], makers, rate_hz)
             text = f"{rate_hz} fps, {clip.name} ({people_of(clip):.0f} boxes per frame)"
             rows.append([text, *(four(found[name], mean=None) for name in makers)])
     return {"rates": markdown(["frames", *makers], rows)}
@@ -175,7 +184,7 @@ def moving_camera(bench: Bench) -> dict[str, Lines]:
     """Given boxes in a view that moves."""
     makers: dict[str, Callable[[], Tracker]] = {OURS: ours()}
     makers["without the camera's motion"] = partial(Variant, PARTS["without the camera's motion"])
-    makers |= {name: make for name, make in libraries(False).items() if name in RIVALS}
+    makers |= rivals()
     rows = []
     for motion, about in pan.MOTIONS.items():
         clips = [pan.moving(clip, motion) for clip in bench.clips]
@@ -188,7 +197,7 @@ def moving_camera_pictures(bench: Bench) -> dict[str, Lines]:
     """PETS from its pictures, in a view that moves; BoT-SORT sees the pictures."""
     makers: dict[str, Callable[[], Tracker]] = {OURS: ours()}
     makers["without the camera's motion"] = partial(Variant, PARTS["without the camera's motion"])
-    makers |= {name: make for name, make in libraries(True).items() if name in (*RIVALS, "boxmot botsort")}
+    makers |= rivals(has_pictures=True)
     rows = []
     for motion in pan.MOTIONS:
         found = bench.runner.found([bench.pictures(motion)], makers, [Thinning()])
@@ -241,8 +250,8 @@ def relink(bench: Bench) -> dict[str, Lines]:
 def methods(bench: Bench) -> dict[str, Lines]:
     """Every tracker.method, from boxes and from pictures, with its time per frame."""
     makers = {method: ours(method=method) for method in get_args(TrackerMethod)}
-    boxes = bench.runner.found(bench.clips, makers, [Thinning()])
-    pictures = bench.runner.found([bench.pictures()], makers, [Thinning()])
+    runner = Runner()  # one process, because the time counts
+    boxes, pictures = (runner.found(clips, makers, [Thinning()]) for clips in (bench.clips, [bench.pictures()]))
     rows = [[name, four(boxes[name]), _ms(boxes, name), four(pictures[name]), _ms(pictures, name)] for name in makers]
     columns = ["`tracker.method`", "nine sequences, FRCNN", "ms", "PETS from its pictures", "ms"]
     return {"methods": markdown(columns, rows)}
