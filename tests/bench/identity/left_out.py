@@ -33,10 +33,13 @@ class LeftOut:
     Attributes:
         found: by choice of frames, the figures of "chosen" (as in the program) and of "left out".
         taken: for each number, how often each of its values was taken.
+        gained: for each number and value, what it changes on all sequences: the criterion, and the switches of the
+            three choices of frames together.
     """
 
     found: dict[str, Found]
     taken: dict[str, Counter[object]]
+    gained: dict[str, dict[object, tuple[float, float]]]
 
 
 def criterion(runs: Runs, names: Sequence[str]) -> float:
@@ -47,6 +50,16 @@ def criterion(runs: Runs, names: Sequence[str]) -> float:
         each = [run[name].scores.numbers()["HOTA"] for run in of_choice for name in names]
         choices.append((np.mean(combined) + np.mean(each)) / 2)
     return float(np.mean(choices))
+
+
+def switches(runs: Runs) -> float:
+    """The switches of all choices of frames together; of several seeds, the mean."""
+    return float(
+        sum(
+            np.mean([sum(int(each.scores.numbers()["IDSW"]) for each in run.values()) for run in of_choice])
+            for of_choice in runs
+        )
+    )
 
 
 def leave_one_out(
@@ -81,7 +94,12 @@ def leave_one_out(
     for k, choice in enumerate(choices):
         together = [{name: applied[name][k][run][name] for name in names} for run in range(len(choices[choice]))]
         found[choice] = {"chosen": _mean(runs["chosen"][k]), "left out": _mean(together)}
-    return LeftOut(found, taken)
+    at = criterion(runs["chosen"], names), switches(runs["chosen"])
+    gained: dict[str, dict[object, tuple[float, float]]] = {number: {start[number]: (0.0, 0.0)} for number in grid}
+    for name, changes in variants.items():
+        for number, new in changes.items():
+            gained[number][new] = criterion(runs[name], names) - at[0], switches(runs[name]) - at[1]
+    return LeftOut(found, taken, gained)
 
 
 def _runs(

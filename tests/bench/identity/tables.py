@@ -38,6 +38,7 @@ from .pictures import NAME as PETS
 from .pictures import Pictures
 
 Lines = list[str]
+WIDEST = max(map(len, GRID.values()))
 OURS = "ours"
 RATES_HZ = (10, 5, 2)
 HIDDEN_S = (1, 2, 3, 4)
@@ -138,11 +139,15 @@ def left_out(bench: Bench) -> dict[str, Lines]:
     rows = [[text, *(four(of[name]) for of in result.found.values())] for name, text in names.items()]
     numbers = []
     for number, values in GRID.items():
-        taken = ", ".join(f"{_shown(v)} ({result.taken[number][v]})" for v in sorted(set(values)))
-        numbers.append([f"`{number}`", _shown(chosen(number)), taken])
+        cells = []
+        for v in sorted(values):
+            hota, switches = result.gained[number][v]
+            change = "" if v == chosen(number) else f": {hota:+.2f}, {switches:+.0f}"
+            cells.append(f"{_shown(v)}{change} ({result.taken[number][v]})")
+        numbers.append([f"`{number}`", _shown(chosen(number)), *cells, *[""] * (WIDEST - len(cells))])
     return {
         "left-out": markdown(["numbers", *CHOICES], rows),
-        "grid": markdown(["number", "in the program", "values (how often taken)"], numbers),
+        "grid": markdown(["number", "in the program", *["value: HOTA, switches (taken)"] * WIDEST], numbers),
     }
 
 
