@@ -9,7 +9,7 @@ docs/accuracy.md tells what each difference gains:
 - the motion of the camera is measured by the boxes and moves all predictions (track/camera_motion.py)
 - people in view whose box fits well are matched first, so that lost tracks can't take their boxes
 - the people and boxes left over are compared again, with boxes that grow with the time since the last detection
-- a newcomer is published once there is enough evidence of them
+- a newcomer is published once there is enough evidence of them, or at once in a new scene (track/scene.py)
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
 from realtime.track.overlaps import overlaps
+from realtime.track.scene import Scene
 from realtime.types import Detections
 
 Floats = NDArray[np.float64]
@@ -64,7 +65,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The thresholds. The first six are keys of the configuration; the others were chosen on MOT sequences.
+    """The thresholds. The first five are keys of the configuration; the others were chosen on MOT sequences.
 
     Attributes:
         track_score: `tracker.track_score`.
@@ -73,8 +74,10 @@ class Rules:
         buffer_s: `tracker.buffer_s`.
         evidence: `tracker.evidence`, the sum of a newcomer's scores at which they are published.
         least_looks: detections that a newcomer needs besides (boxmot: 2, and no evidence).
-        sure_iou: least IoU x score of those matched before all others. None: no one is matched before the others.
-        sure_s: only those last seen in the last frame, or within this time, are matched before all others.
+        sure_iou: least IoU x score at which people seen in the last frame are matched before all others. None: they are
+            matched together.
+        slow_s: frames further apart than this are slow: newcomers then take part in the last association. In frames
+            that are not slow, people seen within this time also count as seen in the last frame, for `sure_iou`.
         weak_iou: least IoU of a weak detection with a track that was seen in the last frame (boxmot's).
         newcomer_iou: least IoU x score of a newcomer's next detection (boxmot's).
         growth: growth of the boxes in the last association; None: there is none.
@@ -91,7 +94,7 @@ class Rules:
     evidence: float = 1.6
     least_looks: int = 1
     sure_iou: float | None = 0.5
-    sure_s: float = 0.1
+    slow_s: float = 0.1
     weak_iou: float = 0.5
     newcomer_iou: float = 0.3
     growth: Growth | None = field(default_factory=Growth)
@@ -154,6 +157,7 @@ class Association:
         self._motion = np.zeros((5, 0, 4))  # state of the filter
         self._tracks = np.zeros(0, _TRACK)
         self._codes: dict[str, int] = {}  # number of each class, by its name
+        self._scene = Scene()
         self._last_s: float | None = None  # time of the last look
         self._last_id = 0
 
@@ -169,14 +173,14 @@ class Association:
             the track id of each. Ids are from 1 and never reused.
         """
         look = self._look(detections)
-        is_first = self._last_s is None
+        is_new_scene = self._scene.is_new(detections.frame.image)
         is_lost = self._tracks["seen_s"] < (look.now_s if self._last_s is None else self._last_s)
         self._last_s = look.now_s
         if look.step_s > 0 and len(self._tracks):
             self._predict(look, is_lost)
         owners = self._owners(look, is_lost)
         self._see(look, owners)
-        self._begin(look, owners, is_first)
+        self._begin(look, owners, is_new_scene)
         return self._report(look, owners)
 
     def _look(self, detections: Detections) -> _Look:
@@ -227,13 +231,15 @@ class Association:
             return self._grown_fit(look, expected, gone_s, rows, columns)
 
         if rules.sure_iou is not None:
-            is_sure = is_known & (gone_s <= max(rules.sure_s, look.step_s) + _ROUNDING_S)
+            is_sure = is_known & (gone_s <= max(rules.slow_s, look.step_s) + _ROUNDING_S)
             matching.match(is_sure, strong, _of(scored), rules.sure_iou)
         matching.match(is_known, strong, _of(scored), rules.match_iou)
         matching.match(is_known & ~is_lost, ~strong, _of(fit), rules.weak_iou)
         if rules.growth is not None:
             matching.match(is_known, strong, grown, rules.match_iou)
         matching.match(~is_known, strong, _of(scored), rules.newcomer_iou)
+        if rules.growth is not None and look.step_s > rules.slow_s + _ROUNDING_S:
+            matching.match(~is_known, strong, grown, rules.match_iou)
         return matching.owners
 
     def _grown_fit(self, look: _Look, expected: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:

@@ -1,0 +1,57 @@
+"""Whether an image shows another scene than the image before. Used by track/association.py.
+
+In a folder of unrelated images, no one is found a second time, so the people of each image are published at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The image is divided into this many cells, rows and columns, with as many samples in each cell, down and across.
+_CELLS, _SAMPLES = (9, 16), 2
+# Two images are of different scenes if the correlation of their cells is lower. Of 325 pairs of unrelated photographs,
+# all are lower (99 % are below 0.56); in a street scene, frames 5 s apart have at least 0.82.
+_LEAST_SIMILAR = 0.75
+# Noise of a cell in grey levels, so that two black images are the same scene.
+_NOISE = 4.0
+_GREEN = 1  # of BGR
+
+
+class Scene:
+    """Compares each image of a camera with the one before. All images have the same size.
+
+    >>> light, dark = np.full((90, 160, 3), 200, np.uint8), np.full((90, 160, 3), 20, np.uint8)
+    >>> left, right = np.hstack([light, dark]), np.hstack([dark, light])
+    >>> scene = Scene()
+    >>> [scene.is_new(image) for image in (left, left // 2, right, right)]
+    [True, False, True, False]
+    """
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.float32] | None = None
+
+    def is_new(self, image: NDArray[np.uint8]) -> bool:
+        """Return whether this image, uint8 (H, W, 3) BGR, shows another scene than the last one. The first one does."""
+        cells = _cells(image)
+        last, self._last = self._last, cells
+        if last is None:
+            return True
+        noise = len(cells) * _NOISE**2
+        spread = np.sqrt((cells @ cells + noise) * (last @ last + noise))
+        return bool(cells @ last + noise < _LEAST_SIMILAR * spread)
+
+
+def _cells(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the brightness of the cells relative to their mean, float32 (C,). A tiny image has fewer of them."""
+    rows, columns = (
+        slice(step // 2, step // 2 + step * count * _SAMPLES, step)
+        for count, side in zip(_CELLS, image.shape[:2], strict=True)
+        if (step := max(side // (count * _SAMPLES), 1))
+    )
+    samples = image[rows, columns, _GREEN]
+    height, width = (side // _SAMPLES for side in samples.shape)
+    samples = samples[: height * _SAMPLES, : width * _SAMPLES].reshape(height, _SAMPLES, width, _SAMPLES)
+    cells: NDArray[np.float32] = samples.mean((1, 3), dtype=np.float32).ravel()
+    cells -= cells.sum() / max(len(cells), 1)
+    return cells
