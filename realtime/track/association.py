@@ -228,7 +228,10 @@ class Association:
         is_known = tracks["is_published"]
 
         def grown(rows: Ints, columns: Ints) -> Floats:
-            return self._grown_fit(look, expected, gone_s, rows, columns)
+            return self._grown_fit(look, expected[rows], gone_s[rows], rows, columns)
+
+        def grown_and_scored(rows: Ints, columns: Ints) -> Floats:
+            return grown(rows, columns) * look.scores[columns]
 
         if rules.sure_iou is not None:
             is_sure = is_known & (gone_s <= max(rules.slow_s, look.step_s) + _ROUNDING_S)
@@ -236,21 +239,20 @@ class Association:
         matching.match(is_known, strong, _of(scored), rules.match_iou)
         matching.match(is_known & ~is_lost, ~strong, _of(fit), rules.weak_iou)
         if rules.growth is not None:
-            matching.match(is_known, strong, grown, rules.match_iou)
+            matching.match(is_known, strong, grown_and_scored, rules.match_iou)
         matching.match(~is_known, strong, _of(scored), rules.newcomer_iou)
         if rules.growth is not None and look.step_s > rules.slow_s + _ROUNDING_S:
             matching.match(~is_known, strong, grown, rules.match_iou)
         return matching.owners
 
-    def _grown_fit(self, look: _Look, expected: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:
-        """Return IoU x score of boxes that have grown with the time since their person was seen; 0 if they differ."""
-        growth = self._rules.growth or Growth()
-        boxes, found = expected[rows], look.xyxy[columns]
-        part = np.minimum(growth.at_once + growth.per_s * gone_s[rows], growth.most)
+    def _grown_fit(self, look: _Look, boxes: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:
+        """Return the IoU of boxes that have grown with the time since their person was seen; 0 if they differ."""
+        growth, found = self._rules.growth or Growth(), look.xyxy[columns]
+        part = np.minimum(growth.at_once + growth.per_s * gone_s, growth.most)
         ratio = (found[:, 3] - found[:, 1]) / (boxes[:, 3] - boxes[:, 1])[:, np.newaxis]
         is_alike = (ratio < growth.height_ratio) & (ratio > 1 / growth.height_ratio)
         is_alike &= self._tracks["label"][rows, np.newaxis] == look.labels[columns]
-        return overlaps(boxes, found, part) * look.scores[columns] * is_alike
+        return overlaps(boxes, found, part) * is_alike
 
     def _see(self, look: _Look, owners: Ints) -> None:
         """Update the tracks that own a detection."""
