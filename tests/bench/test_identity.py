@@ -28,6 +28,7 @@ from tests.evaluate.tracking.sequences import line, make_sequence, walk
 ROOT = Path(__file__).parents[2]
 # The tables that run no network.
 FROM_BOXES = ("libraries", "parts", "left-out", "backwards", "rates", "pan")
+OTHERS = tuple(name for name in TABLES if name not in FROM_BOXES)
 
 
 @pytest.fixture
@@ -197,8 +198,10 @@ def test_every_table_that_needs_no_pictures_has_its_place_on_the_page(tmp_path: 
         for table, lines in TABLES[name][0](bench).items():
             page = put(page, table, lines)
             assert len({each.count("|") for each in lines}) == 1, table
+    assert all(f"<!-- identity {table} -->" in page for table in OTHERS)
     begun, ended = (re.findall(rf"<!-- {slash}identity (\S+) -->", page) for slash in ("", "/"))
     assert begun == ended
+    assert len(begun) == len(TABLES) + 2  # two commands make two tables each
 
 
 def test_the_figures_of_a_table_are_those_of_the_command(data: Path) -> None:
