@@ -16,7 +16,7 @@ from realtime.evaluate.tracking.outcome import ALL
 from realtime.evaluate.tracking.trackers import OurTracker
 from realtime.track.association import Rules
 from tests.bench.identity import pan
-from tests.bench.identity.__main__ import PAGE, put
+from tests.bench.identity.__main__ import PAGE, WITH_FIGURES, put, put_figures
 from tests.bench.identity.crowd import crowd
 from tests.bench.identity.left_out import leave_one_out
 from tests.bench.identity.measure import CHOICES, Runner, at_most, backwards, people_of, read_clips, run_one
@@ -189,6 +189,12 @@ def test_a_table_replaces_the_one_between_its_markers() -> None:
         put(page, "rates", [])
 
 
+def test_figures_in_the_text_are_replaced_by_their_names() -> None:
+    page = "HOTA <!-- figure hota -->50.0<!-- /figure -->; <!-- figure other -->7<!-- /figure -->"
+    new = put_figures(page, {"hota": "51.0"})
+    assert new == "HOTA <!-- figure hota -->51.0<!-- /figure -->; <!-- figure other -->7<!-- /figure -->"
+
+
 def test_every_table_that_needs_no_pictures_has_its_place_on_the_page(tmp_path: Path) -> None:
     for name in ("one", "two"):
         make_sequence(tmp_path / name, *walk(5), 5)
@@ -199,6 +205,8 @@ def test_every_table_that_needs_no_pictures_has_its_place_on_the_page(tmp_path: 
             page = put(page, table, lines)
             assert len({each.count("|") for each in lines}) == 1, table
     assert all(f"<!-- identity {table} -->" in page for table in OTHERS)
+    named = {name for file in WITH_FIGURES for name in re.findall(r"<!-- figure (\S+) -->", (ROOT / file).read_text())}
+    assert named <= set(bench.figures)
     begun, ended = (re.findall(rf"<!-- {slash}identity (\S+) -->", page) for slash in ("", "/"))
     assert begun == ended
     assert len(begun) == len(TABLES) + 2  # two commands make two tables each

@@ -220,7 +220,9 @@ class _Runs:
         options = self._options
         occlusions = Occlusions(sequence, options.hide, options.seed) if options.hide else None
         detections = self._detections(sequence, kept)
-        bar = progress(occlusions.withheld(detections) if occlusions else detections, sequence.name, total=len(kept))
+        bar = progress(
+            occlusions.withheld(detections) if occlusions is not None else detections, sequence.name, total=len(kept)
+        )
         trackers: dict[str, Timed] = {name: Timed(make()) for name, make in self._makers.items()}
         tracks = run_trackers(bar, trackers)
         if options.write:
@@ -229,7 +231,7 @@ class _Runs:
             name: Outcome(
                 score_tracks(sequence, tracks[name], kept),
                 tracker.seconds,
-                occlusions.outcomes(tracks[name]) if occlusions else None,
+                occlusions.outcomes(tracks[name]) if occlusions is not None else None,
                 tracker.looks,
             )
             for name, tracker in trackers.items()

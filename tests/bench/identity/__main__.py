@@ -11,8 +11,10 @@ with other rules than the program's, and cameras that move only because their pi
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from realtime.evaluate.processor import computed_with
@@ -21,6 +23,8 @@ from .measure import Runner
 from .tables import TABLES, Bench
 
 PAGE = Path("docs/accuracy.md")
+# Pages whose text repeats single figures, between <!-- figure NAME --> and <!-- /figure -->.
+WITH_FIGURES = (Path("README.md"), PAGE)
 
 
 def put(text: str, name: str, lines: list[str]) -> str:
@@ -35,6 +39,15 @@ def put(text: str, name: str, lines: list[str]) -> str:
     if not found or not is_closed:
         raise ValueError(f"{PAGE}: no markers {begin.strip()} and {end}")
     return f"{before}{begin}\n" + "\n".join(lines) + f"\n\n{end}{after}"
+
+
+def put_figures(text: str, figures: Mapping[str, str]) -> str:
+    """Return the page with these figures in their places; those that are not given stay."""
+    return re.sub(
+        r"(<!-- figure (\S+) -->)([^<]*)(?=<!-- /figure -->)",
+        lambda match: match[1] + figures.get(match[2], match[3]),
+        text,
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,6 +71,8 @@ def main(argv: list[str] | None = None) -> None:
             print(f"\n### {table}\n", *lines, sep="\n", flush=True)
             if options.write:
                 PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), table, lines), encoding="utf-8")
+        for page in WITH_FIGURES if options.write else ():
+            page.write_text(put_figures(page.read_text(encoding="utf-8"), bench.figures), encoding="utf-8")
         print(f"{name}: took {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
     print("", *(bench.computed or [computed_with("cpu", {})]), sep="\n")
 

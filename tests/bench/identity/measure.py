@@ -75,12 +75,12 @@ def run_one(clip: Clip, makers: Makers, thinning: Thinning, hide_s: float | None
     occlusions = Occlusions(clip.sequence, hide_s, thinning.seed) if hide_s else None
     detections: Iterable[Detections] = clip.of(kept)
     trackers: dict[str, Timed] = {name: Timed(make()) for name, make in makers.items()}
-    tracks = run_trackers(occlusions.withheld(detections) if occlusions else detections, trackers)
+    tracks = run_trackers(occlusions.withheld(detections) if occlusions is not None else detections, trackers)
     return {
         name: Outcome(
             score_tracks(clip.sequence, tracks[name], kept),
             timed.seconds,
-            occlusions.outcomes(tracks[name]) if occlusions else None,
+            occlusions.outcomes(tracks[name]) if occlusions is not None else None,
             timed.looks,
         )
         for name, timed in trackers.items()

@@ -12,7 +12,7 @@ from realtime.config import TrackerConfig, TrackerMethod
 from realtime.detect.cadence import Cadence
 from realtime.evaluate.tracking.inputs import Thinning
 from realtime.evaluate.tracking.libraries import libraries
-from realtime.evaluate.tracking.outcome import ALL
+from realtime.evaluate.tracking.outcome import ALL, Numbers
 from realtime.evaluate.tracking.trackers import Naive, OurTracker, Tracker
 from realtime.types import Detections
 from tests.bench import track
@@ -21,7 +21,9 @@ from . import pan
 from .crowd import crowd
 from .left_out import leave_one_out
 from .measure import (
+    ALL_FRAMES,
     CHOICES,
+    EVERY_5TH,
     Clip,
     Found,
     Makers,
@@ -52,6 +54,7 @@ RELINK_CHOICES = {
 # A scene with 45 people per frame, and the number of people of the made crowd.
 CROWDED = "MOT17-04-FRCNN"
 CROWD = 50
+BYTETRACKS = ("constructor", "yaml")  # of boxmot
 # Those that stand beside ours in the smaller tables.
 RIVALS = ("boxmot yaml", "roboflow bytetrack")
 
@@ -65,6 +68,10 @@ class Bench:
         video: vtest.avi.
         runner: runs the trackers.
         crowd_s: the duration of the made crowd.
+
+    Attributes:
+        computed: what the networks were computed with.
+        figures: single figures of the tables that the text repeats, by name.
     """
 
     data: Path
@@ -74,6 +81,7 @@ class Bench:
     _clips: list[Clip] = field(default_factory=list)
     _pictures: dict[tuple[str | None, bool, str], Clip] = field(default_factory=dict)
     computed: list[str] = field(default_factory=list)
+    figures: dict[str, str] = field(default_factory=dict)
 
     @property
     def clips(self) -> list[Clip]:
@@ -113,6 +121,12 @@ def against_libraries(bench: Bench) -> dict[str, Lines]:
     makers = {OURS: ours()} | libraries(has_pictures=False)
     found = {name: bench.runner.found(bench.clips, makers, thinnings) for name, thinnings in CHOICES.items()}
     rows = [[tracker, *(four(of[tracker]) for of in found.values())] for tracker in makers]
+    for choice, suffix in {ALL_FRAMES: "", EVERY_5TH: "-5th"}.items():
+        bench.figures |= _figures(found[choice][OURS], "ours", suffix)
+        boxmots = [found[choice][name][ALL] for name in makers if name.startswith("boxmot ") and name[7:] in BYTETRACKS]
+        bench.figures[f"boxmot-hota{suffix}"] = f"{max(value(of, 'HOTA') for of in boxmots):.1f}"
+        bench.figures[f"boxmot-switches{suffix}"] = f"{min(value(of, 'IDSW') for of in boxmots):.0f}"
+        bench.figures |= _figures(found[choice]["boxmot ocsort"], "ocsort", suffix)
     sequences = []
     for clip in bench.clips:
         of_all = next(iter(found.values()))
@@ -126,6 +140,11 @@ def against_libraries(bench: Bench) -> dict[str, Lines]:
     }
 
 
+def _figures(of_tracker: Mapping[str, Numbers], name: str, suffix: str = "") -> dict[str, str]:
+    hota, switches = value(of_tracker[ALL], "HOTA"), value(of_tracker[ALL], "IDSW")
+    return {f"{name}-hota{suffix}": f"{hota:.1f}", f"{name}-switches{suffix}": f"{switches:.0f}"}
+
+
 def parts(bench: Bench) -> dict[str, Lines]:
     """Each part of our tracker taken away."""
     makers = {name: partial(Variant, changes) for name, changes in PARTS.items()}
@@ -136,6 +155,7 @@ def parts(bench: Bench) -> dict[str, Lines]:
 def left_out(bench: Bench) -> dict[str, Lines]:
     """Every chosen number chosen anew with one sequence left out."""
     result = leave_one_out(bench.clips, bench.runner, CHOICES)
+    bench.figures |= _figures(result.found[ALL_FRAMES]["left out"], "left-out")
     names = {"chosen": "as in the program, chosen on all nine", "left out": "chosen on the other eight"}
     rows = [[text, *(four(of[name]) for of in result.found.values())] for name, text in names.items()]
     numbers = []

@@ -137,6 +137,15 @@ def test_a_hidden_person_is_reidentified_within_relink_s(
         assert counts[expected] == sum(counts.values()) >= 1
 
 
+def test_a_sequence_too_short_to_hide_anyone_counts_too(tmp_path: Path) -> None:
+    make_sequence(tmp_path / "walk", *walk(12), frames=12)
+    words = [str(standing(tmp_path)), str(tmp_path / "walk"), "--detections", "det/det.txt", "--hide", "1"]
+    found = evaluate(tmp_path, *words)["trackers"]["ours"]
+    assert found["walk"]["kept"] == 0
+    assert found["COMBINED"]["kept"] == found["standing"]["kept"] > 0
+    assert found["MEAN"]["kept"] is None
+
+
 def test_written_tracks_score_the_same_when_read_back(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     tracked = evaluate(tmp_path, str(folder), "--detections", "det/det.txt", "--write", str(tmp_path / "out"))
