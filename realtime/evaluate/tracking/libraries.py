@@ -73,8 +73,8 @@ def boxmot_bytetracks() -> dict[str, Callable[[], Boxmot]]:
 def libraries(has_pictures: bool) -> dict[str, Callable[[], Boxmot | Roboflow]]:
     """Return makers of the trackers of other libraries, by their names in the table.
 
-    BoT-SORT and OC-SORT have the defaults of boxmot's YAML files, which score higher than those of their constructors.
-    BoT-SORT runs without an appearance network, because its weights would have to be downloaded.
+    BoT-SORT and OC-SORT have the defaults of boxmot's YAML files, with which they switch less than with those of their
+    constructors. BoT-SORT runs without an appearance network, because its weights would have to be downloaded.
 
     Args:
         has_pictures: whether the frames hold images. If not, BoT-SORT does not search them for the camera's motion.
