@@ -4,7 +4,7 @@ The folder listing is the data path:
 
     capture/   cameras, files, images     -> Frame
     detect/    YOLO                       Frame      -> Detections
-    track/     ByteTrack                  Detections -> Tracks
+    track/     after ByteTrack            Detections -> Tracks
     pose/      ViTPose                    Tracks     -> Poses
     smooth/    One-Euro, Kalman           Poses      -> Poses
     publish/   ZeroMQ, JSON lines         Poses      -> subscribers, recordings

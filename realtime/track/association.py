@@ -185,7 +185,7 @@ class Association:
 
     def _look(self, detections: Detections) -> _Look:
         now_s, scores = detections.frame.time_s, detections.scores
-        rows = np.flatnonzero(scores >= self._rules.low_score)
+        rows = (scores >= self._rules.low_score).nonzero()[0]
         scores = scores[rows]
         labels = np.zeros(len(rows), np.int64)
         if detections.labels is not None:
@@ -228,7 +228,7 @@ class Association:
         is_known = tracks["is_published"]
 
         def grown(rows: Ints, columns: Ints) -> Floats:
-            return self._grown_fit(look, expected[rows], gone_s[rows], rows, columns)
+            return self._grown_fit(look, expected.take(rows, 0), gone_s.take(rows), rows, columns)
 
         def grown_and_scored(rows: Ints, columns: Ints) -> Floats:
             return grown(rows, columns) * look.scores[columns]
@@ -256,7 +256,7 @@ class Association:
 
     def _see(self, look: _Look, owners: Ints) -> None:
         """Update the tracks that own a detection."""
-        found = np.flatnonzero(owners >= 0)
+        found = (owners >= 0).nonzero()[0]
         if not len(found):
             return
         owned, tracks, rules = owners[found], self._tracks, self._rules
@@ -268,7 +268,7 @@ class Association:
 
     def _begin(self, look: _Look, owners: Ints, is_published: bool) -> None:
         """Begin a track with each strong detection that no track owns, and make it the owner."""
-        born = np.flatnonzero((owners < 0) & look.is_strong)
+        born = ((owners < 0) & look.is_strong).nonzero()[0]
         if not len(born):
             return
         rules, scores = self._rules, look.scores[born]
@@ -294,7 +294,7 @@ class Association:
         stays = unseen_s <= np.where(tracks["is_published"], rules.buffer_s, 0.0) + _ROUNDING_S
         if rules.duplicate_iou is not None:
             stays &= ~self._is_duplicate(stays, unseen_s > 0, rules.duplicate_iou)
-        owned = np.flatnonzero(owners >= 0)
+        owned = (owners >= 0).nonzero()[0]
         theirs = owners[owned]
         told = (tracks["is_published"] & stays)[theirs]
         rows, ids = look.rows[owned[told]], tracks["id"][theirs[told]]
@@ -306,7 +306,7 @@ class Association:
         """Return which tracks are one of a lost and a visible track of nearly the same box, the younger one."""
         is_over = np.zeros(len(stays), np.bool_)
         boxes = boxes_of(self._motion)
-        lost, visible = np.flatnonzero(stays & is_lost), np.flatnonzero(stays & ~is_lost)
+        lost, visible = (stays & is_lost).nonzero()[0], (stays & ~is_lost).nonzero()[0]
         age_s = self._tracks["seen_s"] - self._tracks["since_s"]
         for row, column in zip(*np.nonzero(overlaps(boxes[visible], boxes[lost]) > least), strict=True):
             this, other = visible[row], lost[column]
@@ -334,8 +334,8 @@ class _Matching:
             similar: returns the similarity of these rows and columns, float64 (R, C).
             least: pairs that are less similar are not formed.
         """
-        rows = np.flatnonzero(tracks & self._is_free)
-        columns = np.flatnonzero(detections & (self.owners < 0))
+        rows = (tracks & self._is_free).nonzero()[0]
+        columns = (detections & (self.owners < 0)).nonzero()[0]
         if not len(rows) or not len(columns):
             return
         chosen, taken = assign(similar(rows, columns), least)
@@ -345,4 +345,4 @@ class _Matching:
 
 def _of(similar: Floats) -> Callable[[Ints, Ints], Floats]:
     """Return a function that picks rows and columns of this matrix."""
-    return lambda rows, columns: similar[rows[:, np.newaxis], columns]
+    return lambda rows, columns: similar.take(rows, 0).take(columns, 1)
