@@ -47,6 +47,12 @@ def test_the_same_place_is_no_new_scene(change) -> None:
     assert changes(image, change(image)) == [True, False]
 
 
+def test_a_person_in_front_of_a_plain_wall_is_no_new_scene() -> None:
+    wall = np.full((270, 480, 3), 130, np.uint8)
+    person = cv2.rectangle(wall.copy(), (180, 40), (330, 270), (20, 30, 60), -1)
+    assert changes(wall, person, wall, person[:, ::-1]) == [True, False, False, False]
+
+
 def test_images_without_content_are_one_scene() -> None:
     random, black = np.random.default_rng(0), np.zeros((270, 480, 3), np.uint8)
     dark = [black + random.integers(0, 6, black.shape, np.uint8) for _ in range(5)]
