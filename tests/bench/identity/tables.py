@@ -15,7 +15,6 @@ from realtime.evaluate.tracking.libraries import libraries
 from realtime.evaluate.tracking.outcome import ALL, Numbers
 from realtime.evaluate.tracking.trackers import Naive, OurTracker, Tracker
 from realtime.types import Detections
-from tests.bench import track
 
 from . import pan
 from .crowd import crowd
@@ -291,15 +290,6 @@ def _ms(found: Found, name: str) -> str:
     return f"{value(found[name][ALL], 'ms'):.1f}"
 
 
-def cost(bench: Bench) -> dict[str, Lines]:
-    """The time of our association and of boxmot's ByteTrack in the same stage, in one process."""
-    rows = []
-    for people in track.CROWDS:
-        ours_ms, boxmot_ms = track.measure(people)
-        rows.append([str(people), f"{ours_ms:.2f}", f"{boxmot_ms:.2f}", f"{ours_ms / boxmot_ms:.2f}"])
-    return {"cost": markdown(["boxes per frame", "`bytetrack` ms", "`boxmot-bytetrack` ms", "ratio"], rows)}
-
-
 def skipped(bench: Bench) -> dict[str, Lines]:
     """The detector on every Nth frame."""
     makers: dict[str, Callable[[], Tracker]] = {
@@ -339,6 +329,5 @@ TABLES: Mapping[str, tuple[Callable[[Bench], dict[str, Lines]], int]] = {
     "hide": (hide, 4),
     "relink": (relink, 2),
     "methods": (methods, 3),
-    "cost": (cost, 1),
     "every": (skipped, 2),
 }
