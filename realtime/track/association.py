@@ -54,7 +54,7 @@ class Growth:
         at_once: part of its sides by which a box grows on each side.
         per_s: added to it per second since the person was seen.
         most: limit of the sum.
-        height_ratio: boxes are not compared if their heights differ by more than this factor.
+        height_ratio: boxes are not compared if their heights differ by more than this factor, e^0.25.
     """
 
     at_once: float = 0.2
@@ -179,7 +179,7 @@ class Association:
         if look.step_s > 0 and len(self._tracks):
             self._predict(look, is_lost)
         owners = self._owners(look, is_lost)
-        self._see(look, owners)
+        self._see(look, owners, is_new_scene)
         self._begin(look, owners, is_new_scene)
         return self._report(look, owners)
 
@@ -254,8 +254,8 @@ class Association:
         is_alike &= self._tracks["label"][rows, np.newaxis] == look.labels[columns]
         return overlaps(boxes, found, part) * is_alike
 
-    def _see(self, look: _Look, owners: Ints) -> None:
-        """Update the tracks that own a detection."""
+    def _see(self, look: _Look, owners: Ints, is_new_scene: bool) -> None:
+        """Update the tracks that own a detection; publish newcomers with enough evidence, and all in a new scene."""
         found = (owners >= 0).nonzero()[0]
         if not len(found):
             return
@@ -264,7 +264,8 @@ class Association:
         tracks["looks"][owned] += 1
         tracks["evidence"][owned] += look.scores[found]
         tracks["seen_s"][owned] = look.now_s
-        tracks["is_published"] |= (tracks["evidence"] >= rules.evidence) & (tracks["looks"] >= rules.least_looks)
+        is_proven = (tracks["evidence"][owned] >= rules.evidence) & (tracks["looks"][owned] >= rules.least_looks)
+        tracks["is_published"][owned] |= is_proven | is_new_scene
 
     def _begin(self, look: _Look, owners: Ints, is_published: bool) -> None:
         """Begin a track with each strong detection that no track owns, and make it the owner."""

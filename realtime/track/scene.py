@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 # The image is divided into this many cells, rows and columns, with as many samples in each cell, down and across.
 _CELLS, _SAMPLES = (9, 16), 2
 # Two images are of different scenes if more than half of the cells have changed, by 10 grey levels per sample, and the
-# correlation of the cells is low. The first excludes a person in front of a plain wall, the second a light that goes on.
+# correlation of the cells is low. The first excludes a person in front of a plain wall, the second a change of light.
 # Of 325 pairs of unrelated photographs, all have changes in at least 75 % of the cells and a correlation below 0.75; in
 # a street scene, frames 5 s apart have changes in at most 22 % and a correlation of at least 0.82.
 _CHANGE, _LEAST_SIMILAR = 10.0 * _SAMPLES**2, 0.75
