@@ -28,7 +28,7 @@ ONE_PLACE = {
     ] + ["publish/mp4.py"],
     "PIL": ["bgr.py", "capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py", "settings.py"],
     "pillow_heif": ["capture/image_file.py"],
-    "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
+    "boxmot": ["evaluate/tracking/libraries.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py", "settings.py"]
     + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
     "lap": ["track/assignment.py"],
@@ -49,7 +49,8 @@ ONE_PLACE = {
         "loading.py", "evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "bgr.py", "settings.py",
     ],
     "torchvision": ["models/yolo.py"],
-    "trackers": ["evaluate/tracking/metrics.py"],
+    "supervision": ["evaluate/tracking/libraries.py"],
+    "trackers": ["evaluate/tracking/libraries.py", "evaluate/tracking/metrics.py"],
     "safetensors": ["models/checkpoint_file.py"],
     "transformers": ["evaluate/speed/loops.py", "evaluate/speed/random_vitpose.py", "models/vitpose*.py"],
     "ultralytics": ["evaluate/speed/loops.py", "models/ultralytics.py"],

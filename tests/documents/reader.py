@@ -19,8 +19,8 @@ from tests.recordings.recorded import of_camera, record
 FRAMES = 12
 SIZE = (640, 480)
 VIDEOS = ("clip.mp4", "street.mp4", "vtest.avi")
-SIX = ("TUD-Campus", "TUD-Stadtmitte", "ETH-Bahnhof", "KITTI-17", "MOT17-04-FRCNN", "PETS09-S2L1")
-THREE = ("ADL-Rundle-6", "ETH-Sunnyday", "KITTI-13")
+NINE = ("ADL-Rundle-6", "ETH-Bahnhof", "ETH-Sunnyday", "KITTI-13", "KITTI-17", "MOT17-04-FRCNN", "PETS09-S2L1",
+        "TUD-Campus", "TUD-Stadtmitte")  # fmt: skip
 
 
 def fill(folder: Path) -> None:
@@ -30,9 +30,8 @@ def fill(folder: Path) -> None:
         _video(folder / name, pictures)
     for name in ("x.jsonl", "kept.jsonl"):
         record(folder / name, *of_camera(1000, n=1, k=17))
-    for place, names in (("mot", SIX), ("other", THREE)):
-        for name in names:
-            make_sequence(folder / "data" / place / name, *walk(FRAMES), frames=FRAMES)
+    for name in NINE:
+        make_sequence(folder / "data" / "mot" / name, *walk(FRAMES), frames=FRAMES)
     (folder / "data" / "motion").mkdir()
     for name in ("cmu_walk_30hz", "static_hold_30hz"):
         save(folder / "data" / "motion" / f"{name}.npz", clip_of(swing(np.arange(120) / 30), noise=2.0))

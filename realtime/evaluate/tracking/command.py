@@ -8,17 +8,15 @@ trackers, `metrics` the scores.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from realtime.config import AppConfig
 from realtime.errors import ConfigError
 from realtime.evaluate.config_flags import add_keys, load_keys
 from realtime.evaluate.progress import progress
-from realtime.evaluate.report import Cell, Report
+from realtime.evaluate.report import Report
 from realtime.evaluate.tracking.inputs import (
     Thinning,
     empty_between,
@@ -27,40 +25,18 @@ from realtime.evaluate.tracking.inputs import (
     read_frames,
     read_results,
 )
-from realtime.evaluate.tracking.metrics import Scores, combine, score_tracks
+from realtime.evaluate.tracking.metrics import score_tracks
 from realtime.evaluate.tracking.mot import MotSequence, find_sequences, open_sequence, write_results
-from realtime.evaluate.tracking.occlusion import OUTCOMES, Occlusions
+from realtime.evaluate.tracking.occlusion import Occlusions
+from realtime.evaluate.tracking.outcome import ALL, Outcome, numbers_of
+from realtime.evaluate.tracking.table import ByTracker, by_sequence, by_thinning
 from realtime.evaluate.tracking.trackers import OURS, Timed, run_trackers, tracker_makers
 from realtime.home import home_path
 from realtime.runtime.activity import Activities
+from realtime.types import Detections, Frame
 
 _KEYS = ("device", "detector.", "tracker.", "pose.", "activity.")
-_SHOWN = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "looks", "ms")
-_ALL = "COMBINED"
-_HIDDEN_NOTES = ["kept, taken, new: how often a hidden person had the same, another person's or a new id afterwards."]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The results of one tracker on one sequence, or on several together.
-
-    Attributes:
-        scores: the scores against ground truth.
-        seconds: tracking time of each frame; empty if the tracks came from a file.
-        hidden: how often a person hidden by `--hide` kept the id, took another person's or got a new one; counts by
-            `occlusion.OUTCOMES`.
-        looks: number of frames on which the detector ran.
-    """
-
-    scores: Scores
-    seconds: list[float] = field(default_factory=list)
-    hidden: Counter[str] = field(default_factory=Counter)
-    looks: int = 0
-
-    @property
-    def ms(self) -> float | None:
-        """Mean tracking time per frame in milliseconds, or None if it was not measured."""
-        return 1e3 * float(np.mean(self.seconds)) if self.seconds else None
+_THINNED_EVERY, _THINNED_DROP, _SEEDS = 5, 0.3, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--against",
-        choices=["boxmot", "methods", "naive", "no-relink"],
+        choices=["boxmot", "libraries", "methods", "naive", "no-relink"],
         help="run other trackers on the same detections: boxmot (its ByteTrack, with both of its sets of defaults), "
+        "libraries (also boxmot's BoT-SORT and OC-SORT and Roboflow's ByteTrack, with their defaults), "
         "methods (every other tracker.method), naive (no boxes, or the last boxes, on skipped frames), "
         "no-relink (without tracker.relink_s)",
     )
@@ -105,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--drop", type=float, default=0.0, metavar="SHARE", help="drop this fraction of the frames at random; default 0"
     )
     add("--seed", type=int, default=0, metavar="N", help="random seed of --drop and --hide; default 0")
+    add(
+        "--thinned",
+        action="store_true",
+        help=f"one table of all frames, of every {_THINNED_EVERY}th frame, and of frames of which "
+        f"{100 * _THINNED_DROP:.0f} %% were dropped (mean of {_SEEDS} seeds), with means over the sequences",
+    )
     add("--rate", type=float, metavar="HZ", help="frames per second; default: from seqinfo.ini or the video")
     add("--write", type=home_path, metavar="FOLDER", help="write our tracks to this folder as MOTChallenge results")
     add_keys(parser, lambda key: key.startswith(_KEYS))
@@ -119,18 +102,45 @@ def run(options: argparse.Namespace) -> Report:
         ModelError: a model can't be loaded.
     """
     _check(options)
-    thinning = Thinning(options.every, options.drop, options.seed)
     sequences = [open_sequence(folder, options.rate) for folder in find_sequences(options.folder)]
     if options.video and len(sequences) > 1:
         raise ConfigError(f"--video: got {len(sequences)} sequences, expected one")
     config = load_keys(options)
-    notes: list[str] = []
-    if options.results:
-        scored = [score_tracks(s, read_results(s, options.results), thinning.of(s.frames)) for s in sequences]
-        outcomes = {"results": {s.name: Outcome(scores) for s, scores in zip(sequences, scored, strict=True)}}
+    runs = _Results(sequences, options) if options.results else _Runs(sequences, config, options)
+    data = {
+        "hidden_s": options.hide,
+        "detector_every": config.detector.every,
+        "tracker_config": config.tracker.model_dump(mode="json"),
+    }
+    if options.thinned:
+        several = {
+            choice: [(each, runs.numbers(each)) for each in thinnings]
+            for choice, thinnings in _thinnings(options.seed).items()
+        }
+        report = by_thinning(several, len(sequences), data)
     else:
-        outcomes, notes = _track_all(sequences, thinning, config, options)
-    return _report(outcomes, sequences, thinning, options.hide, config, notes)
+        thinning = Thinning(options.every, options.drop, options.seed)
+        counted = {sequence.name: len(thinning.of(sequence.frames)) for sequence in sequences}
+        chosen = {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed}
+        frames = chosen | {"counted": counted | {ALL: sum(counted.values())}}
+        report = by_sequence(
+            runs.numbers(thinning),
+            counted,
+            of=sum(len(sequence.frames) for sequence in sequences),
+            is_hidden=options.hide is not None,
+            data={"frames": frames} | data,
+        )
+    return replace(report, notes=[*report.notes, *runs.notes])
+
+
+def _thinnings(seed: int) -> dict[str, list[Thinning]]:
+    """Return the choices of frames of `--thinned`; the last one for several seeds, from `seed` on."""
+    dropped = [Thinning(drop=_THINNED_DROP, seed=seed + k) for k in range(_SEEDS)]
+    return {
+        "all": [Thinning()],
+        f"every {_THINNED_EVERY}th": [Thinning(every=_THINNED_EVERY)],
+        f"{100 * _THINNED_DROP:.0f} % dropped": dropped,
+    }
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -145,6 +155,10 @@ def _check(options: argparse.Namespace) -> None:
         and (options.detections or options.results),
         "--against: got {against} with --results, expected --detections or images": options.results and options.against,
         "--write: got {write} with --results, expected --detections or images": options.results and options.write,
+        "--thinned: chooses the frames; omit --every and --drop": options.thinned
+        and (options.every, options.drop) != (1, 0),
+        "--thinned: runs the trackers several times; omit --hide, --results and --write": options.thinned
+        and (options.hide or options.results or options.write),
     }
     if first := next((message for message, is_wrong in wrong.items() if is_wrong), None):
         raise ConfigError(first.format_map(vars(options)))
@@ -154,93 +168,78 @@ def _asks_for_poses(options: argparse.Namespace) -> bool:
     return any(value is not None for key, value in vars(options).items() if key.startswith("pose."))
 
 
-def _track_all(
-    sequences: list[MotSequence], thinning: Thinning, config: AppConfig, options: argparse.Namespace
-) -> tuple[dict[str, dict[str, Outcome]], list[str]]:
-    """Run all trackers on all sequences. Return the outcomes by tracker and sequence, and notes for the report."""
-    activities = Activities(config.activity) if config.activity.mode == "on" else None
-    if activities and options.detections:
-        raise ConfigError("--activity.mode: got on with --detections, but the motion gate needs images")
-    makers = tracker_makers(config, options.against, activities)
-    detect, notes = None, [f"detections: {options.detections}, of each sequence"]
-    if not options.detections:
-        detect, networks = load_detect(config, with_poses=_asks_for_poses(options))
-        notes = [networks]
-    outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in makers}
-    for sequence in sequences:
-        kept = thinning.of(sequence.frames)
-        if detect is None:
-            detections = empty_between(given_detections(sequence, options.detections, kept), config.detector.every)
-        else:
-            frames = read_frames(sequence, options.video, options.rate, kept, activities)
-            detections = (detect(frame) for frame in frames)
+class _Results:
+    """The tracks that another program wrote, scored.
+
+    Attributes:
+        notes: lines for the report.
+    """
+
+    def __init__(self, sequences: list[MotSequence], options: argparse.Namespace) -> None:
+        self._sequences = sequences
+        self._folder: Path = options.results
+        self.notes: list[str] = []
+
+    def numbers(self, thinning: Thinning) -> ByTracker:
+        """Return the figures of these frames."""
+        scored = {
+            s.name: Outcome(score_tracks(s, read_results(s, self._folder), thinning.of(s.frames)))
+            for s in self._sequences
+        }
+        return {"results": numbers_of(scored)}
+
+
+class _Runs:
+    """Runs all trackers on all sequences, and scores their tracks.
+
+    Attributes:
+        notes: lines for the report.
+    """
+
+    def __init__(self, sequences: list[MotSequence], config: AppConfig, options: argparse.Namespace) -> None:
+        self._sequences, self._config, self._options = sequences, config, options
+        self._activities = Activities(config.activity) if config.activity.mode == "on" else None
+        if self._activities and options.detections:
+            raise ConfigError("--activity.mode: got on with --detections, but the motion gate needs images")
+        self._makers = tracker_makers(config, options.against, not options.detections, self._activities)
+        self._detect: Callable[[Frame], Detections] | None = None
+        self.notes = [f"detections: {options.detections}, of each sequence"]
+        if not options.detections:
+            self._detect, networks = load_detect(config, with_poses=_asks_for_poses(options))
+            self.notes = [networks]
+
+    def numbers(self, thinning: Thinning) -> ByTracker:
+        """Track these frames of all sequences with new trackers, and return the figures."""
+        outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in self._makers}
+        for sequence in self._sequences:
+            for name, outcome in self._outcomes(sequence, thinning.of(sequence.frames)).items():
+                outcomes[name][sequence.name] = outcome
+        return {name: numbers_of(of_tracker) for name, of_tracker in outcomes.items()}
+
+    def _outcomes(self, sequence: MotSequence, kept: list[int]) -> dict[str, Outcome]:
+        options = self._options
         occlusions = Occlusions(sequence, options.hide, options.seed) if options.hide else None
-        bar = progress(occlusions.withheld(detections) if occlusions else detections, sequence.name, total=len(kept))
-        trackers = {name: Timed(make()) for name, make in makers.items()}
+        detections = self._detections(sequence, kept)
+        bar = progress(
+            occlusions.withheld(detections) if occlusions is not None else detections, sequence.name, total=len(kept)
+        )
+        trackers: dict[str, Timed] = {name: Timed(make()) for name, make in self._makers.items()}
         tracks = run_trackers(bar, trackers)
-        for name, tracker in trackers.items():
-            hidden = occlusions.outcomes(tracks[name]) if occlusions else Counter()
-            scores = score_tracks(sequence, tracks[name], kept)
-            outcomes[name][sequence.name] = Outcome(scores, tracker.seconds, hidden, tracker.looks)
         if options.write:
             write_results(options.write / f"{sequence.name}.txt", tracks[OURS])
-    return outcomes, notes
-
-
-def _together(outcomes: list[Outcome]) -> Outcome:
-    return Outcome(
-        combine([each.scores for each in outcomes]),
-        [s for each in outcomes for s in each.seconds],
-        sum((each.hidden for each in outcomes), Counter()),
-        sum(each.looks for each in outcomes),
-    )
-
-
-def _report(
-    outcomes: Mapping[str, dict[str, Outcome]],
-    sequences: list[MotSequence],
-    thinning: Thinning,
-    hidden_s: float | None,
-    config: AppConfig,
-    notes: list[str],
-) -> Report:
-    hidden = OUTCOMES if hidden_s else ()
-    shown = (*_SHOWN, *hidden)
-    numbers = {
-        tracker: {
-            name: {
-                **outcome.scores.numbers(),
-                "ms": outcome.ms,
-                "looks": outcome.looks if outcome.seconds else None,
-                **{key: outcome.hidden[key] for key in hidden},
-            }
-            for name, outcome in (by_sequence | {_ALL: _together(list(by_sequence.values()))}).items()
+        return {
+            name: Outcome(
+                score_tracks(sequence, tracks[name], kept),
+                tracker.seconds,
+                occlusions.outcomes(tracks[name]) if occlusions is not None else None,
+                tracker.looks,
+            )
+            for name, tracker in trackers.items()
         }
-        for tracker, by_sequence in outcomes.items()
-    }
-    counted = {sequence.name: len(thinning.of(sequence.frames)) for sequence in sequences}
-    counted[_ALL] = sum(counted.values())
-    rows: list[list[Cell]] = [
-        [name, tracker, counted[name], *(by_sequence[name][key] for key in shown)]
-        for name in counted
-        for tracker, by_sequence in numbers.items()
-    ]
-    of = sum(len(sequence.frames) for sequence in sequences)
-    return Report(
-        title=f"Tracking: {len(sequences)} sequences, {counted[_ALL]} of {of} frames",
-        columns=["sequence", "tracker", "frames", *shown],
-        rows=rows,
-        data={
-            "frames": {"every": thinning.every, "drop": thinning.drop, "seed": thinning.seed, "counted": counted},
-            "hidden_s": hidden_s,
-            "detector_every": config.detector.every,
-            "tracker_config": config.tracker.model_dump(mode="json"),
-            "trackers": numbers,
-        },
-        notes=[
-            "HOTA, DetA, AssA, MOTA, IDF1: percent; IDSW: number of id switches; "
-            "looks: number of frames on which the detector ran; ms: mean tracking time per frame.",
-            *(_HIDDEN_NOTES if hidden else []),
-            *notes,
-        ],
-    )
+
+    def _detections(self, sequence: MotSequence, kept: list[int]) -> Iterator[Detections]:
+        options, detect = self._options, self._detect
+        if detect is None:
+            return empty_between(given_detections(sequence, options.detections, kept), self._config.detector.every)
+        frames = read_frames(sequence, options.video, options.rate, kept, self._activities)
+        return (detect(frame) for frame in frames)

@@ -1,7 +1,6 @@
 """The trackers that the command `tracking` scores: the program's own, and those that `--against` adds.
 
-Unlike our tracker, boxmot's ByteTrack measures time in frames instead of seconds and returns the boxes of its filter
-instead of the detections' boxes.
+`libraries` has those of other libraries.
 """
 
 from __future__ import annotations
@@ -9,29 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import Protocol, get_args
 
 import numpy as np
-from boxmot import ByteTrack
 from numpy.typing import NDArray
 
 from realtime.config import AppConfig, TrackerConfig, TrackerMethod
+from realtime.evaluate.tracking.libraries import boxmot_bytetracks, libraries
 from realtime.evaluate.tracking.mot import Boxes
 from realtime.pose.stage import with_keypoints
 from realtime.runtime.activity import Activities
 from realtime.skeleton import COCO17
-from realtime.track.boxmot import quiet
 from realtime.track.relink import RelinkStage
 from realtime.track.stage import TrackStage
 from realtime.types import Detections
 
 OURS = "ours"
-# boxmot 25 has two sets of defaults for track_thresh, match_thresh and track_buffer (frames).
-_BYTETRACK_DEFAULTS: dict[str, tuple[float, float, int]] = {
-    "boxmot constructor": (0.45, 0.8, 25),  # defaults of the class
-    "boxmot yaml": (0.6, 0.9, 30),  # boxmot/configs/trackers/bytetrack.yaml
-}
-_ID = 4  # column of boxmot's output rows: x1 y1 x2 y2 id score class index-of-detection
 
 
 class Tracker(Protocol):
@@ -91,27 +83,6 @@ class Timed:
         return tracks
 
 
-class PlainByteTrack:
-    """boxmot's own ByteTrack for one sequence."""
-
-    def __init__(self, track_thresh: float, match_thresh: float, track_buffer: int) -> None:
-        quiet()
-        self._tracker: Any = ByteTrack(  # Any: boxmot ships no types
-            track_thresh=track_thresh, match_thresh=match_thresh, track_buffer=track_buffer
-        )
-
-    def follow(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Track the people of the next frame.
-
-        Returns:
-            Ids int64 (N,) and boxes x1, y1, x2, y2 float64 (N, 4), in pixels, of the people matched in this frame.
-        """
-        rows = np.zeros((len(detections), 6), np.float32)
-        rows[:, :4], rows[:, 4] = detections.xyxy, detections.scores
-        out = np.asarray(self._tracker.update(rows), np.float64).reshape(-1, 8)
-        return out[:, _ID].astype(np.int64), out[:, :_ID]
-
-
 class Naive:
     """Our tracker without extrapolation: frames that `detector.every` skips repeat the last boxes or have none.
 
@@ -139,13 +110,14 @@ class Naive:
 
 
 def tracker_makers(
-    config: AppConfig, against: str | None, activities: Activities | None = None
+    config: AppConfig, against: str | None, has_pictures: bool, activities: Activities | None = None
 ) -> dict[str, Callable[[], Tracker]]:
     """Return functions that create a new tracker, by the tracker's name in the table.
 
     Args:
         config: the configuration.
         against: the value of the flag `--against`.
+        has_pictures: whether the frames hold images.
         activities: receives the people whom our tracker finds, for a motion gate; None: no gate.
     """
     makers: dict[str, Callable[[], Tracker]] = {OURS: partial(OurTracker, config.tracker, activities)}
@@ -159,7 +131,9 @@ def tracker_makers(
     elif against == "no-relink":
         makers["without relink"] = partial(OurTracker, config.tracker.model_copy(update={"relink_s": 0.0}))
     elif against == "boxmot":
-        makers |= {name: partial(PlainByteTrack, *defaults) for name, defaults in _BYTETRACK_DEFAULTS.items()}
+        makers |= boxmot_bytetracks()
+    elif against == "libraries":
+        makers |= libraries(has_pictures)
     return makers
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -55,6 +56,53 @@ def test_boxmots_own_tracker_runs_on_the_same_frames_as_ours(tmp_path: Path) -> 
     assert found["trackers"]["boxmot yaml"]["walk"]["IDF1"] == pytest.approx(100)
 
 
+def test_the_trackers_of_other_libraries_run_with_their_own_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_sequence(tmp_path / "walk", *walk(30), frames=30)
+    words = "--detections", "det/det.txt", "--against", "libraries", "--tracker.track-score", "0.95"
+    found = evaluate(tmp_path, str(folder), *words)["trackers"]
+    others = ["boxmot constructor", "boxmot yaml", "boxmot botsort", "boxmot ocsort", "roboflow bytetrack"]
+    assert list(found) == ["ours", *others]
+    assert found["ours"]["walk"]["FN"] == 30
+    # Roboflow's ByteTrack returns a track from its second frame on.
+    assert [found[name]["walk"]["FN"] for name in others] == [0, 0, 0, 0, 1]
+    assert "det_thresh" not in capsys.readouterr().out  # boxmot's log of every parameter
+
+
+def test_three_choices_of_frames_are_one_table_with_means_over_the_sequences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_sequence(tmp_path / "mot" / "walk", *walk(30), frames=30)
+    truth, _ = walk(30)
+    make_sequence(tmp_path / "mot" / "unseen", truth, "", frames=30)
+    found = evaluate(tmp_path, str(tmp_path / "mot"), "--detections", "det/det.txt", "--thinned", "--seed", "4")
+    assert found["frames"] == {
+        "all": [{"every": 1, "drop": 0.0, "seed": 0}],
+        "every 5th": [{"every": 5, "drop": 0.0, "seed": 0}],
+        "30 % dropped": [{"every": 1, "drop": 0.3, "seed": seed} for seed in (4, 5, 6)],
+    }
+    assert [found["trackers"][choice]["ours"]["MEAN"]["HOTA"] for choice in found["frames"]] == pytest.approx([50] * 3)
+    assert found["trackers"]["all"]["ours"]["walk"]["HOTA"] == pytest.approx(100)
+    assert found["trackers"]["all"]["ours"]["MEAN"]["IDSW"] is None
+    rows = [re.split(" {2,}", row) for row in capsys.readouterr().out.splitlines()]
+    shown = {row[0]: row for row in rows if "ours" in row}
+    assert list(shown) == ["all", "every 5th", "30 % dropped"]
+    # HOTA, DetA, AssA, MOTA, IDF1 and IDSW of both together; then mean HOTA and mean IDF1.
+    assert shown["all"][2:-1] == ["70.71", "50.00", "100.00", "50.00", "66.67", "0", "50.00", "50.00"]
+
+
+def test_the_mean_over_sequences_stands_below_the_combined_row(tmp_path: Path) -> None:
+    for name, seconds in {"a": 12, "b": 24}.items():
+        make_sequence(tmp_path / "mot" / name, *walk(seconds), frames=seconds)
+    make_sequence(tmp_path / "mot" / "unseen", walk(12)[0], "", frames=12)
+    found = evaluate(tmp_path, str(tmp_path / "mot"), "--detections", "det/det.txt")["trackers"]["ours"]
+    assert list(found) == ["a", "b", "unseen", "COMBINED", "MEAN"]
+    assert found["COMBINED"]["MOTA"] == pytest.approx(75)
+    assert found["MEAN"]["MOTA"] == pytest.approx(200 / 3)
+    assert found["MEAN"]["IDSW"] is None
+
+
 def test_frames_that_the_detector_skips_are_scored_too(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     words = "--detections", "det/det.txt", "--against", "naive", "--detector.every", "3"
@@ -87,6 +135,15 @@ def test_a_hidden_person_is_reidentified_within_relink_s(
     for name, expected in (("ours", ours), ("without relink", without)):
         counts = {key: trackers[name]["COMBINED"][key] for key in ("kept", "taken", "new")}
         assert counts[expected] == sum(counts.values()) >= 1
+
+
+def test_a_sequence_too_short_to_hide_anyone_counts_too(tmp_path: Path) -> None:
+    make_sequence(tmp_path / "walk", *walk(12), frames=12)
+    words = [str(standing(tmp_path)), str(tmp_path / "walk"), "--detections", "det/det.txt", "--hide", "1"]
+    found = evaluate(tmp_path, *words)["trackers"]["ours"]
+    assert found["walk"]["kept"] == 0
+    assert found["COMBINED"]["kept"] == found["standing"]["kept"] > 0
+    assert found["MEAN"]["kept"] is None
 
 
 def test_written_tracks_score_the_same_when_read_back(tmp_path: Path) -> None:
@@ -153,6 +210,8 @@ def test_with_a_motion_gate_the_detector_rests_while_a_person_stands(
         (["{dir}/one", "--results", "{dir}/twice", "--against", "boxmot"], "--against: got boxmot with --results"),
         (["{dir}/one", "{dir}/bare", "--video", "clip.mp4"], "got 2 sequences"),
         (["{dir}/one", "--every", "0"], "--every: got 0"),
+        (["{dir}/one", "--thinned", "--every", "2"], "--thinned: chooses the frames"),
+        (["{dir}/one", "--thinned", "--hide", "2"], "--thinned: runs the trackers several times"),
         (["{dir}/one", "--drop", "1"], "--drop: got 1.0"),
         (["{dir}/one", "--hide", "0"], "--hide: got 0.0"),
         (["{dir}/one", "--results", "{dir}/twice", "--hide", "2"], "--hide: got 2.0 with --results"),
