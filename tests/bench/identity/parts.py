@@ -13,10 +13,11 @@ from realtime.config import TrackerConfig
 from realtime.evaluate.tracking.trackers import OurTracker
 from realtime.track import association, camera_motion
 from realtime.track.association import Rules
+from realtime.track.kalman import Noise
 from realtime.types import Detections
 
 # What differs from the defaults: "relink_s" of the configuration, an attribute of Rules ("sure_iou"), an attribute of
-# one of its parts ("growth.per_s"), or a constant of track/camera_motion.py ("camera_motion._SURE").
+# one of its parts ("nearness.lost"), or a constant of track/camera_motion.py ("camera_motion._SURE").
 Changes = Mapping[str, object]
 
 # The rows of the ablation table: what is taken away, and how.
@@ -24,13 +25,15 @@ PARTS: dict[str, Changes] = {
     "ours": {},
     "without the camera's motion": {"has_camera_motion": False},
     "without people in view first": {"sure_iou": None},
-    "without growing boxes": {"growth": None},
+    "without places where boxes don't overlap": {"nearness": None},
     "without evidence (published at the second look)": {"evidence": 0.0, "least_looks": 2},
-    "with boxmot's motion noise": {"noise.frame_s": 1 / 30},
+    "evidence also of the covered part of a box": {"covering": 0.0},
+    "weak boxes trusted like others": {"weak_height_noise": 1.0},
+    "with boxmot's motion noise": {"noise": Noise()},
     "without re-identification": {"relink_s": 0.0},
     "without all of these: ByteTrack with real time steps": {
-        "has_camera_motion": False, "sure_iou": None, "growth": None, "evidence": 0.0, "least_looks": 2,
-        "noise.frame_s": 1 / 30, "relink_s": 0.0,
+        "has_camera_motion": False, "sure_iou": None, "nearness": None, "evidence": 0.0, "least_looks": 2,
+        "covering": 0.0, "weak_height_noise": 1.0, "noise": Noise(), "relink_s": 0.0,
     },
 }  # fmt: skip
 
@@ -40,11 +43,16 @@ GRID: dict[str, tuple[object, ...]] = {
     "match_iou": (0.2, 0.1, 0.3),
     "buffer_s": (2.0, 1.0, 3.0),
     "evidence": (1.6, 1.2, 2.0),
+    "covering": (1.0, 0.5),
     "sure_iou": (0.5, 0.4, 0.6),
-    "growth.at_once": (0.2, 0.1, 0.3),
-    "growth.per_s": (0.3, 0.15, 0.5),
-    "growth.most": (0.5, 0.35, 0.7),
+    "weak_height_noise": (4.0, 2.0, 8.0),
+    "nearness.seen": (0.0003, 0.0001, 0.001),
+    "nearness.newcomer": (0.005, 0.002, 0.015),
+    "nearness.lost": (0.015, 0.005, 0.05),
+    "nearness.lost_overlapping": (0.001, 0.0003, 0.003),
     "noise.frame_s": (1 / 20, 1 / 30, 1 / 12),
+    "noise.speed": (3 / 640, 3 / 1280, 1 / 160),
+    "noise.height": (1 / 10, 1 / 20, 1 / 7),
     "camera_motion.LEAST_PEOPLE": (3, 2, 5),
     "camera_motion._SURE": (2.0, 1.0, 3.0),
     "camera_motion._DISTANCE": (0.35, 0.2, 0.6),

@@ -249,17 +249,14 @@ def hide(bench: Bench) -> dict[str, Lines]:
     """People hidden for some seconds, from boxes and from pictures with poses; with and without re-identification."""
     makers = {"with": ours(), "without": ours(relink_s=0.0)}
     posed = [bench.pictures(with_poses=True)]
-    others: Makers = {
-        "no growth": partial(Variant, PARTS["without growing boxes"]),
-        "boxmot yaml": libraries(False)["boxmot yaml"],
-    }
+    others: Makers = {"boxmot yaml": libraries(False)["boxmot yaml"]}
     rows = []
     for hidden_s in HIDDEN_S:
         boxes = bench.runner.found(bench.clips, {**makers, **others}, [Thinning()], hidden_s)
         poses = bench.runner.found(posed, makers, [Thinning()], hidden_s)
         cells = [*(hidden(boxes[name]) for name in (*makers, *others)), *(hidden(poses[name]) for name in makers)]
         rows.append([f"{hidden_s} s", *cells])
-    boxes_only = ["nine sequences, boxes only", "without", "without growing boxes", "boxmot yaml"]
+    boxes_only = ["nine sequences, boxes only", "without", "boxmot yaml"]
     columns = ["hidden for", *boxes_only, "PETS, with poses", "without"]
     return {"hide": markdown(columns, rows)}
 
