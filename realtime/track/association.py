@@ -43,6 +43,9 @@ _NOISE = Noise(frame_s=1 / 20, speed=3 / 640, first_speed=16.0, height=1 / 10, h
 _LEAST_VISIBLE = 0.25
 # No log likelihood exceeds its limit by more than this: the assignment takes similarities up to 1.
 _MOST_BEYOND = 20.0
+# In a shorter step (s), the camera's motion tells nothing about its speed: frames that arrive together, or whose
+# timestamps repeat, are stamped 1 ms apart (capture/timeline.py), but show the motion of a whole frame.
+_LEAST_STEP_S = 0.01
 # Timestamps are compared with this tolerance (s).
 _ROUNDING_S = 1e-6
 _TRACK = np.dtype([
@@ -227,7 +230,8 @@ class Association:
             seen = boxes_of(self._motion[:, ~is_lost & (tracks["looks"] >= 2)])
             moved = camera_motion(seen, look.xyxy[look.is_strong])
             self._motion[MEAN, :, : Y + 1] += moved
-            self._motion[SPEED, :, : Y + 1] += moved / look.step_s  # a camera that turns goes on turning
+            if look.step_s >= _LEAST_STEP_S:  # a camera that turns goes on turning
+                self._motion[SPEED, :, : Y + 1] += moved / look.step_s
 
     def _owners(self, look: _Look, is_lost: Bools) -> Ints:
         """Return the index of the track that each detection belongs to, int64 (D,); -1: none."""

@@ -160,6 +160,19 @@ def test_a_camera_that_turns_takes_a_lost_person_along() -> None:
     np.testing.assert_allclose(expected, people[-1] + turned[-1], atol=10)  # 72 px if speeds stay
 
 
+@pytest.mark.parametrize("px_per_frame", [0.0, 2.0, 10.0])  # a still camera, whose boxes jitter, and two that turn
+@pytest.mark.parametrize("together", [2, 5])
+def test_frames_that_arrive_together_change_no_ids(px_per_frame: float, together: int) -> None:
+    """A camera of 25 fps whose frames arrive in bursts, or with repeated timestamps: steps of 1 ms, then a long one."""
+    people = np.array([(20 + 110 * k, 100 + 13 * k, 80 + 110 * k, 260 + 13 * k) for k in range(8)], float)
+    rng, association = np.random.default_rng(0), Association(Rules())
+    for k in range(60):
+        frame = make_frame(k, time_s=k // together * together / 25 + k % together / 1000)
+        boxes = people + [px_per_frame * k, 0] * 2 + rng.normal(0, 1.5, people.shape)
+        _, ids = association.update(make_detections(frame, boxes, np.full(8, 0.9)))
+        assert ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_someone_who_walks_out_of_their_box_between_two_slow_frames_keeps_their_id() -> None:
     """55 px within half a second, and the person is 60 px wide: the boxes of two frames hardly overlap."""
     places = [0.0, 55, 110, 165, 220, 220, 220, 275, 330, 385]
