@@ -178,8 +178,10 @@ class RelinkStage:
             return [None] * len(rows)
         now_s = poses.frame.time_s
         alike = _alike(looks, rows, lost)
-        similar = np.stack([self._similarities(poses, rows, person) for person in lost], axis=1)
-        similar[:, [now_s - person.seen_s > _POSE_S for person in lost]] = 0.0
+        similar = np.zeros(alike.shape)
+        for column, person in enumerate(lost):
+            if now_s - person.seen_s <= _POSE_S:
+                similar[:, column] = self._similarities(poses, rows, person)
         other = (alike > 0.0) & (alike < _UNLIKE)
         other |= [[refused.get(row) is person for person in lost] for row in rows]
         similar[other] = 0.0
