@@ -282,14 +282,15 @@ class Association:
     def _evidence(self, look: _Look, owners: Ints) -> Floats:
         """Return the evidence of newcomers in each detection, float64 (D,).
 
-        It is the score, times the part of the box that no published person's box covers: parts of people and boxes
-        around two people are detected beside the people themselves.
+        It is the score, times the part of the box that no published person's box of the same class covers: parts of
+        people and boxes around two people are detected beside the people themselves.
         """
         is_published = (owners >= 0) & self._tracks["is_published"][owners] if len(self._tracks) else owners >= 0
-        rows = (~is_published).nonzero()[0]
         evidence = look.scores.copy()
-        if len(rows):
-            cover = largest_cover(look.xyxy[rows], look.xyxy[is_published])
+        for label in np.unique(look.labels[~is_published]):
+            is_of = look.labels == label
+            rows = (is_of & ~is_published).nonzero()[0]
+            cover = largest_cover(look.xyxy[rows], look.xyxy[is_of & is_published])
             evidence[rows] *= np.maximum(1.0 - self._rules.covering * cover, _LEAST_VISIBLE)
         return evidence
 

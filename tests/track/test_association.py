@@ -5,6 +5,7 @@ tests/parity/test_bytetrack_parity.py compares it with boxmot's.
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,18 @@ def test_a_part_of_a_published_person_needs_more_evidence() -> None:
     assert [ids[2] > 0 for ids in found] == [False] + [True] * 8
     assert [ids[1] > 0 for ids in found] == [False] * 7 + [True] * 2  # 8 x 0.25 x 0.9 are 1.8
     assert [ids[1] > 0 for ids in run(items, Association(Rules(covering=0.0)))[3:]] == [False] + [True] * 8
+
+
+def test_a_backpack_on_a_published_person_needs_no_more_evidence() -> None:
+    """A box within another one is a part of a person only if both are of one class."""
+    backpack = (410.0, 130, 450, 190)
+    association = Association(Rules())
+    published = []
+    for k in range(6):
+        boxes, names = [STANDING, backpack][: 1 + (k >= 3)], ["person", "backpack"][: 1 + (k >= 3)]
+        detections = make_detections(make_frame(k, time_s=k / 25), np.array(boxes), np.full(len(boxes), 0.9))
+        published.append(len(association.update(replace(detections, labels=np.array(names)))[0]))
+    assert published == [1, 1, 1, 1, 2, 2]
 
 
 # ---- identities
