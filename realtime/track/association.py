@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.boxes import iou, largest_cover
 from realtime.config import TrackerConfig
 from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
 from realtime.track.nearness import log_nearness
-from realtime.track.overlaps import largest_cover, overlaps
 from realtime.track.scene import Scene
 from realtime.types import Detections
 
@@ -240,7 +240,7 @@ class Association:
         if not len(tracks) or not len(look.rows):
             return matching.owners
         expected = boxes_of(self._motion)
-        fit = overlaps(expected, look.xyxy)
+        fit = iou(expected, look.xyxy)
         if len(self._codes) > 1:
             fit *= tracks["label"][:, np.newaxis] == look.labels
         scored = fit * look.scores
@@ -350,7 +350,7 @@ class Association:
         boxes = boxes_of(self._motion)
         lost, visible = (stays & is_lost).nonzero()[0], (stays & ~is_lost).nonzero()[0]
         age_s = self._tracks["seen_s"] - self._tracks["since_s"]
-        for row, column in zip(*np.nonzero(overlaps(boxes[visible], boxes[lost]) > least), strict=True):
+        for row, column in zip(*np.nonzero(iou(boxes[visible], boxes[lost]) > least), strict=True):
             this, other = visible[row], lost[column]
             is_over[other if age_s[this] > age_s[other] + _ROUNDING_S else this] = True
         return is_over
