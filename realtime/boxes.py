@@ -31,13 +31,36 @@ def iou(first: NDArray[_Float], second: NDArray[_Float]) -> NDArray[_Float]:
     Returns:
         (N, M), 0..1. A box with zero area overlaps no other box.
     """
-    low = np.maximum(first[:, np.newaxis, :2], second[:, :2])
-    high = np.minimum(first[:, np.newaxis, 2:], second[:, 2:])
-    both = np.clip(high - low, 0, None).prod(axis=2)
-    areas, others = ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second))
-    union = areas[:, np.newaxis] + others - both
-    shared: NDArray[_Float] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-    return shared
+    low, high = first.T[:2, :, np.newaxis], first.T[2:, :, np.newaxis]
+    other_low, other_high = second.T[:2, np.newaxis], second.T[2:, np.newaxis]
+    sides, other_sides = high - low, other_high - other_low
+    union = sides[0] * sides[1] + other_sides[0] * other_sides[1]
+    shared = np.minimum(high, other_high)  # (2, N, M): an array per coordinate is faster than a coordinate per box
+    shared -= np.maximum(low, other_low)
+    np.maximum(shared, 0, out=shared)
+    both: NDArray[_Float] = shared[0] * shared[1]
+    union -= both
+    np.divide(both, union, out=both, where=union > 0)
+    return both
+
+
+def largest_cover(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest part of each box that a single one of other boxes covers.
+
+    >>> largest_cover(np.array([[0.0, 0, 10, 20], [90, 0, 99, 9]]), np.array([[5.0, 0, 50, 50], [8, 0, 10, 20]]))
+    array([0.5, 0. ])
+
+    Args:
+        boxes: float64 (N, 4), x1, y1, x2, y2 in pixels, with areas above 0.
+        others: float64 (M, 4).
+
+    Returns:
+        float64 (N,), 0..1.
+    """
+    shared = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    cover: NDArray[np.float64] = np.maximum(shared, 0.0).prod(2).max(1, initial=0.0) / areas
+    return cover
 
 
 def carried(

@@ -106,8 +106,8 @@ class TrackerConfig(Section):
         1.6,
         ge=0.0,
         le=100.0,
-        description="bytetrack: a newcomer is published once the scores of their detections add up to this: the second "
-        "one, at scores of 0.8; the people of the first frame are published at once; 0: all people are",
+        description="bytetrack: publish a newcomer when the scores of their detections add up to this (at 0.8 each: "
+        "with the second one); people in the first frame or in a new scene are published at once; 0: everyone is",
     )
     buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="how long the identity of a lost person is kept (s)")
     relink_s: float = Field(

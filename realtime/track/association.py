@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.boxes import iou, largest_cover
 from realtime.config import TrackerConfig
 from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
 from realtime.track.nearness import log_nearness
-from realtime.track.overlaps import largest_cover, overlaps
 from realtime.track.scene import Scene
 from realtime.types import Detections
 
@@ -46,6 +46,9 @@ _MOST_BEYOND = 20.0
 # The part of the camera's motion that its speed takes over from each frame. With all of it, a camera that turns is
 # followed at once, but the predictions for one that trembles overshoot in every frame.
 _TURNS_ON = 0.5
+# In a shorter step (s), the camera's motion tells nothing about its speed: frames that arrive together, or whose
+# timestamps repeat, are stamped 1 ms apart (capture/timeline.py), but show the motion of a whole frame.
+_LEAST_STEP_S = 0.01
 # Timestamps are compared with this tolerance (s).
 _ROUNDING_S = 1e-6
 _TRACK = np.dtype([
@@ -230,7 +233,8 @@ class Association:
             seen = boxes_of(self._motion[:, ~is_lost & (tracks["looks"] >= 2)])
             moved = camera_motion(seen, look.xyxy[look.is_strong])
             self._motion[MEAN, :, : Y + 1] += moved
-            self._motion[SPEED, :, : Y + 1] += _TURNS_ON * moved / look.step_s
+            if look.step_s >= _LEAST_STEP_S:  # a camera that turns goes on turning
+                self._motion[SPEED, :, : Y + 1] += _TURNS_ON * moved / look.step_s
 
     def _owners(self, look: _Look, is_lost: Bools) -> Ints:
         """Return the index of the track that each detection belongs to, int64 (D,); -1: none."""
@@ -239,7 +243,7 @@ class Association:
         if not len(tracks) or not len(look.rows):
             return matching.owners
         expected = boxes_of(self._motion)
-        fit = overlaps(expected, look.xyxy)
+        fit = iou(expected, look.xyxy)
         if len(self._codes) > 1:
             fit *= tracks["label"][:, np.newaxis] == look.labels
         scored = fit * look.scores
@@ -281,14 +285,15 @@ class Association:
     def _evidence(self, look: _Look, owners: Ints) -> Floats:
         """Return the evidence of newcomers in each detection, float64 (D,).
 
-        It is the score, times the part of the box that no published person's box covers: parts of people and boxes
-        around two people are detected beside the people themselves.
+        It is the score, times the part of the box that no published person's box of the same class covers: parts of
+        people and boxes around two people are detected beside the people themselves.
         """
         is_published = (owners >= 0) & self._tracks["is_published"][owners] if len(self._tracks) else owners >= 0
-        rows = (~is_published).nonzero()[0]
         evidence = look.scores.copy()
-        if len(rows):
-            cover = largest_cover(look.xyxy[rows], look.xyxy[is_published])
+        for label in np.unique(look.labels[~is_published]):
+            is_of = look.labels == label
+            rows = (is_of & ~is_published).nonzero()[0]
+            cover = largest_cover(look.xyxy[rows], look.xyxy[is_of & is_published])
             evidence[rows] *= np.maximum(1.0 - self._rules.covering * cover, _LEAST_VISIBLE)
         return evidence
 
@@ -348,7 +353,7 @@ class Association:
         boxes = boxes_of(self._motion)
         lost, visible = (stays & is_lost).nonzero()[0], (stays & ~is_lost).nonzero()[0]
         age_s = self._tracks["seen_s"] - self._tracks["since_s"]
-        for row, column in zip(*np.nonzero(overlaps(boxes[visible], boxes[lost]) > least), strict=True):
+        for row, column in zip(*np.nonzero(iou(boxes[visible], boxes[lost]) > least), strict=True):
             this, other = visible[row], lost[column]
             is_over[other if age_s[this] > age_s[other] + _ROUNDING_S else this] = True
         return is_over

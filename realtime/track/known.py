@@ -74,6 +74,8 @@ class Known:
         by_track: our id by the tracker's.
         given_up: ids that the tracker gave up, of people who can still be re-identified.
         met: when two people, by our ids in ascending order, were last so close that they could be confused.
+        last_s: time of the last frame.
+        step_s: time between the last two frames; 0 until there are two.
     """
 
     def __init__(self, new_ids: Iterator[int]) -> None:
@@ -82,6 +84,13 @@ class Known:
         self.by_track: dict[int, int] = {}
         self.given_up: set[int] = set()
         self.met: dict[tuple[int, int], float] = {}
+        self.last_s: float | None = None
+        self.step_s = 0.0
+
+    def pass_frame(self, now_s: float) -> None:
+        """Note the time of a frame, once its people are known."""
+        self.step_s = 0.0 if self.last_s is None else now_s - self.last_s
+        self.last_s = now_s
 
     def take_in(self, track_id: int, person: Person | None, label: str) -> None:
         """Link a new track to a known person, or to a new person of this class if `person` is None."""

@@ -56,8 +56,9 @@ _LEAST_COLOUR, _LEAD_COLOUR = 0.94, 0.02
 _UNLIKE = 0.85
 # A track that was away for longer than this (s) must look like its person; in a shorter time, the place tells more. On
 # PETS09-S2L1 with hidden people, 19 of 24 tracks that came back to another person are found so, and 2 of 102 others are
-# refused.
-_AWAY_S = 1.0
+# refused. If frames come more slowly than that, a track was away if it is missing for longer than this many times the
+# step between the last two frames.
+_AWAY_S, _AWAY_STEPS = 1.0, 1.5
 # A person walks at most this far from where they were last seen, in heights of their box: at once, and per second.
 # (Walking is 0.8 heights per second.)
 _REACH, _REACH_PER_S = 0.5, 1.0
@@ -157,6 +158,7 @@ class RelinkStage:
                 person.colours.skip(now_s)
         if looks.is_clear.any():
             swaps += swapped(known, now_s, [people[row] for row in np.flatnonzero(looks.is_clear)])
+        known.pass_frame(now_s)
         ids = np.array([person.our_id for person in people], np.int64)
         return replace(poses, track_ids=ids, ended=known.forget(now_s - self._relink_s), swapped=tuple(swaps))
 
@@ -176,8 +178,10 @@ class RelinkStage:
             return [None] * len(rows)
         now_s = poses.frame.time_s
         alike = _alike(looks, rows, lost)
-        similar = np.stack([self._similarities(poses, rows, person) for person in lost], axis=1)
-        similar[:, [now_s - person.seen_s > _POSE_S for person in lost]] = 0.0
+        similar = np.zeros(alike.shape)
+        for column, person in enumerate(lost):
+            if now_s - person.seen_s <= _POSE_S:
+                similar[:, column] = self._similarities(poses, rows, person)
         other = (alike > 0.0) & (alike < _UNLIKE)
         other |= [[refused.get(row) is person for person in lost] for row in rows]
         similar[other] = 0.0
@@ -251,12 +255,13 @@ def _look(poses: Poses, known: Known) -> _Looks:
 def _refused(poses: Poses, known: Known, looks: _Looks) -> dict[int, Person]:
     """Separate people from tracks that came back to another person. Return them by the rows of these tracks."""
     refused = {}
+    away_s = max(_AWAY_S, _AWAY_STEPS * known.step_s)
     for row, track_id in enumerate(poses.track_ids.tolist()):
         our_id = known.by_track.get(track_id)
         if our_id is None or not looks.is_distinct[row]:
             continue
         person = known.people[our_id]
-        if poses.frame.time_s - person.there_s <= _AWAY_S or person.colours.whole() is None:
+        if poses.frame.time_s - person.there_s <= away_s or person.colours.whole() is None:
             continue
         everyone = [person, *(other for other in known.people.values() if other is not person)]
         alike = _alike(looks, [row], everyone)[0]

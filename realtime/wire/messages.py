@@ -292,9 +292,9 @@ class StatusMessage(Struct, frozen=True, kw_only=True):
     tracks_swapped: Annotated[
         list[tuple[Integer, Integer, Integer]],
         Meta(
-            description="two track ids and a `seq`, for each swap since the previous status: the ids had gone to each "
-            "other's person, and from the pose message of this `seq` on they have changed places. Earlier messages "
-            "keep their ids. A swap is sent at once"
+            description="two track ids and a `seq`, for each swap since the previous status, in the order in which to "
+            "apply them: the ids had gone to each other's person, and from the pose message of this `seq` on they have "
+            "changed places. Earlier messages keep their ids. A swap is sent at once"
         ),
     ] = []
     lowered: Annotated[

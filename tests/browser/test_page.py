@@ -595,6 +595,29 @@ def test_neighbouring_ids_have_colours_that_the_colour_blind_can_tell_apart(play
     assert apart.min() > 20, dict(zip(text, apart.round(), strict=False))  # CIE76; 2.3 is just noticeable
 
 
+# Two people walk towards each other, whose ids are then exchanged; returns the x of each trail before and after that.
+EXCHANGED = """async () => {
+  const { Trails } = await import(new URL("static/trails.js", document.baseURI));
+  const trails = new Trails();
+  const xs = (ms) => [1, 2].map((id) => trails.of(id, ms).map((at) => at.x));
+  const show = (ms, places) => {
+    const people = places.map(([id, x]) => ({ id, box: [x - 30, 100, x + 30, 260], points: [] }));
+    trails.add({ session: "s", epoch: 0, captured_ms: ms, people }, [], 0.3);
+  };
+  show(0, [[1, 100], [2, 300]]);
+  show(40, [[1, 110], [2, 290]]);
+  const before = xs(40);
+  show(80, [[2, 120], [1, 280]]);
+  return [before, xs(80)];
+}"""
+
+
+@slow
+def test_a_trail_does_not_join_two_people_whose_ids_were_exchanged(play, open_page):
+    page = open_page(play(scenarios.empty()).url)
+    assert page.evaluate(EXCHANGED) == [[[100, 110], [300, 290]], [[280], [120]]]
+
+
 # Draws a person with one limb of the body and one of a hand; returns [width of the line, number of its limbs] of each
 # stroke.
 STROKES = """async () => {

@@ -5,6 +5,7 @@ tests/parity/test_bytetrack_parity.py compares it with boxmot's.
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,18 @@ def test_a_part_of_a_published_person_needs_more_evidence() -> None:
     assert [ids[1] > 0 for ids in run(items, Association(Rules(covering=0.0)))[3:]] == [False] + [True] * 8
 
 
+def test_a_backpack_on_a_published_person_needs_no_more_evidence() -> None:
+    """A box within another one is a part of a person only if both are of one class."""
+    backpack = (410.0, 130, 450, 190)
+    association = Association(Rules())
+    published = []
+    for k in range(6):
+        boxes, names = [STANDING, backpack][: 1 + (k >= 3)], ["person", "backpack"][: 1 + (k >= 3)]
+        detections = make_detections(make_frame(k, time_s=k / 25), np.array(boxes), np.full(len(boxes), 0.9))
+        published.append(len(association.update(replace(detections, labels=np.array(names)))[0]))
+    assert published == [1, 1, 1, 1, 2, 2]
+
+
 # ---- identities
 
 
@@ -158,6 +171,19 @@ def test_a_camera_that_turns_takes_a_lost_person_along() -> None:
     run(looks, association)
     expected = boxes_of(association._motion)[-1]
     np.testing.assert_allclose(expected, people[-1] + turned[-1], atol=10)  # 72 px if speeds stay
+
+
+@pytest.mark.parametrize("px_per_frame", [0.0, 2.0, 10.0])  # a still camera, whose boxes jitter, and two that turn
+@pytest.mark.parametrize("together", [2, 5])
+def test_frames_that_arrive_together_change_no_ids(px_per_frame: float, together: int) -> None:
+    """A camera of 25 fps whose frames arrive in bursts, or with repeated timestamps: steps of 1 ms, then a long one."""
+    people = np.array([(20 + 110 * k, 100 + 13 * k, 80 + 110 * k, 260 + 13 * k) for k in range(8)], float)
+    rng, association = np.random.default_rng(0), Association(Rules())
+    for k in range(60):
+        frame = make_frame(k, time_s=k // together * together / 25 + k % together / 1000)
+        boxes = people + [px_per_frame * k, 0] * 2 + rng.normal(0, 1.5, people.shape)
+        _, ids = association.update(make_detections(frame, boxes, np.full(8, 0.9)))
+        assert ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_someone_who_walks_out_of_their_box_between_two_slow_frames_keeps_their_id() -> None:

@@ -201,3 +201,11 @@ def test_whatever_happens_ids_are_unique_and_exchanges_name_known_ids(data) -> N
         for one, other in watching.swaps.get(5 * number, ()):
             assert 1 <= one < other
             assert {one, other} & ever
+
+
+def test_someone_in_view_keeps_their_id_at_one_frame_in_two_seconds_even_if_the_light_is_switched_on() -> None:
+    """They were not away: they are in every frame of the camera."""
+    watching = Watching()
+    for number in range(0, 10 * FPS, 2 * FPS):
+        assert watching.ids(number, [(4, (20, 20, 60), (300.0, 200.0))], ground=(40, 40, 40)) == [1]
+    assert watching.ids(10 * FPS, [(4, (120, 120, 230), (302.0, 200.0))], ground=(200, 200, 200)) == [1]

@@ -3,6 +3,10 @@
 
 const TRAIL_MS = 1000;
 const GAP_MS = 700; // a longer hole between two points is not bridged
+// Nor is a longer step, in longer sides of the person's box: at once, and per second. No one runs as fast, so the id
+// belongs to another person from there on (tracks_swapped).
+const STEP = 0.2;
+const STEP_PER_S = 5;
 
 /** The places of each id over the last second, from frames of one session and epoch. */
 export class Trails {
@@ -17,8 +21,10 @@ export class Trails {
     const nowMs = frame.captured_ms;
     for (const person of frame.people) {
       const places = this.#places.get(person.id) ?? [];
-      if (places.length && nowMs - places[places.length - 1].ms > GAP_MS) places.length = 0;
-      places.push({ ms: nowMs, ...place(person, hips, minScore) });
+      const now = { ms: nowMs, ...place(person, hips, minScore) };
+      const [x1, y1, x2, y2] = person.box;
+      if (places.length && isBroken(places[places.length - 1], now, Math.max(x2 - x1, y2 - y1))) places.length = 0;
+      places.push(now);
       this.#places.set(person.id, places);
     }
     for (const [id, places] of this.#places) {
@@ -31,6 +37,13 @@ export class Trails {
   of(id, nowMs) {
     return (this.#places.get(id) ?? []).map((at) => ({ x: at.x, y: at.y, part: 1 - (nowMs - at.ms) / TRAIL_MS }));
   }
+}
+
+/** Whether a trail does not go on from one place to the next. */
+function isBroken(before, now, side) {
+  const gapMs = now.ms - before.ms;
+  const far = Math.hypot(now.x - before.x, now.y - before.y);
+  return gapMs > GAP_MS || far > side * (STEP + (STEP_PER_S * gapMs) / 1000);
 }
 
 /** The point on the ground: on the lower edge of the box, below the hips if they are visible, else in the middle. */
