@@ -206,11 +206,12 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
         "precision": config.precision not in ("auto", "fp32") and not has_network,
         "input_size": config.input_size is not None and found.kind != "vitpose",
         "skeleton": config.skeleton != "auto" and found.kind != "vitpose",
-        "keypoints": config.keypoints != PoseConfig().keypoints and found.kind != "vitpose",
+        "keypoints": set(config.keypoints) != set(PoseConfig().keypoints) and found.kind != "vitpose",
     }
     asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
     if key := next((key for key, is_asked in asked.items() if is_asked), None):
-        raise ConfigError(f"pose.{key}: got {getattr(config, key)} with {found.name}, expected a ViTPose model")
+        value = ", ".join(config.keypoints) if key == "keypoints" else getattr(config, key)
+        raise ConfigError(f"pose.{key}: got {value} with {found.name}, expected a ViTPose model")
     if found.kind == "detector":
         log.info("pose: the detector's own keypoints, in one stage")
     if found.kind != "vitpose" or found.path is None:

@@ -100,22 +100,25 @@ def test_a_missing_device_is_reported_before_a_missing_model(tmp_path: Path) -> 
     ],
 )
 def test_a_key_of_the_pose_model_is_refused_if_no_pose_model_runs(
-    unloadable: Path, model: str, key: str, value: str
+    unloadable: Path, model: str, key: str, value: str | list[str]
 ) -> None:
     said = error_of(ConfigError, unloadable, pose__model=model, **{f"pose__{key}": value})
-    assert said == f"pose.{key}: got {value} with {model}, expected a ViTPose model"
+    text = value if isinstance(value, str) else ", ".join(value)
+    assert said == f"pose.{key}: got {text} with {model}, expected a ViTPose model"
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("input_size", "128x96"), ("precision", "int8"), ("skeleton", "ap10k"), ("keypoints", ["body"])]
+    ("key", "value"),
+    [("input_size", "128x96"), ("precision", "int8"), ("skeleton", "ap10k"), ("keypoints", ["body", "feet"])],
 )
 def test_a_key_of_vitpose_is_refused_for_a_yolo_pose_model(
-    unloadable: Path, tmp_path: Path, key: str, value: str
+    unloadable: Path, tmp_path: Path, yolo11n_pose: Path, key: str, value: str | list[str]
 ) -> None:
     pose = tmp_path / "people-pose.pt"
-    pose.write_bytes(b"not loaded either")
+    pose.symlink_to(yolo11n_pose)
     said = error_of(ConfigError, unloadable, pose__model=pose, **{f"pose__{key}": value})
-    assert said == f"pose.{key}: got {value} with people-pose, expected a ViTPose model"
+    text = value if isinstance(value, str) else ", ".join(value)
+    assert said == f"pose.{key}: got {text} with people-pose, expected a ViTPose model"
 
 
 def test_int8_without_openvino_is_refused(unloadable: Path, tmp_path: Path) -> None:

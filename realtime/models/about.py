@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from realtime.errors import ModelError
-from realtime.models.checkpoint import Head, examine
+from realtime.models.checkpoint import Head, check, examine
 from realtime.models.checkpoint_file import YoloFileError, read_tensors
 from realtime.models.vitpose_folder import describe_folder
 from realtime.skeletons import SKELETONS
@@ -40,6 +40,8 @@ def about(path: Path) -> list[str]:
         return [f"{path}: a YOLO file of ultralytics: a model for detector.weights or pose.model; it can contain code"]
     try:
         contents = examine(tensors, path.stem)
+        for head in contents.heads:
+            check(tensors, contents, head)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     height, width = (16 * side for side in contents.grid)

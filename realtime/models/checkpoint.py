@@ -27,7 +27,8 @@ _BY_COUNT = {16: "mpii16", 25: "coco25", 133: "wholebody133"}
 # What a file's name may say at its end, and the set that it means.
 _BY_NAME = {
     "coco": "coco17", "coco_25": "coco25", "wholebody": "wholebody133", "mpii": "mpii16", "aic": "aic14",
-    "ap10k": "ap10k", "apt36k": "apt36k", "crowdpose": "crowdpose14", "posetrack18": "posetrack18",
+    "ap10k": "ap10k", "apt36k": "apt36k", "crowdpose": "crowdpose14", "posetrack": "posetrack18",
+    "posetrack18": "posetrack18",
 }  # fmt: skip
 _MAIN, _ASSOCIATED = "keypoint_head", "associate_keypoint_heads"
 # How many tensors a message names.
@@ -55,6 +56,8 @@ _NAMES = (
 )
 _THIRDS = {"query": 0, "key": 1, "value": 2}
 _PATCHES_WIDE_AND_HIGH = 12  # 12 k^2 patches are an input of 64k x 48k pixels
+_LARGEST_SCALE = 16  # 1024 x 768 pixels; a file could claim any size
+_HEAD_CHANNELS = 256  # of the deconvolutions
 
 
 class Shaped(Protocol):
@@ -92,6 +95,7 @@ class Contents:
         family: in words, for messages.
         width: length of the vector of each patch.
         depth: number of layers.
+        shared: rows of the last matrix of each layer. An expert has the rest of the width.
         grid: height and width of the input in patches of 16 x 16 pixels.
         heads: the heads that are in use.
     """
@@ -99,6 +103,7 @@ class Contents:
     family: str
     width: int
     depth: int
+    shared: int
     grid: tuple[int, int]
     heads: tuple[Head, ...]
 
@@ -127,15 +132,16 @@ def examine(tensors: Mapping[str, Shaped], name: str) -> Contents:
         raise ModelError(f"got patches of {'x'.join(map(str, patches[1:]))}, expected 3x16x16")
     count = _shape(shape, "backbone.pos_embed", 3)[1] - 1
     scale = round((count / _PATCHES_WIDE_AND_HIGH) ** 0.5)
-    if count <= 0 or _PATCHES_WIDE_AND_HIGH * scale**2 != count:
+    if not 0 < scale <= _LARGEST_SCALE or _PATCHES_WIDE_AND_HIGH * scale**2 != count:
         raise ModelError(f"got {count} patches, expected 12, 48, 108, 192, 432, ...: an input of 64k x 48k pixels")
-    depth = 1 + max((int(m[1]) for key in shape if (m := re.match(r"backbone\.blocks\.(\d+)\.", key))), default=-1)
+    # Their number, not the highest: a name could claim any number of layers. `check` then finds the gap.
+    depth = len({m[1] for key in shape if (m := re.match(r"backbone\.blocks\.(\d+)\.", key))})
     if not depth:
         raise ModelError("got no layers (backbone.blocks.N), expected a ViTPose network")
-    whole = _shape(shape, "backbone.blocks.0.mlp.fc2.weight", 2)[0] == width
-    experts = {int(m[1]) for key in shape if (m := re.match(r"backbone\.blocks\.0\.mlp\.experts\.(\d+)\.", key))}
-    family, heads = _heads(shape, name, whole, experts)
-    return Contents(family, width, depth, (4 * scale, 3 * scale), heads)
+    shared = _shape(shape, "backbone.blocks.0.mlp.fc2.weight", 2)[0]
+    experts = {int(m[1]) for key in shape if (m := re.match(r"backbone\.blocks\.0\.mlp\.experts\.(\d{1,4})\.", key))}
+    family, heads = _heads(shape, name, shared == width, experts)
+    return Contents(family, width, depth, shared, (4 * scale, 3 * scale), heads)
 
 
 def _heads(
@@ -150,7 +156,7 @@ def _heads(
         experts: the indices of the experts.
     """
     main, simple = _head(shape, _MAIN)
-    numbers = {int(m[1]) for key in shape if (m := re.match(_ASSOCIATED + r"\.(\d+)\.", key))}
+    numbers = {int(m[1]) for key in shape if (m := re.match(_ASSOCIATED + r"\.(\d{1,4})\.", key))}
     if whole and (experts or not numbers):
         # model_split.py of newer versions leaves the experts and the other heads in the file for COCO.
         family = "split from ViTPose+" if experts else "one data set"
@@ -220,6 +226,66 @@ def choose(contents: Contents, wanted: str) -> tuple[Head, Skeleton]:
     return fitting[0], SKELETONS[wanted]
 
 
+def check(tensors: Mapping[str, torch.Tensor], contents: Contents, head: Head) -> None:
+    """Check that a file has every tensor of a head's network, in its shape, and no others besides those left out.
+
+    Args:
+        tensors: the file's tensors by name, without `module.`; their numbers are not read.
+        contents: what the file holds.
+        head: the head to use.
+
+    Raises:
+        ModelError: tensors are missing, left over, of another shape, or not of floating-point numbers.
+    """
+    needed = _needed(contents, head)
+    there = {name: tensors[name] for name in needed if name in tensors}
+    faults = {
+        "missing": [name for name in needed if name not in tensors],
+        "of the wrong shape": [name for name, tensor in there.items() if tuple(tensor.shape) != needed[name]],
+        "not of floating-point numbers": [name for name, tensor in there.items() if not tensor.is_floating_point()],
+        "unexpected": [name for name in tensors if name not in needed and not _is_left_out(name, head)],
+    }
+    for fault, names in faults.items():
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            raise ModelError(f"{len(names)} tensors {fault}: {', '.join(sorted(names)[:_NAMED])}{more}")
+
+
+def _needed(contents: Contents, head: Head) -> dict[str, tuple[int, ...]]:
+    """The tensors of a head's network, by the authors' names, and their shapes."""
+    width, (rows, columns) = contents.width, contents.grid
+    needed: dict[str, tuple[int, ...]] = {
+        "backbone.pos_embed": (1, 1 + rows * columns, width),
+        "backbone.patch_embed.proj.weight": (width, 3, 16, 16),
+        "backbone.patch_embed.proj.bias": (width,),
+    }
+
+    def add(name: str, *sizes: int) -> None:
+        needed.update({f"{name}.weight": sizes, f"{name}.bias": sizes[:1]})
+
+    for layer in range(contents.depth):
+        block = f"backbone.blocks.{layer}"
+        add(f"{block}.norm1", width)
+        add(f"{block}.attn.qkv", 3 * width, width)
+        add(f"{block}.attn.proj", width, width)
+        add(f"{block}.norm2", width)
+        add(f"{block}.mlp.fc1", 4 * width, width)
+        add(f"{block}.mlp.fc2", contents.shared, 4 * width)
+        if head.expert is not None:
+            add(f"{block}.mlp.experts.{head.expert}", width - contents.shared, 4 * width)
+    add("backbone.last_norm", width)
+    if head.is_simple:
+        add(f"{head.prefix}.final_layer", head.keypoints, width, 3, 3)
+        return needed
+    for at, channels in ((0, width), (3, _HEAD_CHANNELS)):
+        needed[f"{head.prefix}.deconv_layers.{at}.weight"] = (channels, _HEAD_CHANNELS, 4, 4)
+        add(f"{head.prefix}.deconv_layers.{at + 1}", _HEAD_CHANNELS)
+        for name in ("running_mean", "running_var"):
+            needed[f"{head.prefix}.deconv_layers.{at + 1}.{name}"] = (_HEAD_CHANNELS,)
+    add(f"{head.prefix}.final_layer", head.keypoints, _HEAD_CHANNELS, 1, 1)
+    return needed
+
+
 def converted(
     tensors: Mapping[str, torch.Tensor], head: Head, expected: Mapping[str, Shaped]
 ) -> dict[str, torch.Tensor]:
@@ -229,44 +295,23 @@ def converted(
     with more keypoints than its set has is cut to the first ones, as model_split.py does.
 
     Args:
-        tensors: the file's tensors by name, without `module.`.
+        tensors: the file's tensors by name, without `module.`, which `check` found to be complete.
         head: the head to use.
         expected: the tensors of the network to fill, by transformers' names.
 
     Returns:
-        float32 tensors: all that are expected, except counts of batches that a file may lack.
-
-    Raises:
-        ModelError: tensors are missing, have another shape, or are left over.
+        float32 tensors: all that are expected, except counts of batches.
     """
     found: dict[str, torch.Tensor] = {}
-    missing: list[str] = []
-    wrong: list[str] = []
-    used: set[str] = set()
     for key, wanted in expected.items():
+        if key.endswith(_UNIMPORTANT):
+            continue
         names, part = _original(key, head)
-        used.update(names)
-        if lacking := [name for name in names if name not in tensors]:
-            missing += [name for name in lacking if not name.endswith(_UNIMPORTANT)]
-            continue
-        pieces = [tensors[name] for name in names]
-        if any(piece.shape[1:] != pieces[0].shape[1:] for piece in pieces):
-            wrong.append(names[-1])
-            continue
+        pieces = [tensors[name].float() for name in names]
         tensor = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         if part is not None:
             tensor = tensor.tensor_split(3)[part]
-        elif names[0].startswith(f"{head.prefix}.final_layer"):
-            tensor = tensor[: wanted.shape[0]]
-        if tuple(tensor.shape) != tuple(wanted.shape):
-            wrong.append(names[0])
-            continue
-        found[key] = tensor.float() if tensor.is_floating_point() else tensor
-    unexpected = [name for name in tensors if name not in used and not _is_left_out(name, head)]
-    for fault, names in {"missing": missing, "of the wrong shape": wrong, "unexpected": unexpected}.items():
-        if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            raise ModelError(f"{len(names)} tensors {fault}: {', '.join(sorted(names)[:_NAMED])}{more}")
+        found[key] = tensor[: wanted.shape[0]]
     return found
 
 

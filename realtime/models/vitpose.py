@@ -11,20 +11,20 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from realtime.errors import ModelError
-from realtime.models import checkpoint, heatmap_network, vitpose_file, vitpose_folder
+from realtime.models import checkpoint, checkpoint_file, heatmap_network, vitpose_file, vitpose_folder
 from realtime.models.digests import sha256_of
 from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
 from realtime.models.vitpose_file import load_file, open_file
 from realtime.models.vitpose_folder import describe_folder, load_folder, normalisation, sides
-from realtime.skeleton import Skeleton
+from realtime.skeleton import PartName, Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,10 @@ def describe(
     """
     whole, trained = _described(path, skeleton)
     used = _only(whole, parts)
-    files = [*path.glob("*.json"), *path.glob("*.safetensors")] if path.is_dir() else [path]
+    if path.is_dir():
+        files = {file.name: file for file in (*path.glob("*.json"), *path.glob("*.safetensors"))}
+    else:
+        files = {path.suffix.lower(): path}  # a copy with another name holds the same network
     return Description(used, input_size or trained, _digest_of(files, f"{whole.name} {used.name} {used.geometry}"))
 
 
@@ -164,9 +167,11 @@ def _described(path: Path, wanted: str) -> tuple[Skeleton, tuple[int, int]]:
 
 
 def _only(whole: Skeleton, parts: Collection[str] | None) -> Skeleton:
-    """Return the skeleton of these parts; all of it if its parts are unknown or None is given."""
-    if parts is None or not whole.parts:
+    """Return the skeleton of these parts; all of it if all parts or None are given."""
+    if parts is None or set(parts) >= set(get_args(PartName)):
         return whole
+    if not whole.parts:
+        raise ModelError(f"pose.keypoints: got {', '.join(parts)} with {whole.name}, whose parts are not known")
     if not whole.indices(parts):
         has = ", ".join(part.name for part in whole.parts)
         raise ModelError(f"pose.keypoints: got {', '.join(parts)} with {whole.name}, expected parts that it has: {has}")
@@ -181,14 +186,19 @@ def _keep(module: Published, whole: Skeleton, parts: Collection[str]) -> None:
         last.out_channels = len(kept)
 
 
-def _digest_of(files: Sequence[Path], what: str = "") -> str:
-    """Return the sha256 of everything that determines a network: its files, what of them is used, and our source."""
-    modules = sys.modules[__name__], heatmap_network, vitpose_folder, vitpose_file, checkpoint
+def _digest_of(files: Mapping[str, Path], what: str = "") -> str:
+    """Return the sha256 of everything that determines a network: its files, what of them is used, and our source.
+
+    Args:
+        files: the files by the part of their names that matters.
+        what: what of them is used.
+    """
+    modules = sys.modules[__name__], heatmap_network, vitpose_folder, vitpose_file, checkpoint, checkpoint_file
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     total = hashlib.sha256(b"".join(sources) + what.encode())
-    for path in sorted(files):
+    for name, path in sorted(files.items()):
         try:
-            total.update(os.fsencode(path.name) + f"\0{sha256_of(path)}\0".encode())
+            total.update(os.fsencode(name) + f"\0{sha256_of(path)}\0".encode())
         except OSError as error:
             raise ModelError(f"{path}: can't be read: {error.strerror}") from None
     return total.hexdigest()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from realtime.errors import ModelError
-from realtime.models.checkpoint import ATTENTION_HEADS, Contents, Head, choose, converted, examine
+from realtime.models.checkpoint import ATTENTION_HEADS, Contents, Head, check, choose, converted, examine
 from realtime.models.checkpoint_file import read_tensors
 from realtime.models.heatmap_network import Published
 from realtime.skeleton import CROP_PER_HEATMAP, Skeleton
@@ -44,12 +44,15 @@ def open_file(file: Path, wanted: str) -> Chosen:
         wanted: `pose.skeleton`.
 
     Raises:
-        ModelError: it holds no ViTPose network, or `wanted` doesn't name one of its heads.
+        ModelError: it holds no ViTPose network, `wanted` doesn't name one of its heads, or tensors are missing, left
+            over, of another shape or not of floating-point numbers.
     """
     tensors = read_tensors(file)
     try:
         contents = examine(tensors, file.stem)
-        return Chosen(tensors, contents, *choose(contents, wanted))
+        head, skeleton = choose(contents, wanted)
+        check(tensors, contents, head)
+        return Chosen(tensors, contents, head, skeleton)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from None
 
@@ -58,7 +61,7 @@ def load_file(file: Path, wanted: str) -> Published:
     """Load the network of a file, with the expert of its head folded in, in float32 and evaluation mode.
 
     Raises:
-        ModelError: `open_file` failed, or tensors are missing, left over, or of another shape.
+        ModelError: `open_file` failed.
     """
     from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
@@ -82,10 +85,7 @@ def load_file(file: Path, wanted: str) -> Published:
     with torch.device("meta"):  # no random weights, which would take a second and twice the memory
         module = VitPoseForPoseEstimation(config).eval()
     expected = module.state_dict()
-    try:
-        tensors = converted(chosen.tensors, chosen.head, expected)
-    except ModelError as error:
-        raise ModelError(f"{file}: {error}") from None
+    tensors = converted(chosen.tensors, chosen.head, expected)
     counts = {name: torch.zeros((), dtype=torch.long) for name in expected if name not in tensors}
     module.load_state_dict(tensors | counts, assign=True)
     return module

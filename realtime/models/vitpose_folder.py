@@ -38,8 +38,9 @@ def describe_folder(folder: Path, wanted: str) -> tuple[Skeleton, tuple[int, int
     """
     config = _read_config(folder, wanted)
     told = from_labels(config.id2label, getattr(config, "edges", None) or [])
+    told = next(iter(_with_names(told)), told)
     size = sides(config.backbone_config.image_size)[::-1]
-    return (told if wanted == "auto" else _named(folder, wanted, len(told))), size
+    return (told if wanted == "auto" else _named(folder, wanted, config.id2label)), size
 
 
 def load_folder(folder: Path) -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
@@ -145,7 +146,7 @@ def _check_config(folder: Path, told: Mapping[str, Any], wanted: str) -> None:  
         if not labels or sorted(labels) != numbers or not all(isinstance(name, str) for name in labels.values()):
             raise ModelError(f"{file}: got another id2label than the names of the keypoints, numbered from 0")
         if wanted != "auto":
-            _named(folder, wanted, len(labels))
+            _named(folder, wanted, {int(index): name for index, name in labels.items()})
     pairs = edges if isinstance(edges, list) else [] if edges is None else [edges]
     if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_whole, pair)) for pair in pairs):
         raise ModelError(f"{file}: got other edges than pairs of numbers of keypoints")
@@ -170,13 +171,25 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _named(path: Path, name: str, keypoints: int) -> Skeleton:
-    """Return the keypoint set of this name, if it has as many keypoints as the checkpoint of a folder."""
-    fitting = [each for each, skeleton in SKELETONS.items() if len(skeleton) == keypoints]
-    if name not in fitting:
-        choices = ", ".join(fitting) or "auto only"
-        raise ModelError(f"pose.skeleton: got {name} for {path} with {keypoints} keypoints, expected {choices}")
-    return SKELETONS[name]
+def _named(path: Path, wanted: str, labels: Mapping[int, str]) -> Skeleton:
+    """Return the keypoint set that is wanted, if it fits the number and the names of a folder's keypoints.
+
+    LABEL_0 and so on are no names. Names that no set has may be another spelling of any set's.
+    """
+    is_named = set(labels.values()).isdisjoint(f"LABEL_{index}" for index in labels)
+    known = _with_names(from_labels(labels)) if is_named else []
+    fitting = known or [each for each in SKELETONS.values() if len(each) == len(labels)]
+    if wanted not in (names := [each.name for each in fitting]):
+        have = f"the keypoints of {names[0]}" if known else f"{len(labels)} keypoints"
+        choices = ", ".join(names) or "auto only"
+        raise ModelError(f"pose.skeleton: got {wanted} for {path} with {have}, expected {choices}")
+    return SKELETONS[wanted]
+
+
+def _with_names(told: Skeleton) -> list[Skeleton]:
+    """The keypoint sets with these names, which `from_labels` spelled, so that "face-0" is "face_0"."""
+    names = [name.replace("-", "_") for name in told.keypoint_names]
+    return [each for each in SKELETONS.values() if [name.replace("-", "_") for name in each.keypoint_names] == names]
 
 
 def _check_complete(folder: Path, report: dict[str, Any]) -> None:  # Any: transformers' loading_info

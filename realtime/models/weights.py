@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import importlib.util
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Literal
 
 from realtime.errors import ModelError
 from realtime.models.cache import cache_folder, is_trusted
-from realtime.models.checkpoint_file import read_tensors
+from realtime.models.checkpoint_file import YoloFileError, read_tensors
 from realtime.models.hub import Hub, download, downloaded, hub_checkpoint, local_checkpoint
 from realtime.models.published import VITPOSE_FILES
 
@@ -79,6 +80,7 @@ _PUBLISHED = {
 }
 
 _VITPOSE_ORGANISATION = "usyd-community"
+_VITPOSE_SUFFIXES = ".pth", ".safetensors"
 
 PoseKind = Literal["vitpose", "yolo", "detector", "none"]
 
@@ -204,19 +206,18 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
     path = Path(wanted)
     if path.is_dir():
         return Model(_as_text(path.name), path, "vitpose")
-    if path.suffix in (".pth", ".safetensors") and path.is_file():
+    suffix = path.suffix.lower()
+    if path.is_file() and (suffix in _VITPOSE_SUFFIXES or (suffix == ".pt" and not _is_yolo(path))):
         return Model(_as_text(path.stem), path, "vitpose")
-    if path.suffix == ".pt" and path.is_file() and _holds_tensors(path):
-        return Model(_as_text(path.stem), path, "vitpose")
-    if path.suffix == ".pt" or wanted in _PUBLISHED:
+    if suffix == ".pt" or wanted in _PUBLISHED:
         return _find_yolo(wanted, "pose.model", hub, cache)
-    if path.suffix in (".pth", ".safetensors"):
-        raise ModelError(f"pose.model: no such file: {wanted}")
     if path.is_file():
         raise ModelError(
             f"pose.model: got the file {wanted}, expected a .pth or .safetensors file of ViTPose, a folder with a "
             "Hugging Face checkpoint, or a YOLO .pt file"
         )
+    if suffix in _VITPOSE_SUFFIXES:
+        raise ModelError(f"pose.model: no {'such' if not os.path.lexists(path) else 'regular'} file: {wanted}")
     if ":" in wanted:
         return _find_short(wanted, hub)
     name = _hub_name(wanted)
@@ -233,13 +234,17 @@ def _hub_name(name: str) -> str:
     return name if "/" in name else f"{_VITPOSE_ORGANISATION}/{name}"
 
 
-def _holds_tensors(path: Path) -> bool:
-    """Whether a .pt file holds tensors alone, and so is no YOLO file."""
+def _is_yolo(path: Path) -> bool:
+    """Whether a .pt file is a network of ultralytics.
+
+    Raises:
+        ModelError: it is none, and holds something else than tensors, or can't be read.
+    """
     try:
         read_tensors(path)
-    except ModelError:
-        return False
-    return True
+    except YoloFileError:
+        return True
+    return False
 
 
 def _find_short(wanted: str, hub: Hub) -> Model:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from safetensors.torch import save_file
 from realtime.errors import ModelError
 from realtime.models.checkpoint import examine
 from realtime.models.checkpoint_file import YoloFileError, read_tensors
+from realtime.models.ultralytics import tame
 from realtime.models.vitpose import describe, load_network
 from realtime.models.weights import find_detector
 from realtime.skeletons import SKELETONS
@@ -31,6 +35,7 @@ FILES = [
     ("vitpose-s-crowdpose", {"keypoints": 14}, "auto", "crowdpose14", "keypoint_head", None, "one data set"),
     ("vitpose-s-ap10k", {}, "auto", "ap10k", "keypoint_head", None, "one data set"),
     ("vitpose-s-apt36k", {}, "auto", "apt36k", "keypoint_head", None, "one data set"),
+    ("vitpose-b-posetrack", {}, "auto", "posetrack18", "keypoint_head", None, "one data set"),
     ("posetrack18", {}, "auto", "posetrack18", "keypoint_head", None, "one data set"),
     ("large", {"grid": (24, 18)}, "coco17", "coco17", "keypoint_head", None, "one data set"),
     ("three", {"associated": (14, 16)}, "aic14", "aic14", "associate_keypoint_heads.0", None, "COCO, AIC and MPII"),
@@ -104,6 +109,13 @@ def test_safetensors_and_old_pickles_load_too(tmp_path):
         load_network(tmp_path / name)
 
 
+def test_a_renamed_copy_of_a_file_is_the_same_network_but_other_keypoints_are_not(tmp_path):
+    file = saved(tmp_path, "vitpose-s-coco", original())
+    copies = [shutil.copy(file, tmp_path / f"{name}.pth") for name in ("copy-coco", "copy-ap10k")]
+    digests = [describe(each).digest for each in (file, *copies)]
+    assert digests[0] == digests[1] != digests[2]
+
+
 class Attack:
     def __reduce__(self):
         return (Path.touch, (Path("executed"),))
@@ -124,7 +136,7 @@ def damaged() -> dict[str, tuple[str, bytes | object, str]]:
     mixed = good | {k: t for k, t in original(width=768).items() if "blocks.1" in k}
     return {
         "cut": (".pth", stored.getvalue()[:-1000], "not a whole file"),
-        "empty": (".pth", b"", "not a whole file|not a file"),
+        "empty": (".pth", b"", "an empty file, expected a checkpoint"),
         "text": (".pth", b"<html>404</html>", "not a file of torch.save|not a whole file"),
         "code": (".pth", Attack(), "getattr, which is no part of a checkpoint"),
         "a list": (".pth", [1, 2], "contains list"),
@@ -136,9 +148,37 @@ def damaged() -> dict[str, tuple[str, bytes | object, str]]:
         "another width": (".pth", {"backbone.patch_embed.proj.weight": torch.zeros(32, 3, 16, 16)}, "width 32"),
         "no head": (".pth", {k: t for k, t in good.items() if "head" not in k}, "no tensor keypoint_head"),
         "odd input": (".pth", good | {"backbone.pos_embed": torch.zeros(1, 101, 384)}, "got 100 patches"),
+        "a lost layer": (
+            ".pth",
+            {k.replace("blocks.1", "blocks.2"): t for k, t in good.items()},
+            "12 tensors missing: .*blocks.1",
+        ),
+        "a claimed layer": (
+            ".pth",
+            good | {"backbone.blocks.99999999.x": torch.zeros(1)},
+            "12 tensors missing: .*blocks.2",
+        ),
+        "whole numbers": (".pth", {k: t.to(torch.int8) for k, t in good.items()}, "not of floating-point numbers"),
+        "complex": (
+            ".pth",
+            good | {"backbone.last_norm.bias": torch.zeros(384) * 1j},
+            "1 tensors not of floating-point",
+        ),
+        "a number alone": (".pth", good | {"backbone.blocks.1.attn.qkv.bias": torch.tensor(0.0)}, "of the wrong shape"),
+        "a huge input": (
+            ".pth",
+            good | {"backbone.pos_embed": torch.zeros(1, 1, 384).expand(-1, 1 + 12 * 1000**2, -1)},
+            "12000000 patches",
+        ),
         "a claim": (".safetensors", header_of_ten_gigabytes(), "not a whole safetensors file"),
         "a long header": (".safetensors", struct.pack("<Q", 2**60) + b"{}", "not a whole safetensors file"),
     }
+
+
+def test_a_huge_expert_is_refused_before_it_is_folded(tmp_path):
+    huge = {"backbone.blocks.0.mlp.experts.0.weight": torch.zeros(1, 1536).expand(10**9, -1)}
+    with pytest.raises(ModelError, match=r"1 tensors of the wrong shape: backbone\.blocks\.0\.mlp\.experts\.0\.weight"):
+        load_network(saved(tmp_path, "plus", original(**PLUS) | huge), skeleton="coco17")
 
 
 @pytest.mark.parametrize("what", damaged())
@@ -151,15 +191,34 @@ def test_other_files_are_refused_in_one_line_and_nothing_runs(tmp_path, monkeypa
     else:
         torch.save(content, file)
     with pytest.raises(ModelError, match=message) as raised:
-        load_network(file)
+        describe(file)  # before any model is loaded
     assert "\n" not in str(raised.value)
     assert str(file) in str(raised.value)
     assert not Path("executed").exists()
 
 
 def test_a_file_of_ultralytics_is_told_apart(tmp_path):
-    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\.tasks"):
+    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\."):
         read_tensors(find_detector("yolov8n", on_gpu=False, cache=tmp_path).path)
+
+
+def test_a_network_of_ultralytics_is_told_apart_whatever_else_is_in_its_file(tmp_path):
+    tame()  # imports it
+    network = type("Network", (), {"__module__": "ultralytics.nn.tasks", "__qualname__": "Network"})
+    stored = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:  # a checkpoint of a training: the number comes first
+        patch.setattr(sys.modules["ultralytics.nn.tasks"], "Network", network, raising=False)
+        torch.save({"best_fitness": np.float64(0.3), "model": network()}, stored)
+    file = tmp_path / "last.pt"
+    file.write_bytes(stored.getvalue())
+    with pytest.raises(YoloFileError, match=r"contains ultralytics\.nn\.tasks\.Network"):
+        read_tensors(file)
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_other_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(ModelError, match="no regular file"):
+        read_tensors(tmp_path / "pipe.pth")
 
 
 UNCLEAR = [

@@ -10,6 +10,7 @@ import pytest
 from realtime.errors import ModelError
 from realtime.models.vitpose import describe
 from realtime.skeleton import COCO17
+from realtime.skeletons import AP10K, SKELETONS
 from tests.pose.checkpoints import save_checkpoint
 
 BROKEN = [
@@ -33,6 +34,9 @@ BROKEN = [
     # a number of keypoints that does not fit the set
     ({"id2label": {str(i): f"LABEL_{i}" for i in range(17)}}, "wholebody133", "with 17 keypoints, expected coco17, "),
     ({"id2label": {str(i): f"LABEL_{i}" for i in range(20)}}, "coco17", "with 20 keypoints, expected auto only"),
+    # names that say which set it is
+    ({"id2label": dict(enumerate(COCO17.keypoint_names))}, "ap10k", "with the keypoints of coco17, expected coco17"),
+    ({"id2label": dict(enumerate(AP10K.keypoint_names))}, "coco17", "the keypoints of ap10k, expected ap10k, apt36k"),
 ]  # fmt: skip
 
 
@@ -59,3 +63,26 @@ def test_a_folder_with_17_unnamed_keypoints_is_coco_s_or_the_set_that_is_asked_f
     skeleton = describe(save_checkpoint(tmp_path), skeleton=wanted).skeleton
     assert skeleton.name == ("coco17" if wanted == "auto" else wanted)
     assert (skeleton is COCO17) == (wanted != "ap10k")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "expected"),
+    [
+        (SKELETONS["wholebody133"].keypoint_names, "auto", "wholebody133"),
+        (AP10K.keypoint_names, "apt36k", "apt36k"),
+        ([f"point {index}" for index in range(17)], "auto", "custom17"),
+        ([f"point {index}" for index in range(17)], "ap10k", "ap10k"),  # another spelling, perhaps
+    ],
+)
+def test_names_in_config_json_say_which_set_it_is(tmp_path, names, wanted, expected):
+    config = {"model_type": "vitpose", "id2label": dict(enumerate(names))}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert describe(tmp_path, skeleton=wanted).skeleton.name == expected
+
+
+def test_parts_of_keypoints_whose_parts_are_not_known_are_refused(tmp_path):
+    config = {"model_type": "vitpose", "id2label": {index: f"point {index}" for index in range(20)}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert len(describe(tmp_path, parts=["face", "hands", "feet", "body"]).skeleton) == 20
+    with pytest.raises(ModelError, match=r"pose\.keypoints: got hands with custom20, whose parts are not known"):
+        describe(tmp_path, parts=["hands"])

@@ -202,7 +202,7 @@ def test_a_model_counts_as_here_only_if_it_needs_no_download(
 # ---- ViTPose files
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".PTH"])
 def test_a_pth_or_safetensors_file_is_vitpose_and_never_yolo(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"people{suffix}"
     path.write_bytes(b"looked into later")
@@ -217,6 +217,21 @@ def test_a_pt_file_with_tensors_alone_is_vitpose_and_one_of_ultralytics_is_yolo(
     torch.save(original(), path)
     assert find_pose(str(path), on_gpu=False, cache=tmp_path).kind == "vitpose"
     assert find_pose(str(yolo11n_pose), on_gpu=False, cache=tmp_path).kind == "yolo"
+
+
+@pytest.mark.parametrize("content", [b"", b"weights", {"state_dict_ema": original()}, {"epoch": Path("x")}])
+def test_a_pt_file_without_classes_of_ultralytics_never_gets_to_ultralytics(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "people.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ModelError, match=str(path)):
+        find_pose(str(path), on_gpu=False, cache=tmp_path)
+
+
+def test_a_loop_of_links_is_no_regular_file(tmp_path: Path) -> None:
+    path = tmp_path / "loop.pth"
+    path.symlink_to(path)
+    with pytest.raises(ModelError, match=f"no regular file: {path}"):
+        find_pose(str(path), on_gpu=False, cache=tmp_path)
 
 
 @pytest.mark.parametrize(
