@@ -31,6 +31,7 @@ ONE_PLACE = {
     "boxmot": ["evaluate/tracking/trackers.py", "evaluate/speed/loops.py", "track/boxmot.py"],
     "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py", "settings.py"]
     + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
+    "lap": ["track/assignment.py"],
     "huggingface_hub": ["models/download.py", "models/hub.py"],
     "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "recordings/*.py", "recordings/convert/*.py", "wire/*.py"],
     "mcap": ["recordings/convert/mcap.py"],

@@ -17,7 +17,7 @@ SkeletonName = Literal[
     "auto", "coco17", "aic14", "mpii16", "ap10k", "apt36k", "wholebody133", "coco25", "crowdpose14", "posetrack18"
 ]
 PartName = Literal["body", "feet", "hands", "face"]
-TrackerMethod = Literal["bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
+TrackerMethod = Literal["bytetrack", "boxmot-bytetrack", "ocsort", "botsort", "boosttrack", "sfsort"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Engine = Annotated[
     Literal["auto", "torch", "openvino"],
@@ -82,7 +82,8 @@ class TrackerConfig(Section):
 
     method: TrackerMethod = Field(
         "bytetrack",
-        description="tracking method; botsort also compensates for the camera's motion",
+        description="tracking method; bytetrack is our own, the others are boxmot's; botsort and boosttrack compare "
+        "images to follow the camera's motion",
     )
     reid: FilePath | None = Field(
         None,
@@ -100,6 +101,13 @@ class TrackerConfig(Section):
         0.2,
         description="minimum IoU x score to match a detection to a track in the first association (sfsort uses its own "
         "measure)",
+    )
+    evidence: float = Field(
+        1.6,
+        ge=0.0,
+        le=100.0,
+        description="bytetrack: a newcomer is published once the scores of their detections add up to this: the second "
+        "one, at scores of 0.8; the people of the first frame are published at once; 0: all people are",
     )
     buffer_s: float = Field(2.0, ge=0.0, le=600.0, description="how long the identity of a lost person is kept (s)")
     relink_s: float = Field(

@@ -1,14 +1,18 @@
 """boxmot's trackers behind one call, which assigns detections to tracks.
 
-track/stage.py creates one Association per epoch of each camera. `tracker.method` offers the trackers of boxmot 25 that
-work without an appearance network; BoT-SORT and BoostTrack can use one (`tracker.reid`). StrongSORT and OccluBoost are
-not offered because they depend on appearance. Deep OC-SORT and Hybrid-SORT are not offered because, without it, they
-are OC-SORT with different weights. Outside evaluate/, no other file imports boxmot.
+track/stage.py creates one BoxmotAssociation per epoch of each camera, and loads this file only if `tracker.method` is
+one of boxmot's, because boxmot loads torch. Offered are the trackers of boxmot 25 that work without an appearance
+network; BoT-SORT and BoostTrack can use one (`tracker.reid`). boxmot's ByteTrack is the reference of our own
+(track/association.py). StrongSORT and OccluBoost are not offered because they depend on appearance. Deep OC-SORT and
+Hybrid-SORT are not offered because, without it, they are OC-SORT with different weights. Outside evaluate/, no other
+file imports boxmot.
 """
 
 from __future__ import annotations
 
+import bisect
 import logging
+from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +50,7 @@ class _Names(NamedTuple):
 
 
 _NAMES = {
-    "bytetrack": _Names(("max_time_lost",), ("active_tracks", "lost_stracks")),
+    "boxmot-bytetrack": _Names(("max_time_lost",), ("active_tracks", "lost_stracks")),
     "botsort": _Names(("max_time_lost",), ("active_tracks", "lost_stracks")),
     "ocsort": _Names(("max_age",), ("active_tracks",)),
     "boosttrack": _Names(("max_age",), ("trackers",)),
@@ -54,8 +58,8 @@ _NAMES = {
 }
 
 
-class Association:
-    """One of boxmot's trackers, for one epoch of one camera.
+class BoxmotAssociation:
+    """One of boxmot's trackers, for one epoch of one camera. boxmot counts the buffer of lost tracks in frames.
 
     Args:
         config: the tracker's section; it names the method and its thresholds.
@@ -71,22 +75,21 @@ class Association:
         self._tracker: Any = _build(config, size, appearance)  # Any: boxmot ships no types
         self._wants_picture = self._tracker.requirements.frame or appearance is not None
         self._codes: dict[str, int] = {}  # boxmot's number of each class, by its name
+        self._buffer_s = config.buffer_s
+        self._times_s: deque[float] = deque()  # of the detection runs within the buffer, oldest first
         self._has_time_line = config.method != "sfsort"  # SFSORT predicts no motion and takes no timestamps
 
-    def update(self, detections: Detections, buffer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Assign the detections of one frame to tracks.
-
-        Args:
-            detections: the detections of the next frame.
-            buffer: number of frames for which a lost track is kept.
+    def update(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Assign the detections of the next frame to tracks.
 
         Returns:
             Two arrays, int64 (M,): the rows of `detections` that belong to a track, in ascending order, and boxmot's
             track id for each of them.
         """
+        frame = detections.frame
+        buffer = self._frames_within_buffer(frame.time_s)
         for name in self._names.buffer:
             setattr(self._tracker, name, buffer)
-        frame = detections.frame
         # BoostTrack would boost weaker detections and return them.
         used = np.flatnonzero(detections.scores >= self._low_score)
         rows = np.zeros((len(used), 6), np.float32)
@@ -102,6 +105,14 @@ class Association:
         self._trim()
         out = out[np.argsort(out[:, _DETECTION])]
         return used[out[:, _DETECTION].astype(np.int64)], out[:, _ID].astype(np.int64)
+
+    def _frames_within_buffer(self, now_s: float) -> int:
+        """Convert the buffer to boxmot's unit, frames: the number of earlier detection runs in the last `buffer_s`."""
+        self._times_s.append(now_s)
+        oldest = bisect.bisect_left(self._times_s, now_s - self._buffer_s)
+        for _ in range(oldest):
+            self._times_s.popleft()
+        return len(self._times_s) - 1
 
     def _trim(self) -> None:
         states = (getattr(self._tracker, "class_track_states", None) or {}).values()  # of each class, if it has labels
@@ -157,7 +168,7 @@ def quiet() -> None:
 def _build(config: TrackerConfig, size: tuple[int, int], appearance: object | None) -> Any:  # noqa: ANN401 - as above
     reid = {"use_embeddings": appearance is not None, "reid_model": appearance}
     match config.method:
-        case "bytetrack":
+        case "boxmot-bytetrack":
             return ByteTrack(
                 min_conf=config.low_score,
                 track_thresh=config.track_score,

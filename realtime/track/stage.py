@@ -1,8 +1,8 @@
 """The tracking stage: Detections -> Tracks.
 
-This stage sits between the detector and the pose model. boxmot assigns detections to tracks (track/boxmot.py), by
-default with ByteTrack: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022.
-Whatever the method, the stage guarantees:
+This stage sits between the detector and the pose model. By default, our own association assigns detections to tracks
+(track/association.py), and with the other methods boxmot does (track/boxmot.py). Whatever the method, the stage
+guarantees:
 
 - time is measured on the source's own timeline, and the buffer of lost tracks is in seconds
 - ids start at 1 and are never reused within a session
@@ -13,20 +13,36 @@ Whatever the method, the stage guarantees:
 
 from __future__ import annotations
 
-import bisect
 import itertools
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from realtime.config import TrackerConfig
 from realtime.runtime.epochs import PerEpoch
-from realtime.track.boxmot import Association, load_appearance
+from realtime.track.association import Association, Rules
 from realtime.track.coast import Coast
 from realtime.types import Detections, Frame, Tracks
 
 Looked = Callable[[Tracks, bool], None]
+
+
+class Associates(Protocol):
+    """Assigns the detections of one epoch of a camera to tracks."""
+
+    def update(self, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Assign the detections of the next frame to tracks.
+
+        Returns:
+            Two arrays, int64 (M,): the rows of `detections` that belong to a published track, in ascending order, and
+            the track id of each, unique in this epoch.
+        """
+
+    def known(self) -> set[int]:
+        """Return the ids of all tracks that may still be returned: lost ones, and newcomers not published yet."""
 
 
 class TrackStage:
@@ -57,9 +73,8 @@ class TrackStage:
         Raises:
             ConfigError: the weights of the network can't be loaded.
         """
-        self._config = config
         self.looked: Looked = lambda tracks, is_settled: None
-        self._appearance = load_appearance(config, device)
+        self._associate = _associations(config, device)
         # By camera; outside its state, because ids are not reused when the state is dropped.
         self._new_ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self._cameras = PerEpoch(self._new_tracker)
@@ -73,7 +88,7 @@ class TrackStage:
         Returns:
             One Tracks per item, in order. If the detector ran on the frame, it holds the detections that belong to a
             track, with `measured` True. Otherwise it holds the people of the last detection at their extrapolated
-            positions, with `measured` False; boxmot does not see such a frame.
+            positions, with `measured` False; the association does not see such a frame.
         """
         return [self._update(item) for item in batch]
 
@@ -92,8 +107,18 @@ class TrackStage:
         return tracks
 
     def _new_tracker(self, frame: Frame) -> _CameraTracker:
-        association = Association(self._config, frame.size, self._appearance)
-        return _CameraTracker(association, self._config.buffer_s, self._new_ids[frame.camera])
+        return _CameraTracker(self._associate(frame), self._new_ids[frame.camera])
+
+
+def _associations(config: TrackerConfig, device: str) -> Callable[[Frame], Associates]:
+    """Return a function that creates the association of an epoch, from its first frame."""
+    if config.method == "bytetrack":
+        rules = Rules.of(config)
+        return lambda frame: Association(rules)
+    from realtime.track.boxmot import BoxmotAssociation, load_appearance  # loads torch
+
+    appearance = load_appearance(config, device)
+    return lambda frame: BoxmotAssociation(config, frame.size, appearance)
 
 
 class _CameraTracker:
@@ -103,12 +128,10 @@ class _CameraTracker:
         is_settled: whether all people whom the tracker knows were found in the last detection run.
     """
 
-    def __init__(self, association: Association, buffer_s: float, new_ids: Iterator[int]) -> None:
+    def __init__(self, association: Associates, new_ids: Iterator[int]) -> None:
         self._association = association
-        self._buffer_s = buffer_s
         self._new_ids = new_ids
-        self._ids: dict[int, int] = {}  # boxmot's id -> ours
-        self._times_s: deque[float] = deque()  # of the detection runs within the buffer, oldest first
+        self._ids: dict[int, int] = {}  # the association's id -> the published one
         self._coast = Coast()
         self.is_settled = True
 
@@ -122,7 +145,7 @@ class _CameraTracker:
 
     def _matched(self, detections: Detections) -> Tracks:
         frame, labels = detections.frame, detections.labels
-        rows, theirs = self._association.update(detections, self._frames_within_buffer(frame.time_s))
+        rows, theirs = self._association.update(detections)
         known = self._association.known()
         self.is_settled = known == set(theirs.tolist())
         ended = self._forget_ids(known)
@@ -139,21 +162,13 @@ class _CameraTracker:
             None if labels is None else labels[rows],
         )
 
-    def _frames_within_buffer(self, now_s: float) -> int:
-        """Convert the buffer to boxmot's unit, frames: the number of earlier detection runs in the last `buffer_s`."""
-        self._times_s.append(now_s)
-        oldest = bisect.bisect_left(self._times_s, now_s - self._buffer_s)
-        for _ in range(oldest):
-            self._times_s.popleft()
-        return len(self._times_s) - 1
-
     def _our_id(self, theirs: int) -> int:
         if theirs not in self._ids:
             self._ids[theirs] = next(self._new_ids)
         return self._ids[theirs]
 
     def _forget_ids(self, known: set[int]) -> tuple[int, ...]:
-        """Forget the ids of tracks that boxmot no longer knows, and return these ids: they have ended."""
+        """Forget the ids of tracks that the association no longer knows, and return these ids: they have ended."""
         ended = tuple(ours for theirs, ours in self._ids.items() if theirs not in known)
         self._ids = {theirs: ours for theirs, ours in self._ids.items() if theirs in known}
         return ended

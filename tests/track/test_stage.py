@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -13,7 +15,8 @@ from realtime.config import TrackerConfig, TrackerMethod, load
 from realtime.errors import ConfigError
 from realtime.evaluate.tracking.inputs import given_detections
 from realtime.evaluate.tracking.mot import open_sequence
-from realtime.track.boxmot import Association
+from realtime.track.association import Association, Rules
+from realtime.track.boxmot import BoxmotAssociation
 from realtime.track.stage import TrackStage
 from realtime.types import Detections, Frame, Tracks
 from tests.builders import make_detections, make_frame
@@ -168,9 +171,23 @@ def test_memory_stays_bounded_while_people_come_and_go(method: TrackerMethod, cl
         stage.process([make_detections(frame_at(k / 30), [(x, y, x + 40, y + 70)], labels=labels)])
     tracker = stage._cameras.get("cam0")
     assert len(tracker._association.known()) < 50
-    assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200 * (classes or 1)
     assert len(tracker._ids) < 50
-    assert len(tracker._times_s) < 20
+    if method != "bytetrack":
+        assert len(getattr(tracker._association._tracker, "removed_stracks", ())) <= 200 * (classes or 1)
+        assert len(tracker._association._times_s) < 20
+
+
+def test_boxmot_and_torch_are_loaded_for_the_methods_of_boxmot_only() -> None:
+    code = (
+        "import sys; from realtime.config import TrackerConfig; from realtime.track.stage import TrackStage\n"
+        "TrackStage(TrackerConfig(method=sys.argv[1])); print({'torch', 'boxmot', 'scipy'} & set(sys.modules))\n"
+    )
+    loaded = {
+        method: subprocess.run([sys.executable, "-c", code, method], check=True, capture_output=True, text=True).stdout
+        for method in ("bytetrack", "boxmot-bytetrack")
+    }
+    assert loaded["bytetrack"] == "set()\n"
+    assert "'boxmot'" in loaded["boxmot-bytetrack"]
 
 
 # ---- frames without a detection run
@@ -229,16 +246,16 @@ def test_a_fast_walker_keeps_their_id_with_few_detection_runs() -> None:
     assert len(ids) <= 9  # the walker jumps back to the left every 2 s
 
 
-def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_data: Path) -> None:
-    """Compares ids and boxes of 300 real frames with boxmot alone, bit for bit."""
+@pytest.mark.parametrize("method", ["bytetrack", "boxmot-bytetrack"])
+def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_data: Path, method: TrackerMethod) -> None:
+    """Compares ids and boxes of 300 real frames with the association alone, bit for bit."""
     sequence = open_sequence(shared_data / "mot" / "MOT17-04-FRCNN")
     items = list(given_detections(sequence, Path("det/det.txt"), list(sequence.frames[:300])))
-    stage, plain = TrackStage(TrackerConfig()), Association(TrackerConfig(), (1920, 1080))
-    times_s, ids = [], {}
+    config, ids = TrackerConfig(method=method), dict[int, int]()
+    plain = Association(Rules.of(config)) if method == "bytetrack" else BoxmotAssociation(config, (1920, 1080))
+    stage = TrackStage(config)
     for item in items:
-        times_s = [t for t in times_s if t >= item.frame.time_s - 2.0]
-        rows, theirs = plain.update(item, len(times_s))
-        times_s.append(item.frame.time_s)
+        rows, theirs = plain.update(item)
         tracks = stage.process([item])[0]
         np.testing.assert_array_equal(tracks.xyxy, item.xyxy[rows])
         assert tracks.track_ids.tolist() == [ids.setdefault(each, len(ids) + 1) for each in theirs.tolist()]
@@ -289,8 +306,8 @@ def test_people_whom_the_tracker_has_lost_or_not_confirmed_yet_are_told_as_unset
         stage.process([detections(time_s, boxes)])
         stage.process([not_looked(time_s + 0.05)])  # tells nothing
     assert told[:3] == [([1], True), ([1], False), ([1, 2], True)]
-    # boxmot drops a lost track one run after the buffer has expired.
-    assert told[3:] == [([2], False)] * 3 + [([2], True)]
+    # The buffer expires 1.0 s after 0.2 s.
+    assert told[3:] == [([2], False)] * 2 + [([2], True)] * 2
 
 
 def panned(random: np.random.Generator) -> Iterator[Detections]:

@@ -72,7 +72,7 @@ def test_every_other_method_runs_beside_the_configured_one(tmp_path: Path) -> No
     folder = make_sequence(tmp_path / "walk", *walk(), frames=12)
     words = "--detections", "det/det.txt", "--against", "methods", "--tracker.method", "ocsort"
     found = evaluate(tmp_path, str(folder), *words)["trackers"]
-    assert sorted(found) == ["boosttrack", "botsort", "bytetrack", "ours", "sfsort"]
+    assert sorted(found) == ["boosttrack", "botsort", "boxmot-bytetrack", "bytetrack", "ours", "sfsort"]
     assert {round(scores["walk"]["IDF1"]) for scores in found.values()} == {100}
 
 
