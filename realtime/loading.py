@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from realtime.capture.demo import demo_canvas, demo_people
 from realtime.capture.kind import is_live_source
 from realtime.config import AppConfig, DetectorConfig, PoseConfig
@@ -23,10 +21,10 @@ from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
-from realtime.models.ultralytics import PERSON
-from realtime.models.vitpose import Description, describe
+from realtime.models.description import Description, describe
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
+from realtime.models.yolo_output import PERSON
 from realtime.pose.build import People, Setup, build_engine
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
@@ -34,7 +32,7 @@ from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
-from realtime.runtime.device import device_errors, resolve_device, sender
+from realtime.runtime.device import AnyDevice, device_errors, resolve_device
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.stage import Stage
 from realtime.skeleton import NO_SKELETON, Skeleton, from_labels
@@ -71,7 +69,7 @@ class Plan:
         pose: the pose model.
     """
 
-    device: torch.device
+    device: AnyDevice
     detector: Pick
     pose: Pick
 
@@ -92,7 +90,7 @@ class Models:
         send: sends a frame's image to a GPU, from any thread, before a model asks for it; None on other devices.
     """
 
-    device: torch.device
+    device: AnyDevice
     detector_name: str
     pose_name: str
     detect: DetectStage
@@ -183,7 +181,7 @@ def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
 
 
 @contextlib.contextmanager
-def _model_errors(device: torch.device) -> Iterator[None]:
+def _model_errors(device: AnyDevice) -> Iterator[None]:
     """Raise the errors of a GPU as ModelError, because a model that a GPU can't run isn't loaded."""
     try:
         with device_errors(device):
@@ -192,11 +190,11 @@ def _model_errors(device: torch.device) -> Iterator[None]:
         raise ModelError(str(error)) from error
 
 
-def _find_detector(config: AppConfig, device: torch.device) -> Model:
+def _find_detector(config: AppConfig, device: AnyDevice) -> Model:
     return find_detector(config.detector.weights, device.type == "cuda", cache_folder())
 
 
-def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
+def _pick_pose(config: PoseConfig, device: AnyDevice) -> Pick:
     """Find the pose model and choose its engine; raise ConfigError for keys that the model does not support."""
     found = find_pose(config.model, device.type == "cuda", cache_folder())
     has_network = found.kind in ("vitpose", "yolo")
@@ -237,7 +235,11 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     concurrency = concurrency or concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
     names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
-    send = sender(device) if device.type == "cuda" else None
+    send = None
+    if device.type == "cuda":
+        from realtime.runtime.lane import sender
+
+        send = sender(device)
     models = Models(device, *names, detect, track, pose, concurrency, throughput, send)
     log.info("models: compiling and warming up on %s", device)
     for count in models.core_budgets():
@@ -264,7 +266,7 @@ def _misfit(skeleton: Skeleton, classes: Sequence[str]) -> str | None:
     )
 
 
-def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: torch.device) -> YoloNet:
+def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: AnyDevice) -> YoloNet:
     assert pick.found.path is not None
     assert pick.choice is not None
     log.info("%s: loading %s", section, pick.found.path.name)

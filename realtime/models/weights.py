@@ -15,6 +15,8 @@ import hashlib
 import importlib.util
 import logging
 import os
+import pickletools
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,6 @@ from typing import Literal
 
 from realtime.errors import ModelError
 from realtime.models.cache import cache_folder, is_trusted
-from realtime.models.checkpoint_file import YoloFileError, read_tensors
 from realtime.models.hub import Hub, download, downloaded, hub_checkpoint, local_checkpoint
 from realtime.models.published import VITPOSE_FILES
 
@@ -81,6 +82,9 @@ _PUBLISHED = {
 
 _VITPOSE_ORGANISATION = "usyd-community"
 _VITPOSE_SUFFIXES = ".pth", ".safetensors"
+
+# The data.pkl of yolo11n-pose has 0.3 MB; the weights are in other files of the archive.
+_MOST_PICKLE_BYTES = 20_000_000
 
 PoseKind = Literal["vitpose", "yolo", "detector", "none"]
 
@@ -240,10 +244,24 @@ def _is_yolo(path: Path) -> bool:
     Raises:
         ModelError: it is none, and holds something else than tensors, or can't be read.
     """
+    if _has_class_of_ultralytics(path):
+        return True
+    from realtime.models.checkpoint_file import YoloFileError, read_tensors
+
     try:
         read_tensors(path)
     except YoloFileError:
         return True
+    return False
+
+
+def _has_class_of_ultralytics(path: Path) -> bool:
+    """Whether a file of torch.save names a class of ultralytics. It is searched without torch, and nothing is run."""
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:  # a damaged file can raise anything
+        content = next(file for file in archive.infolist() if file.filename.endswith("data.pkl"))
+        if content.file_size <= _MOST_PICKLE_BYTES:
+            names = (arg for code, arg, _ in pickletools.genops(archive.read(content)) if code.name == "GLOBAL")
+            return any(str(name).startswith("ultralytics.") for name in names)
     return False
 
 
