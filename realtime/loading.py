@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realtime.capture.demo import demo_canvas, demo_people
+from realtime.capture.demo import demo_canvas, demo_people, offer_canvas
 from realtime.capture.kind import is_live_source
 from realtime.config import AppConfig, DetectorConfig, PoseConfig
 from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
+from realtime.models.converted import is_converted, read_people
 from realtime.models.description import Description, describe
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
@@ -42,6 +43,9 @@ from realtime.track.stage import TrackStage
 from realtime.types import Frame
 
 log = logging.getLogger(__name__)
+
+# Libraries that the extra `run` installs and `light` does not.
+_OF_RUN = ("torch", "torchvision", "ultralytics", "transformers", "safetensors", "boxmot", "huggingface_hub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,11 @@ def make_plan(config: AppConfig) -> Plan:
         ModelError: a model can't be found.
         ConfigError: the device, an engine or a precision is not available, or the pose model has no use for a key.
     """
-    device = resolve_device(config.device)
-    choice = choose("detector", device, config.detector)
-    pose = _pick_pose(config.pose, device)
-    return Plan(device, Pick(_find_detector(config, device), choice), pose)
+    with _needs_torch("this model"):
+        device = resolve_device(config.device)
+        choice = choose("detector", device, config.detector)
+        pose = _pick_pose(config.pose, device)
+        return Plan(device, _checked("detector", Pick(_find_detector(config, device), choice)), pose)
 
 
 def load_models(config: AppConfig, concurrency: int | None = None) -> Models:
@@ -184,10 +189,46 @@ def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
 def _model_errors(device: AnyDevice) -> Iterator[None]:
     """Raise the errors of a GPU as ModelError, because a model that a GPU can't run isn't loaded."""
     try:
-        with device_errors(device):
+        with device_errors(device), _needs_torch("this model"):
             yield
     except DeviceError as error:
         raise ModelError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _needs_torch(what: str) -> Iterator[None]:
+    """Name the extra that is missing in an installation of the extra `light`.
+
+    Args:
+        what: the part of the configuration that needs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _OF_RUN:
+            raise
+        raise ConfigError(
+            f"{what} needs {library}, which is not installed: pip install 'realtime-pose[run]'"
+        ) from error
+
+
+def _checked(section: str, pick: Pick) -> Pick:
+    """Check that an exported network will run in OpenVINO, and return it.
+
+    Raises:
+        ConfigError: it will not.
+    """
+    if _is_exported(pick) and pick.choice and pick.choice.engine != "openvino":
+        raise ConfigError(
+            f"{section}.engine: got torch for the converted network {pick.found.path}, expected openvino, which needs "
+            "--device cpu"
+        )
+    return pick
+
+
+def _is_exported(pick: Pick) -> bool:
+    return pick.found.path is not None and pick.found.path.is_dir() and is_converted(pick.found.path)
 
 
 def _find_detector(config: AppConfig, device: AnyDevice) -> Model:
@@ -212,8 +253,9 @@ def _pick_pose(config: PoseConfig, device: AnyDevice) -> Pick:
         raise ConfigError(f"pose.{key}: got {value} with {found.name}, expected a ViTPose model")
     if found.kind == "detector":
         log.info("pose: the detector's own keypoints, in one stage")
+    pick = _checked("pose", Pick(found, choice))
     if found.kind != "vitpose" or found.path is None:
-        return Pick(found, choice)
+        return pick
     told = _told(config, found)
     return Pick(found, choice, describe(found.path, told.input_size, told.skeleton, told.keypoints))
 
@@ -226,7 +268,8 @@ def _told(config: PoseConfig, found: Model) -> PoseConfig:
 def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     device = plan.device
     # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
-    track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
+    with _needs_torch(f"tracker.method {config.tracker.method}"):
+        track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
     if isinstance(pose, PoseStage) and (text := _misfit(pose.skeleton, detect.class_names)):
@@ -269,8 +312,8 @@ def _misfit(skeleton: Skeleton, classes: Sequence[str]) -> str | None:
 def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: AnyDevice) -> YoloNet:
     assert pick.found.path is not None
     assert pick.choice is not None
-    log.info("%s: loading %s", section, pick.found.path.name)
-    return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), demo_canvas())
+    log.info("%s: loading %s", section, pick.found.name if _is_exported(pick) else pick.found.path.name)
+    return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), _people(pick).image)
 
 
 def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) -> PoseStage | PassThrough:
@@ -282,7 +325,7 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         keypoints: the number of keypoints that the detector finds itself.
         pose_s: how long the pose of a still person is repeated (`activity.pose_s`).
     """
-    found, choice = plan.pose.found, plan.pose.choice
+    found = plan.pose.found
     if found.kind == "none":
         return PassThrough(NO_SKELETON)
     if found.kind == "detector":
@@ -294,14 +337,34 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
     if found.kind == "yolo":
         return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
-    about = plan.pose.about
-    assert found.path is not None
+    log.info("pose: loading %s", found.name)
+    setup = setup_of(config, plan.pose, plan.device)
+    return PoseStage(VitPose(setup.about, build_engine(setup)), config.max_people, pose_s)
+
+
+def setup_of(config: PoseConfig, pick: Pick, device: AnyDevice) -> Setup:
+    """Return everything that the engine of a ViTPose network is built from.
+
+    Args:
+        config: the section `pose`.
+        pick: the network.
+        device: where it will run.
+    """
+    path, choice, about = pick.found.path, pick.choice, pick.about
+    assert path is not None
     assert choice is not None
     assert about is not None
-    log.info("pose: loading %s", found.name)
-    people = People(demo_canvas(), demo_people())
-    engine = build_engine(Setup(found.path, about, plan.device, choice, _told(config, found), people, _compiled()))
-    return PoseStage(VitPose(about, engine), config.max_people, pose_s)
+    return Setup(path, about, device, choice, _told(config, pick.found), _people(pick), _compiled())
+
+
+def _people(pick: Pick) -> People:
+    """The people of the self-test: those of the built-in source. An exported network brings a picture of them."""
+    if not _is_exported(pick):
+        return People(demo_canvas(), demo_people())
+    assert pick.found.path is not None
+    people = People(*read_people(pick.found.path))
+    offer_canvas(people.image)
+    return people
 
 
 def _compiled() -> Path:

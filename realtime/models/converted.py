@@ -7,21 +7,26 @@ and the float32 output that the self-test compares with (expected.npy).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import io
 import json
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.errors import ModelError, first_line
 from realtime.models import openvino
 from realtime.models.digests import sha256_of
 
 Kind = Literal["yolo", "vitpose"]
+Part = Literal["detector", "pose"]
+_PEOPLE = "people.npz"
 _NETWORK, _WEIGHTS, _ABOUT, _EXPECTED = "network.xml", "network.bin", "about.json", "expected.npy"
 # Another number: a folder of another version of this file, which can't be read.
 _FORMAT = 1
@@ -105,6 +110,79 @@ def read_about(folder: Path, kind: Kind | None = None) -> dict[str, Any]:
 def is_converted(folder: Path) -> bool:
     """Whether a folder looks like a converted network, whole or not."""
     return (folder / _ABOUT).is_file() and (folder / _NETWORK).is_file()
+
+
+def exported(folder: Path, part: Part) -> Path | None:
+    """Return the folder of a network that `python -m realtime.models export` wrote, or None.
+
+    Args:
+        folder: that folder, or the one that the command wrote.
+        part: which of the networks in the latter.
+    """
+    return next((place for place in (folder / part, folder) if is_converted(place)), None)
+
+
+def read_exported(folder: Path, kind: Kind) -> Converted:
+    """Read a network that `python -m realtime.models export` wrote.
+
+    Raises:
+        ModelError: it is damaged, of another kind, or of another version of this program or of OpenVINO.
+    """
+    with _readable(folder):
+        return read(folder, kind)
+
+
+def about_exported(folder: Path) -> dict[str, Any]:
+    """Read what such a network is.
+
+    Raises:
+        ModelError: as above.
+    """
+    with _readable(folder):
+        about = read_about(folder)
+        if not isinstance(about.get("name"), str):
+            raise ValueError(f"{_ABOUT} holds no name")
+        return about
+
+
+def write_people(folder: Path, image: NDArray[np.uint8], xyxy: NDArray[np.float32]) -> None:
+    """Write the image of the self-test to the folder of an exported network, for machines that have none.
+
+    Args:
+        folder: an existing folder.
+        image: uint8 (H, W, 3) BGR.
+        xyxy: the boxes of the people in it, float32 (N, 4), in pixels.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, image=image, xyxy=xyxy)
+    (folder / _PEOPLE).write_bytes(content.getvalue())
+
+
+def read_people(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Read the image and the boxes of the self-test.
+
+    Raises:
+        ModelError: they are missing or damaged.
+    """
+    with _readable(folder), np.load(folder / _PEOPLE, allow_pickle=False) as arrays:
+        image, xyxy = arrays["image"], arrays["xyxy"]
+        if image.dtype != np.uint8 or image.ndim != 3 or xyxy.dtype != np.float32 or xyxy.shape[1:] != (4,):
+            raise ValueError(f"{_PEOPLE} holds something else")
+        return image, xyxy
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"{folder}: a converted network that can't be read ({first_line(error)}); export it again with "
+            "python -m realtime.models export"
+        ) from error
 
 
 def version_of(library: str) -> str:

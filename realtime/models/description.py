@@ -17,6 +17,7 @@ from typing import Any, get_args
 from realtime import skeleton, skeletons
 from realtime.errors import ConfigError, ModelError
 from realtime.models.cache import cache_folder
+from realtime.models.converted import about_exported, is_converted
 from realtime.models.digests import sha256_of
 from realtime.models.memory import recall, remember
 from realtime.skeleton import Geometry, Part, PartName, Skeleton
@@ -121,7 +122,10 @@ def describe(
 
     Raises:
         ModelError: there is no ViTPose checkpoint, or it has no such keypoints.
+        ConfigError: it is a converted network with another input size or other keypoints.
     """
+    if path.is_dir() and is_converted(path):
+        return _exported(path, input_size, skeleton, parts)
     if not path.exists():
         return _found_out(path, input_size, skeleton, parts)
     what = [path.stem if path.is_file() else "", str(input_size), skeleton, *sorted(parts or ["all"])]
@@ -135,6 +139,27 @@ def describe(
     except (KeyError, ValueError):
         about = _found_out(path, input_size, skeleton, parts)
     remember(file, key, [json.dumps(about.as_json())])
+    return about
+
+
+def _exported(
+    folder: Path, input_size: tuple[int, int] | None, skeleton: str, parts: Collection[str] | None
+) -> Description:
+    """Describe a network that was exported, which can't be changed any more."""
+    try:
+        about = Description.read(about_exported(folder))
+    except ValueError as error:
+        raise ModelError(f"{folder}: {error}; export it again") from error
+    has = {part.name for part in about.skeleton.parts}
+    differs = {
+        "input_size": input_size is not None and input_size != about.input_size,
+        "skeleton": skeleton not in ("auto", about.skeleton.name.partition("-")[0]),
+        "keypoints": bool(parts) and not set(parts or ()) >= has,
+    }
+    if key := next((key for key, is_so in differs.items() if is_so), None):
+        raise ConfigError(
+            f"pose.{key}: can't be changed for the converted network {folder}; export it again with --pose.{key}"
+        )
     return about
 
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from realtime.boxes import iou
 from realtime.config import DetectorConfig, PoseConfig
+from realtime.errors import EngineError, ModelError
 from realtime.models import openvino
 from realtime.models.cache import built_once
 from realtime.models.choice import EXACT, Choice
-from realtime.models.converted import Converted, read, version_of, write
+from realtime.models.converted import Converted, read, read_exported, version_of, write
 from realtime.models.digests import sha256_of
 from realtime.models.proof import Verdict, proven, remembered
 from realtime.models.yolo_output import KEYPOINTS, LABEL, PERSON, SCORE, Found, Layout, likely, split
@@ -87,6 +88,8 @@ class YoloNet:
             self._layout = Layout.read(self.converted.about)
             self._labels = np.array(self._layout.labels, np.int64)
             self._forward = OpenVinoForward(self.converted.model, choice.precision)
+        elif path.is_dir():
+            raise EngineError("a converted network runs in OpenVINO only")
         else:
             from realtime.models.yolo_torch import load, on_device
 
@@ -194,7 +197,22 @@ def _checked(network: Converted) -> Converted:
 
 
 def _exported(folder: Path, classes: Sequence[str]) -> Converted:
-    raise NotImplementedError
+    """Read a network that was exported.
+
+    Raises:
+        ModelError: it can't be read, or was converted for other classes.
+    """
+    network = read_exported(folder, "yolo")
+    if network.about.get("classes") != list(classes):
+        theirs = ", ".join(map(str, network.about.get("classes", [])))
+        raise ModelError(
+            f"{folder}: was converted for detector.classes {theirs}, not {', '.join(classes)}; export it again with "
+            "these classes"
+        )
+    try:
+        return _checked(network)
+    except ValueError as error:
+        raise ModelError(f"{folder}: {error}; export it again") from error
 
 
 # ---- the self-test against float32

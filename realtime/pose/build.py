@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from realtime import __version__
 from realtime.config import PoseConfig
+from realtime.errors import ConfigError, EngineError
 from realtime.models import openvino
 from realtime.models.cache import built_once
 from realtime.models.choice import Choice
-from realtime.models.converted import Converted, is_converted, read, version_of, write
+from realtime.models.converted import Converted, is_converted, read, read_exported, version_of, write
 from realtime.models.description import Description
 from realtime.models.proof import Verdict, proven, remembered
 from realtime.pose.crop import Crowd
@@ -100,6 +101,8 @@ def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, Verdict]:
 
 
 def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32], str]:
+    if _is_exported(setup):
+        raise EngineError("a converted network runs in OpenVINO only")
     from realtime.pose.build_torch import torch_engine
 
     engine, expected = torch_engine(choice, setup)
@@ -108,20 +111,42 @@ def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
 
 def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32], str]:
     """Build an engine that runs in OpenVINO, from the cache if the network was converted before: without torch then."""
-    if setup.path.is_dir() and is_converted(setup.path):
-        network = _exported(choice, setup)
-    else:
-        network = _converted(choice, setup)
+    network = (_exported if _is_exported(setup) else converted)(choice, setup)
     runs = openvino.OpenVinoNetwork(network.model, choice.precision)
     engine = HostEngine(runs, setup.about.input_size, setup.config.decode_sigma, str(choice))
     return engine, network.expected, network.identity
 
 
 def _exported(choice: Choice, setup: Setup) -> Converted:
-    raise NotImplementedError
+    """Read a network that was exported.
+
+    Raises:
+        ModelError: it can't be read.
+        ConfigError: it was converted for another precision.
+    """
+    network = read_exported(setup.path, "vitpose")
+    stored = network.about.get("precision")
+    if (stored == "int8") != (choice.precision == "int8"):
+        theirs = "int8" if stored == "int8" else "auto"
+        raise ConfigError(
+            f"pose.precision: got {setup.config.precision} for the converted network {setup.path}, expected {theirs}; "
+            f"to change that, export it again with --pose.precision {setup.config.precision}"
+        )
+    return network
 
 
-def _converted(choice: Choice, setup: Setup) -> Converted:
+def _is_exported(setup: Setup) -> bool:
+    return setup.path.is_dir() and is_converted(setup.path)
+
+
+def converted(choice: Choice, setup: Setup) -> Converted:
+    """Return the network converted for OpenVINO, from the cache if it is there. torch is loaded only if it isn't.
+
+    Raises:
+        ModelError: the path holds no ViTPose checkpoint.
+        EngineError: the network can't be converted.
+        ConfigError: int8 needs a package that is not installed.
+    """
     quantized = choice.precision == "int8"
     halve = choice.precision in ("bf16", "fp16")
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchvision  # noqa: F401 - or ultralytics would use its own NMS, which breaks ties otherwise
 
 from realtime.boxes import iou
 from realtime.config import DetectorConfig
