@@ -194,8 +194,8 @@ class OpenVinoNetwork:
         Args:
             model: what `read` returned. It is not modified.
             precision: one of `native_precisions`; int8 for a network that `quantize` wrote.
-            shape: batch size (-1: any), height and width of the images, for a network converted with `free_size`. With
-                a free batch size OpenVINO copies at every concatenation, which costs 4 % of yolov8n's inference time.
+            shape: batch size, height and width of the images, for a network converted with `free_size`. With a free
+                batch size, OpenVINO would copy data at each concatenation.
         """
         native = native_precisions()
         rest: Precision = "bf16" if "bf16" in native else "fp32"  # for the float layers of an int8 network
