@@ -65,6 +65,8 @@ def explain(error: ValidationError, origins: Mapping[str, Origin]) -> str:
             message = "expected a list of cameras: - {name: door, source: 0}"
     if problem["type"] not in ("value_error", "extra_forbidden") and isinstance(got, str):
         message += _advice(got)
+        if "," in got and location[-1].isdigit():
+            message += "; write each entry by itself: the flag several times, or [a, b]"
     return redact(f"{key + ': ' if key else ''}{found}{message[:_MOST_SAID]}{where_set(key, origin)}")
 
 
@@ -107,6 +109,7 @@ _IN_OUR_WORDS = {
     "model_type": "expected keys and values: name, source",
     "list_type": "expected a list",
     "tuple_type": "expected a list",
+    "too_short": "got an empty list, expected at least one entry",
     "int_type": "expected a whole number",
     "int_parsing": "expected a whole number, such as 10",
     "int_parsing_size": "expected a smaller number",

@@ -30,6 +30,8 @@ _BY_NAME = {
     "ap10k": "ap10k", "apt36k": "apt36k", "crowdpose": "crowdpose14", "posetrack": "posetrack18",
     "posetrack18": "posetrack18",
 }  # fmt: skip
+# A tensor that every checkpoint in Hugging Face's format has.
+_HUGGING_FACE = "backbone.embeddings.position_embeddings"
 _MAIN, _ASSOCIATED = "keypoint_head", "associate_keypoint_heads"
 # How many tensors a message names.
 _NAMED = 3
@@ -124,6 +126,8 @@ def examine(tensors: Mapping[str, Shaped], name: str) -> Contents:
         ModelError: the file holds no ViTPose network, or one of an unknown size.
     """
     shape = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if _HUGGING_FACE in shape:
+        raise ModelError("got the weights of a Hugging Face checkpoint, expected its folder, which has a config.json")
     patches = _shape(shape, "backbone.patch_embed.proj.weight", 4)
     width = patches[0]
     if width not in ATTENTION_HEADS:
@@ -311,7 +315,7 @@ def converted(
         tensor = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         if part is not None:
             tensor = tensor.tensor_split(3)[part]
-        found[key] = tensor[: wanted.shape[0]]
+        found[key] = tensor if tensor.shape == wanted.shape else tensor[: wanted.shape[0]]
     return found
 
 

@@ -113,6 +113,8 @@ def _offer(module: Module, wanted: str) -> str:
     names = {str(name).casefold(): printable(str(name)) for name in module.names.values()}
     if len(names) == 1:
         return f"this {'pose ' * (module.task == 'pose')}network has only one, {next(iter(names.values()))}"
+    if all(part.strip().casefold() in names for part in wanted.split(",")):
+        return "write each class by itself: the flag several times, or [a, b]"
     if close := difflib.get_close_matches(wanted.casefold(), names, n=3, cutoff=0.6):
         return f"did you mean {' or '.join(names[name] for name in close)}? It has {len(names)} classes"
     return f"its {len(names)} classes, numbered from 0, are {', '.join(list(names.values())[:5])}, ..."

@@ -118,7 +118,9 @@ def quiet() -> Iterator[None]:
 
 
 def _read_config(folder: Path, wanted: str = "auto") -> Any:  # noqa: ANN401 - Any: transformers is not followed by mypy
-    told = _read_json(folder / "config.json", "is this the folder of a Hugging Face checkpoint?")
+    files = sorted(file.name for file in folder.glob("*.pth"))[:3]
+    hint = f"give one of its files, such as {', '.join(files)}" if files else "is it a folder of the Hugging Face hub?"
+    told = _read_json(folder / "config.json", hint)
     # Before transformers is imported, which takes seconds.
     _check_config(folder, told, wanted)
     with quiet():

@@ -43,8 +43,21 @@ def torch_engine(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float
     if choice.precision == "fp32":
         exact_float32()
     if device.type == "cpu":
+        _copy_weights(network)
         return HostEngine(TorchNetwork(network), size, sigma, str(choice)), expected
     return DeviceEngine(network, device, size, sigma, f"{choice} on {device}"), expected
+
+
+def _copy_weights(network: torch.nn.Module) -> None:
+    """Copy the weights into memory. Those of a mapped file would be lost, and the program with them, if it is replaced.
+
+    A training that writes its best checkpoint does that. On other devices, the weights are copies anyway.
+    """
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.clone()
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.clone())  # a view, which would keep its base
 
 
 def convert(setup: Setup, *, quantized: bool) -> tuple[Any, NDArray[np.float32]]:

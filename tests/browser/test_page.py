@@ -593,3 +593,32 @@ def test_neighbouring_ids_have_colours_that_the_colour_blind_can_tell_apart(play
     lab = cv2.cvtColor(seen[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]
     apart = np.linalg.norm(np.diff(lab, axis=0), axis=1)
     assert apart.min() > 20, dict(zip(text, apart.round(), strict=False))  # CIE76; 2.3 is just noticeable
+
+
+# Draws a person with one limb of the body and one of a hand; returns [width of the line, number of its limbs] of each
+# stroke.
+STROKES = """async () => {
+  const { drawFrame } = await import(new URL("static/draw.js", document.baseURI));
+  const { faceOf, handsOf } = await import(new URL("static/trails.js", document.baseURI));
+  const names = ["left_elbow", "left_wrist", "left_hand_root", "left_thumb1"];
+  let limbs = 0;
+  const strokes = [];
+  const state = { canvas: { width: 1280, height: 720 } };
+  const stroke = () => strokes.push([state.lineWidth, limbs]);
+  const calls = { beginPath: () => (limbs = 0), lineTo: () => (limbs += 1), stroke };
+  const context = new Proxy(state, { get: (target, key) => target[key] ?? calls[key] ?? (() => {}) });
+  const points = names.flatMap((_, i) => [600 + 9 * i, 300, 0.9]);
+  const people = [{ id: 1, box: [500, 200, 700, 600], points, measured: true }];
+  const look = { at: { scale: 1, left: 0, top: 0 }, density: 1, threshold: 0.3, edges: [[0, 1], [2, 3]] };
+  drawFrame(context, { size: [1280, 720], people }, null, { ...look, face: faceOf(names), hands: handsOf(names) });
+  return strokes.filter(([, count]) => count > 0);
+}"""
+
+
+@slow
+def test_the_limbs_of_hands_are_half_as_thick_as_those_of_the_body(play, open_page):
+    page = open_page(play(scenarios.empty()).url)
+    outline, limb, hand_outline, hand = page.evaluate(STROKES)
+    assert [each[1] for each in (outline, limb, hand_outline, hand)] == [1, 1, 1, 1]
+    assert hand[0] == limb[0] / 2
+    assert hand_outline[0] == outline[0] / 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from realtime.errors import ModelError
 from realtime.models.checkpoint import examine
@@ -148,6 +148,11 @@ def damaged() -> dict[str, tuple[str, bytes | object, str]]:
         "another width": (".pth", {"backbone.patch_embed.proj.weight": torch.zeros(32, 3, 16, 16)}, "width 32"),
         "no head": (".pth", {k: t for k, t in good.items() if "head" not in k}, "no tensor keypoint_head"),
         "odd input": (".pth", good | {"backbone.pos_embed": torch.zeros(1, 101, 384)}, "got 100 patches"),
+        "hugging face's": (
+            ".safetensors",
+            save({"backbone.embeddings.position_embeddings": torch.zeros(1, 193, 384)}),
+            "of a Hugging Face checkpoint, expected its folder",
+        ),
         "a lost layer": (
             ".pth",
             {k.replace("blocks.1", "blocks.2"): t for k, t in good.items()},

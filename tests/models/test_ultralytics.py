@@ -48,6 +48,7 @@ def test_a_network_without_a_class_for_people_is_refused(yolov8n, tmp_path):
 
 # Classes that a network of the 80 classes of COCO does not have, and how the message goes on.
 UNKNOWN = [
+    ("cat, Dog", "; write each class by itself: the flag several times, or [a, b]"),
     ("catt", "; did you mean cat or carrot? It has 80 classes"),  # a typo
     ("Giraf", "; did you mean giraffe? It has 80 classes"),
     (

@@ -86,3 +86,10 @@ def test_parts_of_keypoints_whose_parts_are_not_known_are_refused(tmp_path):
     assert len(describe(tmp_path, parts=["face", "hands", "feet", "body"]).skeleton) == 20
     with pytest.raises(ModelError, match=r"pose\.keypoints: got hands with custom20, whose parts are not known"):
         describe(tmp_path, parts=["hands"])
+
+
+def test_a_folder_of_files_names_some_of_them(tmp_path):
+    for name in ("b.pth", "a.pth"):
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match=r"no config\.json found: give one of its files, such as a\.pth, b\.pth"):
+        describe(tmp_path)

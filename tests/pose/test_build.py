@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.pose import build as building
 from realtime.pose import build_torch
 from realtime.pose.build import deviation
+from tests.models.published import original
 from tests.pose.checkpoints import KINDS, load_vitpose, people, save_checkpoint
 
 
@@ -173,3 +177,24 @@ def test_openvinos_telemetry_is_off(checkpoint, tmp_path):
 
     load_vitpose(checkpoint, tmp_path, engine="openvino")
     assert sys.modules["openvino_telemetry"] is None
+
+
+# ---- a checkpoint that is replaced while it is in use
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the mapped files of a process are not known here")
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("suffix", ["", ".pth", ".safetensors"])
+def test_a_running_engine_does_not_need_its_checkpoint(tmp_path, engine, suffix):
+    path = tmp_path / f"vitpose-s-coco{suffix}"
+    if suffix == ".pth":
+        torch.save(original(), path)
+    elif suffix:
+        save_file(original(), path)
+    else:
+        save_checkpoint(path)
+    vitpose = load_vitpose(path, tmp_path / "cache", engine=engine)
+    vitpose.warm_up()
+    gc.collect()
+    # A mapped file that gets shorter ends the process with SIGBUS.
+    assert str(path) not in Path("/proc/self/maps").read_text()

@@ -4,6 +4,8 @@
 import { colour } from "./palette.js";
 
 const OUTLINE = "rgba(4, 8, 12, 0.78)";
+// The limbs of hands are thinner: many are close together.
+const HAND_WIDTH = 0.5;
 const FONT = "600 1px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif";
 
 /**
@@ -22,9 +24,9 @@ export function fit(canvas, [width, height]) {
  * @param context of the canvas.
  * @param frame the header of a binary message.
  * @param {ImageBitmap | null} bitmap the picture, or null: people on a plain ground.
- * @param look {edges, face, threshold, labels, trails, ground, frameGround, density, at}: the skeleton's limbs, and the
- *   keypoints of the face; the options;
- *   colours of the canvas and of the frame without a picture; device pixels per CSS pixel; what `fit` returned.
+ * @param look {edges, face, hands, threshold, labels, trails, ground, frameGround, density, at}: the skeleton's limbs,
+ *   and the keypoints of the face and the hands; the options; colours of the canvas and of the frame without a picture;
+ *   device pixels per CSS pixel; what `fit` returned.
  */
 export function drawFrame(context, frame, bitmap, look) {
   const { canvas } = context;
@@ -68,11 +70,12 @@ function drawPerson(context, person, place, look) {
   context.setLineDash(person.measured || person.repeated ? [] : [2.5 * thick, 2.5 * thick]);
   context.beginPath();
   if (limbs.length === 0) corners(context, person.box, place);
-  for (const [a, b] of limbs) {
-    context.moveTo(...place(...a));
-    context.lineTo(...place(...b));
-  }
+  const isOfHand = ([a, b]) => look.hands.has(a) || look.hands.has(b);
+  drawLimbs(context, person, limbs.filter((limb) => !isOfHand(limb)), place);
   stroke(context, colour(person.id), thick, look.density);
+  context.beginPath();
+  drawLimbs(context, person, limbs.filter(isOfHand), place);
+  stroke(context, colour(person.id), thick * HAND_WIDTH, look.density * HAND_WIDTH);
   context.setLineDash([]);
   drawPoints(context, person, place, look, thick);
 }
@@ -87,10 +90,15 @@ function stroke(context, colour, thick, density) {
 }
 
 function visibleLimbs(person, look) {
-  const { points } = person;
-  const seen = (i) => points[3 * i + 2] >= look.threshold;
-  const at = (i) => [points[3 * i], points[3 * i + 1]];
-  return look.edges.filter(([a, b]) => seen(a) && seen(b)).map(([a, b]) => [at(a), at(b)]);
+  const seen = (i) => person.points[3 * i + 2] >= look.threshold;
+  return look.edges.filter(([a, b]) => seen(a) && seen(b));
+}
+
+function drawLimbs(context, { points }, limbs, place) {
+  for (const [a, b] of limbs) {
+    context.moveTo(...place(points[3 * a], points[3 * a + 1]));
+    context.lineTo(...place(points[3 * b], points[3 * b + 1]));
+  }
 }
 
 function drawPoints(context, person, place, look, thick) {
@@ -100,7 +108,7 @@ function drawPoints(context, person, place, look, thick) {
   for (let i = 0; i + 2 < points.length; i += 3) {
     if (points[i + 2] < look.threshold) continue;
     const [x, y] = place(points[i], points[i + 1]);
-    const radius = thick * (look.face.has(i / 3) ? 0.45 : 0.85);
+    const radius = thick * (look.face.has(i / 3) || look.hands.has(i / 3) ? 0.45 : 0.85);
     context.moveTo(x + radius, y);
     context.arc(x, y, radius, 0, 2 * Math.PI);
   }

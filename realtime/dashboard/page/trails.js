@@ -50,3 +50,8 @@ export function hipsOf(names) {
 export function faceOf(names) {
   return new Set(names.flatMap((name, i) => (/nose|eye|ear|face|mouth/.test(name) ? [i] : [])));
 }
+
+/** The indices of the keypoints of hands, which are drawn thinner. publish/palette.py knows them by the same names. */
+export function handsOf(names) {
+  return new Set(names.flatMap((name, i) => (/hand|thumb|finger/.test(name) ? [i] : [])));
+}

@@ -18,7 +18,7 @@ import { CURRENT, TITLES, condition, freshness, left, sinceText, spoken } from "
 import { icon, make, nest, setData, setText } from "./dom.js";
 import { drawFrame, fit } from "./draw.js";
 import { markRepeated } from "./repeated.js";
-import { Trails, faceOf, hipsOf } from "./trails.js";
+import { Trails, faceOf, handsOf, hipsOf } from "./trails.js";
 import { age, duration, spokenAge } from "./words.js";
 
 const CALM_MS = 500;
@@ -114,6 +114,7 @@ export class View {
       density,
       edges: this.camera.edges ?? [],
       face: faceOf(this.camera.keypoint_names ?? []),
+      hands: handsOf(this.camera.keypoint_names ?? []),
       threshold: options.threshold,
       labels: options.labels,
       trails: options.trails ? this.#trails : null,
