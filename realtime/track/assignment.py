@@ -30,18 +30,22 @@ def assign(similar: NDArray[np.float64], least: float) -> _Pairs:
         Rows and columns of the pairs, each int64 (P,).
     """
     least = max(least, _NOTHING)
-    rows, columns = np.nonzero(similar >= least)
+    rows, columns = (similar >= least).nonzero()
     if not len(rows):
         return rows, columns
-    rivals = np.bincount(rows)[rows] + np.bincount(columns)[columns]
-    is_alone = rivals == 2
+    is_alone = np.bincount(rows).take(rows) + np.bincount(columns).take(columns) == 2
     if is_alone.all():
         return rows, columns
-    is_contested = ~is_alone
-    some, others = np.unique(rows[is_contested]), np.unique(columns[is_contested])
-    _, partners, _ = lap.lapjv(1 - similar[some[:, np.newaxis], others], extend_cost=True, cost_limit=1 - least)
-    is_taken = partners >= 0
+    is_in, is_in_too = (np.zeros(side, np.bool_) for side in similar.shape)
+    is_in[rows], is_in_too[columns] = True, True
+    alone = is_alone.nonzero()[0]
+    rows, columns = rows.take(alone), columns.take(alone)
+    is_in[rows], is_in_too[columns] = False, False
+    some, others = is_in.nonzero()[0], is_in_too.nonzero()[0]
+    cost = 1 - similar.take(some, 0).take(others, 1)
+    _, partners, _ = lap.lapjv(cost, extend_cost=True, cost_limit=1 - least)
+    taken = (partners >= 0).nonzero()[0]
     return (
-        np.concatenate([rows[is_alone], some[is_taken]]),
-        np.concatenate([columns[is_alone], others[partners[is_taken]]]),
+        np.concatenate([rows, some.take(taken)]),
+        np.concatenate([columns, others.take(partners.take(taken))]),
     )

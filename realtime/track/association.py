@@ -9,7 +9,7 @@ docs/accuracy.md tells what each difference gains:
 - the motion of the camera is measured by the boxes and moves all predictions (track/camera_motion.py)
 - people in view whose box fits well are matched first, so that lost tracks can't take their boxes
 - the people and boxes left over are compared again, with boxes that grow with the time since the last detection
-- a newcomer is published once there is enough evidence of them
+- a newcomer is published once there is enough evidence of them, or at once in a new scene (track/scene.py)
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from realtime.track.assignment import assign
 from realtime.track.camera_motion import camera_motion
 from realtime.track.kalman import HEIGHT, MEAN, SPEED, Filter, Noise, Y, boxes_of
 from realtime.track.overlaps import overlaps
+from realtime.track.scene import Scene
 from realtime.types import Detections
 
 Floats = NDArray[np.float64]
@@ -53,7 +54,7 @@ class Growth:
         at_once: part of its sides by which a box grows on each side.
         per_s: added to it per second since the person was seen.
         most: limit of the sum.
-        height_ratio: boxes are not compared if their heights differ by more than this factor.
+        height_ratio: boxes are not compared if their heights differ by more than this factor, e^0.25.
     """
 
     at_once: float = 0.2
@@ -64,7 +65,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The thresholds. The first six are keys of the configuration; the others were chosen on MOT sequences.
+    """The thresholds. The first five are keys of the configuration; the others were chosen on MOT sequences.
 
     Attributes:
         track_score: `tracker.track_score`.
@@ -73,8 +74,10 @@ class Rules:
         buffer_s: `tracker.buffer_s`.
         evidence: `tracker.evidence`, the sum of a newcomer's scores at which they are published.
         least_looks: detections that a newcomer needs besides (boxmot: 2, and no evidence).
-        sure_iou: least IoU x score of those matched before all others. None: no one is matched before the others.
-        sure_s: only those last seen in the last frame, or within this time, are matched before all others.
+        sure_iou: least IoU x score at which people seen in the last frame are matched before all others. None: they are
+            matched together.
+        slow_s: frames further apart than this are slow: newcomers then take part in the last association. In frames
+            that are not slow, people seen within this time also count as seen in the last frame, for `sure_iou`.
         weak_iou: least IoU of a weak detection with a track that was seen in the last frame (boxmot's).
         newcomer_iou: least IoU x score of a newcomer's next detection (boxmot's).
         growth: growth of the boxes in the last association; None: there is none.
@@ -91,7 +94,7 @@ class Rules:
     evidence: float = 1.6
     least_looks: int = 1
     sure_iou: float | None = 0.5
-    sure_s: float = 0.1
+    slow_s: float = 0.1
     weak_iou: float = 0.5
     newcomer_iou: float = 0.3
     growth: Growth | None = field(default_factory=Growth)
@@ -154,6 +157,7 @@ class Association:
         self._motion = np.zeros((5, 0, 4))  # state of the filter
         self._tracks = np.zeros(0, _TRACK)
         self._codes: dict[str, int] = {}  # number of each class, by its name
+        self._scene = Scene()
         self._last_s: float | None = None  # time of the last look
         self._last_id = 0
 
@@ -169,19 +173,19 @@ class Association:
             the track id of each. Ids are from 1 and never reused.
         """
         look = self._look(detections)
-        is_first = self._last_s is None
+        is_new_scene = self._scene.is_new(detections.frame.image)
         is_lost = self._tracks["seen_s"] < (look.now_s if self._last_s is None else self._last_s)
         self._last_s = look.now_s
         if look.step_s > 0 and len(self._tracks):
             self._predict(look, is_lost)
         owners = self._owners(look, is_lost)
-        self._see(look, owners)
-        self._begin(look, owners, is_first)
+        self._see(look, owners, is_new_scene)
+        self._begin(look, owners, is_new_scene)
         return self._report(look, owners)
 
     def _look(self, detections: Detections) -> _Look:
         now_s, scores = detections.frame.time_s, detections.scores
-        rows = np.flatnonzero(scores >= self._rules.low_score)
+        rows = (scores >= self._rules.low_score).nonzero()[0]
         scores = scores[rows]
         labels = np.zeros(len(rows), np.int64)
         if detections.labels is not None:
@@ -224,31 +228,35 @@ class Association:
         is_known = tracks["is_published"]
 
         def grown(rows: Ints, columns: Ints) -> Floats:
-            return self._grown_fit(look, expected, gone_s, rows, columns)
+            return self._grown_fit(look, expected.take(rows, 0), gone_s.take(rows), rows, columns)
+
+        def grown_and_scored(rows: Ints, columns: Ints) -> Floats:
+            return grown(rows, columns) * look.scores[columns]
 
         if rules.sure_iou is not None:
-            is_sure = is_known & (gone_s <= max(rules.sure_s, look.step_s) + _ROUNDING_S)
+            is_sure = is_known & (gone_s <= max(rules.slow_s, look.step_s) + _ROUNDING_S)
             matching.match(is_sure, strong, _of(scored), rules.sure_iou)
         matching.match(is_known, strong, _of(scored), rules.match_iou)
         matching.match(is_known & ~is_lost, ~strong, _of(fit), rules.weak_iou)
         if rules.growth is not None:
-            matching.match(is_known, strong, grown, rules.match_iou)
+            matching.match(is_known, strong, grown_and_scored, rules.match_iou)
         matching.match(~is_known, strong, _of(scored), rules.newcomer_iou)
+        if rules.growth is not None and look.step_s > rules.slow_s + _ROUNDING_S:
+            matching.match(~is_known, strong, grown, rules.match_iou)
         return matching.owners
 
-    def _grown_fit(self, look: _Look, expected: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:
-        """Return IoU x score of boxes that have grown with the time since their person was seen; 0 if they differ."""
-        growth = self._rules.growth or Growth()
-        boxes, found = expected[rows], look.xyxy[columns]
-        part = np.minimum(growth.at_once + growth.per_s * gone_s[rows], growth.most)
+    def _grown_fit(self, look: _Look, boxes: Floats, gone_s: Floats, rows: Ints, columns: Ints) -> Floats:
+        """Return the IoU of boxes that have grown with the time since their person was seen; 0 if they differ."""
+        growth, found = self._rules.growth or Growth(), look.xyxy[columns]
+        part = np.minimum(growth.at_once + growth.per_s * gone_s, growth.most)
         ratio = (found[:, 3] - found[:, 1]) / (boxes[:, 3] - boxes[:, 1])[:, np.newaxis]
         is_alike = (ratio < growth.height_ratio) & (ratio > 1 / growth.height_ratio)
         is_alike &= self._tracks["label"][rows, np.newaxis] == look.labels[columns]
-        return overlaps(boxes, found, part) * look.scores[columns] * is_alike
+        return overlaps(boxes, found, part) * is_alike
 
-    def _see(self, look: _Look, owners: Ints) -> None:
-        """Update the tracks that own a detection."""
-        found = np.flatnonzero(owners >= 0)
+    def _see(self, look: _Look, owners: Ints, is_new_scene: bool) -> None:
+        """Update the tracks that own a detection; publish newcomers with enough evidence, and all in a new scene."""
+        found = (owners >= 0).nonzero()[0]
         if not len(found):
             return
         owned, tracks, rules = owners[found], self._tracks, self._rules
@@ -256,11 +264,12 @@ class Association:
         tracks["looks"][owned] += 1
         tracks["evidence"][owned] += look.scores[found]
         tracks["seen_s"][owned] = look.now_s
-        tracks["is_published"] |= (tracks["evidence"] >= rules.evidence) & (tracks["looks"] >= rules.least_looks)
+        is_proven = (tracks["evidence"][owned] >= rules.evidence) & (tracks["looks"][owned] >= rules.least_looks)
+        tracks["is_published"][owned] |= is_proven | is_new_scene
 
     def _begin(self, look: _Look, owners: Ints, is_published: bool) -> None:
         """Begin a track with each strong detection that no track owns, and make it the owner."""
-        born = np.flatnonzero((owners < 0) & look.is_strong)
+        born = ((owners < 0) & look.is_strong).nonzero()[0]
         if not len(born):
             return
         rules, scores = self._rules, look.scores[born]
@@ -286,7 +295,7 @@ class Association:
         stays = unseen_s <= np.where(tracks["is_published"], rules.buffer_s, 0.0) + _ROUNDING_S
         if rules.duplicate_iou is not None:
             stays &= ~self._is_duplicate(stays, unseen_s > 0, rules.duplicate_iou)
-        owned = np.flatnonzero(owners >= 0)
+        owned = (owners >= 0).nonzero()[0]
         theirs = owners[owned]
         told = (tracks["is_published"] & stays)[theirs]
         rows, ids = look.rows[owned[told]], tracks["id"][theirs[told]]
@@ -298,7 +307,7 @@ class Association:
         """Return which tracks are one of a lost and a visible track of nearly the same box, the younger one."""
         is_over = np.zeros(len(stays), np.bool_)
         boxes = boxes_of(self._motion)
-        lost, visible = np.flatnonzero(stays & is_lost), np.flatnonzero(stays & ~is_lost)
+        lost, visible = (stays & is_lost).nonzero()[0], (stays & ~is_lost).nonzero()[0]
         age_s = self._tracks["seen_s"] - self._tracks["since_s"]
         for row, column in zip(*np.nonzero(overlaps(boxes[visible], boxes[lost]) > least), strict=True):
             this, other = visible[row], lost[column]
@@ -326,8 +335,8 @@ class _Matching:
             similar: returns the similarity of these rows and columns, float64 (R, C).
             least: pairs that are less similar are not formed.
         """
-        rows = np.flatnonzero(tracks & self._is_free)
-        columns = np.flatnonzero(detections & (self.owners < 0))
+        rows = (tracks & self._is_free).nonzero()[0]
+        columns = (detections & (self.owners < 0)).nonzero()[0]
         if not len(rows) or not len(columns):
             return
         chosen, taken = assign(similar(rows, columns), least)
@@ -337,4 +346,4 @@ class _Matching:
 
 def _of(similar: Floats) -> Callable[[Ints, Ints], Floats]:
     """Return a function that picks rows and columns of this matrix."""
-    return lambda rows, columns: similar[rows[:, np.newaxis], columns]
+    return lambda rows, columns: similar.take(rows, 0).take(columns, 1)

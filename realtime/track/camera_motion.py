@@ -44,31 +44,43 @@ def camera_motion(predicted: Floats, detected: Floats) -> Floats:
         float64 (2,), x and y in pixels: the median over at least LEAST_PEOPLE people, lowered by its own uncertainty;
         0 if it is not certain.
     """
-    still = np.zeros(2)
+    motion = still = np.zeros(2)
     if min(len(predicted), len(detected)) < LEAST_PEOPLE:
         return still
-    centres, found = (predicted[:, :2] + predicted[:, 2:]) / 2, (detected[:, :2] + detected[:, 2:]) / 2
+    # One row per coordinate, and all lengths in standard deviations of the distance.
+    centres, found = (predicted[:, :2] + predicted[:, 2:]).T / 2, (detected[:, :2] + detected[:, 2:]).T / 2
     heights, others = predicted[:, 3] - predicted[:, 1], detected[:, 3] - detected[:, 1]
-    apart = (found - centres[:, np.newaxis]) / heights[:, np.newaxis, np.newaxis]
-    unlike = (np.log(others / heights[:, np.newaxis]) / _HEIGHT_RATIO) ** 2
-    motion = still
+    spread = (_DISTANCE * heights)[:, np.newaxis]
+    apart = (found[:, np.newaxis] - centres[:, :, np.newaxis]) / spread
+    unlike = (np.log(others) - np.log(heights)[:, np.newaxis]) / _HEIGHT_RATIO
+    unlike *= unlike
     for _ in range(2):  # again, with the motion found: now the right ones are nearest
-        off = apart - motion / heights[:, np.newaxis, np.newaxis]
-        near = np.exp(-((off**2).sum(2) / _DISTANCE**2 + unlike) / 2)
-        rows, columns = assign(near, _LEAST)
+        off = apart - motion[:, np.newaxis, np.newaxis] / spread
+        off *= off
+        rows, columns = assign(_similarity(off[0] + off[1] + unlike), _LEAST)
         if len(rows) < LEAST_PEOPLE:
             return still
-        moved = found[columns] - centres[rows]
+        moved = found.take(columns, 1) - centres.take(rows, 1)
         motion = _median(moved)
     count = len(rows)
-    error = _ERROR_OF_MEDIAN * _median(np.abs(moved - motion)) / np.sqrt(count)
+    error = _ERROR_OF_MEDIAN * _median(np.abs(moved - motion[:, np.newaxis])) / np.sqrt(count)
     motion = motion * count / (count + _STILL_PEOPLE)
     certain: Floats = motion * np.maximum(0.0, 1.0 - (_SURE * error) ** 2 / np.maximum(motion**2, 1e-9))
     return certain
 
 
+def _similarity(squares: Floats) -> Floats:
+    """exp(-squares / 2), and 0 where that is less than _LEAST: most pairs, and exp is slow."""
+    similar = np.zeros_like(squares)
+    near = squares < -2 * np.log(_LEAST)
+    similar[near] = np.exp(squares[near] / -2)
+    return similar
+
+
 def _median(values: Floats) -> Floats:
-    """The median of each column; np.median takes several times as long."""
-    ordered = np.sort(values, axis=0)
-    median: Floats = (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2
+    """The median of each row; np.median takes many times as long."""
+    ordered = values.copy()
+    ordered.sort()
+    count = values.shape[1]
+    median: Floats = (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
     return median

@@ -120,7 +120,7 @@ class Filter:
             rows: int64 (M,), whose boxes were detected.
             xyxy: float64 (M, 4), these boxes.
         """
-        now = state[:, rows]
+        now = state.take(rows, 1)
         off = _measured(xyxy) - now[MEAN]
         var, cov = now[VAR].copy(), now[COV].copy()
         total = var + _lengths2(now[MEAN]) * self._measured2

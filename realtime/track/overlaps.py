@@ -27,18 +27,19 @@ def overlaps(first: Floats, second: Floats, grown: Floats | None = None) -> Floa
     Returns:
         float64 (N, M), 0..1.
     """
-    corners, others = first.T[:, :, np.newaxis], second.T
-    sides, other_sides = corners[2:] - corners[:2], others[2:] - others[:2]
-    shared = np.minimum(corners[2:], others[2:, np.newaxis])
-    shared -= np.maximum(corners[:2], others[:2, np.newaxis])
-    areas, other_areas = sides[0] * sides[1], other_sides[0] * other_sides[1]
-    union = areas + other_areas
+    low, high = first.T[:2, :, np.newaxis], first.T[2:, :, np.newaxis]
+    other_low, other_high = second.T[:2, np.newaxis], second.T[2:, np.newaxis]
+    sides, other_sides = high - low, other_high - other_low
+    areas = sides[0] * sides[1] + other_sides[0] * other_sides[1]
     if grown is not None:
         part = grown[:, np.newaxis]
-        shared += part * (sides + other_sides[:, np.newaxis])
-        union *= (1 + 2 * part) ** 2
+        more, other_more = part * sides, part * other_sides
+        low, high, other_low, other_high = low - more, high + more, other_low - other_more, other_high + other_more
+        areas *= (1 + 2 * part) ** 2
+    shared = np.minimum(high, other_high)
+    shared -= np.maximum(low, other_low)
     np.maximum(shared, 0.0, out=shared)
     both: Floats = shared[0] * shared[1]
-    union -= both
-    both /= union
+    areas -= both
+    both /= areas
     return both

@@ -119,7 +119,14 @@ def test_41_time_and_memory_stay_flat_with_a_changing_crowd(figure):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("method", "frames"),
-    [("bytetrack", 100_000), ("ocsort", 10_000), ("botsort", 10_000), ("boosttrack", 10_000), ("sfsort", 10_000)],
+    [
+        ("bytetrack", 100_000),
+        ("boxmot-bytetrack", 10_000),
+        ("ocsort", 10_000),
+        ("botsort", 10_000),
+        ("boosttrack", 10_000),
+        ("sfsort", 10_000),
+    ],
 )
 def test_41_time_and_memory_stay_flat_with_a_changing_crowd_for_every_method(method, frames, figure):
     run = Run(frames, method, resident_mb)

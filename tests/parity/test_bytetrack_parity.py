@@ -89,11 +89,11 @@ class LikeBoxmot(Association):
         super().__init__(rules)
         self._removed = set[int]()
 
-    def _see(self, look, owners):
+    def _see(self, look, owners, is_new_scene):
         found = self._tracks[owners[owners >= 0]]
         is_late = look.now_s - found["seen_s"] > self._rules.buffer_s + look.step_s / 2
         self._removed.update(found["id"][is_late].tolist())
-        super()._see(look, owners)
+        super()._see(look, owners, is_new_scene)
 
     def _report(self, look, owners):
         is_lost = self._tracks["seen_s"] < look.now_s

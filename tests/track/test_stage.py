@@ -262,6 +262,23 @@ def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_dat
         assert tracks.measured.all()
 
 
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_a_newcomer_is_published_with_the_second_detection_run_and_then_in_all_frames(every: int) -> None:
+    stage, sits = TrackStage(TrackerConfig()), (400.0, 200.0, 450.0, 350.0)
+    boxes = [[sits] if k < 2 * every else [sits, walker(k)] for k in range(6 * every)]
+    items = [detections(k / 25, boxes[k]) if k % every == 0 else not_looked(k / 25) for k in range(6 * every)]
+    counts = [len(tracks) for tracks in follow(stage, items)]
+    assert counts == [1] * 3 * every + [2] * 3 * every
+
+
+def test_a_newcomer_who_is_not_published_yet_keeps_the_camera_awake() -> None:
+    stage, told = TrackStage(TrackerConfig()), list[tuple[int, bool]]()
+    stage.looked = lambda tracks, is_settled: told.append((len(tracks), is_settled))
+    for k, score in enumerate([None, 0.45, 0.45, 0.45, 0.45, 0.45]):
+        stage.process([detections(k / 25, [walker(k)] if score else [], [score] if score else [])])
+    assert told == [(0, True), (0, False), (0, False), (0, False), (1, True), (1, True)]
+
+
 # ---- trackers that use the image
 
 
