@@ -136,7 +136,7 @@ def describe(
         return _found_out(path, input_size, skeleton, parts)
     try:
         return Description.read(json.loads(recall(file)[key][0]))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         about = _found_out(path, input_size, skeleton, parts)
     remember(file, key, [json.dumps(about.as_json())])
     return about

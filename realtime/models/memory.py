@@ -31,7 +31,7 @@ def recall(file: Path) -> dict[str, list[str]]:
         if not is_trusted(file) or file.stat().st_size > _MOST_BYTES:
             return {}
         data = json.loads(file.read_bytes())
-    except (OSError, ValueError):  # missing, unreadable or damaged
+    except (OSError, ValueError, RecursionError):  # missing, unreadable or damaged
         return {}
     entries = data.items() if isinstance(data, dict) else ()
     return {

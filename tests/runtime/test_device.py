@@ -1,6 +1,8 @@
 """Tests of devices and lanes that need no GPU."""
 
 import logging
+import subprocess
+import sys
 from types import SimpleNamespace
 from unittest import mock
 
@@ -243,3 +245,34 @@ def test_a_gpu_is_taken_if_torch_can_use_it(machine):
 )
 def test_which_gpus_a_build_of_torch_has_code_for(capability, built_for, expected):
     assert gpu._is_built_for(capability, built_for) is expected
+
+
+WITHOUT_GPU = """
+import sys
+from realtime.runtime import device
+device._has_nvidia_gpu = lambda: False
+device._GPU_FILES = ("/dev/no such gpu",)
+sys.platform = "linux"
+print(device.resolve_device("auto"), device.resolve_device("cpu"), "torch" in sys.modules)
+"""
+
+
+def test_torch_is_not_imported_where_there_is_no_gpu():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_GPU], capture_output=True, text=True, check=True)
+    assert done.stdout == "cpu cpu False\n"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_without_torch_a_gpu_is_refused_and_the_extra_is_named(monkeypatch, name):
+    monkeypatch.setattr(devices, "_has_torch", lambda: False)
+    with pytest.raises(
+        ConfigError, match=r"needs torch, and torch is not installed: pip install 'realtime-pose\[run\]'"
+    ):
+        resolve_device(name)
+
+
+def test_without_torch_auto_is_the_cpu_and_a_gpu_is_mentioned(monkeypatch, caplog):
+    monkeypatch.setattr(devices, "_has_torch", lambda: False)
+    monkeypatch.setattr(devices, "_has_nvidia_gpu", lambda: True)
+    assert resolve_device("auto") == devices.CPU
+    assert "this machine has an NVIDIA GPU, but torch, which runs models on it, is not installed" in caplog.text
