@@ -1,5 +1,5 @@
-# make setup | demo | test | lint | browser | convert | space | faults | machines | oddities | soak | fuzz | bench | docs |
-# documents | proof: each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed.
+# make setup | demo | test | lint | browser | convert | space | light | faults | machines | oddities | soak | fuzz | bench |
+# docs | documents | proof: each creates .venv first if it is missing, or installs into it again if pyproject.toml has changed.
 # Needs Python 3.11 to 3.13, make and a package index. make gpu | gpu-kit | gpu-rehearsal use $(PYTHON) as it is; make gpu
 # needs no network.
 PYTHON ?= python3
@@ -8,8 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPACE := .venv-space
+LIGHT := .venv-light
 
-.PHONY: setup demo test lint browser convert space faults machines oddities soak fuzz bench documents proof docs gpu gpu-kit gpu-rehearsal clean
+.PHONY: setup demo test lint browser convert space light faults machines oddities soak fuzz bench documents proof docs gpu gpu-kit gpu-rehearsal clean
 
 setup: $(READY)
 
@@ -36,6 +37,9 @@ convert: $(READY)  ## a minute, downloads 170 MB: every converter, also that for
 space: $(READY) $(SPACE)/.ready  ## about 4 minutes: the page of examples/space in Chromium, and the notebook in a kernel
 	@command -v chromium >/dev/null || { echo "make space needs Chromium: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pytest -m space tests/space
+
+light: $(READY) $(LIGHT)/.ready  ## under a minute: exported networks in an environment without torch
+	$(BIN)/python -m pytest -m light tests/light
 
 faults: $(READY)  ## about 25 minutes: the fault cases of docs/reliability.md, with a real RTSP server as the camera
 	$(BIN)/python -m pytest -m faults tests/faults
@@ -78,7 +82,7 @@ docs: $(READY)  ## write the generated files: the tables of docs/wire.md, docs/w
 	$(BIN)/python -m realtime.config > configs/default.yaml
 
 clean:
-	rm -rf $(VENV) $(SPACE)
+	rm -rf $(VENV) $(SPACE) $(LIGHT)
 
 # Before any download, check the Python version and name all missing packages that pip can't install.
 $(READY): pyproject.toml
@@ -100,3 +104,8 @@ $(SPACE)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(SPACE)
 	$(SPACE)/bin/python -m pip install --quiet -e '.[run,offline,space]'
 	touch $(SPACE)/.ready
+
+$(LIGHT)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python -m pip install --quiet -e '.[light]'
+	touch $(LIGHT)/.ready

@@ -30,7 +30,7 @@ else:
     del track
 
     def __getattr__(name: str) -> object:
-        """Load PoseTracker and track when they are first used, because they need torch."""
+        """Load PoseTracker and track when they are first used, because they load the pipeline's libraries."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         tracker = importlib.import_module("realtime.tracker")

@@ -6,11 +6,15 @@ Used by realtime.tracker, before detection.
 from __future__ import annotations
 
 import contextlib
+import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    import torch
 
 # Modes of Pillow with more than eight bits per sample. Pillow would cut them off at 255 instead of scaling them.
 _DEEP_MODES = ("I", "F")
@@ -42,11 +46,8 @@ def to_bgr(image: object) -> NDArray[np.uint8]:
         _check("shape (H, W, 3), BGR", image.ndim == 3 and image.shape[2] == 3, image.shape)
         _check("dtype uint8, values 0 to 255", image.dtype == np.uint8, image.dtype)
         pixels = image
-    elif isinstance(image, torch.Tensor):
-        _check("shape (3, H, W), RGB, of one image", image.ndim == 3 and image.shape[0] == 3, tuple(image.shape))
-        _check("dtype torch.uint8, values 0 to 255", image.dtype == torch.uint8, image.dtype)
-        _check("a dense tensor with data", image.layout == torch.strided and not image.is_meta, _kind(image))
-        pixels = image.detach().cpu().numpy()[::-1].transpose(1, 2, 0)
+    elif (torch := sys.modules.get("torch")) is not None and isinstance(image, torch.Tensor):
+        pixels = _of_tensor(image)
     elif isinstance(image, Image.Image):
         _check("a PIL image with eight bits per sample", not image.mode.startswith(_DEEP_MODES), f"mode {image.mode}")
         pixels = np.asarray(_upright(image).convert("RGB"))[..., ::-1]
@@ -54,6 +55,15 @@ def to_bgr(image: object) -> NDArray[np.uint8]:
         raise ValueError(f"image: {_EXPECTED}, got {_described(image)}")
     _check("at least one pixel", 0 not in pixels.shape, pixels.shape)
     return np.ascontiguousarray(pixels).view()
+
+
+def _of_tensor(image: torch.Tensor) -> NDArray[np.uint8]:
+    import torch  # the caller has imported it: there is a tensor
+
+    _check("shape (3, H, W), RGB, of one image", image.ndim == 3 and image.shape[0] == 3, tuple(image.shape))
+    _check("dtype torch.uint8, values 0 to 255", image.dtype == torch.uint8, image.dtype)
+    _check("a dense tensor with data", image.layout == torch.strided and not image.is_meta, _kind(image))
+    return np.asarray(image.detach().cpu().numpy()[::-1].transpose(1, 2, 0))
 
 
 def _upright(image: Image.Image) -> Image.Image:

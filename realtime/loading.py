@@ -14,19 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from realtime.capture.demo import demo_canvas, demo_people
+from realtime.capture.demo import demo_canvas, demo_people, offer_canvas
 from realtime.capture.kind import is_live_source
 from realtime.config import AppConfig, DetectorConfig, PoseConfig
 from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
-from realtime.models.ultralytics import PERSON
-from realtime.models.vitpose import Description, describe
+from realtime.models.converted import is_converted, read_people
+from realtime.models.description import Description, describe
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
+from realtime.models.yolo_output import PERSON
 from realtime.pose.build import People, Setup, build_engine
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
@@ -34,7 +33,7 @@ from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
-from realtime.runtime.device import device_errors, resolve_device, sender
+from realtime.runtime.device import AnyDevice, device_errors, resolve_device
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.stage import Stage
 from realtime.skeleton import NO_SKELETON, Skeleton, from_labels
@@ -44,6 +43,9 @@ from realtime.track.stage import TrackStage
 from realtime.types import Frame
 
 log = logging.getLogger(__name__)
+
+# Libraries that the extra `run` installs and `light` does not.
+_OF_RUN = ("torch", "torchvision", "ultralytics", "transformers", "safetensors", "boxmot", "huggingface_hub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Plan:
         pose: the pose model.
     """
 
-    device: torch.device
+    device: AnyDevice
     detector: Pick
     pose: Pick
 
@@ -92,7 +94,7 @@ class Models:
         send: sends a frame's image to a GPU, from any thread, before a model asks for it; None on other devices.
     """
 
-    device: torch.device
+    device: AnyDevice
     detector_name: str
     pose_name: str
     detect: DetectStage
@@ -125,10 +127,11 @@ def make_plan(config: AppConfig) -> Plan:
         ModelError: a model can't be found.
         ConfigError: the device, an engine or a precision is not available, or the pose model has no use for a key.
     """
-    device = resolve_device(config.device)
-    choice = choose("detector", device, config.detector)
-    pose = _pick_pose(config.pose, device)
-    return Plan(device, Pick(_find_detector(config, device), choice), pose)
+    with _needs_torch("this model"):
+        device = resolve_device(config.device)
+        choice = choose("detector", device, config.detector)
+        pose = _pick_pose(config.pose, device)
+        return Plan(device, _checked("detector", Pick(_find_detector(config, device), choice)), pose)
 
 
 def load_models(config: AppConfig, concurrency: int | None = None) -> Models:
@@ -183,20 +186,56 @@ def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
 
 
 @contextlib.contextmanager
-def _model_errors(device: torch.device) -> Iterator[None]:
+def _model_errors(device: AnyDevice) -> Iterator[None]:
     """Raise the errors of a GPU as ModelError, because a model that a GPU can't run isn't loaded."""
     try:
-        with device_errors(device):
+        with device_errors(device), _needs_torch("this model"):
             yield
     except DeviceError as error:
         raise ModelError(str(error)) from error
 
 
-def _find_detector(config: AppConfig, device: torch.device) -> Model:
+@contextlib.contextmanager
+def _needs_torch(what: str) -> Iterator[None]:
+    """Name the extra that is missing in an installation of the extra `light`.
+
+    Args:
+        what: the part of the configuration that needs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _OF_RUN:
+            raise
+        raise ConfigError(
+            f"{what} needs {library}, which is not installed: pip install 'realtime-pose[run]'"
+        ) from error
+
+
+def _checked(section: str, pick: Pick) -> Pick:
+    """Check that an exported network will run in OpenVINO, and return it.
+
+    Raises:
+        ConfigError: it will not.
+    """
+    if _is_exported(pick) and pick.choice and pick.choice.engine != "openvino":
+        raise ConfigError(
+            f"{section}.engine: got torch for the converted network {pick.found.path}, expected openvino, which needs "
+            "--device cpu"
+        )
+    return pick
+
+
+def _is_exported(pick: Pick) -> bool:
+    return pick.found.path is not None and pick.found.path.is_dir() and is_converted(pick.found.path)
+
+
+def _find_detector(config: AppConfig, device: AnyDevice) -> Model:
     return find_detector(config.detector.weights, device.type == "cuda", cache_folder())
 
 
-def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
+def _pick_pose(config: PoseConfig, device: AnyDevice) -> Pick:
     """Find the pose model and choose its engine; raise ConfigError for keys that the model does not support."""
     found = find_pose(config.model, device.type == "cuda", cache_folder())
     has_network = found.kind in ("vitpose", "yolo")
@@ -214,8 +253,9 @@ def _pick_pose(config: PoseConfig, device: torch.device) -> Pick:
         raise ConfigError(f"pose.{key}: got {value} with {found.name}, expected a ViTPose model")
     if found.kind == "detector":
         log.info("pose: the detector's own keypoints, in one stage")
+    pick = _checked("pose", Pick(found, choice))
     if found.kind != "vitpose" or found.path is None:
-        return Pick(found, choice)
+        return pick
     told = _told(config, found)
     return Pick(found, choice, describe(found.path, told.input_size, told.skeleton, told.keypoints))
 
@@ -228,7 +268,8 @@ def _told(config: PoseConfig, found: Model) -> PoseConfig:
 def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     device = plan.device
     # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
-    track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
+    with _needs_torch(f"tracker.method {config.tracker.method}"):
+        track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
     if isinstance(pose, PoseStage) and (text := _misfit(pose.skeleton, detect.class_names)):
@@ -237,7 +278,11 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     concurrency = concurrency or concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
     names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
-    send = sender(device) if device.type == "cuda" else None
+    send = None
+    if device.type == "cuda":
+        from realtime.runtime.lane import sender
+
+        send = sender(device)
     models = Models(device, *names, detect, track, pose, concurrency, throughput, send)
     log.info("models: compiling and warming up on %s", device)
     for count in models.core_budgets():
@@ -264,11 +309,11 @@ def _misfit(skeleton: Skeleton, classes: Sequence[str]) -> str | None:
     )
 
 
-def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: torch.device) -> YoloNet:
+def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: AnyDevice) -> YoloNet:
     assert pick.found.path is not None
     assert pick.choice is not None
-    log.info("%s: loading %s", section, pick.found.path.name)
-    return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), demo_canvas())
+    log.info("%s: loading %s", section, pick.found.name if _is_exported(pick) else pick.found.path.name)
+    return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), _people(pick).image)
 
 
 def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) -> PoseStage | PassThrough:
@@ -280,7 +325,7 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         keypoints: the number of keypoints that the detector finds itself.
         pose_s: how long the pose of a still person is repeated (`activity.pose_s`).
     """
-    found, choice = plan.pose.found, plan.pose.choice
+    found = plan.pose.found
     if found.kind == "none":
         return PassThrough(NO_SKELETON)
     if found.kind == "detector":
@@ -292,14 +337,34 @@ def _load_pose(config: PoseConfig, plan: Plan, keypoints: int, pose_s: float) ->
         return PassThrough(from_labels({i: f"LABEL_{i}" for i in range(keypoints)}))
     if found.kind == "yolo":
         return PoseStage(YoloPose(_load_yolo("pose", plan.pose, config, plan.device)), config.max_people, pose_s)
-    about = plan.pose.about
-    assert found.path is not None
+    log.info("pose: loading %s", found.name)
+    setup = setup_of(config, plan.pose, plan.device)
+    return PoseStage(VitPose(setup.about, build_engine(setup)), config.max_people, pose_s)
+
+
+def setup_of(config: PoseConfig, pick: Pick, device: AnyDevice) -> Setup:
+    """Return everything that the engine of a ViTPose network is built from.
+
+    Args:
+        config: the section `pose`.
+        pick: the network.
+        device: where it will run.
+    """
+    path, choice, about = pick.found.path, pick.choice, pick.about
+    assert path is not None
     assert choice is not None
     assert about is not None
-    log.info("pose: loading %s", found.name)
-    people = People(demo_canvas(), demo_people())
-    engine = build_engine(Setup(found.path, about, plan.device, choice, _told(config, found), people, _compiled()))
-    return PoseStage(VitPose(about, engine), config.max_people, pose_s)
+    return Setup(path, about, device, choice, _told(config, pick.found), _people(pick), _compiled())
+
+
+def _people(pick: Pick) -> People:
+    """The people of the self-test: those of the built-in source. An exported network brings a picture of them."""
+    if not _is_exported(pick):
+        return People(demo_canvas(), demo_people())
+    assert pick.found.path is not None
+    people = People(*read_people(pick.found.path))
+    offer_canvas(people.image)
+    return people
 
 
 def _compiled() -> Path:

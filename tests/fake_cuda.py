@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from realtime.runtime import device as lanes
+from realtime.runtime import lane as lanes
 
 GPU = torch.device("cuda:0")
 CPU = torch.device("cpu")

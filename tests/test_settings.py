@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import warnings
 
 import cv2
@@ -47,3 +49,29 @@ def test_a_network_in_torch_does_not_change_the_number_of_threads() -> None:
     with threads_kept():
         torch.set_num_threads(before + 1)
     assert torch.get_num_threads() == before
+
+
+LATE = """
+import sys
+from PIL import Image
+from realtime.settings import settings_kept
+opens = Image.open
+with settings_kept():
+    assert "torch" not in sys.modules
+    from realtime.models.yolo_torch import load
+    from realtime.models.ultralytics import tame
+    import torch
+    threads = torch.get_num_threads()
+    tame()
+    torch.set_num_threads(threads + 1)
+    torch.set_printoptions(linewidth=333)
+    torch.save = print
+assert torch.save is torch.serialization.save
+assert torch._tensor_str.PRINT_OPTS.linewidth == 80
+assert torch.get_num_threads() == threads
+assert Image.open is opens
+"""
+
+
+def test_settings_of_torch_are_restored_if_it_is_imported_inside() -> None:
+    subprocess.run([sys.executable, "-c", LATE], check=True)

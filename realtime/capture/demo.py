@@ -102,14 +102,31 @@ def demo_people() -> NDArray[np.float32]:
     return np.concatenate(boxes).astype(np.float32)
 
 
+# A canvas that came with exported networks, for an installation without the photographs; at most one.
+_offered: list[NDArray[np.uint8]] = []
+
+
+def offer_canvas(canvas: NDArray[np.uint8]) -> None:
+    """Use this canvas, uint8 (720, 1280, 3), if the photographs are not installed. The first one that is offered stays.
+
+    realtime.loading offers the image that exported networks are tested with.
+    """
+    if not _offered and canvas.shape == (DEMO_SIZE[1], DEMO_SIZE[0], 3):
+        _offered.append(canvas)
+
+
 @functools.cache
 def demo_canvas() -> NDArray[np.uint8]:
     """Return the wall with the photographs: uint8 (720, 1280, 3), BGR, read-only.
 
     Raises:
-        SourceError: the photographs are not installed.
+        SourceError: the photographs are not installed, and no canvas was offered.
     """
     folder = _photograph_folder()
+    if folder is None:
+        if not _offered:
+            raise SourceError(f"demo: needs the photographs of ultralytics; {_REMEDY}", SourceReason.MISSING)
+        return _offered[0]
     canvas = np.full((DEMO_SIZE[1], DEMO_SIZE[0], 3), _WALL, np.uint8)
     for photograph in _PHOTOGRAPHS:
         image = cv2.imread(str(folder / photograph.file), cv2.IMREAD_COLOR)
@@ -158,12 +175,10 @@ class DemoSource:
         """Do nothing: the demo holds no resource."""
 
 
-_REMEDY = "install the extra: pip install 'realtime-pose[run]'"
+_REMEDY = "install the extra: pip install 'realtime-pose[run]', or use exported networks, which bring them"
 
 
-def _photograph_folder() -> Path:
+def _photograph_folder() -> Path | None:
     """Return the folder of ultralytics' photographs without importing ultralytics, which would import torch."""
     spec = importlib.util.find_spec("ultralytics")
-    if spec is None or spec.origin is None:
-        raise SourceError(f"demo: needs the photographs of ultralytics; {_REMEDY}", SourceReason.MISSING)
-    return Path(spec.origin).parent / "assets"
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "assets"

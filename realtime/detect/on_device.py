@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from realtime.detect.letterbox import PADDING, Letterbox
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 
 # Interpolation weights are integers in units of 1/2048: OpenCV's INTER_RESIZE_COEF_SCALE.
 _UNITS = 2048

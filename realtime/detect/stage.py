@@ -7,7 +7,8 @@ through the network as one batch, whichever cameras they come from. detect/shape
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from realtime.config import DetectorConfig
 from realtime.detect.cadence import Cadence
 from realtime.detect.letterbox import Letterbox, letterboxed
-from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.shapes import Shapes, Size
-from realtime.models.yolo import Found, YoloNet, is_people_only
+from realtime.models.yolo import YoloNet
+from realtime.models.yolo_output import Found, is_people_only
 from realtime.runtime.batches import Fit, even_parts
 from realtime.runtime.governor import Effort
 from realtime.runtime.stage import Part, Work
@@ -32,10 +33,8 @@ class DetectStage:
 
     In this example, `Net` stands in for a network with weights. It finds one person, in pixels of its input.
 
-    >>> import torch
-    >>> from realtime.runtime.device import Lane
     >>> class Net:
-    ...     stride, keypoints, engine_name, lane = 32, 0, "fake", Lane(torch.device("cpu"))
+    ...     stride, keypoints, engine_name, lane = 32, 0, "fake", None
     ...     names = ("person",)
     ...     def predict(self, images, min_score, nms_iou):
     ...         box, score, no_keypoints = np.float32([[100, 62, 200, 312]]), np.float32([0.9]), np.float32([[]])
@@ -66,7 +65,11 @@ class DetectStage:
         self.size = config.size
         self._net = net
         self._names = None if is_people_only(net.names) else np.array(net.names)
-        self._letterboxed = letterboxed if net.lane.device.type == "cpu" else DeviceLetterbox(net.lane)
+        self._letterboxed: Callable[[Sequence[NDArray[np.uint8]], Sequence[Letterbox]], Any] = letterboxed
+        if net.lane is not None and net.lane.device.type != "cpu":
+            from realtime.detect.on_device import DeviceLetterbox
+
+            self._letterboxed = DeviceLetterbox(net.lane)  # Any, above: numpy's array, or torch's
         self._fit = Fit(net.lane, "frames")
         self.engine_name = net.engine_name
         self.cadence = Cadence(config.every)

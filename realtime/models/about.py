@@ -6,12 +6,14 @@ Only names and shapes of tensors are read, and nothing in a file is run.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realtime.errors import ModelError
-from realtime.models.checkpoint import Head, check, examine
-from realtime.models.checkpoint_file import YoloFileError, read_tensors
-from realtime.models.vitpose_folder import describe_folder
+from realtime.models.converted import about_exported, is_converted
 from realtime.skeletons import SKELETONS
+
+if TYPE_CHECKING:
+    from realtime.models.checkpoint import Head
 
 _SIZES = {384: "S", 768: "B", 1024: "L", 1280: "H"}
 
@@ -20,11 +22,23 @@ def about(path: Path) -> list[str]:
     """Describe a file or folder, as lines.
 
     Args:
-        path: a Hugging Face folder, or a .pth, .pt or .safetensors file.
+        path: a Hugging Face folder, the folder of a converted network, or a .pth, .pt or .safetensors file.
 
     Raises:
         ModelError: it is no model, or can't be read.
     """
+    if path.is_dir() and is_converted(path):
+        about = about_exported(path)
+        return [
+            f"{path}: {about['name']}, converted by realtime-pose {about.get('version')}, for OpenVINO on a CPU",
+            f"  a model for {'detector.weights or pose.model' if about['kind'] == 'yolo' else 'pose.model'}",
+            f"  licence of its weights: {about.get('licence')}",
+        ]
+    # Here, because converted networks don't need torch.
+    from realtime.models.checkpoint import check, examine
+    from realtime.models.checkpoint_file import YoloFileError, read_tensors
+    from realtime.models.vitpose_folder import describe_folder
+
     if path.is_dir():
         skeleton, (width, height) = describe_folder(path, "auto")
         names = [name for name, each in SKELETONS.items() if len(each) == len(skeleton)]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+import realtime.runtime.torch_settings  # noqa: F401 - before other libraries change torch's settings
 from realtime.errors import ModelError, first_line
 
 # The package whose classes only its own files contain.

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import torch
-
 from realtime.config import DetectorConfig, PoseConfig
 from realtime.errors import ConfigError
 from realtime.models import openvino
-
-# torch's dtype of each precision that it computes in.
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from realtime.runtime.device import AnyDevice
 
 
 class Choice(NamedTuple):
@@ -31,7 +27,7 @@ class Choice(NamedTuple):
 EXACT = Choice("torch", "fp32")
 
 
-def choose(section: str, device: torch.device, config: DetectorConfig | PoseConfig) -> Choice:
+def choose(section: str, device: AnyDevice, config: DetectorConfig | PoseConfig) -> Choice:
     """Resolve `engine` and `precision` of a configuration section for a device.
 
     `auto` is resolved as follows; an explicit value is never replaced.
@@ -48,9 +44,10 @@ def choose(section: str, device: torch.device, config: DetectorConfig | PoseConf
         ConfigError: the engine or the precision is not available on this device.
 
     >>> from realtime.config import PoseConfig
-    >>> str(choose("pose", torch.device("cpu"), PoseConfig(engine="torch", precision="auto")))
+    >>> from realtime.runtime.device import Device
+    >>> str(choose("pose", Device("cpu"), PoseConfig(engine="torch", precision="auto")))
     'torch fp32'
-    >>> choose("pose", torch.device("cuda:0"), PoseConfig(engine="auto", precision="bf16"))
+    >>> choose("pose", Device("cuda", 0), PoseConfig(engine="auto", precision="bf16"))
     Choice(engine='torch', precision='bf16')
     """
     engine = config.engine
@@ -86,7 +83,10 @@ def _openvino_precision(section: str, wanted: str) -> openvino.Precision:
     )
 
 
-def _torch_precision(device: torch.device) -> openvino.Precision:
+def _torch_precision(device: AnyDevice) -> openvino.Precision:
     """fp16 on a GPU with tensor cores, because it has three more significant bits than bf16; otherwise fp32."""
-    tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
-    return "fp16" if tensor_cores else "fp32"
+    if device.type != "cuda":
+        return "fp32"
+    from realtime.runtime.gpu import has_tensor_cores
+
+    return "fp16" if has_tensor_cores(device) else "fp32"

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import realtime.runtime.torch_settings  # noqa: F401 - before other libraries change torch's settings
+
 # ViTPose+ has one expert per dataset. Hugging Face's checkpoints contain only the head for COCO.
 COCO_EXPERT = 0
 

@@ -17,14 +17,16 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime.errors import EngineError, first_line
 from realtime.runtime.core_budget import all_cores, take_cores
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 # OpenVINO's name for each precision, and for the CPU capability that the precision needs.
@@ -70,6 +72,8 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, free_size: bool = 
     Raises:
         EngineError: OpenVINO can't convert the network.
     """
+    import torch
+
     openvino = _openvino()
     sides = (-1, -1) if free_size else pictures.shape[1:3]
     with torch.inference_mode(), warnings.catch_warnings():
@@ -190,8 +194,8 @@ class OpenVinoNetwork:
         Args:
             model: what `read` returned. It is not modified.
             precision: one of `native_precisions`; int8 for a network that `quantize` wrote.
-            shape: batch size (-1: any), height and width of the images, for a network converted with `free_size`. With
-                a free batch size OpenVINO copies at every concatenation, which costs 4 % of yolov8n's inference time.
+            shape: batch size, height and width of the images, for a network converted with `free_size`. With a free
+                batch size, OpenVINO would copy data at each concatenation.
         """
         native = native_precisions()
         rest: Precision = "bf16" if "bf16" in native else "fp32"  # for the float layers of an int8 network

@@ -1,18 +1,26 @@
 """The self-test: a network on the chosen engine must agree with the same network in fp32.
 
 Used by models.yolo and pose.build at the start, before any camera opens. They build the networks and measure how well
-two of them agree; what happens then is decided here.
+two of them agree; what happens then is decided here. A test that was passed is remembered for the network, the engine
+and this kind of processor, and is not repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from realtime import __version__
 from realtime.config import DetectorConfig, PoseConfig
 from realtime.errors import EngineError, ModelError
+from realtime.models import openvino
 from realtime.models.choice import EXACT, Choice
+from realtime.models.memory import recall, remember
+from realtime.runtime.processor import kind_of_processor
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +32,42 @@ class Verdict(NamedTuple):
 
     passed: bool
     finding: str  # a clause for the log: "it finds all people that fp32 detects"
+    day: str | None = None  # the day of an earlier start that found it, "2026-11-29"; None: found just now
+
+
+def remembered(
+    folder: Path, identity: str, choice: Choice, sources: Sequence[Path], test: Callable[[], Verdict]
+) -> Verdict:
+    """Return the verdict of an earlier start on the same network, engine and kind of processor, or test now.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> def test():
+    ...     print("testing")
+    ...     return Verdict(True, "it deviates by 0")
+    >>> with TemporaryDirectory() as folder:
+    ...     for start in range(2):
+    ...         passed = remembered(Path(folder), "network", Choice("openvino", "fp32"), [], test).passed
+    testing
+
+    Args:
+        folder: the folder of the cache that remembers it. Only tests that were passed are remembered.
+        identity: changes with the network (Converted.identity); empty: the test is not remembered.
+        choice: the engine and its precision.
+        sources: the source files that decide what the test measures.
+        test: tests the network.
+    """
+    if not identity:
+        return test()
+    code = b"".join(source.read_bytes() for source in sources)
+    parts = [identity, str(choice), kind_of_processor(), openvino.version(), __version__]
+    key = hashlib.sha256("\0".join(parts).encode() + code).hexdigest()
+    file = folder / "self-tests.json"
+    if len(known := recall(file).get(key, [])) == 2:
+        return Verdict(True, known[0], day=known[1])
+    verdict = test()
+    if verdict.passed:
+        remember(file, key, [verdict.finding, time.strftime("%Y-%m-%d")])
+    return verdict
 
 
 def proven(
@@ -64,7 +108,8 @@ def proven(
     else:
         if verdict.passed:
             chosen = "auto chose" if "auto" in (config.engine, config.precision) else "runs on"
-            log.info("%s: %s %s (self-test: %s)", section, chosen, choice, verdict.finding)
+            when = f" on {verdict.day}, not repeated" if verdict.day else ""
+            log.info("%s: %s %s (self-test%s: %s)", section, chosen, choice, when, verdict.finding)
             return network
         problem = f"the self-test of {choice} failed: {verdict.finding}"
     if fallback := _fallback(choice, config, is_built=network is not None):

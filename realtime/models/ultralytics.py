@@ -1,8 +1,8 @@
 """The files of the ultralytics package: loads a YOLO network and changes its head.
 
-models/yolo.py runs the networks; no other file outside evaluate/ imports ultralytics. Two changes keep the output for
-the chosen classes and save work: the class scores are reduced to these and the best other one, and the first layer
-takes BGR. A third makes 16-bit networks decode boxes in float32.
+models/yolo_torch.py runs and converts the networks; no other file outside evaluate/ imports ultralytics. Two changes
+keep the output for the chosen classes and save work: the class scores are reduced to these and the best other one, and
+the first layer takes BGR. A third makes 16-bit networks decode boxes in float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -21,35 +20,11 @@ from typing import Any
 import torch
 
 from realtime.errors import ModelError, first_line
+from realtime.models.yolo_output import PERSON, Layout
 from realtime.printable import printable
-
-PERSON = "person"
 
 # A module of ultralytics, or its head. Any, because ultralytics ships no types.
 Module = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The input that a network takes, and where its predictions hold what.
-
-    Attributes:
-        stride: the height and width of an input must be multiples of it.
-        keypoints: K of a pose network, 0 for a detection network.
-        columns: numbers for each keypoint: 3, or 2 if the network predicts no keypoint scores; 0 without keypoints.
-        names: names of the classes that are looked for. A label is an index into them.
-        labels: the label of each class score; -1 for a class that is not looked for.
-        kept: the chosen classes, if the head was reduced to them and the best other one; otherwise empty.
-        end2end: True if duplicates are already removed, so that no NMS is needed.
-    """
-
-    stride: int
-    keypoints: int
-    columns: int
-    names: tuple[str, ...]
-    labels: tuple[int, ...]
-    kept: tuple[int, ...]
-    end2end: bool
 
 
 def load_network(path: Path, classes: Sequence[str] = (PERSON,)) -> tuple[Module, Layout]:

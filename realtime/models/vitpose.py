@@ -1,45 +1,26 @@
 """ViTPose checkpoints: from a folder or a file on disk to the network that computes heatmaps.
 
-Used by loading and pose.build. models.vitpose_folder and models.vitpose_file load the weights; no other file outside
-evaluate/ imports transformers. The network is the published one, changed when it is loaded. Three of the changes keep
-its output and save work: an expert is folded into its layer, the simple head sums in a different order, and the first
-layer takes BGR. Another input size changes the output; it is applied only if the configuration asks for it.
+Used by models.description and pose.build_torch. models.vitpose_folder and models.vitpose_file load the weights; no
+other file outside evaluate/ imports transformers. The network is the published one, changed when it is loaded. Three of
+the changes keep its output and save work: an expert is folded into its layer, the simple head sums in a different
+order, and the first layer takes BGR. Another input size changes the output; it is applied only if the configuration
+asks for it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
 from realtime.errors import ModelError
-from realtime.models import checkpoint, checkpoint_file, heatmap_network, vitpose_file, vitpose_folder
-from realtime.models.digests import sha256_of
+from realtime.models.description import Description, digest_of
 from realtime.models.heatmap_network import COCO_EXPERT, HeatmapNetwork, Published, SimpleHead
 from realtime.models.vitpose_file import load_file, open_file
 from realtime.models.vitpose_folder import describe_folder, load_folder, normalisation, sides
 from realtime.skeleton import PartName, Skeleton
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """The properties of a network that are known without its weights.
-
-    Attributes:
-        skeleton: the network's K keypoints.
-        input_size: width and height of its crops in pixels.
-        digest: sha256 of the checkpoint's files, of the keypoints in use, and of the source files that load it.
-    """
-
-    skeleton: Skeleton
-    input_size: tuple[int, int]
-    digest: str
 
 
 def describe(
@@ -62,11 +43,7 @@ def describe(
     """
     whole, trained = _described(path, skeleton)
     used = _only(whole, parts)
-    if path.is_dir():
-        files = {file.name: file for file in (*path.glob("*.json"), *path.glob("*.safetensors"))}
-    else:
-        files = {path.suffix.lower(): path}  # a copy with another name holds the same network
-    return Description(used, input_size or trained, _digest_of(files, f"{whole.name} {used.name} {used.geometry}"))
+    return Description(used, input_size or trained, digest_of(path, f"{whole.name} {used.name} {used.geometry}"))
 
 
 def load_network(
@@ -184,21 +161,3 @@ def _keep(module: Published, whole: Skeleton, parts: Collection[str]) -> None:
         last, kept = module.head.conv, whole.indices(parts)
         last.weight.data, last.bias.data = last.weight.data[kept], last.bias.data[kept]
         last.out_channels = len(kept)
-
-
-def _digest_of(files: Mapping[str, Path], what: str = "") -> str:
-    """Return the sha256 of everything that determines a network: its files, what of them is used, and our source.
-
-    Args:
-        files: the files by the part of their names that matters.
-        what: what of them is used.
-    """
-    modules = sys.modules[__name__], heatmap_network, vitpose_folder, vitpose_file, checkpoint, checkpoint_file
-    sources = [Path(str(module.__file__)).read_bytes() for module in modules]
-    total = hashlib.sha256(b"".join(sources) + what.encode())
-    for name, path in sorted(files.items()):
-        try:
-            total.update(os.fsencode(name) + f"\0{sha256_of(path)}\0".encode())
-        except OSError as error:
-            raise ModelError(f"{path}: can't be read: {error.strerror}") from None
-    return total.hexdigest()

@@ -15,14 +15,16 @@ import hashlib
 import importlib.util
 import logging
 import os
+import pickletools
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from realtime.errors import ModelError
+from realtime.errors import ConfigError, ModelError
 from realtime.models.cache import cache_folder, is_trusted
-from realtime.models.checkpoint_file import YoloFileError, read_tensors
+from realtime.models.converted import Part, about_exported, exported
 from realtime.models.hub import Hub, download, downloaded, hub_checkpoint, local_checkpoint
 from realtime.models.published import VITPOSE_FILES
 
@@ -82,6 +84,9 @@ _PUBLISHED = {
 _VITPOSE_ORGANISATION = "usyd-community"
 _VITPOSE_SUFFIXES = ".pth", ".safetensors"
 
+# The data.pkl of yolo11n-pose has 0.3 MB; the weights are in other files of the archive.
+_MOST_PICKLE_BYTES = 20_000_000
+
 PoseKind = Literal["vitpose", "yolo", "detector", "none"]
 
 
@@ -125,6 +130,8 @@ def find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
 
 
 def _find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
+    if found := _find_exported(wanted, "detector", cache):
+        return found
     hub = Hub(cache)
     if wanted != "auto":
         return _find_yolo(wanted, "detector.weights", hub, cache)
@@ -169,6 +176,8 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
         return Model("none", None, "none")
     if wanted == "detector":
         return Model("detector", None, "detector")
+    if found := _find_exported(wanted, "pose", cache):
+        return found
     if wanted != "auto":
         return _find_named_pose(wanted, hub, cache)
     best = f"{_VITPOSE_ORGANISATION}/vitpose-plus-{'base' if on_gpu else 'small'}"
@@ -188,9 +197,44 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
 
 def is_here(name: str) -> bool:
     """Whether a published YOLO model, or a ViTPose checkpoint by its hub name, can be loaded without a download."""
+    if importlib.util.find_spec("torch") is None:
+        return False
     if name in _PUBLISHED:
         return _find_local(name, cache_folder(), logging.DEBUG)[0] is not None
     return local_checkpoint(_hub_name(name)) is not None
+
+
+def _find_exported(wanted: str, part: Part, cache: Path) -> Model | None:
+    """Find a converted network that `python -m realtime.models export` wrote.
+
+    Args:
+        wanted: the folder that it wrote, or one of the folders therein. Without torch, `auto` is the folder `exported`
+            in the cache.
+        part: which network.
+        cache: our cache folder.
+
+    Raises:
+        ConfigError: it is something else, which needs torch, and torch is not installed.
+        ModelError: it is a network that can't be read, or can't be used here.
+    """
+    key = "detector.weights" if part == "detector" else "pose.model"
+    has_torch = importlib.util.find_spec("torch") is not None
+    own = cache / "exported"
+    place = own if wanted == "auto" and not has_torch and is_trusted(own) else Path(wanted)
+    if (folder := exported(place, part)) is not None:
+        about = about_exported(folder)
+        kind: PoseKind = "vitpose" if about["kind"] == "vitpose" else "yolo"
+        if part == "detector" and kind != "yolo":
+            raise ModelError(f"{key}: {folder} holds a network of another kind, expected a YOLO network")
+        log.info("%s: %s, converted, from %s", key, about["name"], folder)
+        return Model(about["name"], folder, kind)
+    if has_torch:
+        return None
+    needs = f"no converted networks in {own}" if wanted == "auto" else f"got {wanted}, which needs torch"
+    raise ConfigError(
+        f"{key}: {needs}: pip install 'realtime-pose[run]', or give a folder that python -m realtime.models export "
+        "wrote on another machine"
+    )
 
 
 @contextlib.contextmanager
@@ -240,10 +284,24 @@ def _is_yolo(path: Path) -> bool:
     Raises:
         ModelError: it is none, and holds something else than tensors, or can't be read.
     """
+    if _has_class_of_ultralytics(path):
+        return True
+    from realtime.models.checkpoint_file import YoloFileError, read_tensors
+
     try:
         read_tensors(path)
     except YoloFileError:
         return True
+    return False
+
+
+def _has_class_of_ultralytics(path: Path) -> bool:
+    """Whether a file of torch.save names a class of ultralytics. It is searched without torch, and nothing is run."""
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:  # a damaged file can raise anything
+        content = next(file for file in archive.infolist() if file.filename.endswith("data.pkl"))
+        if content.file_size <= _MOST_PICKLE_BYTES:
+            names = (arg for code, arg, _ in pickletools.genops(archive.read(content)) if code.name == "GLOBAL")
+            return any(str(name).startswith("ultralytics.") for name in names)
     return False
 
 

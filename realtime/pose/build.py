@@ -7,43 +7,32 @@ person with those of the network in float32.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import io
-import logging
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime import __version__
 from realtime.config import PoseConfig
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, EngineError
 from realtime.models import openvino
 from realtime.models.cache import built_once
-from realtime.models.choice import DTYPES, Choice
-from realtime.models.proof import Verdict, proven
-from realtime.models.vitpose import Description, load_network
-from realtime.models.vitpose_folder import quiet
-from realtime.pose.crop import Crowd, crop_people
-from realtime.pose.engine import Engine, HostEngine, TorchNetwork
-from realtime.pose.on_device import DeviceEngine
-from realtime.runtime.device import exact_float32
+from realtime.models.choice import Choice
+from realtime.models.converted import Converted, is_converted, read, read_exported, version_of, write
+from realtime.models.description import Description
+from realtime.models.proof import Verdict, proven, remembered
+from realtime.pose.crop import Crowd
+from realtime.pose.engine import Engine, HostEngine
+from realtime.runtime.device import AnyDevice
 
-log = logging.getLogger(__name__)
-
+# The source files that decide what a converted network computes, and what its self-test expects and measures.
+_SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("build", "build_torch", "crop", "engine")]
 # Largest `deviation` of an engine's heatmaps from those of float32 that passes the self-test. Measured on random and
 # trained networks, tiny to B: fp32 1e-6, fp16 0.002, bf16 0.007 to 0.02, int8 0.03 to 0.05. A wrong kernel, an overflow
 # or a swapped axis yields 1 or more.
 TOLERANCE = {"fp32": 0.01, "fp16": 0.05, "bf16": 0.15, "int8": 0.5}
-# Layers of an int8 network that stay in float (regular expressions). A quantised head changed the scores of the trained
-# tiny network by up to 0.15 and more than doubled its keypoint error (p99 1.06 instead of 0.43 pixels).
-_NOT_QUANTIZED = (r".*module\.head[./].*",)
-# Calibration crops: every box is used _JITTERED times, moved and resized by up to _JITTER of its sides, because a
-# tracker's boxes vary too.
-_JITTER = 0.15
-_JITTERED = 24
 
 
 class People(NamedTuple):
@@ -58,18 +47,11 @@ class Setup(NamedTuple):
 
     path: Path  # the checkpoint: a folder or a file
     about: Description  # its description
-    device: torch.device  # the device that runs the network
+    device: AnyDevice  # the device that runs the network
     choice: Choice  # the engine and its precision
     config: PoseConfig  # the pose section
     people: People  # for the self-test and the calibration
     cache: Path  # folder for converted networks
-
-
-class _Converted(NamedTuple):
-    """A network in OpenVINO's form."""
-
-    model: Any  # OpenVINO ships no types
-    expected: NDArray[np.float32]  # the first person's heatmaps from float32 in torch
 
 
 def build_engine(setup: Setup) -> Engine:
@@ -106,109 +88,87 @@ def deviation(heatmaps: NDArray[np.float32], expected: NDArray[np.float32]) -> f
 def _build_and_test(choice: Choice, setup: Setup) -> tuple[Engine, Verdict]:
     """Build an engine, and compare its heatmaps of one person with those of float32."""
     build = _build_openvino if choice.engine == "openvino" else _build_torch
-    engine, expected = build(choice, setup)
-    one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size, setup.about.skeleton.geometry)
-    off = deviation(engine.heatmaps(one), expected)
-    finding = f"its heatmaps deviate from those of fp32 by {off:.2g}, relative RMS"
-    return engine, Verdict(off <= TOLERANCE[choice.precision], finding)
+    engine, expected, identity = build(choice, setup)
+    geometry = setup.about.skeleton.geometry
+
+    def test() -> Verdict:
+        one = Crowd.of([setup.people.image], [setup.people.xyxy[:1]], setup.about.input_size, geometry)
+        off = deviation(engine.heatmaps(one), expected)
+        finding = f"its heatmaps deviate from those of fp32 by {off:.2g}, relative RMS"
+        return Verdict(off <= TOLERANCE[choice.precision], finding)
+
+    return engine, remembered(setup.cache, identity, choice, _SOURCES, test)
 
 
-def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
-    size, sigma, device = setup.about.input_size, setup.config.decode_sigma, setup.device
-    network = load_network(setup.path, size, skeleton=setup.config.skeleton, parts=setup.config.keypoints)
-    expected = _reference(network, setup)
-    network.compute_in(DTYPES[choice.precision])
-    if choice.precision == "fp32":
-        exact_float32()
-    if device.type == "cpu":
-        _copy_weights(network)
-        return HostEngine(TorchNetwork(network), size, sigma, str(choice)), expected
-    return DeviceEngine(network, device, size, sigma, f"{choice} on {device}"), expected
+def _build_torch(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32], str]:
+    if _is_exported(setup):
+        raise EngineError("a converted network runs in OpenVINO only")
+    from realtime.pose.build_torch import torch_engine
+
+    engine, expected = torch_engine(choice, setup)
+    return engine, expected, ""
 
 
-def _copy_weights(network: torch.nn.Module) -> None:
-    """Copy the weights into memory. Those of a mapped file would be lost, and the program with them, if it is replaced.
+def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32], str]:
+    """Build an engine that runs in OpenVINO, from the cache if the network was converted before: without torch then."""
+    network = (_exported if _is_exported(setup) else converted)(choice, setup)
+    runs = openvino.OpenVinoNetwork(network.model, choice.precision)
+    engine = HostEngine(runs, setup.about.input_size, setup.config.decode_sigma, str(choice))
+    return engine, network.expected, network.identity
 
-    A training that writes its best checkpoint does that. On other devices, the weights are copies anyway.
+
+def _exported(choice: Choice, setup: Setup) -> Converted:
+    """Read a network that was exported.
+
+    Raises:
+        ModelError: it can't be read.
+        ConfigError: it was converted for another precision.
     """
-    for module in network.modules():
-        for parameter in module.parameters(recurse=False):
-            parameter.data = parameter.data.clone()
-        for name, buffer in module.named_buffers(recurse=False):
-            setattr(module, name, buffer.clone())  # a view, which would keep its base
-
-
-def _build_openvino(choice: Choice, setup: Setup) -> tuple[Engine, NDArray[np.float32]]:
-    size, quantized = setup.about.input_size, choice.precision == "int8"
-    halve = choice.precision in ("bf16", "fp16")
-    file = "int8.xml" if quantized else "network.xml"
-
-    def build() -> _Converted:
-        log.info("pose: converting the network to OpenVINO, once; for a large one this takes a minute")
-        network = load_network(setup.path, size, skeleton=setup.config.skeleton, parts=setup.config.keypoints)
-        expected = _reference(network, setup)
-        with quiet():
-            model = openvino.convert(network, torch.from_numpy(_crops(setup)))
-        return _Converted(_quantized(model, setup) if quantized else model, expected)
-
-    def write(converted: _Converted, folder: Path) -> None:
-        (folder / "expected.npy").write_bytes(_npy(converted.expected))
-        openvino.save(converted.model, folder / file, halve=halve)
-
-    def read(folder: Path) -> _Converted:
-        return _Converted(openvino.read(folder / file), np.load(folder / "expected.npy"))
-
-    sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
-    versions = [importlib.metadata.version(library) for library in ("torch", "transformers")]
-    key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__]
-    key += ["int8", *_NOT_QUANTIZED] if quantized else ["halved"] if halve else []
-    model, expected = built_once(setup.cache, key, build, write, read)
-    network = openvino.OpenVinoNetwork(model, choice.precision)
-    return HostEngine(network, size, setup.config.decode_sigma, str(choice)), expected
-
-
-def _npy(array: NDArray[np.float32]) -> bytes:
-    """The content of an .npy file. numpy's error on a full disk would name no cause."""
-    content = io.BytesIO()
-    np.save(content, array)
-    return content.getvalue()
-
-
-def _quantized(model: Any, setup: Setup) -> Any:  # noqa: ANN401 - OpenVINO ships no types
-    log.info("pose: converting the network to int8, once; this takes a minute")
-    try:
-        return openvino.quantize(model, _calibration_crops(setup), _NOT_QUANTIZED)
-    except ModuleNotFoundError as error:
+    network = read_exported(setup.path, "vitpose")
+    stored = network.about.get("precision")
+    if (stored == "int8") != (choice.precision == "int8"):
+        theirs = "int8" if stored == "int8" else "auto"
         raise ConfigError(
-            f"pose.precision: int8 needs the extra 'int8' ({error.name} is not installed): "
-            "pip install 'realtime-pose[int8]'"
-        ) from None
+            f"pose.precision: got {setup.config.precision} for the converted network {setup.path}, expected {theirs}; "
+            f"to change that, export it again with --pose.precision {setup.config.precision}"
+        )
+    return network
 
 
-def _crops(setup: Setup) -> NDArray[np.uint8]:
-    """Return the crops of the test image's people, uint8 (N, h, w, 3) BGR."""
-    return _crops_of(setup.people.xyxy, setup)
+def _is_exported(setup: Setup) -> bool:
+    return setup.path.is_dir() and is_converted(setup.path)
 
 
-def _reference(network: torch.nn.Module, setup: Setup) -> NDArray[np.float32]:
-    """Return the first person's heatmaps float32 (1, K, h', w'), from the network in float32 on the CPU."""
-    return TorchNetwork(network)(_crops(setup)[:1])
+def converted(choice: Choice, setup: Setup) -> Converted:
+    """Return the network converted for OpenVINO, from the cache if it is there. torch is loaded only if it isn't.
 
-
-def _calibration_crops(setup: Setup) -> NDArray[np.uint8]:
-    """Return the crops that calibrate an int8 network: the people in jittered boxes, every second crop mirrored.
-
-    Returns:
-        uint8 (24 N, h, w, 3) BGR, always the same for the same people.
+    Raises:
+        ModelError: the path holds no ViTPose checkpoint.
+        EngineError: the network can't be converted.
+        ConfigError: int8 needs a package that is not installed.
     """
-    boxes = np.repeat(setup.people.xyxy, _JITTERED, axis=0)
-    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    shifts = np.random.default_rng(0).uniform(-_JITTER, _JITTER, boxes.shape)
-    crops = _crops_of((boxes + shifts * sides).astype(np.float32), setup)
-    crops[::2] = crops[::2, :, ::-1]
-    return crops
+    quantized = choice.precision == "int8"
+    halve = choice.precision in ("bf16", "fp16")
 
+    def build() -> Converted:
+        from realtime.pose.build_torch import convert
 
-def _crops_of(xyxy: NDArray[np.float32], setup: Setup) -> NDArray[np.uint8]:
+        model, expected = convert(setup, quantized=quantized)
+        return Converted(model, {"kind": "vitpose", "precision": stored, **setup.about.as_json()}, expected)
+
+    stored = "int8" if quantized else "halved" if halve else "fp32"
     size = setup.about.input_size
-    return crop_people(*Crowd.of([setup.people.image], [xyxy], size, setup.about.skeleton.geometry), size)
+    sample = hashlib.sha256(setup.people.image.tobytes() + setup.people.xyxy.tobytes()).hexdigest()
+    versions = [version_of(library) for library in ("torch", "transformers")]
+    code = hashlib.sha256(b"".join(source.read_bytes() for source in _SOURCES)).hexdigest()
+    key = [setup.about.digest, f"{size[0]}x{size[1]}", sample, openvino.version(), *versions, __version__, code, stored]
+    network: Converted = built_once(setup.cache, key, build, partial(write, halve=halve), _read)
+    return network
+
+
+def _read(folder: Path) -> Converted:
+    network = read(folder, "vitpose")
+    about = Description.read(network.about)
+    if network.expected.ndim != 4 or network.expected.shape[1] != len(about.skeleton):
+        raise ValueError("the reference of the self-test has another shape")
+    return network

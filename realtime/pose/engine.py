@@ -10,13 +10,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime.pose.crop import Crowd, crop_people
 from realtime.pose.decode import decode
 from realtime.runtime.batches import even_parts
-from realtime.runtime.device import Lane
 
 # Largest number of people in one forward pass on a CPU. Bounds the memory; larger batches are not faster on a CPU.
 _LARGEST_BATCH = 16
@@ -95,24 +93,3 @@ class HostEngine:
         width, height = self._input_size
         for people in (1, 2):
             decode(self._network(np.zeros((people, height, width, 3), np.uint8)), self._sigma)
-
-
-class TorchNetwork:
-    """A torch network on the CPU, with numpy arrays in and out.
-
-    Example:
-        >>> class MeanColour(torch.nn.Module):  # a stand-in for the network
-        ...     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        ...         return crops.float().mean(dim=3)
-        >>> TorchNetwork(MeanColour())(np.full((1, 2, 2, 3), 7, np.uint8)).tolist()
-        [[[7.0, 7.0], [7.0, 7.0]]]
-    """
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        self._network = network
-        self._lane = Lane(torch.device("cpu"))
-
-    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute heatmaps float32 (P, K, h', w') from crops uint8 (P, h, w, 3) BGR."""
-        with self._lane.run(), self._lane.compute():
-            return np.asarray(self._lane.download(self._network(self._lane.upload(crops))), np.float32)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from realtime.pose.crop import OUTSIDE, Crowd, places, sizes_of
 from realtime.pose.decode_on_device import DeviceDecoder
 from realtime.runtime.batches import Fit
-from realtime.runtime.device import Lane
 from realtime.runtime.graphs import CaptureError, GraphPool
+from realtime.runtime.lane import Lane
 
 log = logging.getLogger(__name__)
 

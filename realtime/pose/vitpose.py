@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.models.vitpose import Description
+from realtime.models.description import Description
 from realtime.pose.crop import Crowd
 from realtime.pose.decode import to_frame
 from realtime.pose.engine import Engine

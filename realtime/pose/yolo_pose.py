@@ -8,18 +8,20 @@ more accurate than the same network on the whole frame, where distant people are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from realtime.boxes import iou
 from realtime.errors import ModelError
 from realtime.models.yolo import YoloNet
 from realtime.pose.crop import Crowd, crop_people
-from realtime.pose.on_device import crop_people_on_device
 from realtime.runtime.batches import Fit, even_parts
 from realtime.skeleton import Skeleton, from_labels
+
+if TYPE_CHECKING:
+    import torch
 
 # Width and height of a crop, multiples of every YOLO's stride. On 83 COCO val images, yolo11n-pose reached OKS AP 53.2
 # at this size, 49.8 at 192x256, 52.9 at 288x384, and 48.4 on whole images.
@@ -110,8 +112,10 @@ class YoloPose:
 
     def _crops(self, crowd: Crowd) -> NDArray[np.uint8] | torch.Tensor:
         """Return the crops uint8 (P, 320, 256, 3), on the network's device."""
-        if self._net.lane.device.type == "cpu":
+        if self._net.lane is None or self._net.lane.device.type == "cpu":
             return crop_people(*crowd, _INPUT_SIZE, _OUTSIDE)
+        from realtime.pose.on_device import crop_people_on_device
+
         return crop_people_on_device(self._net.lane, crowd, _INPUT_SIZE, _OUTSIDE)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from realtime.errors import MemoryFullError
-from realtime.runtime.device import Lane
+
+if TYPE_CHECKING:
+    from realtime.runtime.lane import Lane
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Fit:
 
     Example:
         >>> import torch
+        >>> from realtime.runtime.lane import Lane
         >>> def work(most):
         ...     if most > 3:
         ...         raise MemoryFullError("cuda:0: not enough memory")
@@ -50,11 +53,11 @@ class Fit:
             will be as full with the next large batch.
     """
 
-    def __init__(self, lane: Lane, items: str, most: int = sys.maxsize) -> None:
+    def __init__(self, lane: Lane | None, items: str, most: int = sys.maxsize) -> None:
         """Take the first limit.
 
         Args:
-            lane: the lane that the items are processed on.
+            lane: the lane that the items are processed on; None: they are processed without torch, on a CPU.
             items: what they are, for the log: "people".
             most: largest number to try.
         """
@@ -77,12 +80,12 @@ class Fit:
                 result = work(most)
                 break
             except MemoryFullError:
-                if most == 1:
+                if most == 1 or self._lane is None:
                     raise
             # After the except clause, because the traceback of the error refers to the tensors of the batch.
             self._lane.free_cache()
             most //= 2
-        if most < tried:
+        if most < tried and self._lane is not None:
             self.most = most
             text = "%s: the memory is too small for %d %s at once; using batches of at most %d from now on"
             log.warning(text, self._lane.device, tried, self._items, most)

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 
 from realtime.errors import RealtimeError, first_line
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 
 Outputs = TypeVar("Outputs")
 

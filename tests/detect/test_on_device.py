@@ -6,7 +6,7 @@ import torch
 
 from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 from tests.pose.checkpoints import picture
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from realtime.config import DetectorConfig
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
 from realtime.models.yolo import Found, YoloNet
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 from realtime.types import Frame
 from tests.fake_cuda import GPU, FakeCuda, out_of_memory
 

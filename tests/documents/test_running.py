@@ -35,6 +35,7 @@ ELSEWHERE = {
     r"examples/draw_": "a window: tests/examples/test_stream.py",
     r"examples/demo|examples/space": "make demo, make space",
     r"examples/alert": "watches until it is stopped: tests/examples/test_documents.py",
+    r"^docs/light.md": "an installation without torch: make light, tests/test_export.py",
     r"^docs/benchmarks.md": "minutes on an idle machine: make bench, tests/evaluate/speed",
     r"-m cProfile": "a profile of the command above it",
     r"--to (?:rerun|mcap)": "make convert",

@@ -27,11 +27,12 @@ from realtime.models.choice import Choice
 from realtime.models.vitpose import load_network
 from realtime.models.yolo import YoloNet, build_net
 from realtime.pose import on_device
+from realtime.pose.build_torch import TorchNetwork
 from realtime.pose.crop import Crowd
-from realtime.pose.engine import HostEngine, TorchNetwork
+from realtime.pose.engine import HostEngine
 from realtime.pose.on_device import BUCKETS, DeviceEngine
 from realtime.pose.yolo_pose import YoloPose
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 from realtime.types import Frame
 from tests.pose.checkpoints import CPU, KINDS, SMALL, load_vitpose, people, picture, save_checkpoint
 from tests.pose.training import jittered_boxes

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from realtime.models import digests
+from realtime.models import memory as memories
 from realtime.models.digests import sha256_of
 
 
@@ -107,7 +108,7 @@ def test_a_cache_that_can_not_be_written_is_no_obstacle(memory, tmp_path):
 
 
 def test_only_the_latest_digests_are_kept(memory, tmp_path, monkeypatch):
-    monkeypatch.setattr(digests, "_MOST", 2)
+    monkeypatch.setattr(memories, "_MOST", 2)
     for name in "abc":
         sha256_of(written(tmp_path / name, name.encode()))
     assert list(json.loads(memory.read_text())) == [str(tmp_path / "b"), str(tmp_path / "c")]

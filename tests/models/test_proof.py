@@ -4,8 +4,9 @@ import pytest
 
 from realtime.config import DetectorConfig, PoseConfig
 from realtime.errors import EngineError, ModelError
+from realtime.models import proof
 from realtime.models.choice import EXACT, Choice
-from realtime.models.proof import Verdict, proven
+from realtime.models.proof import Verdict, proven, remembered
 
 OPENVINO, HALF = Choice("openvino", "bf16"), Choice("torch", "fp16")
 OPENVINO_EXACT = Choice("openvino", "fp32")
@@ -87,3 +88,55 @@ def test_the_log_tells_a_choice_of_auto_from_one_of_the_user(engine, says, caplo
     build_and_test, _ = built_where(OPENVINO)
     proven("pose", OPENVINO, PoseConfig(engine=engine, precision="bf16"), build_and_test)
     assert f"pose: {says} openvino bf16 (self-test: it deviates by 0.9)" in caplog.text
+
+
+# ---- remembered verdicts
+
+
+def counted(passed=True):
+    """A test of a network, and the list of its runs."""
+    runs = []
+    return lambda: (runs.append(1), Verdict(passed, "it deviates by 0.01"))[1], runs
+
+
+def test_a_passed_test_is_not_repeated_and_the_log_says_so(tmp_path, caplog):
+    test, runs = counted()
+    verdicts = [remembered(tmp_path, "network", OPENVINO, [], test) for _ in range(2)]
+    assert len(runs) == 1
+    assert verdicts[0] == Verdict(True, "it deviates by 0.01")
+    assert (verdicts[1].passed, verdicts[1].finding) == (True, "it deviates by 0.01")
+    with caplog.at_level(logging.INFO):
+        proven("pose", OPENVINO, PoseConfig(), lambda choice: ("network", verdicts[1]))
+    assert caplog.messages == [
+        f"pose: auto chose openvino bf16 (self-test on {verdicts[1].day}, not repeated: it deviates by 0.01)"
+    ]
+
+
+def test_a_failed_test_is_repeated(tmp_path):
+    test, runs = counted(passed=False)
+    assert [remembered(tmp_path, "network", OPENVINO, [], test).passed for _ in range(2)] == [False, False]
+    assert len(runs) == 2
+
+
+def test_another_network_engine_processor_or_source_is_tested_again(tmp_path, monkeypatch):
+    test, runs = counted()
+    source = tmp_path / "source.py"
+    source.write_text("1")
+
+    def start(identity="network", choice=OPENVINO):
+        remembered(tmp_path / "cache", identity, choice, [source], test)
+        return len(runs)
+
+    assert [start(), start(), start("other"), start(choice=OPENVINO_EXACT)] == [1, 1, 2, 3]
+    source.write_text("2")
+    assert [start(), start()] == [4, 4]
+    monkeypatch.setattr(proof, "kind_of_processor", lambda: "another one")
+    assert [start(), start()] == [5, 5]
+
+
+def test_the_test_of_a_network_that_is_in_memory_only_is_not_remembered(tmp_path):
+    test, runs = counted()
+    for _ in range(2):
+        remembered(tmp_path, "", OPENVINO, [], test)
+    assert len(runs) == 2
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchvision  # noqa: F401 - or ultralytics would use its own NMS, which breaks ties otherwise
 
 from realtime.boxes import iou
 from realtime.config import DetectorConfig
@@ -165,9 +166,7 @@ def test_a_damaged_conversion_is_repeated_and_a_running_network_survives_its_del
 @pytest.fixture
 def blind(monkeypatch):
     """Make every network on OpenVINO detect nothing."""
-    monkeypatch.setattr(
-        yolo.OpenVinoForward, "__call__", lambda self, pictures: torch.zeros((1, 6, 100), dtype=torch.float32)
-    )
+    monkeypatch.setattr(yolo.OpenVinoForward, "__call__", lambda self, pictures: np.zeros((1, 6, 100), np.float32))
 
 
 def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photographs, cache, blind, caplog):
@@ -188,14 +187,15 @@ def test_the_self_test_counts_people_whose_keypoints_moved(yolo11n_pose, photogr
     exact = YoloNet(yolo11n_pose, CPU)
     other = YoloNet(yolo11n_pose, CPU)
     picture = pictures(photographs)[0]
-    assert yolo._lost(exact, other, picture) == 0
+    expected = exact.predict(picture, 0.5, 0.7)[0]
+    assert yolo._lost(expected, other, picture) == 0
     find = other.predict
 
-    def elsewhere(images, *floors):
-        return [found._replace(keypoints=found.keypoints + np.float32((0, 40, 0))) for found in find(images, *floors)]
+    def elsewhere(*given, **others):
+        return [found._replace(keypoints=found.keypoints + np.float32((0, 40, 0))) for found in find(*given, **others)]
 
     monkeypatch.setattr(other, "predict", elsewhere)
-    assert yolo._lost(exact, other, picture) > 0
+    assert yolo._lost(expected, other, picture) > 0
 
 
 def with_person_as(number, weights, path):
@@ -249,8 +249,20 @@ def test_a_pose_network_detects_all_of_its_classes(yolo11n_pose, photographs, tm
     assert people >= 2
 
 
+def net_with(weights, predictions, library, labels, **layout):
+    """A network with these predictions, which are evaluated in numpy, as those of OpenVINO, or in torch."""
+    net = YoloNet(weights, CPU)
+    net._layout, net._labels = replace(net._layout, **layout), torch.tensor(labels)
+    net._forward = lambda images: predictions
+    if library == "numpy":
+        net.lane, net._labels = None, np.array(labels)
+        net._forward = lambda images: predictions.numpy()
+    return net
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
 @pytest.mark.parametrize(("classes", "person"), [(1, 0), (2, 0), (2, 1), (80, 0), (80, 41)])
-def test_nms_equals_that_of_ultralytics(yolov8n, classes, person):
+def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(classes)
@@ -259,11 +271,8 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person):
     scores[person, ::2] = scores[:, ::2].amax(0)  # as high as the highest
     one = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
     predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # no person in the second image
-    net = YoloNet(yolov8n, CPU)
-    net.keypoints = 2
-    net._layout = replace(net._layout, columns=3)
-    net._labels = torch.tensor([0 if index == person else -1 for index in range(classes)])
-    net._forward = lambda images: predictions
+    labels = [0 if index == person else -1 for index in range(classes)]
+    net = net_with(yolov8n, predictions, library, labels, keypoints=2, columns=3)
     finds = net.predict(np.zeros((3, 32, 32, 3), np.uint8), 0.3, 0.5)
     expected = non_max_suppression(predictions, 0.3, 0.5, classes=[person], nc=classes)
     assert [len(rows) > 5 for rows in expected] == [True, False, True]
@@ -273,9 +282,10 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person):
         torch.testing.assert_close(sorted_rows(found), sorted_rows(rows[:, [0, 1, 2, 3, 4, *range(6, 12)]]))
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
 @pytest.mark.parametrize("end2end", [False, True], ids=["anchors", "end2end"])
 @pytest.mark.parametrize("wanted", [[0], [15, 0], [41, 2, 15]])
-def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wanted):
+def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wanted, library):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(3)
@@ -288,10 +298,8 @@ def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wan
         best, which = scores.max(0)
         rows = torch.cat((corners - sizes, corners + sizes, best[None], which[None])).T
         predictions = rows[best.argsort(descending=True)[:300]][None]
-    net = YoloNet(yolov8n, CPU)
-    net._layout = replace(net._layout, end2end=end2end)
-    net._labels = torch.tensor([wanted.index(index) if index in wanted else -1 for index in range(80)])
-    net._forward = lambda images: predictions
+    labels = [wanted.index(index) if index in wanted else -1 for index in range(80)]
+    net = net_with(yolov8n, predictions, library, labels, end2end=end2end)
     found = net.predict(np.zeros((1, 32, 32, 3), np.uint8), 0.3, 0.5)[0]
     [expected] = non_max_suppression(predictions, 0.3, 0.5, classes=wanted, nc=80, end2end=end2end)
     assert len(expected) > 20

@@ -14,7 +14,7 @@ from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode, to_frame
 from realtime.pose.decode_on_device import DeviceDecoder
 from realtime.pose.on_device import crop_people_on_device
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 from tests.pose import mmpose
 from tests.pose.checkpoints import CPU, picture
 

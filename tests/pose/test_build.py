@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from realtime.errors import ConfigError, ModelError
 from realtime.models import openvino
 from realtime.pose import build as building
+from realtime.pose import build_torch
 from realtime.pose.build import deviation
 from tests.models.published import original
 from tests.pose.checkpoints import KINDS, load_vitpose, people, save_checkpoint
@@ -41,11 +42,11 @@ class Broken:
         build = building._build_openvino
 
         def build_broken(choice, setup):
-            engine, expected = build(choice, setup)
+            engine, expected, identity = build(choice, setup)
             if choice.precision in precisions:
                 heatmaps = engine.heatmaps
                 engine.heatmaps = lambda *args: heatmaps(*args)[:, :, ::-1]
-            return engine, expected
+            return engine, expected, identity
 
         monkeypatch.setattr(building, "_build_openvino", build_broken)
         monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
@@ -109,7 +110,7 @@ def test_the_second_start_converts_nothing_and_finds_the_same_keypoints(monkeypa
     calls = converted(monkeypatch)
     image, boxes = people()
     first = load_vitpose(checkpoint, tmp_path, engine="openvino").estimate([image], [boxes])[0]
-    monkeypatch.setattr(building, "load_network", None)  # the torch network must not be loaded either
+    monkeypatch.setattr(build_torch, "load_network", None)  # the torch network must not be loaded either
     second = load_vitpose(checkpoint, tmp_path, engine="openvino").estimate([image], [boxes])[0]
     assert len(calls) == 1
     np.testing.assert_array_equal(first, second)
@@ -130,6 +131,11 @@ DAMAGES = [
     lambda folder: (folder / "expected.npy").write_bytes(b"x"),  # the self-test's reference is not an array
     lambda folder: (folder / "expected.npy").write_bytes(b""),  # the reference is empty, as after a power cut
     lambda folder: (folder / "expected.npy").write_bytes(b"PK\x03\x04"),  # the reference looks like a zip file
+    lambda folder: np.save(folder / "expected.npy", np.zeros((1, 3, 8, 6), np.float32)),  # of another network
+    lambda folder: (folder / "about.json").unlink(),  # it is not known what the network is
+    lambda folder: (folder / "about.json").write_text('{"format": 1, "kind": "vitpose", "skeleton": {}}'),
+    lambda folder: (folder / "about.json").write_text('{"format": 2, "kind": "vitpose"}'),  # of a later version
+    lambda folder: (folder / "about.json").write_text("[" * 10_000),  # JSON that can't be read
 ]
 
 
@@ -144,7 +150,7 @@ def cache(checkpoint, tmp_path_factory):
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_rebuilt(monkeypatch, checkpoint, cache, tmp_path, damage):
     shutil.copytree(cache, tmp_path, dirs_exist_ok=True)
-    for folder in tmp_path.iterdir():
+    for folder in filter(Path.is_dir, tmp_path.iterdir()):
         damage(folder)
     calls = converted(monkeypatch)
     load_vitpose(checkpoint, tmp_path, engine="openvino").warm_up()

@@ -17,12 +17,13 @@ from realtime.errors import DeviceError, MemoryFullError
 from realtime.models.vitpose import load_network
 from realtime.models.yolo import YoloNet
 from realtime.pose import on_device
+from realtime.pose.build_torch import TorchNetwork
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.decode_on_device import DeviceDecoder
-from realtime.pose.engine import HostEngine, TorchNetwork
+from realtime.pose.engine import HostEngine
 from realtime.pose.on_device import BUCKETS, DeviceEngine, _parts, crop_people_on_device
-from realtime.runtime.device import Lane, _Pictures, _Sent
+from realtime.runtime.lane import Lane, _Pictures, _Sent
 from realtime.types import Frame
 from tests.fake_cuda import GPU, FakeCuda
 from tests.parity.test_vitpose_parity import BOXES, bumps

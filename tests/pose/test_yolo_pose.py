@@ -10,7 +10,7 @@ from realtime.models.yolo import Found, YoloNet
 from realtime.pose import yolo_pose
 from realtime.pose.on_device import crop_people_on_device
 from realtime.pose.yolo_pose import YoloPose
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 from realtime.skeleton import COCO17
 from tests.pose.checkpoints import CPU, people, picture
 

@@ -3,7 +3,7 @@ import torch
 
 from realtime.errors import MemoryFullError
 from realtime.runtime.batches import Fit, even_parts
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 
 
 def test_batches_are_bounded_and_differ_by_at_most_one_person():

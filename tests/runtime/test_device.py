@@ -1,6 +1,8 @@
 """Tests of devices and lanes that need no GPU."""
 
 import logging
+import subprocess
+import sys
 from types import SimpleNamespace
 from unittest import mock
 
@@ -10,7 +12,10 @@ import torch
 
 from realtime.errors import ConfigError, DeviceError, MemoryFullError
 from realtime.runtime import device as devices
-from realtime.runtime.device import Lane, _pictures_on, resolve_device, sender
+from realtime.runtime import gpu
+from realtime.runtime import lane as lanes
+from realtime.runtime.device import resolve_device
+from realtime.runtime.lane import Lane, _pictures_on, sender
 from tests.fake_cuda import FakeCuda, cuda_error, out_of_memory
 
 CPU = torch.device("cpu")
@@ -62,7 +67,7 @@ def test_a_frame_that_was_sent_ahead_is_not_sent_again(make_frame, monkeypatch):
 def test_sending_ahead_leaves_a_full_memory_to_the_model_and_reports_a_device_that_failed(make_frame, monkeypatch):
     gpu = torch.device("cuda:0")
     pictures = SimpleNamespace(of=mock.Mock(side_effect=[out_of_memory(2**20), cuda_error("unknown error")]))
-    monkeypatch.setattr(devices, "_pictures_on", lambda device: pictures)
+    monkeypatch.setattr(lanes, "_pictures_on", lambda device: pictures)
     send = sender(gpu)
     send(make_frame(0))
     with pytest.raises(DeviceError, match="cuda:0: the GPU failed"):
@@ -168,6 +173,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch, "version", SimpleNamespace(cuda=cuda, hip=None))
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
         monkeypatch.setattr(devices, "_NVIDIA_DRIVER", mock.Mock(exists=lambda: has_driver))
+        monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
         monkeypatch.setattr(devices.shutil, "which", lambda name: None)
 
     return make
@@ -201,20 +207,20 @@ def test_a_gpu_that_torch_can_t_use_is_an_error_with_the_reason(machine, facts, 
 @pytest.mark.parametrize(("facts", "says"), UNUSABLE)
 def test_auto_warns_of_a_gpu_that_torch_can_t_use(machine, caplog, facts, says):
     machine(**facts, has_driver=True)
-    assert resolve_device("auto") == torch.device("cpu")
+    assert resolve_device("auto") == devices.CPU
     assert caplog.messages == [f"device: this machine has an NVIDIA GPU, but torch {torch.__version__} {says}"]
 
 
 def test_auto_takes_the_cpu_silently_where_there_is_no_gpu(machine, caplog):
     machine()
     with caplog.at_level(logging.INFO):
-        assert resolve_device("auto") == torch.device("cpu")
+        assert resolve_device("auto") == devices.CPU
     assert caplog.messages == ["device: auto chose cpu"]
 
 
 def test_a_gpu_is_taken_if_torch_can_use_it(machine):
     machine(gpus=2)
-    assert [resolve_device(name) for name in ("auto", "cuda:1")] == [torch.device("cuda:0"), torch.device("cuda:1")]
+    assert [str(resolve_device(name)) for name in ("auto", "cuda:1")] == ["cuda:0", "cuda:1"]
     with pytest.raises(
         ConfigError, match=r"got cuda:2, but torch \S+ sees 2 CUDA devices: expected cuda:0 to cuda:1; "
     ):
@@ -238,4 +244,35 @@ def test_a_gpu_is_taken_if_torch_can_use_it(machine):
     ],
 )
 def test_which_gpus_a_build_of_torch_has_code_for(capability, built_for, expected):
-    assert devices._is_built_for(capability, built_for) is expected
+    assert gpu._is_built_for(capability, built_for) is expected
+
+
+WITHOUT_GPU = """
+import sys
+from realtime.runtime import device
+device._has_nvidia_gpu = lambda: False
+device._GPU_FILES = ("/dev/no such gpu",)
+sys.platform = "linux"
+print(device.resolve_device("auto"), device.resolve_device("cpu"), "torch" in sys.modules)
+"""
+
+
+def test_torch_is_not_imported_where_there_is_no_gpu():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_GPU], capture_output=True, text=True, check=True)
+    assert done.stdout == "cpu cpu False\n"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_without_torch_a_gpu_is_refused_and_the_extra_is_named(monkeypatch, name):
+    monkeypatch.setattr(devices, "_has_torch", lambda: False)
+    with pytest.raises(
+        ConfigError, match=r"needs torch, and torch is not installed: pip install 'realtime-pose\[run\]'"
+    ):
+        resolve_device(name)
+
+
+def test_without_torch_auto_is_the_cpu_and_a_gpu_is_mentioned(monkeypatch, caplog):
+    monkeypatch.setattr(devices, "_has_torch", lambda: False)
+    monkeypatch.setattr(devices, "_has_nvidia_gpu", lambda: True)
+    assert resolve_device("auto") == devices.CPU
+    assert "this machine has an NVIDIA GPU, but torch, which runs models on it, is not installed" in caplog.text

@@ -170,7 +170,7 @@ def test_a_camera_that_turns_takes_a_lost_person_along() -> None:
     looks = [(people[:count] + by, np.full(count, 0.9)) for count, by in zip(visible, turned, strict=True)]
     run(looks, association)
     expected = boxes_of(association._motion)[-1]
-    np.testing.assert_allclose(expected, people[-1] + turned[-1], atol=10)  # 72 px if speeds stay
+    np.testing.assert_allclose(expected, people[-1] + turned[-1], atol=20)  # 72 px if speeds stay
 
 
 @pytest.mark.parametrize("px_per_frame", [0.0, 2.0, 10.0])  # a still camera, whose boxes jitter, and two that turn

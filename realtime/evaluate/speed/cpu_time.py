@@ -24,7 +24,7 @@ from realtime.evaluate.speed.runs import Scene
 # methods in this table.
 PARTS = (
     ("networks", "realtime.models.openvino", "OpenVinoNetwork", "__call__"),
-    ("networks", "realtime.models.yolo_engines", "TorchForward", "__call__"),
+    ("networks", "realtime.models.yolo_torch", "TorchForward", "__call__"),
     ("letterbox, suppression", "realtime.detect.stage", "DetectStage", "_look"),
     ("crops, peaks", "realtime.pose.vitpose", "VitPose", "estimate"),
     ("capture", "realtime.capture.camera", "Camera", "run"),

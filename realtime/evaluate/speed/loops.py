@@ -217,7 +217,7 @@ class HuggingFacePose:
     def __init__(self, scene: Scene, half: bool) -> None:
         from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
-        self._device = resolve_device(scene.device)
+        self._device = torch.device(str(resolve_device(scene.device)))
         self._dtype = torch.float16 if half else torch.float32
         self._processor = VitPoseImageProcessor.from_pretrained(scene.pose)
         model = VitPoseForPoseEstimation.from_pretrained(scene.pose, dtype=self._dtype)

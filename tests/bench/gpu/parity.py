@@ -28,19 +28,20 @@ from realtime.detect.letterbox import Letterbox, letterboxed
 from realtime.detect.on_device import DeviceLetterbox
 from realtime.detect.stage import DetectStage
 from realtime.evaluate.speed.random_vitpose import BASE, SMALL, save_checkpoint
-from realtime.models.choice import DTYPES, Choice
+from realtime.models.choice import Choice
 from realtime.models.heatmap_network import HeatmapNetwork
 from realtime.models.vitpose import load_network
 from realtime.models.yolo import YoloNet
 from realtime.pose.build import TOLERANCE, deviation
+from realtime.pose.build_torch import TorchNetwork
 from realtime.pose.crop import Crowd, crop_people, windows
 from realtime.pose.decode import decode
 from realtime.pose.decode_on_device import DeviceDecoder
-from realtime.pose.engine import Engine, HostEngine, TorchNetwork
+from realtime.pose.engine import Engine, HostEngine
 from realtime.pose.on_device import DeviceEngine, crop_people_on_device
 from realtime.pose.yolo_pose import YoloPose
 from realtime.runtime.core_budget import core_budget, fixed
-from realtime.runtime.device import Lane, exact_float32
+from realtime.runtime.lane import DTYPES, Lane, exact_float32
 from realtime.types import Detections, Frame
 from tests.bench.gpu.steps import Job
 from tests.packaged import packaged_file

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from realtime.capture.convert import Converter
-from realtime.models.choice import DTYPES
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import DTYPES, Lane
 from tests.bench.gpu.scene import decoded_frames
 
 _TIMES, _WARM = 10, 3

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from realtime.capture.convert import Converter
 from realtime.config import AppConfig
 from realtime.loading import Models
-from realtime.models.choice import DTYPES
-from realtime.models.vitpose import Description
-from realtime.pose.engine import _LARGEST_BATCH, Engine, HostEngine, TorchNetwork
+from realtime.models.description import Description
+from realtime.pose.build_torch import TorchNetwork
+from realtime.pose.engine import _LARGEST_BATCH, Engine, HostEngine
 from realtime.pose.on_device import BUCKETS, DeviceEngine
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
 from realtime.pose.vitpose import VitPose
+from realtime.runtime.lane import DTYPES
 from realtime.skeleton import COCO17, NO_SKELETON
 from tests.bench.gpu import networks, rates
 from tests.bench.gpu.cells import LOAD_S_PER_PARAMETER, SEVERAL, SHORT, Cell, Lengths, cells

@@ -18,7 +18,7 @@ from realtime.detect.stage import DetectStage
 from realtime.loading import Models
 from realtime.models.yolo import Found
 from realtime.pose.stage import PoseStage
-from realtime.runtime.device import Lane, sender
+from realtime.runtime.lane import Lane, sender
 from realtime.skeleton import COCO17
 from realtime.track.stage import TrackStage
 

@@ -12,8 +12,8 @@ from unittest import mock
 import torch
 
 from realtime.pose.on_device import DeviceEngine
-from realtime.runtime import device as devices
-from realtime.runtime.device import Lane
+from realtime.runtime import lane as lanes
+from realtime.runtime.lane import Lane
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def switched_off(engine: DeviceEngine, detector: Lane, graphs: bool, streams: bo
             stack.enter_context(mock.patch.object(engine, "_batches", {}))
         if streams:
             stack.enter_context(mock.patch.object(engine._lane, "stream", detector.stream))
-            pictures = devices._pictures_on(detector.device)
+            pictures = lanes._pictures_on(detector.device)
             stack.enter_context(mock.patch.object(pictures, "_stream", detector.stream))
         yield
 

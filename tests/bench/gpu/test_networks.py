@@ -6,7 +6,7 @@ import torch
 
 from realtime.models.vitpose import load_network
 from realtime.pose.build import TOLERANCE, deviation
-from realtime.pose.engine import TorchNetwork
+from realtime.pose.build_torch import TorchNetwork
 from tests.bench.gpu.networks import checkpoint, cost, network
 from tests.bench.gpu.roofline import BYTES_PER_PERSON, Cost, Rates, batches, floor
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.runtime.device import Lane
+from realtime.runtime.lane import Lane
 from tests.bench.gpu import rates, speed, steps
 from tests.bench.gpu.cells import PEOPLE, Cell, cells
 from tests.bench.gpu.record import Record, read

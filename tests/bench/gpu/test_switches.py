@@ -11,8 +11,8 @@ import torch
 from realtime.pose import on_device
 from realtime.pose.crop import Crowd
 from realtime.pose.on_device import DeviceEngine
-from realtime.runtime import device as devices
-from realtime.runtime.device import Lane
+from realtime.runtime import lane as lanes
+from realtime.runtime.lane import Lane
 from tests.bench.gpu.switches import switched_off
 from tests.fake_cuda import GPU, FakeCuda
 
@@ -52,7 +52,7 @@ def test_the_engine_runs_without_graphs_and_streams_and_with_them_afterwards(
             np.testing.assert_array_equal(engine.peaks(crowd(2)), engine.peaks(crowd(2)))
             assert (cuda.replays == replays) is graphs
             assert {stream is detector.stream for stream in cuda.used_by[used:]} == {streams}
-            assert (devices._pictures_on(GPU)._stream is detector.stream) is streams
+            assert (lanes._pictures_on(GPU)._stream is detector.stream) is streams
         replays = cuda.replays
         np.testing.assert_array_equal(engine.peaks(people), expected)
         assert cuda.replays == replays + 1

@@ -1,7 +1,8 @@
 """Leave one sequence out: choose every number on the other sequences, and apply the choice to the one left out.
 
 Each number is chosen alone, with the others as they are in the program, from its few values in parts.GRID. The choice
-is by CRITERION, and differs from the program's only if it gains LEAST_GAIN there. Then all choices together run on the sequence left out.
+is by CRITERION, and differs from the program's only if it gains LEAST_GAIN there. Then all choices together run on the
+sequence left out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The extra `light` in an environment without torch: `make light`."""
