@@ -74,6 +74,7 @@ def test_the_source_has_timestamps_of_its_own_and_is_not_live():
 
 def test_without_ultralytics_the_error_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(demo, "_offered", [])  # an earlier test may have loaded exported networks
     demo_canvas.cache_clear()
     with pytest.raises(SourceError, match=r"pip install 'realtime-pose\[run\]'"):
         demo.DemoSource()
