@@ -17,6 +17,7 @@ from realtime.capture.open import check_source, open_source
 from realtime.capture.source import Picture, Source
 from realtime.config import CameraConfig
 from realtime.errors import SourceError, TruncatedError, first_line
+from realtime.runtime.door import Unconverted
 from realtime.runtime.memory import give_back_memory
 from realtime.types import Frame
 from tests.capture.rig import Rig
@@ -159,7 +160,9 @@ class _Watch:
 
     def finish(self, camera: str) -> None: ...
 
-    def put(self, frame: Frame) -> None:
+    def put(self, item: Frame | Unconverted) -> None:
+        if not isinstance(item, Frame):
+            item.frame()  # converts the picture, as the door of a run does
         self.outcome.frames += 1
         if self.outcome.frames >= ENOUGH_FRAMES:
             self.stop.set()

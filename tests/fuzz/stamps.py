@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterator
 
 from realtime.errors import SourceError, SourceReason
+from realtime.runtime.door import Unconverted
 from realtime.types import Frame
 from tests.capture.rig import RecordingStop, Rig, ScriptedSource, picture
 
@@ -136,5 +137,7 @@ class _Door:
 
     def finish(self, camera: str) -> None: ...
 
-    def put(self, frame: Frame) -> None:
-        self._frames.append((frame, self._clock.time_ns()))
+    def put(self, item: Frame | Unconverted) -> None:
+        now_ns = self._clock.time_ns()
+        if (frame := item if isinstance(item, Frame) else item.frame()) is not None:
+            self._frames.append((frame, now_ns))
