@@ -44,7 +44,7 @@ def iou(first: NDArray[_Float], second: NDArray[_Float]) -> NDArray[_Float]:
     return both
 
 
-def largest_cover(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def largest_cover(boxes: NDArray[np.float64], others: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return the largest part of each box that a single one of other boxes covers.
 
     >>> largest_cover(np.array([[0.0, 0, 10, 20], [90, 0, 99, 9]]), np.array([[5.0, 0, 50, 50], [8, 0, 10, 20]]))
@@ -52,14 +52,18 @@ def largest_cover(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> ND
 
     Args:
         boxes: float64 (N, 4), x1, y1, x2, y2 in pixels, with areas above 0.
-        others: float64 (M, 4).
+        others: float64 (M, 4). None: each box is compared with the others of `boxes`.
 
     Returns:
         float64 (N,), 0..1.
     """
-    shared = np.minimum(boxes[:, np.newaxis, 2:], others[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], others[:, :2])
+    second = boxes if others is None else others
+    sides = np.minimum(boxes[:, np.newaxis, 2:], second[:, 2:]) - np.maximum(boxes[:, np.newaxis, :2], second[:, :2])
+    shared = np.maximum(sides, 0.0).prod(2)
+    if others is None:
+        np.fill_diagonal(shared, 0.0)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    cover: NDArray[np.float64] = np.maximum(shared, 0.0).prod(2).max(1, initial=0.0) / areas
+    cover: NDArray[np.float64] = shared.max(1, initial=0.0) / areas
     return cover
 
 

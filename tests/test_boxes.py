@@ -37,6 +37,12 @@ def test_the_largest_cover_is_the_largest_share_of_an_intersection(first: np.nda
 
 def test_a_box_without_others_is_not_covered() -> None:
     assert largest_cover(np.array([[0.0, 0, 10, 10]]), np.zeros((0, 4))).tolist() == [0.0]
+    assert largest_cover(np.zeros((0, 4))).shape == (0,)
+
+
+def test_without_other_boxes_each_is_compared_with_the_rest() -> None:
+    boxes = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [8, 0, 9, 10], [50, 0, 60, 10]])
+    assert largest_cover(boxes).tolist() == [0.5, 0.5, 1.0, 0.0]
 
 
 def test_a_speed_is_the_least_squares_fit_and_0_for_a_single_box() -> None:

@@ -86,18 +86,6 @@ def _histograms(image: NDArray[np.uint8], xyxy: NDArray[np.float32]) -> Floats:
     return roots
 
 
-def covered(xyxy: NDArray[np.float32]) -> Floats:
-    """Return the largest part of each box, 0..1, that a single other one covers: float64 (N,)."""
-    x1, y1, x2, y2 = xyxy.T
-    wide = np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1)
-    high = np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1)
-    both = wide.clip(0) * high.clip(0)
-    np.fill_diagonal(both, 0.0)
-    area = np.maximum((x2 - x1) * (y2 - y1), 1e-9)
-    share: Floats = (both.max(1, initial=0.0) / area).astype(np.float64)
-    return share
-
-
 def _unit(colours: Floats) -> Floats:
     unit: Floats = colours / np.sqrt(max(float(colours @ colours), 1e-12))
     return unit

@@ -26,9 +26,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.boxes import sides_of
+from realtime.boxes import largest_cover, sides_of
 from realtime.runtime.epochs import PerEpoch
-from realtime.track.colours import Floats, colours_of, covered
+from realtime.track.colours import Floats, colours_of
 from realtime.track.known import Known, Person, place_of
 from realtime.track.swaps import CLEARLY, displaced, swapped
 from realtime.types import Poses
@@ -244,7 +244,7 @@ def _look(poses: Poses, known: Known) -> _Looks:
         if (our_id := known.by_track.get(track_id)) is not None:
             is_new[row] = False
             is_due[row] &= known.people[our_id].colours.is_due(now_s)
-    is_free = covered(poses.xyxy) <= _MOST_COVERED if is_due.any() else is_due
+    is_free = largest_cover(poses.xyxy.astype(np.float64)) <= _MOST_COVERED if is_due.any() else is_due
     rows = np.flatnonzero(is_new | (is_due & is_free))
     colours, is_distinct = colours_of(poses.frame.image, poses.xyxy[rows])
     every, distinct = np.zeros((len(poses), colours.shape[1])), np.zeros(len(poses), np.bool_)

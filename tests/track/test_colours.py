@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.track.colours import ColourMemory, colours_of, covered
+from realtime.track.colours import ColourMemory, colours_of
 
 BOX = np.float32([[100, 50, 140, 200]])
 
@@ -47,12 +47,7 @@ def test_a_box_at_or_beyond_the_edge_has_colours_too(box) -> None:
 
 def test_without_people_there_are_no_colours() -> None:
     colours, is_distinct = colours_of(picture(), np.zeros((0, 4), np.float32))
-    assert (colours.shape[0], is_distinct.shape, covered(np.zeros((0, 4), np.float32)).shape) == (0, (0,), (0,))
-
-
-def test_the_covered_part_is_that_of_the_one_box_that_covers_most() -> None:
-    boxes = np.float32([[0, 0, 10, 10], [5, 0, 15, 10], [8, 0, 9, 10], [50, 0, 60, 10]])
-    assert covered(boxes).tolist() == [0.5, 0.5, 1.0, 0.0]
+    assert (colours.shape[0], is_distinct.shape) == (0, (0,))
 
 
 @given(st.integers(1, 60))
