@@ -15,8 +15,8 @@ from realtime.wire.reading import MOST_CAMERAS, remember
 # A camera has one of these states when it sends nothing more; with one of these reasons, more may follow.
 FINAL = ("ended", "failed")
 MORE_FOLLOWS = ("stopped", "removed")
-# A reader that joins may hear that one camera has ended before it hears of another. All cameras say their state every
-# second, so it has heard of all of them once the same state of a camera was repeated this often.
+# A reader may hear that one camera has ended before it hears of another one, which was added or has begun again. All
+# cameras say their state every second, so it knows all of them once no state changed and one was repeated this often.
 _REPEATS = 2
 # A publisher that is connected but silent for this long (s) hangs: it sends a status every second.
 _SILENT_S = 3.0
@@ -133,7 +133,7 @@ class Ending:
         if isinstance(message, wire.StatusMessage):
             is_same = known is not None and (known.state, known.reason) == (message.state, message.reason)
             known = _Camera(message.state, message.reason, known.repeats + 1 if known and is_same else 0)
-            if known.is_removed:  # the same reload may have added another camera
+            if not is_same:  # at the same moment, another camera may have been added, or have begun again
                 for camera in each.cameras.values():
                     camera.repeats = 0
         elif known is None or (known.is_final and isinstance(message, wire.PoseMessage)):

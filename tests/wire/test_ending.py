@@ -1,7 +1,7 @@
 """When the stream has ended, or is lost: the states of a reader, without sockets."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime.wire.ending import Ending
@@ -192,6 +192,15 @@ STATES = [("live", None), ("reconnecting", "timed out"), ("ended", None), ("fail
 CHANGES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([*STATES, REMOVED]), max_size=2)
 
 
+@example(  # in one moment, a camera ends and another one begins again
+    ticks=[
+        ({"a": ("live", None), "b": ("ended", None)}, False),
+        ({"a": ("live", None), "c": ("ended", None)}, True),
+        ({"a": ("ended", None), "c": ("live", None)}, True),
+    ],
+    joins=(0, 0),
+    stops="end",
+)
 @given(
     ticks=st.lists(st.tuples(CHANGES, st.booleans()), min_size=1, max_size=12),
     joins=st.tuples(st.integers(0, 5), st.integers(0, 3)),
