@@ -26,7 +26,6 @@ from realtime.models.converted import Converted, Part, is_converted, write, writ
 from realtime.models.openvino import version
 from realtime.models.yolo import YoloNet
 from realtime.models.yolo_output import PERSON
-from realtime.observe.log import set_up_logging
 from realtime.pose.build import converted
 from realtime.runtime.device import CPU
 from realtime.stdout import write_out
@@ -54,7 +53,6 @@ def export(out: Path, words: Sequence[str]) -> None:
         raise ConfigError("export: needs torch, which is not installed: pip install 'realtime-pose[run]'")
     arguments, flags = parse(words)
     arguments.dry_run = True  # no source is needed
-    set_up_logging("info", "text", [])
     config = ConfigReader(arguments, flags | {"device": "cpu"}, []).read()
     with _new_folder(out) as folder:
         plan = make_plan(config)

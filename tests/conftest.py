@@ -71,13 +71,15 @@ def trained_vitpose(request: pytest.FixtureRequest, yolo11n_pose: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """Undo `set_up_logging`, which a test of the program calls in this process."""
-    root, ours = logging.getLogger(), logging.getLogger("realtime")
-    handlers, levels = list(root.handlers), (root.level, ours.level)
+    """Undo what a test of the program sets in this process: handlers, and the levels of the root and of our loggers."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     yield
     root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    root.setLevel(level)
+    for name in ("realtime", *logging.root.manager.loggerDict):
+        if name.split(".")[0] == "realtime":
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from realtime.home import home_path
+from realtime.observe.log import set_up_logging
 from realtime.stdio import run_main
 from realtime.stdout import keep_stdout, write_out
 from realtime.tools import ToolParser, exit_code_of
@@ -65,6 +66,7 @@ def _export(words: Sequence[str], *, is_program: bool) -> int:
     options = parser.parse_args(words)
     if is_program:
         keep_stdout()
+        set_up_logging("info", "text")
 
     def export() -> None:
         from realtime.export import export  # it uses the loading of the pipeline, which is above this package

@@ -16,6 +16,7 @@ from playwright.sync_api import Page
 
 from realtime import wire
 from realtime.capture.demo import demo_frame, demo_motion, demo_people
+from realtime.dashboard.frames import SCORE_DECIMALS
 
 # A pixel of a plain ground was drawn on if it differs by more than this in a channel. Every colour of the palette does.
 DRAWN = 50
@@ -98,7 +99,8 @@ def agreement(
     for box, points in zip(pose.boxes_array(), pose.keypoints_array(), strict=True):
         reach = 0.5 * _line_width(float(box[3] - box[1]) * seen.scale, seen.density)
         placed = [tuple(map(round, xy)) for xy in seen.place(points[:, :2]).tolist()]
-        seen_points = [i for i in range(len(points)) if points[i, 2] >= min_score]
+        scores = points[:, 2].astype(float).round(SCORE_DECIMALS)  # as the page gets them
+        seen_points = [i for i in range(len(points)) if scores[i] >= min_score]
         for i in seen_points:
             cv2.circle(thick, placed[i], round(reach) + EDGE, 255, -1)
         for a, b in edges:
@@ -110,7 +112,7 @@ def agreement(
 
 def _line_width(person_height: float, density: float) -> float:
     """Return the greatest width of a limb and its keypoints with their outlines (canvas pixels), as in draw.js."""
-    return 2.2 * min(max(person_height / 55, 1.6 * density), 5.0 * density)
+    return 2.2 * min(max(person_height / 55, 2.0 * density), 5.0 * density)
 
 
 def share_on_people(seen: Shown, frame: int) -> tuple[float, float]:
