@@ -265,6 +265,8 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now_s
 
+    monotonic = perf_counter
+
     def pass_s(self, seconds: float) -> None:
         self.now_s += seconds
 
