@@ -53,6 +53,10 @@ COMMANDS = {
         "realtime.evaluate.speed.compare",
         "compare our speed with that of plain loops of the same models",
     ),
+    "start": (
+        "realtime.evaluate.speed.start",
+        "measure the time from the command to the first pose, CPU time and memory",
+    ),
     "activity": (
         "realtime.evaluate.activity.command",
         "show what the motion gate does on a recording: states, wake-ups, false alarms, missed people, CPU time saved",
