@@ -33,7 +33,10 @@ ONE_PLACE = {
     + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
     "lap": ["track/assignment.py"],
     "huggingface_hub": ["models/download.py", "models/hub.py"],
-    "msgspec": ["dashboard/*.py", "evaluate/speed/loops.py", "recordings/*.py", "recordings/convert/*.py", "wire/*.py"],
+    "msgspec": [
+        "dashboard/*.py", "evaluate/bench/*.py", "evaluate/speed/loops.py", "recordings/*.py",
+        "recordings/convert/*.py", "wire/*.py",
+    ],
     "mcap": ["recordings/convert/mcap.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
