@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> Report:
     if video is not None and not Path(video).is_file():
         raise ConfigError(f"--video: {video}: no such file")
     minutes = sum(section.minutes[options.quick] for section in sections)
-    say(f"bench: {len(sections)} sections, about {max(1, round(minutes))} minutes on 2 cores")
+    names = ", ".join(section.name for section in sections)
+    say(f"bench: about {max(1.0, minutes):.0f} min on 2 cores for {names}")
     bench = Bench(format=1, quick=options.quick, machine=machine(), commands=[], sections={})
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="realtime-pose-") as name:

@@ -68,37 +68,34 @@ class Section:
         name: its name in the file and for `--sections`.
         command: its words after `python -m realtime.evaluate`. "{video}" stands for `--video CLIP`, or for nothing, if
             no clip was given; "{clip}" for the clip or demo.
-        quick: flags that `--quick` adds. The last one of a repeated flag wins.
+        size: flags for how much is measured, and those with `--quick`.
         minutes: about how long it takes on two cores, and with `--quick`.
         figures: takes the figures from the data that the command writes as JSON.
     """
 
     name: str
     command: str
-    quick: str
+    size: tuple[str, str]
     minutes: tuple[float, float]
     figures: Callable[[Mapping[str, Any]], Mapping[str, Figure]] = ranges
 
     def words(self, video: str | None, is_quick: bool) -> list[str]:
         """Return the words of the command for a clip; None: the built-in source."""
-        filled = self.command.format(
-            video=f"--video {shlex.quote(video)}" if video else "", clip=shlex.quote(video or "demo")
-        )
-        return shlex.split(f"{filled} {self.quick if is_quick else ''}")
+        clip = shlex.quote(video or "demo")
+        filled = self.command.format(video=f"--video {clip}" if video else "", clip=clip)
+        return shlex.split(f"{filled} {self.size[is_quick]}")
 
 
+_BOXES = "compare {video} --pose none --mode throughput"
+_VITPOSE = "compare {video} --mode throughput"
+_LIVE = "compare {video} --mode live --fps 25"
+_LINE = "compare {video} --mode one-liner"
 SECTIONS = (
-    Section("start", "start {video} --rounds 3", "--rounds 1 --second-only", (1.5, 0.4)),
-    Section(
-        "boxes", "compare {video} --pose none --mode throughput --frames 120 --rounds 3", "--frames 40 --rounds 1",
-        (3, 0.6),
-    ),
-    Section("vitpose", "compare {video} --mode throughput --frames 40 --rounds 3", "--frames 20 --rounds 1", (2, 0.6)),
-    Section("live", "compare {video} --mode live --fps 25 --live-s 10 --rounds 3", "--live-s 5 --rounds 1", (2, 0.6)),
-    Section(
-        "one-liner", "compare {video} --mode one-liner --frames 70 --rounds 3", "--frames 30 --rounds 1", (2, 0.5),
-        _of_one_liner,
-    ),
-    Section("calls", "cost calls {video} --device cpu --rounds 5", "--rounds 1", (0.7, 0.3), _of_calls),
-    Section("presets", "presets {clip} --frames 60 --rounds 2", "--frames 30 --rounds 1", (2, 0.8), _of_presets),
-)  # fmt: skip
+    Section("start", "start {video}", ("--rounds 3", "--rounds 1 --second-only"), (1.5, 0.4)),
+    Section("boxes", _BOXES, ("--frames 120 --rounds 3", "--frames 40 --rounds 1"), (3, 0.6)),
+    Section("vitpose", _VITPOSE, ("--frames 40 --rounds 3", "--frames 20 --rounds 1"), (2, 0.6)),
+    Section("live", _LIVE, ("--live-s 10 --rounds 3", "--live-s 8 --rounds 1"), (2, 0.6)),
+    Section("one-liner", _LINE, ("--frames 70 --rounds 3", "--frames 30 --rounds 1"), (2, 0.5), _of_one_liner),
+    Section("calls", "cost calls {video} --device cpu", ("--rounds 5", "--rounds 1"), (0.7, 0.3), _of_calls),
+    Section("presets", "presets {clip}", ("--frames 60 --rounds 2", "--frames 30 --rounds 1"), (2, 0.8), _of_presets),
+)

@@ -15,6 +15,7 @@ from pathlib import Path
 from realtime.errors import RealtimeError
 from realtime.evaluate.speed.one_liner import LOOPS
 from realtime.evaluate.speed.runs import Run, Scene
+from realtime.machine import environment_without_settings
 from realtime.recordings.reading import open_recording
 
 _ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
@@ -83,7 +84,9 @@ def run_loop(side: str, scene: Scene, folder: Path) -> Run:
 
 
 def _start(*words: str) -> None:
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+    environment = environment_without_settings()
+    command = [sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - ourselves
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no error message"]
         raise RealtimeError(f"{' '.join(words[1:3])[:80]}: exit code {done.returncode}: {last[0]}")

@@ -13,8 +13,8 @@ def sections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Section]:
     """Replace the sections by two, of which the first reads a small recording, and what `auto` chose by a fake."""
     recording = tmp_path / "x.jsonl"
     record(recording, *of_camera(1000, n=1, k=17))
-    some = Section("latency", f"latency {recording}", "--camera cam9", (3, 1), lambda data: {"p50": RANGE})
-    other = Section("other", "latency {clip}", "", (2, 1), lambda data: {"x": RANGE})
+    some = Section("latency", f"latency {recording}", ("", "--camera cam9"), (3, 1), lambda data: {"p50": RANGE})
+    other = Section("other", "latency {clip}", ("", ""), (2, 1), lambda data: {"x": RANGE})
     monkeypatch.setattr(command, "SECTIONS", (some, other))
     monkeypatch.setattr(command, "chosen", lambda folder: {"device": "cpu", "detector_engine": "openvino bf16"})
     return [some, other]

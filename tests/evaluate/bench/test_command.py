@@ -26,7 +26,7 @@ def test_all_sections_run_and_one_file_has_their_figures(
     assert {"processor", "instructions", "cores", "memory_gb", "libraries"} <= set(data["machine"])
     shown = capsys.readouterr()
     assert "other    x         2.00   1.50     -" in shown.out
-    assert "bench: 2 sections, about 5 minutes on 2 cores" in shown.err
+    assert "bench: about 5 min on 2 cores for latency, other\n" in shown.err
     assert "section 2 of 2, other: python -m realtime.evaluate latency demo" in shown.err
     assert read(file).machine.cores >= 1
 
@@ -37,7 +37,7 @@ def test_quick_and_some_sections_take_less_time(
     assert main(["bench", "--quick", "--sections", "latency"]) == 0
     assert measured == [sections[0].words(None, True)]
     assert measured[0][-2:] == ["--camera", "cam9"]
-    assert "bench: 1 sections, about 1 minutes" in capsys.readouterr().err
+    assert "bench: about 1 min on 2 cores for latency\n" in capsys.readouterr().err
 
 
 def test_a_section_that_fails_is_named_and_the_others_run(
