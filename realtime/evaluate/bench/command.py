@@ -31,6 +31,8 @@ from realtime.printable import say
 
 # After Ctrl-C, a section gets this long (s) to end its processes.
 _LEAVE_S = 10.0
+# How the line begins with which a command ends that failed.
+_ERROR = "error: "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +75,7 @@ def run(options: argparse.Namespace) -> Report:
             bench.machine.auto = chosen(Path(name))
         except RealtimeError as error:
             problems.append(f"the program failed with its defaults: {error}")
+            say(problems[-1])
         except KeyboardInterrupt:
             sections = []
             problems.append("interrupted before the first section")
@@ -89,6 +92,7 @@ def run(options: argparse.Namespace) -> Report:
             bench.sections[section.name] = result
             if result.error is not None:
                 problems.append(f"{section.name} failed: {result.error}")
+                say(problems[-1])
             if options.json is not None:
                 _report(bench, problems).write_json(options.json)
     return _report(bench, problems)
@@ -123,18 +127,16 @@ def measure(words: Sequence[str], file: Path) -> None:
         assert child.stderr is not None
         try:
             for line in child.stderr:
-                if last:
-                    say(last)
                 last = line.rstrip()
+                if not last.startswith(_ERROR):
+                    say(last)
         except BaseException:
             _end(child)
             raise
+    if child.returncode < 0:
+        raise RealtimeError(f"killed by signal {-child.returncode}")
     if child.returncode:
-        code = child.returncode
-        reason = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-        raise RealtimeError(last.removeprefix("error: ") or reason)
-    if last:
-        say(last)
+        raise RealtimeError(last.removeprefix(_ERROR) or f"exit code {child.returncode}")
 
 
 def _end(child: subprocess.Popen[str]) -> None:

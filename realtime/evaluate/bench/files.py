@@ -9,6 +9,9 @@ import msgspec
 
 from realtime.errors import ConfigError
 
+# A file of all sections has about 50 kB.
+_MOST_BYTES = 50_000_000
+
 
 class Figure(msgspec.Struct):
     """A figure of several rounds; null for what could not be measured."""
@@ -93,7 +96,8 @@ def read(file: Path) -> Bench:
         ConfigError: it can't be read, or has another format.
     """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Bench)
+        with file.open("rb") as stream:
+            return msgspec.json.decode(stream.read(_MOST_BYTES), type=Bench)
     except OSError as error:
         raise ConfigError(f"--compare: {file} can't be read: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

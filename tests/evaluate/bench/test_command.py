@@ -54,7 +54,21 @@ def test_a_section_that_fails_is_named_and_the_others_run(
     assert "cam0" in data["other"]["data"]["cameras"]
     shown = capfd.readouterr()
     assert shown.out.startswith("warning: latency failed: ")
+    assert shown.err.count("no poses received") == 1
     assert "Traceback" not in shown.err
+
+
+def test_a_section_that_is_killed_says_so(
+    sections: list[Section], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 12:00:00 info rounds: 1 of 5 >&2\nkill -9 $$\n")
+    python.chmod(0o700)
+    monkeypatch.setattr(command.sys, "executable", str(python))
+    assert main(["bench", "--sections", "other"]) == 1
+    shown = capsys.readouterr()
+    assert "warning: other failed: killed by signal 9" in shown.out
+    assert "rounds: 1 of 5" in shown.err
 
 
 def test_ctrl_c_keeps_the_finished_sections(
