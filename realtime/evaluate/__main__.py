@@ -29,6 +29,10 @@ PROGRAM = "python -m realtime.evaluate"
 _SHOWN = ("realtime.models", "realtime.pose.build", "realtime.evaluate.progress")
 # Name of each command: the module that implements it, and what it does.
 COMMANDS = {
+    "bench": (
+        "realtime.evaluate.bench.command",
+        "how fast is this machine: all measurements of speed, in one file that can be compared with another machine's",
+    ),
     "tracking": (
         "realtime.evaluate.tracking.command",
         "score tracking against ground truth in MOTChallenge format: HOTA, DetA, AssA, MOTA, IDF1, IDSW",
@@ -52,6 +56,10 @@ COMMANDS = {
     "compare": (
         "realtime.evaluate.speed.compare",
         "compare our speed with that of plain loops of the same models",
+    ),
+    "start": (
+        "realtime.evaluate.speed.start",
+        "measure the time from the command to the first pose, CPU time and memory",
     ),
     "activity": (
         "realtime.evaluate.activity.command",
@@ -87,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             (realtime.cli.main).
 
     Returns:
-        The exit code: 0 on success, 2 for a wrong command line or file or a missing library, 1 for any other failure.
+        The exit code: 0 on success, 2 for a wrong command line or file or a missing library, 1 for any other failure,
+        also of a part of the measurement.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     secrets = [secret for word in words for secret in secrets_of(word)]
@@ -137,7 +146,7 @@ def _run(argv: list[str]) -> int:
     write_out(report.text())
     if options.json is not None:
         report.write_json(options.json)
-    return 0
+    return RealtimeError.exit_code if report.failed else 0
 
 
 def _check_json(file: Path) -> None:

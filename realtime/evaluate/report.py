@@ -29,6 +29,7 @@ class Report:
         data: the results for `--json`, at least those of the table: plain data, floats not rounded.
         notes: lines below the table: which data were skipped, how to read the table.
         warnings: lines above everything else: why the numbers may not mean what they seem to.
+        failed: whether a part of the measurement failed; the exit code is then 1.
         decimals: digits after the decimal point of every float in the table.
     """
 
@@ -39,6 +40,7 @@ class Report:
     notes: Sequence[str] = field(default=())
     decimals: int = 2
     warnings: Sequence[str] = field(default=())
+    failed: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:

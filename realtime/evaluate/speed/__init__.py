@@ -1,1 +1,1 @@
-"""The commands `compare` and `cost`: speed against other loops of the same models, and the cost of more load."""
+"""The commands `compare`, `cost` and `start`: speed against other loops, the cost of more load, and that of a start."""

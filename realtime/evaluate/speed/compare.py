@@ -1,48 +1,44 @@
 """Compare our program with loops that a user would write with the same models: ratios, measured side by side.
 
-This is `python -m realtime.evaluate compare`. Each side runs in its own process: ours is the program itself, the others
-are in `loops`. The sides run in rotation, on the same cores and with the same video, weights and thresholds. Figures
-are medians over the rounds. Ratios are computed in each round, and the table shows their median.
+This is `python -m realtime.evaluate compare`. Each side runs in its own process (`sides`). The sides run in rotation,
+on the same cores and with the same video, and except in the mode `one-liner` with the same weights and thresholds.
+Figures are medians over the rounds. Ratios are computed in each round, and the table shows their median.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from realtime.capture.demo import DEMO_FPS, demo_frame
-from realtime.errors import ConfigError, RealtimeError
+from realtime.errors import ConfigError
 from realtime.evaluate.progress import progress
-from realtime.evaluate.report import Cell, Report
+from realtime.evaluate.report import Report
+from realtime.evaluate.speed import one_liner
+from realtime.evaluate.speed.one_liner import ONE_LINER
 from realtime.evaluate.speed.plots import plot_ratios
+from realtime.evaluate.speed.ratios import COLUMNS, NOTES, OURS, ratios
 from realtime.evaluate.speed.runs import Run, Scene
+from realtime.evaluate.speed.sides import run_loop, run_ours
 from realtime.evaluate.speed.videos import images_of, write_video
 from realtime.home import home_path
 from realtime.models.cache import cache_folder
 from realtime.models.weights import find_detector, find_pose
-from realtime.recordings.reading import open_recording
 from realtime.runtime.core_budget import all_cores
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
 RANDOM_POSE = "vitpose-s"
 THROUGHPUT, LIVE = "throughput", "live"
-# The sides, in the order of the table. The first is compared with each of the others.
-OURS = "ours"
+# The sides besides ours, in the order of the table.
 HALF = "sequential-half"  # only on a CUDA device, where users run networks in fp16
 _BOXES = ("track", "track-as-shipped", "sequential", HALF, "engines")
 _POSES = ("sequential", HALF, "engines")
-_ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
-_RECORDING, _REPORT = "ours.jsonl", "ours.json"
-_FIGURES = ("people_per_s", "fps", "p50_ms", "p95_ms", "people", "thrown_away")
 
 
 def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,12 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_scene_arguments(parser)
     add = parser.add_argument
-    modes = [THROUGHPUT, LIVE]
     add(
         "--mode",
         action="append",
-        choices=modes,
-        help="all frames at full speed, or a live source; repeatable; default: both",
+        choices=[THROUGHPUT, LIVE, ONE_LINER],
+        help=f"{THROUGHPUT} (all frames at full speed), {LIVE} (a live source), or {ONE_LINER}: "
+        "YOLO('yolo11n-pose.pt').track(source, stream=True), the single line of ultralytics that people type, against "
+        "our setting with one stage and our offline default, whatever --detector and --pose are; repeatable; default: "
+        f"{THROUGHPUT} and {LIVE}",
     )
     add(
         "--fps",
@@ -117,27 +115,55 @@ def run(options: argparse.Namespace) -> Report:
     check_arguments(options)
     with tempfile.TemporaryDirectory(prefix="realtime-pose-") as name:
         folder = Path(name)
+        plan = _plan(options, folder)
+        turns = [
+            (mode, side)
+            for number in range(options.rounds)
+            for mode, scenes in plan.items()
+            for side in [*scenes][number % len(scenes) :] + [*scenes][: number % len(scenes)]
+        ]
+        runs: dict[str, dict[str, list[Run]]] = {mode: {side: [] for side in scenes} for mode, scenes in plan.items()}
+        # A first start converts the networks, which must not count as time to the first result.
+        ours = [s for scenes in plan.values() for side, s in scenes.items() if _is_ours(side)]
+        for scene in {tuple(s.configuration.items()): s for s in ours}.values():
+            run_ours(replace(scene, frames=1, fps=None), folder)
+        for mode, side in progress(turns, "rounds", unit="runs"):
+            run_side = run_ours if _is_ours(side) else partial(run_loop, side)
+            runs[mode][side].append(run_side(plan[mode][side], folder))
+    live = [mode for mode, scenes in plan.items() if any(scene.fps is not None for scene in scenes.values())]
+    if ONE_LINER in runs:
+        runs |= one_liner.by_setting(runs.pop(ONE_LINER))
+    report = _report(options, runs, live)
+    if options.plot is not None:
+        plot_ratios(options.plot, report.data)
+    return report
+
+
+def _plan(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Scene]]:
+    """Return the scenes to run, by mode and side.
+
+    Raises:
+        ConfigError: a flag is wrong, or the other sides can't run this pose model.
+        ModelError: a model can't be found.
+    """
+    wanted = options.mode or [THROUGHPUT, LIVE]
+    plan: dict[str, dict[str, Scene]] = {}
+    if {THROUGHPUT, LIVE} & {*wanted}:
         scene = make_scene(options, folder)
         modes = _modes(options, scene, folder)
         offered = sides_for(scene)
         if HALF in (options.against or []) and HALF not in offered:
             raise ConfigError(f"--against: got {HALF} on a CPU, expected a CUDA device; use sequential")
         sides = [OURS, *(side for side in offered if side in (options.against or _BOXES))]
-        turns = [
-            (mode, side)
-            for number in range(options.rounds)
-            for mode in modes
-            for side in sides[number % len(sides) :] + sides[: number % len(sides)]
-        ]
-        runs: dict[str, dict[str, list[Run]]] = {mode: {side: [] for side in sides} for mode in modes}
-        for mode, side in progress(turns, "rounds", unit="runs"):
-            runs[mode][side].append(
-                run_ours(modes[mode], folder) if side == OURS else _run_loop(side, modes[mode], folder)
-            )
-    report = _report(scene, options, runs)
-    if options.plot is not None:
-        plot_ratios(options.plot, report.data)
-    return report
+        plan = {mode: dict.fromkeys(sides, scene) for mode, scene in modes.items()}
+    if ONE_LINER in wanted:
+        video = find_video(options, folder)
+        plan[ONE_LINER] = one_liner.sides(video, options.frames, options.device, settings_of(options))
+    return plan
+
+
+def _is_ours(side: str) -> bool:
+    return side in (OURS, one_liner.ONE_STAGE, one_liner.OFFLINE)
 
 
 def check_arguments(options: argparse.Namespace) -> None:
@@ -174,7 +200,7 @@ def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
         ConfigError: the other sides can't run this pose model, or the video doesn't exist.
     """
     detector = find_detector(options.detector, False, cache_folder())
-    settings = dict(text.split("=", 1) for text in options.set)
+    settings = settings_of(options)
     pose = options.pose
     if pose == RANDOM_POSE:
         from realtime.evaluate.speed.random_vitpose import SMALL, save_checkpoint
@@ -186,13 +212,28 @@ def make_scene(options: argparse.Namespace, folder: Path) -> Scene:
         if found.kind != "vitpose":
             raise ConfigError(f"--pose: got {found.name}, expected none, detector, {RANDOM_POSE} or a ViTPose folder")
         pose = str(found.path)
-    video = options.video
-    if video is None:
-        video = str(folder / "demo.mp4")
-        write_video((demo_frame(k) for k in range(options.frames)), DEMO_FPS, Path(video))
-    elif not Path(video).is_file():
-        raise ConfigError(f"--video: {video}: no such file")
+    video = find_video(options, folder)
     return Scene(video, str(detector.path), pose, options.frames, None, all_cores(), options.device, settings)
+
+
+def find_video(options: argparse.Namespace, folder: Path) -> str:
+    """Return the path of the video, after writing the built-in source to `folder` if no other one was named.
+
+    Raises:
+        ConfigError: the video doesn't exist.
+    """
+    if options.video is None:
+        file = folder / "demo.mp4"
+        write_video((demo_frame(k) for k in range(options.frames)), DEMO_FPS, file)
+        return str(file)
+    if not Path(options.video).is_file():
+        raise ConfigError(f"--video: {options.video}: no such file")
+    return str(options.video)
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, str]:
+    """Return the keys and values of `--set`."""
+    return dict(text.split("=", 1) for text in options.set)
 
 
 def sides_for(scene: Scene) -> list[str]:
@@ -202,62 +243,6 @@ def sides_for(scene: Scene) -> list[str]:
     sides = _BOXES if scene.pose in ("none", "detector") else _POSES
     on_cuda = resolve_device(scene.device).type == "cuda"
     return [side for side in sides if side != HALF or on_cuda]
-
-
-def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
-    """Run our program once.
-
-    Args:
-        scene: the scene.
-        folder: where the recording and the report are written.
-        cameras: how many cameras play the video. The result contains the frames of all of them.
-
-    Raises:
-        RealtimeError: the program failed.
-    """
-    _start(*words_of_ours(scene, folder, cameras))
-    return read_ours(folder)
-
-
-def words_of_ours(scene: Scene, folder: Path, cameras: int = 1) -> list[str]:
-    """Return Python's arguments that run our program once; see `run_ours`."""
-    flags = {"publish.bind": "tcp://127.0.0.1:*"} | scene.configuration | {
-        "max_frames": str(scene.frames),
-        "realtime": str(scene.fps is not None).lower(),
-        "record": str(folder / _RECORDING),
-        "report": str(folder / _REPORT),
-        "log_level": "warning",
-    }  # fmt: skip
-    words = [f"--{key.replace('_', '-')}={value}" for key, value in flags.items()]
-    return ["-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(cameras)), *words]
-
-
-def words_of_loop(side: str, scene: Scene, result: Path) -> list[str]:
-    """Return Python's arguments that run a loop once; it writes its `Run` to the file `result`."""
-    return ["-m", "realtime.evaluate.speed.loops", side, scene.to_json(), str(result)]
-
-
-def read_ours(folder: Path) -> Run:
-    """Read the result of our program from the folder that `words_of_ours` named."""
-    told = json.loads((folder / _REPORT).read_text())
-    run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
-    for message in sorted(open_recording(folder / _RECORDING).messages(), key=lambda message: message.published_ns):
-        run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
-    run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())
-    return run
-
-
-def _run_loop(side: str, scene: Scene, folder: Path) -> Run:
-    result = folder / "loop.json"
-    _start(*words_of_loop(side, scene, result))
-    return Run.read(result)
-
-
-def _start(*words: str) -> None:
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no error message"]
-        raise RealtimeError(f"{' '.join(words[1:3])[:80]}: exit code {done.returncode}: {last[0]}")
 
 
 def _modes(options: argparse.Namespace, scene: Scene, folder: Path) -> dict[str, Scene]:
@@ -278,53 +263,20 @@ def _modes(options: argparse.Namespace, scene: Scene, folder: Path) -> dict[str,
     return modes
 
 
-def _report(scene: Scene, options: argparse.Namespace, runs: Mapping[str, Mapping[str, Sequence[Run]]]) -> Report:
-    rows: list[list[Cell]] = []
-    data: dict[str, dict[str, object]] = {}
-    for mode, sides in runs.items():
-        ours = [run.figures() for run in sides[OURS]]
-        data[mode] = {}
-        for side, theirs in sides.items():
-            figures = [run.figures() for run in theirs]
-            speed = "fps" if mode == THROUGHPUT else "people_per_s"
-            ratios = {
-                "speed": _ratio(ours, figures, speed),
-                "age_p50": _ratio(ours, figures, "p50_ms"),
-                "age_p95": _ratio(ours, figures, "p95_ms"),
-            }
-            shares = [theirs[i].share_found_by(sides[OURS][i]) for i in range(len(theirs))]
-            medians = {name: float(np.median([f[name] for f in figures])) for name in _FIGURES}
-            rows.append(
-                [mode, side, *(r["median"] for r in ratios.values()), *medians.values(), float(np.median(shares))]
-            )
-            data[mode][side] = {
-                "engine": theirs[0].engine,
-                "ours_to_this": ratios,
-                "figures": medians,
-                "found_by_ours": float(np.median(shares)),
-                "rounds": figures,
-            }
+def _report(
+    options: argparse.Namespace, runs: Mapping[str, Mapping[str, Sequence[Run]]], live: Collection[str]
+) -> Report:
+    rows, data = ratios(runs, live)
     engines = dict.fromkeys(f"{side}: {r[0].engine}" for sides in runs.values() for side, r in sides.items())
     video = "the built-in source" if options.video is None else options.video
+    models = f"{options.detector}, pose {options.pose}"
     return Report(
-        title=f"Ours against others: {video}, {options.detector}, pose {options.pose}, {scene.threads} threads each, "
+        title=f"Ours against others: {video}, "
+        f"{models if set(runs) - {*one_liner.SETTINGS} else 'yolo11n-pose'}, {all_cores()} cores each, "
         f"medians of {options.rounds} rounds",
-        columns=["mode", "side", "speed", "age p50", "age p95", "people/s", "frames/s", "p50 ms", "p95 ms", "people",
-                 "lost", "found by ours"],
+        columns=COLUMNS,
         rows=rows,
-        data={"threads": scene.threads, "video": video, "detector": options.detector, "pose": options.pose,
-              "frames": scene.frames, "modes": data},
-        notes=[
-            "speed, age: ours divided by that side's; speed is people/s live, else frames/s. people: mean per frame.",
-            "found by ours: share of that side's boxes that ours has (IoU 0.7), in frames that both published.",
-            "lost: frames neither published nor counted as dropped. "
-            "In throughput mode, the age of track and track-as-shipped starts at the request for a frame.",
-            *engines,
-        ],
+        data={"threads": all_cores(), "video": video, "detector": options.detector, "pose": options.pose,
+              "frames": options.frames, "modes": data},
+        notes=[*NOTES, *engines],
     )  # fmt: skip
-
-
-def _ratio(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
-    """Return the median, minimum and maximum over the rounds of our figure divided by theirs."""
-    ratios = [a[name] / b[name] if b[name] else float("nan") for a, b in zip(ours, theirs, strict=True)]
-    return {"median": float(np.median(ratios)), "min": min(ratios), "max": max(ratios)}

@@ -32,6 +32,7 @@ from realtime.evaluate.speed import compare
 from realtime.evaluate.speed.cpu_time import MODELS, cpu_by_part
 from realtime.evaluate.speed.plots import plot_costs
 from realtime.evaluate.speed.runs import Scene
+from realtime.evaluate.speed.sides import run_ours
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
 from realtime.runtime.device import resolve_device
 from realtime.types import Detections, Frame, Tracks
@@ -170,7 +171,7 @@ def _of_cameras(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
     ms: dict[int, list[float]] = {n: [] for n in CAMERAS}
     for n in progress([n for _ in range(rounds) for n in CAMERAS], "cameras", unit="runs"):
         part = replace(scene, frames=max(_FEWEST_FRAMES, scene.frames // n))
-        ms[n].append(1e3 * n / compare.run_ours(part, folder, cameras=n).figures()["fps"])
+        ms[n].append(1e3 * n / run_ours(part, folder, cameras=n).figures()["fps"])
     return {n: float(np.median(values)) for n, values in ms.items()}
 
 

@@ -1,12 +1,13 @@
 """The input and the result of one side of a comparison: `Scene` and `Run`.
 
-`compare` starts each side in its own process, and `loops` implements the sides other than ours.
+`compare` starts each side in its own process; `loops` and `one_liner_loop` implement the sides other than ours.
 Scenes and runs pass between the processes as JSON.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Scene:
         settings: additional keys of our configuration and their values.
         held: a loop loads its models, prints "ready" and waits for a line with the longest run in seconds, so that
             several sides can load at the same time and still run one after the other.
+        as_shipped: each program keeps its own thresholds; otherwise all use those of this module.
     """
 
     video: str
@@ -54,21 +56,23 @@ class Scene:
     device: str = "auto"
     settings: dict[str, str] = field(default_factory=dict)
     held: bool = False
+    as_shipped: bool = False
 
     @property
     def configuration(self) -> dict[str, str]:
         """The scene as keys of our configuration, including `settings`."""
-        return {
-            "device": self.device,
-            "detector.weights": self.weights,
+        models = {"device": self.device, "detector.weights": self.weights, "pose.model": self.pose}
+        if self.as_shipped:
+            return models | self.settings
+        thresholds = {
             "detector.size": str(SIZE),
             "detector.min_score": str(MIN_SCORE),
             "detector.nms_iou": str(NMS_IOU),
             "tracker.track_score": str(TRACK_SCORE),
             "tracker.low_score": str(LOW_SCORE),
             "tracker.match_iou": str(MATCH_IOU),
-            "pose.model": self.pose,
-        } | self.settings
+        }
+        return models | thresholds | self.settings
 
     def to_json(self) -> str:
         """Return the scene as JSON."""
@@ -91,6 +95,7 @@ class Run:
         published_s: publishing times in seconds of the same clock.
         boxes: boxes of the people, float32 (N, 4) x1 y1 x2 y2 in pixels.
         thrown_away: number of frames that were captured but neither published nor counted as dropped.
+        started_s: when the process of the side was started, in seconds of the same clock; NaN if unknown.
     """
 
     engine: str
@@ -99,6 +104,7 @@ class Run:
     published_s: list[float] = field(default_factory=list)
     boxes: list[NDArray[np.float32]] = field(default_factory=list)
     thrown_away: int = 0
+    started_s: float = math.nan
 
     def add(self, frame: int, captured_s: float, published_s: float, boxes: NDArray[np.float32]) -> None:
         """Add a published frame."""
@@ -122,27 +128,23 @@ class Run:
         """Return the figures that are compared.
 
         Returns:
-            fps, people_per_s, people (mean per frame), p50_ms and p95_ms (time from capture to publishing), and
-            thrown_away. The first WARM_FRAMES frames do not count. All but thrown_away are NaN if fewer than two frames
-            remain.
+            fps, people_per_s, people (mean per frame), p50_ms and p95_ms (time from capture to publishing), first_s
+            (from the start of the process to the first result), and thrown_away. The first WARM_FRAMES frames count for
+            first_s only. The figures of the others are NaN if fewer than two remain.
         """
+        whole = {
+            "first_s": self.published_s[0] - self.started_s if self.published_s else math.nan,
+            "thrown_away": float(self.thrown_away),
+        }
         ages_ms = (np.array(self.published_s) - np.array(self.captured_s))[WARM_FRAMES:] * 1e3
         if len(ages_ms) < 2:
-            return dict.fromkeys(("fps", "people_per_s", "people", "p50_ms", "p95_ms"), float("nan")) | {
-                "thrown_away": float(self.thrown_away)
-            }
+            return dict.fromkeys(("fps", "people_per_s", "people", "p50_ms", "p95_ms"), math.nan) | whole
         published_s = self.published_s[WARM_FRAMES:]
         fps = (len(published_s) - 1) / (published_s[-1] - published_s[0])
         people = float(np.mean([len(boxes) for boxes in self.boxes[WARM_FRAMES:]]))
         p50_ms, p95_ms = np.percentile(ages_ms, (50, 95)).tolist()
-        return {
-            "fps": fps,
-            "people_per_s": fps * people,
-            "people": people,
-            "p50_ms": p50_ms,
-            "p95_ms": p95_ms,
-            "thrown_away": float(self.thrown_away),
-        }
+        counted = {"fps": fps, "people_per_s": fps * people, "people": people, "p50_ms": p50_ms, "p95_ms": p95_ms}
+        return counted | whole
 
     def share_found_by(self, other: Run) -> float:
         """Return the share of this run's boxes, in frames that both published, that the other run has as well.

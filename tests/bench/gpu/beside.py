@@ -24,8 +24,10 @@ import zmq
 
 from realtime import wire
 from realtime.evaluate.speed import compare
-from realtime.evaluate.speed.compare import HALF, OURS
+from realtime.evaluate.speed.compare import HALF
+from realtime.evaluate.speed.ratios import OURS
 from realtime.evaluate.speed.runs import WARM_FRAMES, Run, Scene
+from realtime.evaluate.speed.sides import read_ours, words_of_loop, words_of_ours
 from tests.bench.gpu.steps import Job
 
 # Orientation only, and never part of a ratio: another card, another detector, other frames.
@@ -203,7 +205,7 @@ class Loop:
     def __init__(self, side: str, scene: Scene, folder: Path) -> None:
         self._result = folder / "run.json"
         held = dataclasses.replace(scene, held=True)
-        self._process = _Process(compare.words_of_loop(side, held, self._result), folder)
+        self._process = _Process(words_of_loop(side, held, self._result), folder)
 
     def is_ready(self) -> bool:
         self._process.check()
@@ -231,7 +233,7 @@ class Ours:
         self._socket.connect(endpoint)
         more = {"publish.bind": endpoint, "publish.wait_for_subscribers": "1"}
         held = dataclasses.replace(scene, settings=scene.settings | more)
-        self._process = _Process(compare.words_of_ours(held, folder), folder)
+        self._process = _Process(words_of_ours(held, folder), folder)
 
     def is_ready(self) -> bool:
         self._process.check()
@@ -240,7 +242,7 @@ class Ours:
     def measure(self, seconds: float) -> Run:
         self._socket.subscribe(wire.pose_topic("cam0"))
         self._process.wait(seconds + Loop._MORE_S)
-        return compare.read_ours(self._folder)
+        return read_ours(self._folder)
 
     def close(self) -> None:
         self._socket.close(linger=0)

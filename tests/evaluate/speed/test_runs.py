@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ from tests.evaluate.speed.made import BOX, SCENE, run
 
 def test_figures_exclude_the_first_frames() -> None:
     side = run(fps=10, age_s=0.2)
-    side.published_s[0] = -100.0
+    side.started_s, side.published_s[0] = -103.0, -100.0
     side.boxes[: WARM_FRAMES + 5] = [np.concatenate([BOX, BOX])] * (WARM_FRAMES + 5)
     assert side.figures() == pytest.approx(
-        {"fps": 10, "people_per_s": 12, "people": 1.2, "p50_ms": 200, "p95_ms": 200, "thrown_away": 0}
+        {"fps": 10, "people_per_s": 12, "people": 1.2, "p50_ms": 200, "p95_ms": 200, "first_s": 3, "thrown_away": 0}
     )
 
 
@@ -29,6 +30,12 @@ def test_a_run_and_a_scene_are_unchanged_after_writing_and_reading(tmp_path: Pat
     assert [boxes.shape for boxes in back.boxes] == [(1, 4), (0, 4)]
     assert (back.frames, back.published_s, back.engine) == (side.frames, side.published_s, "fake")
     assert Scene.from_json(SCENE.to_json()) == SCENE
+
+
+def test_a_program_as_shipped_keeps_its_own_thresholds() -> None:
+    shipped = replace(SCENE, as_shipped=True).configuration
+    assert set(shipped) == {"device", "detector.weights", "pose.model", "pose.engine"}
+    assert load(environment={}, flags=shipped).detector.min_score == load(environment={}, flags={}).detector.min_score
 
 
 def test_a_scene_is_a_valid_configuration_of_our_program() -> None:
