@@ -89,12 +89,14 @@ class Section:
 _BOXES = "compare {video} --pose none --mode throughput"
 _VITPOSE = "compare {video} --mode throughput"
 _LIVE = "compare {video} --mode live --fps 25"
+_SEVERAL = "compare {video} --pose none --mode cameras"
 _LINE = "compare {video} --mode one-liner"
 SECTIONS = (
     Section("start", "start {video}", ("--rounds 3", "--rounds 1 --second-only"), (1.5, 0.4)),
     Section("boxes", _BOXES, ("--frames 120 --rounds 3", "--frames 40 --rounds 1"), (3, 0.6)),
     Section("vitpose", _VITPOSE, ("--frames 40 --rounds 3", "--frames 20 --rounds 1"), (2, 0.6)),
     Section("live", _LIVE, ("--live-s 10 --rounds 3", "--live-s 8 --rounds 1"), (2, 0.6)),
+    Section("cameras", _SEVERAL, ("--live-s 20 --rounds 2", "--live-s 12 --cameras 2 --rounds 1"), (3.5, 0.7)),
     Section("one-liner", _LINE, ("--frames 70 --rounds 3", "--frames 30 --rounds 1"), (2, 0.5), _of_one_liner),
     Section("calls", "cost calls {video} --device cpu", ("--rounds 5", "--rounds 1"), (0.7, 0.3), _of_calls),
     Section("presets", "presets {clip}", ("--frames 60 --rounds 2", "--frames 30 --rounds 1"), (2, 0.8), _of_presets),

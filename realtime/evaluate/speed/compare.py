@@ -13,7 +13,6 @@ import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from realtime.capture.demo import DEMO_FPS, demo_frame
@@ -23,6 +22,7 @@ from realtime.evaluate.report import Report
 from realtime.evaluate.speed import one_liner
 from realtime.evaluate.speed.one_liner import ONE_LINER
 from realtime.evaluate.speed.plots import plot_ratios
+from realtime.evaluate.speed.processes import CAMERAS, PROCESSES, run_processes
 from realtime.evaluate.speed.ratios import COLUMNS, NOTES, OURS, ratios
 from realtime.evaluate.speed.runs import Run, Scene
 from realtime.evaluate.speed.sides import run_loop, run_ours
@@ -34,7 +34,9 @@ from realtime.runtime.core_budget import all_cores
 
 # The default pose model: a network of the size of ViTPose-S with random weights.
 RANDOM_POSE = "vitpose-s"
-THROUGHPUT, LIVE = "throughput", "live"
+THROUGHPUT, LIVE, SEVERAL = "throughput", "live", "cameras"
+# The default frame rate of several live sources: more than most machines can process.
+_SEVERAL_FPS = 60.0
 # The sides besides ours, in the order of the table.
 HALF = "sequential-half"  # only on a CUDA device, where users run networks in fp16
 _BOXES = ("track", "track-as-shipped", "sequential", HALF, "engines")
@@ -79,8 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--mode",
         action="append",
-        choices=[THROUGHPUT, LIVE, ONE_LINER],
-        help=f"{THROUGHPUT} (all frames at full speed), {LIVE} (a live source), or {ONE_LINER}: "
+        choices=[THROUGHPUT, LIVE, SEVERAL, ONE_LINER],
+        help=f"{THROUGHPUT} (all frames at full speed), {LIVE} (a live source), {SEVERAL} (several live sources in one "
+        f"process, against as many processes of our program), or {ONE_LINER}: "
         "YOLO('yolo11n-pose.pt').track(source, stream=True), the single line of ultralytics that people type, against "
         "our setting with one stage and our offline default, whatever --detector and --pose are; repeatable; default: "
         f"{THROUGHPUT} and {LIVE}",
@@ -90,7 +93,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=float,
         metavar="N",
-        help="frame rate of the live source; repeatable; default 10 and 25",
+        help=f"frame rate of a live source; repeatable; default 10 and 25, and {_SEVERAL_FPS:g} for {SEVERAL}",
+    )
+    add(
+        "--cameras",
+        action="append",
+        type=int,
+        metavar="N",
+        help=f"number of live sources for {SEVERAL}, at least 2; repeatable; default 2 and 4",
     )
     add("--live-s", type=float, default=20.0, metavar="S", help="length of a live run in seconds; default 20")
     add(
@@ -128,9 +138,8 @@ def run(options: argparse.Namespace) -> Report:
         for scene in {tuple(s.configuration.items()): s for s in ours}.values():
             run_ours(replace(scene, frames=1, fps=None), folder)
         for mode, side in progress(turns, "rounds", unit="runs"):
-            run_side = run_ours if _is_ours(side) else partial(run_loop, side)
-            runs[mode][side].append(run_side(plan[mode][side], folder))
-    live = [mode for mode, scenes in plan.items() if any(scene.fps is not None for scene in scenes.values())]
+            runs[mode][side].append(_run(side, plan[mode][side], folder))
+    live = [mode for mode in plan if mode.startswith(LIVE)]
     if ONE_LINER in runs:
         runs |= one_liner.by_setting(runs.pop(ONE_LINER))
     report = _report(options, runs, live)
@@ -148,7 +157,7 @@ def _plan(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Scen
     """
     wanted = options.mode or [THROUGHPUT, LIVE]
     plan: dict[str, dict[str, Scene]] = {}
-    if {THROUGHPUT, LIVE} & {*wanted}:
+    if {THROUGHPUT, LIVE, SEVERAL} & {*wanted}:
         scene = make_scene(options, folder)
         modes = _modes(options, scene, folder)
         offered = sides_for(scene)
@@ -156,10 +165,20 @@ def _plan(options: argparse.Namespace, folder: Path) -> dict[str, dict[str, Scen
             raise ConfigError(f"--against: got {HALF} on a CPU, expected a CUDA device; use sequential")
         sides = [OURS, *(side for side in offered if side in (options.against or _BOXES))]
         plan = {mode: dict.fromkeys(sides, scene) for mode, scene in modes.items()}
+        plan |= {
+            f"{scene.cameras} cameras, {scene.fps:g} fps": {OURS: scene, PROCESSES: scene}
+            for scene in (_several(options, scene, folder) if SEVERAL in wanted else [])
+        }
     if ONE_LINER in wanted:
         video = find_video(options, folder)
         plan[ONE_LINER] = one_liner.sides(video, options.frames, options.device, settings_of(options))
     return plan
+
+
+def _run(side: str, scene: Scene, folder: Path) -> Run:
+    if scene.cameras > 1:
+        return run_processes(scene.cameras if side == PROCESSES else 1, scene, folder)
+    return run_ours(scene, folder) if _is_ours(side) else run_loop(side, scene, folder)
 
 
 def _is_ours(side: str) -> bool:
@@ -250,17 +269,29 @@ def _modes(options: argparse.Namespace, scene: Scene, folder: Path) -> dict[str,
     wanted = options.mode or [THROUGHPUT, LIVE]
     modes = {THROUGHPUT: scene} if THROUGHPUT in wanted else {}
     for fps in (options.fps or [10.0, 25.0]) if LIVE in wanted else []:
-        if not 0 < fps <= 1000 or not 1 <= options.live_s < float("inf"):
-            raise ConfigError(
-                f"--fps, --live-s: got {fps:g} and {options.live_s:g}, expected --fps above 0 and at most 1000, "
-                "and --live-s at least 1"
-            )
-        frames, video = round(fps * options.live_s), folder / f"live-{fps:g}.mp4"
-        write_video(itertools.islice(images_of(scene.video), frames), fps, video)
-        modes[f"{LIVE} {fps:g} fps"] = Scene(
-            str(video), scene.weights, scene.pose, frames, fps, scene.threads, scene.device, scene.settings
-        )
+        modes[f"{LIVE} {fps:g} fps"] = _live(options, scene, fps, folder)
     return modes
+
+
+def _several(options: argparse.Namespace, scene: Scene, folder: Path) -> list[Scene]:
+    """Return the scenes of the mode `cameras`."""
+    numbers = options.cameras or CAMERAS
+    if min(numbers) < 2:
+        raise ConfigError(f"--cameras: got {min(numbers)}, expected at least 2")
+    lives = [_live(options, scene, fps, folder) for fps in options.fps or [_SEVERAL_FPS]]
+    return [replace(live, cameras=number) for live in lives for number in numbers]
+
+
+def _live(options: argparse.Namespace, scene: Scene, fps: float, folder: Path) -> Scene:
+    """Return the scene with a live source of this frame rate, which plays the video in a loop for --live-s seconds."""
+    if not 0 < fps <= 1000 or not 1 <= options.live_s < float("inf"):
+        raise ConfigError(
+            f"--fps, --live-s: got {fps:g} and {options.live_s:g}, expected --fps above 0 and at most 1000, "
+            "and --live-s at least 1"
+        )
+    frames, video = round(fps * options.live_s), folder / f"live-{fps:g}.mp4"
+    write_video(itertools.islice(images_of(scene.video), frames), fps, video)
+    return replace(scene, video=str(video), frames=frames, fps=fps)
 
 
 def _report(

@@ -170,8 +170,8 @@ def _of_cameras(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
     """Return the milliseconds for one frame of every camera at full speed, by number of cameras."""
     ms: dict[int, list[float]] = {n: [] for n in CAMERAS}
     for n in progress([n for _ in range(rounds) for n in CAMERAS], "cameras", unit="runs"):
-        part = replace(scene, frames=max(_FEWEST_FRAMES, scene.frames // n))
-        ms[n].append(1e3 * n / run_ours(part, folder, cameras=n).figures()["fps"])
+        part = replace(scene, frames=max(_FEWEST_FRAMES, scene.frames // n), cameras=n)
+        ms[n].append(1e3 * n / run_ours(part, folder).figures()["fps"])
     return {n: float(np.median(values)) for n, values in ms.items()}
 
 

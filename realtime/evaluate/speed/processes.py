@@ -1,120 +1,87 @@
 """Overloaded live cameras: one process that serves all of them, against one process for each.
 
-`cost` uses this module for its table `processes`. All cameras play the same video as a live source, faster than the
-machine can process it, so each side drops frames. The sides run in turns.
+`compare` uses this module for its mode `cameras`. All cameras play the same video as a live source, faster than the
+machine can process it, so that both sides drop frames. Only the time in which all cameras run counts.
 """
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from realtime.errors import RealtimeError
-from realtime.evaluate.progress import progress
-from realtime.evaluate.speed.compare import recording_of_ours, words_of_ours
-from realtime.evaluate.speed.runs import Scene
-from realtime.evaluate.speed.videos import images_of, write_video
-from realtime.recordings.reading import open_recording
+from realtime.evaluate.speed.runs import Run, Scene
+from realtime.evaluate.speed.sides import messages_of_ours, read_ours, words_of_ours
+from realtime.machine import environment_without_settings
+from realtime.wire import PoseMessage
 
-# Numbers of cameras.
+# The name of the side, and the default numbers of cameras.
+PROCESSES = "processes"
 CAMERAS = (2, 4)
-# What counts begins this long after the last camera's first frame, and ends before the first camera's last one: then
-# all of them run.
-_WARM_S = 2.0
-_END_S = 0.5
-# The least length of that time.
-_LEAST_S = 3.0
+# The time that counts begins this long after the last camera's first result, and ends this long before the first
+# camera's last one. It must be at least as long as the third number.
+_WARM_NS, _END_NS, _LEAST_NS = 2_000_000_000, 500_000_000, 3_000_000_000
 
 
-class Served(NamedTuple):
-    """What one side did while all of its cameras ran.
-
-    Attributes:
-        fps: published frames of all cameras per second.
-        p50_ms, p95_ms: time from capture to publishing, in milliseconds.
-    """
-
-    fps: float
-    p50_ms: float
-    p95_ms: float
-
-
-def of_processes(scene: Scene, rounds: int, folder: Path) -> dict[int, list[tuple[Served, Served]]]:
-    """Measure both sides for each number of cameras.
+def run_processes(processes: int, scene: Scene, folder: Path) -> Run:
+    """Run our program in several processes at the same time.
 
     Args:
-        scene: a live scene: its `fps` is the frame rate of each camera, its `frames` the length of a run.
-        rounds: number of repetitions.
-        folder: where the video and the recordings are written.
+        processes: how many; each serves an equal part of the scene's cameras.
+        scene: a live scene of several cameras.
+        folder: where the recordings and the reports are written.
 
     Returns:
-        By number of cameras, for each round: one process, and as many processes as cameras.
+        The frames of all cameras in the time in which all of them ran.
 
     Raises:
-        RealtimeError: the program failed, or was too slow to start.
+        RealtimeError: the program failed, or the cameras did not run at the same time for long enough.
     """
-    assert scene.fps is not None
-    video = folder / "overload.mp4"
-    endless = itertools.chain.from_iterable(images_of(scene.video) for _ in itertools.count())
-    write_video(itertools.islice(endless, scene.frames), scene.fps, video)
-    scene = replace(scene, video=str(video))
-    found: dict[int, list[tuple[Served, Served]]] = {cameras: [] for cameras in CAMERAS}
-    for number, cameras in progress([(i, n) for i in range(rounds) for n in CAMERAS], "processes", unit="rounds"):
-        turn = (1, cameras) if number % 2 == 0 else (cameras, 1)
-        sides = {processes: _run(scene, cameras, processes, folder) for processes in turn}
-        found[cameras].append((sides[1], sides[cameras]))
-    return found
-
-
-def _run(scene: Scene, cameras: int, processes: int, folder: Path) -> Served:
-    folders = [folder / f"process-{i}" for i in range(processes)]
-    running = []
+    part = replace(scene, cameras=scene.cameras // processes)
+    folders = [folder / f"process-{number}" for number in range(processes)]
+    programs = []
     for each in folders:
         each.mkdir(exist_ok=True)
-        recording_of_ours(each).unlink(missing_ok=True)
-        words = [sys.executable, *words_of_ours(scene, each, cameras // processes)]
-        running.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))  # noqa: S603
-    errors = [program.communicate()[1] for program in running]
-    for program, error in zip(running, errors, strict=True):
+        command, environment = [sys.executable, *words_of_ours(part, each)], environment_without_settings()
+        programs.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))  # noqa: S603 - ourselves
+    errors = [program.communicate()[1] for program in programs]
+    for program, error in zip(programs, errors, strict=True):
         if program.returncode:
-            raise RealtimeError(f"cost processes: exit code {program.returncode}: {(error.splitlines() or [''])[-1]}")
-    return served([times for each in folders for times in _times(recording_of_ours(each))])
+            last = error.strip().splitlines()[-1:] or ["no error message"]
+            raise RealtimeError(f"{PROCESSES}: exit code {program.returncode}: {last[0]}")
+    told = [read_ours(each) for each in folders]
+    run = Run(told[0].engine, thrown_away=sum(each.thrown_away for each in told))
+    for message in together([messages for each in folders for messages in _by_camera(each)]):
+        run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
+    return run
 
 
-def _times(recording: Path) -> list[NDArray[np.float64]]:
-    """Return the times of each camera's frames in seconds: float64 (N, 2), capture and publishing."""
-    times: dict[str, list[tuple[float, float]]] = {}
-    for message in open_recording(recording).messages():
-        times.setdefault(message.camera, []).append((message.captured_ns / 1e9, message.published_ns / 1e9))
-    return [np.array(each) for each in times.values()]
+def _by_camera(folder: Path) -> Iterable[list[PoseMessage]]:
+    cameras: defaultdict[str, list[PoseMessage]] = defaultdict(list)
+    for message in messages_of_ours(folder):
+        cameras[message.camera].append(message)
+    return cameras.values()
 
 
-def served(cameras: Sequence[NDArray[np.float64]]) -> Served:
-    """Return what was done while all cameras ran.
+def together(cameras: Sequence[Sequence[PoseMessage]]) -> list[PoseMessage]:
+    """Return what several cameras published while all of them ran, in the order of time.
 
     Args:
-        cameras: for each camera, the capture and publishing times of its frames in seconds, float64 (N, 2).
+        cameras: each camera's messages, in order.
 
     Raises:
         RealtimeError: they did not run at the same time for long enough.
-
-    >>> times = np.array([[second, second + 0.1] for second in np.arange(0, 12, 0.1)])
-    >>> [round(figure) for figure in served([times, times])]
-    [20, 100, 100]
     """
-    begin_s = max(times[0, 1] for times in cameras) + _WARM_S
-    end_s = min(times[-1, 1] for times in cameras) - _END_S
-    if end_s - begin_s < _LEAST_S:
-        raise RealtimeError("cost processes: the cameras did not run at the same time for long enough; add --live-s 60")
-    inside = np.concatenate([times[(times[:, 1] >= begin_s) & (times[:, 1] < end_s)] for times in cameras])
-    ages_ms = (inside[:, 1] - inside[:, 0]) * 1e3
-    p50_ms, p95_ms = np.percentile(ages_ms, (50, 95)).tolist()
-    return Served(len(inside) / (end_s - begin_s), p50_ms, p95_ms)
+    begin_ns = max(messages[0].published_ns for messages in cameras) + _WARM_NS
+    end_ns = min(messages[-1].published_ns for messages in cameras) - _END_NS
+    if end_ns - begin_ns < _LEAST_NS:
+        raise RealtimeError(
+            f"{PROCESSES}: all cameras ran together for {max(0, end_ns - begin_ns) / 1e9:.1f} s, expected at least "
+            f"{_LEAST_NS / 1e9:g} s; set a longer --live-s"
+        )
+    inside = [one for messages in cameras for one in messages if begin_ns <= one.published_ns < end_ns]
+    return sorted(inside, key=lambda message: message.published_ns)

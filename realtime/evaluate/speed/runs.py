@@ -44,6 +44,7 @@ class Scene:
         settings: additional keys of our configuration and their values.
         held: a loop loads its models, prints "ready" and waits for a line with the longest run in seconds, so that
             several sides can load at the same time and still run one after the other.
+        cameras: how many cameras play the video at the same time; the loops have one.
         as_shipped: each program keeps its own thresholds; otherwise all use those of this module.
     """
 
@@ -56,6 +57,7 @@ class Scene:
     device: str = "auto"
     settings: dict[str, str] = field(default_factory=dict)
     held: bool = False
+    cameras: int = 1
     as_shipped: bool = False
 
     @property

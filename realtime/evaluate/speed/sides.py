@@ -17,28 +17,31 @@ from realtime.evaluate.speed.one_liner import LOOPS
 from realtime.evaluate.speed.runs import Run, Scene
 from realtime.machine import environment_without_settings
 from realtime.recordings.reading import open_recording
+from realtime.wire import PoseMessage
 
 _ENTRY = "import sys; from realtime.cli import main; sys.exit(main())"
 _RECORDING, _REPORT = "ours.jsonl", "ours.json"
 
 
-def run_ours(scene: Scene, folder: Path, cameras: int = 1) -> Run:
+def run_ours(scene: Scene, folder: Path) -> Run:
     """Run our program once.
 
     Args:
         scene: the scene.
         folder: where the recording and the report are written.
-        cameras: how many cameras play the video. The result contains the frames of all of them.
+
+    Returns:
+        The frames of all cameras.
 
     Raises:
         RealtimeError: the program failed.
     """
     started_s = time.time()
-    _start(*words_of_ours(scene, folder, cameras))
+    _start(*words_of_ours(scene, folder))
     return replace(read_ours(folder), started_s=started_s)
 
 
-def words_of_ours(scene: Scene, folder: Path, cameras: int = 1) -> list[str]:
+def words_of_ours(scene: Scene, folder: Path) -> list[str]:
     """Return Python's arguments that run our program once; see `run_ours`."""
     flags = {"publish.bind": "tcp://127.0.0.1:*"} | scene.configuration | {
         "max_frames": str(scene.frames),
@@ -48,7 +51,7 @@ def words_of_ours(scene: Scene, folder: Path, cameras: int = 1) -> list[str]:
         "log_level": "warning",
     }  # fmt: skip
     words = [f"--{key.replace('_', '-')}={value}" for key, value in flags.items()]
-    return ["-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(cameras)), *words]
+    return ["-c", _ENTRY, *(f"--source=cam{i}={scene.video}" for i in range(scene.cameras)), *words]
 
 
 def words_of_loop(side: str, scene: Scene, result: Path) -> list[str]:
@@ -61,10 +64,15 @@ def read_ours(folder: Path) -> Run:
     """Read the result of our program from the folder that `words_of_ours` named."""
     told = json.loads((folder / _REPORT).read_text())
     run = Run(", ".join(f"{key} {Path(name).name}" for key, name in told["models"].items()))
-    for message in sorted(open_recording(folder / _RECORDING).messages(), key=lambda message: message.published_ns):
+    for message in messages_of_ours(folder):
         run.add(message.frame, message.captured_ns / 1e9, message.published_ns / 1e9, message.boxes_array())
     run.thrown_away = sum(c["captured"] - c["published"] - sum(c["drops"].values()) for c in told["cameras"].values())
     return run
+
+
+def messages_of_ours(folder: Path) -> list[PoseMessage]:
+    """Read what our program published from the folder that `words_of_ours` named, in the order of time."""
+    return sorted(open_recording(folder / _RECORDING).messages(), key=lambda message: message.published_ns)
 
 
 def run_loop(side: str, scene: Scene, folder: Path) -> Run:
