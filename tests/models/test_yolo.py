@@ -90,7 +90,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8
     wrong = []
 
     def work(number):
-        for _ in range(5):
+        for _ in range(3):
             with core_budget(fixed(1)):
                 finds = net.predict(batches[number], 0.3, 0.7)
             for (xyxy, *_), (expected, *_) in zip(finds, alone[number], strict=True):
@@ -127,7 +127,7 @@ def test_a_network_may_be_dropped_while_other_threads_use_it(yolov8n, photograph
     expected, wrong = net.predict(picture, 0.3, 0.7)[0], []
 
     def work():
-        for _ in range(20):
+        for _ in range(10):
             with core_budget(fixed(1)):
                 found = net.predict(picture, 0.3, 0.7)[0]
             if any(not np.allclose(a, b, atol=0.1) for a, b in zip(found, expected, strict=True)):
@@ -136,7 +136,7 @@ def test_a_network_may_be_dropped_while_other_threads_use_it(yolov8n, photograph
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(50):
+    for _ in range(25):
         net.drop((320, 256))
         threads[0].join(0.02)
     for thread in threads:
