@@ -95,7 +95,7 @@ def test_no_state_can_be_mistaken_for_live(play, open_page):
         page.wait_for_selector(tile(name, state="live") + "[data-seq]")
     scenarios.enter(fake)
     for name, words in WORDS.items():
-        page.wait_for_selector(tile(name, state=name), timeout=10_000)
+        page.wait_for_selector(tile(name, state=name))
         assert words in page.inner_text(tile(name) + " .note")
         look = page.locator(tile(name) + " canvas").evaluate("canvas => getComputedStyle(canvas).filter")
         assert ("grayscale" in look) == (name not in ("live", "idle")), name
@@ -126,7 +126,7 @@ def test_the_line_drains_while_no_picture_comes(play, open_page):
     page.wait_for_selector(tile("front-door", freshness="fresh"))
     fake.change("front-door", sends=False)
     page.wait_for_selector(tile("front-door", state="live", freshness="ageing"))
-    page.wait_for_selector(tile("front-door", state="late"), timeout=8000)
+    page.wait_for_selector(tile("front-door", state="late"))
     clip = page.locator(tile("front-door") + " .fill").evaluate("fill => fill.style.clipPath")
     gone = float(re.search(r"inset\(0(?:px)? ([\d.]+)%", clip)[1])
     assert 40 < gone < 60  # 5 s of 30, on a logarithmic scale
@@ -220,7 +220,7 @@ def test_a_lost_dashboard_shows_and_the_page_comes_back_by_itself(play, open_pag
     page.wait_for_timeout(1200)
     assert age_ms(page, tile("lobby")) > before + 900
     fake.refuse = None
-    page.wait_for_selector(tile("lobby", state="live", freshness="fresh"), timeout=15_000)
+    page.wait_for_selector(tile("lobby", state="live", freshness="fresh"))
     expect(page.locator("#banner")).to_be_hidden()
 
 
@@ -235,7 +235,7 @@ def test_a_dashboard_that_is_killed_and_started_again_is_found_again(play, open_
         re.compile(r"^Dashboard unreachable since \d\d:\d\d:\d\d · 0:\d\d\. Trying again")
     )
     fake = play(scenarios.few(port))
-    page.wait_for_selector(tile("lobby", state="live", freshness="fresh"), timeout=15_000)
+    page.wait_for_selector(tile("lobby", state="live", freshness="fresh"))
 
 
 @slow

@@ -1,5 +1,6 @@
 """YOLO networks on each engine against torch in float32, on real photographs."""
 
+import copy
 import gc
 import shutil
 import threading
@@ -26,6 +27,11 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module")
+def exact(yolov8n):
+    return YoloNet(yolov8n, CPU)
 
 
 def pictures(photographs, width=320, height=256):
@@ -249,9 +255,9 @@ def test_a_pose_network_detects_all_of_its_classes(yolo11n_pose, photographs, tm
     assert people >= 2
 
 
-def net_with(weights, predictions, library, labels, **layout):
+def net_with(exact, predictions, library, labels, **layout):
     """A network with these predictions, which are evaluated in numpy, as those of OpenVINO, or in torch."""
-    net = YoloNet(weights, CPU)
+    net = copy.copy(exact)
     net._layout, net._labels = replace(net._layout, **layout), torch.tensor(labels)
     net._forward = lambda images: predictions
     if library == "numpy":
@@ -262,7 +268,7 @@ def net_with(weights, predictions, library, labels, **layout):
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 @pytest.mark.parametrize(("classes", "person"), [(1, 0), (2, 0), (2, 1), (80, 0), (80, 41)])
-def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
+def test_nms_equals_that_of_ultralytics(exact, classes, person, library):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(classes)
@@ -272,7 +278,7 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
     one = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
     predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # no person in the second image
     labels = [0 if index == person else -1 for index in range(classes)]
-    net = net_with(yolov8n, predictions, library, labels, keypoints=2, columns=3)
+    net = net_with(exact, predictions, library, labels, keypoints=2, columns=3)
     finds = net.predict(np.zeros((3, 32, 32, 3), np.uint8), 0.3, 0.5)
     expected = non_max_suppression(predictions, 0.3, 0.5, classes=[person], nc=classes)
     assert [len(rows) > 5 for rows in expected] == [True, False, True]
@@ -285,7 +291,7 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 @pytest.mark.parametrize("end2end", [False, True], ids=["anchors", "end2end"])
 @pytest.mark.parametrize("wanted", [[0], [15, 0], [41, 2, 15]])
-def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wanted, library):
+def test_nms_of_several_classes_equals_that_of_ultralytics(exact, end2end, wanted, library):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(3)
@@ -299,7 +305,7 @@ def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wan
         rows = torch.cat((corners - sizes, corners + sizes, best[None], which[None])).T
         predictions = rows[best.argsort(descending=True)[:300]][None]
     labels = [wanted.index(index) if index in wanted else -1 for index in range(80)]
-    net = net_with(yolov8n, predictions, library, labels, end2end=end2end)
+    net = net_with(exact, predictions, library, labels, end2end=end2end)
     found = net.predict(np.zeros((1, 32, 32, 3), np.uint8), 0.3, 0.5)[0]
     [expected] = non_max_suppression(predictions, 0.3, 0.5, classes=wanted, nc=80, end2end=end2end)
     assert len(expected) > 20

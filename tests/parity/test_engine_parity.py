@@ -55,7 +55,7 @@ REAL_SIZES = [
     # head and experts, size, engines; all but vitpose-plus-small, which covers the full depth, have three layers
     ({"simple": True}, SHALLOW, ("torch", "openvino")),  # plain, simple head
     ({"simple": False}, SHALLOW, ("torch", "openvino")),  # plain, classic head
-    ({"simple": False, "experts": 6}, SMALL, ("torch", "openvino")),  # vitpose-plus-small
+    ({"simple": False, "experts": 6}, SMALL, ("openvino",)),  # vitpose-plus-small
     ({"simple": True}, BASE | {"num_hidden_layers": 3}, ("torch",)),  # vitpose-base-simple
 ]
 

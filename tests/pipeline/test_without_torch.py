@@ -32,7 +32,7 @@ def run(cache: Path, commands: list[list[str]]) -> tuple[list[str], str]:
 
 def test_a_second_start_imports_no_torch(tmp_path: Path, yolov8n: Path, yolo11n_pose: Path) -> None:
     flags = ["--device=auto", "--source=demo", "--max-frames=3", f"--publish.bind=ipc://{tmp_path}/stream"]
-    flags += [f"--detector.weights={yolov8n}"]
+    flags += [f"--detector.weights={yolov8n}", "--detector.size=320"]
     models = ["none", str(yolo11n_pose), str(save_checkpoint(tmp_path / "vitpose"))]
     commands = [[*flags, f"--pose.model={model}"] for model in models]
     first, log = run(tmp_path, commands)
