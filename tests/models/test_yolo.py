@@ -63,7 +63,7 @@ def test_openvino_detects_the_same_people_as_torch(request, photographs, cache, 
 @pytest.mark.parametrize(("precision", "pixels"), [("fp16", 0.3), ("bf16", 1.5)])
 def test_16_bit_networks_decode_boxes_in_float32(yolo11n_pose, photographs, precision, pixels):
     exact, net = YoloNet(yolo11n_pose, CPU), YoloNet(yolo11n_pose, CPU, Choice("torch", precision))
-    batches = [np.concatenate(pictures(photographs, 640, 480)), *pictures(photographs, 640, 480)]
+    batches = [np.concatenate(pictures(photographs, 480, 384)), *pictures(photographs, 480, 384)]
     people = 0
     for batch in batches:  # a batch of several images, then single images
         for found, expected in zip(net.predict(batch, 0.3, 0.7), exact.predict(batch, 0.5, 0.7), strict=True):
@@ -176,7 +176,7 @@ def blind(monkeypatch):
 
 
 def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photographs, cache, blind, caplog):
-    config = DetectorConfig()
+    config = DetectorConfig(size=320)
     choice = choose("detector", CPU, config)
     net = build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
     assert net.engine_name == "torch fp32"
@@ -184,7 +184,7 @@ def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photo
 
 
 def test_an_explicit_engine_is_refused_if_it_misses_people(yolov8n, photographs, cache, blind):
-    config, choice = DetectorConfig(engine="openvino", precision="fp32"), Choice("openvino", "fp32")
+    config, choice = DetectorConfig(size=320, engine="openvino", precision="fp32"), Choice("openvino", "fp32")
     with pytest.raises(ModelError, match=r"detector: the self-test of openvino fp32 failed: .* try --detector.engine"):
         build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
 
@@ -325,7 +325,7 @@ def test_networks_that_were_converted_for_other_classes_are_not_mixed_up(yolov8n
 
 
 def test_the_self_test_notices_a_broken_engine_if_people_are_not_looked_for(yolov8n, photographs, cache, blind, caplog):
-    config = DetectorConfig(classes=["tie"])
+    config = DetectorConfig(size=320, classes=["tie"])
     net = build_net(
         "detector", yolov8n, CPU, Choice("openvino", "fp32"), config, cache, cv2.imread(str(photographs[0]))
     )
