@@ -107,6 +107,17 @@ def test_no_state_can_be_mistaken_for_live(play, open_page):
     assert page.title() == "(5 in trouble) Cameras"
 
 
+def test_a_camera_that_goes_and_comes_back_at_once_has_a_tile_again(play, open_page):
+    fake = play(scenarios.one())
+    page = open_page(fake.url)
+    for _ in range(3):
+        page.wait_for_selector(tile("front-door", state="live", freshness="fresh") + "[data-seq]")
+        cameras = list(fake.cameras.values())
+        fake.set_cameras([])
+        fake.set_cameras(cameras)
+        page.wait_for_function("() => document.querySelector('.tile')?.clientWidth > 200")
+
+
 @slow
 def test_the_time_in_a_state_counts_up(play, open_page):
     fake = play(scenarios.one())
