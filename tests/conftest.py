@@ -62,7 +62,7 @@ def photographs() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def trained_vitpose(request: pytest.FixtureRequest, yolo11n_pose: Path) -> Path:
-    """The folder of a tiny ViTPose, trained on the people of the built-in source. Takes most of a minute, once."""
+    """The folder of a tiny ViTPose, trained on the people of the built-in source. Takes about 20 s, once."""
     from tests.pose.training import trained_in
 
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "trained" / "vitpose"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from realtime.models.converted import read_people
 from realtime.models.weights import find_pose
 from tests.pose.checkpoints import save_checkpoint
 
-# Hides the libraries that the extra `light` does not install, as if they were not there.
+# Hides the libraries that the extra `light` does not install, as if they were not there, and runs the program with each
+# list of flags.
 WITHOUT = """
-import importlib.util, sys
+import importlib.util, json, sys
 hidden = {"torch", "torchvision", "ultralytics", "transformers", "safetensors", "boxmot", "huggingface_hub"}
 class Hide:
     def find_spec(self, name, *rest):
@@ -35,7 +37,8 @@ sys.meta_path.insert(0, Hide())
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name.partition(".")[0] in hidden else find(name, *rest)
 from realtime.cli import main
-sys.exit(main(sys.argv[1:]))
+for words in json.loads(sys.argv[1]):
+    print("exit code", main(words), file=sys.stderr, flush=True)
 """
 
 
@@ -48,17 +51,20 @@ def out(tmp_path_factory: pytest.TempPathFactory, yolov8n: Path) -> Path:
     return folder / "out"
 
 
-def run_without_torch(cache: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-    words = ["--source=demo", "--max-frames=5", "--publish.bind=tcp://127.0.0.1:*", *flags]
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT, *words],
-        env=environment,
+def run_without_torch(cache: Path, *commands: list[str]) -> list[tuple[int, str]]:
+    """Run the program with each list of flags, in one process; return the exit codes and what was logged."""
+    flags = ["--source=demo", "--max-frames=5", "--publish.bind=tcp://127.0.0.1:*"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, json.dumps([flags + each for each in commands])],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
     )
+    *told, rest = re.split(r"^exit code (\d)\n", done.stderr, flags=re.MULTILINE)
+    assert (rest, len(told)) == ("", 2 * len(commands)), done.stderr
+    return [(int(code), text) for text, code in zip(told[::2], told[1::2], strict=True)]
 
 
 def config(out: Path, **keys: object) -> object:
@@ -92,8 +98,10 @@ def test_an_exported_network_finds_the_same_people_as_its_weights(out: Path, yol
 
 def test_a_machine_without_torch_runs_an_export(out: Path, tmp_path: Path) -> None:
     record = tmp_path / "poses.jsonl"
-    done = run_without_torch(tmp_path, f"--detector.weights={out}", f"--pose.model={out}", f"--record={record}")
-    assert done.returncode == 0, done.stderr
+    [(code, log)] = run_without_torch(
+        tmp_path, [f"--detector.weights={out}", f"--pose.model={out}", f"--record={record}"]
+    )
+    assert code == 0, log
     messages = [json.loads(line) for line in record.read_text().splitlines()]
     assert [len(message["track_ids"]) for message in messages][-1] == 5
 
@@ -101,35 +109,29 @@ def test_a_machine_without_torch_runs_an_export(out: Path, tmp_path: Path) -> No
 def test_without_torch_auto_is_the_export_in_the_cache(out: Path, tmp_path: Path) -> None:
     (tmp_path / "realtime-pose").mkdir(mode=0o700)
     shutil.copytree(out, tmp_path / "realtime-pose" / "exported")
-    done = run_without_torch(tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "pose.model: vitpose, converted, from " in done.stderr
+    [(code, log)] = run_without_torch(tmp_path, [])
+    assert code == 0, log
+    assert "pose.model: vitpose, converted, from " in log
 
 
 NEEDS_TORCH = [
-    (["--pose.model=none"], 2, "detector.weights: no converted networks in "),
-    (["--detector.weights=yolo11n", "--pose.model=none"], 2, "detector.weights: got yolo11n, which needs torch: "),
-    (["--detector.weights={out}", "--pose.model=vitpose-plus-small"], 2, "pose.model: got vitpose-plus-small, which "),
-    (["--detector.weights={out}", "--pose.model={out}", "--device=cuda"], 2, "device: got cuda, which needs torch, "),
-    (
-        ["--detector.weights={out}", "--pose.model={out}", "--tracker.method=botsort"],
-        2,
-        "tracker.method botsort needs ",
-    ),
+    (["--pose.model=none"], "detector.weights: no converted networks in "),
+    (["--detector.weights=yolo11n", "--pose.model=none"], "detector.weights: got yolo11n, which needs torch: "),
+    (["--detector.weights={out}", "--pose.model=vitpose-plus-small"], "pose.model: got vitpose-plus-small, which "),
+    (["--detector.weights={out}", "--pose.model={out}", "--device=cuda"], "device: got cuda, which needs torch, "),
+    (["--detector.weights={out}", "--pose.model={out}", "--tracker.method=botsort"], "tracker.method botsort needs "),
 ]
 
 
-@pytest.mark.parametrize(("flags", "code", "says"), NEEDS_TORCH, ids=[says for *_, says in NEEDS_TORCH])
-def test_what_needs_torch_is_one_line_that_names_the_extra(
-    out: Path, tmp_path: Path, flags: list[str], code: int, says: str
-) -> None:
-    done = run_without_torch(tmp_path, *(flag.format(out=out) for flag in flags))
-    assert done.returncode == code
-    errors = [line for line in done.stderr.splitlines() if "error" in line]
-    assert len(errors) == 1
-    assert errors[0].startswith(f"realtime-pose: error: {says}")
-    assert "realtime-pose[run]" in errors[0]
-    assert "Traceback" not in done.stderr
+def test_what_needs_torch_is_one_line_that_names_the_extra(out: Path, tmp_path: Path) -> None:
+    commands = [[flag.format(out=out) for flag in flags] for flags, _ in NEEDS_TORCH]
+    for (_, says), (code, log) in zip(NEEDS_TORCH, run_without_torch(tmp_path, *commands), strict=True):
+        assert code == 2
+        errors = [line for line in log.splitlines() if "error" in line]
+        assert len(errors) == 1, log
+        assert errors[0].startswith(f"realtime-pose: error: {says}")
+        assert "realtime-pose[run]" in errors[0]
+        assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(

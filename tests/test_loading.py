@@ -233,7 +233,7 @@ def chosen(monkeypatch):
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
 def test_the_engine_of_each_model_is_chosen_once_per_start(yolov8n, yolo11n_pose, chosen, precision, caplog):
     caplog.set_level(logging.INFO, "realtime")
-    keys = {"detector__weights": str(yolov8n), "pose__model": str(yolo11n_pose)}
+    keys = {"detector__weights": str(yolov8n), "detector__size": "320", "pose__model": str(yolo11n_pose)}
     models = loading.load_models(config_of(**keys, detector__precision=precision, pose__precision=precision))
     assert models.detect.engine_name
     assert sorted(chosen) == ["detector", "pose"]

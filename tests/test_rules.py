@@ -1,6 +1,7 @@
 """The shape of the project: its imports, its English, and documents that match the code."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -71,14 +72,15 @@ ONE_PLACE = {
 }  # fmt: skip
 
 
-def imports_of(path: Path) -> set[str]:
-    found = set()
+@functools.cache
+def imports_of(path: Path) -> frozenset[str]:
+    found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("library", ONE_PLACE)
@@ -90,7 +92,7 @@ def test_a_library_is_imported_only_in_its_place(library: str) -> None:
 
 def test_every_third_party_library_has_a_place() -> None:
     ours = {"realtime", "numpy", "__future__"} | set(sys.stdlib_module_names)
-    used = set().union(*(imports_of(path) for path in PACKAGE.rglob("*.py"))) - ours
+    used = frozenset[str]().union(*(imports_of(path) for path in PACKAGE.rglob("*.py"))) - ours
     assert used <= set(ONE_PLACE)
 
 

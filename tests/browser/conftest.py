@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
 
 from .fake import Fake
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844), "wall": (1920, 1080)}
 HERE = {"127.0.0.1", "localhost", "::1"}
 OPTIONS = "realtime-pose.options"
+TIMEOUT_MS = 15_000  # far beyond what the page needs, also on a busy machine
+expect.set_options(timeout=TIMEOUT_MS)
 OpenPage = Callable[..., Page]
 
 
@@ -90,7 +92,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
                 route.abort()
 
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(TIMEOUT_MS)
         page.route("**/*", keep_here)
         page.on("websocket", lambda ws: urlsplit(ws.url).hostname in HERE or wrong.append(f"leaves: {ws.url}"))
         page.on("console", lambda m: m.type in ("error", "warning") and note(f"console {m.type}: {m.text}"))

@@ -248,7 +248,7 @@ class Fake:
         for viewer in list(self.viewers):
             self.later(viewer.socket.close(code))
 
-    def wait_for(self, found: Callable[[Record], bool], timeout_s: float = 5.0) -> Record:
+    def wait_for(self, found: Callable[[Record], bool], timeout_s: float = 15.0) -> Record:
         """Wait for a message of a page."""
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:

@@ -68,7 +68,7 @@ class Scripted:
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        self._thread.join(30)
 
     @property
     def logins(self):

@@ -341,7 +341,7 @@ def test_an_ipv6_address_is_asked_too():
 def test_a_description_without_video_is_named():
     sdp = SDP.replace("m=video", "m=audio").replace("H264/90000", "opus/48000")
     with Scripted(answering("200 OK", "Content-Type: application/sdp", body=sdp)) as camera:
-        assert opened(url(camera), open_timeout_s=1.0).reason is SourceReason.NO_VIDEO
+        assert opened(url(camera)).reason is SourceReason.NO_VIDEO
 
 
 def has_multicast():

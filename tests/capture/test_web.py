@@ -134,7 +134,7 @@ def test_a_list_of_other_addresses_is_not_opened(content):
     with Scripted(lambda asked: answered(asked, "404 Not Found")) as inside:
         body = content.replace(b"{inside}", url(inside, login="").encode()).decode()
         with Scripted(lambda asked: answered(asked, "200 OK", body=body)) as server:
-            error = opened(url(server), open_timeout_s=1.0)
+            error = opened(url(server))
     assert error.reason is SourceReason.NOT_MEDIA
     assert not inside.asked
 

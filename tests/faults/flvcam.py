@@ -114,7 +114,7 @@ def rtmp_server(camera: FlvCamera, folder: Path) -> Any:
         time.sleep(1.5)  # nginx accepts players before the stream is there, and leaves them without video
         yield url
         camera.over.set()
-        sender.join(5)
+        sender.join(30)
     finally:
         nginx.kill()
         nginx.wait()

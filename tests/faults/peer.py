@@ -98,7 +98,7 @@ class Listener:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept; close alone does not
         self._socket.close()
-        self._thread.join(5)
+        self._thread.join(30)
         for connection in self.connections:
             connection.close()
 

@@ -1,5 +1,6 @@
 """YOLO networks on each engine against torch in float32, on real photographs."""
 
+import copy
 import gc
 import shutil
 import threading
@@ -26,6 +27,11 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module")
+def exact(yolov8n):
+    return YoloNet(yolov8n, CPU)
 
 
 def pictures(photographs, width=320, height=256):
@@ -57,7 +63,7 @@ def test_openvino_detects_the_same_people_as_torch(request, photographs, cache, 
 @pytest.mark.parametrize(("precision", "pixels"), [("fp16", 0.3), ("bf16", 1.5)])
 def test_16_bit_networks_decode_boxes_in_float32(yolo11n_pose, photographs, precision, pixels):
     exact, net = YoloNet(yolo11n_pose, CPU), YoloNet(yolo11n_pose, CPU, Choice("torch", precision))
-    batches = [np.concatenate(pictures(photographs, 640, 480)), *pictures(photographs, 640, 480)]
+    batches = [np.concatenate(pictures(photographs, 480, 384)), *pictures(photographs, 480, 384)]
     people = 0
     for batch in batches:  # a batch of several images, then single images
         for found, expected in zip(net.predict(batch, 0.3, 0.7), exact.predict(batch, 0.5, 0.7), strict=True):
@@ -90,7 +96,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(yolov8
     wrong = []
 
     def work(number):
-        for _ in range(5):
+        for _ in range(3):
             with core_budget(fixed(1)):
                 finds = net.predict(batches[number], 0.3, 0.7)
             for (xyxy, *_), (expected, *_) in zip(finds, alone[number], strict=True):
@@ -127,7 +133,7 @@ def test_a_network_may_be_dropped_while_other_threads_use_it(yolov8n, photograph
     expected, wrong = net.predict(picture, 0.3, 0.7)[0], []
 
     def work():
-        for _ in range(20):
+        for _ in range(10):
             with core_budget(fixed(1)):
                 found = net.predict(picture, 0.3, 0.7)[0]
             if any(not np.allclose(a, b, atol=0.1) for a, b in zip(found, expected, strict=True)):
@@ -136,7 +142,7 @@ def test_a_network_may_be_dropped_while_other_threads_use_it(yolov8n, photograph
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(50):
+    for _ in range(25):
         net.drop((320, 256))
         threads[0].join(0.02)
     for thread in threads:
@@ -170,7 +176,7 @@ def blind(monkeypatch):
 
 
 def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photographs, cache, blind, caplog):
-    config = DetectorConfig()
+    config = DetectorConfig(size=320)
     choice = choose("detector", CPU, config)
     net = build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
     assert net.engine_name == "torch fp32"
@@ -178,7 +184,7 @@ def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photo
 
 
 def test_an_explicit_engine_is_refused_if_it_misses_people(yolov8n, photographs, cache, blind):
-    config, choice = DetectorConfig(engine="openvino", precision="fp32"), Choice("openvino", "fp32")
+    config, choice = DetectorConfig(size=320, engine="openvino", precision="fp32"), Choice("openvino", "fp32")
     with pytest.raises(ModelError, match=r"detector: the self-test of openvino fp32 failed: .* try --detector.engine"):
         build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
 
@@ -249,9 +255,9 @@ def test_a_pose_network_detects_all_of_its_classes(yolo11n_pose, photographs, tm
     assert people >= 2
 
 
-def net_with(weights, predictions, library, labels, **layout):
+def net_with(exact, predictions, library, labels, **layout):
     """A network with these predictions, which are evaluated in numpy, as those of OpenVINO, or in torch."""
-    net = YoloNet(weights, CPU)
+    net = copy.copy(exact)
     net._layout, net._labels = replace(net._layout, **layout), torch.tensor(labels)
     net._forward = lambda images: predictions
     if library == "numpy":
@@ -262,7 +268,7 @@ def net_with(weights, predictions, library, labels, **layout):
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 @pytest.mark.parametrize(("classes", "person"), [(1, 0), (2, 0), (2, 1), (80, 0), (80, 41)])
-def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
+def test_nms_equals_that_of_ultralytics(exact, classes, person, library):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(classes)
@@ -272,7 +278,7 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
     one = torch.cat((places, sizes, scores, torch.rand((6, 400), generator=generator)))
     predictions = torch.stack((one, one * 0, one[:, :200].repeat(1, 2)))  # no person in the second image
     labels = [0 if index == person else -1 for index in range(classes)]
-    net = net_with(yolov8n, predictions, library, labels, keypoints=2, columns=3)
+    net = net_with(exact, predictions, library, labels, keypoints=2, columns=3)
     finds = net.predict(np.zeros((3, 32, 32, 3), np.uint8), 0.3, 0.5)
     expected = non_max_suppression(predictions, 0.3, 0.5, classes=[person], nc=classes)
     assert [len(rows) > 5 for rows in expected] == [True, False, True]
@@ -285,7 +291,7 @@ def test_nms_equals_that_of_ultralytics(yolov8n, classes, person, library):
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 @pytest.mark.parametrize("end2end", [False, True], ids=["anchors", "end2end"])
 @pytest.mark.parametrize("wanted", [[0], [15, 0], [41, 2, 15]])
-def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wanted, library):
+def test_nms_of_several_classes_equals_that_of_ultralytics(exact, end2end, wanted, library):
     from ultralytics.utils.nms import non_max_suppression
 
     generator = torch.Generator().manual_seed(3)
@@ -299,7 +305,7 @@ def test_nms_of_several_classes_equals_that_of_ultralytics(yolov8n, end2end, wan
         rows = torch.cat((corners - sizes, corners + sizes, best[None], which[None])).T
         predictions = rows[best.argsort(descending=True)[:300]][None]
     labels = [wanted.index(index) if index in wanted else -1 for index in range(80)]
-    net = net_with(yolov8n, predictions, library, labels, end2end=end2end)
+    net = net_with(exact, predictions, library, labels, end2end=end2end)
     found = net.predict(np.zeros((1, 32, 32, 3), np.uint8), 0.3, 0.5)[0]
     [expected] = non_max_suppression(predictions, 0.3, 0.5, classes=wanted, nc=80, end2end=end2end)
     assert len(expected) > 20
@@ -319,7 +325,7 @@ def test_networks_that_were_converted_for_other_classes_are_not_mixed_up(yolov8n
 
 
 def test_the_self_test_notices_a_broken_engine_if_people_are_not_looked_for(yolov8n, photographs, cache, blind, caplog):
-    config = DetectorConfig(classes=["tie"])
+    config = DetectorConfig(size=320, classes=["tie"])
     net = build_net(
         "detector", yolov8n, CPU, Choice("openvino", "fp32"), config, cache, cv2.imread(str(photographs[0]))
     )

@@ -18,7 +18,7 @@ from realtime.capture.demo import demo_motion
 from tests.conftest import packaged
 
 ROOT = Path(__file__).parents[2]
-FRAMES = 60
+FRAMES = 40
 # How far a keypoint may stray on the wall while the camera moves by up to 4 px per frame. This allows for the noise of
 # the pose model, its crop grid and the lag of the smoother. A swapped axis or a wrong frame is off by far more.
 FOLLOWS_WITHIN_PX = 8.0

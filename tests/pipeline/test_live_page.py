@@ -51,9 +51,10 @@ def test_the_page_is_there_before_the_models_and_gone_when_the_program_is_killed
     (tmp_path / "scratch").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     with program(port, tmp_path) as run:
-        run.until_logged(f"page: http://127.0.0.1:{port}/")
+        run.until_logged(address := f"page: http://127.0.0.1:{port}/")
         assert answer(port) == 200
-        assert not any("publishing" in line for line in run.log)  # the pipeline is still being imported
+        before = "\n".join(run.log).partition(address)[0]
+        assert "publishing" not in before  # the pipeline is still being imported
         page = page_process(run)
         run.process.kill()
         wait_until(lambda: can_be_bound(port))

@@ -24,6 +24,23 @@ def checkpoint(tmp_path_factory):
     return save_checkpoint(tmp_path_factory.mktemp("vitpose"), **KINDS["plus"])
 
 
+@pytest.fixture(scope="module")
+def cache(checkpoint, tmp_path_factory):
+    """A cache that holds the checkpoint, converted for fp32 and bf16 and tested. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
+        for precision in ("fp32", "bf16"):
+            load_vitpose(checkpoint, folder, engine="openvino", precision=precision, self_test="warn")
+    return folder
+
+
+@pytest.fixture
+def untested(cache, tmp_path):
+    """A copy of the cache in which no network has passed its self-test yet."""
+    return shutil.copytree(cache, tmp_path / "untested", ignore=shutil.ignore_patterns("self-tests.json"))
+
+
 # ---- the self-test
 
 
@@ -52,34 +69,34 @@ class Broken:
         monkeypatch.setattr(openvino, "native_precisions", lambda: ["fp32", "bf16"])
 
 
-def test_a_failed_self_test_stops_the_run_before_it_starts(monkeypatch, checkpoint, tmp_path):
+def test_a_failed_self_test_stops_the_run_before_it_starts(monkeypatch, checkpoint, untested):
     Broken(monkeypatch, {"bf16"})
     with pytest.raises(ModelError, match=r"self-test of openvino bf16 failed.*--pose\.self-test warn"):
-        load_vitpose(checkpoint, tmp_path, engine="openvino", precision="bf16")
+        load_vitpose(checkpoint, untested, engine="openvino", precision="bf16")
 
 
-def test_a_failed_self_test_is_only_logged_if_the_user_chose_warn(monkeypatch, checkpoint, tmp_path, caplog):
+def test_a_failed_self_test_is_only_logged_if_the_user_chose_warn(monkeypatch, checkpoint, untested, caplog):
     Broken(monkeypatch, {"bf16"})
-    load_vitpose(checkpoint, tmp_path, engine="openvino", precision="bf16", self_test="warn")
+    load_vitpose(checkpoint, untested, engine="openvino", precision="bf16", self_test="warn")
     assert "self-test of openvino bf16 failed" in caplog.text
 
 
-def test_auto_falls_back_to_float32_after_a_failed_self_test(monkeypatch, checkpoint, tmp_path, caplog):
+def test_auto_falls_back_to_float32_after_a_failed_self_test(monkeypatch, checkpoint, untested, caplog):
     Broken(monkeypatch, {"bf16"})
-    model = load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto")
+    model = load_vitpose(checkpoint, untested, engine="auto", precision="auto")
     assert model.engine_name == "openvino fp32"
     assert "using openvino fp32 instead" in caplog.text
 
 
-def test_auto_stops_the_run_if_float32_fails_the_self_test_too(monkeypatch, checkpoint, tmp_path):
+def test_auto_stops_the_run_if_float32_fails_the_self_test_too(monkeypatch, checkpoint, untested):
     Broken(monkeypatch, {"bf16", "fp32"})
     with pytest.raises(ModelError, match="self-test of openvino fp32 failed"):
-        load_vitpose(checkpoint, tmp_path, engine="openvino", precision="auto")
+        load_vitpose(checkpoint, untested, engine="openvino", precision="auto")
 
 
-def test_auto_falls_back_to_torch_if_openvino_fails_in_float32_too(monkeypatch, checkpoint, tmp_path):
+def test_auto_falls_back_to_torch_if_openvino_fails_in_float32_too(monkeypatch, checkpoint, untested):
     Broken(monkeypatch, {"bf16", "fp32"})
-    assert load_vitpose(checkpoint, tmp_path, engine="auto", precision="auto").engine_name == "torch fp32"
+    assert load_vitpose(checkpoint, untested, engine="auto", precision="auto").engine_name == "torch fp32"
 
 
 def test_a_network_that_openvino_cannot_convert_runs_in_torch(monkeypatch, checkpoint, tmp_path, caplog):
@@ -139,22 +156,20 @@ DAMAGES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cache(checkpoint, tmp_path_factory):
-    """A cache that holds the converted checkpoint. Tests must not change it."""
-    folder = tmp_path_factory.mktemp("cache")
-    load_vitpose(checkpoint, folder, engine="openvino")
-    return folder
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_rebuilt(monkeypatch, checkpoint, cache, tmp_path, damage):
-    shutil.copytree(cache, tmp_path, dirs_exist_ok=True)
-    for folder in filter(Path.is_dir, tmp_path.iterdir()):
+def test_a_damaged_cache_is_rebuilt(monkeypatch, checkpoint, cache, untested, damage):
+    [network] = {read.model for read in map(building._read, networks_in(cache)) if read.about["precision"] == "fp32"}
+    monkeypatch.setattr(openvino, "convert", lambda *args: network)  # takes a second otherwise
+    for folder in networks_in(untested):
         damage(folder)
     calls = converted(monkeypatch)
-    load_vitpose(checkpoint, tmp_path, engine="openvino").warm_up()
+    load_vitpose(checkpoint, untested, engine="openvino").warm_up()
     assert len(calls) == 1
+
+
+def networks_in(cache):
+    """The folders of the converted networks."""
+    return [path for path in cache.iterdir() if path.is_dir()]
 
 
 def test_converting_prints_nothing(checkpoint, tmp_path, capfd):
@@ -172,10 +187,10 @@ def test_int8_without_its_extra_is_an_error_that_names_the_extra(monkeypatch, ch
         load_vitpose(checkpoint, tmp_path, engine="openvino", precision="int8")
 
 
-def test_openvinos_telemetry_is_off(checkpoint, tmp_path):
+def test_openvinos_telemetry_is_off(checkpoint, cache):
     import sys
 
-    load_vitpose(checkpoint, tmp_path, engine="openvino")
+    load_vitpose(checkpoint, cache, engine="openvino")
     assert sys.modules["openvino_telemetry"] is None
 
 

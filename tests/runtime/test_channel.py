@@ -72,7 +72,7 @@ def test_ending_a_full_channel_wakes_the_blocked_producer(end: str) -> None:
     producer.start()
     until_blocked(producer)
     getattr(channel, end)()
-    producer.join(5)
+    producer.join(30)
     assert outcome == ["closed"]
 
 
@@ -83,7 +83,7 @@ def test_taking_from_a_full_channel_wakes_the_blocked_producer() -> None:
     producer.start()
     until_blocked(producer)
     assert channel.take() == [1]
-    producer.join(5)
+    producer.join(30)
     assert not producer.is_alive()
     assert channel.take(timeout_s=0.0) == [2]
 

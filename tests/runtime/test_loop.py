@@ -59,7 +59,7 @@ def test_a_stage_that_fails_is_closed_and_its_error_reaches_the_crew(make_frame:
     inbox.put(make_frame(3))
     stage, crew, watch = Blind(fails_at=3), Crew(), RecordingWatch()
     crew.start("detect", lambda: run_stage(stage, inbox, None, watch))
-    assert crew.join(5) == []
+    assert crew.join(30) == []
     assert watch.failures == 1
     assert crew.failed.is_set()
     assert isinstance(crew.failure, RuntimeError)
@@ -73,9 +73,9 @@ def test_the_crew_keeps_the_first_failure() -> None:
         raise ValueError(message)
 
     crew.start("a", lambda: fail("first"))
-    crew.join(5)
+    crew.join(30)
     crew.start("b", lambda: fail("second"))
-    crew.join(5)
+    crew.join(30)
     assert str(crew.failure) == "first"
 
 

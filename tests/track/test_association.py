@@ -322,7 +322,7 @@ def visitors(looks: int) -> Iterator[Detections]:
 
 def test_memory_is_flat_while_people_come_and_go() -> None:
     """`make soak` runs the stage over 100,000 frames (tests/faults/test_churn.py)."""
-    association, most, looks = Association(Rules(buffer_s=0.5)), 0, 3_000
+    association, most, looks = Association(Rules(buffer_s=0.5)), 0, 1_500
     tracemalloc.start()
     try:
         for k, item in enumerate(visitors(looks)):

@@ -248,9 +248,9 @@ def test_a_fast_walker_keeps_their_id_with_few_detection_runs() -> None:
 
 @pytest.mark.parametrize("method", ["bytetrack", "boxmot-bytetrack"])
 def test_coasting_changes_nothing_if_the_detector_runs_on_every_frame(shared_data: Path, method: TrackerMethod) -> None:
-    """Compares ids and boxes of 300 real frames with the association alone, bit for bit."""
+    """Compares ids and boxes of 100 real frames with the association alone, bit for bit."""
     sequence = open_sequence(shared_data / "mot" / "MOT17-04-FRCNN")
-    items = list(given_detections(sequence, Path("det/det.txt"), list(sequence.frames[:300])))
+    items = list(given_detections(sequence, Path("det/det.txt"), list(sequence.frames[:100])))
     config, ids = TrackerConfig(method=method), dict[int, int]()
     plain = Association(Rules.of(config)) if method == "bytetrack" else BoxmotAssociation(config, (1920, 1080))
     stage = TrackStage(config)

@@ -131,7 +131,6 @@ function tick() {
   announcer.update([...wall.tiles].map(([name, tile]) => [name, tile.view.state]));
   if (large.name !== null) large.tick(nowMs);
   notices.update({ link, hello, cameras: cameras.size, waiting, nowMs, localMs: localMs() });
-  wall.element.classList.toggle("empty", cameras.size === 0);
   writeTally();
 }
 

@@ -38,6 +38,7 @@ export class Wall {
     this.page = page;
     this.visibleChanged = visible;
     this.observer = new IntersectionObserver((entries) => this.#intersect(entries), { rootMargin: "32px" });
+    element.classList.add("empty");
     new ResizeObserver(() => this.arrange()).observe(element);
     element.addEventListener("click", (event) => {
       const tile = event.target.closest(".tile");
@@ -61,6 +62,7 @@ export class Wall {
       const there = this.element.children[index];
       if (there !== tile.element) this.element.insertBefore(tile.element, there ?? null);
     });
+    this.element.classList.toggle("empty", cameras.length === 0); // first: what is hidden has no room to arrange
     this.arrange();
   }
 
@@ -78,7 +80,7 @@ export class Wall {
     const inner = (side) => parseFloat(style[`padding${side}`]);
     const width = this.element.clientWidth - inner("Left") - inner("Right");
     const height = this.element.clientHeight - inner("Top") - inner("Bottom");
-    if (width <= 0) return; // the large view is open
+    if (width <= 0) return; // the large view is open, or there are no tiles
     const caption = parseFloat(style.getPropertyValue("--caption"));
     const plan = layout(this.tiles.size, width, height, parseFloat(style.columnGap) || 0, caption);
     this.#columns = plan.columns;

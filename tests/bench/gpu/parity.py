@@ -454,7 +454,8 @@ def _trained(job: Job) -> Path:
         # One thread: threads that wait for each other make it many times slower on a busy machine with few cores.
         one_core = core_budget(fixed(1)) if job.is_short else contextlib.nullcontext()
         with one_core:
-            training.trained_in(folder, job.device, _SHORT_STEPS if job.is_short else training.LONG_STEPS)
+            long = training.LONG_STEPS, training.LONG_BATCH
+            training.trained_in(folder, job.device, *([_SHORT_STEPS] if job.is_short else long))
     return folder
 
 

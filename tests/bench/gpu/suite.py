@@ -75,10 +75,10 @@ def run(job: Job) -> None:
 
 def _train(job: Job, folder: Path) -> None:
     """Train the tiny network on the GPU: for these tests, and for the comparison with the CPU."""
-    from tests.pose.training import LONG_STEPS, trained_in
+    from tests.pose.training import LONG_BATCH, LONG_STEPS, trained_in
 
     started_s = time.monotonic()
-    trained_in(folder, "cuda:0", LONG_STEPS)
+    trained_in(folder, "cuda:0", LONG_STEPS, LONG_BATCH)
     job.record.put("training", steps=LONG_STEPS, seconds=time.monotonic() - started_s)
 
 
