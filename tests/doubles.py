@@ -30,8 +30,7 @@ class FakeDoor:
     """The door as the pace, the pool (Gate) and the publisher (Exit) see it."""
 
     def __init__(self) -> None:
-        self.open_from_s = 0.0
-        self.entered = 0.0  # when every frame entered
+        self.is_open = True
         self.entry_s: list[float] = []  # moments before which no frame may enter
         self.left: list[str] = []  # cameras of published frames
         self.released = threading.Event()
@@ -39,15 +38,8 @@ class FakeDoor:
     def not_before(self, time_s: float) -> None:
         self.entry_s.append(time_s)
 
-    @property
-    def is_open(self) -> bool:
-        return self.open_from_s == 0.0
-
-    def open_from(self, time_s: float) -> None:
-        self.open_from_s = time_s
-
-    def entered_s(self, camera: str) -> float:
-        return self.entered
+    def let_in(self, may_enter: bool) -> None:
+        self.is_open = may_enter
 
     def is_live(self, camera: str) -> bool:
         return False

@@ -88,7 +88,7 @@ class Door:
         self._reader, self._waits = reader, waits or Unwatched()
         self._send = send
         self._not_before_s = 0.0
-        self._open_from_s = 0.0
+        self._gate_open = True
         self._stopped = False
         self._took_all = False  # `take` has raised Closed: no more frames are taken
         self._changed = threading.Condition()
@@ -181,8 +181,9 @@ class Door:
         end_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
             while not self._ready_or_ended(now_s := time.monotonic()) and now_s < end_s:
-                # A change notifies this thread. The timeout wakes it at the moments that no change announces.
-                wake_s = min([end_s, *(each for each in (self._not_before_s, self._open_from_s) if each > now_s)])
+                # A change notifies this thread. The timeout wakes it at `_not_before_s`, which no
+                # change announces.
+                wake_s = min(end_s, self._not_before_s if self._not_before_s > now_s else math.inf)
                 self._changed.wait(None if wake_s == math.inf else wake_s - now_s)
             if self._has_ended():
                 self._took_all = True
@@ -201,21 +202,12 @@ class Door:
             self._not_before_s = time_s
             self._changed.notify_all()
 
-    def open_from(self, time_s: float) -> None:
-        """Let the frames of all cameras enter from this moment on (monotonic seconds), live or not.
-
-        Args:
-            time_s: the moment; infinity: they wait until another moment is set.
-        """
+    def let_in(self, may_enter: bool) -> None:
+        """Let the frames of all cameras enter, live or not, or make them wait."""
         with self._changed:
-            if time_s != self._open_from_s:
-                self._open_from_s = time_s
+            self._gate_open = may_enter
+            if may_enter:
                 self._changed.notify_all()
-
-    def entered_s(self, camera: str) -> float:
-        """When the newest frame of this camera that is past the door entered (monotonic seconds)."""
-        with self._changed:
-            return self._entries[camera].entered_s[-1]
 
     def leave(self, camera: str) -> None:
         """Record that a frame of this camera was published, which makes room in its window."""
@@ -253,9 +245,9 @@ class Door:
             self._on_drop(camera, "stopping")
 
     def _is_admitted(self, entry: _Entry, now_s: float) -> bool:
-        if entry.waiting is None or len(entry.entered_s) >= self._frames_in_flight or self._held:
+        if entry.waiting is None or len(entry.entered_s) >= self._frames_in_flight or self._held or not self._gate_open:
             return False
-        return now_s >= (max(self._open_from_s, self._not_before_s) if entry.newest_wins else self._open_from_s)
+        return not entry.newest_wins or now_s >= self._not_before_s
 
     def _has_ended(self) -> bool:
         return self._stopped or all(not e.bringers and e.waiting is None for e in self._entries.values())

@@ -15,12 +15,8 @@ class Gate(Protocol):
         """Let no live frame enter before this moment (monotonic seconds)."""
         ...
 
-    def open_from(self, time_s: float) -> None:
-        """Let the frames of all cameras enter from this moment on (monotonic seconds); infinity: make them wait."""
-        ...
-
-    def entered_s(self, camera: str) -> float:
-        """When the newest frame of this camera entered (monotonic seconds)."""
+    def let_in(self, may_enter: bool) -> None:
+        """Let the frames of all cameras enter, or make them wait."""
         ...
 
 

@@ -6,10 +6,10 @@ Therefore a stage divides its work into parts, and each thread of the pool takes
 any stage. Every inference runs on its core budget, and a part that runs alone gets all cores.
 Results leave in the order of each camera's frames.
 
-The pool also decides when a frame may enter the pipeline. A frame that entered earlier would only age inside. One
-thread more than concurrent inferences does the work before and after an inference (letterbox, crops, peaks) while all
-cores compute for other frames. In throughput mode a frame therefore enters whenever a thread is idle. In latency mode
-it enters when cores will be free by the time that it is prepared.
+The pool also decides when a frame may enter the pipeline: when a thread would otherwise be idle. A
+frame that entered earlier would only age inside. In throughput mode the pool has one more thread
+than concurrent inferences, so that the work before and after an inference (letterbox, crops, peaks)
+overlaps with the inferences of other frames and no core idles.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
-import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from realtime.runtime.channel import Closed
 from realtime.runtime.core_budget import all_cores, core_budget
@@ -37,8 +36,6 @@ _WEIGHT = 0.2
 # Cores per inference in latency mode: two cores that share an inference lose little throughput, and a
 # frame is ready sooner (docs/benchmarks.md).
 _CORES_PER_INFERENCE = 2
-
-Key = TypeVar("Key")
 
 
 class Job(Protocol):
@@ -60,12 +57,9 @@ class _Task:
     rank: tuple[int, int, int]
     part: Part = field(compare=False)
     stage: str = field(compare=False)
-    camera: str = field(compare=False)
     job: Job = field(compare=False)
     waited_s: float = field(default=0.0, compare=False)  # time spent waiting for cores
-    alone: bool = field(default=False, compare=False)  # whether no other part needed cores when it got them
-    free_s: float = field(default=math.inf, compare=False)  # when its inference should end, or ended (monotonic)
-    has_computed: bool = field(default=False, compare=False)
+    alone: bool = field(default=False, compare=False)  # whether no other part ran or waited when it got its cores
 
 
 def concurrency_for(cameras: int, throughput: bool) -> int:
@@ -101,18 +95,15 @@ class Pool:
     def __init__(
         self, stages: Sequence[str], concurrency: int, gate: Gate, watch: Watch, throughput: bool = False
     ) -> None:
-        self.concurrency, self.threads = concurrency, concurrency + 1
-        self._stages, self._throughput = list(stages), throughput
-        self._gate, self._open_from_s = gate, 0.0
+        self.concurrency, self.threads = concurrency, concurrency + throughput
+        self._stages = list(stages)
+        self._gate, self._is_gate_open = gate, True
         self._watch = watch
         self._cores = cores_each(concurrency)
         self._waiting: list[_Task] = []
         self._numbers = itertools.count()
-        self._running: list[_Task] = []
-        self._computing = self._on_their_way = 0
+        self._running = self._computing = self._on_their_way = 0
         self._unit_s: dict[str, float] = {}  # estimated time for one frame or person, by stage
-        self._infer_s: dict[tuple[str, int], float] = {}  # that of the inference alone, by stage and number of cores
-        self._prepare_s = 0.0  # estimated time from a frame's entry to its first inference
         self._in_use = len(stages)
         self._stopped = False
         self._changed = threading.Condition()
@@ -128,7 +119,7 @@ class Pool:
         """
         with self._changed:
             rank = self._stages.index(stage), frame.captured_mono_ns, next(self._numbers)
-            heapq.heappush(self._waiting, _Task(rank, part, stage, frame.camera, job))
+            heapq.heappush(self._waiting, _Task(rank, part, stage, job))
             self._tell()
             self._changed.notify_all()
 
@@ -161,7 +152,7 @@ class Pool:
                 if self._stopped or not self._waiting:
                     return
                 task = heapq.heappop(self._waiting)
-                self._running.append(task)
+                self._running += 1
                 self._tell()
             task.job.part_began()
             started = time.perf_counter()
@@ -170,37 +161,28 @@ class Pool:
             seconds = time.perf_counter() - started - task.waited_s
             task.job.part_done(task.waited_s)
             with self._changed:
-                self._running = [each for each in self._running if each is not task]
+                self._running -= 1
                 if not task.alone:
-                    _learn(self._unit_s, task.stage, seconds / task.part.units)
+                    usual_s = self._unit_s.get(task.stage, seconds / task.part.units)
+                    self._unit_s[task.stage] = usual_s + _WEIGHT * (seconds / task.part.units - usual_s)
                 self._tell()
 
     @contextlib.contextmanager
     def _take(self, task: _Task) -> Iterator[int]:
         """Wait until an inference may start, then yield the core budget of the task's inference."""
-        came_s = time.monotonic()
+        came_s = time.perf_counter()
         with self._changed:
-            if task.stage == self._stages[0]:
-                took_s = came_s - self._gate.entered_s(task.camera)
-                self._prepare_s += _WEIGHT * (took_s - self._prepare_s)
             self._changed.wait_for(lambda: self._computing < self.concurrency or self._stopped)
             if self._stopped:
                 raise Closed
             self._computing += 1
-            task.alone = not self._waiting and all(each is task or each.has_computed for each in self._running)
-            cores = all_cores() if task.alone else self._cores
-            began_s = time.monotonic()
-            task.free_s = began_s + self._infer_s.get((task.stage, cores), math.inf) * task.part.units
-            self._tell()
-        task.waited_s += began_s - came_s
+            task.alone = self._running == 1 and not self._waiting
+        task.waited_s += time.perf_counter() - came_s
         try:
-            yield cores
+            yield all_cores() if task.alone else self._cores
         finally:
             with self._changed:
                 self._computing -= 1
-                task.free_s, task.has_computed = time.monotonic(), True
-                _learn(self._infer_s, (task.stage, cores), (task.free_s - began_s) / task.part.units)
-                self._tell()
                 self._changed.notify_all()
 
     def leave(self) -> None:
@@ -222,10 +204,10 @@ class Pool:
         return self._stopped
 
     def _tell(self) -> None:
-        open_from_s = 0.0 if self._is_hungry() else self._free_from_s() - self._prepare_s
-        if open_from_s != self._open_from_s:
-            self._open_from_s = open_from_s
-            self._gate.open_from(open_from_s)
+        is_hungry = self._is_hungry()
+        if is_hungry != self._is_gate_open:
+            self._is_gate_open = is_hungry
+            self._gate.let_in(is_hungry)
 
     def _is_hungry(self) -> bool:
         """Whether a frame should enter now.
@@ -234,26 +216,10 @@ class Pool:
         stages. Also true if the other threads would finish the queued parts while one thread runs
         the new frame's first stage, because the frame's second stage then finds a free thread.
         """
-        threads = self.threads if self._throughput else self.concurrency
-        if len(self._waiting) + self._on_their_way < threads - len(self._running):
+        if len(self._waiting) + self._on_their_way < self.threads - self._running:
             return True
         first = self._stages[0]
         if self._on_their_way or any(task.stage == first for task in self._waiting):
             return False
         waits_s = sum(self._unit_s.get(task.stage, 0.0) * task.part.units for task in self._waiting)
         return 0 < waits_s <= self._unit_s.get(first, 0.0) * (self.concurrency - 1)
-
-    def _free_from_s(self) -> float:
-        """When cores will be free for a frame that enters (monotonic seconds); infinity if others will need them.
-
-        They will be once a part of the last stage has computed, because no other part of its frame follows.
-        """
-        if self._throughput or self._waiting or self._on_their_way or len(self._running) > self.concurrency:
-            return math.inf
-        return min((task.free_s for task in self._running if task.stage == self._stages[-1]), default=math.inf)
-
-
-def _learn(usual_s: dict[Key, float], key: Key, seconds: float) -> None:
-    """Add a measured time to a running estimate."""
-    before_s = usual_s.setdefault(key, seconds)
-    usual_s[key] = before_s + _WEIGHT * (seconds - before_s)

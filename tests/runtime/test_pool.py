@@ -1,8 +1,7 @@
-import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -266,8 +265,6 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now_s
 
-    monotonic = perf_counter
-
     def pass_s(self, seconds: float) -> None:
         self.now_s += seconds
 
@@ -308,113 +305,6 @@ def test_the_next_frame_enters_while_the_last_people_of_the_previous_one_wait(ha
         for end in running:
             end.set()
         time.sleep(0.001)
-
-
-class Steps:
-    """A pool for one inference at a time in latency mode. Its clock moves only when the test says so.
-
-    Each part prepares, computes and finishes, and waits for `go` in each step.
-    """
-
-    def __init__(self, make_frame: Make, monkeypatch: pytest.MonkeyPatch, stages: Sequence[str]) -> None:
-        self.clock, self.door, self._make_frame = Clock(), FakeDoor(), make_frame
-        monkeypatch.setattr(pools, "time", self.clock)
-        self.pool = Pool(stages, 1, self.door, Unwatched())
-        self.now: list[str] = []  # the steps that have begun
-        self._go = {step: threading.Semaphore(0) for step in ("prepare", "compute", "finish")}
-        self._threads = [threading.Thread(target=self.pool.work, daemon=True) for _ in range(self.pool.threads)]
-        for thread in self._threads:
-            thread.start()
-
-    def begin(self, stage: str, number: int) -> None:
-        """Begin a part, which prepares."""
-
-        def step(name: str) -> None:
-            self.now.append(f"{name} {number}")
-            assert self._go[name].acquire(timeout=5)
-
-        def part() -> None:
-            step("prepare")
-            with take_cores():
-                step("compute")
-            step("finish")
-
-        self.door.entered = self.clock.now_s
-        self.pool.submit(stage, self._make_frame(number), Part(part), Nothing())
-        self.reached(f"prepare {number}")
-
-    def go(self, step: str, *, after_s: float, until: str | None = None) -> None:
-        """Let the part that is in a step go on, after this time, and wait until another step has begun."""
-        self.clock.pass_s(after_s)
-        self._go[step].release()
-        if until:
-            self.reached(until)
-
-    def reached(self, step: str) -> None:
-        wait_until(lambda: step in self.now, lambda: f"{step} has not begun: {self.now}")
-
-    def end(self) -> None:
-        self.pool.stop()
-        for step in self._go.values():
-            step.release(9)
-        for thread in self._threads:
-            thread.join(5)
-            assert not thread.is_alive()
-
-
-@pytest.fixture
-def steps(make_frame: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Sequence[str]], Steps]]:
-    made: list[Steps] = []
-
-    def make(stages: Sequence[str]) -> Steps:
-        made.append(Steps(make_frame, monkeypatch, stages))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.end()
-
-
-def test_a_frame_enters_just_in_time_to_be_prepared_when_the_inference_before_it_ends(steps) -> None:
-    run = steps(["detect"])
-    learned = 12  # frames: the running estimate of the time to prepare begins at 0
-    for number in range(learned):
-        run.begin("detect", number)
-        run.go("prepare", after_s=0.01, until=f"compute {number}")
-        run.go("compute", after_s=0.05, until=f"finish {number}")
-        run.go("finish", after_s=0.002)
-        wait_until(lambda: run.door.is_open)
-    run.begin("detect", learned)
-    assert run.door.open_from_s == math.inf  # it is not known yet when it will compute
-    run.go("prepare", after_s=0.01, until=f"compute {learned}")
-    assert run.door.open_from_s == pytest.approx(run.clock.now_s + 0.05 - 0.01, abs=0.002)
-
-
-def test_one_frame_is_prepared_while_another_computes_and_computes_before_that_one_is_finished(steps) -> None:
-    run = steps(["detect"])
-    run.begin("detect", 0)
-    run.go("prepare", after_s=0.01, until="compute 0")
-    run.begin("detect", 1)
-    run.go("prepare", after_s=0.01)
-    assert run.door.open_from_s == math.inf  # no third frame
-    time.sleep(0.02)
-    assert "compute 1" not in run.now
-    run.go("compute", after_s=0.05, until="compute 1")
-    run.reached("finish 0")
-
-
-def test_no_frame_enters_while_people_of_the_one_that_computes_are_still_to_be_measured(steps) -> None:
-    run = steps(["detect", "pose"])
-    for number in range(2):
-        run.begin("detect", number)
-        run.go("prepare", after_s=0.01, until=f"compute {number}")
-        assert run.door.open_from_s == math.inf
-        run.go("compute", after_s=0.05, until=f"finish {number}")
-        assert run.door.open_from_s == math.inf
-        run.pool.passed_on("detect")
-        run.go("finish", after_s=0.0)
-        run.pool.arrived("pose")
-        wait_until(lambda: run.door.is_open)
 
 
 def test_parts_of_earlier_stages_and_then_of_older_frames_run_first(make_frame: Make) -> None:
