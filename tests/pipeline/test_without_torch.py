@@ -54,3 +54,4 @@ def test_a_second_start_imports_no_torch(
     assert imported == []
     assert "not repeated" in log  # the self-test
     assert "converting" not in log
+    assert "measured here" not in log  # the speed of the precisions
