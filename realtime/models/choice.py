@@ -20,7 +20,7 @@ from realtime.runtime.device import AnyDevice
 log = logging.getLogger(__name__)
 
 # `auto` takes 16 bits only if they are this many times as fast as fp32, because fp32 is more accurate. The measured
-# ratio repeats within 3 %; on cores that other programs keep busy, within 15 %.
+# ratio repeats within 3 %, also beside other programs that keep all cores busy.
 _CLEARLY = 1.1
 
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,13 +38,15 @@ _SOURCES = [Path(__file__).with_name(f"{name}.py") for name in ("speeds", "sampl
 # The precisions take turns. Each network runs this many times, or as often as it can in this time, but at least _LEAST
 # times; an inference takes 3 to 20 ms on a core.
 _ROUNDS, _LEAST, _ENOUGH_S = 12, 3, 0.4
+# CPU time, because wall time depends on what else the machine does; but on Windows it rises in steps of 16 ms.
+_clock = time.perf_counter if sys.platform == "win32" else time.process_time
 
 
 class Speeds(NamedTuple):
     """The measured times.
 
     Attributes:
-        times_ms: of one inference on one core, for each precision.
+        times_ms: CPU time of one inference on one core, for each precision.
         is_new: whether this process measured them; otherwise an earlier start did.
     """
 
@@ -91,7 +94,7 @@ def table() -> dict[Kind, dict[Precision, float]]:
 
 
 def measure(kind: Kind, precisions: Sequence[Precision]) -> dict[Precision, float]:
-    """Measure the time of one inference on one core in each precision, in milliseconds.
+    """Measure the CPU time of one inference on one core in each precision, in milliseconds.
 
     On several cores, a single other program would decide the result. The precisions take turns, and the shortest time
     of each counts, because other programs can only slow an inference down.
@@ -110,9 +113,9 @@ def measure(kind: Kind, precisions: Sequence[Precision]) -> dict[Precision, floa
         if count >= _LEAST and time.perf_counter() - begin > _ENOUGH_S:
             break
         for precision, call in calls.items():
-            start = time.perf_counter()
+            start = _clock()
             call()
-            times[precision].append(time.perf_counter() - start)
+            times[precision].append(_clock() - start)
     return {precision: 1000 * min(each) for precision, each in times.items()}
 
 

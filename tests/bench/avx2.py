@@ -3,12 +3,12 @@
     python -m tests.bench.avx2 layers               # as this processor is
     python -m tests.bench.avx2 --limit layers       # without AVX-512, AMX and VNNI (x86 Linux; needs gcc and objdump)
     python -m tests.bench.avx2 --limit speeds       # what the first start would measure
-    python -m tests.bench.avx2 --limit gemm | gelu | batch | cores
+    python -m tests.bench.avx2 --limit gemm gelu batch cores
 
 OpenVINO has no setting for the limit: ONEDNN_MAX_CPU_ISA reaches oneDNN, but not MLAS, which multiplies fp32 matrices.
 `--limit` runs a copy of OpenVINO in which the instruction CPUID reports no more than AVX2: an invalid instruction of
-the same length replaces it everywhere, and the handler of the signal answers in its place. Times are the shortest of
-several, with the variants in turns; one core unless the variant says otherwise.
+the same length replaces it everywhere, and the handler of the signal answers in its place. Times are the CPU time on
+one core (`layers`, `cores`: wall time), the least of several, with the variants in turns.
 """
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ def _call(compiled: Any, values: Any) -> Callable[[], Any]:
     return lambda: request.infer({0: values}, share_inputs=True, share_outputs=True)
 
 
-def _in_turns(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def _in_turns(calls: dict[str, Callable[[], Any]], clock: Callable[[], float] = time.process_time) -> dict[str, float]:
     """The shortest time of each call in milliseconds."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(_ROUNDS + 1):  # the first one is not counted
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = clock()
             call()
-            times[name].append(1000 * (time.perf_counter() - begin))
+            times[name].append(1000 * (clock() - begin))
     return {name: min(each[1:]) for name, each in times.items()}
 
 
@@ -224,27 +224,34 @@ def cores() -> None:
             for thread in threads:
                 thread.join()
 
-        times = _in_turns({"both": twice, "each": together})
+        times = _in_turns({"both": twice, "each": together}, time.perf_counter)
         ms, gain = {name: wall / 2 for name, wall in times.items()}, times["both"] / times["each"]
         print(f"{people} people: {ms['both']:.1f} and {ms['each']:.1f} ms per inference, gain {gain:.2f}")
 
 
+def choice() -> None:
+    """The times that decide about the precision."""
+    for kind, times in speeds.table().items():
+        print(kind, ", ".join(f"{name} {ms:.2f} ms ({times['fp32'] / ms:.2f})" for name, ms in times.items()))
+
+
+_MEASUREMENTS = {"layers": layers, "speeds": choice, "gemm": gemm, "gelu": gelu, "batch": batch, "cores": cores}
+
+
 def main() -> int:
-    """Run one measurement, with or without the limit."""
+    """Run measurements, with or without the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", action="store_true", help="as if this processor had AVX2 only")
-    parser.add_argument("what", choices=["layers", "speeds", "gemm", "gelu", "batch", "cores"])
+    parser.add_argument("what", nargs="+", choices=list(_MEASUREMENTS))
     options = parser.parse_args()
     if options.limit:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "tests.bench.avx2", options.what]
+            command = [sys.executable, "-m", "tests.bench.avx2", *options.what]
             return subprocess.run(command, env=limited(Path(folder)), check=False).returncode
     print("native:", ", ".join(openvino.native_precisions()))
-    if options.what == "speeds":
-        for kind, times in speeds.table().items():
-            print(kind, ", ".join(f"{name} {ms:.2f} ms ({times['fp32'] / ms:.2f})" for name, ms in times.items()))
-    else:
-        {"layers": layers, "gemm": gemm, "gelu": gelu, "batch": batch, "cores": cores}[options.what]()
+    for name in options.what:
+        print(f"{name}:", flush=True)
+        _MEASUREMENTS[name]()
     return 0
 
 
