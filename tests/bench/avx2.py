@@ -14,6 +14,7 @@ one core (`layers`, `cores`: wall time), the least of several, with the variants
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import os
 import shutil
@@ -97,6 +98,7 @@ def _replace_cpuid(library: Path) -> None:
 # ---- the measurements
 
 
+@functools.cache
 def _network() -> Any:
     """ViTPose-S with the simple head and random weights, in fp32: uint8 (B, 256, 192, 3)."""
     import torch
@@ -105,7 +107,7 @@ def _network() -> Any:
     from realtime.models.vitpose import load_network
 
     with tempfile.TemporaryDirectory() as folder:
-        network = load_network(save_checkpoint(Path(folder), size=SMALL), (256, 192))
+        network = load_network(save_checkpoint(Path(folder), size=SMALL), (192, 256))
     return openvino.convert(network, torch.zeros((2, 256, 192, 3), dtype=torch.uint8))
 
 
@@ -167,7 +169,7 @@ def gelu(people: int = 4) -> None:
     """The network as it is, and with its GELU in other forms; `none` leaves it out, which is its whole cost."""
     calls, heatmaps = {}, {}
     for form in ("erf", "apart", "tanh", "none"):
-        calls[form] = _call(openvino.compiled(_with_gelu(_network(), form), "fp32", 1), _crops(people))
+        calls[form] = _call(openvino.compiled(_with_gelu(_network().clone(), form), "fp32", 1), _crops(people))
         heatmaps[form] = calls[form]()[0].copy()
     times = _in_turns(calls)
     for form, ms in times.items():
