@@ -55,7 +55,7 @@ def export(out: Path, words: Sequence[str]) -> None:
     arguments.dry_run = True  # no source is needed
     config = ConfigReader(arguments, flags | {"device": "cpu"}, []).read()
     with _new_folder(out) as folder:
-        plan = make_plan(config)
+        plan = make_plan(config, is_for_here=False)
         told = [f"{part}: {_write(folder, part, pick, config)}" for part, pick in _parts(plan.detector, plan.pose)]
         (folder / "README.txt").write_text(_readme(told), encoding="utf-8")
     write_out("".join(f"{line}\n" for line in told))

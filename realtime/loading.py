@@ -23,6 +23,7 @@ from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice, choose
 from realtime.models.converted import is_converted, read_people
 from realtime.models.description import Description, describe
+from realtime.models.speeds import Kind
 from realtime.models.weights import Model, find_detector, find_pose
 from realtime.models.yolo import YoloNet, build_net
 from realtime.models.yolo_output import PERSON
@@ -120,8 +121,12 @@ class Models:
         return sorted({all_cores(), cores_each(self.concurrency)}) if self.pooled else [1]
 
 
-def make_plan(config: AppConfig) -> Plan:
-    """Find both models and choose their engines. Loads nothing, but may download.
+def make_plan(config: AppConfig, *, is_for_here: bool = True) -> Plan:
+    """Find both models and choose their engines. Loads nothing, but may download, and measure how fast this CPU is.
+
+    Args:
+        config: the configuration of the run.
+        is_for_here: whether the models will run on this machine; if not, nothing is measured.
 
     Raises:
         ModelError: a model can't be found.
@@ -129,8 +134,8 @@ def make_plan(config: AppConfig) -> Plan:
     """
     with _needs_torch("this model"):
         device = resolve_device(config.device)
-        choice = choose("detector", device, config.detector)
-        pose = _pick_pose(config.pose, device)
+        choice = choose("detector", device, config.detector, "convolutions" if is_for_here else None)
+        pose = _pick_pose(config.pose, device, is_for_here)
         return Plan(device, _checked("detector", Pick(_find_detector(config, device), choice)), pose)
 
 
@@ -178,7 +183,7 @@ def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
         ConfigError: the device, engine or precision is not available.
     """
     device = resolve_device(config.device)
-    choice = choose("detector", device, config.detector)
+    choice = choose("detector", device, config.detector, "convolutions")
     found = _find_detector(config, device)
     with _model_errors(device):
         net = _load_yolo("detector", Pick(found, choice), config.detector, device)
@@ -235,11 +240,12 @@ def _find_detector(config: AppConfig, device: AnyDevice) -> Model:
     return find_detector(config.detector.weights, device.type == "cuda", cache_folder())
 
 
-def _pick_pose(config: PoseConfig, device: AnyDevice) -> Pick:
+def _pick_pose(config: PoseConfig, device: AnyDevice, is_for_here: bool) -> Pick:
     """Find the pose model and choose its engine; raise ConfigError for keys that the model does not support."""
     found = find_pose(config.model, device.type == "cuda", cache_folder())
     has_network = found.kind in ("vitpose", "yolo")
-    choice = choose("pose", device, config) if has_network else None
+    kind: Kind = "transformer" if found.kind == "vitpose" else "convolutions"
+    choice = choose("pose", device, config, kind if is_for_here else None) if has_network else None
     asked = {
         "engine": config.engine not in ("auto", "torch") and not has_network,
         "precision": config.precision not in ("auto", "fp32") and not has_network,

@@ -432,10 +432,16 @@ HEAVY = {"torch", "cv2", "av", "zmq", "numpy", "transformers", "ultralytics", "b
 
 
 @pytest.mark.parametrize(
-    ("flag", "heavy"), [("--help", HEAVY), ("--version", HEAVY | {"pydantic", "yaml", "realtime.config"})]
+    ("flags", "heavy"),
+    [
+        ("--help", HEAVY),
+        ("--version", HEAVY | {"pydantic", "yaml", "realtime.config"}),
+        ("--print-config --source=demo", {"torch", "openvino", "realtime.models.speeds"}),
+    ],
 )
-def test_help_and_version_need_no_heavy_import(flag: str, heavy: set[str]) -> None:
-    code = f"import sys; sys.argv = ['x', '{flag}']; import realtime.cli as c\ntry: c.main()\nexcept SystemExit: pass\n"
+def test_what_only_prints_needs_no_heavy_import(flags: str, heavy: set[str]) -> None:
+    code = f"import sys; sys.argv = ['x', *{flags.split()}]; import realtime.cli as c\n"
+    code += "try: c.main()\nexcept SystemExit: pass\n"
     code += f"heavy = {heavy} & set(sys.modules)\n"
     code += "sys.exit(f'imported {heavy}' if heavy else 0)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

@@ -18,8 +18,10 @@ from realtime.config import load
 from realtime.errors import ConfigError, ModelError, OutputError
 from realtime.export import export
 from realtime.loading import load_models
+from realtime.models import openvino
 from realtime.models.__main__ import main
 from realtime.models.about import about
+from realtime.models.choice import choose
 from realtime.models.converted import read_people
 from realtime.models.weights import find_pose
 from tests.pose.checkpoints import save_checkpoint
@@ -104,6 +106,15 @@ def test_a_machine_without_torch_runs_an_export(out: Path, tmp_path: Path) -> No
     assert code == 0, log
     messages = [json.loads(line) for line in record.read_text().splitlines()]
     assert [len(message["track_ids"]) for message in messages][-1] == 5
+    measures = not {"bf16", "fp16"}.isdisjoint(openvino.native_precisions())
+    assert [f"{part}: measured here: " in done.stderr for part in ("detector", "pose")] == [measures] * 2
+
+
+def test_an_export_does_not_measure_the_machine_that_makes_it(tmp_path: Path, yolov8n: Path, monkeypatch) -> None:
+    measured: list[object] = []
+    monkeypatch.setattr("realtime.loading.choose", lambda *given: measured.append(given[-1]) or choose(*given))
+    export(tmp_path / "out", [f"--detector.weights={yolov8n}", "--pose.model=none"])
+    assert measured == [None]
 
 
 def test_without_torch_auto_is_the_export_in_the_cache(out: Path, tmp_path: Path) -> None:

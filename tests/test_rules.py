@@ -41,7 +41,7 @@ ONE_PLACE = {
     "mcap": ["recordings/convert/mcap.py"],
     "nncf": ["models/openvino.py"],
     "numba": ["runtime/native.py"],
-    "openvino": ["models/openvino.py"],
+    "openvino": ["models/openvino.py", "models/sample_networks.py"],
     "platformdirs": ["models/cache.py"],
     "pyarrow": ["recordings/parquet*.py"],
     "pydantic": ["config/*.py"],
@@ -148,6 +148,7 @@ def test_the_readme_is_short() -> None:
 NOT_A_CAMERA = {
     "cli.py": ("warning", "error", "PROGRAM"),
     "config_reader.py": "line", "loading.py": ("section", "text"), "machine.py": "found", "models/cache.py": "text",
+    "models/choice.py": "section",
     "models/proof.py": "section", "publish/refusals.py": "self._key",
     "models/weights.py": "key", "models/yolo_torch.py": "path.name", "observe/log.py": "what",
     "pose/on_device.py": "len(inputs.frames)", "publish/output_file.py": "self._key",

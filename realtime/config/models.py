@@ -47,7 +47,9 @@ class DetectorConfig(Section):
     )
     engine: Engine = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="numeric precision; auto picks the fastest one that the hardware supports natively"
+        "auto",
+        description="numeric precision; auto picks the fastest one that the hardware supports natively; on a CPU, the "
+        "first start measures it",
     )
     size: int = Field(640, ge=32, le=4096, description="longer side of the detector's input (pixels), a multiple of 32")
     every: int = Field(
@@ -159,7 +161,7 @@ class PoseConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
         description="numeric precision; auto picks the fastest one, of 16 bits or more, that the hardware supports "
-        "natively",
+        "natively; on a CPU, the first start measures it",
     )
     self_test: Literal["stop", "warn"] = Field(
         "stop", description="what to do if the engine fails the startup comparison with fp32 and there is no fallback"

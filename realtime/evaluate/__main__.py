@@ -69,6 +69,10 @@ COMMANDS = {
         "realtime.evaluate.speed.cost",
         "measure the cost of more cameras, people and parallel inferences, and CPU time by part of the program",
     ),
+    "precisions": (
+        "realtime.evaluate.precisions",
+        "show how fast this processor computes in fp32, bf16 and int8, which decides what `auto` chooses",
+    ),
 }
 
 

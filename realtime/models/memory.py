@@ -1,7 +1,7 @@
 """Small facts that later starts need, each a file of JSON in the cache: text by text.
 
-Used by models.digests, models.description and models.proof. A file that is damaged, or that other users could have
-changed, counts as empty.
+Used by models.digests, models.description, models.proof and models.speeds. A file that is
+damaged, or that other users could have changed, counts as empty.
 """
 
 from __future__ import annotations

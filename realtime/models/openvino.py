@@ -1,7 +1,7 @@
 """OpenVINO: converts torch networks once and runs them in a precision that the CPU supports natively.
 
-Used by pose.build and models.yolo; no other file imports openvino or nncf. A network here takes one batch of
-uint8 images and returns one float32 array.
+Used by pose.build, models.yolo and models.speeds; no other file imports nncf, and only models.sample_networks imports
+openvino besides. A network here takes one batch of uint8 images and returns one float32 array.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def is_installed() -> bool:
 
 def version() -> str:
     """The version of OpenVINO. A cached network is used only by the version that converted it."""
-    return str(_openvino().get_version())
+    return str(library().get_version())
 
 
 def native_precisions() -> list[Precision]:
@@ -74,7 +74,7 @@ def convert(network: torch.nn.Module, pictures: torch.Tensor, free_size: bool = 
     """
     import torch
 
-    openvino = _openvino()
+    openvino = library()
     sides = (-1, -1) if free_size else pictures.shape[1:3]
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns that h and w become fixed
@@ -126,7 +126,7 @@ def save(model: Any, path: Path, *, halve: bool = False) -> None:  # noqa: ANN40
         OSError: the files can't be written.
     """
     try:
-        _openvino().save_model(model, path, compress_to_fp16=halve)
+        library().save_model(model, path, compress_to_fp16=halve)
     except RuntimeError as error:  # it names no cause
         for file in (path, path.with_suffix(".bin")):
             with contextlib.suppress(OSError):
@@ -167,7 +167,7 @@ def read(path: Path) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
     Raises:
         RuntimeError: the file can't be read.
     """
-    _openvino()
+    library()
     from openvino.frontend import FrontEndManager
 
     # On a damaged file Core.read_model would try the readers of all formats, and those write to standard error.
@@ -197,9 +197,7 @@ class OpenVinoNetwork:
             shape: batch size, height and width of the images, for a network converted with `free_size`. With a free
                 batch size, OpenVINO would copy data at each concatenation.
         """
-        native = native_precisions()
-        rest: Precision = "bf16" if "bf16" in native else "fp32"  # for the float layers of an int8 network
-        self._hint = _HINTS[rest if precision == "int8" else precision]
+        self._precision = precision
         self._model = model
         if shape is not None:
             self._model = model.clone()
@@ -225,16 +223,31 @@ class OpenVinoNetwork:
     def _compile(self, count: int) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
         with self._lock:
             if count not in self._compiled:
-                calls = max(1, all_cores() // count)
-                settings = {
-                    "INFERENCE_PRECISION_HINT": self._hint,
-                    "INFERENCE_NUM_THREADS": count * calls,
-                    "NUM_STREAMS": calls,
-                    # With pinning, the threads of two networks can share one core and leave another idle.
-                    "ENABLE_CPU_PINNING": False,
-                }
-                self._compiled[count] = _core().compile_model(self._model, "CPU", settings)
+                self._compiled[count] = compiled(self._model, self._precision, count, max(1, all_cores() // count))
             return self._compiled[count]
+
+
+def compiled(model: Any, precision: Precision, cores: int, calls: int = 1) -> Any:  # noqa: ANN401 - as above
+    """Compile a network for this CPU.
+
+    Args:
+        model: what `read` returned, or models.sample_networks built.
+        precision: one of `native_precisions`.
+        cores: how many cores an inference gets.
+        calls: how many inferences run at the same time.
+
+    Returns:
+        The network, which makes inference requests.
+    """
+    rest = "bf16" if "bf16" in native_precisions() else "fp32"  # for the float layers of an int8 network
+    settings = {
+        "INFERENCE_PRECISION_HINT": _HINTS[rest if precision == "int8" else precision],
+        "INFERENCE_NUM_THREADS": cores * calls,
+        "NUM_STREAMS": calls,
+        # With pinning, the threads of two networks can share one core and leave another idle.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return _core().compile_model(model, "CPU", settings)
 
 
 @functools.cache
@@ -244,10 +257,11 @@ def _core() -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
     Every Core installs a signal stack on its thread, and destroying one Core removes another's. The next signal,
     for example Ctrl-C, would then crash the process.
     """
-    return _openvino().Core()
+    return library().Core()
 
 
-def _openvino() -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
+def library() -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
+    """Import OpenVINO. Nothing else imports it first."""
     # Importing OpenVINO sends a report to Google Analytics, unless the import of its telemetry package fails.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes that import fail
     import openvino

@@ -1,6 +1,7 @@
 """The processor of this machine: its name, and what it can do.
 
-Used by models.proof, because the result of a self-test holds for one kind of processor, and by evaluate.
+Used by models.proof and models.speeds, because a self-test and a measured speed hold for one kind of processor, and by
+evaluate.
 """
 
 from __future__ import annotations

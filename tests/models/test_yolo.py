@@ -177,7 +177,7 @@ def blind(monkeypatch):
 
 def test_an_engine_chosen_by_auto_is_replaced_if_it_misses_people(yolov8n, photographs, cache, blind, caplog):
     config = DetectorConfig(size=320)
-    choice = choose("detector", CPU, config)
+    choice = choose("detector", CPU, config, None)
     net = build_net("detector", yolov8n, CPU, choice, config, cache, cv2.imread(str(photographs[0])))
     assert net.engine_name == "torch fp32"
     assert "of the people that fp32 detects in the test image; using torch fp32 instead" in caplog.text

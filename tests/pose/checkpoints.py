@@ -43,7 +43,7 @@ def load_vitpose(folder: Path, cache: Path | None = None, device: torch.device =
     section = PoseConfig.model_validate({"engine": "torch", "precision": "fp32"} | config)
     where = cache or Path(tempfile.mkdtemp(prefix="realtime-pose-test-"))
     about = describe(folder, section.input_size)
-    choice = choose("pose", device, section)
+    choice = choose("pose", device, section, None)
     return VitPose(about, build_engine(Setup(folder, about, device, choice, section, people(), where)))
 
 
