@@ -1,4 +1,4 @@
-"""A start from converted networks imports neither torch nor a library that needs it."""
+"""A start from converted networks imports neither torch nor another library that is large and not needed then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from tests.pose.checkpoints import save_checkpoint
 
-HEAVY = ["torch", "torchvision", "ultralytics", "transformers", "boxmot", "safetensors"]
+HEAVY = ["torch", "torchvision", "ultralytics", "transformers", "boxmot", "safetensors", "scipy", "numba"]
+HEAVY += ["huggingface_hub.hf_api", "httpx"]  # the client of the model hub; its constants are small
 # Runs the program and prints which of these libraries it has imported, and its log.
 RUN = f"""
 import sys
@@ -54,3 +55,12 @@ def test_a_second_start_imports_no_torch(
     assert imported == []
     assert "not repeated" in log  # the self-test
     assert "converting" not in log
+
+
+def test_auto_finds_what_is_on_this_machine_without_the_client_of_the_hub(
+    cache: Path, yolov8n: Path, yolo11n_pose: Path
+) -> None:
+    run(cache)  # converts the networks, unless a test above did
+    imported, log = run(cache)
+    assert imported == []
+    assert "auto chose yolo11n-pose" in log
