@@ -37,7 +37,7 @@ _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _MOST_XML_BYTES = 4_000_000
 # A network with more weights than this is compiled only once, because each compiled copy holds all of them.
 _LARGE_BYTES = 1_000_000_000
-# Where a model that was read from a file names the file of its weights, which OpenVINO maps into memory.
+# The entry of a model with the path of its weights, which OpenVINO maps into memory.
 _MAPPED = "mapped_weights"
 
 
