@@ -66,8 +66,11 @@ def drop_pages(file: Path) -> None:
     library = _c_library()
     if library is None:
         return
-    name = str(file.resolve())
-    for line in Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines():
+    try:
+        name, maps = str(file.resolve()), Path("/proc/self/maps").read_text(errors="surrogateescape")
+    except OSError:  # a container without /proc
+        return
+    for line in maps.splitlines():
         addresses, permissions, *_, mapped = line.split(maxsplit=5)
         if mapped == name and permissions.startswith("r--"):
             begin, end = (int(address, 16) for address in addresses.split("-"))

@@ -88,3 +88,11 @@ def test_pages_that_could_hold_changes_are_not_dropped(tmp_path: Path) -> None:
         drop_pages(file)
         assert pages[5] == 1
     drop_pages(tmp_path / "not there")
+
+
+def test_without_proc_no_pages_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **keywords: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    drop_pages(tmp_path / "file")
