@@ -139,13 +139,15 @@ def make_plan(config: AppConfig, *, is_for_here: bool = True) -> Plan:
         return Plan(device, _checked("detector", Pick(_find_detector(config, device), choice)), pose)
 
 
-def load_models(config: AppConfig, concurrency: int | None = None) -> Models:
+def load_models(config: AppConfig, concurrency: int | None = None, *, is_tuned: bool = False) -> Models:
     """Find, load and warm up the detector and the pose model.
 
     Args:
         config: the configuration of the run.
         concurrency: how many inferences will run at the same time; None: as many as the pool runs for this
             configuration.
+        is_tuned: whether realtime.tuning compiles the detector for the shape of each file before its first frame. Then
+            it is not warmed up here in the shape of 16:9 frames, which only live cameras need until theirs is compiled.
 
     Raises:
         ModelError: a model can't be found or loaded, or the GPU failed or has too little memory.
@@ -154,7 +156,7 @@ def load_models(config: AppConfig, concurrency: int | None = None) -> Models:
     """
     plan = make_plan(config)
     with _model_errors(plan.device):
-        return _load(config, plan, concurrency)
+        return _load(config, plan, concurrency, is_tuned)
 
 
 def stages_of(config: AppConfig, models: Models) -> list[Stage[Any, Any]]:
@@ -271,7 +273,7 @@ def _told(config: PoseConfig, found: Model) -> PoseConfig:
     return config.model_copy(update={"skeleton": found.skeleton}) if config.skeleton == "auto" else config
 
 
-def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
+def _load(config: AppConfig, plan: Plan, concurrency: int | None, is_tuned: bool) -> Models:
     device = plan.device
     # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
     with _needs_torch(f"tracker.method {config.tracker.method}"):
@@ -280,7 +282,8 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
     if isinstance(pose, PoseStage) and (text := _misfit(pose.skeleton, detect.class_names)):
         log.warning("%s", text)
-    throughput = not config.realtime and not any(is_live_source(camera.address) for camera in config.cameras)
+    has_live = any(is_live_source(camera.address) for camera in config.cameras)
+    throughput = not config.realtime and not has_live
     concurrency = concurrency or concurrency_for(len(config.cameras), throughput)
     # A name may tell why `auto` didn't choose another model: the text of an error, which may contain an address.
     names = one_line(plan.detector.found.name), one_line(plan.pose.found.name)
@@ -293,7 +296,8 @@ def _load(config: AppConfig, plan: Plan, concurrency: int | None) -> Models:
     log.info("models: compiling and warming up on %s", device)
     for count in models.core_budgets():
         with core_budget(fixed(count)):
-            detect.warm_up()
+            if has_live or not (is_tuned and models.pooled):
+                detect.warm_up()
             pose.warm_up()
     return models
 

@@ -28,10 +28,10 @@ def prepared_folders() -> Iterator[None]:
     """Give the libraries a temporary folder of this process, and this process a home folder if it has none.
 
     ultralytics writes its settings when it is imported, and torch creates a folder for its compiler in /tmp, under a
-    name that other users could take first. Neither is needed later. Our own cache, huggingface_hub and numba need a
-    home folder, and torch needs the user's name; a container with an arbitrary user id may have neither. A home that
-    can be read but not written is kept, because it may contain models. A umask that would keep this process from using
-    its own new files is corrected.
+    name that other users could take first. Neither is needed later. Our own cache and huggingface_hub need a home
+    folder, and torch needs the user's name; a container with an arbitrary user id may have neither. A home that can be
+    read but not written is kept, because it may contain models. A umask that would keep this process from using its own
+    new files is corrected.
 
     Raises:
         ConfigError: the current folder can't be used, or neither the home folder nor any folder for temporary files can

@@ -144,7 +144,7 @@ class Pipeline:
             outlets = open_outlets(config.publish, private, session, lambda: self._fleet.status)
             on_error.callback(outlets.close)
             self._activities = Activities(config.activity)
-            self._models = models = load_models(config)
+            self._models = models = load_models(config, is_tuned=True)
             models.track.looked = self._activities.looked
             on_error.pop_all()
 

@@ -246,6 +246,20 @@ def test_the_engine_of_each_model_is_chosen_once_per_start(yolov8n, yolo11n_pose
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "is_tuned", "warmed_up"),
+    [
+        ("demo", False, True),
+        ("demo", True, False),  # the shape of its frames is compiled when it is opened
+        ("rtsp://127.0.0.1/a", True, True),  # its frames go into this shape until their own is compiled
+    ],
+)
+def test_the_shape_of_usual_frames_is_compiled_unless_each_file_gets_its_own(yolov8n, source, is_tuned, warmed_up):
+    config = config_of(cameras=[{"name": "cam0", "source": source}], detector__weights=str(yolov8n), pose__model="none")
+    models = loading.load_models(config, is_tuned=is_tuned)
+    assert bool(models.detect.shapes.compiled) == warmed_up
+
+
 def test_a_plan_names_the_models_and_their_engines(yolov8n, tmp_path):
     keys = {"detector__weights": str(yolov8n), "detector__engine": "torch", "pose__model": "none"}
     plan = loading.make_plan(config_of(**keys))

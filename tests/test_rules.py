@@ -30,8 +30,9 @@ ONE_PLACE = {
     "PIL": ["bgr.py", "capture/image_file.py", "capture/image_pages.py", "capture/image_troubles.py", "settings.py"],
     "pillow_heif": ["capture/image_file.py"],
     "boxmot": ["evaluate/tracking/libraries.py", "evaluate/speed/loops.py", "track/boxmot.py"],
-    "cv2": ["capture/*.py", "detect/letterbox.py", "pose/stillness.py", "evaluate/speed/videos.py", "settings.py"]
-    + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")],
+    "cv2": ["capture/*.py", "detect/letterbox.py", "pose/crop.py", "pose/stillness.py", "evaluate/speed/videos.py"]
+    + [f"publish/{name}.py" for name in ("annotate", "draw", "draw_motion", "jpeg", "mp4", "wall", "window")]
+    + ["settings.py"],
     "lap": ["track/assignment.py"],
     "huggingface_hub": ["models/download.py", "models/hub.py"],
     "msgspec": [
@@ -40,7 +41,6 @@ ONE_PLACE = {
     ],
     "mcap": ["recordings/convert/mcap.py"],
     "nncf": ["models/openvino.py"],
-    "numba": ["runtime/native.py"],
     "openvino": ["models/openvino.py", "models/sample_networks.py"],
     "platformdirs": ["models/cache.py"],
     "pyarrow": ["recordings/parquet*.py"],

@@ -36,7 +36,10 @@ def fetch(repository: str, wanted: Callable[[str], bool], last: str) -> tuple[Pa
     """
     done: list[Path] = []
     why = ["the download was interrupted"]
-    job = _Job(repository)
+    try:
+        job = _Job(repository)
+    except ValueError as error:  # not a valid name
+        return None, first_line(error)
 
     def download() -> None:
         try:

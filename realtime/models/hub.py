@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from realtime.errors import first_line
 from realtime.models.cache import is_trusted, make_private
 from realtime.models.download import fetch
 
@@ -98,11 +97,8 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
 
     If neither is possible, the second value is the reason.
     """
-    try:
-        if (folder := local_checkpoint(name)) is not None:
-            return folder, ""
-    except ValueError as error:  # not a valid repository name
-        return None, first_line(error)
+    if (folder := local_checkpoint(name)) is not None:
+        return folder, ""
     if not hub.reachable(trust_memory):
         return None, "no local copy, and the model hub can't be reached"
     file, why = fetch(name, lambda file: "/" not in file and file.endswith((".safetensors", ".json")), "config.json")
@@ -112,34 +108,30 @@ def hub_checkpoint(name: str, hub: Hub, trust_memory: bool) -> tuple[Path | None
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    return (folder / "config.json").is_file() and any(file.is_file() for file in folder.glob("*.safetensors"))
 
 
 def local_checkpoint(name: str) -> Path | None:
-    """Return the folder of a ViTPose checkpoint in the hub's cache, or None.
-
-    Raises:
-        ValueError: it is not a valid repository name.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError):  # a cache that can't be read counts as empty
-        return None
-    return folder if _is_checkpoint(folder) else None
+    """Return the folder of a ViTPose checkpoint in the hub's cache, or None."""
+    file = downloaded(name, "config.json")
+    return file.parent if file is not None and _is_checkpoint(file.parent) else None
 
 
 def downloaded(repository: str, file: str) -> Path | None:
-    """Return the path of a file that an earlier download left in the hub's cache, or None."""
-    from huggingface_hub import try_to_load_from_cache
+    """Return the path of a file that an earlier download left in the hub's cache, or None.
+
+    The layout of this cache is documented (huggingface_hub, guides/manage-cache). The library's own search would import
+    its client, which takes 0.2 s and 22 MB.
+    """
+    from huggingface_hub import constants
 
     try:
-        path = try_to_load_from_cache(repository, file)
+        folder = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repository.replace('/', '--')}"
+        commit = (folder / "refs" / "main").read_text(encoding="ascii").strip()
+        path = folder / "snapshots" / commit / file
+        return path if commit == Path(commit).name and path.is_file() else None
     except (OSError, ValueError):  # a cache that can't be read counts as empty
         return None
-    return Path(path) if isinstance(path, str) else None
 
 
 def download(repository: str, file: str) -> tuple[Path | None, str]:

@@ -10,14 +10,13 @@ both exactly.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.runtime.native import compile_loops
 from realtime.skeleton import Geometry
 
 # A window is larger than its box by this factor, as in ViTPose's training.
@@ -196,9 +195,8 @@ def crop_people(
     crops = np.empty((len(owners), size[1], size[0], 3), np.uint8)
     if len(owners):
         where = places(centers, scales, size, sizes_of(images)[owners])
-        resample = _resampler()
         for person, owner in enumerate(owners):
-            resample(np.ascontiguousarray(images[owner]), *where.of(person), np.uint8(outside), crops[person])
+            _resample(images[owner], where.of(person), outside, crops[person])
     return crops
 
 
@@ -240,54 +238,43 @@ def _along(
     return before.astype(np.int32), np.where(inside, found - before, OUTSIDE).astype(np.float32)
 
 
-@functools.cache
-def _resampler() -> Callable[..., None]:
-    axis = "const int32[:]", "const float32[:]"
-    return compile_loops(_resample, "const uint8[:, :, :]", *axis, *axis, "uint8", "uint8[:, :, :]")
+def _resample(image: NDArray[np.uint8], where: tuple[NDArray[Any], ...], outside: int, out: NDArray[np.uint8]) -> None:
+    """Resample one crop, at the coordinates of `Places.of`, into `out`, uint8 (h, w, 3).
 
-
-def _resample(
-    image: NDArray[np.uint8],
-    columns: NDArray[np.int32],
-    column_shares: NDArray[np.float32],
-    rows: NDArray[np.int32],
-    row_shares: NDArray[np.float32],
-    outside: np.uint8,
-    out: NDArray[np.uint8],
-) -> None:
-    """Resample one crop; written as loops for runtime.native to compile.
-
-    Interpolates between rows first, which runs along memory in vector instructions, and then along each row, which
-    has to gather single pixels.
+    Interpolates between rows first, which runs along memory. The result is transposed, because then the columns, too,
+    are gathered and interpolated as whole lines: that takes half the time of gathering single pixels.
     """
-    height, width = out.shape[0], out.shape[1]
-    begin, end = 0, width
-    while begin < width and column_shares[begin] < 0:
-        begin += 1
-    while end > begin and column_shares[end - 1] < 0:
-        end -= 1
-    if begin == end:
-        out[:] = outside
+    columns, column_shares, rows, row_shares = where
+    across, down = _inside(column_shares), _inside(row_shares)
+    out[:] = outside
+    columns, rows = columns[across], rows[down]
+    if not (columns.size and rows.size):
         return
-    left = columns[begin]
-    right = min(columns[end - 1] + 1, image.shape[1] - 1)
-    line = np.empty(3 * (right - left + 1), np.float32)
-    for y in range(height):
-        share = row_shares[y]
-        if share < 0:
-            out[y] = outside
-            continue
-        upper = image[rows[y], left : right + 1].reshape(-1)
-        lower = image[min(rows[y] + 1, image.shape[0] - 1), left : right + 1].reshape(-1)
-        for i in range(len(line)):
-            value = np.float32(upper[i])
-            line[i] = value + (np.float32(lower[i]) - value) * share
-        out[y, :begin] = outside
-        out[y, end:] = outside
-        for x in range(begin, end):
-            here = 3 * (columns[x] - left)
-            there = 3 * (min(columns[x] + 1, right) - left)
-            for channel in range(3):
-                value = line[here + channel]
-                value += (line[there + channel] - value) * column_shares[x]
-                out[y, x, channel] = np.uint8(value + np.float32(0.5))  # the cast truncates, so this rounds half up
+    window = image[:, columns[0] : columns[-1] + 2]
+    upper, lower = window[rows].astype(np.float32), window[np.minimum(rows + 1, len(image) - 1)].astype(np.float32)
+    lines = cv2.transpose(_between(upper, lower, row_shares[down])).reshape(window.shape[1], -1)
+    columns = columns - columns[0]
+    left, right = lines[columns], lines[np.minimum(columns + 1, len(lines) - 1)]
+    values = _between(left, right, column_shares[across])
+    values += np.float32(0.5)  # the cast truncates, so this rounds half up
+    out[down, across] = cv2.transpose(values.astype(np.uint8).reshape(columns.size, rows.size, 3))
+
+
+def _inside(shares: NDArray[np.float32]) -> slice:
+    """The rows or columns of a crop that lie inside the frame."""
+    inside = np.flatnonzero(shares >= 0)
+    return slice(inside[0], inside[-1] + 1) if inside.size else slice(0)
+
+
+def _between(
+    first: NDArray[np.float32], second: NDArray[np.float32], shares: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Interpolate between two arrays of lines, float32 (n, ...), with the weight of each second line, float32 (n,).
+
+    The result is in the memory of `second`.
+    """
+    begin, end = first.reshape(len(first), -1), second.reshape(len(second), -1)
+    end -= begin
+    end *= shares[:, np.newaxis]
+    end += begin
+    return second

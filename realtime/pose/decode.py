@@ -11,12 +11,10 @@ CVPR 2020, in the unbiased coordinates of UDP: Huang et al., CVPR 2020). Follows
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.runtime.native import compile_loops
 from realtime.skeleton import CROP_PER_HEATMAP, Geometry
 
 # The blur's kernel has 11 taps for every sigma, as in mmpose and in Hugging Face.
@@ -54,10 +52,7 @@ def decode(heatmaps: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.floa
     """
     people, keypoints, height, width = heatmaps.shape
     maps = np.ascontiguousarray(heatmaps).reshape(people * keypoints, height, width)
-    places, scores = np.empty((len(maps), 2), np.float32), np.empty(len(maps), np.float32)
-    # argmax is numpy's because it uses vector instructions; a compiled loop would not.
-    highest = maps.reshape(len(maps), height * width).argmax(axis=1)
-    _refiner()(maps, highest, gaussian(sigma), around(height), around(width), places, scores)
+    places, scores = _peaks(maps, sigma)
     return places.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
 
 
@@ -132,64 +127,46 @@ def around(length: int) -> NDArray[np.int64]:
     return np.where(index < length, index, 2 * length - 1 - index)
 
 
-@functools.cache
-def _refiner() -> Callable[..., None]:
-    tables = "const float64[:]", "const int64[:, :]", "const int64[:, :]"
-    return compile_loops(_refine, "const float32[:, :, :]", "const int64[:]", *tables, "float32[:, :]", "float32[:]")
+def _peaks(maps: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Step from the highest pixel of each map, float32 (M, h, w), to its peak.
 
-
-def _refine(
-    maps: NDArray[np.float32],
-    highest: NDArray[np.int64],
-    taps: NDArray[np.float64],
-    rows_around: NDArray[np.int64],
-    columns_around: NDArray[np.int64],
-    places: NDArray[np.float32],
-    scores: NDArray[np.float32],
-) -> None:
-    """Step from each map's highest pixel to its peak; written as loops for runtime.native to compile.
-
-    Args:
-        maps: float32 (M, h, w).
-        highest: int64 (M,), index of the highest pixel of each map, counted row by row.
-        taps: float64 (11,), from `gaussian`.
-        rows_around: int64 (h, 13), from `around`.
-        columns_around: int64 (w, 13), from `around`.
-        places: float32 (M, 2), output: x, y of the peaks in heatmap pixels.
-        scores: float32 (M,), output: heights of the peaks, 0..1.
+    Returns:
+        x, y in heatmap pixels, float32 (M, 2), and the heights, float32 (M,), 0..1, as `decode` describes them.
     """
     count, height, width = maps.shape
-    reach = len(taps) + 2
-    lines = np.empty((3, reach))
-    z = np.empty((3, 3))
-    for m in range(count):
-        y, x = highest[m] // width, highest[m] % width
-        peak = maps[m, y, x]
-        # argmax returns the first of equal pixels, so a map can only be flat if its first pixel is the highest.
-        if not 0 < peak < np.inf or (highest[m] == 0 and maps[m].min() == peak):
-            places[m, 0], places[m, 1], scores[m] = (width - 1) / 2, (height - 1) / 2, 0
-            continue
-        lines[:] = 0
-        for i in range(reach):
-            row = maps[m, rows_around[y, i]]
-            for neighbour in range(3):
-                if 0 <= i - neighbour < len(taps):
-                    for j in range(reach):
-                        lines[neighbour, j] += taps[i - neighbour] * row[columns_around[x, j]]
-        for i in range(3):
-            for j in range(3):
-                blurred = 0.0
-                for k in range(len(taps)):
-                    blurred += taps[k] * lines[i, j + k]
-                z[i, j] = np.log(min(max(blurred, LOWEST), HIGHEST))
-        dx, dy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
-        dxx = z[1, 2] - 2 * z[1, 1] + z[1, 0] + EPSILON
-        dyy = z[2, 1] - 2 * z[1, 1] + z[0, 1] + EPSILON
-        dxy = (z[2, 2] - z[1, 2] - z[2, 1] + 2 * z[1, 1] - z[1, 0] - z[0, 1] + z[0, 0]) / 2
-        determinant = dxx * dyy - dxy * dxy
-        step_x, step_y = 0.0, 0.0
-        if determinant != 0:
-            step_x, step_y = (dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant
-        if not step_x * step_x + step_y * step_y <= LONGEST_STEP_PX**2:  # true for NaN as well
-            step_x, step_y = 0.0, 0.0
-        places[m, 0], places[m, 1], scores[m] = x + step_x, y + step_y, min(peak, 1)
+    every = np.arange(count)
+    highest = maps.reshape(count, height * width).argmax(axis=1)
+    y, x = np.divmod(highest, width)
+    heights = maps[every, y, x]
+    is_peak = (heights > 0) & (heights < np.inf)
+    # argmax returns the first of equal pixels, so a map can only be flat if its first pixel is the highest.
+    corners = np.flatnonzero(highest == 0)
+    is_peak[corners] &= maps[corners].min(axis=(1, 2)) < heights[corners]
+    rows, columns = around(height)[y], around(width)[x]
+    with np.errstate(all="ignore"):  # infinite and NaN pixels are allowed; a step that isn't finite is dropped
+        steps = _steps(_blurred(maps[every[:, None, None], rows[:, :, None], columns[:, None, :]], sigma))
+        is_short = np.square(steps).sum(axis=1) <= LONGEST_STEP_PX**2
+    places = np.stack((x, y), axis=1) + np.where(is_short[:, None], steps, 0.0)
+    places[~is_peak] = (width - 1) / 2, (height - 1) / 2
+    return places.astype(np.float32), np.where(is_peak, np.minimum(heights, 1), np.float32(0))
+
+
+def _blurred(patches: NDArray[np.float32], sigma: float) -> NDArray[np.float64]:
+    """Blur patches of float32 (M, 13, 13), and return the nine pixels in the middle of each, float64 (M, 3, 3)."""
+    lines, blurred = np.zeros((len(patches), 3, patches.shape[2])), np.zeros((len(patches), 3, 3))
+    for i, tap in enumerate(gaussian(sigma)):
+        lines += tap * patches[:, i : i + 3]
+    for i, tap in enumerate(gaussian(sigma)):
+        blurred += tap * lines[:, :, i : i + 3]
+    return blurred
+
+
+def _steps(blurred: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the steps x, y, float64 (M, 2), from the middle of float64 (M, 3, 3); not finite if there is none."""
+    z = np.log(np.clip(blurred, LOWEST, HIGHEST)).transpose(1, 2, 0)
+    dx, dy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
+    dxx = z[1, 2] - 2 * z[1, 1] + z[1, 0] + EPSILON
+    dyy = z[2, 1] - 2 * z[1, 1] + z[0, 1] + EPSILON
+    dxy = (z[2, 2] - z[1, 2] - z[2, 1] + 2 * z[1, 1] - z[1, 0] - z[0, 1] + z[0, 0]) / 2
+    determinant = dxx * dyy - dxy * dxy
+    return np.stack(((dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant), axis=1)

@@ -1,9 +1,9 @@
 """Keeps the process's memory flat and its pages in place: few malloc pools, whose free memory is returned in time.
 
-Called from outside the data path: `share_pools` by cli before anything else, `give_back_memory` by
-capture.camera after a source is closed. glibc gives each thread its own pool (arena), and each time
-a camera is opened, a decoder is created and later destroyed. The decoders' buffers end up scattered
-over the pools, which keep the memory that is freed.
+Called from outside the data path: `share_pools` by cli before anything else, `give_back_memory` by capture.camera after
+a source is closed, `drop_pages` by models.openvino after a network is compiled. glibc gives each thread its own pool
+(arena), and each time a camera is opened, a decoder is created and later destroyed. The decoders' buffers end up
+scattered over the pools, which keep the memory that is freed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import ctypes
 import sys
 import threading
 import time
+from pathlib import Path
 
+# sys/mman.h
+_MADV_DONTNEED = 4
 # malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -53,6 +56,25 @@ def give_back_memory() -> None:
             return
         _next_s = time.monotonic() + _EVERY_S
     trim(0)
+
+
+def drop_pages(file: Path) -> None:
+    """Take the pages of a file that is mapped for reading out of this process's memory. Does nothing except on Linux.
+
+    A page that is used again is read again, from the system's cache of files if it is still there.
+    """
+    library = _c_library()
+    if library is None:
+        return
+    try:
+        name, maps = str(file.resolve()), Path("/proc/self/maps").read_text(errors="surrogateescape")
+    except OSError:  # a container without /proc
+        return
+    for line in maps.splitlines():
+        addresses, permissions, *_, mapped = line.split(maxsplit=5)
+        if mapped == name and permissions.startswith("r--"):
+            begin, end = (int(address, 16) for address in addresses.split("-"))
+            library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
 
 
 def _c_library() -> ctypes.CDLL | None:

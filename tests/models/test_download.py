@@ -118,3 +118,9 @@ def test_a_download_that_broke_off_is_not_taken_for_a_checkpoint(hub: FakeHub, t
     assert find(tmp_path)[0] is None
     hub.sent = None
     assert find(tmp_path)[1] == ""
+
+
+def test_a_name_that_no_repository_can_have_is_the_reason(hub: FakeHub, tmp_path: Path) -> None:
+    folder, why = hub_checkpoint("no/such name", Hub(tmp_path / "cache"), trust_memory=False)
+    assert folder is None
+    assert "such name" in why

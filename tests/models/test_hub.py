@@ -2,10 +2,12 @@ import errno
 import os
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from realtime.models import hub
 from realtime.models.hub import Hub
+from tests.models.fake_hub import COMMIT
 
 
 @pytest.fixture
@@ -41,15 +43,47 @@ def test_a_mark_of_a_clock_that_was_ahead_is_ignored(tmp_path: Path, probes: lis
     assert len(probes) == 2
 
 
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the hub's cache, with a file in it, as huggingface_hub stores it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    place = tmp_path / "hub" / "models--Ultralytics--YOLO11"
+    for file, text in {"refs/main": COMMIT, f"snapshots/{COMMIT}/yolo11n.pt": "weights"}.items():
+        (place / file).parent.mkdir(parents=True)
+        (place / file).write_text(text)
+    return place
+
+
+def test_a_file_in_the_cache_of_the_hub_is_found_as_huggingface_hub_finds_it(place: Path) -> None:
+    found = hub.downloaded("Ultralytics/YOLO11", "yolo11n.pt")
+    assert str(found) == huggingface_hub.try_to_load_from_cache("Ultralytics/YOLO11", "yolo11n.pt")
+    assert hub.downloaded("Ultralytics/YOLO11", "yolo11m.pt") is None
+    assert hub.downloaded("Ultralytics/YOLO26", "yolo11n.pt") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",  # the disk was full
+        b"\xff\xfe",  # damaged
+        b"a\0b",
+        b"../snapshots/" + COMMIT.encode(),  # would lead out of the folder
+        b"b" * 40,  # a commit that is not there
+    ],
+)
+def test_a_damaged_cache_of_the_hub_counts_as_empty(place: Path, content: bytes) -> None:
+    (place / "refs" / "main").write_bytes(content)
+    assert hub.downloaded("Ultralytics/YOLO11", "yolo11n.pt") is None
+
+
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.EIO, "I/O error")])
 def test_a_cache_of_the_hub_that_can_not_be_read_counts_as_empty(
-    tmp_path: Path, probes: list[str], monkeypatch: pytest.MonkeyPatch, error: OSError
+    tmp_path: Path, place: Path, probes: list[str], monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     def fail(*args: object, **keywords: object) -> None:
         raise error
 
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", fail)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    monkeypatch.setattr(Path, "read_text", fail)
     assert hub.downloaded("Ultralytics/YOLO11", "yolo11n.pt") is None
     assert hub.hub_checkpoint("usyd-community/vitpose-base", Hub(tmp_path), False)[0] is None
     assert len(probes) == 1

@@ -15,6 +15,7 @@ import torch
 
 from realtime.models import openvino
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
+from tests.runtime.test_memory import resident_kb
 
 _PROGRAM = """
 import signal
@@ -94,6 +95,18 @@ def test_a_network_works_from_memory_and_from_its_file_alike(tmp_path):
         for each in (model, openvino.read(tmp_path / "network.xml"))
     )
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_compiled_network_keeps_its_weights_once_in_memory(tmp_path):
+    openvino.save(doubled(), tmp_path / "network.xml")
+    network = openvino.OpenVinoNetwork(openvino.read(tmp_path / "network.xml"), "fp32")
+    pictures = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
+    for count in (1, all_cores()):
+        with core_budget(fixed(count)):
+            first = network(pictures).copy()
+            assert resident_kb(tmp_path / "network.bin") in (0, -1)  # -1: it is not even mapped
+            np.testing.assert_array_equal(network(pictures), first)
 
 
 @pytest.mark.parametrize("bytes_left", [0, 1000, -1])

@@ -81,7 +81,7 @@ class Ran:
         models = Models(
             torch.device("cpu"), "fake", "none", detect, TrackStage(config.tracker), PassThrough(NO_SKELETON), 1
         )
-        patch.setattr(pipeline, "load_models", lambda config: models)
+        patch.setattr(pipeline, "load_models", lambda config, is_tuned: models)
 
         def open_fake(config: CameraConfig, stop: object = None) -> ScriptedSource:
             return ScriptedSource(*pictures(scripts[config.name]), fps=FPS, size=(160, 120))

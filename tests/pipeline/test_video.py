@@ -83,7 +83,7 @@ def test_a_video_that_cannot_be_written_is_found_before_the_models_load(
 ) -> None:
     (tmp_path / "folder.mp4").mkdir()
     other = VideoFile(tmp_path / "locked.mp4")
-    monkeypatch.setattr(pipeline, "load_models", lambda config: pytest.fail("the models were loaded"))
+    monkeypatch.setattr(pipeline, "load_models", lambda config, is_tuned: pytest.fail("the models were loaded"))
     with pytest.raises(OutputError, match=f"^{why}") as told:
         Pipeline(configuration(tmp_path, save_video=f"{tmp_path}/{video}"))
     assert told.value.exit_code == 2
@@ -133,6 +133,6 @@ def test_without_a_display_a_preview_is_refused_before_the_models_load(
         raise ConfigError("preview: no window can be opened")
 
     monkeypatch.setattr(branches, "check_window", refuse)
-    monkeypatch.setattr(pipeline, "load_models", lambda config: pytest.fail("the models were loaded"))
+    monkeypatch.setattr(pipeline, "load_models", lambda config, is_tuned: pytest.fail("the models were loaded"))
     with pytest.raises(ConfigError, match=r"^preview: no window"):
         Pipeline(configuration(tmp_path, preview="true"))

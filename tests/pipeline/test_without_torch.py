@@ -1,4 +1,4 @@
-"""A start from converted networks imports neither torch nor a library that needs it."""
+"""A start from converted networks imports neither torch nor another library that is large and not needed then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.pose.checkpoints import save_checkpoint
 
-HEAVY = ["torch", "torchvision", "ultralytics", "transformers", "boxmot", "safetensors"]
+HEAVY = ["torch", "torchvision", "ultralytics", "transformers", "boxmot", "safetensors", "scipy", "numba"]
+HEAVY += ["huggingface_hub.hf_api", "httpx"]  # the client of the model hub; its constants are small
 # Runs the program with each list of flags; prints what it has imported of these libraries, and its log.
 RUN = f"""
 import json, sys
@@ -35,6 +36,7 @@ def test_a_second_start_imports_no_torch(tmp_path: Path, yolov8n: Path, yolo11n_
     flags += [f"--detector.weights={yolov8n}", "--detector.size=320"]
     models = ["none", str(yolo11n_pose), str(save_checkpoint(tmp_path / "vitpose"))]
     commands = [[*flags, f"--pose.model={model}"] for model in models]
+    commands.append([flag for flag in flags if "weights" not in flag])  # auto looks at what is on this machine
     first, log = run(tmp_path, commands)
     assert "torch" in first
     assert log.count("converting") == len(models)  # the detector, and a network for each pose model but none
@@ -42,4 +44,5 @@ def test_a_second_start_imports_no_torch(tmp_path: Path, yolov8n: Path, yolo11n_
     assert imported == []
     assert log.count("not repeated") >= len(models)  # the self-tests
     assert "converting" not in log
+    assert "auto chose yolo11n-pose" in log
     assert "measured here" not in log  # the speed of the precisions

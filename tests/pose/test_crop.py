@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from realtime.pose.crop import crop_people, windows
+from realtime.pose.crop import crop_people, places, sizes_of, windows
 from tests.pose.checkpoints import picture
 
 SIZE = (192, 256)
@@ -73,3 +74,41 @@ def test_a_read_only_frame_can_be_cropped():
     image = picture(300, 200)
     image.setflags(write=False)
     crop_of(image, (10, 10, 60, 160))
+
+
+def in_loops(image, centers, scales, size, outside):
+    """One crop, pixel by pixel: float32 throughout, between rows first, rounded half up."""
+    where = places(centers, scales, size, sizes_of([image]))
+    out = np.full((size[1], size[0], 3), outside, np.uint8)
+    bottom, right = image.shape[0] - 1, image.shape[1] - 1
+    floats = image.astype(np.float32)
+    for y, (row, down) in enumerate(zip(where.rows[0], where.row_shares[0], strict=True)):
+        below = min(row + 1, bottom)
+        for x, (column, across) in enumerate(zip(where.columns[0], where.column_shares[0], strict=True)):
+            if down >= 0 and across >= 0:
+                beside = min(column + 1, right)
+                near = floats[row, column] + (floats[below, column] - floats[row, column]) * down
+                far = floats[row, beside] + (floats[below, beside] - floats[row, beside]) * down
+                out[y, x] = (near + (far - near) * across + np.float32(0.5)).astype(np.uint8)
+    return out
+
+
+@pytest.mark.parametrize("geometry", ["udp", "plain"])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (10, 10, 60, 110),  # inside
+        (-30, -20, 40, 50),  # over the corner
+        (90, 130, 200, 300),  # over the other one
+        (0, 0, 400, 900),  # much larger than the frame
+        (50.5, 40.5, 52, 43),  # a few pixels
+        (-300, 10, -200, 110),  # beside the frame
+    ],
+)
+def test_every_pixel_of_a_crop_is_that_of_loops_over_rows_and_columns(box, geometry):
+    size = (24, 32)
+    centers, scales = windows(np.array([box], np.float32), size, geometry)
+    for height, width in ((150, 100), (150, 1), (1, 100)):
+        image = picture(height, width)
+        found = crop_people([image], np.array([0]), centers, scales, size, 114)[0]
+        np.testing.assert_array_equal(found, in_loops(image, centers, scales, size, 114))

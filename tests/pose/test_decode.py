@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from realtime.pose.crop import crop_people, windows
-from realtime.pose.decode import decode, to_frame
+from realtime.pose.decode import decode, gaussian, to_frame
 
 MIDDLE = (23.5, 31.5)
 
@@ -129,3 +129,22 @@ def test_crop_and_decode_together_have_no_bias(size, sigma):
         errors.append(to_frame(keypoints, centers, scales, size)[0, 0] - (x, y))
     np.testing.assert_allclose(np.mean(errors, axis=0), 0, atol=0.02)
     assert np.abs(errors).max() < 0.2
+
+
+def test_the_blur_of_a_peak_is_that_of_the_whole_mirrored_map():
+    # A bump whose blurred logarithm is not a parabola: the step depends on each of its nine pixels.
+    rng = np.random.default_rng(1)
+    maps = rng.random((30, 12, 10)).astype(np.float32) ** 2
+    taps = gaussian(0.8)
+    keypoints, _ = decode(maps[np.newaxis], 0.8)
+    for heatmap, place in zip(maps, keypoints[0], strict=True):
+        padded = np.pad(heatmap.astype(np.float64), 7, mode="symmetric")
+        blurred = np.array([[taps @ padded[y : y + 11, x : x + 11] @ taps for x in range(14)] for y in range(16)])
+        y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+        z = np.log(np.clip(blurred[y + 1 : y + 4, x + 1 : x + 4], 0.001, 50))
+        slope = np.array([z[1, 2] - z[1, 0], z[2, 1] - z[0, 1]]) / 2
+        mixed = (z[2, 2] - z[1, 2] - z[2, 1] + 2 * z[1, 1] - z[1, 0] - z[0, 1] + z[0, 0]) / 2
+        bend = np.array([[z[1, 2] - 2 * z[1, 1] + z[1, 0], mixed], [mixed, z[2, 1] - 2 * z[1, 1] + z[0, 1]]])
+        step = -np.linalg.solve(bend + np.eye(2) * np.finfo(np.float32).eps, slope)
+        expected = np.array((x, y)) + (step if np.hypot(*step) <= 5 else 0)
+        np.testing.assert_allclose(place, expected, atol=1e-4)

@@ -1,7 +1,12 @@
+import mmap
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from realtime.runtime.memory import drop_pages
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs glibc's malloc pools")
 
@@ -54,3 +59,40 @@ def test_threads_share_two_pools_and_freed_memory_returns_to_the_system() -> Non
     pools, returned_mb = run("shared")
     assert pools <= 2
     assert returned_mb > 25
+
+
+def resident_kb(file: Path) -> int:
+    """How much of a mapped file is in this process's memory."""
+    _, _, after = Path("/proc/self/smaps").read_text().partition(f"{file}\n")
+    found = re.search(r"^Rss:\s+(\d+) kB", after, re.MULTILINE)
+    return int(found[1]) if found else -1
+
+
+def test_the_pages_of_a_mapped_file_are_dropped_and_can_be_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "with a blank"
+    file.write_bytes(b"ab" * 500_000)
+    (tmp_path / "link").symlink_to(file)
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+        assert bytes(pages) == b"ab" * 500_000
+        assert resident_kb(file) > 900
+        drop_pages(tmp_path / "link")
+        assert resident_kb(file) == 0
+        assert bytes(pages) == b"ab" * 500_000
+
+
+def test_pages_that_could_hold_changes_are_not_dropped(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(10_000))
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY) as pages:
+        pages[5] = 1
+        drop_pages(file)
+        assert pages[5] == 1
+    drop_pages(tmp_path / "not there")
+
+
+def test_without_proc_no_pages_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **keywords: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    drop_pages(tmp_path / "file")

@@ -27,7 +27,7 @@ from tests.bench.gpu.steps import STEPS
 ROOT = Path(__file__).parents[3]
 # What a machine with a GPU has.
 PACKAGES = (
-    "torch==2.11.*", "torchvision==0.26.*", "transformers==5.17.*", "numba", "scipy", "opencv-python-headless",
+    "torch==2.11.*", "torchvision==0.26.*", "transformers==5.17.*", "scipy", "opencv-python-headless",
     "pyyaml", "matplotlib", "pytest", "hypothesis",
 )  # fmt: skip
 HOME, TEMPORARY = "home", "tmp"
