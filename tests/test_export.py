@@ -107,7 +107,7 @@ def test_a_machine_without_torch_runs_an_export(out: Path, tmp_path: Path) -> No
     messages = [json.loads(line) for line in record.read_text().splitlines()]
     assert [len(message["track_ids"]) for message in messages][-1] == 5
     measures = not {"bf16", "fp16"}.isdisjoint(openvino.native_precisions())
-    assert [f"{part}: measured here: " in done.stderr for part in ("detector", "pose")] == [measures] * 2
+    assert [f"{part}: measured here: " in log for part in ("detector", "pose")] == [measures] * 2
 
 
 def test_an_export_does_not_measure_the_machine_that_makes_it(tmp_path: Path, yolov8n: Path, monkeypatch) -> None:
