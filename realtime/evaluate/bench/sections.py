@@ -52,6 +52,15 @@ def _of_calls(data: Mapping[str, Any]) -> dict[str, Figure]:
     }
 
 
+def _of_precisions(data: Mapping[str, Any]) -> dict[str, Figure]:
+    return {
+        f"{kind}, {precision} over fp32": _once(times_ms["fp32"] / ms)
+        for kind, times_ms in data["times_ms"].items()
+        for precision, ms in times_ms.items()
+        if precision != "fp32"
+    }
+
+
 def _of_presets(data: Mapping[str, Any]) -> dict[str, Figure]:
     return {
         f"{setting}, {name}": _once(found[name])
@@ -92,6 +101,7 @@ _LIVE = "compare {video} --mode live --fps 25"
 _SEVERAL = "compare {video} --pose none --mode cameras"
 _LINE = "compare {video} --mode one-liner"
 SECTIONS = (
+    Section("precisions", "precisions", ("", ""), (0.1, 0.1), _of_precisions),
     Section("start", "start {video}", ("--rounds 3", "--rounds 1 --second-only"), (1.5, 0.4)),
     Section("boxes", _BOXES, ("--frames 120 --rounds 3", "--frames 40 --rounds 1"), (3, 0.6)),
     Section("vitpose", _VITPOSE, ("--frames 40 --rounds 3", "--frames 20 --rounds 1"), (2, 0.6)),
