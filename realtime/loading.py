@@ -115,10 +115,11 @@ class Models:
     def core_budgets(self) -> list[int]:
         """The core budgets that an inference may get; warm up with each of them.
 
-        On a CPU, an inference gets all cores if it runs alone, and fewer if others run concurrently. OpenVINO
-        compiles a network for each budget.
+        On a CPU, an inference gets all cores if it runs alone, and fewer if others run concurrently or in throughput
+        mode. OpenVINO compiles a network for each budget, and each has its own copy of the weights.
         """
-        return sorted({all_cores(), cores_each(self.concurrency)}) if self.pooled else [1]
+        share = cores_each(self.concurrency)
+        return sorted({share} if self.throughput else {all_cores(), share}) if self.pooled else [1]
 
 
 def make_plan(config: AppConfig, *, is_for_here: bool = True) -> Plan:

@@ -230,7 +230,7 @@ def run(options: argparse.Namespace) -> Report:
             "--boxes: got truth, expected detected: pose.model detector has keypoints for its own boxes only"
         )
     dataset = read_dataset(options.annotations, options.limit)
-    models = load_models(config)
+    models = load_models(config, concurrency=1)
     dataset = fitted(dataset, models.pose.skeleton, models.pose_name)
     if options.boxes == "detected":
         dataset = dataset.without_categories()

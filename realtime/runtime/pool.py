@@ -3,7 +3,7 @@
 Used by the detect and pose stages of the data path. If each stage ran on all cores, the stages
 could not overlap; if each stage had its own cores, the faster one would wait for the slower one.
 Therefore a stage divides its work into parts, and each thread of the pool takes the next part of
-any stage. Every inference runs on its core budget, and a part that runs alone gets all cores.
+any stage. Every inference runs on its core budget. In latency mode, a part that runs alone gets all cores.
 Results leave in the order of each camera's frames.
 
 The pool also decides when a frame may enter the pipeline: when a thread would otherwise be idle. A
@@ -96,7 +96,7 @@ class Pool:
         self, stages: Sequence[str], concurrency: int, gate: Gate, watch: Watch, throughput: bool = False
     ) -> None:
         self.concurrency, self.threads = concurrency, concurrency + throughput
-        self._stages = list(stages)
+        self._stages, self._throughput = list(stages), throughput
         self._gate, self._is_gate_open = gate, True
         self._watch = watch
         self._cores = cores_each(concurrency)
@@ -179,7 +179,7 @@ class Pool:
             task.alone = self._running == 1 and not self._waiting
         task.waited_s += time.perf_counter() - came_s
         try:
-            yield all_cores() if task.alone else self._cores
+            yield all_cores() if task.alone and not self._throughput else self._cores
         finally:
             with self._changed:
                 self._computing -= 1

@@ -132,7 +132,7 @@ def test_the_command_reports_the_parts_in_rows_and_writes_results_in_the_format_
     tmp_path, monkeypatch, capsys
 ):
     file = write(tmp_path, whole_body)
-    monkeypatch.setattr(keypoints, "load_models", lambda config: models_of(Close()))
+    monkeypatch.setattr(keypoints, "load_models", lambda config, concurrency: models_of(Close()))
     words = ["keypoints", "--annotations", str(file), "--images", str(tmp_path), "--boxes", "truth"]
     words += ["--json", str(tmp_path / "numbers.json"), "--results", str(tmp_path / "results.json")]
     assert main(words) == 0
@@ -235,7 +235,7 @@ def test_annotations_with_other_keypoints_than_the_model_are_refused(tmp_path, c
 
 def test_the_command_refuses_them_in_one_line(tmp_path, monkeypatch, capsys):
     file = write(tmp_path, plain(17))
-    monkeypatch.setattr(keypoints, "load_models", lambda config: models_of(Close()))
+    monkeypatch.setattr(keypoints, "load_models", lambda config, concurrency: models_of(Close()))
     words = ["keypoints", "--annotations", str(file), "--images", str(tmp_path), "--boxes", "truth"]
     assert main(words) == ConfigError.exit_code
     error = capsys.readouterr().err

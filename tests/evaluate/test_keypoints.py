@@ -205,7 +205,8 @@ def test_an_invalid_annotation_file_is_an_error(tmp_path, text, said):
 
 def test_the_command_prints_a_table_and_writes_scores_and_results(coco, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(keypoints, "load_models", lambda config: asked.append(config) or models_of(Knowing()))
+    loaded = models_of(Knowing())
+    monkeypatch.setattr(keypoints, "load_models", lambda config, concurrency: asked.append(config) or loaded)
     words = ["keypoints", "--annotations", str(coco / "gt.json"), "--images", str(coco), "--boxes", "truth"]
     words += ["--results", str(coco / "results.json"), "--json", str(coco / "numbers.json")]
     assert main([*words, "--pose.model", "my.pt", "--detector.size", "320"]) == 0

@@ -207,7 +207,7 @@ def _of_people(scene: Scene, rounds: int, folder: Path) -> dict[int, float]:
     from realtime.track.stage import TrackStage
 
     config = load(environment={}, flags=scene.configuration)
-    models = load_models(config)
+    models = load_models(config, concurrency=1)
 
     def stages(number: int) -> tuple[NDArray[np.uint8], Callable[[Frame], object]]:
         image, boxes = crowd(number)

@@ -248,7 +248,7 @@ def engines(scene: Scene) -> Run:
     from realtime.track.relink import RelinkStage
 
     config = load(environment={}, flags=scene.configuration)
-    models = load_models(config)
+    models = load_models(config, concurrency=1)
     relink = RelinkStage(config.tracker.relink_s, models.pose.skeleton.sigmas)
     smoother = SmoothStage(config.smoothing)
     socket = _publisher(zmq.XPUB)

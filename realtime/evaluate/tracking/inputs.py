@@ -159,7 +159,7 @@ def load_detect(config: AppConfig, with_poses: bool) -> tuple[Callable[[Frame], 
         stage, name = load_detector(config)
         device = str(resolve_device(config.device))
         return lambda frame: stage.process([frame])[0], computed_with(device, {f"detector {name}": stage.engine_name})
-    models = load_models(config)
+    models = load_models(config, concurrency=1)
 
     def detect_with_poses(frame: Frame) -> Detections:
         found = models.detect.process([frame])[0]
