@@ -19,13 +19,14 @@ from realtime.config import AppConfig
 from realtime.config_reader import ConfigReader
 from realtime.errors import ConfigError, OutputError
 from realtime.flags import parse
-from realtime.loading import Pick, make_plan, setup_of
+from realtime.loading import setup_of
 from realtime.models.cache import cache_folder
 from realtime.models.choice import Choice
 from realtime.models.converted import Converted, Part, is_converted, write, write_people
 from realtime.models.openvino import version
 from realtime.models.yolo import YoloNet
 from realtime.models.yolo_output import PERSON
+from realtime.plan import Pick, make_plan
 from realtime.pose.build import converted
 from realtime.runtime.device import CPU
 from realtime.stdout import write_out

@@ -1,8 +1,6 @@
-"""Loading of the stages that hold a model: first a plan, which finds and checks; then the models, loaded and warmed up.
+"""Loading of the stages that hold a model, as the plan (realtime.plan) says, and warming them up.
 
-Used by pipeline, which connects the stages, and by tracker and evaluate, which call them one by one. The plan decides
-everything that the configuration leaves open, so that an unavailable device, model file, engine or precision is
-reported before the first model is loaded.
+Used by pipeline, which connects the stages, and by tracker and evaluate, which call them one by one.
 """
 
 from __future__ import annotations
@@ -20,13 +18,10 @@ from realtime.config import AppConfig, DetectorConfig, PoseConfig
 from realtime.detect.stage import DetectStage
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.models.cache import cache_folder
-from realtime.models.choice import Choice, choose
-from realtime.models.converted import is_converted, read_people
-from realtime.models.description import Description, describe
-from realtime.models.speeds import Kind
-from realtime.models.weights import Model, find_detector, find_pose
+from realtime.models.converted import read_people
 from realtime.models.yolo import YoloNet, build_net
 from realtime.models.yolo_output import PERSON
+from realtime.plan import Pick, Plan, make_plan, needs_torch, plan_detector, told
 from realtime.pose.build import People, Setup, build_engine
 from realtime.pose.passthrough import PassThrough
 from realtime.pose.stage import PoseStage
@@ -34,7 +29,7 @@ from realtime.pose.vitpose import VitPose
 from realtime.pose.yolo_pose import YoloPose
 from realtime.redact import one_line
 from realtime.runtime.core_budget import all_cores, core_budget, fixed
-from realtime.runtime.device import AnyDevice, device_errors, resolve_device
+from realtime.runtime.device import AnyDevice, device_errors
 from realtime.runtime.pool import concurrency_for, cores_each
 from realtime.runtime.stage import Stage
 from realtime.skeleton import NO_SKELETON, Skeleton, from_labels
@@ -44,39 +39,6 @@ from realtime.track.stage import TrackStage
 from realtime.types import Frame
 
 log = logging.getLogger(__name__)
-
-# Libraries that the extra `run` installs and `light` does not.
-_OF_RUN = ("torch", "torchvision", "ultralytics", "transformers", "safetensors", "boxmot", "huggingface_hub")
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A model that was found, and the engine that was chosen for it.
-
-    Attributes:
-        found: the model's name and file.
-        choice: the engine and its precision; None for the pose models `none` and `detector`, which have no network.
-        about: what a ViTPose network is; None for other models.
-    """
-
-    found: Model
-    choice: Choice | None
-    about: Description | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The models to load.
-
-    Attributes:
-        device: the device on which the models will run.
-        detector: the detector.
-        pose: the pose model.
-    """
-
-    device: AnyDevice
-    detector: Pick
-    pose: Pick
 
 
 @dataclass(frozen=True)
@@ -120,24 +82,6 @@ class Models:
         """
         share = cores_each(self.concurrency)
         return sorted({share} if self.throughput else {all_cores(), share}) if self.pooled else [1]
-
-
-def make_plan(config: AppConfig, *, is_for_here: bool = True) -> Plan:
-    """Find both models and choose their engines. Loads nothing, but may download, and measure how fast this CPU is.
-
-    Args:
-        config: the configuration of the run.
-        is_for_here: whether the models will run on this machine; if not, nothing is measured.
-
-    Raises:
-        ModelError: a model can't be found.
-        ConfigError: the device, an engine or a precision is not available, or the pose model has no use for a key.
-    """
-    with _needs_torch("this model"):
-        device = resolve_device(config.device)
-        choice = choose("detector", device, config.detector, "convolutions" if is_for_here else None)
-        pose = _pick_pose(config.pose, device, is_for_here)
-        return Plan(device, _checked("detector", Pick(_find_detector(config, device), choice)), pose)
 
 
 def load_models(config: AppConfig, concurrency: int | None = None, *, is_tuned: bool = False) -> Models:
@@ -185,99 +129,26 @@ def load_detector(config: AppConfig) -> tuple[DetectStage, str]:
         ModelError: the detector can't be found or loaded, or the GPU failed or has too little memory.
         ConfigError: the device, engine or precision is not available.
     """
-    device = resolve_device(config.device)
-    choice = choose("detector", device, config.detector, "convolutions")
-    found = _find_detector(config, device)
+    device, pick = plan_detector(config)
     with _model_errors(device):
-        net = _load_yolo("detector", Pick(found, choice), config.detector, device)
-        return DetectStage(config.detector, net), found.name
+        net = _load_yolo("detector", pick, config.detector, device)
+        return DetectStage(config.detector, net), pick.found.name
 
 
 @contextlib.contextmanager
 def _model_errors(device: AnyDevice) -> Iterator[None]:
     """Raise the errors of a GPU as ModelError, because a model that a GPU can't run isn't loaded."""
     try:
-        with device_errors(device), _needs_torch("this model"):
+        with device_errors(device), needs_torch("this model"):
             yield
     except DeviceError as error:
         raise ModelError(str(error)) from error
 
 
-@contextlib.contextmanager
-def _needs_torch(what: str) -> Iterator[None]:
-    """Name the extra that is missing in an installation of the extra `light`.
-
-    Args:
-        what: the part of the configuration that needs it.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library not in _OF_RUN:
-            raise
-        raise ConfigError(
-            f"{what} needs {library}, which is not installed: pip install 'realtime-pose[run]'"
-        ) from error
-
-
-def _checked(section: str, pick: Pick) -> Pick:
-    """Check that an exported network will run in OpenVINO, and return it.
-
-    Raises:
-        ConfigError: it will not.
-    """
-    if _is_exported(pick) and pick.choice and pick.choice.engine != "openvino":
-        raise ConfigError(
-            f"{section}.engine: got torch for the converted network {pick.found.path}, expected openvino, which needs "
-            "--device cpu"
-        )
-    return pick
-
-
-def _is_exported(pick: Pick) -> bool:
-    return pick.found.path is not None and pick.found.path.is_dir() and is_converted(pick.found.path)
-
-
-def _find_detector(config: AppConfig, device: AnyDevice) -> Model:
-    return find_detector(config.detector.weights, device.type == "cuda", cache_folder())
-
-
-def _pick_pose(config: PoseConfig, device: AnyDevice, is_for_here: bool) -> Pick:
-    """Find the pose model and choose its engine; raise ConfigError for keys that the model does not support."""
-    found = find_pose(config.model, device.type == "cuda", cache_folder())
-    has_network = found.kind in ("vitpose", "yolo")
-    kind: Kind = "transformer" if found.kind == "vitpose" else "convolutions"
-    choice = choose("pose", device, config, kind if is_for_here else None) if has_network else None
-    asked = {
-        "engine": config.engine not in ("auto", "torch") and not has_network,
-        "precision": config.precision not in ("auto", "fp32") and not has_network,
-        "input_size": config.input_size is not None and found.kind != "vitpose",
-        "skeleton": config.skeleton != "auto" and found.kind != "vitpose",
-        "keypoints": set(config.keypoints) != set(PoseConfig().keypoints) and found.kind != "vitpose",
-    }
-    asked["precision"] |= config.precision == "int8" and found.kind == "yolo"
-    if key := next((key for key, is_asked in asked.items() if is_asked), None):
-        value = ", ".join(config.keypoints) if key == "keypoints" else getattr(config, key)
-        raise ConfigError(f"pose.{key}: got {value} with {found.name}, expected a ViTPose model")
-    if found.kind == "detector":
-        log.info("pose: the detector's own keypoints, in one stage")
-    pick = _checked("pose", Pick(found, choice))
-    if found.kind != "vitpose" or found.path is None:
-        return pick
-    told = _told(config, found)
-    return Pick(found, choice, describe(found.path, told.input_size, told.skeleton, told.keypoints))
-
-
-def _told(config: PoseConfig, found: Model) -> PoseConfig:
-    """The section `pose` with the keypoint set of a published file."""
-    return config.model_copy(update={"skeleton": found.skeleton}) if config.skeleton == "auto" else config
-
-
 def _load(config: AppConfig, plan: Plan, concurrency: int | None, is_tuned: bool) -> Models:
     device = plan.device
     # Two threads can't share an Apple GPU in torch, so the tracker's appearance network runs on the CPU there.
-    with _needs_torch(f"tracker.method {config.tracker.method}"):
+    with needs_torch(f"tracker.method {config.tracker.method}"):
         track = TrackStage(config.tracker, "cpu" if device.type == "mps" else str(device))
     detect = DetectStage(config.detector, _load_yolo("detector", plan.detector, config.detector, device))
     pose = _load_pose(config.pose, plan, detect.keypoints, config.activity.pose_s)
@@ -323,7 +194,7 @@ def _misfit(skeleton: Skeleton, classes: Sequence[str]) -> str | None:
 def _load_yolo(section: str, pick: Pick, config: DetectorConfig | PoseConfig, device: AnyDevice) -> YoloNet:
     assert pick.found.path is not None
     assert pick.choice is not None
-    log.info("%s: loading %s", section, pick.found.name if _is_exported(pick) else pick.found.path.name)
+    log.info("%s: loading %s", section, pick.found.name if pick.is_exported else pick.found.path.name)
     return build_net(section, pick.found.path, device, pick.choice, config, _compiled(), _people(pick).image)
 
 
@@ -365,12 +236,12 @@ def setup_of(config: PoseConfig, pick: Pick, device: AnyDevice) -> Setup:
     assert path is not None
     assert choice is not None
     assert about is not None
-    return Setup(path, about, device, choice, _told(config, pick.found), _people(pick), _compiled())
+    return Setup(path, about, device, choice, told(config, pick.found), _people(pick), _compiled())
 
 
 def _people(pick: Pick) -> People:
     """The people of the self-test: those of the built-in source. An exported network brings a picture of them."""
-    if not _is_exported(pick):
+    if not pick.is_exported:
         return People(demo_canvas(), demo_people())
     assert pick.found.path is not None
     people = People(*read_people(pick.found.path))

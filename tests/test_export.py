@@ -112,7 +112,7 @@ def test_a_machine_without_torch_runs_an_export(out: Path, tmp_path: Path) -> No
 
 def test_an_export_does_not_measure_the_machine_that_makes_it(tmp_path: Path, yolov8n: Path, monkeypatch) -> None:
     measured: list[object] = []
-    monkeypatch.setattr("realtime.loading.choose", lambda *given: measured.append(given[-1]) or choose(*given))
+    monkeypatch.setattr("realtime.plan.choose", lambda *given: measured.append(given[-1]) or choose(*given))
     export(tmp_path / "out", [f"--detector.weights={yolov8n}", "--pose.model=none"])
     assert measured == [None]
 

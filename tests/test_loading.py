@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from realtime import loading
+from realtime import loading, plan
 from realtime.config import load
 from realtime.errors import ConfigError, DeviceError, ModelError
 from realtime.loading import load_models
@@ -67,7 +67,7 @@ def test_a_missing_gpu_is_reported_before_a_model_is_loaded(unloadable: Path) ->
 def test_a_gpu_that_fails_while_the_models_load_is_an_error_of_the_model(
     yolov8n: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
-    monkeypatch.setattr(loading, "resolve_device", lambda name: torch.device("cuda:0"))
+    monkeypatch.setattr(plan, "resolve_device", lambda name: torch.device("cuda:0"))
     monkeypatch.setattr(loading, "build_net", lambda *arguments: (_ for _ in ()).throw(error))
     fixed = {"detector__precision": "fp32", "tracker__method": "bytetrack"}
     assert error_of(ModelError, yolov8n, **fixed).startswith(says)
@@ -262,10 +262,10 @@ def test_the_shape_of_usual_frames_is_compiled_unless_each_file_gets_its_own(yol
 
 def test_a_plan_names_the_models_and_their_engines(yolov8n, tmp_path):
     keys = {"detector__weights": str(yolov8n), "detector__engine": "torch", "pose__model": "none"}
-    plan = loading.make_plan(config_of(**keys))
-    assert (plan.device.type, plan.detector.found.path) == ("cpu", yolov8n)
-    assert plan.detector.choice == ("torch", "fp32")
-    assert (plan.pose.found.kind, plan.pose.choice) == ("none", None)
+    made = plan.make_plan(config_of(**keys))
+    assert (made.device.type, made.detector.found.path) == ("cpu", yolov8n)
+    assert made.detector.choice == ("torch", "fp32")
+    assert (made.pose.found.kind, made.pose.choice) == ("none", None)
 
 
 MISTAKES = [
