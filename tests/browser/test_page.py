@@ -76,7 +76,8 @@ def test_a_tile_shows_the_picture_its_age_and_the_facts(play, open_page):
     front = page.locator(tile("front-door"))
     expect(front.locator(".facts")).to_have_text("Live · 3 people · 10 fps")
     expect(front.locator(".age")).to_have_text(re.compile(r"0\.\d s"))
-    assert age_ms(page, tile("front-door")) >= 100
+    # The page knows the dashboard's clock better with each answer: on a busy machine, its first ages may be too small.
+    page.wait_for_function("tile => document.querySelector(tile).dataset.ageMs >= 100", arg=tile("front-door"))
     assert front.get_attribute("data-frame-size") == "1280x720"
     assert front.get_attribute("data-picture") in ("640x360", "1280x720")
     assert page.locator(".tile").count() == 3
