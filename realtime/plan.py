@@ -81,7 +81,13 @@ def make_plan(config: AppConfig, *, is_for_here: bool = True) -> Plan:
 
 
 def plan_detector(config: AppConfig) -> tuple[AnyDevice, Pick]:
-    """Find the detector and choose its engine, for a run without a pose model. Returns the device, too.
+    """Find the detector and choose its engine, for a run without a pose model.
+
+    Args:
+        config: its section `detector` and its `device` are used.
+
+    Returns:
+        The device, and the detector.
 
     Raises:
         ModelError: it can't be found.
@@ -124,7 +130,7 @@ def _pick_pose(config: PoseConfig, device: AnyDevice, is_for_here: bool) -> Pick
 
 
 def told(config: PoseConfig, found: Model) -> PoseConfig:
-    """Return the section `pose` with the keypoint set of a published file."""
+    """Return the section `pose` with the keypoint set of a published file, unless the user chose another one."""
     return config.model_copy(update={"skeleton": found.skeleton}) if config.skeleton == "auto" else config
 
 

@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import io
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -37,7 +38,8 @@ _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _MOST_XML_BYTES = 4_000_000
 # A network with more weights than this is compiled only once, because each compiled copy holds all of them.
 _LARGE_BYTES = 1_000_000_000
-# The entry of a model with the path of its weights, which OpenVINO maps into memory.
+# The entry of a model with the path of its weights, which OpenVINO maps into memory: its bytes in hexadecimal digits,
+# because they need not be UTF-8.
 _MAPPED = "mapped_weights"
 
 
@@ -176,7 +178,7 @@ def read(path: Path) -> Any:  # noqa: ANN401 - OpenVINO is not followed by mypy
     # On a damaged file Core.read_model would try the readers of all formats, and those write to standard error.
     reader = FrontEndManager().load_by_framework("ir")
     model = reader.convert(reader.load(str(path)))
-    model.set_rt_info(str(path.with_suffix(".bin")), _MAPPED)
+    model.set_rt_info(os.fsencode(path.with_suffix(".bin")).hex(), _MAPPED)
     return model
 
 
@@ -241,7 +243,8 @@ class OpenVinoNetwork:
         OpenVINO keeps the file mapped, 90 MB of ViTPose-S in fp32, and does not read it again.
         """
         if self._model.has_rt_info([_MAPPED]):
-            drop_pages(Path(self._model.get_rt_info([_MAPPED]).astype(str)))
+            path = bytes.fromhex(self._model.get_rt_info([_MAPPED]).astype(str))
+            drop_pages(Path(os.fsdecode(path)))
 
 
 def compiled(model: Any, precision: Precision, cores: int, calls: int = 1) -> Any:  # noqa: ANN401 - as above

@@ -67,10 +67,11 @@ def drop_pages(file: Path) -> None:
     if library is None:
         return
     try:
-        name, maps = str(file.resolve()), Path("/proc/self/maps").read_text(errors="surrogateescape")
+        maps = Path("/proc/self/maps").read_text(errors="surrogateescape")
+        name = str(file.resolve()).replace("\n", r"\012")  # as the system writes it there
     except OSError:  # a container without /proc
         return
-    for line in maps.splitlines():
+    for line in maps.rstrip("\n").split("\n"):
         addresses, permissions, *_, mapped = line.split(maxsplit=5)
         if mapped == name and permissions.startswith("r--"):
             begin, end = (int(address, 16) for address in addresses.split("-"))

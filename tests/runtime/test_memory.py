@@ -63,7 +63,8 @@ def test_threads_share_two_pools_and_freed_memory_returns_to_the_system() -> Non
 
 def resident_kb(file: Path) -> int:
     """How much of a mapped file is in this process's memory."""
-    _, _, after = Path("/proc/self/smaps").read_text().partition(f"{file}\n")
+    maps = Path("/proc/self/smaps").read_text(errors="surrogateescape")
+    _, _, after = maps.partition(str(file).replace("\n", "\\012") + "\n")
     found = re.search(r"^Rss:\s+(\d+) kB", after, re.MULTILINE)
     return int(found[1]) if found else -1
 
