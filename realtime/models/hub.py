@@ -14,12 +14,15 @@ from pathlib import Path
 
 from realtime.models.cache import is_trusted, make_private
 from realtime.models.download import fetch
+from realtime.wire.small_file import read_small
 
 log = logging.getLogger(__name__)
 
 # How long a probe of the hub may take, and for how long `auto` trusts a failed one.
 _PROBE_S = 3.0
 _REMEMBER_S = 600.0
+# The file that names the commit in the hub's cache has 40 bytes.
+_MOST_BYTES = 1024
 
 
 class Hub:
@@ -127,7 +130,7 @@ def downloaded(repository: str, file: str) -> Path | None:
 
     try:
         folder = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repository.replace('/', '--')}"
-        commit = (folder / "refs" / "main").read_text(encoding="ascii").strip()
+        commit = read_small(folder / "refs" / "main", _MOST_BYTES, 0.0).decode("ascii").strip()
         path = folder / "snapshots" / commit / file
         return path if commit == Path(commit).name and path.is_file() else None
     except (OSError, ValueError):  # a cache that can't be read counts as empty

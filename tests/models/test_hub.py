@@ -76,6 +76,13 @@ def test_a_damaged_cache_of_the_hub_counts_as_empty(place: Path, content: bytes)
     assert hub.downloaded("Ultralytics/YOLO11", "yolo11n.pt") is None
 
 
+def test_a_pipe_or_an_endless_file_in_the_cache_of_the_hub_counts_as_damaged(place: Path) -> None:
+    for put in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir):
+        (main := place / "refs" / "main").unlink()
+        put(main)
+        assert hub.downloaded("Ultralytics/YOLO11", "yolo11n.pt") is None
+
+
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), OSError(errno.EIO, "I/O error")])
 def test_a_cache_of_the_hub_that_can_not_be_read_counts_as_empty(
     tmp_path: Path, place: Path, probes: list[str], monkeypatch: pytest.MonkeyPatch, error: OSError
@@ -83,7 +90,7 @@ def test_a_cache_of_the_hub_that_can_not_be_read_counts_as_empty(
     def fail(*args: object, **keywords: object) -> None:
         raise error
 
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr(os, "open", fail)
     assert hub.downloaded("Ultralytics/YOLO11", "yolo11n.pt") is None
     assert hub.hub_checkpoint("usyd-community/vitpose-base", Hub(tmp_path), False)[0] is None
     assert len(probes) == 1
