@@ -29,8 +29,11 @@ CPU_SHARE = 0.1
 # A larger declared limit than LONGEST_TARGET_S (s) is not believed, because a dead stream would never be given up.
 OVERDUE = 1.5
 LONGEST_TARGET_S = 30.0
-# At most this many segments wait to be decoded. More arrive only after an interruption; then the oldest are skipped.
-MOST_WAITING = 2
+# The ALWAYS_WAITING newest segments may wait to be decoded. More may if they are short: up to MOST_WAITING, with
+# WAITING_S (s) of video and WAITING_BYTES in all. More arrive only after an interruption; then the oldest are skipped.
+ALWAYS_WAITING, MOST_WAITING = 2, 8
+WAITING_S = 2.0
+WAITING_BYTES = ALWAYS_WAITING * SEGMENT_BYTES
 # Downloading a segment is tried once more after this long (s): some servers list a segment before they have it.
 TRY_AGAIN_S = 0.25
 # A cache may deliver a playlist that is older by this many segments.
@@ -211,7 +214,9 @@ class Follower:
                 why = "no playlist any more, or one with encrypted segments or byte ranges"
                 raise SourceError(f"{self.name}: connection lost: {why}", SourceReason.LOST)
             self._pause_s = max(_pause_s(playlist), (time.thread_time() - began_s) / CPU_SHARE)
-            for segment in self._new(playlist)[-MOST_WAITING:]:
+            new = self._new(playlist)
+            skipped = len(new) - _may_wait([segment.duration_s for segment in new])
+            for segment in new[skipped:]:
                 self._download(segment)
             if playlist.has_ended:
                 return
@@ -244,11 +249,19 @@ class Follower:
         loaded = Loaded(init, data, breaks, time.monotonic(), segment.duration_s, segment.wall_s)
         with self._changed:
             self._waiting.append(loaded)
-            if len(self._waiting) > MOST_WAITING:
-                self._waiting.popleft()
-                self._waiting[0] = replace(self._waiting[0], breaks=True)
+            self._skip_oldest()
             self._failed = None
             self._changed.notify_all()
+
+    def _skip_oldest(self) -> None:
+        """Skip the oldest segments if too many wait."""
+        waiting = self._waiting
+        durations_s, sizes = [each.duration_s for each in waiting], [len(each.data) for each in waiting]
+        skipped = len(waiting) - _may_wait(durations_s, sizes)
+        for _ in range(skipped):
+            waiting.popleft()
+        if skipped:
+            waiting[0] = replace(waiting[0], breaks=True)
 
     def _init_of(self, segment: Segment) -> bytes:
         if segment.map_url is None:
@@ -281,6 +294,21 @@ def _load(downloads: Downloads, url: str, ends_s: float, led_from: str | None = 
     except ValueError:
         return None, url
     raise SourceError(f"{shown(url)}: {advice}", SourceReason.TOO_LARGE)
+
+
+def _may_wait(durations_s: Sequence[float], sizes: Sequence[int] = ()) -> int:
+    """How many of the newest segments, of these durations (s) and sizes (bytes), may wait to be decoded.
+
+    >>> _may_wait([6.0] * 5), _may_wait([0.5] * 5), _may_wait([0.01] * 50)
+    (2, 4, 8)
+    """
+    may_wait = 0
+    for count in range(1, min(len(durations_s), MOST_WAITING) + 1):
+        is_short = 0 < sum(durations_s[-count:]) <= WAITING_S and sum(sizes[-count:]) <= WAITING_BYTES
+        if count > ALWAYS_WAITING and not is_short:
+            break
+        may_wait = count
+    return may_wait
 
 
 def _newest(playlist: Playlist) -> int:

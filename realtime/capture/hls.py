@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from realtime.capture.follow import LONGEST_TARGET_S, MOST_WAITING, OVERDUE, Followed, Follower, Loaded
+from realtime.capture.follow import LONGEST_TARGET_S, OVERDUE, Followed, Follower, Loaded
 from realtime.capture.freshness import DRIFT
 from realtime.capture.source import Picture
 from realtime.capture.stream import StreamSource
@@ -25,6 +25,9 @@ from realtime.errors import SourceError, SourceReason
 
 # The kinds of the first box of a fragmented MP4 file.
 _MP4_BOXES = (b"ftyp", b"styp", b"moof", b"sidx", b"emsg", b"prft")
+
+# The decoder is at most this many segments behind the demuxer.
+_MOST_MARKS = 4
 
 
 class HlsSource:
@@ -180,7 +183,7 @@ class Part:
         self._given = 0  # bytes
         self._left = memoryview(b"")
         self._starts: deque[tuple[int, Loaded]] = deque()  # that the decoder hasn't reached, with their first byte
-        self._marks: deque[_Mark] = deque(maxlen=MOST_WAITING + 2)
+        self._marks: deque[_Mark] = deque(maxlen=_MOST_MARKS)
         self._video_s = time.monotonic()  # the last packet of the video
         self._opens_by_s = self._video_s + timeout_s
         self.is_over = self.is_open = False

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from realtime.capture.download import Downloads
-from realtime.capture.follow import MOST_WAITING, find_playlist, names_playlist
+from realtime.capture.follow import MOST_WAITING, Follower, find_playlist, names_playlist
 from realtime.capture.tls import Tls
 from realtime.errors import SourceError, SourceReason
 
@@ -187,6 +187,23 @@ def test_a_reader_that_is_too_slow_skips_to_the_newest_segments(segment):
             time.sleep(0.01)
         assert len(source._follower._waiting) <= MOST_WAITING
         assert source._follower._waiting[0].breaks
+
+
+@pytest.mark.parametrize(("duration_s", "read"), [(0.5, [4, 5, 6, 7]), (1.5, [6, 7]), (0.0, [6, 7])])
+def test_after_an_interruption_the_last_two_seconds_are_read(duration_s, read):
+    def listed():
+        newest = 3 if len(server.asked) < 2 else 7
+        entries = "".join(f"#EXTINF:{duration_s},\n{n}.ts\n" for n in range(1, newest + 1))
+        return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:1\n{entries}"
+
+    with Files(live_m3u8=listed, **{f"{n}_ts": bytes([n]) for n in range(1, 8)}) as server:
+        follower = Follower(find_playlist(server.url(), time.monotonic() + 5, Tls()), timeout_s=5)
+        try:
+            segments = [follower.take(5, may_break=True) for _ in read]
+        finally:
+            follower.stop()
+    assert [segment.data[0] for segment in segments] == read
+    assert [segment.breaks for segment in segments] == [True] + [False] * (len(read) - 1)
 
 
 def test_an_encrypted_stream_is_left_to_ffmpeg():
