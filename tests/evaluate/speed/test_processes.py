@@ -80,13 +80,13 @@ def test_the_frames_of_all_cameras_of_a_process_count(
 ) -> None:
     for name in ("_WARM_NS", "_END_NS", "_LEAST_NS"):
         monkeypatch.setattr(processes, name, 0)
-    scene = replace(SCENE, video=str(clip), weights=str(yolov8n), pose="none", frames=10, fps=10.0, cameras=2)
+    scene = replace(SCENE, video=str(clip), weights=str(yolov8n), pose="none", frames=10, fps=None, cameras=2)
     found = run_processes(1, scene, tmp_path)
     assert max(found.frames.count(frame) for frame in set(found.frames)) == 2
     assert found.thrown_away == 0
 
 
 def test_a_process_that_fails_is_an_error_in_one_line(tmp_path: Path) -> None:
-    scene = replace(SCENE, video="no.mp4", weights="no.pt", pose="none", frames=10, fps=10.0, cameras=2)
+    scene = replace(SCENE, video="no.mp4", weights="no.pt", pose="none", frames=10, fps=None, cameras=2)
     with pytest.raises(RealtimeError, match=r"^processes: exit code 3: .*no\.mp4"):
         run_processes(2, scene, tmp_path)
