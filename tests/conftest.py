@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from realtime.types import Frame
 from tests import builders
@@ -21,6 +22,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
     # Threads that wait for each other leave the cores to the other process of `make test`.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Every run draws the same examples, so that a failure is due to the change, and comes again. For others, run
+# pytest --hypothesis-profile=default.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
