@@ -64,7 +64,7 @@ class HlsCamera:
         self.edit: Callable[[str], str] = lambda text: text
         self.fails: Callable[[str], int | None] = lambda path: None
         self.wait_s = 0.0
-        self._frozen, self._over = threading.Event(), threading.Event()
+        self._frozen, self._is_still, self._over = threading.Event(), threading.Event(), threading.Event()
         self._restarts_with: tuple[int, int] | None = None
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -96,11 +96,13 @@ class HlsCamera:
         return f"http://{userinfo}127.0.0.1:{self.port}{path}"
 
     def freeze(self) -> None:
-        """Make no more segments; the playlist stays."""
+        """Make no more segments; the playlist stays. The frame that is being made comes before this returns."""
         self._frozen.set()
+        assert self._is_still.wait(20)
 
     def thaw(self) -> None:
         self._frozen.clear()
+        self._is_still.clear()
 
     def restart(self, size: tuple[int, int]) -> None:
         """Go on with another size after a discontinuity, with timestamps from 0 on."""
@@ -148,6 +150,7 @@ class HlsCamera:
                 } | tune
                 while not self._over.is_set() and not (self._restarts_with and (k - began_k) % key_every == 0):
                     if self._frozen.is_set():
+                        self._is_still.set()
                         self._over.wait(0.02)
                         k = int((time.monotonic() - self.clock.began_mono_s) * self.fps) + 1
                         continue
