@@ -76,7 +76,7 @@ def test_an_address_that_may_not_be_opened_is_not_asked_for(monkeypatch):
     forbid(monkeypatch, "/secret")
     with Files(live_m3u8=growing(name="/secret{}.ts")) as server:
         with pytest.raises(SourceError, match="this machine: not allowed, because the server is farther away"):
-            opened(server.url(), open_timeout_s=0.4, read_timeout_s=0.4)
+            opened(server.url(), open_timeout_s=1.5)
         server.files["live_m3u8"] = server.url("/secret.m3u8")
         with pytest.raises(SourceError, match="this machine: not allowed, because the server is farther away"):
             opened(server.url())

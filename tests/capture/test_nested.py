@@ -202,7 +202,7 @@ def test_a_live_stream_whose_key_is_missing_is_named(recordings):
     playlist = recordings["encrypted"]["a.m3u8"].replace(b"#EXT-X-ENDLIST", b"").replace(b"VOD", b"EVENT")
     files = {name: content for name, content in recordings["encrypted"].items() if name != "key"}
     with Web(files | {"a.m3u8": playlist}) as server:
-        assert "/key: not found" in str(failure(server.url(), open_timeout_s=0.5, read_timeout_s=0.5))
+        assert "/key: not found" in str(failure(server.url(), open_timeout_s=2.0, read_timeout_s=2.0))
 
 
 def test_another_list_for_ffmpeg_has_the_same_limits(recordings):
@@ -262,7 +262,7 @@ def test_closing_ends_the_connection(recordings):
         return parts()
 
     with Web(recordings["fmp4"], endless) as server:
-        source = opened(server.url(), open_timeout_s=0.3)  # FFmpeg would examine more of it
+        source = opened(server.url(), open_timeout_s=1.0)  # FFmpeg would examine more of it
         assert [index_of(source.read().image) for _ in range(5)] == list(range(5))
         source.close()
         assert gone.wait(30)

@@ -118,7 +118,7 @@ def test_a_redirect_on_the_same_server_takes_the_login_along():
             return reply(asked, "200 OK") if asked.login or asked.method == "OPTIONS" else wants_login(asked)
 
         with Scripted(answer) as camera:
-            opened(url(camera), open_timeout_s=1.0)
+            opened(url(camera), open_timeout_s=5.0)
         assert {asked.login[:6] for asked in camera.asked if asked.url.endswith("/other")} == {"", "Basic "}
         assert not other.connections
 

@@ -243,7 +243,7 @@ def test_a_camera_that_closes_the_connection_is_lost():
 
 def test_a_camera_that_falls_silent_times_out_without_returning_old_frames():
     with FakeCamera() as camera:
-        source = StreamSource(camera.url(), network=True, read_timeout_s=0.5)
+        source = StreamSource(camera.url(), network=True, read_timeout_s=2.0)
         source.read()
         camera.frozen.set()
         with pytest.raises(SourceError) as caught:

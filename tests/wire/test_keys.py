@@ -79,7 +79,7 @@ def test_only_a_reader_with_a_permitted_key_receives_the_stream(folder: Path) ->
                 "is this the publisher's key": {"curve_secret": known, "curve_server": folder / "other.key"},
             }
             for what, arguments in refused.items():
-                other = PoseSubscriber(publisher.endpoint, timeout_s=0.5, **arguments)
+                other = PoseSubscriber(publisher.endpoint, timeout_s=1.5, **arguments)
                 with other, pytest.raises(TimeoutError, match=what):
                     next(other)
             assert reader.latest()["a"].camera == "a"
