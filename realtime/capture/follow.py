@@ -256,8 +256,8 @@ class Follower:
     def _skip_oldest(self) -> None:
         """Skip the oldest segments if too many wait."""
         waiting = self._waiting
-        durations_s, sizes = [each.duration_s for each in waiting], [len(each.data) for each in waiting]
-        skipped = len(waiting) - _may_wait(durations_s, sizes)
+        sizes = [len(each.init) + len(each.data) for each in waiting]
+        skipped = len(waiting) - _may_wait([each.duration_s for each in waiting], sizes)
         for _ in range(skipped):
             waiting.popleft()
         if skipped:
@@ -301,6 +301,8 @@ def _may_wait(durations_s: Sequence[float], sizes: Sequence[int] = ()) -> int:
 
     >>> _may_wait([6.0] * 5), _may_wait([0.5] * 5), _may_wait([0.01] * 50)
     (2, 4, 8)
+    >>> _may_wait([0.5] * 5, sizes=[20 << 20] * 5)  # more than 64 MiB
+    3
     """
     may_wait = 0
     for count in range(1, min(len(durations_s), MOST_WAITING) + 1):

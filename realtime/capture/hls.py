@@ -26,7 +26,7 @@ from realtime.errors import SourceError, SourceReason
 # The kinds of the first box of a fragmented MP4 file.
 _MP4_BOXES = (b"ftyp", b"styp", b"moof", b"sidx", b"emsg", b"prft")
 
-# The decoder is at most this many segments behind the demuxer.
+# The times of this many segments are kept, the newest ones. Those of an older frame are counted back from the oldest.
 _MOST_MARKS = 4
 
 

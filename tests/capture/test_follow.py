@@ -206,6 +206,24 @@ def test_after_an_interruption_the_last_two_seconds_are_read(duration_s, read):
     assert [segment.breaks for segment in segments] == [True] + [False] * (len(read) - 1)
 
 
+def test_short_segments_with_large_initialisation_sections_take_no_more_memory():
+    def listed():
+        newest = 0 if len(server.asked) < 2 else 7
+        entries = "".join(f'#EXT-X-MAP:URI="{n}.mp4"\n#EXTINF:0.1,\n{n}.m4s\n' for n in range(newest + 1))
+        return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n{entries}"
+
+    files = {f"{n}_mp4": bytes(25 << 20) for n in range(8)} | {f"{n}_m4s": b"x" for n in range(8)}
+    with Files(live_m3u8=listed, **files) as server:
+        follower = Follower(find_playlist(server.url(), time.monotonic() + 5, Tls()), timeout_s=30)
+        try:
+            while "/7.m4s" not in server.asked:
+                assert sum(len(each.init) for each in list(follower._waiting)) <= 3 * (25 << 20)
+                time.sleep(0.01)
+        finally:
+            follower.stop()
+        assert len(follower._waiting) == 2
+
+
 def test_an_encrypted_stream_is_left_to_ffmpeg():
     text = '#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="k"\n#EXTINF:1,\na.ts\n'
     with Files(live_m3u8=text) as server:
